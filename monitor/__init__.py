@@ -1,0 +1,1 @@
+"""The edges of ecg-monitor: sources, pipeline, alarms, bus, journal, recorder, dashboard, command line."""

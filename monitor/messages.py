@@ -1,0 +1,303 @@
+"""What travels on the bus: frozen message structs, their topics, their JSON.
+
+Every body is one JSON object. `schema` names its kind and version and is msgspec's tag, so a body decodes
+without its topic. The JSON Schema of each message is generated from these structs into `monitor/schema/`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "AUDIO_PAUSE_MAX_S",
+    "Alarm",
+    "AlarmMessage",
+    "AlarmState",
+    "BeatMessage",
+    "Category",
+    "Evidence",
+    "HeartbeatMessage",
+    "Message",
+    "ModelInfo",
+    "Priority",
+    "Reply",
+    "Request",
+    "StatusMessage",
+    "WaveHeader",
+    "bed_topic",
+    "decode",
+    "encode",
+]
+
+PROTOCOL = "v1"
+HEARTBEAT_TOPIC = f"{PROTOCOL}/monitor/heartbeat/"
+AUDIO_PAUSE_MAX_S = 120.0  # IEC 60601-1-8 practice and our own rule: an audio pause ends by itself
+
+Category = Literal["physiological", "technical"]
+Priority = Literal["high", "medium", "low"]
+AlarmState = Literal["onset", "latched", "acknowledged", "cleared"]
+Stream = Literal["alarm", "beat", "status", "wave"]
+
+
+def bed_topic(bed: str, stream: Stream) -> str:
+    """Topic of one stream of one bed, e.g. `v1/p1/alarm/`; the trailing slash keeps `p1` apart from `p10`."""
+    return f"{PROTOCOL}/{bed}/{stream}/"
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an alarm was raised: the numbers a clinician may check.
+
+    Attributes:
+        r_samples: R-peaks of the beats concerned, source samples.
+        log_prob: log p(x) of those beats, nats; higher = more normal. Same order as `r_samples`.
+        p_value: p-value of those beats against the patient's own reference, 0 to 1.
+        threshold: log p(x) under which a beat of this patient counts as anomalous, nats.
+        heart_rate_bpm: heart rate at the deciding sample, beats a minute; None if not known.
+        quality: signal quality at the deciding sample.
+        limit: the configured limit that was crossed, in the unit of `limit_unit`.
+        value: the measured value that crossed it.
+        limit_unit: unit of `limit` and `value`, e.g. `s`, `bpm`, `beats`.
+    """
+
+    r_samples: tuple[int, ...] = ()
+    log_prob: tuple[float | None, ...] = ()
+    p_value: tuple[float | None, ...] = ()
+    threshold: float | None = None
+    heart_rate_bpm: float | None = None
+    quality: str = ""
+    limit: float | None = None
+    value: float | None = None
+    limit_unit: str = ""
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """One state of one alarm, as the alarm engine returns it; time is the source's sample clock.
+
+    Attributes:
+        alarm_id: `<bed>/<kind>/<onset sample>`: the same replay gives the same ids.
+        kind: one of WIRE's kinds, e.g. `asystole`.
+        state: onset, latched (cause gone, not yet acknowledged), acknowledged, cleared.
+        onset_sample: where the cause began, source samples.
+        decided_sample: the sample whose arrival decided this state, source samples.
+        count: how often the cause recurred while this alarm lasted (updates, not new alarms).
+        text: one line for a person.
+        acknowledged_by: who acknowledged, empty if nobody did.
+    """
+
+    alarm_id: str
+    bed: str
+    kind: str
+    category: Category
+    priority: Priority
+    state: AlarmState
+    onset_sample: int
+    decided_sample: int
+    text: str
+    evidence: Evidence = Evidence()
+    count: int = 1
+    acknowledged_by: str = ""
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """Name and SHA-256 (hex) of the model that scored."""
+
+    name: str
+    sha256: str
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
+    """Fields of every body.
+
+    Attributes:
+        epoch: id of this run of the monitor; a new one means: take a snapshot.
+        seq: counts the messages of this topic from 1, step 1; a hole means: ask `since`.
+        sample: the bed's sample clock when the message was made (0 for the monitor's own messages).
+        time: that sample's time, ISO 8601 UTC, on the stream's clock.
+    """
+
+    epoch: str = ""
+    seq: int = 0
+    sample: int = 0
+    time: str = ""
+
+
+class AlarmMessage(_Body, frozen=True, kw_only=True, tag="alarm/1"):
+    """A change of one alarm, on `v1/<bed>/alarm/`.
+
+    Attributes:
+        latency_ms: from the arrival of the deciding sample to publication, ms; None in replay at max speed.
+    """
+
+    alarm: Alarm
+    model: ModelInfo
+    latency_ms: float | None = None
+
+
+class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
+    """One scored beat, on `v1/<bed>/beat/`.
+
+    Attributes:
+        r_sample: R-peak, source samples.
+        rr_s: RR interval to the beat before, s; None after a gap or at the start.
+        log_prob: log p(x), nats, higher = more normal; None where the beat was not scorable.
+        p_value: p-value against the patient's reference, 0 to 1; None where not scored.
+        threshold: log p(x) under which this patient's beat is anomalous now, nats.
+        quality: signal quality of the beat (`good`, or why it was not scored).
+        heart_rate_bpm: mean over the last beats, beats a minute.
+        latency_ms: as in AlarmMessage.
+    """
+
+    bed: str
+    r_sample: int
+    rr_s: float | None
+    log_prob: float | None
+    p_value: float | None
+    threshold: float | None
+    anomalous: bool
+    quality: str
+    heart_rate_bpm: float | None = None
+    latency_ms: float | None = None
+
+
+class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
+    """State of one bed, on `v1/<bed>/status/`, about once a second and at every change of state.
+
+    Attributes:
+        state: `starting`, `running`, `no_data`, `source_lost`, `ended`.
+        source: what feeds the bed, e.g. `mitdb:208`.
+        lead: name of the lead, e.g. `MLII`.
+        fs_hz: sampling rate of the source, Hz.
+        speed: replay speed; 1 = real time, 0 = as fast as possible.
+        quality: signal quality of the last second: `good`, `leads_off`, `flat`, `clipped`, `noisy`, `settling`.
+        scorable: whether beats are being scored.
+        samples_in, samples_lost: counted by the detector; lost = missing in gaps.
+        beats, anomalous_beats, unscored_beats, gaps: counts since the start.
+        dropped_waves: wave messages thinned for slow displays (looking only, never scoring).
+        latency_p50_ms, latency_p99_ms: deciding sample to publication, last 1,000 beats; None in replay.
+        audio_paused_s: what is left of an audio pause, s; 0 = not paused.
+    """
+
+    bed: str
+    state: Literal["starting", "running", "no_data", "source_lost", "ended"]
+    source: str
+    lead: str
+    fs_hz: float
+    speed: float
+    quality: str
+    scorable: bool
+    heart_rate_bpm: float | None = None
+    samples_in: int = 0
+    samples_lost: int = 0
+    beats: int = 0
+    anomalous_beats: int = 0
+    unscored_beats: int = 0
+    gaps: int = 0
+    dropped_waves: int = 0
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    audio_paused_s: float = 0.0
+    model: ModelInfo = ModelInfo("", "")
+
+
+class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
+    """The monitor lives, on `v1/monitor/heartbeat/`, once a second of wall time.
+
+    Attributes:
+        state: `running`; `goodbye` is the last message of an orderly end.
+        beds: names of the beds.
+        uptime_s: since start, s.
+        seqs: last `seq` of every topic, so that a subscriber sees a hole in a silent topic.
+    """
+
+    state: Literal["running", "goodbye"]
+    beds: tuple[str, ...]
+    uptime_s: float
+    version: str
+    seqs: dict[str, int] = {}
+
+
+class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):
+    """Header of a wave message (frames: topic, this, samples) on `v1/<bed>/wave/`.
+
+    The third frame holds float32 little-endian mV, shape (len(channels), n), row by row. May be dropped.
+
+    Attributes:
+        first_sample: index of the first column, source samples.
+        n: columns.
+        fs_hz: sampling rate, Hz.
+        channels: names of the rows, `("raw", "filtered")`; NaN = no valid sample (leads off).
+    """
+
+    bed: str
+    first_sample: int
+    n: int
+    fs_hz: float
+    channels: tuple[str, ...] = ("raw", "filtered")
+
+
+Message = AlarmMessage | BeatMessage | StatusMessage | HeartbeatMessage | WaveHeader
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request on the control socket.
+
+    Attributes:
+        op: what is asked.
+        id: returned with the reply.
+        bed: bed concerned (`acknowledge`, `pause_audio`, `strip`, `snapshot` of one bed); empty = all.
+        alarm_id: alarm to acknowledge, or whose strip is wanted.
+        who: who acknowledges or pauses; journalled.
+        topic, epoch, seq: `since`: messages of `topic` after `seq` of `epoch`.
+        seconds: `pause_audio`: how long, s, at most AUDIO_PAUSE_MAX_S; 0 ends a pause.
+        first_sample, n: `strip`: a stretch of raw samples instead of an alarm's.
+    """
+
+    op: Literal["snapshot", "since", "acknowledge", "pause_audio", "strip", "ping"]
+    id: str = ""
+    bed: str = ""
+    alarm_id: str = ""
+    who: str = ""
+    topic: str = ""
+    epoch: str = ""
+    seq: int = 0
+    seconds: float = 0.0
+    first_sample: int | None = None
+    n: int | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Reply to a Request: `ok`, or `error` with one line of reason.
+
+    Attributes:
+        messages: JSON bodies (`snapshot`: status of each bed and every active alarm; `since`: what was missed).
+        complete: `since`: False where the journal no longer holds everything asked for.
+        data: anything else, e.g. `strip`: first_sample, fs_hz, raw_mv, filtered_mv, r_samples.
+    """
+
+    ok: bool
+    id: str = ""
+    error: str = ""
+    epoch: str = ""
+    messages: tuple[msgspec.Raw, ...] = ()
+    complete: bool = True
+    data: dict[str, Any] = {}
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+
+
+def encode(body: Message | Request | Reply) -> bytes:
+    """JSON bytes of a body."""
+    return _encoder.encode(body)
+
+
+def decode(body: bytes) -> Message:
+    """Body of any message on the alarm or wave sockets.
+
+    Raises:
+        ValueError: not JSON, or no known schema (msgspec's errors are ValueErrors).
+    """
+    return _decoder.decode(body)
