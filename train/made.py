@@ -15,9 +15,7 @@ def hidden_degrees(input_dim: int, units: int, generator: torch.Generator | None
     """Degrees m(k) of one hidden layer: unit k may see the inputs 1 to m(k).
 
     Deviation from the paper: by default the degrees are spread evenly over [1, D-1] instead of drawn at
-        random, so that
-    no input is lost by chance, every layer uses its width alike, and two models of one shape have the same
-    masks.
+    random, so that no input is lost by chance and two models of one shape have the same masks.
 
     Args:
         input_dim: D, at least 1.
@@ -65,8 +63,7 @@ class MaskedLinear(nn.Linear):
     """Linear layer whose weight is multiplied by a fixed mask: y = x (W * M)^T + b.
 
     Attributes:
-        mask: (out_features, in_features) persistent buffer of zeros and ones; saved and loaded with the
-            weights.
+        mask: (out_features, in_features) persistent buffer of zeros and ones, saved with the weights.
     """
 
     mask: Tensor

@@ -23,9 +23,9 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
 
 
 class MAFLayer(nn.Module):
-    """One affine autoregressive flow: z = (x - mu) / exp(log-sigma), mu_d and log-sigma_d from x_1 to
-    x_{d-1}.
+    """One affine autoregressive flow: z = (x - mu) / exp(log-sigma).
 
+    Mu_d and log-sigma_d are functions of x_1 to x_{d-1}, given by a MADE.
     The Jacobian dz/dx is triangular with diagonal exp(-log-sigma), so its log-determinant is exactly the
     negative sum of log-sigma: O(D).
 

@@ -18,8 +18,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # A beat flatter than this, in the unit of the beat (1 uV where that is mV), is not stretched to full height:
 # the rounding noise of a flat line is no heartbeat.
 PEAK_TO_PEAK_MIN = 1e-3
-# A sample position that hardly varies among training beats (zero padding) must not dominate the score.
-STD_MIN = 1e-3
+# A sample position that never varies among training beats (zero padding) is only shifted; the published recipe
+# has the same limit.
+STD_MIN = 1e-6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,7 +92,7 @@ def fit_normalisation(kind: Kind, beats: ArrayLike) -> Normalisation:
         beats: (n, L), n at least 2, in the unit of the beat definition; normal training beats only.
 
     Returns:
-        Normalisation with mean and (population) std per sample, std at least 1e-3.
+        Normalisation with mean and (population) std per sample; 1 where a sample position never varies.
 
     Raises:
         ValueError: another shape, fewer than two beats, values that are not finite, unknown kind.
@@ -104,5 +105,6 @@ def fit_normalisation(kind: Kind, beats: ArrayLike) -> Normalisation:
     if not torch.isfinite(values).all():
         raise ValueError("beats hold values that are not finite; leave such beats out of training")
     scaled = scale_beats(values, kind)
-    std = scaled.std(dim=0, correction=0).clamp_min(STD_MIN)
+    std = scaled.std(dim=0, correction=0)
+    std = torch.where(std < STD_MIN, torch.ones_like(std), std)
     return Normalisation(kind, scaled.mean(dim=0).numpy(), std.numpy())
