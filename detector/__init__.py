@@ -1,8 +1,36 @@
-"""Real-time ECG on plain numpy: arrays in, values out.
+"""Real-time ECG on plain numpy: arrays in, values out. No torch, no sockets, no clock.
 
     >>> import numpy as np
     >>> from detector import Detector
     >>> detector = Detector(fs_hz=250)
-    >>> detector.push(np.zeros(0))
-    []
+    >>> for beat in detector.push(np.zeros(100)):
+    ...     print(beat.r_sample, beat.rr_s)
+
+`Detector` finds the beats, `Scorer` gives their log-likelihood, `PatientReference` sets it against the patient.
 """
+
+from detector.baseline import Calibration, Judgement, PatientReference, PatientTemplate, calibrate, template_score
+from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
+from detector.quality import Quality
+from detector.stream import Detector, Event, Gap, QualitySpan, Tick
+
+__all__ = [
+    "BEAT_DEFINITION",
+    "BEAT_FS_HZ",
+    "BEAT_SAMPLES",
+    "R_INDEX",
+    "Beat",
+    "Calibration",
+    "Detector",
+    "Event",
+    "Gap",
+    "Judgement",
+    "PatientReference",
+    "PatientTemplate",
+    "Quality",
+    "QualitySpan",
+    "Tick",
+    "calibrate",
+    "cut_beat",
+    "template_score",
+]

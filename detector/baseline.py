@@ -1,0 +1,239 @@
+"""What is usual for this patient: template and RR statistics before scoring, reference scores after it.
+
+Both are bounded and causal. `PatientTemplate` needs no model; `PatientReference` turns a log-likelihood into a
+p-value against this patient's own beats, starting from the population of the training patients.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Calibration", "Judgement", "PatientReference", "PatientTemplate", "calibrate", "template_score"]
+
+TEMPLATE_BEATS = 64
+TEMPLATE_MIN_BEATS = 8
+_RECENT_RR = 8
+_REFRESH_BEATS = 4  # the median of 64 beats hardly moves in four, and costs more than all else here
+# Around R, at 125 Hz: -136 to +344 ms hold QRS and T; the amplitude is read from -96 to +136 ms.
+_SHAPE = slice(62 - 17, 62 + 43 + 1)
+_AMPLITUDE = slice(62 - 12, 62 + 17 + 1)
+_AMPLITUDE_MIN_MV = 0.05
+
+
+class PatientTemplate:
+    """Template beat and usual RR of one patient over the last 64 beats."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Another patient: nothing is remembered."""
+        self._shapes: deque[NDArray[np.float32]] = deque(maxlen=TEMPLATE_BEATS)
+        self._amplitudes: deque[float] = deque(maxlen=TEMPLATE_BEATS)
+        self._rr_s: deque[float] = deque(maxlen=TEMPLATE_BEATS)
+        self._template: NDArray[np.float64] | None = None
+        self._amplitude_mv = 0.0
+        self._since_refresh = 0
+
+    def residual(self, samples: NDArray[np.float32]) -> float | None:
+        """Shape distance of a beat to the template, in the patient's QRS amplitudes; None during the first beats.
+
+        Args:
+            samples: (187,) float32, mV.
+        """
+        if self._template is None:
+            return None
+        return float(np.linalg.norm(samples[_SHAPE] - self._template) / self._amplitude_mv)
+
+    def rr_ratio(self, rr_s: float | None, beats: int = TEMPLATE_BEATS) -> float | None:
+        """RR over the median of the last `beats` RR intervals; under 1 = early. None where not known."""
+        if rr_s is None or len(self._rr_s) < TEMPLATE_MIN_BEATS:
+            return None
+        recent = list(self._rr_s)[-beats:]
+        return rr_s / float(np.median(recent))
+
+    def ratios(self, rr_s: float | None) -> tuple[float | None, float | None]:
+        """`rr_ratio` over 64 and over 8 intervals."""
+        return self.rr_ratio(rr_s), self.rr_ratio(rr_s, _RECENT_RR)
+
+    def learn(self, samples: NDArray[np.float32], rr_s: float | None) -> None:
+        """Take a beat of good quality into the memory; the oldest leaves."""
+        self._shapes.append(samples[_SHAPE])
+        self._amplitudes.append(float(np.ptp(samples[_AMPLITUDE])))
+        if rr_s is not None:
+            self._rr_s.append(rr_s)
+        self._since_refresh += 1
+        if len(self._shapes) >= TEMPLATE_MIN_BEATS and (self._template is None or self._since_refresh >= _REFRESH_BEATS):
+            self._template = np.median(np.array(self._shapes), axis=0)
+            self._amplitude_mv = max(float(np.median(self._amplitudes)), _AMPLITUDE_MIN_MV)
+            self._since_refresh = 0
+
+
+def template_score(residual: float | None, rr_ratio: float | None, rr_ratio_8: float | None) -> float | None:
+    """Score without learning: unlike the template, and early. Higher = more anomalous; a model must beat it.
+
+    0.4 * residual + max(0, -log(rr_ratio)) + max(0, -log(rr_ratio_8)); None without a template.
+    """
+    if residual is None:
+        return None
+    early = sum(max(0.0, -float(np.log(ratio))) for ratio in (rr_ratio, rr_ratio_8) if ratio is not None)
+    return 0.4 * residual + early
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How normal beats of the training patients score; travels in the model's metadata.
+
+    Attributes:
+        centre: median over patients of the patient's median log p, nats.
+        spread: median over patients of the patient's spread (lower half-width of the middle half / 0.6745), nats.
+        centre_bounds: lowest and highest centre a patient's reference may adapt to, nats.
+        spread_bounds: the same for the spread, nats.
+        z: rising standardised scores (log p - centre) / spread of training normals under the causal rule.
+        p: p-value at each of `z`: share of normals with so low a score or lower.
+        alpha: p-value under which a beat is anomalous: the stated false-alarm rate.
+    """
+
+    centre: float
+    spread: float
+    centre_bounds: tuple[float, float]
+    spread_bounds: tuple[float, float]
+    z: tuple[float, ...]
+    p: tuple[float, ...]
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One score set against the patient.
+
+    Attributes:
+        p_value: share of normal beats that score so low or lower, 0 to 1.
+        threshold: log p under which this patient's beat is anomalous now, nats.
+        anomalous: p_value < alpha.
+    """
+
+    p_value: float
+    threshold: float
+    anomalous: bool
+
+
+REFERENCE_BEATS = 256
+PRIOR_BEATS = 32  # the population speaks as loud as so many of the patient's own beats
+
+
+class PatientReference:
+    """Set each log-likelihood against what this patient's beats have scored so far.
+
+    Rule: centre and spread of the patient's last 256 scores (median, and distance from the lower quartile: both
+    stand up to a quarter of the beats being anomalous) are blended with the population's as if that were 32
+    further beats, and clamped to bounds found on training patients, so that a patient who is abnormal most of
+    the time cannot make it usual. The standardised score is read off the p-value table of training normals. A
+    beat is judged before it is learnt.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._z = np.array(calibration.z)
+        self._p = np.array(calibration.p)
+        self._z_alpha = float(np.interp(calibration.alpha, self._p, self._z))
+        self._recent: deque[float] = deque(maxlen=REFERENCE_BEATS)
+        self._sorted: list[float] = []
+
+    def _usual(self) -> tuple[float, float]:
+        """Centre and spread now, nats."""
+        n, c = len(self._sorted), self._calibration
+        if n == 0:
+            return c.centre, c.spread
+        median, quartile = self._sorted[n // 2], self._sorted[n // 4]
+        weight = n / (n + PRIOR_BEATS)
+        centre = weight * median + (1 - weight) * c.centre
+        spread = weight * (median - quartile) / 0.6745 + (1 - weight) * c.spread
+        return (
+            min(max(centre, c.centre_bounds[0]), c.centre_bounds[1]),
+            min(max(spread, c.spread_bounds[0]), c.spread_bounds[1]),
+        )
+
+    def standardise(self, log_prob: float) -> float:
+        """(log p - centre) / spread as the patient stands now."""
+        centre, spread = self._usual()
+        return (log_prob - centre) / spread
+
+    def judge(self, log_prob: float) -> Judgement:
+        """Judge one beat, then learn it.
+
+        Args:
+            log_prob: log p(x), nats; must be finite.
+        """
+        centre, spread = self._usual()
+        p_value = float(np.interp((log_prob - centre) / spread, self._z, self._p))
+        self.learn(log_prob)
+        return Judgement(p_value, centre + self._z_alpha * spread, p_value < self._calibration.alpha)
+
+    def learn(self, log_prob: float) -> None:
+        """Take a score into the memory; the oldest leaves."""
+        if len(self._recent) == REFERENCE_BEATS:
+            del self._sorted[bisect.bisect_left(self._sorted, self._recent[0])]
+        self._recent.append(log_prob)
+        bisect.insort(self._sorted, log_prob)
+
+
+def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:
+    """Calibrate on training patients: their normal beats' log p in order of time.
+
+    Args:
+        patients: one (n,) array of log p a patient, nats, n >= 32.
+        alpha: wanted share of normal beats called anomalous, 0 to 1.
+        table: p-values to tabulate, rising, ending in 1; default is dense in the lower tail.
+
+    Returns:
+        The Calibration; every patient weighs the same, however many beats it has.
+
+    Raises:
+        ValueError: no patient with enough beats, or alpha out of range.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha={alpha} is a share of beats: give more than 0 and less than 1")
+    scores = [np.asarray(patient, np.float64) for patient in patients]
+    scores = [patient for patient in scores if patient.size >= PRIOR_BEATS]
+    if not scores:
+        raise ValueError(f"no patient with at least {PRIOR_BEATS} scored beats to calibrate on")
+    centres = np.array([np.median(patient) for patient in scores])
+    spreads = np.array([(np.median(patient) - np.quantile(patient, 0.25)) / 0.6745 for patient in scores])
+    spreads = np.maximum(spreads, 1e-3)
+    first = Calibration(
+        centre=float(np.median(centres)),
+        spread=float(np.median(spreads)),
+        centre_bounds=(float(centres.min()), float(centres.max())),
+        spread_bounds=(float(spreads.min()), float(spreads.max())),
+        z=(-1.0, 0.0),
+        p=(0.0, 1.0),
+        alpha=alpha,
+    )
+    z, weight = [], []
+    for patient in scores:
+        reference = PatientReference(first)
+        for log_prob in patient:
+            z.append(reference.standardise(float(log_prob)))
+            reference.learn(float(log_prob))
+        weight += [1.0 / patient.size] * patient.size
+    order = np.argsort(z)
+    share = np.cumsum(np.array(weight)[order]) / np.sum(weight)
+    if table is None:
+        table = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90))).tolist()
+    at = np.interp(table, share, np.array(z)[order])
+    return Calibration(
+        first.centre,
+        first.spread,
+        first.centre_bounds,
+        first.spread_bounds,
+        z=tuple(np.round(np.maximum.accumulate(at + 1e-9 * np.arange(at.size)), 6).tolist()),
+        p=tuple(np.round(np.asarray(table), 8).tolist()),
+        alpha=alpha,
+    )

@@ -1,0 +1,319 @@
+"""The streaming detector: pieces of raw ECG in, beats and what else happened out."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import group_delay, sos2tf
+
+from detector.bandpass import Bandpass, design_bandpass
+from detector.baseline import PatientTemplate
+from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
+from detector.quality import MAX_MV, Quality, assess
+from detector.rpeaks import STEP_S, WINDOW_S, RPeakDetector
+
+__all__ = ["Detector", "Event", "Gap", "QualitySpan", "Tick"]
+
+_RESTART_S = 0.5  # an invalid stretch this long ends the signal: what follows starts anew
+_SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
+_HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
+_QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that never came: `n_samples` of them, from `first_sample` on."""
+
+    first_sample: int
+    n_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySpan:
+    """Verdict on the samples from `first_sample` up to `end_sample` (not included)."""
+
+    first_sample: int
+    end_sample: int
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """All that can be known up to `sample` has been given.
+
+    Attributes:
+        sample: samples before this index have been looked at.
+        decided_until: R-peaks before this index are final.
+        r_samples: R-peaks decided by this tick (their beats follow when they are complete).
+    """
+
+    sample: int
+    decided_until: int
+    r_samples: tuple[int, ...]
+
+
+Event = Gap | QualitySpan | Beat | Tick
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An R-peak whose beat is not complete yet."""
+
+    peak: int  # in filtered samples
+    rr_s: float | None
+
+
+class Detector:
+    """Find the beats of one lead as its samples arrive.
+
+    >>> import numpy as np
+    >>> fs_hz = 250
+    >>> one_beat = np.exp(-0.5 * ((np.arange(fs_hz) - 100) / 4.0) ** 2)  # a 1-mV bump 40 ms wide, 60 a minute
+    >>> noise = np.random.default_rng(0).normal(0, 0.01, 20 * fs_hz)
+    >>> detector = Detector(fs_hz=fs_hz)
+    >>> beats = [beat for piece in np.split(np.tile(one_beat, 20) + noise, 100) for beat in detector.push(piece)]
+    >>> len(beats), beats[3].samples.shape, round(beats[3].rr_s, 2)
+    (18, (187,), 1.0)
+
+    However the samples are cut, the output is the same, because filter and windows live on the absolute sample
+    grid. Nothing is computed across a gap, and memory does not grow.
+
+    Args:
+        fs_hz: sampling rate, Hz, 100 to 1000.
+        rails_mv: lowest and highest value the ADC can give, mV, where known: then clipping is seen for certain.
+
+    Attributes:
+        samples_in: samples taken so far.
+        samples_lost: samples missing in gaps so far.
+
+    Raises:
+        ValueError: sampling rate out of range.
+    """
+
+    def __init__(self, fs_hz: float, rails_mv: tuple[float, float] | None = None) -> None:
+        self.fs_hz = float(fs_hz)
+        self.rails_mv = rails_mv
+        self.samples_in = 0
+        self.samples_lost = 0
+        self._bandpass = Bandpass(self.fs_hz)
+        self._rpeaks = RPeakDetector(self.fs_hz)
+        self._template = PatientTemplate()
+        b, a = sos2tf(design_bandpass(self.fs_hz))
+        self._delay = round(float(group_delay((b, a), [_QRS_HZ], fs=self.fs_hz)[1][0]))
+        self._before = math.ceil(BEFORE_R_S * self.fs_hz) + 2
+        self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
+        self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
+        self._restart = math.ceil(_RESTART_S * self.fs_hz)
+        self._raw = np.empty(0)
+        self._filtered = np.empty(0)
+        self._now = 0  # absolute index of the next sample
+        self._began = False
+        self._restart_at(0)
+
+    # -- what callers use ---------------------------------------------------------------------------------
+
+    def push(self, samples: ArrayLike, first_sample: int | None = None) -> list[Beat]:
+        """Take the next samples, give the beats that became complete.
+
+        Args:
+            samples: (n,) mV, NaN = no valid sample (leads off); n may be 0.
+            first_sample: absolute index of samples[0]; None = follows on. A jump forward is a gap.
+
+        Returns:
+            Beats in order of time. A beat comes at the first full second 1 to 2 s after its R-peak.
+
+        Raises:
+            ValueError: not one-dimensional, or `first_sample` lies in the past.
+        """
+        return [event for event in self.advance(samples, first_sample) if isinstance(event, Beat)]
+
+    def advance(self, samples: ArrayLike, first_sample: int | None = None) -> list[Event]:
+        """As `push`, but give every event: gaps, quality, beats and ticks, in order."""
+        raw = np.array(samples, dtype=np.float64)
+        if raw.ndim != 1:
+            raise ValueError(f"samples has shape {raw.shape}: give one lead, shape (n,)")
+        events: list[Event] = []
+        if first_sample is not None and first_sample != self._now:
+            if self._began and first_sample < self._now:
+                raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._now} comes next")
+            if self._began:
+                events += self._finish()
+                events.append(Gap(self._now, first_sample - self._now))
+                self.samples_lost += first_sample - self._now
+            self._now = first_sample
+            self._restart_at(first_sample)
+        if raw.size:
+            self._began = True
+            self.samples_in += raw.size
+            raw[~(np.abs(raw) < MAX_MV)] = np.nan
+            for piece in self._split_at_restarts(raw):
+                events += self._take(piece)
+        return events
+
+    def flush(self) -> list[Event]:
+        """The signal ends here: give what is still held back."""
+        return self._finish()
+
+    def filtered(self, first_sample: int, end_sample: int) -> NDArray[np.float64]:
+        """Filtered signal of a recent stretch for looking at, mV; NaN where it is not (or no longer) held."""
+        out = np.full(max(0, end_sample - first_sample), np.nan)
+        low, high = max(first_sample, self._first), min(end_sample, self._now)
+        if low < high:
+            out[low - first_sample : high - first_sample] = self._filtered[low - self._first : high - self._first]
+        return out
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _restart_at(self, sample: int) -> None:
+        """Everything that has a memory of the signal forgets it; the patient's template stays."""
+        self._bandpass.reset()
+        self._rpeaks.reset()
+        self._raw = np.empty(0)
+        self._filtered = np.empty(0)
+        self._first = sample  # absolute index of the first sample held
+        self._start = sample  # where this stretch of signal began
+        self._judged = sample  # quality has been given up to here
+        self._invalid_run = 0
+        self._hold: float | None = None
+        self._settled = sample
+        self._spans: deque[QualitySpan] = deque()
+        self._pending: deque[_Pending] = deque()
+        self._last_peak: int | None = None
+
+    def _split_at_restarts(self, raw: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Cut where a valid sample follows so long an invalid run that the signal starts anew."""
+        valid = ~np.isnan(raw)
+        if valid.all() and self._invalid_run == 0:
+            return [raw]
+        cuts, run = [], self._invalid_run
+        edges = np.flatnonzero(np.diff(valid)) + 1
+        position = 0
+        for edge in [*edges.tolist(), raw.size]:
+            if valid[position]:
+                if run >= self._restart:
+                    cuts.append(position)
+                run = 0
+            else:
+                run += edge - position
+            position = edge
+        return [piece for piece in np.split(raw, cuts)] if cuts else [raw]
+
+    def _take(self, raw: NDArray[np.float64]) -> list[Event]:
+        """Filter a piece and run every tick of the grid that falls into it."""
+        events: list[Event] = []
+        if raw.size == 0:
+            return events
+        valid = ~np.isnan(raw)
+        if valid[0] and self._invalid_run >= self._restart:
+            events += self._finish()
+            self._restart_at(self._now)
+        filtered = self._bandpass.push(self._held(raw, valid))
+        end = self._now + raw.size
+        step = self._rpeaks.step
+        while self._now < end:
+            tick = (self._now // step + 1) * step
+            upto = min(tick, end)
+            n = upto - self._now
+            self._raw = np.concatenate((self._raw, raw[:n]))
+            self._filtered = np.concatenate((self._filtered, filtered[:n]))
+            raw, filtered = raw[n:], filtered[n:]
+            self._now = upto
+            if upto == tick:
+                events += self._tick()
+                self._trim()
+        return events
+
+    def _held(self, raw: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Invalid samples hold the last valid value, so that the filter never sees them."""
+        if valid.all():
+            self._invalid_run, self._hold = 0, float(raw[-1])
+            return raw
+        at = np.flatnonzero(valid)
+        self._invalid_run = raw.size - 1 - int(at[-1]) if at.size else self._invalid_run + raw.size
+        last = np.maximum.accumulate(np.where(valid, np.arange(raw.size), -1))
+        before = self._hold if self._hold is not None else 0.0
+        held = np.where(last >= 0, raw[last], before)
+        if at.size:
+            self._hold = float(raw[at[-1]])
+        return held
+
+    def _tick(self) -> list[Event]:
+        """Everything that the samples up to now decide."""
+        events: list[Event] = [self._judge()]
+        low = max(self._first, self._now - self._rpeaks.window)
+        window = self._filtered[low - self._first :]
+        peaks = [peak for peak in self._rpeaks.decide(window, low) if not self._invalid(peak, peak)]
+        for peak in peaks:
+            self._pending.append(_Pending(peak, self._rr_s(peak)))
+            self._last_peak = peak
+        while self._pending and self._pending[0].peak + self._after < self._now:
+            events.append(self._beat(self._pending.popleft()))
+        decided = self._rpeaks.decided_until
+        r_samples = tuple(max(self._start, peak - self._delay) for peak in peaks)
+        events.append(Tick(self._now, self._start if decided is None else decided, r_samples))
+        return events
+
+    def _judge(self) -> QualitySpan:
+        """Verdict on the samples since the last one."""
+        here = slice(self._judged - self._first, self._now - self._first)
+        quality = assess(self._raw[here], self._filtered[here], self.fs_hz, self.rails_mv)
+        if quality is Quality.LEADS_OFF:
+            self._settled = self._now + round(_SETTLING_S * self.fs_hz)
+        elif self._judged < self._settled:
+            quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
+        span = QualitySpan(self._judged, self._now, quality)
+        self._judged = self._now
+        self._spans.append(span)
+        return span
+
+    def _invalid(self, first: int, last: int) -> bool:
+        """Whether samples between or 0.1 s around two instants were only held, not measured."""
+        around = round(_HELD_NEAR_S * self.fs_hz)
+        low = max(0, first - self._first - around)
+        return bool(np.isnan(self._raw[low : last - self._first + around]).any())
+
+    def _rr_s(self, peak: int) -> float | None:
+        """RR interval to the R-peak before, s; None where there is none or signal is missing in between."""
+        if self._last_peak is None or self._last_peak < self._first or self._invalid(self._last_peak, peak):
+            return None
+        return (peak - self._last_peak) / self.fs_hz
+
+    def _beat(self, pending: _Pending) -> Beat:
+        """Cut, judge and compare one beat; then let the patient's template learn it."""
+        samples = cut_beat(self._filtered, pending.peak - self._first, self.fs_hz)
+        low, high = pending.peak - self._before, pending.peak + self._after
+        quality = Quality.GOOD
+        if high > self._now or low < self._start:
+            quality = Quality.TRUNCATED
+        for span in self._spans:
+            if span.end_sample > low and span.first_sample < high and span.quality.rank > quality.rank:
+                quality = span.quality
+        residual = self._template.residual(samples)
+        rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
+        if quality is Quality.GOOD:
+            self._template.learn(samples, pending.rr_s)
+        r_sample = max(self._start, pending.peak - self._delay)
+        return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8)
+
+    def _finish(self) -> list[Event]:
+        """End of a stretch of signal: the samples since the last tick, and beats that will not be completed."""
+        events: list[Event] = []
+        if self._judged < self._now:
+            events += self._tick()
+        events += [self._beat(pending) for pending in self._pending]
+        self._pending.clear()
+        return events
+
+    def _trim(self) -> None:
+        """Hold only what a window, a beat or its quality can still need."""
+        excess = self._filtered.size - self._keep
+        if excess > 0:
+            self._raw = self._raw[excess:]
+            self._filtered = self._filtered[excess:]
+            self._first += excess
+        while self._spans and self._spans[0].end_sample < self._first:
+            self._spans.popleft()
