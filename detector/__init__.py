@@ -9,7 +9,14 @@
 `Detector` finds the beats, `Scorer` gives their log-likelihood, `PatientReference` sets it against the patient.
 """
 
-from detector.baseline import Calibration, Judgement, PatientReference, PatientTemplate, calibrate, template_score
+from detector.baseline import (
+    Calibration,
+    Judgement,
+    PatientReference,
+    PatientTemplate,
+    calibrate,
+    template_score,
+)
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
 from detector.quality import Quality
 from detector.stream import Detector, Event, Gap, QualitySpan, Tick

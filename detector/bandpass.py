@@ -8,9 +8,15 @@ from scipy.signal import butter, sosfilt, sosfilt_zi
 
 __all__ = ["BAND_HZ", "FS_MAX_HZ", "FS_MIN_HZ", "FILTER_ORDER", "Bandpass", "design_bandpass"]
 
-BAND_HZ = (0.5, 40.0)  # monitoring bandwidth of IEC 60601-2-27: baseline wander and muscle noise out, QRS and T in
+BAND_HZ = (
+    0.5,
+    40.0,
+)  # monitoring bandwidth of IEC 60601-2-27: baseline wander and muscle noise out, QRS and T in
 FILTER_ORDER = 2
-FS_MIN_HZ, FS_MAX_HZ = 100.0, 1000.0  # 40 Hz must stay clear of Nyquist; above 1 kHz an ECG has nothing to say
+FS_MIN_HZ, FS_MAX_HZ = (
+    100.0,
+    1000.0,
+)  # 40 Hz must stay clear of Nyquist; above 1 kHz an ECG has nothing to say
 
 
 def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDArray[np.float64]:
@@ -27,10 +33,14 @@ def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDA
         ValueError: rate or band out of range.
     """
     if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:
-        raise ValueError(f"fs_hz={fs_hz:g} is not a rate this filter is made for: give {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz")
+        raise ValueError(
+            f"fs_hz={fs_hz:g} is not a rate this filter is made for: give {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz"
+        )
     low, high = band_hz
     if not 0 < low < high < fs_hz / 2:
-        raise ValueError(f"band_hz={band_hz} must rise and stay under half the sampling rate ({fs_hz / 2:g} Hz)")
+        raise ValueError(
+            f"band_hz={band_hz} must rise and stay under half the sampling rate ({fs_hz / 2:g} Hz)"
+        )
     sos: NDArray[np.float64] = butter(FILTER_ORDER, (low, high), btype="bandpass", fs=fs_hz, output="sos")
     return sos
 

@@ -69,7 +69,9 @@ class PatientTemplate:
         if rr_s is not None:
             self._rr_s.append(rr_s)
         self._since_refresh += 1
-        if len(self._shapes) >= TEMPLATE_MIN_BEATS and (self._template is None or self._since_refresh >= _REFRESH_BEATS):
+        if len(self._shapes) >= TEMPLATE_MIN_BEATS and (
+            self._template is None or self._since_refresh >= _REFRESH_BEATS
+        ):
             self._template = np.median(np.array(self._shapes), axis=0)
             self._amplitude_mv = max(float(np.median(self._amplitudes)), _AMPLITUDE_MIN_MV)
             self._since_refresh = 0
@@ -184,7 +186,9 @@ class PatientReference:
         bisect.insort(self._sorted, log_prob)
 
 
-def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:
+def calibrate(
+    patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None
+) -> Calibration:
     """Calibrate on training patients: their normal beats' log p in order of time.
 
     Args:

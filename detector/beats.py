@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from detector.quality import Quality
 
-__all__ = ["AFTER_R_S", "BEAT_DEFINITION", "BEAT_FS_HZ", "BEAT_SAMPLES", "BEFORE_R_S", "R_INDEX", "Beat", "cut_beat"]
+__all__ = [
+    "AFTER_R_S",
+    "BEAT_DEFINITION",
+    "BEAT_FS_HZ",
+    "BEAT_SAMPLES",
+    "BEFORE_R_S",
+    "R_INDEX",
+    "Beat",
+    "cut_beat",
+]
 
 BEAT_DEFINITION = "stream/1"  # raise the number when anything that changes a beat's samples changes
 BEAT_SAMPLES = 187

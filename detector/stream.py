@@ -139,7 +139,9 @@ class Detector:
         events: list[Event] = []
         if first_sample is not None and first_sample != self._now:
             if self._began and first_sample < self._now:
-                raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._now} comes next")
+                raise ValueError(
+                    f"first_sample={first_sample} lies in the past: sample {self._now} comes next"
+                )
             if self._began:
                 events += self._finish()
                 events.append(Gap(self._now, first_sample - self._now))
@@ -163,7 +165,9 @@ class Detector:
         out = np.full(max(0, end_sample - first_sample), np.nan)
         low, high = max(first_sample, self._first), min(end_sample, self._now)
         if low < high:
-            out[low - first_sample : high - first_sample] = self._filtered[low - self._first : high - self._first]
+            out[low - first_sample : high - first_sample] = self._filtered[
+                low - self._first : high - self._first
+            ]
         return out
 
     # -- inside -------------------------------------------------------------------------------------------
