@@ -1,0 +1,72 @@
+"""Sources: the only way samples come in. `open_source` turns what a person wrote into one of them."""
+
+from __future__ import annotations
+
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source, SourceError
+from monitor.sources.options import SourceOptions, check_fs
+
+__all__ = [
+    "SOURCES",
+    "Chunk",
+    "EndOfStream",
+    "Notice",
+    "Source",
+    "SourceError",
+    "SourceOptions",
+    "open_source",
+]
+
+SOURCES: dict[str, str] = {
+    "sim": "synthetic patient; sim:SCENARIO, e.g. sim:sinus=60,vt=8,sinus=30",
+    "mitdb": "MIT-BIH Arrhythmia Database, e.g. mitdb:208",
+    "nstdb": "MIT-BIH Noise Stress Test Database, e.g. nstdb:118e06",
+    "cudb": "CU Ventricular Tachyarrhythmia Database, e.g. cudb:cu01",
+    "wfdb": "a WFDB record of yours, wfdb:PATH",
+    "csv": "numbers in a text file, csv:PATH",
+    "serial": "a device that writes one number a line, with --port --baud --fs",
+}
+
+
+def open_source(spec: str, options: SourceOptions | None = None) -> Source:
+    """Open what `spec` names.
+
+    Args:
+        spec: `KIND` or `KIND:WHAT`, see SOURCES.
+        options: what else the person said; None = all defaults.
+
+    Returns:
+        A source whose sampling rate is within the supported range. The caller closes it.
+
+    Raises:
+        SourceError: no such kind, or it cannot be opened; one line with the remedy.
+    """
+    options = options or SourceOptions()
+    kind, _, what = spec.partition(":")
+    source = _open(kind.strip(), what.strip(), options, spec)
+    try:
+        check_fs(source.fs_hz, spec)
+    except SourceError:
+        source.close()
+        raise
+    return source
+
+
+def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
+    # Each source is imported only when it is asked for: wfdb alone costs 0.4 s.
+    if kind == "sim":
+        from monitor.sources.simulator import open_simulator
+
+        return open_simulator(what, options, spec)
+    if kind in ("mitdb", "nstdb", "cudb", "wfdb"):
+        from monitor.sources.wfdb_source import open_record
+
+        return open_record(kind, what, options, spec)
+    if kind == "csv":
+        from monitor.sources.csv_source import CsvSource
+
+        return CsvSource(what, options, spec)
+    if kind == "serial":
+        from monitor.sources.serial_source import SerialSource
+
+        return SerialSource(options, spec)
+    raise SourceError(f"unknown source {spec!r}; choose one of {', '.join(SOURCES)}, e.g. sim, mitdb:208, csv:FILE")

@@ -1,0 +1,101 @@
+"""What a person may say about a source, and what every source holds true of its rate and unit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitor.sources.base import SourceError
+
+__all__ = ["FS_MAX_HZ", "FS_MIN_HZ", "UNITS", "SourceOptions", "check_fs", "mv_per", "sample_span"]
+
+FS_MIN_HZ = 100.0  # below this a QRS complex of 80 ms has too few samples to find its peak
+FS_MAX_HZ = 1000.0
+UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one of it
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """Options of a source; each source uses those that concern it.
+
+    Attributes:
+        fs_hz: sampling rate, Hz, where the source cannot know it (csv, serial) or may choose it (sim).
+        channel: lead by name or number (records); None = MLII where there is one, else the first.
+        start_s: where to begin, s from the source's sample 0; the first chunk then starts at that sample.
+        duration_s: how much to give, s; None = to the end.
+        port: serial port, e.g. `/dev/ttyUSB0`.
+        baud: serial speed, bits a second.
+        seed: seed of the simulator, unless its scenario names one.
+        clock: monotonic time, s; for arrival times and the length of a loss.
+        column: csv column by name or number; None = the only one, or the first that is no time.
+        unit: unit of the numbers of csv and serial: one of UNITS, or `adc`.
+        mv_per_unit: mV in one count, for unit `adc`.
+    """
+
+    fs_hz: float | None = None
+    channel: str | int | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    port: str | None = None
+    baud: int = 115_200
+    seed: int = 1
+    clock: Callable[[], float] = time.monotonic
+    column: int | str | None = None
+    unit: str = "mV"
+    mv_per_unit: float | None = None
+
+
+def check_fs(fs_hz: float, source: str) -> float:
+    """`fs_hz` where it is a rate we can work with.
+
+    Raises:
+        SourceError: not between FS_MIN_HZ and FS_MAX_HZ.
+    """
+    if not (math.isfinite(fs_hz) and FS_MIN_HZ <= fs_hz <= FS_MAX_HZ):
+        raise SourceError(
+            f"{source}: sampling rate {fs_hz:g} Hz; between {FS_MIN_HZ:g} and {FS_MAX_HZ:g} Hz is supported"
+        )
+    return float(fs_hz)
+
+
+def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
+    """MV in one unit of the numbers a source reads.
+
+    Raises:
+        SourceError: unknown unit, or `adc` without a usable scale.
+    """
+    if unit == "adc":
+        if mv_per_unit is None or not math.isfinite(mv_per_unit) or mv_per_unit == 0:
+            raise SourceError(f"{source}: unit adc needs the mV of one count, e.g. --mv-per-unit 0.005")
+        return float(mv_per_unit)
+    if unit not in UNITS:
+        raise SourceError(f"{source}: unknown unit {unit!r}; choose one of {', '.join(UNITS)}, adc")
+    return UNITS[unit]
+
+
+def sample_span(options: SourceOptions, fs_hz: float, total: int | None, source: str) -> tuple[int, int | None]:
+    """First sample to give and the sample to stop before (None = never).
+
+    Args:
+        options: `start_s` and `duration_s`.
+        fs_hz: sampling rate, Hz.
+        total: length of the source, samples; None = endless or unknown.
+        source: its name, for the error.
+
+    Raises:
+        SourceError: negative or not finite, no duration, or a start at or behind the end.
+    """
+    start_s, duration_s = options.start_s, options.duration_s
+    if not math.isfinite(start_s) or start_s < 0:
+        raise SourceError(f"{source}: start {start_s:g} s; give 0 or more")
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise SourceError(f"{source}: duration {duration_s:g} s; give more than 0")
+    first = round(start_s * fs_hz)
+    if total is not None and first >= total:
+        raise SourceError(f"{source}: start {start_s:g} s is behind its end at {total / fs_hz:g} s")
+    stop = None if duration_s is None else first + max(1, round(duration_s * fs_hz))
+    if total is not None:
+        stop = total if stop is None else min(stop, total)
+    return first, stop
