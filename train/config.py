@@ -1,0 +1,134 @@
+"""Every hyper-parameter of a fit in one frozen struct; a named configuration is a TOML file in `configs/`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["ConfigError", "FitConfig", "load_config", "named_configs"]
+
+Count = Annotated[int, Meta(ge=1)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Rate = Annotated[float, Meta(gt=0, le=1)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class ConfigError(Exception):
+    """A configuration is absent, has an unknown key or a value out of range. One line: file, key, remedy."""
+
+
+class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One fit: model, both stages, split. The values and their reasons are in `configs/published.toml`.
+
+    Attributes:
+        latent_dim: features the encoder gives, and dimensions of the flow.
+        n_layers: MAF layers.
+        hidden_dims: hidden units of each MADE.
+        dropout: in the encoder's fully connected part, stage 1 only.
+        normalisation: of a beat before the encoder.
+        epochs_autoencoder, epochs_flow: at most so many.
+        patience_autoencoder, patience_flow: stop after so many epochs without a better held-out loss.
+        batch_autoencoder, batch_flow: beats a step.
+        lr_autoencoder, lr_flow: learning rate of the first step; falls along a half cosine to nearly 0.
+        weight_decay_autoencoder, weight_decay_flow: AdamW's decoupled decay.
+        gradient_clip: largest gradient norm of a step.
+        held_out: share of the normals (beats, or whole records) that is watched and not fitted.
+        threshold_quantile: share of held-out normals that the fixed threshold calls anomalous.
+        seed: of weights, order, dropout and split.
+    """
+
+    latent_dim: Count
+    n_layers: Count
+    hidden_dims: Annotated[list[Count], Meta(min_length=1)]
+    dropout: Decay
+    normalisation: Literal["per_sample", "unit_peak_to_peak", "range01"]
+    epochs_autoencoder: Count
+    epochs_flow: Count
+    patience_autoencoder: Count
+    patience_flow: Count
+    batch_autoencoder: Count
+    batch_flow: Count
+    lr_autoencoder: Rate
+    lr_flow: Rate
+    weight_decay_autoencoder: Decay
+    weight_decay_flow: Decay
+    gradient_clip: Positive
+    held_out: Share
+    threshold_quantile: Share
+    seed: Seed
+
+
+def named_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(
+        Path(entry.name).stem
+        for entry in (resources.files("train") / "configs").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> FitConfig:
+    """Read a configuration and apply overrides.
+
+    Args:
+        name: of a configuration that comes with the package, or the path of a TOML file (ends in `.toml`).
+        overrides: `key=value` each, value as TOML would have it; the last one wins.
+
+    Raises:
+        ConfigError: no such configuration, no TOML, unknown or missing key, value out of range.
+    """
+    if name.endswith(".toml"):
+        path, text = name, _read(Path(name))
+    elif name in named_configs():
+        path, text = (
+            f"{name}.toml",
+            (resources.files("train") / "configs" / f"{name}.toml").read_text("utf-8"),
+        )
+    else:
+        raise ConfigError(
+            f"no configuration {name!r}: known are {', '.join(named_configs())}, or give a .toml file"
+        )
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from error
+    config = _convert(values, path)
+    for override in overrides:
+        config = _convert(msgspec.to_builtins(config) | _parse(override), f"--set {override}")
+    return config
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+
+def _parse(override: str) -> dict[str, object]:
+    key, sign, value = override.partition("=")
+    if not sign or not key.strip().isidentifier():
+        raise ConfigError(f"--set {override}: must be key=value")
+    try:
+        return tomllib.loads(f"{key.strip()} = {value}")
+    except tomllib.TOMLDecodeError:
+        return {key.strip(): value.strip()}  # a bare word is a string
+
+
+def _convert(values: dict[str, object], origin: str) -> FitConfig:
+    unknown = sorted(set(values) - set(FitConfig.__struct_fields__))
+    if unknown:
+        known = ", ".join(FitConfig.__struct_fields__)
+        raise ConfigError(f"{origin}: unknown key {unknown[0]!r}: known are {known}")
+    try:
+        return msgspec.convert(values, FitConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {error}") from error
