@@ -18,12 +18,13 @@ class ECGEncoder(nn.Module):
     Args:
         input_len: samples in a beat, at least 8.
         latent_dim: features, at least 1.
+        dropout: share of hidden features dropped in training, 0 to 1.
 
     Raises:
         ValueError: a size out of range.
     """
 
-    def __init__(self, input_len: int = 187, latent_dim: int = 64) -> None:
+    def __init__(self, input_len: int = 187, latent_dim: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
         if input_len < MIN_INPUT_LEN:
             raise ValueError(f"input_len is {input_len}; it must be at least {MIN_INPUT_LEN} samples")
@@ -49,7 +50,7 @@ class ECGEncoder(nn.Module):
             nn.Flatten(),  # (n, 128)
             nn.Linear(128, 128),
             nn.ReLU(),
-            nn.Dropout(0.2),
+            nn.Dropout(dropout),
             nn.Linear(128, latent_dim),
         )
 

@@ -32,6 +32,7 @@ class HybridECGModel(nn.Module):
         latent_dim: features of the encoder, D of the flow.
         n_layers: flow layers.
         hidden_dims: widths of the hidden layers of each MADE.
+        dropout: of the encoder's hidden features, in training mode only.
         generator: draws random hidden degrees for the masks; None spreads them evenly.
 
     Raises:
@@ -44,10 +45,11 @@ class HybridECGModel(nn.Module):
         latent_dim: int = 64,
         n_layers: int = 8,
         hidden_dims: Sequence[int] = (512, 512),
+        dropout: float = 0.2,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = ECGEncoder(input_len, latent_dim)
+        self.encoder = ECGEncoder(input_len, latent_dim, dropout)
         self.maf = MAF(latent_dim, n_layers, hidden_dims, generator)
 
     def log_prob(self, beats: Tensor) -> Tensor:
@@ -68,9 +70,7 @@ class HybridECGModel(nn.Module):
         """Draw n feature vectors (n, latent_dim) from the density (the encoder has no inverse: no beats)."""
         return self.maf.sample(n, generator)
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights and masks; the masks of the file replace those of the constructor.
 
         Args:
@@ -89,9 +89,7 @@ class HybridECGModel(nn.Module):
         return super().load_state_dict(state, strict=strict, assign=assign)
 
 
-def check_state_dict(
-    model: HybridECGModel, state_dict: Mapping[str, Any], *, strict: bool = True
-) -> dict[str, Any]:
+def check_state_dict(model: HybridECGModel, state_dict: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
     """Say in one line what keeps a state dict from fitting, before anything is loaded.
 
     Args:
@@ -124,9 +122,7 @@ def check_state_dict(
         if not isinstance(state[key], Tensor):
             raise ValueError(f"key {key!r} holds a {type(state[key]).__name__}, not a tensor")
         if state[key].shape != tensor.shape:
-            raise ValueError(
-                f"key {key!r} has shape {tuple(state[key].shape)}; the model needs {tuple(tensor.shape)}"
-            )
+            raise ValueError(f"key {key!r} has shape {tuple(state[key].shape)}; the model needs {tuple(tensor.shape)}")
         if not torch.isfinite(state[key]).all():
             raise ValueError(f"key {key!r} holds values that are not finite")
     for k, layer in enumerate(model.maf.flow_layers()):

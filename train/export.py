@@ -1,0 +1,379 @@
+"""Torch to ONNX: one self-contained file, raw beats in, log p out, all one must know in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import logging
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from detector.baseline import Calibration
+from train.exported import ExportedScorer, ExportError
+from train.hybrid import HybridECGModel, load_published
+from train.normalise import Normalisation, Normalise, fit_normalisation
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = [
+    "FORMAT",
+    "PARITY_MAX",
+    "PUBLISHED_ALPHA",
+    "ExportError",
+    "ExportedScorer",
+    "check_parity",
+    "export_onnx",
+    "import_published",
+    "torch_log_prob",
+    "weights_sha256",
+]
+
+FORMAT = "ecg-monitor/1"
+OPSET = 18  # the exporter's own opset, read by every onnxruntime since 1.15
+PARITY_MAX = 1e-3  # nats; scores of normal beats spread over tens of nats, so no beat changes side by this much
+REQUIRED_METADATA = (
+    "name",
+    "beat_definition",
+    "beat_fs_hz",
+    "r_index",
+    "threshold",
+    "training_data",
+    "seed",
+    "version",
+    "calibration",
+)
+_OWN_METADATA = (
+    "format",
+    "normalisation",
+    "score",
+    "beat_samples",
+    "weights_sha256",
+)  # known here, not given
+PUBLISHED_ALPHA = 0.05  # the published threshold: 5 % of the training normals score under it
+_BATCH = 512
+_PARITY_BEATS = 2048
+
+
+def weights_sha256(model: HybridECGModel) -> str:
+    """SHA-256, hex, over the bytes of the state dict's tensors, sorted by key."""
+    digest = hashlib.sha256()
+    for _, tensor in sorted(model.state_dict().items()):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def torch_log_prob(model: HybridECGModel, normalisation: Normalisation, beats: ArrayLike) -> NDArray[np.float32]:
+    """Log p (n,), nats, of raw beats (n, L) by torch on the CPU: what the ONNX file must equal."""
+    model = copy.deepcopy(model).float().cpu().eval()
+    normalise = Normalise(normalisation)
+    raw = torch.from_numpy(np.array(beats, dtype=np.float32))
+    scores = [model.log_prob(normalise(part)) for part in torch.split(raw, _BATCH)]
+    result: NDArray[np.float32] = torch.cat(scores).numpy()
+    return result
+
+
+def _as_string(value: Any) -> str:
+    """A metadata value as text: strings as they are, whole numbers without a point (125.0 -> 125), else JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value)
+
+
+def _metadata_strings(model: HybridECGModel, normalisation: Normalisation, given: Mapping[str, Any]) -> dict[str, str]:
+    """All metadata as strings, what is known here added; refuse what is missing or contradicts the model."""
+    missing = [key for key in REQUIRED_METADATA if key not in given]
+    if missing:
+        raise ExportError(f"metadata lack {', '.join(missing)}")
+    own: dict[str, Any] = {
+        "format": FORMAT,
+        "normalisation": normalisation.kind,
+        "score": "log_prob",
+        "beat_samples": model.encoder.input_len,
+        "weights_sha256": weights_sha256(model),
+    }
+    strings = {}
+    for key, value in {**own, **given}.items():
+        strings[key] = _as_string(value)
+    for key, value in own.items():
+        if strings[key] != str(value):
+            raise ExportError(f"metadata say {key} = {strings[key]}; the model has {value}")
+    try:
+        threshold = float(strings["threshold"])
+    except ValueError:
+        threshold = math.nan
+    if not math.isfinite(threshold):
+        raise ExportError(f"threshold is {strings['threshold']}; a finite number, nats, is needed")
+    try:
+        json.loads(strings["calibration"])
+    except json.JSONDecodeError as error:
+        raise ExportError(f"calibration is no JSON ({error}); give a JSON string or a plain object") from None
+    return strings
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep torch's exporter from printing and warning: nothing it says is for a user of ours."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Leave out the exporter's debugging notes: they hold paths of the machine and change from run to run."""
+    graph = proto.graph
+    proto.doc_string = ""
+    graph.doc_string = ""
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    del graph.value_info[:]  # shapes in between: onnxruntime infers them
+    del proto.functions[:]
+
+
+def export_onnx(
+    model: HybridECGModel,
+    normalisation: Normalisation,
+    metadata: Mapping[str, Any],
+    path: Path | str,
+) -> Path:
+    """Write the model as one self-contained ONNX file; raw beats in, log p out.
+
+    Input `beats` (n, L) float32, output `log_prob` (n,) float32, n free. The same model gives the same bytes.
+    The file appears whole or not at all.
+
+    Args:
+        model: trained model; not changed.
+        normalisation: goes into the graph.
+        metadata: `name`, `beat_definition`, `beat_fs_hz`, `r_index`, `threshold` (nats), `training_data`,
+            `seed`, `version`, `calibration` and whatever else is worth telling. Strings are kept, everything
+            else is written as JSON. `format`, `normalisation`, `score`, `beat_samples`, `weights_sha256` are
+            added.
+        path: where to write; folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        ExportError: metadata missing or contradicting the model, lengths that differ, or an unwritable path.
+    """
+    import onnx
+
+    scorer = ExportedScorer(model, normalisation)
+    strings = _metadata_strings(model, normalisation, metadata)
+    example = torch.zeros(2, model.encoder.input_len)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            scorer,
+            (example,),
+            input_names=["beats"],
+            output_names=["log_prob"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch returned no ONNX program")
+    proto = program.model_proto
+    _strip(proto)
+    proto.producer_name, proto.producer_version = "ecg-monitor", strings["version"]
+    onnx.helper.set_model_props(proto, dict(sorted(strings.items())))
+    onnx.checker.check_model(proto, full_check=True)
+    return _write_whole(Path(path), proto.SerializeToString(deterministic=True))
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader never sees half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def check_parity(model: HybridECGModel, normalisation: Normalisation, onnx_path: Path | str, beats: ArrayLike) -> float:
+    """Compare the ONNX file with torch on raw beats.
+
+    Args:
+        model: what was exported.
+        normalisation: what was exported.
+        onnx_path: the file.
+        beats: (n, L), n at least 1, unit of the beat definition.
+
+    Returns:
+        Largest |difference| in log p, nats.
+
+    Raises:
+        ExportError: it is over 1e-3, or a score is not finite.
+    """
+    import onnxruntime
+
+    raw = np.ascontiguousarray(beats, dtype=np.float32)
+    if raw.ndim != 2 or not len(raw):
+        raise ExportError(f"parity needs beats of shape (n, {model.encoder.input_len}), n >= 1, not {raw.shape}")
+    session = onnxruntime.InferenceSession(str(onnx_path), providers=["CPUExecutionProvider"])
+    parts = [raw[i : i + _BATCH] for i in range(0, len(raw), _BATCH)]
+    by_onnx = np.concatenate([session.run(["log_prob"], {"beats": part})[0] for part in parts])
+    by_torch = torch_log_prob(model, normalisation, raw)
+    difference = np.abs(by_onnx.astype(np.float64) - by_torch)
+    worst = int(np.argmax(np.where(np.isfinite(difference), difference, np.inf)))
+    if not difference[worst] <= PARITY_MAX:  # catches NaN as well
+        raise ExportError(
+            f"{onnx_path}: beat {worst} of {len(raw)} scores {by_onnx[worst]:.6g} by ONNX and "
+            f"{by_torch[worst]:.6g} by torch; at most {PARITY_MAX:g} nats of difference are allowed"
+        )
+    return float(difference[worst])
+
+
+def import_published(
+    model_path: Path | str,
+    config_path: Path | str,
+    normals: Path | str,
+    out: Path | str,
+    *,
+    beat_definition: str,
+    threshold: float | None = None,
+    beat_fs_hz: float = 125.0,
+    r_index: int = 0,
+    name: str = "published",
+    training_data: str = "published checkpoint",
+    version: str = "1",
+) -> Path:
+    """Turn a published checkpoint into our ONNX, parity checked.
+
+    The monitor judges with it by the one threshold: without scores in order of time and by patient there is
+        nothing to
+    adapt to a patient.
+
+    Args:
+        model_path: `best_model.pt`, see `load_published`.
+        config_path: `train_config.json`.
+        normals: what beats were normalised by. `.npz` or `.json` with `mean` and `std`, (187,) each; or
+            `mitbih_train.csv` (187 samples and the label a line), whose rows of label 0 are the training
+            normals.
+        out: ONNX file to write.
+        beat_definition: what beats the model was trained on; `kaggle/1` for the public 187-sample set. The
+            monitor takes only models for the beats that it cuts.
+        threshold: log p under which a beat is anomalous, nats; None = the 5 % quantile of the normals (CSV
+            only).
+        beat_fs_hz: sampling rate of the beats, Hz.
+        r_index: position of the R-peak in the beat, samples; the public set begins at it.
+        name: name of the model.
+        training_data: what it was trained on, one line.
+        version: version of the model.
+
+    Returns:
+        Path of the ONNX file.
+
+    Raises:
+        ExportError: a file that cannot be used, or no threshold and no CSV; one line naming file, value and
+            remedy.
+    """
+    try:
+        model = load_published(model_path, config_path)
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    normalisation, beats = _read_normals(Path(normals), model.encoder.input_len)
+    scores = None if beats is None else torch_log_prob(model, normalisation, beats).astype(np.float64)
+    if threshold is None:
+        if scores is None:
+            raise ExportError(f"{normals}: holds no beats to take a threshold from; give the threshold, nats")
+        threshold = float(np.quantile(scores, PUBLISHED_ALPHA))
+    metadata = {
+        "name": name,
+        "beat_definition": beat_definition,
+        "beat_fs_hz": beat_fs_hz,
+        "r_index": r_index,
+        "threshold": threshold,
+        "training_data": training_data,
+        "seed": "unknown",
+        "version": version,
+        "calibration": msgspec.json.encode(_fixed_calibration(threshold, scores)).decode(),
+    }
+    path = export_onnx(model, normalisation, metadata, out)
+    if beats is None:  # typical beats to compare on: the mean and draws around it
+        noise = np.random.default_rng(0).normal(size=(64, normalisation.mean.size))
+        beats = normalisation.mean + noise * normalisation.std
+    check_parity(model, normalisation, path, beats[:_PARITY_BEATS])
+    return path
+
+
+def _read_normals(path: Path, samples: int) -> tuple[Normalisation, NDArray[np.float64] | None]:
+    """Normalisation, and where the file holds them the training normals (n, samples)."""
+    try:
+        if path.suffix == ".csv":
+            rows = np.loadtxt(path, delimiter=",", ndmin=2)
+            if rows.shape[1] != samples + 1:
+                raise ValueError(f"{rows.shape[1]} columns; {samples} samples and a label are needed")
+            beats = rows[rows[:, -1] == 0, :-1]
+            return fit_normalisation("per_sample", beats), beats
+        if path.suffix == ".json":
+            content: Any = json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                content = dict(archive)
+        else:
+            raise ValueError("one of .csv, .json, .npz is needed")
+        if not isinstance(content, dict) or not {"mean", "std"} <= content.keys():
+            raise ValueError("mean and std are needed")
+        normalisation = Normalisation("per_sample", content["mean"], content["std"])
+        if normalisation.mean.size != samples:
+            raise ValueError(f"mean has {normalisation.mean.size} values; the model needs {samples}")
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ExportError(f"{path}: no normalisation to be had from it: {error}") from error
+    return normalisation, None
+
+
+def _fixed_calibration(threshold: float, scores: NDArray[np.float64] | None) -> Calibration:
+    """Calibration that does not adapt: anomalous is what scores under the threshold, for every patient.
+
+    Args:
+        threshold: log p, nats.
+        scores: log p of training normals, for the p-values; None makes them rise in a straight line around
+            alpha.
+    """
+    if scores is None:
+        z, p = np.array([-100.0, 0.0, 100.0]), np.array([0.0, PUBLISHED_ALPHA, 1.0])
+    else:
+        share = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90)))
+        at = np.quantile(scores, share) - threshold
+        z = np.concatenate(([min(at[0], 0.0) - 1.0], at, [max(at[-1], 0.0) + 1.0]))
+        z += 1e-9 * np.arange(z.size)  # strictly rising, also where many scores are equal
+        p = np.concatenate(([0.0], 0.999 * share, [1.0]))
+    return Calibration(
+        centre=threshold,
+        spread=1.0,
+        centre_bounds=(threshold, threshold),
+        spread_bounds=(1.0, 1.0),
+        z=tuple(z.tolist()),
+        p=tuple(p.tolist()),
+        alpha=float(np.interp(0.0, z, p)),
+    )

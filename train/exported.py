@@ -1,0 +1,79 @@
+"""What an ONNX file computes, as a torch module: raw beats in, log p out, nothing left that only training needs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from train.hybrid import HybridECGModel
+from train.maf import LOG_SIGMA_MAX, MAFLayer, standard_normal_log_prob
+from train.normalise import Normalisation, Normalise
+
+__all__ = ["ExportError", "ExportedScorer"]
+
+
+class ExportError(ValueError):
+    """The model cannot be exported as asked, or what was written does not score as torch does. One line."""
+
+
+def _folded_made(layer: MAFLayer) -> nn.Sequential:
+    """MADE of a flow layer as plain dense layers in the data's own order.
+
+    Weight times mask is a constant, and reversing the input and the output of the MADE is permuting the
+    columns of its first weight and the rows of its last: both cost nothing at run time and leave the masks
+    out of the file.
+    """
+    masked = layer.made.masked_layers()
+    modules: list[nn.Module] = []
+    for i, source in enumerate(masked):
+        weight, bias = source.masked_weight().detach(), source.bias.detach()
+        if layer.reverse and i == 0:
+            weight = weight.flip(1)
+        if layer.reverse and i == len(masked) - 1:
+            weight = torch.cat([half.flip(0) for half in weight.chunk(2)])  # mu and log-sigma, each reversed
+            bias = torch.cat([half.flip(0) for half in bias.chunk(2)])
+        dense = nn.Linear(source.in_features, source.out_features)
+        dense.weight = nn.Parameter(weight.clone(), requires_grad=False)
+        dense.bias = nn.Parameter(bias.clone(), requires_grad=False)
+        modules += [dense, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+class ExportedScorer(nn.Module):
+    """What the ONNX file computes: beats (n, L) float32, unit of the beat definition -> log p (n,), nats.
+
+    Same function as Normalise followed by HybridECGModel.log_prob, for inference only: masks are folded into
+    the weights and reversals into their order.
+
+    Args:
+        model: is copied; may be in training mode or on another device.
+        normalisation: its length must be the model's.
+
+    Raises:
+        ExportError: lengths differ.
+    """
+
+    def __init__(self, model: HybridECGModel, normalisation: Normalisation) -> None:
+        super().__init__()
+        if normalisation.mean.size != model.encoder.input_len:
+            raise ExportError(
+                f"normalisation is for {normalisation.mean.size} samples, the model for {model.encoder.input_len}"
+            )
+        model = copy.deepcopy(model).float().cpu().eval()
+        self.normalise = Normalise(normalisation)
+        self.encoder = model.encoder
+        self.conditionals = nn.ModuleList(_folded_made(layer) for layer in model.maf.flow_layers())
+        self.eval()
+
+    def forward(self, beats: Tensor) -> Tensor:
+        """Log p (n,) of raw beats (n, L)."""
+        z: Tensor = self.encoder(self.normalise(beats))  # (n, D)
+        log_sigma_sum = torch.zeros_like(z)
+        for conditional in self.conditionals:
+            mu, log_sigma = conditional(z).chunk(2, dim=-1)
+            log_sigma = log_sigma.clamp(-LOG_SIGMA_MAX, LOG_SIGMA_MAX)
+            z = (z - mu) * torch.exp(-log_sigma)
+            log_sigma_sum = log_sigma_sum + log_sigma
+        return standard_normal_log_prob(z) - log_sigma_sum.sum(dim=-1)
