@@ -89,6 +89,7 @@ class Detector:
     Attributes:
         samples_in: samples taken so far.
         samples_lost: samples missing in gaps so far.
+        last_filtered: (n,) float64, mV: the samples of the last call, band-passed; for looking at.
 
     Raises:
         ValueError: sampling rate out of range.
@@ -99,6 +100,7 @@ class Detector:
         self.rails_mv = rails_mv
         self.samples_in = 0
         self.samples_lost = 0
+        self.last_filtered: NDArray[np.float64] = np.empty(0)
         self._bandpass = Bandpass(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
         self._template = PatientTemplate()
@@ -134,6 +136,7 @@ class Detector:
     def advance(self, samples: ArrayLike, first_sample: int | None = None) -> list[Event]:
         """As `push`, but give every event: gaps, quality, beats and ticks, in order."""
         raw = np.array(samples, dtype=np.float64)
+        self.last_filtered = np.empty(0)
         if raw.ndim != 1:
             raise ValueError(f"samples has shape {raw.shape}: give one lead, shape (n,)")
         events: list[Event] = []
@@ -152,8 +155,11 @@ class Detector:
             self._began = True
             self.samples_in += raw.size
             raw[~(np.abs(raw) < MAX_MV)] = np.nan
+            pieces: list[NDArray[np.float64]] = []
             for piece in self._split_at_restarts(raw):
                 events += self._take(piece)
+                pieces.append(self.last_filtered)
+            self.last_filtered = np.concatenate(pieces)
         return events
 
     def flush(self) -> list[Event]:
@@ -215,7 +221,7 @@ class Detector:
         if valid[0] and self._invalid_run >= self._restart:
             events += self._finish()
             self._restart_at(self._now)
-        filtered = self._bandpass.push(self._held(raw, valid))
+        filtered = self.last_filtered = self._bandpass.push(self._held(raw, valid))
         end = self._now + raw.size
         step = self._rpeaks.step
         while self._now < end:
