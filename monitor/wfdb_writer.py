@@ -1,0 +1,195 @@
+"""WFDB files that grow while they are readable: 16-bit signal, header, MIT annotations.
+
+`wfdb.wrsamp` and `wfdb.wrann` write whole files at the end; a monitor is killed in the middle. So every append here is
+one write at the end of a file, and what is on the disk is a valid record at any moment:
+
+- a header without a length is legal (header(5) of the WFDB manual); readers take the length from the file's size;
+- the two zero bytes that end an annotation file are written with each annotation, over those of the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["INVALID", "AnnotationFile", "AppendFile", "SignalFile", "replace_file"]
+
+INVALID = -32768  # WFDB format 16: no valid sample
+ANNOTATION_CODES = {"N": 1, "Q": 13, "?": 30}  # annot(5): normal, unclassifiable, not classified
+_SKIP, _AUX = 59, 63
+_MAX_INTERVAL = 1023  # 10 bits; longer intervals need a SKIP
+_MAX_AUX = 255
+GAIN_PER_MV = 1000.0  # 1 uV a step, +-32 mV; ECG converters step 1 to 5 uV
+_MIN_GAIN_PER_MV = 1.0
+_CENTRED_MV = 16.0  # a first sample further out (an electrode's offset) becomes the middle of the range
+_FILL_SAMPLES = 65_536
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old one or the new one, never half of it."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+class AppendFile:
+    """A file written only at its end, unbuffered: what was appended survives the death of the process.
+
+    Raises:
+        OSError: from the system; a piece that did not fit as a whole is taken back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        self.size = 0
+
+    def append(self, data: bytes, *, over: int = 0) -> None:
+        """Append `data`, replacing the last `over` bytes; all of it or nothing."""
+        start = self.size - over
+        done = 0
+        try:
+            while done < len(data):
+                done += os.pwrite(self._fd, data[done:], start + done)
+        except OSError:
+            os.ftruncate(self._fd, start)
+            self.size = start
+            raise
+        self.size = start + len(data)
+
+    def close(self) -> None:
+        """Close; may be called twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class SignalFile:
+    """`signal.dat` and its header: one lead in WFDB format 16.
+
+    Sample numbers count from the first one written. The scale is GAIN_PER_MV, or less where the rails are too far
+    apart for 16 bits; it is centred on the first valid sample where that is far from zero. What still does not fit
+    is clipped and counted.
+
+    Args:
+        folder: where to write.
+        fs_hz: sampling rate, Hz.
+        lead: name of the lead.
+        rails_mv: what the source can give at most, (low, high) mV; None if not known.
+    """
+
+    def __init__(self, folder: Path, *, fs_hz: float, lead: str, rails_mv: tuple[float, float] | None = None) -> None:
+        self._header = folder / "signal.hea"
+        self._dat = AppendFile(folder / "signal.dat")
+        self._fs_hz = fs_hz
+        self._lead = " ".join(lead.split()) or "ECG"
+        self._gain = GAIN_PER_MV
+        if rails_mv is not None and (span_mv := rails_mv[1] - rails_mv[0]) * self._gain > 60_000:
+            self._gain = max(_MIN_GAIN_PER_MV, float(np.floor(60_000 / span_mv)))
+        self._baseline = 0
+        self._settled = False  # the baseline is final once a valid sample was seen
+        self._checksum = 0
+        self._first: int | None = None
+        self.samples = 0
+        self.invalid = 0
+        self.clipped = 0
+        self.write_header()
+
+    def append(self, mv: NDArray[np.float64]) -> None:
+        """Append samples, mV; NaN = no valid sample."""
+        if mv.size == 0:
+            return
+        valid = np.isfinite(mv)
+        if not self._settled and valid.any():
+            self._settle(float(mv[np.argmax(valid)]))
+        digital = np.full(mv.size, INVALID, dtype="<i2")
+        steps = np.rint(mv[valid] * self._gain) + self._baseline
+        inside = np.clip(steps, INVALID + 1, 32767)
+        digital[valid] = inside.astype("<i2")
+        self._write(digital)
+        self.clipped += int(np.count_nonzero(inside != steps))
+        self.invalid += int(mv.size - np.count_nonzero(valid))
+
+    def fill(self, n: int) -> None:
+        """Append `n` samples that are not there, so that sample numbers hold across a gap."""
+        self.invalid += n
+        while n > 0:
+            piece = min(n, _FILL_SAMPLES)
+            self._write(np.full(piece, INVALID, dtype="<i2"))
+            n -= piece
+
+    def write_header(self, start: tuple[str, str] | None = None, *, final: bool = False) -> None:
+        """Write the header; length, checksum and (time, date) of the start only where `final`."""
+        record = f"signal 1 {self._fs_hz:.10g}"
+        if final and self.samples:
+            record += f" {self.samples}" + (f" {start[0]} {start[1]}" if start else "")
+        checksum = (self._checksum + 0x8000) % 0x10000 - 0x8000  # 16 bits, signed
+        signal = f"signal.dat 16 {self._gain:g}({self._baseline})/mV 16 0 {self._first or 0} {checksum} 0 {self._lead}"
+        replace_file(self._header, f"{record}\n{signal}\n")
+
+    def close(self) -> None:
+        """Close the signal; the header stays as last written."""
+        self._dat.close()
+
+    def _settle(self, first_mv: float) -> None:
+        self._settled = True
+        if abs(first_mv) > _CENTRED_MV:
+            self._baseline = -round(first_mv * self._gain)
+            self.write_header()
+
+    def _write(self, digital: NDArray[np.int16]) -> None:
+        self._dat.append(digital.tobytes())
+        if self._first is None:
+            self._first = int(digital[0])
+        self._checksum += int(digital.sum(dtype=np.int64))
+        self.samples += int(digital.size)
+
+
+class AnnotationFile:
+    """A WFDB annotation file (MIT format) that is complete after every annotation."""
+
+    _END = b"\x00\x00"
+
+    def __init__(self, path: Path) -> None:
+        self._file = AppendFile(path)
+        self._file.append(self._END)
+        self._last_sample = 0
+        self.count = 0
+
+    def add(self, sample: int, symbol: str, aux_note: str = "") -> None:
+        """Append one annotation.
+
+        Args:
+            sample: sample number in the signal file, not before the last annotation.
+            symbol: one of ANNOTATION_CODES.
+            aux_note: text of at most 255 ASCII characters.
+
+        Raises:
+            ValueError: samples out of order, unknown symbol, text too long.
+        """
+        interval = sample - self._last_sample
+        if interval < 0:
+            raise ValueError(f"annotation at sample {sample} is before the last one at {self._last_sample}")
+        if symbol not in ANNOTATION_CODES:
+            raise ValueError(f"annotation symbol {symbol!r}; one of {', '.join(ANNOTATION_CODES)}")
+        note = aux_note.encode("ascii")
+        if len(note) > _MAX_AUX:
+            raise ValueError(f"annotation text of {len(note)} characters; at most {_MAX_AUX}")
+        data = b""
+        if interval > _MAX_INTERVAL:
+            # A SKIP carries 32 bits in PDP-11 order: the high 16 bits first, each of them little-endian.
+            data += struct.pack("<HHH", _SKIP << 10, interval >> 16, interval & 0xFFFF)
+            interval = 0
+        data += struct.pack("<H", ANNOTATION_CODES[symbol] << 10 | interval)
+        if note:
+            data += struct.pack("<H", _AUX << 10 | len(note)) + note + b"\x00" * (len(note) % 2)
+        self._file.append(data + self._END, over=len(self._END))
+        self._last_sample = sample
+        self.count += 1
+
+    def close(self) -> None:
+        """Close; may be called twice."""
+        self._file.close()
