@@ -1,0 +1,197 @@
+"""Beats as the monitor cuts them: from a detector run over a record, or at its annotated R-peaks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import BEAT_SAMPLES, Beat, Detector, cut_beat, template_score
+from detector.bandpass import Bandpass, design_bandpass
+from train.data import LabelledBeats, Record, read_record
+
+__all__ = [
+    "MATCH_S",
+    "StreamedRecord",
+    "annotated_beats",
+    "delay_samples",
+    "labelled_stream",
+    "match_beats",
+    "stream_beats",
+]
+
+MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
+_PIECE_S = 10.0  # any will do: the detector's output does not depend on it
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedRecord:
+    """One record as the detector saw it, beats in order of time.
+
+    Attributes:
+        name: of the record.
+        fs_hz: sampling rate, Hz.
+        samples: length of the record, samples.
+        r_samples: (n,) int64, detected R-peaks.
+        beats: (n, 187) float32, mV.
+        rr_s: (n,) float64, interval to the R-peak before, s; NaN where not known.
+        scorable: (n,) bool, quality good.
+        template_scores: (n,) float64, `detector.template_score`; NaN where there is none.
+        annotated: (k,) int64, annotated R-peaks.
+        annotated_labels: (k,) their classes.
+        matched: (n,) int64, index of the annotated beat each detected one is, -1 = none (a false detection).
+    """
+
+    name: str
+    fs_hz: float
+    samples: int
+    r_samples: NDArray[np.int64]
+    beats: NDArray[np.float32]
+    rr_s: NDArray[np.float64]
+    scorable: NDArray[np.bool_]
+    template_scores: NDArray[np.float64]
+    annotated: NDArray[np.int64]
+    annotated_labels: NDArray[np.str_]
+    matched: NDArray[np.int64]
+
+
+def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], tolerance: float) -> NDArray[np.int64]:
+    """Match two rising sequences of samples greedily in order, each element at most once.
+
+    Args:
+        detected: (n,) rising.
+        annotated: (k,) rising.
+        tolerance: largest distance of a pair, samples, inclusive.
+
+    Returns:
+        (n,) int64, index into `annotated`, -1 where nothing is near.
+    """
+    matched = np.full(len(detected), -1, dtype=np.int64)
+    found, wanted = detected.tolist(), annotated.tolist()
+    i = k = 0
+    while i < len(found) and k < len(wanted):
+        if abs(found[i] - wanted[k]) <= tolerance:
+            matched[i] = k
+            i, k = i + 1, k + 1
+        elif found[i] < wanted[k]:
+            i += 1
+        else:
+            k += 1
+    return matched
+
+
+def stream_beats(names: Sequence[str], cache: bool = True) -> Iterable[StreamedRecord]:
+    """Run the detector over records, one after the other, nothing taken from the annotations but the labels.
+
+    Args:
+        names: records of `mitdb`.
+        cache: keep the result in the user's cache (a record takes two seconds); a change to any file of
+            `detector` makes a new entry.
+    """
+    for name in names:
+        path = _cache_path(name) if cache else None
+        if path is not None and path.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    values = {field.name: arrays[field.name] for field in fields(StreamedRecord)}
+                scalars = {key: values[key].item() for key in ("name", "fs_hz", "samples")}
+                yield StreamedRecord(**(values | scalars))
+                continue
+            except (OSError, ValueError, KeyError):  # half a file, an older layout: make it anew
+                path.unlink(missing_ok=True)
+        streamed = _run_detector(read_record(name))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part.npz")
+            np.savez(part, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
+            part.replace(path)
+        yield streamed
+
+
+def labelled_stream(names: Sequence[str]) -> LabelledBeats:
+    """Scorable detected beats that match an annotated one, with its class, in order of time within a record."""
+    parts = []
+    for record in stream_beats(names):
+        keep = record.scorable & (record.matched >= 0)
+        labels = record.annotated_labels[record.matched[keep]]
+        parts.append(LabelledBeats(record.beats[keep], labels, np.full(len(labels), record.name)))
+    return _join(parts)
+
+
+def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
+    """Cut the beats of the stream definition at the annotated R-peaks.
+
+    Returns:
+        All annotated beats in order of time, and their R-peaks, (n,) int64 samples of the record.
+    """
+    bandpass = Bandpass(record.fs_hz)
+    filtered = bandpass.push(_without_gaps(record.samples_mv))
+    delay = delay_samples(record.fs_hz)
+    beats = np.empty((len(record.beat_samples), BEAT_SAMPLES), dtype=np.float32)
+    for row, at in enumerate(record.beat_samples.tolist()):
+        beats[row] = cut_beat(filtered, at + delay, record.fs_hz)
+    labelled = LabelledBeats(beats, record.beat_labels, np.full(len(beats), record.name))
+    return labelled, record.beat_samples
+
+
+def delay_samples(fs_hz: float) -> int:
+    """By how many samples the causal band-pass delays a QRS complex, as the detector takes it off."""
+    from scipy.signal import group_delay, sos2tf
+
+    return round(float(group_delay(sos2tf(design_bandpass(fs_hz)), [15.0], fs=fs_hz)[1][0]))
+
+
+def _run_detector(record: Record) -> StreamedRecord:
+    detector = Detector(record.fs_hz)
+    piece = round(_PIECE_S * record.fs_hz)
+    beats: list[Beat] = []
+    for start in range(0, len(record.samples_mv), piece):
+        beats += detector.push(record.samples_mv[start : start + piece])
+    beats += [event for event in detector.flush() if isinstance(event, Beat)]
+    r_samples = np.array([beat.r_sample for beat in beats], dtype=np.int64)
+    scores = [template_score(beat.residual, beat.rr_ratio, beat.rr_ratio_8) for beat in beats]
+    return StreamedRecord(
+        name=record.name,
+        fs_hz=record.fs_hz,
+        samples=len(record.samples_mv),
+        r_samples=r_samples,
+        beats=np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES),
+        rr_s=np.array([np.nan if beat.rr_s is None else beat.rr_s for beat in beats]),
+        scorable=np.array([beat.scorable for beat in beats], dtype=np.bool_),
+        template_scores=np.array([np.nan if score is None else score for score in scores]),
+        annotated=record.beat_samples,
+        annotated_labels=record.beat_labels,
+        matched=match_beats(r_samples, record.beat_samples, MATCH_S * record.fs_hz),
+    )
+
+
+def _cache_path(name: str) -> Path:
+    import platformdirs
+
+    code = hashlib.sha256()
+    for folder in ("detector", "train"):
+        for entry in sorted(resources.files(folder).iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".py") and (folder == "detector" or entry.name in ("data.py", "streamed.py")):
+                code.update(entry.read_bytes())
+    return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{name}-{code.hexdigest()[:16]}.npz"
+
+
+def _without_gaps(samples_mv: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invalid samples hold the last valid value (0 at the start)."""
+    valid = ~np.isnan(samples_mv)
+    last = np.maximum.accumulate(np.where(valid, np.arange(len(samples_mv)), -1))
+    return np.where(last >= 0, samples_mv[last], 0.0)
+
+
+def _join(parts: Sequence[LabelledBeats]) -> LabelledBeats:
+    return LabelledBeats(
+        np.concatenate([part.beats for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.records for part in parts]),
+    )
