@@ -1,20 +1,139 @@
-"""neurokit2's R-peak finder, imported late."""
+"""neurokit2's R-peak finder, imported late and without what it does not need.
+
+`import neurokit2` takes 1 to 2 s, nearly all of it for pandas, scikit-learn and matplotlib, which the finder never
+uses on an array. So its few source files are run here by an import function of our own, which hands out a
+stand-in for every package but numpy and scipy. `sys.modules` is not touched: an ordinary `import neurokit2`, before
+or after or in another thread, is what it always is. Where anything is not as expected (another layout of the
+package, a stand-in in use), the ordinary import takes over.
+"""
 
 from __future__ import annotations
+
+import builtins
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["findpeaks"]
 
+Finder = Callable[..., Mapping[str, Any]]
+
+_REAL = frozenset(sys.stdlib_module_names) | {"numpy", "scipy"}
+_NEEDED = frozenset({"signal_sanitize", "signal_smooth"})  # what the neurokit method calls of its own package
+
+
+class _AbsentType(type):
+    """Type of the stand-in: every attribute is the stand-in again, and it cannot be called."""
+
+    def __getattr__(cls, name: str) -> _AbsentType:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+    def __call__(cls, *args: object, **kwargs: object) -> NoReturn:
+        raise ImportError("this part of neurokit2 or of its dependencies was left out")
+
+
+class _Absent(metaclass=_AbsentType):
+    """Stand-in for whatever was left out. No object is an instance of it, as none is one of a class never loaded."""
+
+
+def _run_source(root: Path, package: str, name: str) -> dict[str, Any]:
+    """Globals of neurokit2/<package>/<name>.py, run with stand-ins for what it does not need."""
+
+    def import_lean(
+        module: str,
+        module_globals: Mapping[str, object] | None = None,
+        module_locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> object:
+        if level == 2:
+            return SimpleNamespace(
+                **{
+                    wanted: _run_source(root, module, wanted)[wanted] if wanted in _NEEDED else _Absent
+                    for wanted in fromlist or ()
+                }
+            )
+        if level or module.partition(".")[0] not in _REAL:
+            return _Absent
+        return builtins.__import__(module, module_globals, module_locals, fromlist or (), 0)
+
+    full_name = f"neurokit2.{package}.{name}"
+    path = root / package / f"{name}.py"
+    code = SourceFileLoader(full_name, str(path)).get_code(full_name)  # from the compiled file where there is one
+    if code is None:
+        raise ImportError(f"{path} holds no code")
+    module_globals: dict[str, Any] = {
+        "__name__": full_name,
+        "__package__": f"neurokit2.{package}",
+        "__file__": str(path),
+        "__builtins__": {**vars(builtins), "__import__": import_lean},
+    }
+    exec(code, module_globals)
+    return module_globals
+
+
+def _lean() -> Finder:
+    """`ecg_findpeaks` alone.
+
+    Raises:
+        Exception: of any kind, if the installed neurokit2 is not laid out as expected.
+    """
+    spec = find_spec("neurokit2")  # of a top-level package: finds it, does not import it
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("neurokit2 is not installed as a package")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    finder: Finder = _run_source(root, "ecg", "ecg_findpeaks")["ecg_findpeaks"]
+    return finder
+
+
+def _plain() -> Finder:
+    """`ecg_findpeaks` by the ordinary import."""
+    import neurokit2
+
+    finder: Finder = neurokit2.ecg_findpeaks
+    return finder
+
+
+@functools.cache
+def _finder() -> Finder:
+    """The cheapest `ecg_findpeaks` that works, found once."""
+    if "neurokit2" in sys.modules:
+        return _plain()
+    try:
+        lean = _lean()
+    except Exception:
+        return _plain()
+
+    def with_fallback(*args: object, **kwargs: object) -> Mapping[str, Any]:
+        try:
+            return lean(*args, **kwargs)
+        except Exception:  # a stand-in was used, or the call is wrong: then the plain function says so
+            return _plain()(*args, **kwargs)
+
+    return with_fallback
+
 
 def findpeaks(window: NDArray[np.float64], fs_hz: float) -> NDArray[np.int64]:
     """R-peaks by the neurokit method (Makowski et al. 2021, DOI 10.3758/s13428-020-01516-y).
 
     `ecg_findpeaks` is called rather than `ecg_peaks`, which builds data frames and costs many times more.
-    The import is here because it takes seconds: the first frame on screen must not wait for it.
-    """
-    import neurokit2
 
-    found = neurokit2.ecg_findpeaks(window, sampling_rate=fs_hz, method="neurokit")
+    Args:
+        window: (n,) float64, band-passed, mV, longer than 0.75 s.
+        fs_hz: sampling rate, Hz.
+
+    Returns:
+        (k,) int64 positions in the window, rising.
+    """
+    found = _finder()(window, sampling_rate=fs_hz, method="neurokit")
     return np.asarray(found["ECG_R_Peaks"], dtype=np.int64)

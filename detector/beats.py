@@ -50,6 +50,7 @@ class Beat:
         residual: shape distance to the patient's own template, in QRS amplitudes; None during its first beats.
         rr_ratio: RR over the median of the patient's last 64 RR, 1 = usual; None where not known.
         rr_ratio_8: the same over the last 8.
+        decided_sample: the beat was given when the samples before this index had come.
     """
 
     r_sample: int
@@ -59,6 +60,7 @@ class Beat:
     residual: float | None = None
     rr_ratio: float | None = None
     rr_ratio_8: float | None = None
+    decided_sample: int = 0
 
     @property
     def scorable(self) -> bool:

@@ -307,7 +307,7 @@ class Detector:
         if quality is Quality.GOOD:
             self._template.learn(samples, pending.rr_s)
         r_sample = max(self._start, pending.peak - self._delay)
-        return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8)
+        return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now)
 
     def _finish(self) -> list[Event]:
         """End of a stretch of signal: the samples since the last tick, and beats that will not be completed."""

@@ -1,0 +1,296 @@
+"""The `ecg-monitor` command. Heavy imports happen in the functions that need them: `--help` must answer at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor import VERSION
+from monitor.config import Config, ConfigError, load_config, merge
+
+if TYPE_CHECKING:
+    from monitor.messages import AlarmMessage
+    from monitor.pipeline import Pipeline
+    from monitor.sources import Source
+
+__all__ = ["app", "main"]
+
+EXIT_BAD_INPUT = 2
+EXIT_INCOMPLETE = 3
+
+_EPILOG = (
+    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, cudb:cu01, "
+    "wfdb:PATH, csv:PATH, serial. "
+    "Exit codes: 0 ended in order, also by Ctrl-C or SIGTERM; 2 bad input, named in one line; 3 it ran, but not "
+    "everything could be kept (recording, journal) or the source broke, named in one line. "
+    "Flags beat ECG_MONITOR_* variables, which beat --config, which beats the defaults. Not a medical device."
+)
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    help="Watch raw ECG as it arrives: every beat scored by its exact likelihood, alarms on screen and on a socket.",
+    epilog=_EPILOG,
+)
+
+
+def _speed(value: str) -> float:
+    """Replay speed: a number of times real time, or `max`."""
+    if value == "max":
+        return 0.0
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = -1.0
+    if not 0 < speed < float("inf"):
+        raise ConfigError(f"--speed {value}: give a number above 0 (1 = real time), or max")
+    return speed
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_SOURCE", help="What to watch (see below).")] = None,
+    bed: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_BED", help="Name of the bed.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_SPEED", help="Replay speed: 1 = real time, 10, ..., max.")
+    ] = None,
+    start: Annotated[float | None, typer.Option(help="Where in the record to begin, s.")] = None,
+    duration: Annotated[float | None, typer.Option(help="How much to watch, s of signal.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
+    fs: Annotated[
+        float | None, typer.Option(envvar="ECG_MONITOR_FS", help="Sampling rate, Hz, where the source has none.")
+    ] = None,
+    port: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0.")] = None,
+    baud: Annotated[int | None, typer.Option(envvar="ECG_MONITOR_BAUD", help="Serial speed, bits a second.")] = None,
+    column: Annotated[str | None, typer.Option(help="csv: column by name or number.")] = None,
+    unit: Annotated[str | None, typer.Option(help="csv, serial: mV, uV, V or adc.")] = None,
+    mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
+    model: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")
+    ] = None,
+    bus: Annotated[
+        str | None,
+        typer.Option(envvar="ECG_MONITOR_BUS", help="Where subscribers connect: tcp://127.0.0.1:5556; port * = free."),
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_RECORD", help="Write the session into this folder.")
+    ] = None,
+    journal: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="SQLite file in which alarms outlive a restart.")
+    ] = None,
+    dashboard: Annotated[
+        bool | None, typer.Option("--dashboard/--no-dashboard", help="Screen, or one line per alarm.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(envvar="ECG_MONITOR_CONFIG", help="Configuration file (see config.toml).")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Run a monitor: `ecg-monitor` alone watches a synthetic patient on a live screen."""
+    if version:
+        typer.echo(f"ecg-monitor {VERSION}")
+        raise typer.Exit
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_config(config) if config is not None else Config()
+    if speed is not None:
+        settings = _given(settings, "source", "--speed", speed=_speed(speed))
+    for flag, section, key, value in (
+        ("--source", "source", "spec", source),
+        ("--bed", "source", "bed", bed),
+        ("--start", "source", "start_s", start),
+        ("--duration", "source", "duration_s", duration),
+        ("--channel", "source", "channel", channel),
+        ("--fs", "source", "fs_hz", fs),
+        ("--port", "source", "port", port),
+        ("--baud", "source", "baud", baud),
+        ("--column", "source", "column", column),
+        ("--unit", "source", "unit", unit),
+        ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
+        ("--seed", "source", "seed", seed),
+        ("--model", "model", "path", model),
+        ("--bus", "bus", "listen", bus),
+        ("--record", "record", "folder", record),
+        ("--journal", "journal", "path", journal),
+        ("--dashboard", "dashboard", "enabled", dashboard),
+    ):
+        if value is not None:
+            settings = _given(settings, section, flag, **{key: value})
+    raise typer.Exit(_monitor(settings))
+
+
+@app.command()
+def watch(
+    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
+    bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
+) -> None:
+    """Show the dashboard of a monitor that runs elsewhere."""
+    from rich.console import Console
+
+    from monitor.client import AlarmClient
+    from monitor.dashboard.live import run_dashboard
+    from monitor.endpoints import endpoints_from
+
+    if not sys.stdout.isatty():
+        raise ConfigError("watch needs a terminal; for pipes use: ecg-monitor tail --connect " + connect)
+    ends = endpoints_from(connect)
+    client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
+    raise typer.Exit(run_dashboard(client, Console(), bed=bed))
+
+
+@app.command()
+def tail(
+    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
+    bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
+) -> None:
+    """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
+    from monitor.tail import run_tail
+
+    raise typer.Exit(run_tail(connect, bed, sys.stdout))
+
+
+def main() -> None:
+    """Entry point: an error that names its remedy is one line and exit code 2, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except Exception as error:
+        if type(error).__name__ not in _OUR_ERRORS:
+            raise
+        print(f"ecg-monitor: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+# By name, so that nothing heavy is imported only to be able to say that it failed.
+_OUR_ERRORS = frozenset(
+    {"BusError", "ClientError", "ConfigError", "JournalError", "ModelError", "RecorderError", "SourceError"}
+)
+
+
+def _given(settings: Config, section: str, flag: str, **values: Any) -> Config:
+    return merge(settings, {section: values}, flag)
+
+
+def _open(settings: Config) -> Source:
+    from monitor.sources import SourceOptions, open_source
+
+    s = settings.source
+    options = SourceOptions(
+        fs_hz=s.fs_hz or None,
+        channel=int(s.channel) if s.channel.isdigit() else s.channel or None,
+        start_s=s.start_s,
+        duration_s=s.duration_s or None,
+        port=s.port or None,
+        baud=s.baud,
+        seed=s.seed,
+        column=int(s.column) if s.column.isdigit() else s.column or None,
+        unit=s.unit,
+        mv_per_unit=s.mv_per_unit or None,
+    )
+    return open_source(s.spec, options)
+
+
+def _monitor(settings: Config) -> int:
+    """Open everything, run, close everything; the exit code."""
+    from detector.scorer import Scorer
+    from monitor.pipeline import Pipeline
+
+    on_screen = settings.dashboard.enabled and sys.stdout.isatty() and sys.stdin.isatty()
+    scorer = Scorer(settings.model.path or None, settings.model.threads)
+    lines = _Lines()
+    pipeline = Pipeline(
+        {settings.source.bed: _open(settings)},
+        settings,
+        scorer,
+        on_alarm=_nothing if on_screen else lines.alarm,
+        on_notice=_nothing if on_screen else lines.notice,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if on_screen:
+        _on_screen(pipeline, stop)
+    else:
+        lines.begin(pipeline)
+        pipeline.run(stop.is_set)
+        lines.end(pipeline)
+    for line in pipeline.incomplete:
+        print(f"ecg-monitor: {line}", file=sys.stderr)
+    return EXIT_INCOMPLETE if pipeline.incomplete else 0
+
+
+def _on_screen(pipeline: Pipeline, stop: threading.Event) -> None:
+    """The dashboard in this thread, the pipeline in another: the screen is a subscriber like any other."""
+    from rich.console import Console
+
+    from monitor.client import AlarmClient
+    from monitor.dashboard.live import run_dashboard
+
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            pipeline.run(stop.is_set)
+        except BaseException as error:  # told to the person after the screen is restored
+            failed.append(error)
+
+    worker = threading.Thread(target=work, name="pipeline")
+    ends = pipeline.endpoints
+    client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
+    worker.start()
+    try:
+        run_dashboard(client, Console(), should_stop=lambda: stop.is_set() or bool(failed))
+    finally:
+        stop.set()
+        worker.join()
+        client.close()
+    if failed:
+        raise failed[0]
+
+
+def _nothing(_: object) -> None:
+    """On screen the dashboard tells."""
+
+
+class _Lines:
+    """One line per alarm, for runs without a screen."""
+
+    def begin(self, pipeline: Pipeline) -> None:
+        for bed in pipeline.beds.values():
+            s = bed.source
+            print(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}", flush=True)
+        print(f"alarms on {pipeline.endpoints.alarms} (not a medical device)", flush=True)
+
+    def alarm(self, message: AlarmMessage) -> None:
+        alarm = message.alarm
+        if alarm.state == "onset" and alarm.count > 1:
+            return  # the same alarm came back before anybody acknowledged it
+        print(
+            f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<20}  {alarm.state:<12}  "
+            f"sample {alarm.onset_sample}: {alarm.text}",
+            flush=True,
+        )
+
+    def notice(self, line: str) -> None:
+        print(f"ecg-monitor: {line}", file=sys.stderr, flush=True)
+
+    def end(self, pipeline: Pipeline) -> None:
+        for bed in pipeline.beds.values():
+            status = bed.status()
+            seconds = status.samples_in / status.fs_hz
+            print(
+                f"{bed.name}: {seconds:.1f} s watched, {status.beats} beats, {status.anomalous_beats} anomalous, "
+                f"{status.unscored_beats} not scored, {status.gaps} gaps, {status.samples_lost} samples lost",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

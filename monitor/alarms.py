@@ -1,0 +1,374 @@
+"""The alarm engine: pure. What the detector says goes in, changes of alarms come out; time is the sample clock.
+
+Rules (IEC 60601-1-8 in spirit): one alarm per cause, updated while it lasts; a high physiological alarm latches
+until somebody acknowledges it; a technical alarm never latches; no physiological alarm out of signal that cannot
+be scored; nothing is computed across a gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from detector import Beat, Gap, Judgement, Quality, QualitySpan, Tick
+from monitor.config import AlarmsConfig, KindConfig
+from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
+
+__all__ = ["AlarmEngine", "ScoredBeat"]
+
+_TECHNICAL = {"leads_off", "no_data", "source_lost", "poor_signal", "gap"}
+_PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
+_EVIDENCE_BEATS = 20  # the newest; an alarm's message stays small
+_RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
+_HEART_RATE_BEATS = 8
+_NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
+_POOR = (Quality.NOISY, Quality.CLIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBeat:
+    """A beat with its score; `log_prob` and `judgement` are None where the beat was not scorable."""
+
+    beat: Beat
+    log_prob: float | None = None
+    judgement: Judgement | None = None
+
+    @property
+    def anomalous(self) -> bool:
+        """Scored, and too unlikely for this patient."""
+        return self.judgement is not None and self.judgement.anomalous
+
+
+class AlarmEngine:
+    """Alarms of one bed.
+
+    Args:
+        bed: name of the bed, part of every alarm's id.
+        fs_hz: sampling rate, Hz.
+        limits: `[alarms]` of the configuration.
+    """
+
+    def __init__(self, bed: str, fs_hz: float, limits: AlarmsConfig | None = None) -> None:
+        self.bed = bed
+        self.fs_hz = fs_hz
+        self._limits = limits or AlarmsConfig()
+        self._alarms: dict[str, Alarm] = {}  # by kind: active or latched
+        self._cause: set[str] = set()  # kinds whose cause holds now
+        self._changes: list[Alarm] = []
+        self._sample = 0
+        self._last_qrs = 0  # last QRS, or where good signal began
+        self._asystole_since: int | None = None
+        self._recent: deque[ScoredBeat] = deque(maxlen=max(32, self._limits.extreme_tachycardia.beats + 1))
+        self._run: list[ScoredBeat] = []  # consecutive anomalous beats, now
+        self._grouped: list[ScoredBeat] = []  # anomalous beats of the alarm that holds now
+        self._hold_until: dict[str, int] = {}
+        self._bad_since: dict[str, int] = {}
+        self._quality = Quality.GOOD
+        self._pause_until = 0
+        self._pause_rank = 0
+
+    # -- what it knows ------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> tuple[Alarm, ...]:
+        """Alarms that are not cleared, most urgent first, then newest."""
+        return tuple(
+            sorted(self._alarms.values(), key=lambda a: (-_PRIORITY_RANK[a.priority], -a.onset_sample, a.kind))
+        )
+
+    @property
+    def heart_rate_bpm(self) -> float | None:
+        """Mean rate over the last 8 RR intervals, beats a minute; None where they are not known."""
+        intervals = [s.beat.rr_s for s in list(self._recent)[-_HEART_RATE_BEATS:] if s.beat.rr_s is not None]
+        return round(60.0 * len(intervals) / sum(intervals), 1) if len(intervals) >= 2 else None
+
+    def audio_paused_s(self, sample: int) -> float:
+        """What is left of an audio pause at `sample`, s."""
+        return max(0.0, (self._pause_until - sample) / self.fs_hz)
+
+    # -- what goes in -------------------------------------------------------------------------------------
+
+    def handle(self, event: Gap | QualitySpan | Tick | ScoredBeat) -> list[Alarm]:
+        """Take the next event of the detector, in its order.
+
+        Returns:
+            Changed alarms, in the order in which they changed.
+        """
+        match event:
+            case Gap():
+                self._on_gap(event)
+            case QualitySpan():
+                self._on_quality(event)
+            case ScoredBeat():
+                self._on_beat(event)
+            case Tick():
+                self._on_tick(event)
+        changes, self._changes = self._changes, []
+        return changes
+
+    def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
+        """`no_data` or `source_lost` begins (or ends): only the pipeline can know.
+
+        Raises:
+            ValueError: another kind.
+        """
+        if kind not in ("no_data", "source_lost"):
+            raise ValueError(f"kind={kind!r}: the pipeline reports no_data or source_lost")
+        self._sample = max(self._sample, sample)
+        self._set(kind, holds, sample, text)
+        if holds:
+            self._interrupt(sample)
+        changes, self._changes = self._changes, []
+        return changes
+
+    def acknowledge(self, alarm_id: str, who: str) -> list[Alarm]:
+        """Somebody has seen an alarm: it is acknowledged, or cleared where its cause is gone.
+
+        Raises:
+            ValueError: no such active alarm.
+        """
+        for kind, alarm in self._alarms.items():
+            if alarm.alarm_id == alarm_id:
+                state = "acknowledged" if kind in self._cause else "cleared"
+                self._emit(replace_alarm(alarm, state=state, decided_sample=self._sample, acknowledged_by=who))
+                changes, self._changes = self._changes, []
+                return changes
+        raise ValueError(f"alarm {alarm_id!r} is not active on bed {self.bed!r}")
+
+    def pause_audio(self, seconds: float, sample: int) -> float:
+        """Pause the audible signal, at most 2 minutes; 0 ends a pause. A higher priority breaks it.
+
+        Returns:
+            Seconds granted.
+
+        Raises:
+            ValueError: negative or not a number.
+        """
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds={seconds}: give 0 to {AUDIO_PAUSE_MAX_S:g}")
+        granted = min(seconds, AUDIO_PAUSE_MAX_S)
+        self._pause_until = sample + round(granted * self.fs_hz)
+        self._pause_rank = max((_PRIORITY_RANK[alarm.priority] for alarm in self._alarms.values()), default=-1)
+        return granted
+
+    # -- rules --------------------------------------------------------------------------------------------
+
+    def _on_gap(self, gap: Gap) -> None:
+        end = gap.first_sample + gap.n_samples
+        self._sample = max(self._sample, end)
+        self._interrupt(end)
+        lost_s = gap.n_samples / self.fs_hz
+        self._hold("gap", gap.first_sample, f"{gap.n_samples} samples ({lost_s:.2f} s) never came", lost_s, "s")
+
+    def _on_quality(self, span: QualitySpan) -> None:
+        self._sample = max(self._sample, span.end_sample)
+        self._quality = span.quality
+        self._lasting("leads_off", span, span.quality in _NO_SIGNAL, "electrode off or dead-flat input")
+        self._lasting("poor_signal", span, span.quality in _POOR, f"signal {span.quality.value}: beats are not scored")
+        if span.quality is not Quality.GOOD:
+            self._last_qrs = span.end_sample  # signal counts as present from here on at the earliest
+            self._end("asystole")
+
+    def _lasting(self, kind: str, span: QualitySpan, bad: bool, text: str) -> None:
+        """A technical condition that must last before it is worth a word."""
+        if not bad:
+            if span.quality is not Quality.SETTLING:
+                self._bad_since.pop(kind, None)
+                self._end(kind)
+            return
+        since = self._bad_since.setdefault(kind, span.first_sample)
+        lasted_s = (span.end_sample - since) / self.fs_hz
+        if lasted_s >= self._kind(kind).limit:
+            self._set(kind, True, since, text, lasted_s, "s")
+
+    def _on_tick(self, tick: Tick) -> None:
+        self._sample = tick.sample
+        if tick.r_samples:
+            self._last_qrs = max(self._last_qrs, tick.r_samples[-1])
+            self._end("asystole")
+        silent_s = (tick.decided_until - self._last_qrs) / self.fs_hz
+        if self._quality is Quality.GOOD and silent_s >= self._limits.asystole.limit:
+            self._set("asystole", True, self._last_qrs, f"no QRS for {silent_s:.1f} s", silent_s, "s")
+        for kind, until in list(self._hold_until.items()):
+            if tick.sample >= until:
+                del self._hold_until[kind]
+                self._end(kind)
+                if kind == "anomalous_beat":
+                    self._grouped = []
+
+    def _on_beat(self, scored: ScoredBeat) -> None:
+        if scored.log_prob is None or scored.beat.rr_s is None:
+            self._recent.clear()
+        self._recent.append(scored)
+        self._rate("extreme_bradycardia", lambda rate, limit: rate < limit, +_RATE_HYSTERESIS_BPM)
+        self._rate("extreme_tachycardia", lambda rate, limit: rate > limit, -_RATE_HYSTERESIS_BPM)
+        if not scored.anomalous:
+            self._run = []
+            self._end("anomaly_run")
+            return
+        self._run = [*self._run, scored][-_EVIDENCE_BEATS:]
+        self._grouped = [*self._grouped, scored][-_EVIDENCE_BEATS:]
+        p_value = scored.judgement.p_value if scored.judgement else float("nan")
+        text = f"beat unlike this patient's, log p {scored.log_prob:.1f}, p-value {p_value:.4f}"
+        self._hold("anomalous_beat", scored.beat.r_sample, text, None, "", self._grouped)
+        needed = self._limits.anomaly_run.beats
+        if len(self._run) >= needed:
+            self._set(
+                "anomaly_run",
+                True,
+                self._run[0].beat.r_sample,
+                f"{len(self._run)} anomalous beats in a row",
+                float(len(self._run)),
+                "beats",
+                self._run,
+            )
+
+    def _rate(self, kind: str, beyond: Callable[[float, float], bool], relief_bpm: float) -> None:
+        """A rate limit crossed over so many beats; an active alarm ends only clear of the limit."""
+        limits = self._kind(kind)
+        beats = list(self._recent)[-limits.beats :]
+        intervals = [scored.beat.rr_s for scored in beats[1:] if scored.beat.rr_s is not None]
+        if len(beats) < limits.beats or len(intervals) < limits.beats - 1:
+            if not beats or beats[-1].log_prob is None:
+                self._end(kind)
+            return
+        rate = 60.0 * len(intervals) / sum(intervals)
+        limit = limits.limit + (relief_bpm if kind in self._cause else 0.0)
+        text = f"heart rate {rate:.0f} bpm over {limits.beats} beats"
+        self._set(kind, beyond(rate, limit), beats[0].beat.r_sample, text, rate, "bpm", beats)
+
+    def _interrupt(self, sample: int) -> None:
+        """Signal is missing: nothing that was building up counts on."""
+        self._last_qrs = max(self._last_qrs, sample)
+        self._recent.clear()
+        self._run = []
+        self._bad_since.clear()
+        for kind in (
+            "asystole",
+            "extreme_bradycardia",
+            "extreme_tachycardia",
+            "anomaly_run",
+            "leads_off",
+            "poor_signal",
+        ):
+            self._end(kind)
+
+    # -- state of one alarm -------------------------------------------------------------------------------
+
+    def _kind(self, kind: str) -> KindConfig:
+        limits: KindConfig = getattr(self._limits, kind)
+        return limits
+
+    def _hold(
+        self,
+        kind: str,
+        onset: int,
+        text: str,
+        value: float | None,
+        unit: str,
+        beats: list[ScoredBeat] | None = None,
+    ) -> None:
+        """A cause of an instant: the alarm stays for a while, so that repeats are one alarm."""
+        self._hold_until[kind] = self._sample + round(self._kind(kind).hold_s * self.fs_hz)
+        alarm = self._alarms.get(kind)
+        if alarm is not None and kind in self._cause:
+            self._alarms[kind] = replace_alarm(
+                alarm, count=alarm.count + 1, evidence=self._evidence(kind, value, unit, beats)
+            )
+            return
+        self._set(kind, True, onset, text, value, unit, beats)
+
+    def _set(
+        self,
+        kind: str,
+        holds: bool,
+        onset: int,
+        text: str,
+        value: float | None = None,
+        unit: str = "",
+        beats: list[ScoredBeat] | None = None,
+    ) -> None:
+        """The cause of `kind` holds or does not; emit what that changes."""
+        if not holds:
+            self._end(kind)
+            return
+        limits = self._kind(kind)
+        if not limits.enabled or kind in self._cause:
+            return
+        self._cause.add(kind)
+        evidence = self._evidence(kind, value, unit, beats)
+        before = self._alarms.get(kind)
+        if before is not None:  # latched: the same alarm comes back, it is not raised again
+            self._emit(
+                replace_alarm(
+                    before,
+                    state="onset",
+                    decided_sample=self._sample,
+                    text=text,
+                    evidence=evidence,
+                    count=before.count + 1,
+                )
+            )
+            return
+        category: Category = "technical" if kind in _TECHNICAL else "physiological"
+        self._emit(
+            Alarm(
+                alarm_id=f"{self.bed}/{kind}/{onset}",
+                bed=self.bed,
+                kind=kind,
+                category=category,
+                priority=limits.priority,
+                state="onset",
+                onset_sample=onset,
+                decided_sample=self._sample,
+                text=text,
+                evidence=evidence,
+            )
+        )
+
+    def _end(self, kind: str) -> None:
+        """The cause of `kind` is gone: clear it, or latch it until somebody has seen it."""
+        if kind not in self._cause:
+            return
+        self._cause.discard(kind)
+        self._hold_until.pop(kind, None)
+        alarm = self._alarms[kind]
+        latches = alarm.category == "physiological" and alarm.priority == "high" and alarm.state != "acknowledged"
+        self._emit(replace_alarm(alarm, state="latched" if latches else "cleared", decided_sample=self._sample))
+
+    def _emit(self, alarm: Alarm) -> None:
+        if alarm.state == "cleared":
+            self._alarms.pop(alarm.kind, None)
+        else:
+            self._alarms[alarm.kind] = alarm
+        if alarm.state == "onset" and _PRIORITY_RANK[alarm.priority] > self._pause_rank:
+            self._pause_until = min(self._pause_until, self._sample)
+        self._changes.append(alarm)
+
+    def _evidence(self, kind: str, value: float | None, unit: str, beats: list[ScoredBeat] | None) -> Evidence:
+        shown = (beats or [])[-_EVIDENCE_BEATS:]
+        limits = self._kind(kind)
+        judgements = [scored.judgement for scored in shown]
+        return Evidence(
+            r_samples=tuple(scored.beat.r_sample for scored in shown),
+            log_prob=tuple(_rounded(scored.log_prob, 3) for scored in shown),
+            p_value=tuple(_rounded(j.p_value if j else None, 6) for j in judgements),
+            threshold=_rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
+            heart_rate_bpm=self.heart_rate_bpm,
+            quality=self._quality.value,
+            limit=float(limits.beats) if unit == "beats" else (limits.limit or None),
+            value=_rounded(value, 3),
+            limit_unit=unit,
+        )
+
+
+def replace_alarm(alarm: Alarm, **changes: object) -> Alarm:
+    """The same alarm in another state."""
+    return msgspec.structs.replace(alarm, **changes)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(float(value), digits)

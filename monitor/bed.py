@@ -1,0 +1,336 @@
+"""One bed: its source, its detector, its patient, its alarms; what of it is published and recorded."""
+
+from __future__ import annotations
+
+import datetime
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, Tick
+from detector.scorer import Scorer
+from monitor.alarms import AlarmEngine, ScoredBeat
+from monitor.config import Config
+from monitor.history import SignalHistory
+from monitor.messages import (
+    Alarm,
+    AlarmMessage,
+    BeatMessage,
+    ModelInfo,
+    Reply,
+    Request,
+    StatusMessage,
+    WaveHeader,
+)
+from monitor.sources import Chunk, EndOfStream, Notice, Source
+
+__all__ = ["Bed", "Output", "State"]
+
+State = Literal["starting", "running", "no_data", "source_lost", "ended"]
+
+_STRIP_S = 10.0
+_HISTORY_S = 60.0
+_LATENCIES = 1000  # beats whose latency the percentiles are over
+_ARRIVALS = 4096
+
+
+class Output(Protocol):
+    """Where a bed's messages go: the pipeline ties bus, journal, recorder and printer together."""
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        """A changed alarm."""
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        """A beat, scored or marked unscorable."""
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        """Samples that never came."""
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        """Something on the way in."""
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        """The stretch of signal around an alarm's onset, (2, n) float32 mV."""
+
+
+class Bed:
+    """Take what the source gives, score it together with the other beds, tell what came of it.
+
+    `take` and `settle` are two steps so that the beats of all beds can be scored in one batch in between.
+
+    Args:
+        name: of the bed.
+        source: open source; closed by `close`.
+        config: the whole configuration.
+        scorer: shared by all beds.
+        clock: monotonic, s.
+        started: wall time of the start, used where the source knows no time of its own.
+        paced: whether samples have an arrival time (False: replay as fast as possible).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        config: Config,
+        scorer: Scorer,
+        clock: Callable[[], float],
+        started: datetime.datetime,
+        paced: bool,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.detector = Detector(source.fs_hz, source.rails_mv)
+        self.engine = AlarmEngine(name, source.fs_hz, config.alarms)
+        self.reference = PatientReference(scorer.calibration)
+        self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
+        self.history = SignalHistory(round(_HISTORY_S * source.fs_hz))
+        self.state: State = "starting"
+        self.ended = False
+        self.last_data_s = clock()
+        self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
+        self.wave_sent = 0
+        self._speed = config.source.speed
+        self._clock = clock
+        self._paced = paced
+        self._start_time = (
+            datetime.datetime.fromisoformat(source.start_time) if source.start_time is not None else started
+        )
+        self._first: int | None = None
+        self._quality = Quality.GOOD
+        self._events: list[Event] = []
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
+        self._strips: list[tuple[Alarm, int]] = []
+
+    # -- samples in ---------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """The sample clock: index of the next sample."""
+        return self.history.end
+
+    @property
+    def first_sample(self) -> int:
+        """Index of the first sample ever taken."""
+        return self._first or 0
+
+    def take(self, max_samples: int, output: Output) -> Chunk | None:
+        """Read a piece and run the detector over it; its beats then wait in `unscored`."""
+        try:
+            chunk = self.source.read(max_samples)
+        except EndOfStream:
+            self._events += self.detector.flush()
+            self.ended, self.state = True, "ended"
+            return None
+        if chunk is None:
+            return None
+        for notice in chunk.notices:
+            self._notice(notice, output)
+        if chunk.samples.size == 0:
+            return chunk
+        if self._first is None:
+            self._first = self.wave_sent = chunk.first_sample
+        self._arrivals.append(
+            (chunk.first_sample + chunk.samples.size, self._clock() if chunk.arrival_s is None else chunk.arrival_s)
+        )
+        self._events += self.detector.advance(chunk.samples, chunk.first_sample)
+        self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
+        self.last_data_s = self._clock()
+        self.state = "running"
+        for change in self.engine.source_state("no_data", False, self.now, ""):
+            self._alarm(change, output)
+        return chunk
+
+    def end(self) -> None:
+        """The monitor stops: give what the detector still holds back."""
+        if not self.ended:
+            self._events += self.detector.flush()
+            self.ended, self.state = True, "ended"
+
+    @property
+    def unscored(self) -> list[Beat]:
+        """Beats that wait for their score, in order."""
+        return [event for event in self._events if isinstance(event, Beat) and event.scorable]
+
+    # -- results out --------------------------------------------------------------------------------------
+
+    def settle(self, scores: Sequence[float], output: Output) -> None:
+        """Go through the events in order, with the scores of `unscored`, and tell what came of them."""
+        events, self._events = self._events, []
+        remaining = iter(scores)
+        for event in events:
+            match event:
+                case Beat():
+                    scored = self._scored(event, float(next(remaining)) if event.scorable else None)
+                    changes = self.engine.handle(scored)
+                    self._beat(scored, output)
+                case QualitySpan():
+                    self._quality = event.quality
+                    changes = self.engine.handle(event)
+                case Gap():
+                    self.counts["gaps"] += 1
+                    output.gap(self, event)
+                    changes = self.engine.handle(event)
+                case Tick():
+                    changes = self.engine.handle(event)
+            for change in changes:
+                self._alarm(change, output)
+        self._cut_strips(output)
+
+    def silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
+        """The source gives nothing (`no_data`) or is gone (`source_lost`)."""
+        self.state = kind
+        for change in self.engine.source_state(kind, True, self.now, text):
+            self._alarm(change, output)
+
+    def status(self) -> StatusMessage:
+        """State of the bed now."""
+        latencies = np.array(self._latencies) if self._paced and self._latencies else None
+        return StatusMessage(
+            sample=self.now,
+            time=self.time_of(self.now),
+            bed=self.name,
+            state=self.state,
+            source=self.source.name,
+            lead=self.source.lead,
+            fs_hz=self.source.fs_hz,
+            speed=self._speed,
+            quality=self._quality.value,
+            scorable=self._quality is Quality.GOOD and self.state == "running",
+            heart_rate_bpm=self.engine.heart_rate_bpm if self.state == "running" else None,
+            samples_in=self.detector.samples_in,
+            samples_lost=self.detector.samples_lost,
+            latency_p50_ms=None if latencies is None else round(float(np.quantile(latencies, 0.5)), 2),
+            latency_p99_ms=None if latencies is None else round(float(np.quantile(latencies, 0.99)), 2),
+            audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
+            model=self.model,
+            beats=self.counts["beats"],
+            anomalous_beats=self.counts["anomalous_beats"],
+            unscored_beats=self.counts["unscored_beats"],
+            gaps=self.counts["gaps"],
+            dropped_waves=self.counts["dropped_waves"],
+        )
+
+    def wave(self, most: int) -> tuple[WaveHeader, NDArray[np.float32]] | None:
+        """Samples not yet shown, the newest `most` of them; None where there are none."""
+        first, n = self.wave_sent, self.now - self.wave_sent
+        if n <= 0:
+            return None
+        if n > most:
+            self.counts["dropped_waves"] += 1
+            first, n = self.now - most, most
+        self.wave_sent = self.now
+        header = WaveHeader(
+            sample=first, time=self.time_of(first), bed=self.name, first_sample=first, n=n, fs_hz=self.source.fs_hz
+        )
+        return header, self.history.get(first, n)
+
+    def answer(self, request: Request, output: Output) -> Reply:
+        """Serve `acknowledge`, `pause_audio` or a `strip` of recent signal."""
+        try:
+            if request.op == "acknowledge":
+                for change in self.engine.acknowledge(request.alarm_id, request.who):
+                    self._alarm(change, output)
+                return Reply(ok=True)
+            if request.op == "pause_audio":
+                return Reply(ok=True, data={"seconds": self.engine.pause_audio(request.seconds, self.now)})
+        except ValueError as error:
+            return Reply(ok=False, error=str(error))
+        n = min(request.n or round(_STRIP_S * self.source.fs_hz), self.history.capacity)
+        first = self.now - n if request.first_sample is None else request.first_sample
+        return Reply(ok=True, data=strip_data(first, self.source.fs_hz, self.history.get(first, n)))
+
+    def time_of(self, sample: int) -> str:
+        """ISO 8601 time of a sample on the stream's clock."""
+        moment = self._start_time + datetime.timedelta(seconds=sample / self.source.fs_hz)
+        return moment.isoformat(timespec="milliseconds")
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self.source.close()
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _scored(self, beat: Beat, log_prob: float | None) -> ScoredBeat:
+        if log_prob is None or not np.isfinite(log_prob):
+            return ScoredBeat(beat)
+        return ScoredBeat(beat, log_prob, self.reference.judge(log_prob))
+
+    def _beat(self, scored: ScoredBeat, output: Output) -> None:
+        beat, judgement = scored.beat, scored.judgement
+        self.counts["beats"] += 1
+        self.counts["anomalous_beats"] += scored.anomalous
+        self.counts["unscored_beats"] += judgement is None
+        latency = self._latency_ms(beat.decided_sample)
+        if latency is not None:
+            self._latencies.append(latency)
+        output.beat(
+            self,
+            BeatMessage(
+                sample=beat.r_sample,
+                time=self.time_of(beat.r_sample),
+                bed=self.name,
+                r_sample=beat.r_sample,
+                rr_s=None if beat.rr_s is None else round(beat.rr_s, 4),
+                log_prob=None if scored.log_prob is None else round(scored.log_prob, 3),
+                p_value=None if judgement is None else round(judgement.p_value, 6),
+                threshold=None if judgement is None else round(judgement.threshold, 3),
+                anomalous=scored.anomalous,
+                quality=beat.quality.value,
+                heart_rate_bpm=self.engine.heart_rate_bpm,
+                latency_ms=latency,
+            ),
+        )
+
+    def _alarm(self, alarm: Alarm, output: Output) -> None:
+        output.alarm(
+            self,
+            AlarmMessage(
+                sample=alarm.decided_sample,
+                time=self.time_of(alarm.decided_sample),
+                alarm=alarm,
+                model=self.model,
+                latency_ms=self._latency_ms(alarm.decided_sample),
+            ),
+        )
+        if alarm.state == "onset" and alarm.count == 1:
+            self._strips.append((alarm, alarm.onset_sample + round(_STRIP_S / 2 * self.source.fs_hz)))
+
+    def _latency_ms(self, decided_sample: int) -> float | None:
+        """From the arrival of the deciding sample to now, ms; None in replay at full speed."""
+        if not self._paced:
+            return None
+        for end, arrival_s in self._arrivals:
+            if end >= decided_sample:
+                return round(max(0.0, self._clock() - arrival_s) * 1e3, 2)
+        return 0.0
+
+    def _notice(self, notice: Notice, output: Output) -> None:
+        output.notice(self, notice)
+        if notice.kind == "source_lost":
+            self.silent("source_lost", notice.text, output)
+        elif notice.kind == "source_back":
+            for change in self.engine.source_state("source_lost", False, self.now, ""):
+                self._alarm(change, output)
+
+    def _cut_strips(self, output: Output) -> None:
+        """Keep the 10 s around each onset as soon as they are there (or the end is)."""
+        n = round(_STRIP_S * self.source.fs_hz)
+        waiting = []
+        for alarm, wanted in self._strips:
+            if self.now >= wanted or self.ended:
+                first = alarm.onset_sample - n // 2
+                output.strip(self, alarm, first, self.history.get(first, n))
+            else:
+                waiting.append((alarm, wanted))
+        self._strips = waiting
+
+
+def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:
+    """A strip as the control socket gives it; NaN becomes null, which JSON can say."""
+    raw, filtered = ([None if np.isnan(v) else round(float(v), 4) for v in row] for row in samples)
+    return {"first_sample": first_sample, "fs_hz": fs_hz, "raw_mv": raw, "filtered_mv": filtered}

@@ -1,0 +1,51 @@
+"""The last seconds of a bed's signal, for strips and displays: bounded, on the absolute sample clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SignalHistory"]
+
+
+class SignalHistory:
+    """Ring of the newest raw and filtered samples.
+
+    Args:
+        capacity: samples kept.
+
+    Attributes:
+        end: absolute index after the newest sample.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.end = 0
+        self._ring = np.full((2, capacity), np.nan, np.float32)
+
+    def put(self, first_sample: int, raw: NDArray[np.float64], filtered: NDArray[np.float64]) -> None:
+        """Add samples; what is missing since the last ones stays NaN."""
+        if first_sample > self.end:
+            missing = min(first_sample - self.end, self.capacity)
+            self._ring[:, np.arange(first_sample - missing, first_sample) % self.capacity] = np.nan
+        keep = min(raw.size, self.capacity)
+        self.end = first_sample + raw.size
+        at = np.arange(self.end - keep, self.end) % self.capacity
+        self._ring[0, at] = raw[raw.size - keep :]
+        self._ring[1, at] = filtered[raw.size - keep :]
+
+    def get(self, first_sample: int, n: int) -> NDArray[np.float32]:
+        """Raw and filtered samples.
+
+        Args:
+            first_sample: absolute index of the first column.
+            n: columns.
+
+        Returns:
+            (2, n) float32, mV; NaN where nothing is known.
+        """
+        out = np.full((2, n), np.nan, np.float32)
+        low, high = max(first_sample, self.end - self.capacity, 0), min(first_sample + n, self.end)
+        if low < high:
+            out[:, low - first_sample : high - first_sample] = self._ring[:, np.arange(low, high) % self.capacity]
+        return out

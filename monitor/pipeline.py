@@ -1,0 +1,316 @@
+"""The only owner of the loop: sources in, one batch through the model, everything out; for a list of beds."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import Gap
+from detector.scorer import Scorer
+from monitor import VERSION
+from monitor.bed import Bed, strip_data
+from monitor.bus import Bus, endpoints_from
+from monitor.config import Config
+from monitor.control import ControlRequest
+from monitor.journal import Action, Journal
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, HeartbeatMessage, Reply, bed_topic
+from monitor.recorder import Recorder, RecorderError
+from monitor.sources import Notice, Source, SourceError
+
+__all__ = ["Pipeline"]
+
+_PIECE_MAX_S = 20.0  # most that is read at once: bounds memory, and stop requests wait no longer than this takes
+_LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 % of a core
+_HEARTBEAT_S = 1.0
+_STATUS_S = 1.0
+
+
+class Pipeline:
+    """Run beds until their sources end or somebody stops it.
+
+    Args:
+        sources: bed name -> open source; the pipeline closes them.
+        config: the whole configuration.
+        scorer: the model, shared by all beds.
+        on_alarm: told each alarm message as it is published (the lines of a run without screen).
+        on_notice: told one line for a person.
+        clock: monotonic, s.
+        wall: wall time now.
+
+    Attributes:
+        endpoints: where the bus does listen.
+        beds: name -> Bed.
+        incomplete: what went wrong on the way without stopping the monitor, one line each.
+
+    Raises:
+        BusError, JournalError, RecorderError: a port, the journal or the folder cannot be had.
+    """
+
+    def __init__(
+        self,
+        sources: dict[str, Source],
+        config: Config,
+        scorer: Scorer,
+        *,
+        on_alarm: Callable[[AlarmMessage], None] = lambda _: None,
+        on_notice: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self.config = config
+        self.incomplete: list[str] = []
+        self._scorer = scorer
+        self._on_alarm = on_alarm
+        self._on_notice = on_notice
+        self._clock = clock
+        self._wall = wall
+        self._started_s = clock()
+        started = wall()
+        self._speed = config.source.speed
+        self._recorders: dict[str, Recorder] = {}
+        with contextlib.ExitStack() as undo:
+            for source in sources.values():
+                undo.callback(source.close)
+            self.beds = {
+                name: Bed(name, source, config, scorer, clock, started, source.live or self._speed > 0)
+                for name, source in sources.items()
+            }
+            folder = Path(config.record.folder) if config.record.folder else None
+            if folder is not None:
+                for bed in self.beds.values():
+                    recorder = self._open_recorder(folder, bed)
+                    self._recorders[bed.name] = recorder
+                    undo.callback(recorder.close)
+            journal = config.journal.path or (str(folder / "journal.sqlite") if folder else ":memory:")
+            self.journal = Journal(journal, report=self._report)
+            undo.callback(self.journal.close)
+            epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+            self.bus = Bus(endpoints_from(config.bus.listen), epoch=epoch, journal=self.journal, clock=clock)
+            undo.pop_all()
+        self.endpoints = self.bus.endpoints
+        self._heartbeat_s = self._status_s = self._wave_s = -np.inf
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Go on until every source has ended or `stop()` says so; then drain, say goodbye and close.
+
+        Raises:
+            SourceError: a source broke and was the last one.
+        """
+        broken: SourceError | None = None
+        self._started_s = self._clock()
+        for bed in self.beds.values():
+            bed.last_data_s = self._started_s
+        try:
+            self._tell_state()
+            while not stop() and not all(bed.ended for bed in self.beds.values()):
+                moved = False
+                for bed in self.beds.values():
+                    try:
+                        moved |= not bed.ended and self._intake(bed)
+                    except SourceError as error:
+                        broken = error
+                        bed.silent("source_lost", str(error), self)
+                        bed.end()
+                        self._report(str(error))
+                self._settle()
+                self._tell_state()
+                self._serve(0.0 if moved and self._speed == 0 else _LOOP_S)
+            for bed in self.beds.values():
+                bed.end()
+            self._settle()
+        finally:
+            self._close()
+        if broken is not None:
+            raise broken
+
+    def _intake(self, bed: Bed) -> bool:
+        """Read what the pace allows; whether anything came."""
+        duration_s = self.config.source.duration_s
+        if bed.source.live and duration_s and self._clock() - self._started_s >= duration_s:
+            bed.end()
+            return True
+        most = self._allowed(bed)
+        if most <= 0:
+            return False
+        before, known = bed.now, bed.state != "starting"
+        chunk = bed.take(most, self)
+        if bed.ended:
+            return True
+        if chunk is None:
+            self._watch_silence(bed)
+            return False
+        with self._recording(bed.name) as recorder:
+            if recorder is not None and chunk.samples.size:
+                if known and chunk.first_sample > before:
+                    recorder.gap(before, chunk.first_sample - before)
+                recorder.signal(chunk.first_sample, chunk.samples)
+        return chunk.samples.size > 0
+
+    def _allowed(self, bed: Bed) -> int:
+        """How many samples may be read now: all a live source has, or what is due at the replay speed."""
+        most = round(_PIECE_MAX_S * bed.source.fs_hz)
+        if bed.source.live:
+            return most
+        if self._speed == 0:
+            return most
+        taken = bed.now - bed.first_sample if bed.state != "starting" else 0
+        due = (self._clock() - self._started_s) * self._speed * bed.source.fs_hz
+        return min(most, int(due) - taken)
+
+    def _watch_silence(self, bed: Bed) -> None:
+        """A live source that gives nothing is an alarm, never a frozen trace."""
+        silent_s = self._clock() - bed.last_data_s
+        if bed.state in ("starting", "running") and silent_s >= self.config.alarms.no_data.limit:
+            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self)
+            self._status_s = -np.inf  # at once
+
+    def _settle(self) -> None:
+        """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
+        waiting = {name: bed.unscored for name, bed in self.beds.items()}
+        beats = [beat.samples for unscored in waiting.values() for beat in unscored]
+        scores = self._scorer.score(np.array(beats, np.float32).reshape(len(beats), -1)) if beats else np.empty(0)
+        first = 0
+        for name, unscored in waiting.items():
+            self.beds[name].settle(scores[first : first + len(unscored)].tolist(), self)
+            first += len(unscored)
+
+    def _tell_state(self) -> None:
+        """Heartbeat and status once a second, waves a few times."""
+        now_s = self._clock()
+        if now_s - self._wave_s >= 1.0 / self.config.bus.waves_hz:
+            self._wave_s = now_s
+            for bed in self.beds.values():
+                wave = bed.wave(bed.history.capacity)
+                if wave is not None:
+                    self.bus.publish_wave(*wave)
+        if now_s - self._status_s >= _STATUS_S:
+            self._status_s = now_s
+            for bed in self.beds.values():
+                self.bus.publish(bed_topic(bed.name, "status"), bed.status())
+        if now_s - self._heartbeat_s >= _HEARTBEAT_S:
+            self._heartbeat_s = now_s
+            self._heartbeat("running")
+
+    def _heartbeat(self, state: Any) -> None:
+        self.bus.heartbeat(
+            HeartbeatMessage(
+                time=self._wall().isoformat(timespec="milliseconds"),
+                state=state,
+                beds=tuple(self.beds),
+                uptime_s=round(self._clock() - self._started_s, 3),
+                version=VERSION,
+            )
+        )
+
+    def _serve(self, timeout_s: float) -> None:
+        for request in self.bus.service(timeout_s):
+            request.reply(self._answer(request))
+
+    def _answer(self, waiting: ControlRequest) -> Reply:
+        request = waiting.request
+        if request.op == "snapshot":
+            return self.bus.snapshot(request.bed)
+        if request.op == "strip" and request.alarm_id:
+            return self._stored_strip(request.alarm_id)
+        bed_name = (
+            request.bed or request.alarm_id.partition("/")[0] or (next(iter(self.beds)) if len(self.beds) == 1 else "")
+        )
+        bed = self.beds.get(bed_name)
+        if bed is None:
+            return Reply(ok=False, error=f"no bed {bed_name!r}; there are {', '.join(self.beds)}")
+        reply = bed.answer(request, self)
+        if reply.ok and request.op != "strip":
+            detail = f"{reply.data['seconds']:g} s" if request.op == "pause_audio" else ""
+            self.journal.put_action(Action(request.who, request.op, bed.name, request.alarm_id, bed.now, detail))
+            self._status_s = -np.inf
+        return reply
+
+    def _stored_strip(self, alarm_id: str) -> Reply:
+        strip = self.journal.get_strip(alarm_id)
+        if strip is None:
+            return Reply(ok=False, error=f"no strip of alarm {alarm_id!r}: unknown, or its 10 s are not complete yet")
+        return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
+
+    # -- Output: where the beds' messages go --------------------------------------------------------------
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        """Publish, record and print a changed alarm."""
+        published = self.bus.publish(bed_topic(bed.name, "alarm"), message)
+        with self._recording(bed.name) as recorder:
+            if recorder is not None:
+                recorder.alarm(published.raw)
+        self._on_alarm(message)
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        """Publish and record a beat."""
+        self.bus.publish(bed_topic(bed.name, "beat"), message)
+        with self._recording(bed.name) as recorder:
+            if recorder is not None:
+                recorder.beat(message)
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        """A gap has its alarm; nothing more to tell."""
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        """Something on the way in, for a person."""
+        self._on_notice(f"{bed.name}: {notice.text}")
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        """Keep the signal around an onset."""
+        self.journal.put_strip(alarm.alarm_id, first_sample, bed.source.fs_hz, samples)
+
+    # -- recorder -----------------------------------------------------------------------------------------
+
+    def _open_recorder(self, folder: Path, bed: Bed) -> Recorder:
+        return Recorder(
+            folder,
+            bed.name,
+            bed.source.fs_hz,
+            bed.source.lead,
+            bed.time_of(0),
+            msgspec.to_builtins(self.config),
+            bed.model,
+            rails_mv=bed.source.rails_mv,
+        )
+
+    @contextlib.contextmanager
+    def _recording(self, bed_name: str) -> Iterator[Recorder | None]:
+        """A full disk ends the recording, not the watching: said once, and in the exit code."""
+        try:
+            yield self._recorders.get(bed_name)
+        except RecorderError as error:
+            self._report(str(error))
+            self._recorders.pop(bed_name).close()
+
+    def _report(self, line: str) -> None:
+        self.incomplete.append(line)
+        self._on_notice(line)
+
+    def _close(self) -> None:
+        """Drain, say goodbye, let go."""
+        for bed in self.beds.values():
+            bed.ended, bed.state = True, "ended"
+        self._wave_s = self._status_s = -np.inf
+        with contextlib.ExitStack() as last:
+            last.callback(self.journal.close)
+            last.callback(self.bus.close)
+            for bed in self.beds.values():
+                last.callback(bed.close)
+            for name, recorder in list(self._recorders.items()):
+                status = msgspec.to_builtins(self.beds[name].status())
+                session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
+                with self._recording(name):
+                    recorder.close({"session": session, "bus": dict(self.bus.counters)})
+            self._tell_state()
+            self._heartbeat("goodbye")
