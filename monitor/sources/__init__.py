@@ -41,6 +41,8 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         SourceError: no such kind, or it cannot be opened; one line with the remedy.
     """
     options = options or SourceOptions()
+    if options.fs_hz is not None:
+        check_fs(options.fs_hz, spec)
     kind, _, what = spec.partition(":")
     source = _open(kind.strip(), what.strip(), options, spec)
     try:

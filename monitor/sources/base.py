@@ -24,7 +24,7 @@ class Notice:
     """Something a person should know about the way in, e.g. lines that were no numbers.
 
     Attributes:
-        kind: `bad_input`, `source_lost`, `source_back`.
+        kind: `bad_input`, `source_lost`, `source_back`, `overrun` (samples dropped since nobody read them).
         text: one line.
         count: how many, where it is a count.
     """

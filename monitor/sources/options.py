@@ -9,10 +9,23 @@ from dataclasses import dataclass
 
 from monitor.sources.base import SourceError
 
-__all__ = ["FS_MAX_HZ", "FS_MIN_HZ", "UNITS", "SourceOptions", "check_fs", "mv_per", "sample_span"]
+__all__ = [
+    "FS_MAX_HZ",
+    "FS_MIN_HZ",
+    "MAX_MV",
+    "UNITS",
+    "SourceOptions",
+    "check_fs",
+    "mv_per",
+    "parse_number",
+    "sample_span",
+]
 
 FS_MIN_HZ = 100.0  # below this a QRS complex of 80 ms has too few samples to find its peak
 FS_MAX_HZ = 1000.0
+MAX_MV = (
+    1000.0  # no ECG beyond: electrodes polarise to 300 mV at most; a number out there is an overflow or a wrong unit
+)
 UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one of it
 
 
@@ -30,7 +43,7 @@ class SourceOptions:
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: csv column by name or number; None = the only one, or the first that is no time.
-        unit: unit of the numbers of csv and serial: one of UNITS, or `adc`.
+        unit: unit of the numbers of csv and serial: one of UNITS, or `adc`; None = what a csv header says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
     """
 
@@ -43,7 +56,7 @@ class SourceOptions:
     seed: int = 1
     clock: Callable[[], float] = time.monotonic
     column: int | str | None = None
-    unit: str = "mV"
+    unit: str | None = None
     mv_per_unit: float | None = None
 
 
@@ -58,6 +71,20 @@ def check_fs(fs_hz: float, source: str) -> float:
             f"{source}: sampling rate {fs_hz:g} Hz; between {FS_MIN_HZ:g} and {FS_MAX_HZ:g} Hz is supported"
         )
     return float(fs_hz)
+
+
+def parse_number(text: str) -> float:
+    """The number a device or file wrote; `float` without its liberties (1_000, other scripts' digits).
+
+    Raises:
+        ValueError: no number, or not a finite one.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
