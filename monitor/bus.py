@@ -1,0 +1,367 @@
+"""The bus: what the monitor finds goes out on ZeroMQ sockets, and requests come in.
+
+One thread owns it, the pipeline's loop; nothing here blocks but the wait in `service`, which is how the loop
+sleeps. A subscriber that is too slow loses messages (ZeroMQ drops them at the publisher), sees the hole in `seq`
+and asks `since`; that is why every message is in the journal before it is on the wire.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import re
+import socket
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from monitor.control import ControlRequest, RequestError, parse_request
+from monitor.endpoints import DEFAULT_ENDPOINTS, BusEndpoints, BusError, endpoints_from, require_loopback
+from monitor.journal import Journal, JournalError
+from monitor.messages import (
+    HEARTBEAT_TOPIC,
+    PROTOCOL,
+    AlarmMessage,
+    HeartbeatMessage,
+    Message,
+    Reply,
+    Request,
+    WaveHeader,
+    bed_topic,
+    encode,
+)
+
+__all__ = ["Bus", "BusEndpoints", "BusError", "ControlRequest", "Published", "endpoints_from"]
+
+# Queued for one slow subscriber. Beats at full replay speed fill it within seconds, a live bed in an hour; it is
+# the bound of memory (about 6 MB a subscriber), not of what can be recovered: that is the journal.
+ALARM_HWM = 10_000
+WAVE_HWM = 100  # a display that is this far behind wants the newest, not the oldest
+CONTROL_HWM = 1_000
+SUBSCRIPTION_BYTES = 4 * 1024
+# Above the limit of a request, so that too long a one gets its answer; above this the connection is closed.
+FRAME_BYTES = 1 << 20
+REQUESTS_A_CALL = 64  # and not more, so that a client that floods cannot keep the loop from the next samples
+COMMIT_EVERY_S = 0.25
+LINGER_MS = 500
+MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
+BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status)/")
+
+
+class Published(NamedTuple):
+    """A message as it went out.
+
+    Attributes:
+        topic: it went out on.
+        body: with `epoch` and `seq`.
+        raw: the same as JSON, byte for byte what subscribers and the journal have.
+    """
+
+    topic: str
+    body: Message
+    raw: bytes
+
+
+class Bus:
+    """The sockets of one monitor.
+
+    Args:
+        endpoints: where to listen; port `*` takes a free one (see the attribute `endpoints`).
+        epoch: id of this run, never used before.
+        journal: keeps what is published; the caller closes it.
+        clock: monotonic time, s.
+
+    Attributes:
+        endpoints: where it does listen.
+        epoch: as given.
+        counters: published, waves, unsent, subscriptions, requests, bad_requests, replies_lost, internal_errors,
+            active_forgotten.
+
+    Raises:
+        BusError: an endpoint is in use, cannot be had, or is not loopback.
+        JournalError: the journal cannot be written.
+    """
+
+    def __init__(
+        self,
+        endpoints: BusEndpoints = DEFAULT_ENDPOINTS,
+        *,
+        epoch: str,
+        journal: Journal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.epoch = epoch
+        self.counters: Counter[str] = Counter()
+        self._journal = journal
+        self._clock = clock
+        self._committed_s = clock()
+        self._seqs: dict[str, int] = {}
+        self._wave_seqs: dict[str, int] = {}
+        self._topic_bytes: dict[str, bytes] = {}
+        self._last: dict[str, bytes] = {}
+        self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
+        self._context = zmq.Context()
+        try:
+            self._alarms, alarms = self._bind(zmq.XPUB, endpoints.alarms, ALARM_HWM, SUBSCRIPTION_BYTES)
+            self._waves, waves = self._bind(zmq.PUB, endpoints.waves, WAVE_HWM, SUBSCRIPTION_BYTES)
+            self._control, control = self._bind(zmq.ROUTER, endpoints.control, CONTROL_HWM, FRAME_BYTES)
+            journal.start(epoch)
+        except (BusError, JournalError, ValueError):
+            self._context.destroy(linger=0)
+            raise
+        self.endpoints = BusEndpoints(alarms, waves, control)
+        self._poller = zmq.Poller()
+        self._poller.register(self._alarms, zmq.POLLIN)
+        self._poller.register(self._control, zmq.POLLIN)
+
+    @property
+    def seqs(self) -> dict[str, int]:
+        """Last `seq` of every topic but the waves, which may be dropped."""
+        return dict(self._seqs)
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, body: Message) -> Published:
+        """Number, encode, journal and send one message. Never blocks on a subscriber.
+
+        Args:
+            topic: from `bed_topic`, or HEARTBEAT_TOPIC.
+            body: its `epoch` and `seq` are filled in here.
+
+        Raises:
+            ValueError: no topic of ours.
+        """
+        wire_topic = self._topic_bytes.get(topic)
+        if wire_topic is None:
+            if topic != HEARTBEAT_TOPIC and not BED_TOPIC.fullmatch(topic):
+                raise ValueError(f"topic {topic!r}; want {PROTOCOL}/BED/alarm|beat|status/, BED without a slash")
+            wire_topic = self._topic_bytes[topic] = topic.encode()
+        seq = self._seqs.get(topic, 0) + 1
+        body = msgspec.structs.replace(body, epoch=self.epoch, seq=seq)
+        raw = encode(body)
+        self._seqs[topic] = seq
+        self._journal.append(topic, body, raw)
+        if isinstance(body, AlarmMessage):
+            self._journal.commit()  # before it is sent: who missed it must find it even if we die right after
+            self._committed_s = self._clock()
+            self._keep_active(topic, body, raw)
+        else:
+            self._last[topic] = raw
+        self._send(self._alarms, [wire_topic, raw])
+        self.counters["published"] += 1
+        return Published(topic, body, raw)
+
+    def publish_wave(self, header: WaveHeader, samples: NDArray[np.float32]) -> None:
+        """Send samples for displays; dropped where nobody listens or somebody is slow.
+
+        Args:
+            header: its `epoch` and `seq` are filled in here.
+            samples: (len(header.channels), header.n), mV; NaN = no valid sample.
+
+        Raises:
+            ValueError: shape and header differ.
+        """
+        if samples.shape != (len(header.channels), header.n):
+            raise ValueError(f"samples {samples.shape}, header says {(len(header.channels), header.n)}")
+        topic = bed_topic(header.bed, "wave")
+        seq = self._wave_seqs[topic] = self._wave_seqs.get(topic, 0) + 1
+        header = msgspec.structs.replace(header, epoch=self.epoch, seq=seq)
+        block = np.ascontiguousarray(samples, dtype="<f4").tobytes()
+        self._send(self._waves, [topic.encode(), encode(header), block])
+        self.counters["waves"] += 1
+
+    def heartbeat(self, body: HeartbeatMessage) -> Published:
+        """Publish a heartbeat; its `seqs` are filled in, so that holes in silent topics show."""
+        return self.publish(HEARTBEAT_TOPIC, msgspec.structs.replace(body, seqs=self.seqs))
+
+    # -- in --------------------------------------------------------------------------------------------------
+
+    def service(self, timeout_s: float = 0.0) -> list[ControlRequest]:
+        """Wait for requests and new subscribers, at most `timeout_s`, and serve those that need no pipeline.
+
+        Returns:
+            Requests for the pipeline (snapshot, acknowledge, pause_audio, strip), each to be answered with
+            `.reply`. Comes back early when something came.
+        """
+        ready = dict(self._poller.poll(math.ceil(max(0.0, timeout_s) * 1000)))
+        if self._alarms in ready:
+            self._greet()
+        waiting = self._receive() if self._control in ready else []
+        now_s = self._clock()
+        if now_s - self._committed_s >= COMMIT_EVERY_S:
+            self._journal.commit()
+            self._committed_s = now_s
+        return waiting
+
+    def current(self, prefix: str = "") -> list[bytes]:
+        """What a late subscriber to `prefix` needs: active alarms, oldest first, then the last of other topics."""
+        return [raw for _, raw in self._current([prefix.encode()])]
+
+    def snapshot(self, bed: str = "") -> Reply:
+        """The reply to `snapshot`: what is current, of one bed or of all, and the `seqs` it goes up to."""
+        prefix = f"{PROTOCOL}/{bed}/" if bed else ""
+        messages = tuple(
+            msgspec.Raw(raw) for topic, raw in self._current([prefix.encode()]) if topic != HEARTBEAT_TOPIC
+        )
+        return Reply(ok=True, messages=messages)
+
+    def close(self) -> None:
+        """Send what is queued, for at most half a second, and free the ports; may be called twice."""
+        self._journal.commit()
+        self._context.destroy(linger=LINGER_MS)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _bind(self, kind: int, endpoint: str, hwm: int, max_bytes: int) -> tuple[zmq.Socket[bytes], str]:
+        """A bound socket and its actual endpoint."""
+        require_loopback(endpoint)
+        sock = self._context.socket(kind)
+        sock.setsockopt(zmq.SNDHWM, hwm)
+        sock.setsockopt(zmq.RCVHWM, hwm)
+        sock.setsockopt(zmq.LINGER, LINGER_MS)
+        sock.setsockopt(zmq.MAXMSGSIZE, max_bytes)  # bounds what comes in, not what goes out
+        if endpoint.startswith("tcp://["):
+            sock.setsockopt(zmq.IPV6, 1)
+        if kind == zmq.XPUB:
+            sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # else a second subscriber to a topic stays unseen
+        if kind == zmq.ROUTER:
+            sock.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a reply to a client that left is dropped unseen
+        try:
+            _refuse_live_ipc(endpoint)
+            sock.bind(endpoint)
+        except (zmq.ZMQError, OSError) as error:
+            reason = {
+                errno.EADDRINUSE: "is in use, perhaps by another monitor",
+                errno.EACCES: "is not allowed",
+            }.get(error.errno or 0, f"cannot be had ({error})")
+            raise BusError(
+                f"endpoint {endpoint} {reason}; give other ports, e.g. --bus tcp://127.0.0.1:6556"
+            ) from error
+        return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _keep_active(self, topic: str, body: AlarmMessage, raw: bytes) -> None:
+        active = self._active.setdefault(topic, {})
+        active.pop(body.alarm.alarm_id, None)
+        if body.alarm.state != "cleared":
+            active[body.alarm.alarm_id] = raw
+        if len(active) > MAX_ACTIVE:
+            del active[next(iter(active))]
+            self.counters["active_forgotten"] += 1
+
+    def _current(self, prefixes: list[bytes]) -> list[tuple[str, bytes]]:
+        """Alarms first and the heartbeat last: who has the heartbeat has had everything else."""
+        wanted = {topic for topic, wire in self._topic_bytes.items() if wire.startswith(tuple(prefixes))}
+        found = [(topic, raw) for topic, active in self._active.items() if topic in wanted for raw in active.values()]
+        last = sorted(self._last.items(), key=lambda item: item[0] == HEARTBEAT_TOPIC)
+        return found + [(topic, raw) for topic, raw in last if topic in wanted]
+
+    def _greet(self) -> None:
+        """Send the newcomers what is current. ZeroMQ cannot address one of them, so others get duplicates."""
+        prefixes: list[bytes] = []
+        with contextlib.suppress(zmq.Again):
+            for _ in range(ALARM_HWM):
+                frames = self._alarms.recv_multipart(zmq.NOBLOCK)
+                if len(frames) == 1 and frames[0][:1] == b"\x01":
+                    self.counters["subscriptions"] += 1
+                    prefixes.append(frames[0][1:])
+        for topic, raw in self._current(prefixes):
+            self._send(self._alarms, [self._topic_bytes[topic], raw])
+
+    def _receive(self) -> list[ControlRequest]:
+        """Read requests; answer what needs no pipeline, and what is wrong."""
+        waiting: list[ControlRequest] = []
+        for _ in range(REQUESTS_A_CALL):
+            try:
+                identity, *frames = self._control.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self.counters["requests"] += 1
+            # A REQ socket puts an empty frame before the body, a DEALER need not.
+            envelope = [identity, *frames[:1]] if len(frames) > 1 and not frames[0] else [identity]
+            try:
+                request = parse_request(frames[len(envelope) - 1 :])
+                reply = self._serve(request)
+            except RequestError as error:
+                self.counters["bad_requests"] += 1
+                self._answer(envelope, Reply(ok=False, id=error.request_id, error=str(error)))
+                continue
+            except Exception as error:  # whatever a request does, the monitor goes on
+                self.counters["internal_errors"] += 1
+                self._answer(envelope, Reply(ok=False, error=f"internal error: {error}"))
+                continue
+            if reply is None:
+                waiting.append(ControlRequest(request, self._answerer(envelope, request)))
+            else:
+                self._answer(envelope, msgspec.structs.replace(reply, id=request.id))
+        return waiting
+
+    def _serve(self, request: Request) -> Reply | None:
+        """The reply, or None where only the pipeline knows it."""
+        if request.op == "ping":
+            return Reply(ok=True)
+        if request.op != "since":
+            return None
+        if not BED_TOPIC.fullmatch(request.topic):
+            raise RequestError(
+                f"since: topic {request.topic!r} is not kept; there are {PROTOCOL}/BED/alarm|beat|status/", request.id
+            )
+        since = self._journal.since(request.topic, request.epoch, request.seq)
+        return Reply(
+            ok=True,
+            messages=tuple(msgspec.Raw(raw) for raw in since.bodies),
+            complete=since.complete,
+            data={"more": since.more, "epoch": since.epoch, "seq": since.seq},
+        )
+
+    def _answerer(self, envelope: list[bytes], request: Request) -> Callable[[Reply], bool]:
+        def send(reply: Reply) -> bool:
+            data = {"seqs": self.seqs, **reply.data} if request.op == "snapshot" else reply.data
+            return self._answer(envelope, msgspec.structs.replace(reply, id=request.id, data=data))
+
+        return send
+
+    def _answer(self, envelope: list[bytes], reply: Reply) -> bool:
+        try:
+            body = encode(msgspec.structs.replace(reply, epoch=self.epoch))
+        except (TypeError, ValueError) as error:  # data that is no JSON: our mistake, but the client must hear of it
+            self.counters["internal_errors"] += 1
+            body = encode(Reply(ok=False, id=reply.id, epoch=self.epoch, error=f"internal error: {error}"))
+        try:
+            self._control.send_multipart([*envelope, body], zmq.NOBLOCK)
+        except zmq.ZMQError:  # the client has gone (EHOSTUNREACH) or does not read (EAGAIN)
+            self.counters["replies_lost"] += 1
+            return False
+        return True
+
+    def _send(self, sock: zmq.Socket[bytes], frames: list[bytes]) -> None:
+        try:
+            sock.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self.counters["unsent"] += 1
+
+
+def _refuse_live_ipc(endpoint: str) -> None:
+    """ZeroMQ would silently take an `ipc://` path away from a monitor that still listens there.
+
+    Raises:
+        OSError: EADDRINUSE.
+    """
+    path = Path(endpoint.removeprefix("ipc://"))
+    if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return  # left behind by a process that died
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
