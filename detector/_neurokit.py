@@ -38,7 +38,7 @@ class _AbsentType(type):
             raise AttributeError(name)
         return cls
 
-    def __call__(cls, *args: object, **kwargs: object) -> NoReturn:
+    def __call__(cls, *_args: object, **_kwargs: object) -> NoReturn:
         raise ImportError("this part of neurokit2 or of its dependencies was left out")
 
 

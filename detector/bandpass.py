@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt, sosfilt_zi
 
-__all__ = ["BAND_HZ", "FS_MAX_HZ", "FS_MIN_HZ", "FILTER_ORDER", "Bandpass", "design_bandpass"]
+__all__ = ["BAND_HZ", "FILTER_ORDER", "FS_MAX_HZ", "FS_MIN_HZ", "Bandpass", "design_bandpass"]
 
 BAND_HZ = (
     0.5,
@@ -38,9 +38,7 @@ def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDA
         )
     low, high = band_hz
     if not 0 < low < high < fs_hz / 2:
-        raise ValueError(
-            f"band_hz={band_hz} must rise and stay under half the sampling rate ({fs_hz / 2:g} Hz)"
-        )
+        raise ValueError(f"band_hz={band_hz} must rise and stay under half the sampling rate ({fs_hz / 2:g} Hz)")
     sos: NDArray[np.float64] = butter(FILTER_ORDER, (low, high), btype="bandpass", fs=fs_hz, output="sos")
     return sos
 

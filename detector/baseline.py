@@ -186,9 +186,7 @@ class PatientReference:
         bisect.insort(self._sorted, log_prob)
 
 
-def calibrate(
-    patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None
-) -> Calibration:
+def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:
     """Calibrate on training patients: their normal beats' log p in order of time.
 
     Args:

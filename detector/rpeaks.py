@@ -20,9 +20,7 @@ __all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "RPeakDetector"]
 WINDOW_S = 8.0  # 6 to 10 s give the same peaks on MIT-BIH; longer is slower to adapt
 STEP_S = 1.0
 EDGE_S = 0.6
-_MIN_WINDOW_S = (
-    2.0  # neurokit2 raises TypeError on segments up to 0.5 s, and needs a few beats to find its threshold
-)
+_MIN_WINDOW_S = 2.0  # neurokit2 raises TypeError on segments up to 0.5 s, and needs a few beats to find its threshold
 _OVERLAP_S = 0.15  # a peak seen a little earlier by the next window is still taken
 _REFRACTORY_S = 0.25  # no ventricle beats faster than 240/min twice in a row and is still counted
 _QRS_HALF_S = 0.08

@@ -89,9 +89,7 @@ class Scorer:
         # Spinning workers would burn a core between two beats.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exception classes share no public base
             reason = str(error).splitlines()[0]
             raise ModelError(f"model {path}: not a readable ONNX model ({reason}); export it again") from None
@@ -148,15 +146,11 @@ def _check(path: Path, metadata: dict[str, str], inputs: list[tuple[str, Any]]) 
                 "train and export a model with this version"
             )
     if [name for name, _ in inputs] != ["beats"]:
-        raise ModelError(
-            f"model {path}: inputs {[name for name, _ in inputs]} instead of ['beats']; export it again"
-        )
+        raise ModelError(f"model {path}: inputs {[name for name, _ in inputs]} instead of ['beats']; export it again")
 
 
 def _calibration(path: Path, metadata: dict[str, str]) -> Calibration:
     try:
         return msgspec.json.decode(metadata.get("calibration", ""), type=Calibration)
     except msgspec.DecodeError as error:
-        raise ModelError(
-            f"model {path}: metadata calibration is unreadable ({error}); export it again"
-        ) from None
+        raise ModelError(f"model {path}: metadata calibration is unreadable ({error}); export it again") from None

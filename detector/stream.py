@@ -14,7 +14,7 @@ from detector.bandpass import Bandpass, design_bandpass
 from detector.baseline import PatientTemplate
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
 from detector.quality import MAX_MV, Quality, assess
-from detector.rpeaks import STEP_S, WINDOW_S, RPeakDetector
+from detector.rpeaks import WINDOW_S, RPeakDetector
 
 __all__ = ["Detector", "Event", "Gap", "QualitySpan", "Tick"]
 
@@ -142,9 +142,7 @@ class Detector:
         events: list[Event] = []
         if first_sample is not None and first_sample != self._now:
             if self._began and first_sample < self._now:
-                raise ValueError(
-                    f"first_sample={first_sample} lies in the past: sample {self._now} comes next"
-                )
+                raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._now} comes next")
             if self._began:
                 events += self._finish()
                 events.append(Gap(self._now, first_sample - self._now))
@@ -171,9 +169,7 @@ class Detector:
         out = np.full(max(0, end_sample - first_sample), np.nan)
         low, high = max(first_sample, self._first), min(end_sample, self._now)
         if low < high:
-            out[low - first_sample : high - first_sample] = self._filtered[
-                low - self._first : high - self._first
-            ]
+            out[low - first_sample : high - first_sample] = self._filtered[low - self._first : high - self._first]
         return out
 
     # -- inside -------------------------------------------------------------------------------------------
@@ -210,7 +206,7 @@ class Detector:
             else:
                 run += edge - position
             position = edge
-        return [piece for piece in np.split(raw, cuts)] if cuts else [raw]
+        return np.split(raw, cuts) if cuts else [raw]
 
     def _take(self, raw: NDArray[np.float64]) -> list[Event]:
         """Filter a piece and run every tick of the grid that falls into it."""

@@ -1,0 +1,27 @@
+"""What every test shares: the Hypothesis profile and the folder of real records."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# The same examples on every run: a failure here is a failure everywhere. No deadline: machines differ in speed.
+settings.register_profile("ecg", derandomize=True, deadline=None, max_examples=40, print_blob=False)
+settings.load_profile("ecg")
+
+DATA_VARIABLE = "ECG_MONITOR_DATA"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Folder of the real data sets (with mitdb/ in it); the test is skipped where there is none."""
+    value = os.environ.get(DATA_VARIABLE)
+    if not value:
+        pytest.skip(f"{DATA_VARIABLE} is not set: set it to the folder that holds mitdb/")
+    folder = Path(value)
+    if not (folder / "mitdb").is_dir():
+        pytest.skip(f"{DATA_VARIABLE}={value} holds no mitdb/")
+    return folder

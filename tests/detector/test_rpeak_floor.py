@@ -1,0 +1,61 @@
+"""R-peak quality on real records has a floor that no change may lower."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, record_names
+
+from detector import Detector, Tick
+
+FS_HZ = 360.0
+SE_FLOOR, PPV_FLOOR = 0.994, 0.993
+
+
+def count(job: tuple[Path, str]) -> tuple[str, int, int, int]:
+    """(record, matched, annotated, detected) of lead 1, the first 10 s left out."""
+    folder, name = job
+    detector = Detector(FS_HZ)
+    events = [*detector.advance(read_lead(folder, name)), *detector.flush()]
+    found = [r for event in events if isinstance(event, Tick) for r in event.r_samples]
+    first = LEARNING_S * FS_HZ
+    wanted = [int(sample) for sample in read_beats(folder, name) if sample >= first]
+    found = [sample for sample in found if sample >= first]
+    return name, len(match(found, wanted, MATCH_S * FS_HZ)), len(wanted), len(found)
+
+
+@pytest.mark.slow
+def test_all_48_records(data_folder: Path) -> None:
+    names = record_names(data_folder)
+    assert len(names) == 48
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of whatever ran before
+    with context.Pool(min(2, os.cpu_count() or 1)) as pool:
+        counts = pool.map(count, [(data_folder, name) for name in names], chunksize=4)
+    matched, annotated, detected = np.sum([row[1:] for row in counts], axis=0)
+    worst = sorted(counts, key=lambda row: row[1] / max(row[2], row[3]))[:5]
+    print(f"Se {matched / annotated:.4%}, +P {matched / detected:.4%}; worst {worst}")
+    assert annotated > 108_000
+    assert matched / annotated >= SE_FLOOR, worst
+    assert matched / detected >= PPV_FLOOR, worst
+
+
+def test_record_100_is_found_whole(data_folder: Path) -> None:
+    _, matched, annotated, detected = count((data_folder, "100"))
+    assert matched >= annotated - 2  # one ends with the record, one is a ventricular beat
+    assert detected <= annotated
+
+
+def test_r_samples_are_where_cardiologists_put_them(data_folder: Path) -> None:
+    """The filter's delay is taken off: over a clean record the median offset is within two samples of zero."""
+    detector = Detector(FS_HZ)
+    events = [*detector.advance(read_lead(data_folder, "100")), *detector.flush()]
+    found = [r for event in events if isinstance(event, Tick) for r in event.r_samples]
+    pairs = match(found, read_beats(data_folder, "100"), MATCH_S * FS_HZ)
+    offset = np.array([detected - annotated for detected, annotated in pairs])
+    print(f"offset: median {np.median(offset)}, 5 to 95 % {np.quantile(offset, (0.05, 0.95))}")
+    assert abs(np.median(offset)) <= 2
+    assert np.quantile(np.abs(offset), 0.95) <= 5
