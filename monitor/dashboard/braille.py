@@ -1,0 +1,132 @@
+"""Braille plots: samples to dots to characters, without ever losing an extreme.
+
+A terminal cell holds 2 x 4 braille dots (Unicode block U+2800), so a plot of `rows` x `cols` cells has
+`4 * rows` levels and `2 * cols` dot columns. A dot column usually stands for many samples; it is drawn from
+their minimum to their maximum, so a spike one sample wide is as visible as a slow wave.
+
+Levels count from the bottom (0) upwards; dot arrays have row 0 at the top, as on the screen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BLANK", "column_edges", "column_extrema", "dots_to_chars", "draw_extrema", "quantise"]
+
+BLANK = " "  # not U+2800: some fonts draw eight empty circles for it
+NO_LEVEL = -1  # a column without a valid sample
+# Bit of each dot within a cell, rows top to bottom, left and right (Unicode 15, section 21.1).
+_DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
+
+
+def column_edges(first_column: int, n_columns: int, samples_per_column: float) -> NDArray[np.int64]:
+    """Edges of dot columns on an absolute grid: column k holds samples `edges[k]` up to `edges[k + 1]`.
+
+    The grid is absolute so that a column keeps its samples while it scrolls: a moving plot does not shimmer.
+
+    Args:
+        first_column: absolute number of the leftmost column; may be negative.
+        n_columns: how many columns.
+        samples_per_column: samples a column stands for, > 0; need not be whole.
+
+    Returns:
+        (n_columns + 1,) int64 absolute sample indices, never decreasing.
+
+    Raises:
+        ValueError: samples_per_column is not positive.
+    """
+    if not samples_per_column > 0:
+        raise ValueError(f"samples_per_column is {samples_per_column}; it must be over 0")
+    columns = np.arange(first_column, first_column + n_columns + 1, dtype=np.float64)
+    return np.ceil(columns * samples_per_column).astype(np.int64)
+
+
+def column_extrema(
+    samples: NDArray[np.float32], edges: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Minimum and maximum of each column's samples.
+
+    Args:
+        samples: (n,) samples, any unit; NaN = no sample.
+        edges: (columns + 1,) indices into `samples`, never decreasing, within 0 to n.
+
+    Returns:
+        Two (columns,) arrays, minimum and maximum; NaN where a column has no valid sample. A column
+        narrower than a sample repeats the sample that follows.
+    """
+    n_columns = len(edges) - 1
+    if n_columns <= 0 or len(samples) == 0:
+        empty = np.full(max(n_columns, 0), np.nan, dtype=np.float32)
+        return empty, empty.copy()
+    starts = np.minimum(edges[:-1], len(samples) - 1)  # reduceat takes no index past the end
+    covered = samples[: max(int(edges[-1]), int(starts[-1]) + 1)]
+    return np.fmin.reduceat(covered, starts), np.fmax.reduceat(covered, starts)
+
+
+def quantise(values: NDArray[np.float32], low: float, high: float, n_levels: int) -> NDArray[np.int64]:
+    """Level of each value on an axis from `low` (level 0) to `high` (level n_levels - 1).
+
+    Args:
+        values: (n,) values in the unit of `low` and `high`; outside values go to the first or last level.
+        low, high: ends of the axis, low < high.
+        n_levels: number of levels, at least 1.
+
+    Returns:
+        (n,) int64 levels; -1 for NaN.
+
+    Raises:
+        ValueError: the axis is empty.
+    """
+    if not high > low:
+        raise ValueError(f"axis from {low} to {high} is empty; high must be over low")
+    valid = np.isfinite(values)
+    scaled = (np.where(valid, values, low).astype(np.float64) - low) / (high - low) * (n_levels - 1)
+    levels = np.clip(np.rint(scaled), 0, n_levels - 1).astype(np.int64)
+    return np.where(valid, levels, NO_LEVEL)
+
+
+def draw_extrema(
+    low_levels: NDArray[np.int64], high_levels: NDArray[np.int64], n_levels: int, *, connect: bool = True
+) -> NDArray[np.bool_]:
+    """Dots of columns drawn from their low to their high level.
+
+    Args:
+        low_levels, high_levels: (columns,) levels of each column's minimum and maximum, -1 = nothing.
+        n_levels: number of levels.
+        connect: join neighbouring columns that do not touch, each half of the way, so that a steep edge is
+            a line and no cloud. It only adds dots between two neighbours, never beyond the farther one.
+
+    Returns:
+        (n_levels, columns) bool, row 0 = highest level.
+    """
+    low, high = low_levels.copy(), high_levels.copy()
+    if connect and len(low) > 1:
+        both = (low_levels[:-1] >= 0) & (low_levels[1:] >= 0)
+        rising = both & (low_levels[1:] > high_levels[:-1] + 1)
+        middle = (high_levels[:-1] + low_levels[1:]) // 2
+        high[:-1] = np.where(rising, np.maximum(high[:-1], middle), high[:-1])
+        low[1:] = np.where(rising, np.minimum(low[1:], middle + 1), low[1:])
+        falling = both & (high_levels[1:] < low_levels[:-1] - 1)
+        middle = (low_levels[:-1] + high_levels[1:]) // 2
+        low[:-1] = np.where(falling, np.minimum(low[:-1], middle + 1), low[:-1])
+        high[1:] = np.where(falling, np.maximum(high[1:], middle), high[1:])
+    level = np.arange(n_levels - 1, -1, -1)[:, None]
+    dots: NDArray[np.bool_] = (level >= low) & (level <= high) & (low_levels >= 0)
+    return dots
+
+
+def dots_to_chars(dots: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Characters of a dot array.
+
+    Args:
+        dots: (4 * rows, 2 * cols) bool, row 0 at the top.
+
+    Returns:
+        (rows, cols) array of single characters, `BLANK` where a cell has no dot.
+    """
+    rows, cols = dots.shape[0] // 4, dots.shape[1] // 2
+    cells = dots.reshape(rows, 4, cols, 2)
+    codes = np.einsum("rico,io->rc", cells, _DOT_BITS, dtype=np.uint32, casting="unsafe") + 0x2800
+    codes[codes == 0x2800] = ord(BLANK)
+    return np.ascontiguousarray(codes.astype("<u4")).view("<U1")

@@ -1,0 +1,299 @@
+"""The panels of words and numbers: header, alarms, vital signs, counters, beds, keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.dashboard.canvas import Canvas, Ink
+from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
+from monitor.dashboard.state import BedState, Connection, DashboardState
+from monitor.messages import Alarm, Priority
+
+__all__ = [
+    "NOTICE",
+    "View",
+    "draw_alarms",
+    "draw_beds",
+    "draw_counters",
+    "draw_footer",
+    "draw_header",
+    "draw_help",
+    "draw_vitals",
+    "format_clock",
+]
+
+NOTICE = "Not a medical device"
+# Priority marks as monitors print them (IEC 60601-1-8): the number of exclamation marks tells the priority
+# to those who cannot tell the colours.
+MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!! ", "low": "!  "}
+FULL_INK: dict[Priority, Ink] = {"high": Ink.HIGH, "medium": Ink.MEDIUM, "low": Ink.LOW}
+TEXT_INK: dict[Priority, Ink] = {"high": Ink.HIGH_TEXT, "medium": Ink.MEDIUM_TEXT, "low": Ink.LOW_TEXT}
+CONNECTION: dict[Connection, tuple[str, Ink]] = {
+    "connecting": ("○ CONNECTING", Ink.BED),
+    "connected": ("● connected", Ink.GOOD),
+    "stale": ("◌ STALE", Ink.MEDIUM),
+    "lost": ("✕ CONNECTION LOST", Ink.HIGH),
+    "ended": ("■ MONITOR ENDED", Ink.BED),
+}
+HELP = (
+    ("q", "quit"),
+    ("space, p", "freeze the waveform; alarms go on"),
+    ("b", "next bed"),
+    ("a", "acknowledge the top alarm"),
+    ("m", "pause alarm audio for 2 min; again: end the pause"),
+    ("?", "this page"),
+)
+LEGEND = (
+    "▲ anomalous beat    ╵ normal beat    ○ beat not scored",
+    "!!! high   !! medium   ! low   TECHNICAL: not the patient",
+    "log p(x): higher is more normal; dashed: this patient's threshold",
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """What the person at the screen chose.
+
+    Attributes:
+        bed: name of the bed shown; None = the first.
+        frozen: a copy of the bed whose waveform stands still; None = live.
+        frozen_at_s: when it was frozen, on the clock of `now_s`.
+        help: whether the help page lies over the screen.
+        note: one line for the person, e.g. what a request gave.
+    """
+
+    bed: str | None = None
+    frozen: BedState | None = None
+    frozen_at_s: float = 0.0
+    help: bool = False
+    note: str = ""
+
+
+def format_clock(seconds: float) -> str:
+    """Hours, minutes and seconds, e.g. `0:05:12`."""
+    whole = max(0, int(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now_s: float) -> None:
+    """The top line: bed, source, lead, fs, speed, clock, connection, model, and what this is not."""
+    connection, ink = CONNECTION[state.connection_now(now_s)]
+    right: list[tuple[str, Ink]] = [(connection, ink), (NOTICE, Ink.NOTICE)]
+    left: list[tuple[str, Ink]] = [(f" {bed.name} " if bed is not None else " no bed ", Ink.BED)]
+    optional: list[tuple[str, Ink]] = []
+    if bed is not None:
+        status = bed.status
+        if bed.fs_hz:
+            left.append((format_clock(bed.clock_sample / bed.fs_hz), Ink.BOLD))
+        if status is not None:
+            left.append((status.source, Ink.PLAIN))
+            optional.append((status.lead, Ink.PLAIN))
+        if bed.fs_hz:
+            optional.append((f"{bed.fs_hz:g} Hz", Ink.PLAIN))
+        if status is not None:
+            optional.append(("×max" if status.speed == 0 else f"×{status.speed:g}", Ink.PLAIN))
+        if bed.model_name:
+            optional.append((bed.model_name, Ink.DIM))
+        if len(bed.stream_time) >= 19:
+            optional.append((bed.stream_time[:19].replace("T", " "), Ink.DIM))
+    optional = [part for part in optional if part[0]]
+    right_cells = sum(len(text) + 2 for text, _ in right)
+    while optional and _cells(left + optional) + right_cells > canvas.width:
+        optional.pop()
+    col = 0
+    for text, part_ink in left + optional:
+        col = canvas.text(0, col, text, part_ink, canvas.width - right_cells - col) + 2
+    col = max(canvas.width - right_cells + 1, 0)
+    for text, part_ink in right:
+        col = canvas.text(0, col, text, part_ink) + 2
+
+
+def _cells(parts: list[tuple[str, Ink]]) -> int:
+    return sum(len(text) + 2 for text, _ in parts)
+
+
+def draw_alarms(canvas: Canvas, top: int, rows: int, bed: BedState | None, now_s: float) -> None:
+    """Active alarms, the most urgent first, then the newest; what does not fit is counted."""
+    alarms = bed.alarms() if bed is not None else []
+    paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
+    if not alarms or bed is None:
+        canvas.text(top, 1, "no active alarms", Ink.GOOD if bed is not None else Ink.DIM)
+        if bed is not None and bed.cleared and rows > 1:
+            _draw_cleared(canvas, top + 1, rows - 1, bed, now_s)
+        _draw_pause(canvas, top, paused_s)
+        return
+    shown = alarms if len(alarms) <= rows else alarms[: max(1, rows - 1)]
+    kind_cells = max(len(_kind(alarm)) for alarm in shown)
+    kind_cells = min(kind_cells, 32 if canvas.width >= 100 else 24)
+    for number, alarm in enumerate(shown):
+        _draw_alarm(canvas, top + number, alarm, kind_cells, bed.age_s(alarm, now_s))
+    if len(shown) < len(alarms) and rows > 1:
+        rest = alarms[len(shown) :]
+        words = ", ".join(f"{n} {priority}" for priority in MARKS if (n := sum(a.priority == priority for a in rest)))
+        canvas.text(top + len(shown), 1, f"and {len(rest)} more: {words}", Ink.BOLD)
+    elif len(shown) < rows:
+        _draw_cleared(canvas, top + len(shown), rows - len(shown), bed, now_s)
+    _draw_pause(canvas, top, paused_s)
+
+
+def _kind(alarm: Alarm) -> str:
+    kind = alarm.kind.replace("_", " ")
+    return f"TECHNICAL {kind}" if alarm.category == "technical" else kind
+
+
+def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: float | None) -> None:
+    """One alarm. Not yet acknowledged it is painted; acknowledged it is only coloured text."""
+    quiet = alarm.state == "acknowledged"
+    ink = TEXT_INK[alarm.priority] if quiet else FULL_INK[alarm.priority]
+    head = f" {MARKS[alarm.priority]} {alarm.priority.upper():<6} "
+    kind = _kind(alarm)
+    if len(kind) > kind_cells:
+        kind = kind[: kind_cells - 1] + "…"
+    # High: the whole line; lower ones: their head only, so that the eye finds the high one.
+    wide_ink = ink if alarm.priority == "high" else Ink.PLAIN
+    if alarm.priority == "high" and not quiet:
+        canvas.fill(row, 0, 1, canvas.width, " ", ink)
+    col = canvas.text(row, 0, f"{head} {kind.ljust(kind_cells)} ", ink)
+    age = "--" if age_s is None else format_clock(age_s)[2 if age_s < 3600 else 0 :]
+    who = f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else ""
+    times = f"  ({alarm.count} times)" if alarm.count > 1 else ""
+    col = canvas.text(row, col + 1, f"{alarm.state.upper():<12} {age:>5}", wide_ink)
+    canvas.text(row, col + 2, f"{alarm.text}{times}{who}", wide_ink)
+
+
+def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: BedState, now_s: float) -> None:
+    """The last alarms that cleared, quietly."""
+    for number, alarm in enumerate(list(bed.cleared)[: -rows - 1 : -1]):
+        age_s = bed.age_s(alarm, now_s)
+        ago = "" if age_s is None else f"  began {format_clock(age_s)} ago"
+        canvas.text(top + number, 1, f"cleared: {MARKS[alarm.priority]} {_kind(alarm)}{ago}", Ink.DIM)
+
+
+def _draw_pause(canvas: Canvas, row: int, paused_s: float) -> None:
+    if paused_s > 0:
+        text = f" AUDIO PAUSED {format_clock(paused_s)[3:]} "
+        canvas.text(row, canvas.width - len(text), text, Ink.BED)
+
+
+def draw_vitals(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, now_s: float) -> None:
+    """Heart rate in large digits, RR interval, signal quality, and whether beats are scored."""
+    canvas.rule(top, left, cols, "heart rate, bpm" if cols >= 20 else "bpm")
+    rate = bed.shown_rate_bpm(now_s)
+    text = "---" if rate is None else f"{min(rate, 999):.0f}".rjust(3)
+    large = rows >= LARGE_ROWS + 5 and cols >= 28
+    digits = big_number(text, large=large)
+    digit_rows = LARGE_ROWS if large else SMALL_ROWS
+    urgent = any(a.priority == "high" and a.category == "physiological" for a in bed.active.values())
+    ink = Ink.DIM if rate is None else Ink.ANOMALOUS if urgent else Ink.GOOD
+    row = top + 1 + (1 if large else 0)
+    if row + digit_rows <= top + rows:
+        canvas.block(row, left + 1, digits, ink)
+    status = bed.status
+    live = bed.stream_condition(now_s) == "live"
+    last = bed.last_beat
+    rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
+    quality, ink = "quality --", Ink.DIM
+    if status is not None and live:
+        word = status.quality.replace("_", " ")
+        good = status.quality == "good"
+        quality, ink = (f"signal {word}", Ink.GOOD) if good else (f"signal {word.upper()}", Ink.HIGH_TEXT)
+    scored = "" if status is None or not live else "scored" if status.scorable else "NOT SCORED"
+    row += digit_rows + (1 if large else 0)
+    side = left + 1 + digits.shape[1] + 2
+    if not large and cols - digits.shape[1] >= 17:  # beside the digits
+        row, at = top + 1, side
+    else:
+        at = left + 1
+    lines = [(rr, Ink.PLAIN), (quality, ink), (scored, Ink.PLAIN if scored == "scored" else Ink.HIGH_TEXT)]
+    for line, line_ink in lines:
+        if row < top + rows:
+            canvas.text(row, at, line, line_ink, left + cols - at)
+        row += 1
+
+
+def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+    """What was counted since the start; the least telling lines go first where room is short."""
+    canvas.rule(top, left, cols, "since start")
+    status = bed.status
+    high, medium, low = (bed.raised[priority] for priority in ("high", "medium", "low"))
+    alarms = f"!!! {high} !! {medium} ! {low}"
+    if status is None:
+        canvas.text(top + 1, left + 1, f"alarms {alarms}", Ink.PLAIN, cols - 1)
+        return
+    scored = status.beats - status.unscored_beats
+    share = f" ({100 * status.anomalous_beats / scored:.1f}%)" if scored > 0 else ""
+    p50, p99 = status.latency_p50_ms, status.latency_p99_ms
+    latency = "replay" if p50 is None or p99 is None else f"{p50:.0f} / {p99:.0f} ms"
+    bad = Ink.MEDIUM_TEXT
+    lines: list[tuple[str, str, Ink]] = [
+        ("beats", f"{status.beats:,}", Ink.PLAIN),
+        ("anomalous", f"{status.anomalous_beats:,}{share}", Ink.PLAIN),
+        ("not scored", f"{status.unscored_beats:,}", Ink.PLAIN),
+        ("lost samples", f"{status.samples_lost:,}", bad if status.samples_lost else Ink.PLAIN),
+        ("alarms", alarms, Ink.PLAIN),
+        ("latency", latency, Ink.PLAIN),
+        ("gaps", f"{status.gaps:,}", bad if status.gaps else Ink.PLAIN),
+        ("dropped waves", f"{status.dropped_waves:,}", bad if status.dropped_waves else Ink.PLAIN),
+    ]
+    if cols >= 24 and rows > len(lines):
+        lines[5] = ("latency p50/p99", latency, Ink.PLAIN)
+    for number, (name, value, ink) in enumerate(lines[: rows - 1]):
+        row = top + 1 + number
+        if len(name) + len(value) + 3 <= cols:
+            canvas.text(row, left + 1, name, Ink.DIM)
+        canvas.text(row, max(left + 1, left + cols - len(value) - 1), value, ink)
+
+
+def draw_beds(canvas: Canvas, row: int, state: DashboardState, shown: str, now_s: float) -> None:
+    """All beds in one line: rate, and the most urgent alarm of each."""
+    col = canvas.text(row, 1, "beds", Ink.DIM) + 1
+    for name, bed in state.beds.items():
+        alarms = bed.alarms()
+        rate = bed.shown_rate_bpm(now_s)
+        condition = state.condition(bed, now_s)
+        value = "--" if rate is None else f"{rate:.0f}"
+        word = "" if condition == "live" else f" {condition.replace('_', ' ').upper()}"
+        mark = f" {MARKS[alarms[0].priority].strip()}" if alarms else ""
+        ink = FULL_INK[alarms[0].priority] if alarms else Ink.PLAIN
+        text = f" {name} {value}{word}{mark} "
+        if col + len(text) + 4 > canvas.width:
+            canvas.text(row, col, " …", Ink.BOLD)
+            return
+        if name == shown:
+            col = canvas.text(row, col, "▸", Ink.BOLD)
+        col = canvas.text(row, col, text, ink) + 1
+
+
+def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now_s: float) -> None:
+    """Keys, or the note for the person; a frozen screen says so, loudly."""
+    col = 0
+    if view.frozen is not None:
+        text = f" FROZEN {now_s - view.frozen_at_s:.0f} s, space to go on "
+        col = canvas.text(row, 0, text, Ink.MEDIUM) + 1
+    if view.note:
+        canvas.text(row, col + (col == 0), view.note, Ink.BOLD)
+        return
+    keys = [("q", "quit"), ("space", "freeze"), ("a", "acknowledge"), ("m", "pause audio"), ("?", "help")]
+    if len(state.beds) > 1:
+        keys.insert(2, ("b", "next bed"))
+    col += col == 0
+    for key, word in keys:
+        if col + len(key) + len(word) + 3 > canvas.width:
+            return
+        col = canvas.text(row, col, key, Ink.BOLD)
+        col = canvas.text(row, col + 1, word, Ink.DIM) + 2
+
+
+def draw_help(canvas: Canvas) -> None:
+    """The help page, in the middle of the screen."""
+    lines = [*(f"{key:>9}  {word}" for key, word in HELP), "", *(f" {line}" for line in LEGEND)]
+    width = min(canvas.width - 4, max(map(len, lines)) + 4)
+    height = min(canvas.height - 2, len(lines) + 2)
+    top, left = (canvas.height - height) // 2, (canvas.width - width) // 2
+    canvas.fill(top, left, height, width)
+    canvas.text(top, left, f"┌{' keys '.center(width - 2, '─')}┐", Ink.BOLD)
+    canvas.text(top + height - 1, left, f"└{'─' * (width - 2)}┘", Ink.BOLD)
+    for row in range(top + 1, top + height - 1):
+        canvas.text(row, left, "│", Ink.BOLD)
+        canvas.text(row, left + width - 1, "│", Ink.BOLD)
+        canvas.text(row, left + 2, lines[row - top - 1], Ink.PLAIN, width - 3)

@@ -1,0 +1,120 @@
+"""The whole screen as a pure function of state and size."""
+
+from __future__ import annotations
+
+from monitor.dashboard.canvas import Canvas, Frame, Ink
+from monitor.dashboard.panels import (
+    View,
+    draw_alarms,
+    draw_beds,
+    draw_counters,
+    draw_footer,
+    draw_header,
+    draw_help,
+    draw_vitals,
+)
+from monitor.dashboard.state import BedState, DashboardState
+from monitor.dashboard.trend import draw_trend
+from monitor.dashboard.waveform import draw_waveform
+
+__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "View", "render"]
+
+MIN_WIDTH, MIN_HEIGHT = 60, 16
+SIDE_FROM_WIDTH = 96  # from here on numbers stand beside the waveform, as on a bedside monitor
+SIDE_CELLS = 30
+
+
+def render(state: DashboardState, width: int, height: int, now_s: float, view: View | None = None) -> Frame:
+    """Draw the dashboard.
+
+    Args:
+        state: what is known.
+        width, height: the screen, cells. Under 60 x 16 the screen is one line that says so.
+        now_s: the subscriber's monotonic clock, s, the one given to `state.apply`.
+        view: which bed, frozen or not, help.
+
+    Returns:
+        A rich renderable of exactly `height` lines of `width` cells.
+    """
+    view = view or View()
+    canvas = Canvas(max(1, width), max(1, height))
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+        return canvas.frame()
+    bed = state.bed(view.bed)
+    draw_header(canvas, state, bed, now_s)
+    draw_footer(canvas, height - 1, state, view, now_s)
+    bottom = height - 1
+    if len(state.beds) > 1 and bed is not None:
+        bottom -= 1
+        draw_beds(canvas, bottom, state, bed.name, now_s)
+    alarm_rows = max(2, min(8, height // 7))
+    draw_alarms(canvas, 1, alarm_rows, bed, now_s)
+    top = 1 + alarm_rows
+    if bed is None:
+        canvas.rule(top, 0, width)
+        canvas.text((top + bottom) // 2, 0, "waiting for the monitor".center(width), Ink.BOLD)
+    elif width >= SIDE_FROM_WIDTH:
+        _draw_beside(canvas, top, bottom - top, state, bed, view, now_s)
+    else:
+        _draw_below(canvas, top, bottom - top, state, bed, view, now_s)
+    if view.help:
+        draw_help(canvas)
+    return canvas.frame()
+
+
+def _draw_beside(
+    canvas: Canvas, top: int, rows: int, state: DashboardState, bed: BedState, view: View, now_s: float
+) -> None:
+    """Waveform and trend at the left, numbers at the right."""
+    left_cols = canvas.width - SIDE_CELLS - 1
+    trend_rows = max(5, min(12, rows // 4))
+    _draw_plots(canvas, top, rows - trend_rows, left_cols, state, bed, view, now_s)
+    _draw_trend(canvas, top + rows - trend_rows, 0, trend_rows, left_cols, state, bed, view, now_s)
+    side = left_cols + 1
+    counter_rows = 9
+    draw_vitals(canvas, top, side, rows - counter_rows, SIDE_CELLS, bed, now_s)
+    draw_counters(canvas, top + rows - counter_rows, side, counter_rows, SIDE_CELLS, bed)
+
+
+def _draw_below(
+    canvas: Canvas, top: int, rows: int, state: DashboardState, bed: BedState, view: View, now_s: float
+) -> None:
+    """Waveform over the whole width, below it rate, trend and counters."""
+    band_rows = max(4, min(7, rows // 3))
+    _draw_plots(canvas, top, rows - band_rows, canvas.width, state, bed, view, now_s)
+    vitals, counters = (34, 24) if canvas.width >= 92 else (18, 24)
+    band = top + rows - band_rows
+    middle = canvas.width - vitals - counters - 2
+    draw_vitals(canvas, band, 0, band_rows, vitals, bed, now_s)
+    _draw_trend(canvas, band, vitals + 1, band_rows, middle, state, bed, view, now_s)
+    draw_counters(canvas, band, canvas.width - counters, band_rows, counters, bed)
+
+
+def _draw_plots(
+    canvas: Canvas,
+    top: int,
+    rows: int,
+    cols: int,
+    state: DashboardState,
+    bed: BedState,
+    view: View,
+    now_s: float,
+) -> None:
+    condition = state.condition(bed, now_s)
+    draw_waveform(canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.silent_s(now_s))
+
+
+def _draw_trend(
+    canvas: Canvas,
+    top: int,
+    left: int,
+    rows: int,
+    cols: int,
+    state: DashboardState,
+    bed: BedState,
+    view: View,
+    now_s: float,
+) -> None:
+    live = state.condition(bed, now_s) == "live"
+    draw_trend(canvas, top, left, rows, cols, view.frozen or bed, live=live)

@@ -1,0 +1,87 @@
+"""The last seconds of a lead, on the absolute sample clock."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SampleKind", "WaveRing"]
+
+
+class SampleKind(IntEnum):
+    """Why a sample can or cannot be drawn."""
+
+    NEVER = 0  # before the first wave message
+    VALID = 1
+    LEADS_OFF = 2  # it came, and was no valid sample
+    LOST = 3  # missing at the source: the sample clock jumped
+    DROPPED = 4  # thinned on the way to this display; the monitor scored it
+
+
+class WaveRing:
+    """Fixed-size store of samples by their absolute index.
+
+    Args:
+        fs_hz: sampling rate, Hz, over 0.
+        seconds: how much is kept, s.
+
+    Attributes:
+        end: index after the newest sample; None before the first.
+    """
+
+    def __init__(self, fs_hz: float, seconds: float) -> None:
+        self.fs_hz = fs_hz
+        self.capacity = max(2, int(np.ceil(fs_hz * seconds)))
+        self.end: int | None = None
+        self._values = np.full(self.capacity, np.nan, dtype=np.float32)
+        self._kinds = np.zeros(self.capacity, dtype=np.uint8)
+
+    def write(self, first_sample: int, values: NDArray[np.float32], *, dropped: bool = False) -> None:
+        """Add samples. A jump forward leaves a gap; a jump back is a new start and forgets what was before.
+
+        Args:
+            first_sample: absolute index of values[0].
+            values: (n,) float32 mV; NaN or infinite = no valid sample.
+            dropped: whether a gap before these samples comes from messages thinned for displays.
+        """
+        if len(values) == 0:
+            return
+        if self.end is not None and first_sample < self.end:
+            self._kinds[:] = SampleKind.NEVER
+            self._values[:] = np.nan
+            self.end = None
+        if self.end is not None and first_sample > self.end:
+            missing = min(first_sample - self.end, self.capacity)
+            at = np.arange(first_sample - missing, first_sample) % self.capacity
+            self._values[at] = np.nan
+            self._kinds[at] = SampleKind.DROPPED if dropped else SampleKind.LOST
+        self.end = first_sample + len(values)
+        kept = values[-self.capacity :]
+        at = np.arange(self.end - len(kept), self.end) % self.capacity
+        valid = np.isfinite(kept)
+        self._values[at] = np.where(valid, kept, np.nan)
+        self._kinds[at] = np.where(valid, SampleKind.VALID, SampleKind.LEADS_OFF)
+
+    def read(self, first_sample: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Samples `first_sample` to `first_sample + n`, and the SampleKind of each.
+
+        Returns:
+            (n,) float32 mV, NaN where there is none, and (n,) uint8 kinds; NEVER outside the ring.
+        """
+        values = np.full(n, np.nan, dtype=np.float32)
+        kinds = np.zeros(n, dtype=np.uint8)
+        if self.end is None:
+            return values, kinds
+        start, stop = max(first_sample, self.end - self.capacity), min(first_sample + n, self.end)
+        if start < stop:
+            at = np.arange(start, stop) % self.capacity
+            values[start - first_sample : stop - first_sample] = self._values[at]
+            kinds[start - first_sample : stop - first_sample] = self._kinds[at]
+        return values, kinds
+
+    def latest(self, seconds: float) -> NDArray[np.float32]:
+        """The newest `seconds` of samples, (n,) float32 mV, at most what the ring holds."""
+        n = min(self.capacity, int(seconds * self.fs_hz))
+        return self.read((self.end or 0) - n, n)[0]

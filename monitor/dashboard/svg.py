@@ -1,0 +1,97 @@
+"""A picture of the dashboard, as the README shows it."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.terminal_theme import TerminalTheme
+
+from monitor.dashboard.canvas import Frame
+from monitor.dashboard.render import View, render
+from monitor.dashboard.state import DashboardState
+
+__all__ = ["THEME", "export_svg"]
+
+# A calm dark theme of our own, so that the picture does not depend on anybody's terminal.
+THEME = TerminalTheme(
+    (15, 20, 25),
+    (214, 220, 226),
+    [
+        (15, 20, 25),
+        (200, 50, 58),
+        (86, 214, 130),
+        (240, 198, 78),
+        (96, 156, 240),
+        (208, 132, 230),
+        (84, 200, 214),
+        (240, 243, 246),
+    ],
+    [
+        (110, 120, 130),
+        (246, 96, 102),
+        (120, 236, 160),
+        (250, 216, 110),
+        (130, 180, 250),
+        (226, 160, 244),
+        (120, 222, 234),
+        (255, 255, 255),
+    ],
+)
+
+
+class _Words:
+    """A frame cut at its spaces: each word gets a place of its own in the picture.
+
+    Viewers differ in the width of a character and in leading spaces; words placed one by one stay in line.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in self._frame.__rich_console__(console, options):
+            if isinstance(segment, Segment) and segment.text != "\n":
+                yield from (Segment(piece, segment.style) for piece in re.findall(r" +|[^ ]+", segment.text))
+            else:
+                yield segment
+
+
+def export_svg(
+    state: DashboardState,
+    path: Path,
+    width: int = 110,
+    height: int = 34,
+    title: str = "ecg-monitor",
+    now_s: float | None = None,
+    view: View | None = None,
+) -> None:
+    """Write the dashboard as an SVG picture.
+
+    Args:
+        state: what is drawn.
+        path: the file, overwritten.
+        width, height: size in cells.
+        title: title of the window that is drawn around.
+        now_s: the clock, s; the state's last change if not given.
+        view: as in `render`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    console = Console(
+        record=True,
+        width=width,
+        height=height,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+        _environ={},
+    )
+    frame = render(state, width, height, state.updated_s if now_s is None else now_s, view)
+    console.print(_Words(frame))
+    path.write_text(console.export_svg(title=title, theme=THEME), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""The log p trend: the last beats against the patient's threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
+from monitor.dashboard.canvas import Canvas, Ink
+from monitor.dashboard.state import BedState, TrendPoint
+
+__all__ = ["draw_trend", "format_p"]
+
+AXIS_CELLS = 7
+MAX_BEATS = 120
+
+
+def format_p(p_value: float | None) -> str:
+    """A p-value for a person, e.g. `p 0.42`, `p <0.001`; `p --` where there is none."""
+    if p_value is None:
+        return "p --"
+    return "p <0.001" if p_value < 0.001 else f"p {p_value:.2g}" if p_value < 0.1 else f"p {p_value:.2f}"
+
+
+def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, *, live: bool) -> None:
+    """Draw the panel: one beat a cell, newest at the right, with the threshold as a dashed line.
+
+    The axis is set by the threshold and the usual beats. What is far below goes to the bottom row, marked `▼`,
+    so that one extreme beat does not flatten the others.
+
+    Args:
+        canvas: where to.
+        top, left, rows, cols: rectangle in cells; at least 3 rows and 18 columns.
+        bed: the bed, or a frozen copy of it.
+        live: False greys the plot.
+    """
+    last = bed.last_beat
+    note = "no beat yet"
+    if last is not None and last.log_prob is None:
+        note = f"last beat not scored ({last.quality.replace('_', ' ')})"
+    elif last is not None:
+        note = f"last {last.log_prob:.1f}  {format_p(last.p_value)}"
+    title = "log p(x)" if cols < 48 or not bed.model_name else f"log p(x)  {bed.model_name}"
+    canvas.rule(top, left, cols, title, note)
+    plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
+    points = list(bed.trend)[-min(plot_cols, MAX_BEATS) :]
+    axis = _axis(points)
+    if axis is None:
+        canvas.text(top + 1 + plot_rows // 2, left + AXIS_CELLS, "no scored beat yet", Ink.DIM)
+        return
+    low, high, threshold = axis
+    n_levels = 4 * plot_rows
+    values = np.array([np.nan if p.log_prob is None else p.log_prob for p in points], dtype=np.float32)
+    limits = np.array([np.nan if p.threshold is None else p.threshold for p in points], dtype=np.float32)
+    levels = quantise(values, low, high, n_levels)
+    limit_levels = quantise(limits, low, high, n_levels)
+    dots = np.zeros((n_levels, 2 * len(points)), dtype=bool)
+    at = np.flatnonzero(levels >= 0)
+    dots[n_levels - 1 - levels[at], 2 * at] = True
+    dots[n_levels - 1 - levels[at], 2 * at + 1] = True
+    has_beat = dots.reshape(plot_rows, 4, len(points), 2).any(axis=(1, 3))
+    at = np.flatnonzero(limit_levels >= 0)
+    dots[n_levels - 1 - limit_levels[at], 2 * at] = True  # every other dot: a dashed line
+    chars = dots_to_chars(dots)
+    anomalous = np.array([point.anomalous for point in points])
+    inks = np.where(has_beat, np.where(anomalous, Ink.ANOMALOUS, Ink.TRACE), Ink.THRESHOLD).astype(np.uint8)
+    under = np.flatnonzero(values < low)
+    chars[plot_rows - 1, under] = "▼"
+    chars[plot_rows - 1, np.flatnonzero(np.isnan(values) & (chars[plot_rows - 1] == BLANK))] = "○"
+    if not live:
+        inks[:] = Ink.DIM
+    canvas.block(top + 1, left + cols - len(points), chars, inks)
+    for row in range(plot_rows):
+        canvas.text(top + 1 + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
+    canvas.text(top + 1, left, f"{high:.0f}".rjust(AXIS_CELLS - 1))
+    canvas.text(top + plot_rows, left, f"{low:.0f}".rjust(AXIS_CELLS - 1))
+    if threshold is None:
+        return
+    level = int(quantise(np.array([threshold], np.float32), low, high, n_levels)[0])
+    row = plot_rows - 1 - level // 4
+    if 0 < row < plot_rows - 1:
+        canvas.text(top + 1 + row, left, f"{threshold:.1f}".rjust(AXIS_CELLS - 1), Ink.THRESHOLD)
+
+
+def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
+    """(low, high, threshold) of the trend's axis in nats; None without a scored beat."""
+    values = np.array([p.log_prob for p in points if p.log_prob is not None], dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return None
+    limits = [p.threshold for p in points if p.threshold is not None]
+    threshold = limits[-1] if limits else None
+    high = float(np.percentile(values, 98))
+    low = float(np.percentile(values, 5))
+    if threshold is not None:
+        high = max(high, threshold + 1.0)
+        low = threshold - (high - threshold)  # as much room below the line as above it
+    span = max(high - low, 1.0)
+    step = 10.0 ** np.floor(np.log10(span)) / 2
+    return float(np.floor(low / step) * step), float(np.ceil(high / step) * step), threshold

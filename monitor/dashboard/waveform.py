@@ -1,0 +1,238 @@
+"""The scrolling ECG: braille trace, calibration pulse, axes, gaps and R-peak markers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.dashboard.braille import (
+    BLANK,
+    column_edges,
+    column_extrema,
+    dots_to_chars,
+    draw_extrema,
+    quantise,
+)
+from monitor.dashboard.canvas import Canvas, Ink
+from monitor.dashboard.ring import SampleKind, WaveRing
+from monitor.dashboard.scale import VerticalScale, axis_ticks
+from monitor.dashboard.state import BedState, Condition
+
+__all__ = ["CONDITION_WORDS", "draw_waveform", "plot_seconds"]
+
+CONDITION_WORDS: dict[Condition, str] = {
+    "live": "",
+    "starting": "WAITING FOR SIGNAL",
+    "no_data": "NO DATA",
+    "source_lost": "SOURCE LOST",
+    "ended": "ENDED",
+    "stale": "CONNECTION STALE",
+    "lost": "CONNECTION LOST",
+}
+_GAP_WORDS = {
+    SampleKind.LEADS_OFF: "LEADS OFF",
+    SampleKind.LOST: "GAP",
+    SampleKind.DROPPED: "NOT SHOWN",
+}
+AXIS_CELLS = 6
+PULSE_CELLS = 4
+PULSE_S = 0.2  # the calibration pulse of paper ECG: 1 mV for 0.2 s
+DOTS_PER_S = 24  # about what keeps P, QRS and T apart; a wider screen shows more seconds first
+MIN_SECONDS, MAX_SECONDS = 3, 12
+TINT_S = 0.12  # how far around an anomalous R-peak the trace takes its colour
+
+
+def plot_seconds(cells: int) -> int:
+    """Whole seconds shown by a plot of that many cells."""
+    return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
+
+
+def draw_waveform(
+    canvas: Canvas,
+    top: int,
+    left: int,
+    rows: int,
+    cols: int,
+    bed: BedState,
+    condition: Condition,
+    waited_s: float,
+) -> None:
+    """Draw the panel: title, plot, R-peak markers, time axis.
+
+    Args:
+        canvas: where to.
+        top, left, rows, cols: rectangle in cells; at least 5 rows and 24 columns.
+        bed: the bed, or a frozen copy of it.
+        condition: anything but `live` greys the trace and writes the word across it.
+        waited_s: how long the stream has been silent, s; shown with the word.
+    """
+    plot_left = left + AXIS_CELLS + PULSE_CELLS
+    plot_cols = left + cols - plot_left
+    plot_rows = rows - 3
+    seconds = plot_seconds(plot_cols)
+    lead = bed.status.lead if bed.status is not None and bed.status.lead else "ECG"
+    title = f"{lead}, mV"
+    canvas.rule(top, left, cols, title, "▲ anomalous  ╵ normal  ○ not scored")
+    live = condition == "live"
+    _draw_axis(canvas, top + 1, left, plot_rows, bed.scale, live)
+    if bed.wave is None or bed.wave.end is None:
+        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, waited_s)
+        return
+    samples_per_dot = seconds * bed.wave.fs_hz / (2 * plot_cols)
+    # The last column is the last one that is complete: a column never grows after it was drawn.
+    end_dot = int(np.floor(bed.wave.end / samples_per_dot))
+    end_dot -= end_dot % 2  # scroll by whole cells, so that the dots of a cell stay together
+    first_dot = end_dot - 2 * plot_cols
+    edges = column_edges(first_dot, 2 * plot_cols, samples_per_dot)
+    first = int(edges[0])
+    values, kinds = bed.wave.read(first, int(edges[-1]) - first)
+    trace = _trace(values, edges - first, bed.scale, plot_rows)
+    inks = np.full(trace.shape, Ink.TRACE if live else Ink.DIM, dtype=np.uint8)
+    peaks = [peak for peak in bed.r_peaks if first <= peak.sample < edges[-1]]
+    for peak in peaks:
+        if peak.anomalous and live:
+            reach = TINT_S * bed.wave.fs_hz
+            a, b = np.searchsorted(edges[:-1:2], [peak.sample - reach, peak.sample + reach], side="right")
+            inks[:, max(0, a - 1) : b] = Ink.ANOMALOUS
+    seconds_at = _second_marks(edges, bed.wave)
+    _grid(trace, inks, [cell for cell, _ in seconds_at])
+    canvas.block(top + 1, plot_left, trace, inks)
+    for peak in peaks:
+        cell = int(np.searchsorted(edges, peak.sample, side="right") - 1) // 2
+        sign, ink = ("▲", Ink.ANOMALOUS) if peak.anomalous else ("╵", Ink.TRACE)
+        if not peak.scored:
+            sign, ink = "○", Ink.PLAIN
+        canvas.text(top + 1 + plot_rows, plot_left + cell, sign, ink if live else Ink.DIM)
+    _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - first)
+    _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
+    if not live:
+        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, waited_s)
+
+
+def _trace(
+    values: NDArray[np.float32], edges: NDArray[np.int64], scale: VerticalScale, plot_rows: int
+) -> NDArray[np.str_]:
+    low, high = column_extrema(values, edges)
+    levels = 4 * plot_rows
+    low_levels = quantise(low, scale.low_mv, scale.high_mv, levels)
+    high_levels = quantise(high, scale.low_mv, scale.high_mv, levels)
+    return dots_to_chars(draw_extrema(low_levels, high_levels, levels))
+
+
+def _grid(trace: NDArray[np.str_], inks: NDArray[np.uint8], cells: list[int]) -> None:
+    """A faint line at each second, where the trace leaves room."""
+    for cell in cells:
+        free = trace[:, cell] == BLANK
+        trace[free, cell] = "┊"
+        inks[free, cell] = Ink.DIM
+
+
+def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, int]]:
+    """(cell, second) of each whole second of the stream within the plot."""
+    first_s = int(np.ceil(edges[0] / wave.fs_hz))
+    last_s = int(np.floor((edges[-1] - 1) / wave.fs_hz))
+    at = np.arange(first_s, last_s + 1)
+    dots = np.searchsorted(edges, np.ceil(at * wave.fs_hz), side="right") - 1
+    return [(int(dot) // 2, int(second)) for dot, second in zip(dots, at, strict=True)]
+
+
+def _draw_axis(canvas: Canvas, top: int, left: int, rows: int, scale: VerticalScale, live: bool) -> None:
+    """Ticks in mV, and the calibration pulse: 1 mV high where it fits, else 0.1 mV."""
+    for row in range(rows):
+        canvas.text(top + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
+    taken: set[int] = set()
+    for tick in axis_ticks(scale.low_mv, scale.high_mv, max(2, rows // 2)):
+        level = int(quantise(np.array([tick], np.float32), scale.low_mv, scale.high_mv, 4 * rows)[0])
+        row = rows - 1 - level // 4
+        if row in taken:
+            continue
+        taken.add(row)
+        canvas.text(top + row, left, f"{tick:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").rjust(5))
+        canvas.text(top + row, left + AXIS_CELLS - 1, "┤", Ink.DIM)
+    height_mv = 1.0 if scale.half_mv >= 0.55 else 0.1
+    height = round(height_mv / (2 * scale.half_mv) * (4 * rows - 1))
+    foot = (4 * rows - height) // 2
+    low = np.full(2 * PULSE_CELLS, foot, dtype=np.int64)
+    high = low.copy()
+    high[2:6] = foot + height
+    low[3:5] = foot + height
+    canvas.block(
+        top,
+        left + AXIS_CELLS,
+        dots_to_chars(draw_extrema(low, high, 4 * rows)),
+        Ink.PLAIN if live else Ink.DIM,
+    )
+    label = "1 mV" if height_mv == 1.0 else "0.1mV"
+    canvas.text(top + rows, left + AXIS_CELLS - 1, label.center(5))
+
+
+def _draw_gaps(
+    canvas: Canvas,
+    top: int,
+    left: int,
+    rows: int,
+    kinds: NDArray[np.uint8],
+    edges: NDArray[np.int64],
+) -> None:
+    """Name each stretch without signal; one too short for its word gets a mark under the plot."""
+    missing = (kinds == SampleKind.LEADS_OFF) | (kinds == SampleKind.LOST) | (kinds == SampleKind.DROPPED)
+    if not missing.any():
+        return
+    # Where the kind changes a new stretch begins, e.g. leads off right after a gap.
+    changes = np.flatnonzero(np.diff(kinds)) + 1
+    bounds = [0, *changes.tolist(), len(kinds)]
+    for start, stop in itertools.pairwise(bounds):
+        kind = SampleKind(kinds[start])
+        if kind not in _GAP_WORDS:
+            continue
+        first = -(-int(np.searchsorted(edges, start, side="left")) // 2)
+        last = (int(np.searchsorted(edges, stop, side="right")) - 1) // 2
+        word = _GAP_WORDS[kind]
+        middle = top + rows // 2
+        if last - first >= len(word):
+            canvas.fill(middle, left + first, 1, last - first, "╌", Ink.DIM)
+            canvas.text(middle, left + (first + last - len(word)) // 2, word, Ink.BOLD)
+        else:
+            cell = (int(np.searchsorted(edges, start, side="right")) - 1) // 2
+            canvas.text(top + rows, left + min(max(cell, 0), (len(edges) - 1) // 2 - 1), "┆", Ink.BOLD)
+
+
+def _draw_time(canvas: Canvas, row: int, left: int, cols: int, marks: list[tuple[int, int]]) -> None:
+    """Seconds of the stream; every second, or as often as there is room."""
+    if not marks:
+        return
+    width = len(f"{marks[-1][1]} s") + 2
+    apart = max(1, cols // max(1, len(marks)))
+    every = next(step for step in (1, 2, 5, 10, 60) if apart * step >= width or step == 60)
+    for cell, second in marks:
+        label = f"{second} s"
+        if second % every == 0 and cell + len(label) <= cols:
+            canvas.text(row, left + cell, label, Ink.DIM)
+
+
+def _banner(
+    canvas: Canvas,
+    top: int,
+    left: int,
+    rows: int,
+    cols: int,
+    condition: Condition,
+    waited_s: float,
+) -> None:
+    """The word across the waveform: nothing that stands still may look alive."""
+    word = CONDITION_WORDS[condition]
+    if not word:
+        return
+    loud = " ".join(word) if 2 * len(word) + 8 <= cols else word
+    since = f"  {waited_s:.0f} s" if waited_s >= 1 and condition not in ("starting", "ended") else ""
+    text = f"{loud}{since}"
+    width = min(cols, len(text) + 6)
+    at = left + (cols - width) // 2
+    ink = {"starting": Ink.BED, "ended": Ink.BED, "no_data": Ink.MEDIUM, "stale": Ink.MEDIUM}.get(condition, Ink.HIGH)
+    middle = top + rows // 2
+    for row in (middle - 1, middle, middle + 1):
+        if top <= row < top + rows:
+            canvas.fill(row, at, 1, width, " ", ink)
+    canvas.text(middle, at + (width - len(text)) // 2, text, ink, width)
