@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -54,6 +56,11 @@ def open_database(path: str) -> sqlite3.Connection:
     try:
         if path != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            # SQLite opens what it may not write and complains later, of a disk I/O error. Trying by opening the file
+            # ourselves would, on closing it, drop the locks of a journal open in this process.
+            effective = os.access in os.supports_effective_ids
+            if Path(path).exists() and not os.access(path, os.W_OK, effective_ids=effective):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         # The thread that opens need not be the one of the loop; there is never more than one at a time.
         db = sqlite3.connect(path, timeout=OPEN_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA locking_mode=EXCLUSIVE")  # before WAL: a second monitor is refused, not slowed down
