@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -94,16 +95,8 @@ def beats_of(events: Iterable[Event]) -> list[Beat]:
 def key(event: Event) -> object:
     """An event as something `==` compares to the last bit."""
     if isinstance(event, Beat):
-        return (
-            "beat",
-            event.r_sample,
-            event.rr_s,
-            event.samples.tobytes(),
-            event.quality,
-            event.residual,
-            event.rr_ratio,
-            event.rr_ratio_8,
-        )
+        values = [getattr(event, field.name) for field in dataclasses.fields(event)]
+        return tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in values)
     return event
 
 
