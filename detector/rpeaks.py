@@ -9,9 +9,12 @@ unreliable.
 from __future__ import annotations
 
 import math
+from collections import deque
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 
 from detector._neurokit import findpeaks
 
@@ -29,6 +32,11 @@ _REJECT_SHARE = 0.3  # a peak with under 30 % of the window's median QRS slope i
 _LONG_RR = 1.6  # search back where an RR is so many times the window's median (1.66 in Pan and Tompkins 1985)
 _SEARCH_SHARE = 0.4  # what is found there must have 40 % of the median QRS slope
 _SEARCH_GUARD_S = 0.3  # ... and stay clear of the T wave before and the QRS after
+_ENOUGH_PEAKS = 4  # in a window, to know what is usual from it alone
+_MEMORY_BEATS = 16
+_NOISE_SHARE = 0.12  # of the remembered QRS slope: asystole's noise must not become beats once the QRS left the window
+_FORGET_S = 30.0  # after so long without a QRS the memory is no guide any more (another electrode, another gain)
+_SLOPE_MIN_MV_S = 1.5  # a QRS of 0.1 mV; amplifier noise of 10 uV stays under it
 
 
 def _slope(signal: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
@@ -37,57 +45,10 @@ def _slope(signal: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
     return np.convolve(np.abs(np.gradient(signal)), np.full(width, 1.0 / width), "same")
 
 
-def find_in_window(window: NDArray[np.float64], fs_hz: float) -> NDArray[np.int64]:
-    """R-peaks of one window.
-
-    Args:
-        window: (n,) float64, band-passed, mV, at least 2 s.
-        fs_hz: sampling rate, Hz.
-
-    Returns:
-        (k,) int64 positions in the window, rising.
-    """
-    if not np.any(window):
-        return np.zeros(0, np.int64)
-    peaks = findpeaks(window, fs_hz)
-    if peaks.size == 0:
-        return peaks
-    slope = _slope(window, fs_hz)
+def _heights(slope: NDArray[np.float64], peaks: NDArray[np.int64], fs_hz: float) -> NDArray[np.float64]:
+    """Steepest averaged slope near each peak, mV a sample."""
     half = round(_QRS_HALF_S * fs_hz)
-    height = np.array([slope[max(0, peak - half) : peak + half + 1].max() for peak in peaks])
-    usual = float(np.median(height))
-    peaks = peaks[height >= _REJECT_SHARE * usual]
-    missed = _search_back(window, peaks, slope, usual, fs_hz)
-    return np.sort(np.concatenate((peaks, missed))) if missed.size else peaks
-
-
-def _search_back(
-    window: NDArray[np.float64],
-    peaks: NDArray[np.int64],
-    slope: NDArray[np.float64],
-    usual: float,
-    fs_hz: float,
-) -> NDArray[np.int64]:
-    """R-peaks in suspiciously long RR intervals: the steepest place there, if it is steep enough.
-
-    neurokit2's threshold is 1.5 times the mean slope of the last 0.75 s: after a giant ectopic beat it misses a
-    small one. The search-back of Pan and Tompkins (1985, DOI 10.1109/TBME.1985.325532) mends it (measured on
-    all of MIT-BIH: Se 99.35 -> 99.47 %, +P 99.72 -> 99.69 %); here on slope, within one window.
-    """
-    if peaks.size < 3:
-        return np.zeros(0, np.int64)
-    intervals = np.diff(peaks)
-    guard, half = round(_SEARCH_GUARD_S * fs_hz), round(_QRS_HALF_S * fs_hz)
-    missed = []
-    for at in np.flatnonzero(intervals > _LONG_RR * np.median(intervals)):
-        low, high = int(peaks[at]) + guard, int(peaks[at + 1]) - guard
-        if high - low < 3:
-            continue
-        steepest = low + int(np.argmax(slope[low:high]))
-        if low < steepest < high - 1 and slope[steepest] >= _SEARCH_SHARE * usual:
-            first = max(0, steepest - half)
-            missed.append(first + int(np.argmax(np.abs(window[first : steepest + half]))))
-    return np.array(missed, np.int64)
+    return np.array([slope[max(0, peak - half) : peak + half + 1].max() for peak in peaks])
 
 
 class RPeakDetector:
@@ -107,12 +68,15 @@ class RPeakDetector:
         self.edge = round(EDGE_S * fs_hz)
         self._overlap = round(_OVERLAP_S * fs_hz)
         self._refractory = math.ceil(_REFRACTORY_S * fs_hz)
+        self._floor = _SLOPE_MIN_MV_S / fs_hz
         self.reset()
 
     def reset(self) -> None:
         """A new signal begins: nothing is remembered."""
-        self._last: int | None = None
         self.decided_until: int | None = None
+        self._last: int | None = None
+        self._slopes: deque[float] = deque(maxlen=_MEMORY_BEATS)
+        self._intervals: deque[int] = deque(maxlen=_MEMORY_BEATS)
 
     def decide(self, window: NDArray[np.float64], first_sample: int) -> list[int]:
         """Look at the window that ends now.
@@ -128,10 +92,68 @@ class RPeakDetector:
             return []
         until = first_sample + window.size - self.edge
         since = first_sample if self.decided_until is None else self.decided_until - self._overlap
+        if self._last is not None and until - self._last > _FORGET_S * self.fs_hz:
+            self._slopes.clear()
+            self._intervals.clear()
         found: list[int] = []
-        for peak in find_in_window(window, self.fs_hz) + first_sample:
-            if since <= peak < until and (self._last is None or peak - self._last > self._refractory):
-                found.append(int(peak))
-                self._last = int(peak)
+        for peak, height in zip(*self._find(window, until - first_sample), strict=True):
+            sample = int(peak) + first_sample
+            if since <= sample < until and (self._last is None or sample - self._last > self._refractory):
+                if self._last is not None:
+                    self._intervals.append(sample - self._last)
+                self._slopes.append(float(height))
+                self._last = sample
+                found.append(sample)
         self.decided_until = until
         return found
+
+    def _find(self, window: NDArray[np.float64], until: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """R-peaks of one window and their heights: neurokit2's, less what is no QRS, and what it missed."""
+        slope = _slope(window, self.fs_hz)
+        peaks = findpeaks(window, self.fs_hz) if slope.max() > self._floor else np.zeros(0, np.int64)
+        heights = _heights(slope, peaks, self.fs_hz)
+        usual = float(np.median(heights)) if peaks.size else 0.0
+        remembered = float(np.median(self._slopes)) if self._slopes else 0.0
+        keep = heights >= max(self._floor, _REJECT_SHARE * usual, _NOISE_SHARE * remembered)
+        peaks, heights = peaks[keep], heights[keep]
+        if peaks.size < _ENOUGH_PEAKS:
+            usual = max(usual, remembered)
+        if usual > 0:
+            missed = self._search_back(window, peaks, slope, max(self._floor, _SEARCH_SHARE * usual), until)
+            if missed.size:
+                peaks = np.concatenate((peaks, missed))
+                heights = np.concatenate((heights, _heights(slope, missed, self.fs_hz)))
+                order = np.argsort(peaks)
+                peaks, heights = peaks[order], heights[order]
+        return peaks, heights
+
+    def _search_back(
+        self,
+        window: NDArray[np.float64],
+        peaks: NDArray[np.int64],
+        slope: NDArray[np.float64],
+        least: float,
+        until: int,
+    ) -> NDArray[np.int64]:
+        """R-peaks in suspiciously long intervals without any: every place there that is steep enough.
+
+        neurokit2's threshold is 1.5 times the mean slope of 0.75 s: after a giant ectopic beat it misses a small
+        one, and in a ventricular tachycardia, where wide complexes leave no flat line between them, it misses
+        them all. The search-back of Pan and Tompkins (1985, DOI 10.1109/TBME.1985.325532), on slope, mends both.
+        """
+        intervals = np.diff(peaks) if peaks.size >= _ENOUGH_PEAKS else np.array(self._intervals)
+        usual = float(np.median(intervals)) if intervals.size else self.fs_hz
+        guard, half = round(_SEARCH_GUARD_S * self.fs_hz), round(_QRS_HALF_S * self.fs_hz)
+        missed: list[int] = []
+        edges = [-guard, *peaks.tolist(), until + guard]
+        for left, right in pairwise(edges):
+            if right - left <= _LONG_RR * usual:
+                continue
+            low, high = max(0, left + guard), min(right - guard, window.size)
+            if high - low < 3:
+                continue
+            steep, _ = find_peaks(slope[low:high], height=least, distance=self._refractory)
+            for at in steep + low:
+                first = max(0, int(at) - half)
+                missed.append(first + int(np.argmax(np.abs(window[first : at + half]))))
+        return np.array(missed, np.int64)
