@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from train.data import LabelledBeats
+_MENDABLE = ("ConfigError", "DataError", "ExportError", "FitError", "RunError")
 
 app = typer.Typer(
     help="Train, judge and export the model that scores heartbeats. Needs the extra `train`.",
@@ -21,9 +20,7 @@ app = typer.Typer(
 
 CsvDir = Annotated[
     Path | None,
-    typer.Option(
-        "--csv-dir", help="Folder of the public mitbih_train.csv and mitbih_test.csv, instead of WFDB."
-    ),
+    typer.Option("--csv-dir", help="Folder of the public mitbih_train.csv and mitbih_test.csv, instead of WFDB."),
 ]
 
 
@@ -52,32 +49,35 @@ def fit(
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value; any key of the file.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    limit_records: Annotated[
-        int | None, typer.Option(min=2, help="Only the first N records, to try.")
-    ] = None,
+    limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, to try.")] = None,
     csv_dir: CsvDir = None,
 ) -> None:
     """Fit autoencoder and flow on normal beats."""
     import torch
 
+    from detector import BEAT_DEFINITION
     from train.config import load_config
     from train.data import NormalBeats
     from train.fit import fit as run_fit
+    from train.kaggle import KAGGLE_DEFINITION
+    from train.subject import training_beats
 
     flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
     overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     settings = load_config(config, overrides)
     if threads:
         torch.set_num_threads(threads)
-    normals = NormalBeats(_training_beats(data, csv_dir, limit_records))
+    normals = NormalBeats(training_beats(data, csv_dir, limit_records))
     typer.echo(f"{len(normals)} normal beats of {data}; configuration {config}, seed {settings.seed}")
     result = run_fit(
         normals,
         settings,
         out,
-        data=data if csv_dir is None else f"{data} csv",
+        data=data,
+        beat_definition=KAGGLE_DEFINITION if data == "kaggle" else BEAT_DEFINITION,
         by_record=data != "kaggle",
         command=_command(),
+        facts={"limit_records": limit_records, "csv": csv_dir is not None},
         device=device,
     )
     typer.echo(
@@ -86,35 +86,117 @@ def fit(
     )
 
 
+@app.command()
+def evaluate(
+    model: Annotated[Path | None, typer.Option(help="An .onnx file or a run folder.")] = None,
+    protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, or all that fit the model.")] = "all",
+    json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for the figures, PNG.")] = None,
+    limit_records: Annotated[int | None, typer.Option(min=1, help="Only the first N records of DS2.")] = None,
+    csv_dir: CsvDir = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Judge what `ecg-monitor --record` wrote, instead of a model.")
+    ] = None,
+    record: Annotated[str | None, typer.Option(help="The record that was replayed for --recording.")] = None,
+    learning_s: Annotated[float, typer.Option(min=0, help="stream: this begin of a record does not count, s.")] = 300.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of bootstrap and draws.")] = 0,
+) -> None:
+    """Judge a model by the protocols, with the reference scores computed in the same run."""
+    from rich.console import Console
+
+    from train import evaluate as ev
+    from train.data import DataError
+    from train.kaggle import KAGGLE_DEFINITION
+    from train.subject import load_subject
+
+    # Not on a terminal: wide enough that no column is cut.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    subject = None
+    if recording is not None:
+        if record is None or protocol not in ("all", "stream"):
+            raise DataError("--recording needs --record NAME, and --protocol stream")
+        outcomes = [ev.judge_recording(recording, record, learning_s, seed)]
+    elif model is None:
+        raise DataError("nothing to judge: give --model FILE.onnx or a run folder, or --recording FOLDER")
+    else:
+        subject = load_subject(model)
+        fitting = ["kaggle"] if subject.beat_definition == KAGGLE_DEFINITION else ["inter", "stream"]
+        outcomes = [
+            ev.evaluate(
+                subject,
+                name,
+                console,
+                csv_dir=csv_dir,
+                limit_records=limit_records,
+                learning_s=learning_s,
+                seed=seed,
+            )
+            for name in (fitting if protocol == "all" else [protocol])
+        ]
+    for outcome in outcomes:
+        ev.show(outcome, console)
+        if figures:
+            for path in ev.figures(outcome, subject, figures):
+                typer.echo(f"wrote {path}")
+    if json:
+        ev.write_outcome(json, [ev.as_json(outcome, subject, _command(), seed) for outcome in outcomes])
+        typer.echo(f"wrote {json}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option(help="Folder of a finished fit.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model; default: that of the folder.")] = None,
+    version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
+    csv_dir: CsvDir = None,
+) -> None:
+    """Write a run as one ONNX file with calibration and metadata, and check it against torch."""
+    from train.export_run import export_run
+
+    report = export_run(run, out, name=name, version=version, csv_dir=csv_dir)
+    typer.echo(
+        f"{report.path}: sha256 {report.sha256}\n"
+        f"parity over {report.beats:,} training normals: at most {report.parity:.2e} nats of difference, "
+        f"{report.changed} beats change side\n"
+        f"threshold log p < {report.threshold:.4f}, calibrated on {report.patients or 'no'} patients, "
+        f"alpha {report.alpha:g}"
+    )
+
+
+@app.command("import-published")
+def import_published(
+    model: Annotated[Path, typer.Option(help="best_model.pt of the published layout.")],
+    config: Annotated[Path, typer.Option(help="train_config.json beside it.")],
+    normals: Annotated[Path, typer.Option(help=".npz or .json with mean and std, or mitbih_train.csv.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    beat_definition: Annotated[str, typer.Option(help="What beats it was trained on.")] = "kaggle/1",
+    threshold: Annotated[float | None, typer.Option(help="log p, nats; default: from the CSV's normals.")] = None,
+    r_index: Annotated[int, typer.Option(min=0, help="Sample of the R-peak in a beat.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "published",
+) -> None:
+    """Turn published weights into an ONNX file."""
+    from train.export import import_published as run_import
+
+    path = run_import(
+        model, config, normals, out, beat_definition=beat_definition, threshold=threshold, r_index=r_index, name=name
+    )
+    typer.echo(f"wrote {path}")
+
+
 def main() -> None:
     """Run the command line; errors a user can mend become one line and exit code 2."""
-    from train.config import ConfigError
-    from train.data import DataError
-
-    mendable: tuple[type[Exception], ...] = (ConfigError, DataError, ValueError)
     try:
         app()
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from the last epoch", err=True)
+        typer.echo("stopped; a fit goes on from its last epoch when the same command is given again", err=True)
         sys.exit(130)
     except Exception as error:
-        if not isinstance(error, mendable) and type(error).__name__ not in ("RunError", "FitError"):
+        # By name: the modules that define the rest load torch, which a wrong --config need not wait for.
+        if not isinstance(error, ValueError) and type(error).__name__ not in _MENDABLE:
             raise
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
-
-
-def _training_beats(data: str, csv_dir: Path | None, limit_records: int | None) -> LabelledBeats:
-    from train.data import DataError, record_names
-    from train.kaggle import kaggle_beats, kaggle_split, read_kaggle_csv
-
-    if data == "kaggle":
-        if csv_dir is not None:
-            return read_kaggle_csv(csv_dir)[0]
-        if limit_records is not None:
-            return kaggle_beats(record_names()[:limit_records])
-        return kaggle_split(kaggle_beats())[0]
-    raise DataError(f"--data {data}: unknown; give kaggle or stream")
 
 
 def _command() -> str:

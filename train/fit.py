@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,10 @@ def fit(
     out: Path,
     *,
     data: str,
+    beat_definition: str,
     by_record: bool,
     command: str = "",
+    facts: Mapping[str, Any] | None = None,
     device: str = "auto",
     console: Console | None = None,
 ) -> FitResult:
@@ -127,8 +129,10 @@ def fit(
         config: all hyper-parameters.
         out: run folder, made if need be; see `train.run` for its files.
         data: name of the data, for the files.
+        beat_definition: what these beats are, for the files, e.g. `kaggle/1`.
         by_record: hold out whole records, not single beats.
         command: the command line, for the files.
+        facts: what else to tell in the files.
         device: `auto`, `cpu`, `cuda`.
         console: for the progress; None: a console on standard output.
 
@@ -183,18 +187,20 @@ def fit(
         epochs={name: len(rows) for name, rows in history.items()},
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in history.items()},
     )
-    facts = {
+    told = {
+        **(facts or {}),
         "command": command,
         "device": str(where),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "beat_definition": beat_definition,
         "held_out_by": "record" if by_record else "beat",
         "beats_fitted": len(fitted),
         "beats_held_out": len(watched),
         "records_held_out": sorted(set(watched.records.tolist())) if by_record else [],
         "records_fitted": sorted(set(fitted.records.tolist())),
     }
-    _write_outputs(model, normalisation, identity | facts, result, history)
+    _write_outputs(model, normalisation, identity | told, result, history)
     return result
 
 
@@ -246,9 +252,7 @@ class _Trainer:
     ) -> None:
         self.stage, self.modules, self.path, self.identity = stage, modules, path, identity
         self.rows, self.history, self.config, self.progress = history[stage.name], history, config, progress
-        self.optimiser = torch.optim.AdamW(
-            stage.module.parameters(), lr=stage.lr, weight_decay=stage.weight_decay
-        )
+        self.optimiser = torch.optim.AdamW(stage.module.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
         self.best_loss, self.waited = math.inf, 0
         self.best = _copy(stage.module)
         # Each stage draws from its own seed, so its order does not depend on how long the first one took.
@@ -263,9 +267,7 @@ class _Trainer:
     def run(self) -> None:
         """Train until the epochs are done or patience is out, then put the best weights back."""
         stage = self.stage
-        self.progress.stage(
-            stage.name, stage.epochs, len(self.rows), math.ceil(len(stage.fitted) / stage.batch)
-        )
+        self.progress.stage(stage.name, stage.epochs, len(self.rows), math.ceil(len(stage.fitted) / stage.batch))
         while len(self.rows) < stage.epochs and self.waited < stage.patience:
             self._epoch()
             self._save()
@@ -314,10 +316,7 @@ class _Trainer:
     @torch.no_grad()
     def _watch(self) -> float:
         self.stage.module.eval()
-        total = sum(
-            float(self.stage.loss(part)) * len(part)
-            for part in torch.split(self.stage.watched, _ENCODE_BATCH)
-        )
+        total = sum(float(self.stage.loss(part)) * len(part) for part in torch.split(self.stage.watched, _ENCODE_BATCH))
         return total / len(self.stage.watched)
 
     def _save(self) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from train.data import CLASSES, DataError, LabelledBeats, Record, class_counts, read_record, record_names
 
-__all__ = ["KAGGLE_COUNTS", "KAGGLE_TEST_BEATS", "kaggle_beats", "kaggle_split", "read_kaggle_csv"]
+__all__ = ["KAGGLE_COUNTS", "KAGGLE_DEFINITION", "KAGGLE_TEST_BEATS", "kaggle_beats", "kaggle_split", "read_kaggle_csv"]
 
+KAGGLE_DEFINITION: Final = "kaggle/1"  # what a model fitted to these beats says of itself
 KAGGLE_SAMPLES: Final = 187
 KAGGLE_FS_HZ: Final = 125
 KAGGLE_WINDOW: Final = 1250  # 10 s at 125 Hz
@@ -54,9 +55,7 @@ def kaggle_split(data: LabelledBeats) -> tuple[LabelledBeats, LabelledBeats]:
     from sklearn.model_selection import train_test_split
 
     codes = np.array([CLASSES.index(name) for name in data.labels])
-    train, test = train_test_split(
-        np.arange(len(data)), test_size=KAGGLE_TEST_BEATS, stratify=codes, random_state=0
-    )
+    train, test = train_test_split(np.arange(len(data)), test_size=KAGGLE_TEST_BEATS, stratify=codes, random_state=0)
     return data.rows(train), data.rows(test)
 
 
@@ -106,9 +105,7 @@ def _read_csv(path: Path) -> LabelledBeats:
     except ValueError as error:
         raise DataError(f"{path}: not a table of numbers ({error})") from error
     if table.shape[1] != KAGGLE_SAMPLES + 1:
-        raise DataError(
-            f"{path}: {table.shape[1]} columns, must be {KAGGLE_SAMPLES + 1} (187 samples and the class)"
-        )
+        raise DataError(f"{path}: {table.shape[1]} columns, must be {KAGGLE_SAMPLES + 1} (187 samples and the class)")
     codes = table[:, -1]
     if not np.isin(codes, range(len(CLASSES))).all() or not np.isfinite(table).all():
         raise DataError(f"{path}: holds a class that is not 0 to 4, or a value that is no number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,7 @@ def summary(
     records: NDArray[np.str_] | None,
     threshold: float | None,
     seed: int = 0,
+    missed: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """All figures of one score on one test set.
 
@@ -167,17 +169,20 @@ def summary(
         records: (n,) names; None: no figures by record (the protocol mixes patients).
         threshold: score over which a beat is anomalous, fixed beforehand; None: no such figures.
         seed: of the bootstrap.
+        missed: how many beats of each class have no score, e.g. not detected; they count as not found in the
+            sensitivities at a false-positive rate, and nowhere else.
     """
     from sklearn.metrics import average_precision_score
 
+    lost = missed or {}
     result: dict[str, Any] = {
         "beats": len(scores),
         "auroc": auroc(scores, labels),
         "average_precision": float(average_precision_score(labels != "N", scores)),
         "auroc_by_class": per_class_auroc(scores, labels),
         "best": best_f1(scores, labels),
-        "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores, labels, "V", 0.01),
-        "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores, labels, "S", 0.05),
+        "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores, labels, "V", 0.01, lost.get("V", 0)),
+        "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores, labels, "S", 0.05, lost.get("S", 0)),
     }
     if threshold is not None:
         result["fixed"] = at_threshold(scores, labels, threshold)
@@ -190,8 +195,6 @@ def summary(
                 "auroc": auroc(scores[kept], labels[kept]),
                 "auroc_by_class": per_class_auroc(scores[kept], labels[kept]),
                 **_by_record(scores[kept], labels[kept], records[kept], seed),
-                "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores[kept], labels[kept], "V", 0.01),
-                "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores[kept], labels[kept], "S", 0.05),
             }
     return result
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-__all__ = ["training_curves"]
+from train.data import CLASSES, LabelledBeats
+
+__all__ = ["example_beats", "roc_curves", "score_distribution", "training_curves"]
 
 _DPI = 120
 # Okabe and Ito's colours, told apart with any colour vision; normal is dark, the abnormal classes bright.
@@ -19,22 +22,23 @@ COLOURS: Mapping[str, str] = {
     "F": "#009E73",
     "Q": "#CC79A7",
 }
+_LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 CLASS_NAMES: Mapping[str, str] = {
-    "N": "normal",
-    "S": "supraventricular",
-    "V": "ventricular",
-    "F": "fusion",
-    "Q": "paced or unknown",
+    "N": "N, normal",
+    "S": "S, supraventricular",
+    "V": "V, ventricular",
+    "F": "F, fusion",
+    "Q": "Q, paced or unknown",
 }
+_EXAMPLES = 4
+_BINS = 80
 
 
 def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
     """Training and held-out loss of both stages over the epochs, the best epoch marked."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     units = {"autoencoder": "mean squared error", "flow": "-log p, nats"}
-    for axes, (stage, rows) in zip(
-        np.atleast_1d(figure.subplots(1, len(history))), history.items(), strict=True
-    ):
+    for axes, (stage, rows) in zip(np.atleast_1d(figure.subplots(1, len(history))), history.items(), strict=True):
         axes.set(title=stage, xlabel="epoch", ylabel=units.get(stage, "loss"))
         if not rows:
             continue
@@ -45,6 +49,118 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
         axes.plot(epochs, held_out, color="#D55E00", label="held-out normals")
         axes.plot(epochs[best], held_out[best], "o", color="#D55E00", label=f"best: {held_out[best]:.4g}")
         axes.legend(frameon=False)
+        axes.grid(alpha=0.25)
+    _save(figure, path)
+
+
+def example_beats(
+    test: LabelledBeats, scores: NDArray[np.float64], path: Path, fs_hz: float, r_index: int, seed: int = 0
+) -> None:
+    """A few random beats of each class with their scores, one row a class.
+
+    Args:
+        test: the beats.
+        scores: (n,) of the model, higher = more anomalous.
+        path: PNG to write.
+        fs_hz: sampling rate of the beats, Hz.
+        r_index: sample of the R-peak.
+        seed: of the choice.
+    """
+    names = [name for name in CLASSES if (test.labels == name).any()]
+    figure = Figure(figsize=(11, 1.7 * len(names) + 0.6), layout="constrained")
+    grid = figure.subplots(len(names), _EXAMPLES, sharex=True, squeeze=False)
+    time_s = (np.arange(test.beats.shape[1]) - r_index) / fs_hz
+    rng = np.random.default_rng(seed)
+    for row, name in zip(grid, names, strict=True):
+        chosen = rng.permutation(np.flatnonzero(test.labels == name))[:_EXAMPLES]
+        for axes in row[len(chosen) :]:
+            axes.set_axis_off()
+        for axes, index in zip(row, chosen.tolist(), strict=False):
+            axes.plot(time_s, test.beats[index], color=COLOURS[name], linewidth=1.2)
+            axes.axvline(0, color="#999999", linewidth=0.6, linestyle=":")
+            where = f"{test.records[index]}   " if test.records[index] else ""
+            axes.set_title(f"{where}-log p = {scores[index]:.1f}", fontsize=8)
+            axes.tick_params(labelsize=7)
+        row[0].set_ylabel(CLASS_NAMES[name].replace(", ", "\n"), fontsize=8)
+    for axes in grid[-1]:
+        axes.set_xlabel("time from the R-peak, s", fontsize=8)
+    figure.suptitle("Example beats (drawn at random) and their scores; higher = more anomalous", fontsize=10)
+    _save(figure, path)
+
+
+def score_distribution(
+    scores: NDArray[np.float64], labels: NDArray[np.str_], threshold: float | None, name: str, path: Path
+) -> None:
+    """Share of each class over the score, each class by itself, and the fixed threshold.
+
+    The axis is the middle 99.8 % of all scores, because a few abnormal beats lie thousands of nats out; what is
+    beyond goes to the outermost bins.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    low, high = np.quantile(scores, [0.001, 0.999])
+    normal = scores[labels == "N"]
+    # A symmetric-log axis around the normals' median: they are narrow, the abnormal tail is long.
+    centre = float(np.median(normal)) if len(normal) else float(np.median(scores))
+    scale = max(float(np.quantile(np.abs(normal - centre), 0.9)) if len(normal) else 1.0, 1e-9)
+    edges = centre + scale * np.sinh(
+        np.linspace(np.arcsinh((low - centre) / scale), np.arcsinh((high - centre) / scale), _BINS + 1)
+    )
+    for label in CLASSES:
+        chosen = np.clip(scores[labels == label], edges[0], edges[-1])
+        if len(chosen):
+            share = np.histogram(chosen, edges)[0] / len(chosen)
+            text = f"{CLASS_NAMES[label]} ({len(chosen):,})"
+            axes.stairs(100 * share, edges, color=COLOURS[label], label=text, linewidth=1.5, fill=label == "N")
+    for patch in axes.patches[:1]:
+        patch.set_alpha(0.35)
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label=f"fixed threshold {threshold:.4g}")
+    axes.set_xscale(
+        "function",
+        functions=(
+            lambda x: np.arcsinh((np.asarray(x) - centre) / scale),
+            lambda y: centre + scale * np.sinh(np.asarray(y)),
+        ),
+    )
+    axes.set_xlim(edges[0], edges[-1])
+    ticks = centre + scale * np.sinh(
+        np.linspace(np.arcsinh((edges[0] - centre) / scale), np.arcsinh((edges[-1] - centre) / scale), 9)
+    )
+    axes.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks])
+    axes.set(
+        xlabel="score: -log p(x), nats; higher = more anomalous (axis stretched around the normals)",
+        ylabel="share of the class a bin, %",
+        title=f"{name}: scores by class",
+    )
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], float | None]], path: Path) -> None:
+    """ROC of each method, and beside it the corner with few false alarms on a logarithmic axis.
+
+    Args:
+        rows: name, scores, labels and AUROC of each.
+        path: PNG to write.
+    """
+    from sklearn.metrics import roc_curve
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    whole, corner = figure.subplots(1, 2)
+    for (name, scores, labels, area), colour in zip(rows, _LINES, strict=False):
+        if area is None:
+            continue
+        fpr, tpr, _ = roc_curve(labels != "N", scores)
+        for axes in (whole, corner):
+            axes.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {area:.3f}")
+    whole.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
+    whole.set(title="all abnormal classes against N", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
+    whole.legend(frameon=False, loc="lower right")
+    corner.set(title="few false alarms", xscale="log", xlim=(1e-3, 1), ylim=(0, 1.01))
+    corner.axvline(0.01, color="#999999", linewidth=0.8, linestyle=":")
+    for axes in (whole, corner):
+        axes.set_xlabel("false-positive rate")
         axes.grid(alpha=0.25)
     _save(figure, path)
 

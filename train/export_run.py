@@ -1,0 +1,110 @@
+"""From a run folder to the model file the monitor takes: calibration, metadata, parity on real beats."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detector import BEAT_FS_HZ, R_INDEX
+from train.data import NormalBeats
+from train.export import check_parity, export_onnx
+from train.kaggle import KAGGLE_DEFINITION
+from train.run import RunError, load_run
+from train.subject import calibrate_run, load_subject, training_beats
+
+__all__ = ["ExportReport", "export_run"]
+
+_TOLD = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written and how well it agrees with torch.
+
+    Attributes:
+        path: the ONNX file.
+        sha256: of the file, hex.
+        beats: real beats compared.
+        parity: largest |difference in log p|, nats.
+        changed: beats on another side of the threshold.
+        threshold: log p, nats.
+        patients: training patients of the calibration; 0: one threshold for all.
+        alpha: p-value under which the monitor calls a beat anomalous.
+    """
+
+    path: Path
+    sha256: str
+    beats: int
+    parity: float
+    changed: int
+    threshold: float
+    patients: int
+    alpha: float
+
+
+def export_run(
+    folder: Path, out: Path, *, name: str | None = None, version: str = "1", csv_dir: Path | None = None
+) -> ExportReport:
+    """Export a finished fit and compare the file with torch on all its training normals.
+
+    Args:
+        folder: of the run.
+        out: ONNX file to write.
+        name: of the model; None: the folder's.
+        version: of the model.
+        csv_dir: where a run on the public CSV files finds them again.
+
+    Raises:
+        RunError: no finished run there, or other beats than it was fitted to.
+        ExportError: the file cannot be written, or differs from torch.
+    """
+    if out.suffix != ".onnx":
+        raise RunError(f"--out {out}: must end in .onnx")
+    run = load_run(folder)
+    config = run.config
+    if config.get("csv") and csv_dir is None:
+        raise RunError(f"{folder}: was fitted to the public CSV files; give their --csv-dir")
+    normals = NormalBeats(training_beats(config["data"], csv_dir, config.get("limit_records")))
+    calibration = calibrate_run(run, normals)
+    by_record = config["held_out_by"] == "record"
+    threshold = float(config["threshold"])
+    metadata: dict[str, Any] = {
+        "name": name or folder.resolve().name,
+        "beat_definition": config["beat_definition"],
+        "beat_fs_hz": BEAT_FS_HZ,
+        "r_index": 0 if config["beat_definition"] == KAGGLE_DEFINITION else R_INDEX,
+        "threshold": threshold,
+        "threshold_quantile": config["config"]["threshold_quantile"],
+        "training_data": _training_data(config, normals),
+        "seed": config["config"]["seed"],
+        "version": version,
+        "calibration": msgspec.json.encode(calibration).decode(),
+        "config": config["config"],
+        "run": {key: config[key] for key in _TOLD},
+    }
+    path = export_onnx(run.model, run.normalisation, metadata, out)
+    parity = check_parity(run.model, run.normalisation, path, normals.beats)
+    by_onnx, by_torch = load_subject(path).score(normals.beats), run.log_prob(normals.beats)
+    return ExportReport(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        beats=len(normals),
+        parity=parity,
+        changed=int(np.count_nonzero((by_onnx < threshold) != (by_torch < threshold))),
+        threshold=threshold,
+        patients=len(np.unique(normals.records)) if by_record else 0,
+        alpha=calibration.alpha,
+    )
+
+
+def _training_data(config: dict[str, Any], normals: NormalBeats) -> str:
+    """One line for a person."""
+    if config["held_out_by"] == "record":
+        records = np.unique(normals.records).tolist()
+        return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of records {' '.join(records)}"
+    return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of the public 187-sample set"

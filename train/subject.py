@@ -1,0 +1,236 @@
+"""The model under test: an ONNX file through onnxruntime, or a run folder through torch, behind one face."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import BEAT_DEFINITION, Calibration, calibrate
+from train.data import DS1, DataError, LabelledBeats, NormalBeats, record_names
+from train.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
+from train.run import BEST_MODEL, Run, RunError, load_run
+
+if TYPE_CHECKING:
+    from detector.scorer import Scorer
+
+__all__ = ["Subject", "calibrate_run", "load_subject", "training_beats"]
+
+_BATCH = 512
+
+Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model under test.
+
+    Attributes:
+        name: as the file calls itself.
+        path: the file or run folder.
+        sha256: of the ONNX file, or of the weights of a run, hex.
+        beat_definition: the beats it takes.
+        threshold: log p under which a beat is anomalous, fixed on training normals, nats; None = not known.
+        threshold_quantile: share of training normals under that threshold; None = not known.
+        seed: of the training, as the file tells.
+        score: beats (n, 187) float32 to log p (n,), nats, higher = more normal.
+        calibration: for the monitor's decision by patient; None: has to be made first (`calibrate_run`).
+        run: the run folder it was loaded from; None for an ONNX file.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    beat_definition: str
+    threshold: float | None
+    threshold_quantile: float | None
+    seed: str
+    score: Score
+    calibration: Calibration | None
+    run: Run | None
+
+    def about(self) -> dict[str, Any]:
+        """What the JSON of an evaluation tells of it."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "beat_definition": self.beat_definition,
+            "threshold": self.threshold,
+            "threshold_quantile": self.threshold_quantile,
+            "seed": self.seed,
+        }
+
+    def require(self, beat_definition: str, protocol: str) -> None:
+        """Refuse a protocol whose beats the model was not made for.
+
+        Raises:
+            RunError: they differ.
+        """
+        if self.beat_definition != beat_definition:
+            raise RunError(
+                f"{self.path}: made for {self.beat_definition} beats, protocol {protocol} cuts {beat_definition}; "
+                f"fit one with --data {'kaggle' if protocol == 'kaggle' else 'stream'}"
+            )
+
+
+def load_subject(path: Path) -> Subject:
+    """Load an `.onnx` file or a run folder.
+
+    Raises:
+        RunError: neither of the two, or unreadable.
+    """
+    if path.is_dir():
+        return _from_run(load_run(path))
+    if path.suffix == ".onnx" and path.is_file():
+        return _from_onnx(path)
+    raise RunError(f"{path}: neither an .onnx file nor a run folder")
+
+
+def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | None = None) -> LabelledBeats:
+    """The beats that `fit --data` draws its normals from.
+
+    Args:
+        data: `kaggle` (the training part) or `stream` (DS1 as the detector cuts it).
+        csv_dir: kaggle only: folder of the public CSV files.
+        limit_records: only the first so many records, to try.
+
+    Raises:
+        DataError: unknown name, or data absent.
+    """
+    if data == "kaggle":
+        if csv_dir is not None:
+            return read_kaggle_csv(csv_dir)[0]
+        if limit_records is not None:
+            return kaggle_beats(record_names()[:limit_records])
+        return kaggle_split(kaggle_beats())[0]
+    if data == "stream":
+        from train.streamed import labelled_stream
+
+        return labelled_stream(DS1[:limit_records])
+    raise DataError(f"--data {data}: unknown; give kaggle or stream")
+
+
+def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
+    """How the normals of the training patients score, in order of time, for the monitor's decision by patient.
+
+    A run on `kaggle` has neither patients nor order, so its calibration does not adapt: every patient is judged
+    by the one fixed threshold.
+
+    Args:
+        run: a finished fit.
+        normals: the very beats it was fitted to (fitted and held out).
+
+    Raises:
+        RunError: other beats.
+    """
+    digest = hashlib.sha256(normals.beats.tobytes()).hexdigest()
+    if digest != run.config["data_sha256"]:
+        raise RunError(
+            f"{run.folder}: was fitted to other beats than these ({run.config['data']}); "
+            "give the --csv-dir or --limit-records of the fit"
+        )
+    scores = run.log_prob(normals.beats)
+    alpha = float(run.config["config"]["threshold_quantile"])
+    if run.config["held_out_by"] == "record":
+        names = np.unique(normals.records).tolist()
+        return calibrate([scores[normals.records == name] for name in names], alpha)
+    from train.export import _fixed_calibration
+
+    return _fixed_calibration(float(run.config["threshold"]), scores)
+
+
+def _from_run(run: Run) -> Subject:
+    config = run.config
+    return Subject(
+        name=run.folder.name,
+        path=run.folder,
+        sha256=hashlib.sha256((run.folder / BEST_MODEL).read_bytes()).hexdigest(),
+        beat_definition=str(config["beat_definition"]),
+        threshold=float(config["threshold"]),
+        threshold_quantile=float(config["config"]["threshold_quantile"]),
+        seed=str(config["config"]["seed"]),
+        score=run.log_prob,
+        calibration=None,
+        run=run,
+    )
+
+
+def _from_onnx(path: Path) -> Subject:
+    from detector.scorer import ModelError, Scorer
+
+    metadata = _metadata(path)
+    definition = metadata.get("beat_definition", "")
+    score: Score
+    calibration: Calibration | None
+    if definition == BEAT_DEFINITION:
+        try:
+            scorer = Scorer(path)  # the very code of the monitor
+        except ModelError as error:
+            raise RunError(str(error)) from error
+
+        score, calibration = _scorer_score(scorer), scorer.calibration
+    elif definition == KAGGLE_DEFINITION:
+        score, calibration = _session_score(path), None
+    else:
+        known = f"{KAGGLE_DEFINITION} or {BEAT_DEFINITION}"
+        raise RunError(f"{path}: made for beats {definition!r}, known are {known}; export it anew")
+    return Subject(
+        name=metadata.get("name", path.stem),
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        beat_definition=definition,
+        threshold=_number(metadata, "threshold"),
+        threshold_quantile=_number(metadata, "threshold_quantile"),
+        seed=metadata.get("seed", "unknown"),
+        score=score,
+        calibration=calibration,
+        run=None,
+    )
+
+
+def _open(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exception classes share no public base
+        raise RunError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    return dict(_open(path).get_modelmeta().custom_metadata_map)
+
+
+def _session_score(path: Path) -> Score:
+    session = _open(path)
+
+    def score(beats: NDArray[np.float32]) -> NDArray[np.float64]:
+        parts: Sequence[NDArray[np.float32]] = [
+            session.run(["log_prob"], {"beats": np.ascontiguousarray(beats[start : start + _BATCH])})[0]
+            for start in range(0, len(beats), _BATCH)
+        ]
+        return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+
+    return score
+
+
+def _scorer_score(scorer: Scorer) -> Score:
+    return lambda beats: scorer.score(beats).astype(np.float64)
+
+
+def _number(metadata: Mapping[str, str], key: str) -> float | None:
+    try:
+        value = float(msgspec.json.decode(metadata[key]))
+    except (KeyError, ValueError, TypeError, msgspec.DecodeError):
+        return None
+    return value if math.isfinite(value) else None
