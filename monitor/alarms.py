@@ -240,9 +240,9 @@ class AlarmEngine:
                 self._end(kind)
             return
         limit = limits.limit + (relief_bpm if kind in self._cause else 0.0)
-        within = sum(not beyond(60.0 / interval, limit) for interval in intervals)
+        crossed = [beyond(60.0 / interval, limit) for interval in intervals]
         # Every interval, so that one pause is no bradycardia; but one in sixteen may be off: a missed QRS.
-        holds = within <= len(intervals) // 16
+        holds = crossed.count(False) <= len(intervals) // 16 and (kind in self._cause or (crossed[0] and crossed[-1]))
         rate = 60.0 * len(intervals) / sum(intervals)
         text = f"heart rate {rate:.0f} bpm over {limits.beats} beats"
         self._set(kind, holds, beats[0].beat.r_sample, text, rate, "bpm", beats)
