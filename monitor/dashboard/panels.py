@@ -235,8 +235,11 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
         ("gaps", f"{status.gaps:,}", bad if status.gaps else Ink.PLAIN),
         ("dropped waves", f"{status.dropped_waves:,}", bad if status.dropped_waves else Ink.PLAIN),
     ]
-    if cols >= 24 and rows > len(lines):
+    if rows > len(lines):
         lines[5] = ("latency p50/p99", latency, Ink.PLAIN)
+    else:  # short of room: what is missing goes into one line
+        missing = bad if status.gaps or status.samples_lost else Ink.PLAIN
+        lines[3] = ("gaps / lost", f"{status.gaps:,} / {status.samples_lost:,}", missing)
     for number, (name, value, ink) in enumerate(lines[: rows - 1]):
         row = top + 1 + number
         if len(name) + len(value) + 3 <= cols:

@@ -81,7 +81,7 @@ def _draw_below(
     canvas: Canvas, top: int, rows: int, state: DashboardState, bed: BedState, view: View, now_s: float
 ) -> None:
     """Waveform over the whole width, below it rate, trend and counters."""
-    band_rows = max(4, min(7, rows // 3))
+    band_rows = max(4, min(7, rows * 2 // 5))
     _draw_plots(canvas, top, rows - band_rows, canvas.width, state, bed, view, now_s)
     vitals, counters = (34, 24) if canvas.width >= 92 else (18, 24)
     band = top + rows - band_rows

@@ -43,10 +43,15 @@ THEME = TerminalTheme(
 )
 
 
-class _Words:
-    """A frame cut at its spaces: each word gets a place of its own in the picture.
+# Spaces, single braille and block characters, words.
+_PIECES = re.compile(r" +|[\u2580-\u259f\u2800-\u28ff]|[^ \u2580-\u259f\u2800-\u28ff]+")
 
-    Viewers differ in the width of a character and in leading spaces; words placed one by one stay in line.
+
+class _Words:
+    """A frame cut at its spaces: each word gets a place of its own in the picture, and so does each braille cell.
+
+    Viewers differ in leading spaces and in the width of characters, above all of braille, which few monospaced
+    fonts have; pieces placed one by one stay in line.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -55,7 +60,7 @@ class _Words:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in self._frame.__rich_console__(console, options):
             if isinstance(segment, Segment) and segment.text != "\n":
-                yield from (Segment(piece, segment.style) for piece in re.findall(r" +|[^ ]+", segment.text))
+                yield from (Segment(piece, segment.style) for piece in _PIECES.findall(segment.text))
             else:
                 yield segment
 

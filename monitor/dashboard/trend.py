@@ -41,6 +41,8 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
         note = f"last {last.log_prob:.1f}  {format_p(last.p_value)}"
     title = "log p(x)" if cols < 48 or not bed.model_name else f"log p(x)  {bed.model_name}"
     canvas.rule(top, left, cols, title, note)
+    if cols >= 60:
+        canvas.text(top, left + len(title) + 4, "⠄⠄⠄ threshold ", Ink.THRESHOLD)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
     points = list(bed.trend)[-min(plot_cols, MAX_BEATS) :]
     axis = _axis(points)
@@ -94,6 +96,7 @@ def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
     if threshold is not None:
         high = max(high, threshold + 1.0)
         low = threshold - (high - threshold)  # as much room below the line as above it
-    span = max(high - low, 1.0)
-    step = 10.0 ** np.floor(np.log10(span)) / 2
-    return float(np.floor(low / step) * step), float(np.ceil(high / step) * step), threshold
+    middle, half = (high + low) / 2, max(high - low, 1.0) / 2  # equal values still need an axis
+    step = 10.0 ** np.floor(np.log10(2 * half)) / 2
+    low, high = np.floor((middle - half) / step) * step, np.ceil((middle + half) / step) * step
+    return float(low), float(high), threshold

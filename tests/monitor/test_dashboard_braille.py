@@ -1,0 +1,181 @@
+"""The waveform never loses an extreme: properties of the braille plot, the ring and the scale."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from monitor.dashboard.braille import (
+    column_edges,
+    column_extrema,
+    dots_to_chars,
+    draw_extrema,
+    quantise,
+)
+from monitor.dashboard.ring import SampleKind, WaveRing
+from monitor.dashboard.scale import HALF_STEPS_MV, VerticalScale, axis_ticks, fit_scale
+
+MV = st.floats(-4, 4, width=32)
+SIGNALS = hnp.arrays(np.float32, st.integers(1, 600), elements=MV | st.just(np.nan))
+
+
+def dots_of(chars):
+    """Invert dots_to_chars by the Unicode names' numbering of dots (1-3, 7 left; 4-6, 8 right)."""
+    bits = {0: (0, 0), 1: (1, 0), 2: (2, 0), 3: (0, 1), 4: (1, 1), 5: (2, 1), 6: (3, 0), 7: (3, 1)}
+    dots = np.zeros((4 * chars.shape[0], 2 * chars.shape[1]), dtype=bool)
+    for (row, col), char in np.ndenumerate(chars):
+        code = 0 if char == " " else ord(char) - 0x2800
+        for bit, (down, right) in bits.items():
+            dots[4 * row + down, 2 * col + right] = bool(code >> bit & 1)
+    return dots
+
+
+@given(SIGNALS, st.integers(1, 80), st.integers(1, 12))
+def test_extreme_dots_of_each_column_are_its_extreme_samples(samples, columns, rows):
+    edges = np.minimum(column_edges(0, columns, len(samples) / columns), len(samples))
+    low, high = column_extrema(samples, edges)
+    levels = 4 * rows
+    dots = draw_extrema(quantise(low, -4, 4, levels), quantise(high, -4, 4, levels), levels, connect=False)
+    for column in range(columns):
+        own = samples[edges[column] : edges[column + 1]]
+        own = own[np.isfinite(own)]
+        if edges[column] == edges[column + 1]:
+            continue  # narrower than a sample
+        lit = np.flatnonzero(dots[:, column])
+        if len(own) == 0:
+            assert len(lit) == 0
+            continue
+        assert levels - 1 - lit[0] == quantise(own, -4, 4, levels).max()
+        assert levels - 1 - lit[-1] == quantise(own, -4, 4, levels).min()
+        assert len(lit) == lit[-1] - lit[0] + 1  # one unbroken stroke
+
+
+@given(
+    st.integers(8, 5000),
+    st.data(),
+    st.integers(2, 200),
+    st.integers(2, 40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_spike_of_one_sample_is_always_visible(n, data, columns, rows, upward, connect):
+    assume(columns <= n)
+    at = data.draw(st.integers(0, n - 1))
+    samples = np.zeros(n, dtype=np.float32)
+    samples[at] = 1.0 if upward else -1.0
+    edges = np.minimum(column_edges(0, columns, n / columns), n)
+    low, high = column_extrema(samples, edges)
+    levels = 4 * rows
+    dots = draw_extrema(quantise(low, -1, 1, levels), quantise(high, -1, 1, levels), levels, connect=connect)
+    row = 0 if upward else levels - 1
+    column = int(np.searchsorted(edges, at, side="right") - 1)
+    assert np.flatnonzero(dots[row]).tolist() == [column]
+
+
+@given(SIGNALS, st.integers(2, 80))
+def test_connecting_adds_dots_only_between_neighbours(samples, columns):
+    edges = np.minimum(column_edges(0, columns, len(samples) / columns), len(samples))
+    low, high = (quantise(v, -4, 4, 40) for v in column_extrema(samples, edges))
+    bare = draw_extrema(low, high, 40, connect=False)
+    joined = draw_extrema(low, high, 40)
+    assert (joined | bare == joined).all()
+    level = 39 - np.arange(40)
+    for column in range(columns):
+        near = [c for c in (column - 1, column, column + 1) if 0 <= c < columns and low[c] >= 0]
+        lit = level[joined[:, column]]
+        if low[column] < 0:
+            assert len(lit) == 0
+        else:
+            assert min(low[c] for c in near) <= lit.min()
+            assert lit.max() <= max(high[c] for c in near)
+    for left in range(columns - 1):  # neighbours touch
+        if low[left] >= 0 and low[left + 1] >= 0:
+            a, b = level[joined[:, left]], level[joined[:, left + 1]]
+            assert a.min() <= b.max() + 1
+            assert b.min() <= a.max() + 1
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 6).map(lambda r: 4 * r), st.integers(1, 9).map(lambda c: 2 * c))))
+def test_characters_hold_exactly_the_dots(dots):
+    assert (dots_of(dots_to_chars(dots)) == dots).all()
+
+
+@given(st.integers(-1000, 10**10), st.integers(1, 300), st.integers(0, 500), st.floats(0.05, 5000))
+def test_columns_keep_their_samples_while_they_scroll(first, columns, shift, samples_per_column):
+    before = column_edges(first, columns, samples_per_column)
+    after = column_edges(first + shift, columns, samples_per_column)
+    common = columns + 1 - shift
+    assert (np.diff(before) >= 0).all()
+    if common > 0:
+        assert (before[shift:] == after[:common]).all()
+
+
+def test_misuse_is_refused_by_value():
+    with pytest.raises(ValueError, match="samples_per_column is 0"):
+        column_edges(0, 4, 0)
+    with pytest.raises(ValueError, match="axis from 1 to 1"):
+        quantise(np.zeros(3, np.float32), 1, 1, 8)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_the_ring_holds_what_was_written_however_it_is_cut(data):
+    """Against a plain dictionary as the model."""
+    ring, model, end = WaveRing(100.0, 2.0), {}, data.draw(st.integers(-500, 10**9))
+    begin = end
+    for _ in range(data.draw(st.integers(1, 12))):
+        jump = data.draw(st.sampled_from([0, 0, 0, 3, 90, 1000]))
+        values = data.draw(hnp.arrays(np.float32, st.integers(0, 300), elements=MV | st.just(np.nan)))
+        dropped = data.draw(st.booleans())
+        if len(values) == 0:
+            continue
+        if model:
+            model.update({end + i: (None, SampleKind.DROPPED if dropped else SampleKind.LOST) for i in range(jump)})
+        ring.write(end + jump, values, dropped=dropped)
+        for i, value in enumerate(values):
+            valid = np.isfinite(value)
+            model[end + jump + i] = (value, SampleKind.VALID) if valid else (None, SampleKind.LEADS_OFF)
+        end += jump + len(values)
+    values, kinds = ring.read(end - 250, 250 + 20)
+    for at, (value, kind) in enumerate(zip(values, kinds, strict=True)):
+        sample = end - 250 + at
+        known = model.get(sample) if end - ring.capacity <= sample < end and sample >= begin else None
+        expected_value, expected_kind = known or (None, SampleKind.NEVER)
+        assert kind == expected_kind
+        assert np.isnan(value) if expected_value is None else value == expected_value
+
+
+def test_a_jump_back_forgets_what_was_before():
+    ring = WaveRing(100.0, 2.0)
+    ring.write(1000, np.ones(100, np.float32))
+    ring.write(0, np.full(10, 2.0, np.float32))
+    assert ring.end == 10
+    assert ring.latest(2.0)[-10:].tolist() == [2.0] * 10
+    assert np.isnan(ring.latest(2.0)[:-10]).all()
+
+
+@given(hnp.arrays(np.float32, st.integers(24, 400), elements=st.floats(-30, 30, width=32)))
+def test_the_scale_holds_the_usual_amplitude_and_stands_still(values):
+    scale = fit_scale(values, VerticalScale())
+    assert scale.half_mv in HALF_STEPS_MV
+    assert fit_scale(values, scale) == scale  # the same signal never moves it
+    middle = np.median(values)
+    blocks = values[: len(values) // 12 * 12].reshape(12, -1)
+    usual = max(np.median(blocks.max(axis=1)) - middle, middle - np.median(blocks.min(axis=1)))
+    inside = values[np.abs(values - middle) <= 4 * usual]
+    assert (inside >= scale.low_mv - 1e-4).all()
+    assert (inside <= scale.high_mv + 1e-4).all()
+
+
+def test_an_artefact_does_not_flatten_the_beats():
+    beats = np.tile(np.sin(np.linspace(0, 6.28, 100)), 24).astype(np.float32)
+    before = fit_scale(beats, VerticalScale())
+    beats[700:720] = 40.0
+    assert fit_scale(beats, before).half_mv <= 5.0
+
+
+def test_ticks_are_round_numbers_within_the_axis():
+    assert axis_ticks(-1.0, 1.0, 4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert axis_ticks(-0.7, 2.3, 3) == [0.0, 1.0, 2.0]
+    assert axis_ticks(1.0, 1.0, 4) == []
