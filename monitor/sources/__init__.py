@@ -60,9 +60,9 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
 
         return open_simulator(what, options, spec)
     if kind in ("mitdb", "nstdb", "cudb", "wfdb"):
-        from monitor.sources.wfdb_source import open_record
+        from monitor.sources.wfdb_source import open_wfdb
 
-        return open_record(kind, what, options, spec)
+        return open_wfdb(kind, what, options, spec)
     if kind == "csv":
         from monitor.sources.csv_source import CsvSource
 

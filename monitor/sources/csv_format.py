@@ -16,7 +16,7 @@ __all__ = ["HEAD_BYTES", "CsvFormat", "sniff"]
 HEAD_BYTES = 65_536
 _SNIFF_LINES = 400
 _TIME_NAME = re.compile(
-    r"^(elapsed[ _]?time|time ?stamp|time|zeit|temps|tiempo|seconds?|secs?|millis(econds?)?|t|s|ms)\b", re.IGNORECASE
+    r"^(elapsed[ _]?time|time ?stamp|time|zeit|temps|tiempo|seconds?|secs?|millis(econds?)?|t|s|ms)(?![a-z0-9])", re.IGNORECASE
 )
 _MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|$)", re.IGNORECASE)
 _UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?$", re.IGNORECASE)
@@ -85,7 +85,7 @@ def _decode(head: bytes, name: str) -> tuple[str, str]:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{name}: the text is UTF-16; save it as UTF-8")
     controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
-    if b"\x00" in head or controls > 0.02 * len(head):
+    if b"\x00" in head or controls > max(16, 0.05 * len(head)):
         raise SourceError(f"{name}: this is no text but a binary file; WFDB records are read with wfdb:PATH")
     for encoding in ("utf-8-sig", "latin-1"):
         try:
@@ -145,10 +145,13 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
         time_column = None
     column = _column(named, width, time_column, options, name)
     lead = named[column] if named else "ECG"
-    unit = options.unit or _unit(lead)
-    if unit is None and has_units:
+    header_unit = _unit(lead)
+    if header_unit is None and has_units:
         units = _split(lines[1].strip(), delimiter)
-        unit = _unit(units[column]) if column < len(units) else None
+        header_unit = _unit(units[column]) if column < len(units) else None
+    unit = options.unit or header_unit or "mV"
+    if header_unit is not None and unit != "adc" and UNITS.get(unit) != UNITS[header_unit]:
+        raise SourceError(f"{name}: unit {unit!r}, but its header says {header_unit}; give --unit {header_unit}")
     layout = CsvFormat(
         encoding=encoding,
         newline=newline,
@@ -160,7 +163,7 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
         time_column=None,
         time_s=1.0,
         fs_hz=options.fs_hz or 0.0,
-        mv=mv_per(unit or "mV", options.mv_per_unit, name),
+        mv=mv_per(unit, options.mv_per_unit, name),
     )
     return _with_time(layout, rows, named, time_column if time_column != column else None, options, name)
 
@@ -220,18 +223,16 @@ def _with_time(
         if options.fs_hz is None:
             raise SourceError(f"{name}: the file does not tell its sampling rate; give it, e.g. --fs 250")
         return layout
-    rate, time_s = _rate(np.diff(np.array(times)), named[time_column], name)
-    if options.fs_hz is not None:
-        if abs(rate - options.fs_hz) > _FS_TOLERANCE * rate:
-            raise SourceError(
-                f"{name}: --fs {options.fs_hz:g} Hz, but its column {named[time_column]!r} says {rate:g} Hz"
-            )
-        rate = options.fs_hz
+    rate, time_s = _rate(np.diff(np.array(times)), named[time_column], options.fs_hz, name)
     return replace(layout, time_column=time_column, time_s=time_s, fs_hz=rate)
 
 
-def _rate(steps: NDArray[np.float64], column: str, name: str) -> tuple[float, float]:
-    """Sampling rate, Hz, and seconds in one unit of the time column, from the steps between rows."""
+def _rate(steps: NDArray[np.float64], column: str, fs_hz: float | None, name: str) -> tuple[float, float]:
+    """Sampling rate, Hz, and seconds in one unit of the time column, from the steps between rows.
+
+    The unit is what the column's name says, else the one of s and ms that gives a supported rate; with `fs_hz` the one
+    that agrees with it, which may also be the sample.
+    """
     steps = steps[steps > 0]
     step = float(np.median(steps)) if steps.size else 0.0
     if step <= 0:
@@ -240,13 +241,21 @@ def _rate(steps: NDArray[np.float64], column: str, name: str) -> tuple[float, fl
     if regular.size < (1 - _IRREGULAR_SHARE) * steps.size:
         raise SourceError(f"{name}: the steps of its time column {column!r} are irregular; resample it first")
     mean = float(regular.mean())
-    for time_s in (1e-3,) if _MS_NAME.search(column) else (1.0, 1e-3):
-        rate = 1 / (mean * time_s)
-        if abs(rate - round(rate)) < _FS_SNAP * rate:
-            rate = float(round(rate))
-        if FS_MIN_HZ <= rate <= FS_MAX_HZ:
-            return rate, time_s
+    units = [1e-3] if _MS_NAME.search(column) else [1.0, 1e-3]
+    if fs_hz is not None:
+        for time_s in [*units, 1 / fs_hz]:
+            if abs(1 / (mean * time_s) - fs_hz) <= _FS_TOLERANCE * fs_hz:
+                return fs_hz, time_s
+    rates = [(rate, time_s) for time_s in units if FS_MIN_HZ <= (rate := _snap(1 / (mean * time_s))) <= FS_MAX_HZ]
+    if fs_hz is not None and rates:
+        raise SourceError(f"{name}: --fs {fs_hz:g} Hz, but its column {column!r} says {rates[0][0]:g} Hz")
+    if rates and not (mean == 1 and len(units) > 1):
+        return rates[0]
     raise SourceError(
-        f"{name}: its time column {column!r} steps by {step:g}, neither in s nor in ms a rate of"
-        f" {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz; choose other columns with --column and --fs"
+        f"{name}: its time column {column!r} steps by {step:g}: is that s, ms or samples? name it time_s or time_ms,"
+        " or give --fs"
     )
+
+
+def _snap(rate: float) -> float:
+    return float(round(rate)) if abs(rate - round(rate)) < _FS_SNAP * rate else rate

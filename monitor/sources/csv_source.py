@@ -113,7 +113,7 @@ class CsvSource:
         gaps = self._gaps(time_s, mv.size)
         edges = [0, *(row for row, _ in gaps), mv.size]
         missing = [0, *(lost for _, lost in gaps)]
-        for low, high, lost in zip(edges, edges[1:], missing, strict=True):
+        for low, high, lost in zip(edges[:-1], edges[1:], missing, strict=True):
             self._counted += lost
             if high > low:
                 self._runs.append(_Run(self._counted, mv[low:high], bad[low:high], line[low:high]))
@@ -125,7 +125,13 @@ class CsvSource:
         known = np.flatnonzero(np.isfinite(time_s))
         if known.size == 0:
             return []
-        times, rows = time_s[known], known
+        times = time_s[known]
+        # A broken time moves nothing: only a jump that the next row confirms counts, and time never runs back.
+        confirmed = np.minimum(times, np.append(times[1:], times[-1]))
+        sane = np.abs(times - np.median(times)) < _LONGEST_GAP_S
+        latest = np.maximum.accumulate(np.where(sane, confirmed, -np.inf))
+        kept = sane & (confirmed >= latest)
+        times, rows = confirmed[kept], known[kept]
         if self._clock is not None:
             times = np.concatenate(([self._clock[0]], times))
             rows = np.concatenate(([self._clock[1]], rows))
