@@ -77,7 +77,7 @@ class Detector:
     >>> detector = Detector(fs_hz=fs_hz)
     >>> beats = [beat for piece in np.split(np.tile(one_beat, 20) + noise, 100) for beat in detector.push(piece)]
     >>> len(beats), beats[3].samples.shape, round(beats[3].rr_s, 2)
-    (18, (187,), 1.0)
+    (19, (187,), 1.0)
 
     However the samples are cut, the output is the same, because filter and windows live on the absolute sample
     grid. Nothing is computed across a gap, and memory does not grow.
