@@ -195,18 +195,25 @@ class Detector:
         valid = ~np.isnan(raw)
         if valid.all() and self._invalid_run == 0:
             return [raw]
-        cuts, run = [], self._invalid_run
+        cuts, run, began = [], self._invalid_run, self._hold is not None
         edges = np.flatnonzero(np.diff(valid)) + 1
         position = 0
         for edge in [*edges.tolist(), raw.size]:
             if valid[position]:
-                if run >= self._restart:
+                if self._starts_anew(run, began):
                     cuts.append(position)
-                run = 0
+                run, began = 0, True
             else:
                 run += edge - position
             position = edge
         return np.split(raw, cuts) if cuts else [raw]
+
+    def _starts_anew(self, invalid_run: int, began: bool) -> bool:
+        """Whether a valid sample after such a run starts a new signal; the first valid one of all does.
+
+        Else the filter would meet the electrode's offset, often many mV, as a step.
+        """
+        return invalid_run >= self._restart or (invalid_run > 0 and not began)
 
     def _take(self, raw: NDArray[np.float64]) -> list[Event]:
         """Filter a piece and run every tick of the grid that falls into it."""
@@ -214,7 +221,7 @@ class Detector:
         if raw.size == 0:
             return events
         valid = ~np.isnan(raw)
-        if valid[0] and self._invalid_run >= self._restart:
+        if valid[0] and self._starts_anew(self._invalid_run, self._hold is not None):
             events += self._finish()
             self._restart_at(self._now)
         filtered = self.last_filtered = self._bandpass.push(self._held(raw, valid))
