@@ -91,7 +91,7 @@ class RPeakDetector:
         if window.size < _MIN_WINDOW_S * self.fs_hz:
             return []
         until = first_sample + window.size - self.edge
-        since = first_sample if self.decided_until is None else self.decided_until - self._overlap
+        since = first_sample if self.decided_until is None else self.decided_until
         if self._last is not None and until - self._last > _FORGET_S * self.fs_hz:
             self._slopes.clear()
             self._intervals.clear()
@@ -104,7 +104,7 @@ class RPeakDetector:
                 self._slopes.append(float(height))
                 self._last = sample
                 found.append(sample)
-        self.decided_until = until
+        self.decided_until = until - self._overlap
         return found
 
     def _find(self, window: NDArray[np.float64], until: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -266,8 +266,9 @@ class Detector:
         while self._pending and self._pending[0].peak + self._after < self._now:
             events.append(self._beat(self._pending.popleft()))
         decided = self._rpeaks.decided_until
+        decided = self._start if decided is None else max(self._start, decided - self._delay)
         r_samples = tuple(max(self._start, peak - self._delay) for peak in peaks)
-        events.append(Tick(self._now, self._start if decided is None else decided, r_samples))
+        events.append(Tick(self._now, decided, r_samples))
         return events
 
     def _judge(self) -> QualitySpan:
