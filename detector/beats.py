@@ -9,6 +9,7 @@ scored 0.992 s after its R-peak.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +83,14 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
     Returns:
         (187,) float32, mV; zeros outside the signal.
     """
-    position = r_index + _OFFSETS_S * fs_hz
-    left = np.floor(position).astype(np.int64)
-    t = position - left
-    inside = (position >= 0) & (position <= signal.size - 1)
+    # The whole part of the position stays out of the fractions: a beat must not change in its last bit with the
+    # place that it happens to have in a buffer.
+    whole = math.floor(r_index)
+    position = (r_index - whole) + _OFFSETS_S * fs_hz
+    floor = np.floor(position).astype(np.int64)
+    t = position - floor
+    left = whole + floor
+    inside = (left >= 0) & (left + (t > 0) <= signal.size - 1)
     taps = np.clip(left[:, None] + np.arange(-1, 3), 0, max(signal.size - 1, 0))
     p0, p1, p2, p3 = signal[taps].T if signal.size else np.zeros((4, BEAT_SAMPLES))
     value = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
