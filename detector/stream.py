@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections import deque
 from dataclasses import dataclass
 
@@ -140,6 +141,8 @@ class Detector:
         if raw.ndim != 1:
             raise ValueError(f"samples has shape {raw.shape}: give one lead, shape (n,)")
         events: list[Event] = []
+        if first_sample is not None:
+            first_sample = operator.index(first_sample)  # numpy's integers would overflow, and end up in messages
         if first_sample is not None and first_sample != self._now:
             if self._began and first_sample < self._now:
                 raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._now} comes next")
