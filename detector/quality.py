@@ -35,6 +35,7 @@ _RANK = {quality: rank for rank, quality in enumerate(Quality)}
 
 MAX_MV = 1000.0  # beyond this a number is no ECG in mV (wrong unit, overflow) and would poison the filter
 _FLAT_MV = 0.010  # a dead input; real asystole still shows wander and amplifier noise above this within 1 s
+_FLAT_MIN_S = 0.5  # the last fraction of a second before a gap may lie between two waves
 _CLIPPED_SHARE = 0.05  # of a second at the rails; a tall QRS stays there 10 ms at most
 _PLATEAU_S = 0.040  # without known rails: a run of equal extreme values this long is a clipped wave
 _PLATEAU_MIN_MV = 1.0
@@ -91,7 +92,7 @@ def assess(
     swing = float(np.ptp(valid))
     if rails_mv is not None and np.mean((valid <= rails_mv[0]) | (valid >= rails_mv[1])) > _CLIPPED_SHARE:
         return Quality.CLIPPED
-    if swing < _FLAT_MV:
+    if swing < _FLAT_MV and raw.size >= _FLAT_MIN_S * fs_hz:
         return Quality.FLAT
     if swing > _PLATEAU_MIN_MV and _longest_plateau(valid) >= max(3, round(_PLATEAU_S * fs_hz)):
         return Quality.CLIPPED
