@@ -212,7 +212,8 @@ def _write_whole(path: Path, content: bytes) -> Path:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
     return path
 

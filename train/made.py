@@ -102,9 +102,7 @@ class MADE(nn.Module):
         ValueError: a dimension under 1, or no hidden layer.
     """
 
-    def __init__(
-        self, input_dim: int, hidden_dims: Sequence[int], generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, input_dim: int, hidden_dims: Sequence[int], generator: torch.Generator | None = None) -> None:
         super().__init__()
         if input_dim < 1:
             raise ValueError(f"input_dim is {input_dim}; it must be at least 1")
