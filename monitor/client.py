@@ -274,7 +274,7 @@ class AlarmClient:
         for frames in _received(self._sub):
             try:
                 topic, raw = frames[0].decode(), frames[1]
-                if self._wanted(topic):
+                if topic == HEARTBEAT_TOPIC or self._wanted(topic):
                     self._take(topic, decode(raw), raw)
             except (ValueError, IndexError):  # a newer monitor may have kinds we do not know
                 self.counters["undecodable"] += 1
@@ -285,8 +285,7 @@ class AlarmClient:
                 self.counters["undecodable"] += 1
 
     def _wanted(self, topic: str) -> bool:
-        if topic == HEARTBEAT_TOPIC:
-            return True
+        """Whether this topic is kept in order for the caller; the heartbeat is not, only its newest counts."""
         _, bed, stream, *_ = f"{topic}///".split("/")
         return stream in self._streams and (self._beds is None or bed in self._beds)
 
@@ -321,7 +320,7 @@ class AlarmClient:
         self._out.append((topic, body, raw))
         if self._early is None:
             for name, seq in body.seqs.items():
-                if self._wanted(name) and name != HEARTBEAT_TOPIC:
+                if self._wanted(name):
                     self._topic(name).order.expect(body.epoch, seq)
 
     def _topic(self, name: str) -> _Topic:

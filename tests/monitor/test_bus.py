@@ -407,7 +407,7 @@ def test_a_port_in_use_is_one_line_and_leaves_the_others_free(which):
         endpoints = ["tcp://127.0.0.1:*"] * 3
         endpoints[which] = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         journal = Journal(":memory:")
-        with pytest.raises(BusError, match=rf"endpoint {re.escape(endpoints[which])} is in use.*--bus") as error:
+        with pytest.raises(BusError, match=re.escape(f"endpoint {endpoints[which]} is in use")) as error:
             make_bus(journal, endpoints=BusEndpoints(*endpoints))
         assert "\n" not in str(error.value)
         assert journal.epochs() == []
@@ -432,7 +432,7 @@ def test_an_ipc_path_in_use_is_not_taken_away_and_one_left_behind_is(tmp_path):
     "address", ["tcp://0.0.0.0:*", "tcp://*:5556", "tcp://192.0.2.1:5556", "tcp://eth0:5556", "tcp://[::]:5556"]
 )
 def test_other_addresses_than_loopback_are_refused(address):
-    with pytest.raises(BusError, match="only loopback addresses.*SSH tunnel") as error:
+    with pytest.raises(BusError, match=r"only loopback addresses.*SSH tunnel") as error:
         make_bus(endpoints=BusEndpoints(alarms=address))
     assert "\n" not in str(error.value)
 

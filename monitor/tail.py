@@ -1,0 +1,113 @@
+"""Alarms as JSON lines, for pipes: `ecg-monitor tail | jq .alarm.kind`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from monitor.client import AlarmClient, ClientError, ConnectionState
+from monitor.endpoints import BusError, endpoints_from
+from monitor.messages import AlarmMessage, Stream
+
+__all__ = ["run_tail"]
+
+TURN_S = 0.25
+# A log may wait longer for what is missing than a screen: it is read later, and a hole in it stays.
+PATIENCE_S = 15.0
+ALARMS: tuple[Stream, ...] = ("alarm",)
+
+
+def run_tail(
+    connect: str,
+    bed: str | None,
+    out: TextIO,
+    *,
+    err: TextIO | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Write the alarms of a running monitor to `out`, one line each, exactly as published, until told to stop.
+
+    First come the alarms that are active now. It waits for a monitor that is not there yet, outlives its restarts
+    (and then writes what was said in between), and ends quietly when the reader of a pipe goes away.
+
+    Args:
+        connect: endpoint of the monitor's alarms, e.g. `tcp://127.0.0.1:5556`.
+        bed: only this one; None = all.
+        out: flushed after each line.
+        err: told each change of the connection; None = standard error.
+        stop: asked a few times a second.
+
+    Returns:
+        Exit code: 0; 2 where the endpoint cannot be used.
+    """
+    err = sys.stderr if err is None else err
+    try:
+        endpoints = endpoints_from(connect)
+        client = AlarmClient(
+            endpoints.alarms,
+            endpoints.control,
+            beds=None if bed is None else (bed,),
+            streams=ALARMS,
+            patience_s=PATIENCE_S,
+        )
+    except (BusError, ClientError) as error:
+        print(f"ecg-monitor: {error}", file=err)
+        return 2
+    try:
+        _follow(client, connect, out, err, stop)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        _silence(out)
+    finally:
+        client.close()
+    return 0
+
+
+def _follow(client: AlarmClient, connect: str, out: TextIO, err: TextIO, stop: Callable[[], bool]) -> None:
+    said: ConnectionState | None = None
+    missed = 0
+    gone = _reader_gone(out)
+    while not stop() and not gone():
+        for _, body, raw in client.poll(TURN_S):
+            if isinstance(body, AlarmMessage):
+                out.write(raw.decode() + "\n")
+                out.flush()
+        if client.state != said:
+            said = client.state
+            print(f"ecg-monitor: {_WORDS[said].format(connect=connect)}", file=err, flush=True)
+        if client.missed > missed:
+            print(f"ecg-monitor: {client.missed - missed} alarm messages could not be had", file=err, flush=True)
+            missed = client.missed
+
+
+_WORDS: dict[ConnectionState, str] = {
+    "connecting": "waiting for a monitor at {connect}",
+    "connected": "connected to {connect}",
+    "stale": "no heartbeat from {connect} for 2 s",
+    "lost": "no monitor at {connect}, waiting for one",
+    "ended": "the monitor at {connect} has ended, waiting for the next",
+}
+
+
+def _reader_gone(out: TextIO) -> Callable[[], bool]:
+    """Asks whether the reading end of a pipe was closed; without alarms a write would never find out."""
+    try:
+        descriptor = out.fileno()
+    except (OSError, ValueError, AttributeError):  # no real file
+        return lambda: False
+    if not hasattr(select, "poll"):
+        return lambda: False
+    poller = select.poll()
+    poller.register(descriptor, 0)
+    return lambda: any(event & select.POLLERR for _, event in poller.poll(0))
+
+
+def _silence(out: TextIO) -> None:
+    """Keep the interpreter from complaining of the same broken pipe when it flushes at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())

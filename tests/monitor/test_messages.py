@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import typing
+
+import msgspec
+import pytest
+from helpers_bus import alarm, beat, heartbeat, status
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.messages import (
+    Alarm,
+    AlarmMessage,
+    BeatMessage,
+    Evidence,
+    HeartbeatMessage,
+    Message,
+    StatusMessage,
+    WaveHeader,
+    bed_topic,
+    decode,
+    encode,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+int64 = st.integers(-(2**63), 2**63 - 1)
+real = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def anything(kind: object) -> st.SearchStrategy[object]:
+    """Any value of a struct's or field's type."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        hints = typing.get_type_hints(kind)
+        return st.builds(kind, **{name: anything(hints[name]) for name in kind.__struct_fields__})
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return st.sampled_from(args)
+    if origin is tuple:
+        return st.lists(anything(args[0]), max_size=4).map(tuple)
+    if origin is dict:
+        return st.dictionaries(text, anything(args[1]), max_size=4)
+    if args:
+        return st.one_of([anything(arg) for arg in args])
+    return {str: text, int: int64, float: real, bool: st.booleans(), type(None): st.none()}[kind]  # type: ignore[index]
+
+
+@given(st.one_of([anything(kind) for kind in typing.get_args(Message)]))
+def test_every_message_survives_the_wire(message):
+    raw = encode(message)
+    assert decode(raw) == message
+    assert b"\n" not in raw  # so that a message is a line of a file
+    assert json.loads(raw)["schema"] == type(message).__struct_config__.tag
+
+
+def test_every_body_carries_its_place():
+    for message in (alarm(1), beat(2), status(3), heartbeat(), WaveHeader(bed="p1", first_sample=0, n=1, fs_hz=360.0)):
+        assert {"schema", "epoch", "seq", "sample", "time"} <= json.loads(encode(message)).keys()
+
+
+def test_the_tags_are_the_contract():
+    kinds = (AlarmMessage, BeatMessage, StatusMessage, HeartbeatMessage, WaveHeader)
+    tags = ["alarm/1", "beat/1", "status/1", "heartbeat/1", "wave/1"]
+    assert [kind.__struct_config__.tag for kind in kinds] == tags
+
+
+def test_a_newer_monitor_may_say_more_than_we_know():
+    body = json.loads(encode(beat(5))) | {"colour": "red"}
+    assert decode(json.dumps(body).encode()) == beat(5)
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"{}", b'{"schema": "beat/2"}', b'{"schema": "alarm/1"}', b"\xff"])
+def test_what_is_no_message_is_a_value_error(raw):
+    with pytest.raises(ValueError, match=r"."):
+        decode(raw)
+
+
+def test_what_is_not_a_number_goes_out_as_null():
+    assert json.loads(encode(msgspec.structs.replace(beat(1), log_prob=float("nan"))))["log_prob"] is None
+
+
+def test_empty_evidence_costs_nothing_on_the_wire():
+    bare = msgspec.structs.replace(alarm(1).alarm, evidence=Evidence())
+    assert json.loads(msgspec.json.encode(bare))["evidence"] == {}
+    assert msgspec.json.decode(msgspec.json.encode(bare), type=Alarm) == bare
+
+
+def test_topics_end_with_a_slash():
+    assert bed_topic("p1", "alarm") == "v1/p1/alarm/"
+    assert not bed_topic("p10", "alarm").startswith(bed_topic("p1", "alarm"))
