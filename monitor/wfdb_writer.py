@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,26 +40,33 @@ def replace_file(path: Path, text: str) -> None:
 class AppendFile:
     """A file written only at its end, unbuffered: what was appended survives the death of the process.
 
+    Args:
+        path: a file that is not there yet.
+        tail: bytes that end the file at any moment; what is appended goes before them.
+
     Raises:
         OSError: from the system; a piece that did not fit as a whole is taken back.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tail: bytes = b"") -> None:
         self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
-        self.size = 0
+        self._tail = tail
+        self._size = 0  # without the tail
+        self.append(b"")
 
-    def append(self, data: bytes, *, over: int = 0) -> None:
-        """Append `data`, replacing the last `over` bytes; all of it or nothing."""
-        start = self.size - over
+    def append(self, data: bytes) -> None:
+        """Append `data`: all of it or nothing."""
+        whole = data + self._tail
         done = 0
         try:
-            while done < len(data):
-                done += os.pwrite(self._fd, data[done:], start + done)
+            while done < len(whole):
+                done += os.pwrite(self._fd, whole[done:], self._size + done)
         except OSError:
-            os.ftruncate(self._fd, start)
-            self.size = start
+            with suppress(OSError):  # the first error is the one to tell
+                os.ftruncate(self._fd, self._size)
+                os.pwrite(self._fd, self._tail, self._size)  # these few bytes were on the disk before
             raise
-        self.size = start + len(data)
+        self._size += len(data)
 
     def close(self) -> None:
         """Close; may be called twice."""
@@ -151,11 +159,8 @@ class SignalFile:
 class AnnotationFile:
     """A WFDB annotation file (MIT format) that is complete after every annotation."""
 
-    _END = b"\x00\x00"
-
     def __init__(self, path: Path) -> None:
-        self._file = AppendFile(path)
-        self._file.append(self._END)
+        self._file = AppendFile(path, tail=b"\x00\x00")
         self._last_sample = 0
         self.count = 0
 
@@ -186,7 +191,7 @@ class AnnotationFile:
         data += struct.pack("<H", ANNOTATION_CODES[symbol] << 10 | interval)
         if note:
             data += struct.pack("<H", _AUX << 10 | len(note)) + note + b"\x00" * (len(note) % 2)
-        self._file.append(data + self._END, over=len(self._END))
+        self._file.append(data)
         self._last_sample = sample
         self.count += 1
 

@@ -16,7 +16,8 @@ __all__ = ["HEAD_BYTES", "CsvFormat", "sniff"]
 HEAD_BYTES = 65_536
 _SNIFF_LINES = 400
 _TIME_NAME = re.compile(
-    r"^(elapsed[ _]?time|time ?stamp|time|zeit|temps|tiempo|seconds?|secs?|millis(econds?)?|t|s|ms)(?![a-z0-9])", re.IGNORECASE
+    r"^(elapsed[ _]?time|time ?stamp|time|zeit|temps|tiempo|seconds?|secs?|millis(econds?)?|t|s|ms)(?![a-z0-9])",
+    re.IGNORECASE,
 )
 _MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|$)", re.IGNORECASE)
 _UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?$", re.IGNORECASE)

@@ -59,5 +59,5 @@ class LineParser:
         except ValueError:  # UnicodeDecodeError is one
             pass
         self.bad += 1
-        self.example = repr(line[:20].decode("ascii", "backslashreplace"))
+        self.example = f"'{line[:20].decode('ascii', 'backslashreplace')}'"
         return float("nan")
