@@ -90,6 +90,14 @@ class _Question:
         return now_s - self.asked_s >= RETRY_S
 
 
+class _Reached(msgspec.Struct):
+    """`data` of the reply to `since`: how far it goes."""
+
+    epoch: str
+    seq: int
+    more: bool = False
+
+
 @dataclass(slots=True)
 class _Topic:
     order: TopicOrder
@@ -408,11 +416,10 @@ class AlarmClient:
         for name, seq in seqs.items():
             if self._wanted(name):
                 self._topics[name] = _Topic(TopicOrder(reply.epoch, seq))
-        for raw in reply.messages:
-            body = decode(raw)
+        for body, raw in self._decoded(reply):
             topic = _topic_of(body)
             if topic and self._wanted(topic):
-                self._out.append((topic, body, bytes(raw)))
+                self._out.append((topic, body, raw))
         for name, body, raw_body in early:
             if body.epoch == reply.epoch:
                 self._give(name, self._topic(name).order.accept(body, raw_body))
@@ -432,17 +439,26 @@ class AlarmClient:
         for name, body, raw in early:
             self._give(name, self._topic(name).order.accept(body, raw))
 
+    def _decoded(self, reply: Reply) -> list[Item]:
+        """The messages of a reply; what is not understood is counted and skipped, as on the wire."""
+        items: list[Item] = []
+        for raw in reply.messages:
+            try:
+                items.append((decode(raw), bytes(raw)))
+            except ValueError:
+                self.counters["undecodable"] += 1
+        return items
+
     def _replied_since(self, name: str, topic: _Topic, reply: Reply) -> None:
         order, topic.question.asked = topic.order, ""
         if not reply.ok:
             topic.question = _Question()
             self._give(name, order.give_up(self.epoch))
             return
+        reached = msgspec.convert(reply.data, _Reached)
         self.counters["incomplete"] += not reply.complete
         before = (order.epoch, order.seq)
-        items: list[Item] = [(decode(raw), bytes(raw)) for raw in reply.messages]
-        epoch, seq = str(reply.data.get("epoch", order.epoch)), int(reply.data.get("seq", order.seq))
-        self._give(name, order.fill(items, epoch, seq, more=bool(reply.data.get("more"))))
+        self._give(name, order.fill(self._decoded(reply), reached.epoch, reached.seq, more=reached.more))
         if before != (order.epoch, order.seq):  # it goes on: ask for the rest at once, with new patience
             topic.question = _Question()
 

@@ -8,7 +8,7 @@ import zmq
 alarms = zmq.Context().socket(zmq.SUB)
 alarms.connect(sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5556")
 alarms.subscribe("v1/")  # one bed only: "v1/p1/alarm/", the trailing slash keeps p1 apart from p10
-last = {}
+last: dict[str, tuple[str, int]] = {}
 while True:
     topic, body = alarms.recv_multipart()
     if topic.endswith(b"/alarm/"):
