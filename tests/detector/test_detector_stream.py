@@ -1,0 +1,339 @@
+"""What the detector promises of a stream: nothing across a gap, every peak once, no sample unaccounted, no growth."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from helpers_signals import beats_of, keys, run, synthetic_ecg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import Detector, Event, Gap, Quality, QualitySpan, Tick
+from detector.beats import AFTER_R_S, BEFORE_R_S
+
+FS_HZ = 250.0
+DURATION_S = 20
+SIGNAL, R_S = synthetic_ecg(FS_HZ, DURATION_S, seed=5)
+
+
+def ticks_of(events: Sequence[Event]) -> list[Tick]:
+    return [event for event in events if isinstance(event, Tick)]
+
+
+def spans_of(events: Sequence[Event]) -> list[QualitySpan]:
+    return [event for event in events if isinstance(event, QualitySpan)]
+
+
+def gaps_of(events: Sequence[Event]) -> list[Gap]:
+    return [event for event in events if isinstance(event, Gap)]
+
+
+def with_gaps(
+    signal: NDArray[np.float64], gaps: Sequence[tuple[float, int]], fs_hz: float = FS_HZ
+) -> tuple[Detector, list[Event]]:
+    """The signal with samples missing after given seconds."""
+    detector, events, last, shift = Detector(fs_hz), [], 0, 0
+    for at_s, missing in gaps:
+        at = round(at_s * fs_hz)
+        events += detector.advance(signal[last:at], last + shift)
+        last, shift = at, shift + missing
+    events += detector.advance(signal[last:], last + shift)
+    return detector, events + detector.flush()
+
+
+gap_lists = st.lists(
+    st.tuples(st.floats(0.1, DURATION_S - 0.1), st.integers(1, 4000)),
+    max_size=3,
+    unique_by=lambda gap: round(gap[0], 1),
+).map(sorted)
+invalid_runs = st.lists(st.tuples(st.floats(0, DURATION_S), st.floats(0.004, 3.0)), max_size=3)
+
+
+def spoilt(runs: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    signal = SIGNAL.copy()
+    for start_s, length_s in runs:
+        signal[round(start_s * FS_HZ) : round((start_s + length_s) * FS_HZ)] = np.nan
+    return signal
+
+
+@given(gaps=gap_lists, runs=invalid_runs)
+def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tuple[float, float]]) -> None:
+    detector, events = with_gaps(spoilt(runs), gaps)
+    ticks, beats = ticks_of(events), beats_of(events)
+
+    # Every R-peak is told once, and is followed by its one beat, in order of time.
+    told = [r for tick in ticks for r in tick.r_samples]
+    assert told == sorted(set(told))
+    assert [beat.r_sample for beat in beats] == told
+
+    # What is said to be decided is decided.
+    decided = -1
+    for tick in ticks:
+        assert all(r >= decided for r in tick.r_samples)
+        assert tick.decided_until >= decided
+        assert tick.decided_until <= tick.sample
+        assert all(r < tick.sample for r in tick.r_samples)
+        decided = tick.decided_until
+
+    # Quality covers every sample once, in order, and gaps fill the rest: no sample is without a verdict.
+    covered = 0
+    for event in events:
+        if isinstance(event, QualitySpan):
+            assert event.first_sample == covered
+            assert event.end_sample > event.first_sample
+            covered = event.end_sample
+        elif isinstance(event, Gap):
+            assert event.first_sample == covered
+            covered += event.n_samples
+    assert covered == detector.samples_in + detector.samples_lost
+    assert detector.samples_in == SIGNAL.size
+    assert detector.samples_lost == sum(missing for _, missing in gaps)
+    assert [gap.n_samples for gap in gaps_of(events)] == [missing for _, missing in gaps]
+
+    # Nothing is computed across a gap.
+    for gap in gaps_of(events):
+        end = gap.first_sample + gap.n_samples
+        for beat in beats:
+            assert not gap.first_sample <= beat.r_sample < end
+            reaches = beat.r_sample - BEFORE_R_S * FS_HZ, beat.r_sample + AFTER_R_S * FS_HZ
+            if reaches[0] < gap.first_sample < reaches[1] or reaches[0] < end - 1 < reaches[1]:
+                assert beat.quality is not Quality.GOOD
+        after = [beat for beat in beats if beat.r_sample >= end]
+        assert not after or after[0].rr_s is None
+
+    # An interval is the distance of two peaks told one after the other.
+    for before, beat in zip([None, *beats], beats, strict=False):
+        if beat.rr_s is not None:
+            assert before is not None
+            assert beat.rr_s == pytest.approx((beat.r_sample - before.r_sample) / FS_HZ, abs=0.05)
+        assert np.isfinite(beat.samples).all()
+        assert beat.decided_sample > beat.r_sample
+
+
+def test_a_gap_is_told_between_the_end_of_the_old_and_the_start_of_the_new_signal() -> None:
+    _, events = with_gaps(SIGNAL, [(7.55, 123)])
+    at = next(i for i, event in enumerate(events) if isinstance(event, Gap))
+    edge = round(7.55 * FS_HZ)
+    assert events[at] == Gap(edge, 123)
+    assert all(event.sample <= edge for event in events[:at] if isinstance(event, Tick))
+    assert all(event.sample > edge for event in events[at:] if isinstance(event, Tick))
+    assert beats_of(events[:at])[-1].quality is Quality.TRUNCATED
+
+
+def test_both_sides_of_a_gap_are_as_if_the_other_were_not() -> None:
+    """But for the patient's template and the sample numbers, which go on."""
+    edge, jump = round(9 * FS_HZ), round(3 * FS_HZ)  # a whole number of grid steps
+    _, events = with_gaps(SIGNAL, [(9.0, jump)])
+    alone = run(Detector(FS_HZ), [SIGNAL[edge:]], edge + jump)
+    behind = [beat for beat in beats_of(events) if beat.r_sample >= edge + jump]
+    assert [(b.r_sample, b.rr_s, b.samples.tobytes(), b.quality) for b in behind] == [
+        (b.r_sample, b.rr_s, b.samples.tobytes(), b.quality) for b in beats_of(alone)
+    ]
+
+
+def test_a_beat_comes_within_the_promised_time() -> None:
+    detector = Detector(FS_HZ)
+    for first in range(0, SIGNAL.size - 25, 25):
+        for beat in detector.push(SIGNAL[first : first + 25], first):
+            assert 1.0 <= (first + 25 - beat.r_sample) / FS_HZ <= 2.2
+            assert beat.decided_sample <= first + 25
+
+
+def test_the_synthetic_beats_are_all_found_where_they_are() -> None:
+    found = np.array([beat.r_sample for beat in beats_of(run(Detector(FS_HZ), [SIGNAL]))]) / FS_HZ
+    wanted = R_S[(R_S > 0.3) & (R_S < DURATION_S - 0.7)]
+    nearest = np.abs(found[:, None] - wanted).min(axis=0)
+    assert nearest.max() <= 0.012
+    assert len(found) <= len(R_S)
+
+
+@pytest.mark.parametrize("bad", [-1, 0, 4, 999])
+def test_the_past_is_refused_and_the_detector_goes_on(bad: int) -> None:
+    whole = keys(run(Detector(FS_HZ), [SIGNAL]))
+    detector = Detector(FS_HZ)
+    events = detector.advance(SIGNAL[:1000])
+    with pytest.raises(ValueError, match=rf"first_sample={bad} .*sample 1000 comes next"):
+        detector.advance(SIGNAL[:10], bad)
+    events += detector.advance(SIGNAL[1000:], 1000) + detector.flush()
+    assert keys(events) == whole
+    assert (detector.samples_in, detector.samples_lost) == (SIGNAL.size, 0)
+
+
+def test_any_integer_will_do_as_first_sample_and_none_that_is_not_whole() -> None:
+    detector = Detector(FS_HZ)
+    events = run(detector, [SIGNAL], np.int32(2**31 - 100))  # type: ignore[arg-type]
+    assert keys(events) == keys(run(Detector(FS_HZ), [SIGNAL], 2**31 - 100))
+    assert {type(beat.r_sample) for beat in beats_of(events)} == {int}
+    with pytest.raises(TypeError):
+        detector.advance(SIGNAL, 1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 50)), np.zeros((50, 1)), 1.0, [[0.0]]])
+def test_more_or_less_than_one_lead_is_refused(bad: object) -> None:
+    detector = Detector(FS_HZ)
+    with pytest.raises(ValueError, match=r"shape .*one lead"):
+        detector.push(bad)  # type: ignore[arg-type]
+    assert detector.samples_in == 0
+
+
+@pytest.mark.parametrize("bad", [["a"], ["1.0", "two"], [b"\xff"], "text"])
+def test_text_is_refused(bad: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - numpy's own words
+        Detector(FS_HZ).push(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.float32, np.int16])
+def test_any_numbers_will_do(kind: type) -> None:
+    counts = np.round(SIGNAL * 200)
+    given_ = kind(counts / 1) if kind in (list, tuple) else counts.astype(kind)
+    assert keys(run(Detector(FS_HZ), [given_])) == keys(run(Detector(FS_HZ), [counts]))
+
+
+def test_the_callers_array_is_left_alone() -> None:
+    signal = SIGNAL.copy()
+    signal[10] = np.inf
+    before = signal.tobytes()
+    run(Detector(FS_HZ), [signal])
+    assert signal.tobytes() == before
+
+
+def test_an_empty_signal_gives_nothing() -> None:
+    detector = Detector(FS_HZ)
+    assert run(detector, [np.zeros(0)] * 3) == []
+    assert detector.filtered(-5, 5).size == 10
+    assert np.isnan(detector.filtered(-5, 5)).all()
+    assert detector.filtered(5, -5).size == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 125, 249, 250, 251, 499, 500, 501])
+def test_a_signal_shorter_than_a_window_ends_in_peace(n: int) -> None:
+    detector = Detector(FS_HZ)
+    events = run(detector, [SIGNAL[:n]])
+    assert spans_of(events)[-1].end_sample == ticks_of(events)[-1].sample == n
+    assert all(beat.quality is Quality.TRUNCATED for beat in beats_of(events))
+    assert detector.flush() == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1000.0, -1000.0])
+def test_what_is_no_sample_is_leads_off(value: float) -> None:
+    detector = Detector(FS_HZ)
+    events = run(detector, [np.full(2000, value)])
+    assert {span.quality for span in spans_of(events)} == {Quality.LEADS_OFF}
+    assert beats_of(events) == []
+    assert detector.samples_in == 2000
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_single_bad_samples_do_not_poison_the_rest(value: float) -> None:
+    signal = SIGNAL.copy()
+    signal[[1000, 1400]] = value
+    clean = {beat.r_sample: beat for beat in beats_of(run(Detector(FS_HZ), [SIGNAL]))}
+    hurt = [beat for beat in beats_of(run(Detector(FS_HZ), [signal])) if beat.r_sample > 2500]
+    assert len(hurt) > 10
+    for beat in hurt:
+        np.testing.assert_allclose(beat.samples, clean[beat.r_sample].samples, atol=1e-3)
+
+
+@pytest.mark.parametrize("offset_mv", [-300.0, 50.0])
+@pytest.mark.parametrize("invalid_s", [0.004, 0.2, 0.6, 3.0])
+def test_leads_put_on_late_do_not_shake_the_filter(offset_mv: float, invalid_s: float) -> None:
+    """The electrode's offset is no step, neither at the start nor after a long lead-off."""
+    signal = SIGNAL + offset_mv
+    n = round(invalid_s * FS_HZ)
+    signal[:n] = np.nan
+    detector = Detector(FS_HZ)
+    detector.advance(signal)
+    assert np.nanmax(np.abs(detector.filtered(n, SIGNAL.size))) < 2.0
+    assert [span.quality for span in spans_of(run(Detector(FS_HZ), [signal]))][-1] is not Quality.LEADS_OFF
+
+
+def test_asystole_is_flat_or_silent_and_never_a_beat() -> None:
+    rng = np.random.default_rng(0)
+    signal = np.concatenate((SIGNAL, rng.normal(0, 0.004, round(10 * FS_HZ))))
+    late = [beat for beat in beats_of(run(Detector(FS_HZ), [signal])) if beat.r_sample > SIGNAL.size + FS_HZ]
+    assert late == []
+
+
+def test_no_interval_spans_invalid_samples() -> None:
+    signal = SIGNAL.copy()
+    hole = slice(round(10.02 * FS_HZ), round(10.3 * FS_HZ))
+    signal[hole] = np.nan
+    beats = beats_of(run(Detector(FS_HZ), [signal]))
+    for before, beat in itertools.pairwise(beats):
+        if before.r_sample < hole.start <= beat.r_sample:
+            assert beat.rr_s is None
+    assert all(
+        beat.quality is not Quality.GOOD
+        for beat in beats
+        if beat.r_sample - BEFORE_R_S * FS_HZ < hole.stop and beat.r_sample + AFTER_R_S * FS_HZ > hole.start
+    )
+
+
+@given(cuts=st.lists(st.integers(0, SIGNAL.size), max_size=8).map(sorted), runs=invalid_runs)
+@settings(max_examples=20)
+def test_the_filtered_samples_of_each_call_are_those_of_its_samples(
+    cuts: list[int], runs: list[tuple[float, float]]
+) -> None:
+    signal = spoilt(runs)
+    one = Detector(FS_HZ)
+    one.advance(signal)
+    detector, shown = Detector(FS_HZ), []
+    for piece in np.split(signal, cuts):
+        detector.advance(piece)
+        assert detector.last_filtered.size == piece.size
+        shown.append(detector.last_filtered)
+    assert np.concatenate(shown).tobytes() == one.last_filtered.tobytes()
+
+
+def held_bytes(detector: Detector) -> int:
+    """What a detector keeps, all buffers, queues and memories counted."""
+    seen: set[int] = set()
+
+    def size(thing: object) -> int:
+        if id(thing) in seen or isinstance(thing, type):
+            return 0
+        seen.add(id(thing))
+        if isinstance(thing, np.ndarray):
+            return thing.nbytes + (size(thing.base) if isinstance(thing.base, np.ndarray) else 0)
+        total = sys.getsizeof(thing)
+        if isinstance(thing, dict):
+            return total + sum(size(value) for value in thing.values())
+        if hasattr(thing, "__dict__"):
+            total += size(vars(thing))
+        for slot in getattr(type(thing), "__slots__", ()):
+            total += size(getattr(thing, slot))
+        if not isinstance(thing, str | bytes) and hasattr(thing, "__iter__"):
+            total += sum(size(item) for item in thing)
+        return total
+
+    return size(detector)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_memory_does_not_grow(dead: bool) -> None:
+    """An hour, heart or none, in pieces of a second: after the first minutes not a byte more."""
+    fs_hz = 100.0
+    minute, _ = synthetic_ecg(fs_hz, 60, seed=1)
+    if dead:
+        minute = np.full_like(minute, np.nan)
+    detector, sizes = Detector(fs_hz), []
+    for _ in range(60):
+        for piece in np.split(minute, 60):
+            detector.advance(piece)
+        detector.last_filtered = np.empty(0)
+        sizes.append(held_bytes(detector))
+    assert max(sizes[30:]) <= 1.05 * max(sizes[4:30])
+    assert max(sizes) < 300_000
+
+
+def test_a_long_signal_in_one_call_is_not_kept() -> None:
+    minute, _ = synthetic_ecg(100.0, 60, seed=1)
+    detector = Detector(100.0)
+    detector.advance(np.tile(minute, 8))
+    detector.last_filtered = np.empty(0)
+    assert held_bytes(detector) < 300_000
