@@ -21,10 +21,10 @@ FADE_S = 0.25
 # kind: (lowest Hz, highest Hz, root mean square mV)
 FIBRILLATION = {"vf": (4.0, 7.0, 0.30), "af": (5.0, 8.0, 0.030)}
 
-MUSCLE_MV = 0.45  # standard deviation; a tense arm
-MOTION_MV = 0.9
+MUSCLE_MV = 0.6  # standard deviation; a tense arm
+MOTION_MV = 0.7
 JUMPS_PER_S = 1.5
-JUMP_MV = 1.8
+JUMP_MV = 1.4
 JUMP_DECAY_S = 0.25
 
 

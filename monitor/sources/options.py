@@ -88,7 +88,7 @@ def parse_number(text: str) -> float:
 
 
 def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
-    """MV in one unit of the numbers a source reads.
+    """Scale of the numbers a source reads: mV in one of their unit.
 
     Raises:
         SourceError: unknown unit, or `adc` without a usable scale.
