@@ -175,10 +175,15 @@ def _draw_pause(canvas: Canvas, row: int, paused_s: float) -> None:
         canvas.text(row, canvas.width - len(text), text, Ink.BED)
 
 
-def draw_vitals(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, now_s: float) -> None:
-    """Heart rate in large digits, RR interval, signal quality, and whether beats are scored."""
+def draw_vitals(
+    canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, now_s: float, *, live: bool
+) -> None:
+    """Heart rate in large digits, RR interval, signal quality, and whether beats are scored.
+
+    Where the stream is not live there is nothing to show: an old number is no heart rate.
+    """
     canvas.rule(top, left, cols, "heart rate, bpm" if cols >= 20 else "bpm")
-    rate = bed.shown_rate_bpm(now_s)
+    rate = bed.shown_rate_bpm(now_s) if live else None
     text = "---" if rate is None else f"{min(rate, 999):.0f}".rjust(3)
     large = rows >= LARGE_ROWS + 5 and cols >= 28
     digits = big_number(text, large=large)
@@ -189,7 +194,6 @@ def draw_vitals(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: 
     if row + digit_rows <= top + rows:
         canvas.block(row, left + 1, digits, ink)
     status = bed.status
-    live = bed.stream_condition(now_s) == "live"
     last = bed.last_beat
     rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
     quality, ink = "quality --", Ink.DIM
@@ -252,8 +256,8 @@ def draw_beds(canvas: Canvas, row: int, state: DashboardState, shown: str, now_s
     col = canvas.text(row, 1, "beds", Ink.DIM) + 1
     for name, bed in state.beds.items():
         alarms = bed.alarms()
-        rate = bed.shown_rate_bpm(now_s)
         condition = state.condition(bed, now_s)
+        rate = bed.shown_rate_bpm(now_s) if condition == "live" else None
         value = "--" if rate is None else f"{rate:.0f}"
         word = "" if condition == "live" else f" {condition.replace('_', ' ').upper()}"
         mark = f" {MARKS[alarms[0].priority].strip()}" if alarms else ""

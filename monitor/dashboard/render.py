@@ -13,7 +13,7 @@ from monitor.dashboard.panels import (
     draw_help,
     draw_vitals,
 )
-from monitor.dashboard.state import BedState, DashboardState
+from monitor.dashboard.state import BedState, Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform
 
@@ -22,6 +22,7 @@ __all__ = ["MIN_HEIGHT", "MIN_WIDTH", "View", "render"]
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 SIDE_FROM_WIDTH = 96  # from here on numbers stand beside the waveform, as on a bedside monitor
 SIDE_CELLS = 30
+COUNTER_ROWS = 9
 
 
 def render(state: DashboardState, width: int, height: int, now_s: float, view: View | None = None) -> Frame:
@@ -42,6 +43,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
         canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
         return canvas.frame()
     bed = state.bed(view.bed)
+    condition: Condition = "starting" if bed is None else state.condition(bed, now_s)
     draw_header(canvas, state, bed, now_s)
     draw_footer(canvas, height - 1, state, view, now_s)
     bottom = height - 1
@@ -55,66 +57,46 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
         canvas.rule(top, 0, width)
         canvas.text((top + bottom) // 2, 0, "waiting for the monitor".center(width), Ink.BOLD)
     elif width >= SIDE_FROM_WIDTH:
-        _draw_beside(canvas, top, bottom - top, state, bed, view, now_s)
+        _draw_beside(canvas, top, bottom - top, bed, condition, view, now_s)
     else:
-        _draw_below(canvas, top, bottom - top, state, bed, view, now_s)
+        _draw_below(canvas, top, bottom - top, bed, condition, view, now_s)
     if view.help:
         draw_help(canvas)
     return canvas.frame()
 
 
 def _draw_beside(
-    canvas: Canvas, top: int, rows: int, state: DashboardState, bed: BedState, view: View, now_s: float
+    canvas: Canvas, top: int, rows: int, bed: BedState, condition: Condition, view: View, now_s: float
 ) -> None:
     """Waveform and trend at the left, numbers at the right."""
+    live = condition == "live"
     left_cols = canvas.width - SIDE_CELLS - 1
     trend_rows = max(5, min(12, rows // 4))
-    _draw_plots(canvas, top, rows - trend_rows, left_cols, state, bed, view, now_s)
-    _draw_trend(canvas, top + rows - trend_rows, 0, trend_rows, left_cols, state, bed, view, now_s)
+    _draw_plot(canvas, top, rows - trend_rows, left_cols, bed, condition, view, now_s)
+    draw_trend(canvas, top + rows - trend_rows, 0, trend_rows, left_cols, view.frozen or bed, live=live)
     side = left_cols + 1
-    counter_rows = 9
-    draw_vitals(canvas, top, side, rows - counter_rows, SIDE_CELLS, bed, now_s)
-    draw_counters(canvas, top + rows - counter_rows, side, counter_rows, SIDE_CELLS, bed)
+    draw_vitals(canvas, top, side, rows - COUNTER_ROWS, SIDE_CELLS, bed, now_s, live=live)
+    draw_counters(canvas, top + rows - COUNTER_ROWS, side, COUNTER_ROWS, SIDE_CELLS, bed)
 
 
 def _draw_below(
-    canvas: Canvas, top: int, rows: int, state: DashboardState, bed: BedState, view: View, now_s: float
+    canvas: Canvas, top: int, rows: int, bed: BedState, condition: Condition, view: View, now_s: float
 ) -> None:
     """Waveform over the whole width, below it rate, trend and counters."""
+    live = condition == "live"
     band_rows = max(4, min(7, rows * 2 // 5))
-    _draw_plots(canvas, top, rows - band_rows, canvas.width, state, bed, view, now_s)
+    _draw_plot(canvas, top, rows - band_rows, canvas.width, bed, condition, view, now_s)
     vitals, counters = (34, 24) if canvas.width >= 92 else (18, 24)
     band = top + rows - band_rows
     middle = canvas.width - vitals - counters - 2
-    draw_vitals(canvas, band, 0, band_rows, vitals, bed, now_s)
-    _draw_trend(canvas, band, vitals + 1, band_rows, middle, state, bed, view, now_s)
+    draw_vitals(canvas, band, 0, band_rows, vitals, bed, now_s, live=live)
+    draw_trend(canvas, band, vitals + 1, band_rows, middle, view.frozen or bed, live=live)
     draw_counters(canvas, band, canvas.width - counters, band_rows, counters, bed)
 
 
-def _draw_plots(
-    canvas: Canvas,
-    top: int,
-    rows: int,
-    cols: int,
-    state: DashboardState,
-    bed: BedState,
-    view: View,
-    now_s: float,
+def _draw_plot(
+    canvas: Canvas, top: int, rows: int, cols: int, bed: BedState, condition: Condition, view: View, now_s: float
 ) -> None:
-    condition = state.condition(bed, now_s)
     draw_waveform(canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.silent_s(now_s))
-
-
-def _draw_trend(
-    canvas: Canvas,
-    top: int,
-    left: int,
-    rows: int,
-    cols: int,
-    state: DashboardState,
-    bed: BedState,
-    view: View,
-    now_s: float,
-) -> None:
-    live = state.condition(bed, now_s) == "live"
-    draw_trend(canvas, top, left, rows, cols, view.frozen or bed, live=live)
+    if view.frozen is not None:
+        canvas.text(top, cols // 4, f" FROZEN {now_s - view.frozen_at_s:.0f} s ", Ink.MEDIUM)

@@ -1,6 +1,6 @@
 """Messages for dashboard tests, a client in memory, and a program that runs the dashboard on it.
 
-    python tests/monitor/helpers_dashboard.py [run | crash | stop]
+python tests/monitor/helpers_dashboard.py [run | crash | stop]
 """
 
 from __future__ import annotations
