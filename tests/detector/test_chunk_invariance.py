@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import Detector, Event, Gap
+from detector import Detector, Event, Gap, Tick
 
 RATES_HZ = (100.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0)
 DURATION_S = 14
@@ -62,7 +62,8 @@ class Story:
 
     def events(self, whole: bool) -> tuple[list[Event], Detector]:
         """All events, in one call a stretch or in pieces."""
-        detector, events = Detector(self.fs_hz), []
+        detector = Detector(self.fs_hz)
+        events: list[Event] = []
         for first, samples in self.stretches():
             if samples.size == 0:
                 continue
@@ -140,7 +141,7 @@ def test_a_real_minute_in_random_pieces(data_folder: Path, name: str) -> None:
 def test_the_grid_is_absolute(first_sample: int, at: int) -> None:
     """Ticks fall on multiples of the step counted from sample 0 of the source, wherever the stream was joined."""
     detector = Detector(250.0)
-    spans = [e for e in run(detector, np.split(clean(250.0), [at]), first_sample) if hasattr(e, "decided_until")]
-    *ticks, last = [span.sample for span in spans]
+    events = run(detector, np.split(clean(250.0), [at]), first_sample)
+    *ticks, last = [event.sample for event in events if isinstance(event, Tick)]
     assert ticks == list(range(250 * (first_sample // 250 + 1), first_sample + clean(250.0).size, 250))[: len(ticks)]
     assert last == first_sample + clean(250.0).size

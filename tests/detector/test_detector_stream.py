@@ -37,7 +37,8 @@ def with_gaps(
     signal: NDArray[np.float64], gaps: Sequence[tuple[float, int]], fs_hz: float = FS_HZ
 ) -> tuple[Detector, list[Event]]:
     """The signal with samples missing after given seconds."""
-    detector, events, last, shift = Detector(fs_hz), [], 0, 0
+    detector, last, shift = Detector(fs_hz), 0, 0
+    events: list[Event] = []
     for at_s, missing in gaps:
         at = round(at_s * fs_hz)
         events += detector.advance(signal[last:at], last + shift)

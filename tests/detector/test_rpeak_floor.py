@@ -29,6 +29,7 @@ def count(job: tuple[Path, str]) -> tuple[str, int, int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute on two free cores
 def test_all_48_records(data_folder: Path) -> None:
     names = record_names(data_folder)
     assert len(names) == 48
