@@ -107,7 +107,7 @@ def evaluate(
     from train import evaluate as ev
     from train.data import DataError
     from train.kaggle import KAGGLE_DEFINITION
-    from train.subject import load_subject
+    from train.subject import calibrated, load_subject
 
     # Not on a terminal: wide enough that no column is cut.
     console = Console() if sys.stdout.isatty() else Console(width=140)
@@ -121,11 +121,12 @@ def evaluate(
     else:
         subject = load_subject(model)
         fitting = ["kaggle"] if subject.beat_definition == KAGGLE_DEFINITION else ["inter", "stream"]
+        if subject.run is not None and subject.calibration is None and protocol != "kaggle":
+            subject = calibrated(subject)
         outcomes = [
             ev.evaluate(
                 subject,
                 name,
-                console,
                 csv_dir=csv_dir,
                 limit_records=limit_records,
                 learning_s=learning_s,

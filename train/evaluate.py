@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from detector import BEAT_FS_HZ, R_INDEX
-from train.data import CLASSES, DS2, DataError, NormalBeats
+from train.data import CLASSES, DS2, DataError
 from train.judged import LEARNING_S, read_recording
 from train.protocols import Outcome, Row, evaluate_inter, evaluate_kaggle
 from train.report import example_beats, roc_curves, score_distribution, training_curves
 from train.run import write_json
 from train.stream_protocol import evaluate_recording, evaluate_stream
-from train.subject import Subject, calibrate_run, training_beats
+from train.subject import Subject
 
 __all__ = ["PROTOCOLS", "as_json", "evaluate", "figures", "judge_recording", "show", "write_outcome"]
 
@@ -27,7 +27,6 @@ PROTOCOLS = ("kaggle", "inter", "stream")
 def evaluate(
     model: Subject,
     protocol: str,
-    console: Console,
     *,
     csv_dir: Path | None = None,
     limit_records: int | None = None,
@@ -39,7 +38,6 @@ def evaluate(
     Args:
         model: under test.
         protocol: `kaggle`, `inter` or `stream`.
-        console: for the progress.
         csv_dir: kaggle: folder of the public CSV files.
         limit_records: inter and stream: only the first so many records of DS2, to try.
         learning_s: stream: how much of each record's begin does not count, s.
@@ -54,14 +52,9 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
     records = list(DS2[:limit_records])
-    calibration = model.calibration
-    if model.run is not None and model.run.config["data"] == "stream":
-        console.print("calibrating the run on its training normals", highlight=False)
-        limit = model.run.config.get("limit_records")
-        calibration = calibrate_run(model.run, NormalBeats(training_beats("stream", limit_records=limit)))
     if protocol == "inter":
-        return evaluate_inter(model, records, calibration, seed)
-    return evaluate_stream(model, records, calibration, seed, learning_s)
+        return evaluate_inter(model, records, seed)
+    return evaluate_stream(model, records, seed, learning_s)
 
 
 def judge_recording(folder: Path, record: str, learning_s: float = LEARNING_S, seed: int = 0) -> Outcome:
@@ -71,16 +64,26 @@ def judge_recording(folder: Path, record: str, learning_s: float = LEARNING_S, s
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the tables of one protocol."""
-    console.print(_score_table(outcome))
+
+    def tell(title: str, table: Table) -> None:
+        console.print(title, highlight=False, markup=False, soft_wrap=True)
+        console.print(table)
+
+    scored = f"{outcome.rows[0].figures['beats']:,} scored beats"
+    tell(f"Protocol {outcome.protocol}: {scored}; AUROC pooled and of each class against N", _score_table(outcome))
     if any("record_mean_auroc" in row.figures for row in outcome.rows):
-        console.print(_record_table(outcome))
+        tell("AUROC by record (interval: 95 %, bootstrap over records)", _record_table(outcome))
     if any("fixed" in row.figures for row in outcome.rows):
-        console.print(_threshold_table(outcome))
+        title = "At a threshold: fixed beforehand on training normals, and (to compare only) best on the test labels"
+        tell(title, _threshold_table(outcome))
     for row in outcome.rows:
         if "confusion" in row.figures:
-            console.print(_confusion_table(row))
+            threshold = row.figures["fixed"]["threshold"]
+            title = f"{row.name}: called at the fixed threshold (score > {threshold:.4g})"
+            tell(title, _confusion_table(row))
     if "gross" in outcome.extra:
-        console.print(_decision_table(outcome.extra))
+        title = "The monitor's decisions: R-peaks, and beats called anomalous (a missed beat is not called)"
+        tell(title, _decision_table(outcome.extra))
 
 
 def as_json(outcome: Outcome, model: Subject | None, command: str, seed: int) -> dict[str, Any]:
@@ -114,16 +117,16 @@ def figures(outcome: Outcome, model: Subject | None, folder: Path) -> list[Path]
     roc_curves([(row.name, row.scores, row.labels, row.figures["auroc"]) for row in outcome.rows], paths[1])
     if len(outcome.test):
         paths.append(folder / f"{outcome.protocol}_beats.png")
-        r_index = 0 if outcome.protocol == "kaggle" else R_INDEX
-        example_beats(outcome.test, first.scores, paths[-1], BEAT_FS_HZ, r_index)
+        r_index, unit = (0, "scaled to 0..1") if outcome.protocol == "kaggle" else (R_INDEX, "mV")
+        example_beats(outcome.test, first.scores, paths[-1], BEAT_FS_HZ, r_index, unit)
     if model is not None and model.run is not None and model.run.history:
         paths.append(folder / "training_curves.png")
         training_curves(model.run.history, paths[-1])
     return paths
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column(columns[0])
     for column in columns[1:]:
         table.add_column(column, justify="right")
@@ -133,7 +136,6 @@ def _table(title: str, *columns: str) -> Table:
 def _score_table(outcome: Outcome) -> Table:
     classes = CLASSES[1:]
     table = _table(
-        f"Protocol {outcome.protocol}: {outcome.rows[0].figures['beats']:,} scored beats",
         *("score", "AUROC", "AP", *classes, "VEB Se\n1 % FPR", "SVEB Se\n5 % FPR"),
     )
     for row in outcome.rows:
@@ -149,7 +151,6 @@ def _score_table(outcome: Outcome) -> Table:
 
 def _record_table(outcome: Outcome) -> Table:
     table = _table(
-        "By record (interval: 95 %, bootstrap over records)",
         *("score", "pooled", "interval", "record mean", "pooled\nwithout 232", "interval", "record mean", "V", "S"),
     )
     for row in outcome.rows:
@@ -170,7 +171,6 @@ def _record_table(outcome: Outcome) -> Table:
 
 def _threshold_table(outcome: Outcome) -> Table:
     table = _table(
-        "At a threshold: fixed beforehand on training normals, and (to compare only) best on the test labels",
         *("score", "F1", "P", "R", "FPR", "best F1", "P", "R", "FPR", "fixed at"),
     )
     for row in outcome.rows:
@@ -183,10 +183,7 @@ def _threshold_table(outcome: Outcome) -> Table:
 
 
 def _confusion_table(row: Row) -> Table:
-    threshold = row.figures["fixed"]["threshold"]
-    table = _table(
-        f"{row.name}: called at the fixed threshold (score > {threshold:.4g})", "class", "normal", "anomalous", "share"
-    )
+    table = _table("class", "normal", "anomalous", "share")
     for name, counts in row.figures["confusion"].items():
         total = counts["normal"] + counts["anomalous"]
         share = _three(counts["anomalous"] / total if total else None)
@@ -196,7 +193,6 @@ def _confusion_table(row: Row) -> Table:
 
 def _decision_table(extra: Mapping[str, Any]) -> Table:
     table = _table(
-        "The monitor's decisions: R-peaks, and beats called anomalous (missed beats count as missed)",
         *("record", "beats", "R Se %", "R +P %", "abn.", "Se %", "+P %", "FPR %", "VEB Se %", "SVEB Se %"),
         "bad 10 s %",
     )

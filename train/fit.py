@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -351,7 +352,7 @@ def _read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | N
         theirs = saved["identity"]
         if saved["format"] != _CHECKPOINT_FORMAT:
             raise RunError(f"{path}: checkpoint format {saved['format']} is not {_CHECKPOINT_FORMAT}")
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: not a checkpoint of a fit; remove it or give another --out") from error
     mine = identity["config"] | {"data": identity["data"], "data_sha256": identity["data_sha256"]}
     other = theirs["config"] | {"data": theirs["data"], "data_sha256": theirs["data_sha256"]}

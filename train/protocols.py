@@ -97,16 +97,15 @@ def evaluate_kaggle(model: Subject, csv_dir: Path | None = None, seed: int = 0) 
 def evaluate_inter(
     model: Subject,
     records: Sequence[str],
-    calibration: Calibration | None = None,
     seed: int = 0,
     training: Sequence[str] = DS1,
 ) -> Outcome:
     """Protocol `inter`: new patients, beats cut at the annotated R-peaks, the first 16 of a record left out.
 
     Args:
-        model: made for the stream's beats.
+        model: made for the stream's beats; with a calibration there is a second row of the same scores, set
+            against the patient's own.
         records: test records, of DS2.
-        calibration: adds a row of the same scores set against the patient's own; None: `model.calibration`.
         seed: of the bootstrap.
         training: records whose normals fix the template baseline's threshold.
 
@@ -115,7 +114,7 @@ def evaluate_inter(
         DataError: a record is absent.
     """
     model.require(BEAT_DEFINITION, "inter")
-    calibration = calibration or model.calibration
+    calibration = model.calibration
     parts: list[LabelledBeats] = []
     by_model: list[NDArray[np.float64]] = []
     by_patient: list[NDArray[np.float64]] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from train.data import CLASSES, LabelledBeats
@@ -39,6 +40,7 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
     figure = Figure(figsize=(10, 4), layout="constrained")
     units = {"autoencoder": "mean squared error", "flow": "-log p, nats"}
     for axes, (stage, rows) in zip(np.atleast_1d(figure.subplots(1, len(history))), history.items(), strict=True):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(title=stage, xlabel="epoch", ylabel=units.get(stage, "loss"))
         if not rows:
             continue
@@ -54,7 +56,7 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
 
 
 def example_beats(
-    test: LabelledBeats, scores: NDArray[np.float64], path: Path, fs_hz: float, r_index: int, seed: int = 0
+    test: LabelledBeats, scores: NDArray[np.float64], path: Path, fs_hz: float, r_index: int, unit: str, seed: int = 0
 ) -> None:
     """A few random beats of each class with their scores, one row a class.
 
@@ -64,6 +66,7 @@ def example_beats(
         path: PNG to write.
         fs_hz: sampling rate of the beats, Hz.
         r_index: sample of the R-peak.
+        unit: of the beats.
         seed: of the choice.
     """
     names = [name for name in CLASSES if (test.labels == name).any()]
@@ -84,7 +87,7 @@ def example_beats(
         row[0].set_ylabel(CLASS_NAMES[name].replace(", ", "\n"), fontsize=8)
     for axes in grid[-1]:
         axes.set_xlabel("time from the R-peak, s", fontsize=8)
-    figure.suptitle("Example beats (drawn at random) and their scores; higher = more anomalous", fontsize=10)
+    figure.suptitle(f"Example beats ({unit}, drawn at random) and their scores; higher = more anomalous", fontsize=10)
     _save(figure, path)
 
 
@@ -127,7 +130,7 @@ def score_distribution(
     ticks = centre + scale * np.sinh(
         np.linspace(np.arcsinh((edges[0] - centre) / scale), np.arcsinh((edges[-1] - centre) / scale), 9)
     )
-    axes.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.set(
         xlabel="score: -log p(x), nats; higher = more anomalous (axis stretched around the normals)",
         ylabel="share of the class a bin, %",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_DEFINITION, BEAT_SAMPLES, Calibration
+from detector import BEAT_DEFINITION, BEAT_SAMPLES
 from train.data import CLASSES, DataError, LabelledBeats
 from train.judged import LEARNING_S, Judged, count, judge_record, rates
 from train.metrics import summary
@@ -23,7 +23,6 @@ __all__ = ["evaluate_recording", "evaluate_stream"]
 def evaluate_stream(
     model: Subject,
     records: Sequence[str],
-    calibration: Calibration | None = None,
     seed: int = 0,
     learning_s: float = LEARNING_S,
     progress: Callable[[str], None] | None = None,
@@ -31,9 +30,8 @@ def evaluate_stream(
     """Protocol `stream` on records of `mitdb`.
 
     Args:
-        model: made for the stream's beats.
+        model: made for the stream's beats, with a calibration.
         records: test records, of DS2.
-        calibration: for the decision by patient; None: `model.calibration`.
         seed: of the bootstrap.
         learning_s: how much of each record's begin does not count, s.
         progress: told the name of each record as it begins.
@@ -42,7 +40,7 @@ def evaluate_stream(
         RunError: a model for other beats, or no calibration.
     """
     model.require(BEAT_DEFINITION, "stream")
-    calibration = calibration or model.calibration
+    calibration = model.calibration
     if calibration is None:
         raise RunError(f"{model.path}: no calibration; export the run and evaluate the .onnx file")
     judged: list[Judged] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from train.run import BEST_MODEL, Run, RunError, load_run
 if TYPE_CHECKING:
     from detector.scorer import Scorer
 
-__all__ = ["Subject", "calibrate_run", "load_subject", "training_beats"]
+__all__ = ["Subject", "calibrate_run", "calibrated", "load_subject", "training_beats"]
 
 _BATCH = 512
 
@@ -145,6 +145,15 @@ def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
     from train.export import _fixed_calibration
 
     return _fixed_calibration(float(run.config["threshold"]), scores)
+
+
+def calibrated(subject: Subject) -> Subject:
+    """The same run folder with a calibration on the normals it was fitted to; a run on `kaggle` as it is."""
+    run = subject.run
+    if run is None or run.config["data"] != "stream":
+        return subject
+    normals = NormalBeats(training_beats("stream", limit_records=run.config["limit_records"]))
+    return replace(subject, calibration=calibrate_run(run, normals))
 
 
 def _from_run(run: Run) -> Subject:
