@@ -59,6 +59,8 @@ _STYLES: dict[Ink, Style | None] = {
     Ink.BED: Style(bold=True, reverse=True),
     Ink.NOTICE: Style(italic=True),
 }
+_BY_NUMBER = [_STYLES[ink] for ink in sorted(Ink)]
+_PAINTS = np.array([style is not None and bool(style.bgcolor or style.reverse) for style in _BY_NUMBER])
 
 
 def printable(text: str) -> str:
@@ -146,16 +148,26 @@ class Canvas:
 
     def frame(self) -> Frame:
         """The finished screen."""
+        inks = self._merged_inks()
         lines = []
-        for chars, inks in zip(self._chars, self._inks, strict=True):
-            cuts = [0, *(np.flatnonzero(np.diff(inks)) + 1).tolist(), self.width]
-            line = []
-            for start, stop in pairwise(cuts):
-                # An empty cell (right half of a wide character) is NUL in numpy's UTF-32.
-                text = chars[start:stop].tobytes().decode("utf-32-le").replace("\0", "")
-                line.append(Segment(text, _STYLES[Ink(inks[start])]))
+        for chars, row_inks in zip(self._chars, inks, strict=True):
+            # The right half of a wide character is an empty cell, NUL in numpy's UTF-32.
+            text = chars.tobytes().decode("utf-32-le")
+            cuts = [0, *(np.flatnonzero(np.diff(row_inks)) + 1).tolist(), self.width]
+            line = [
+                Segment(text[start:stop].replace("\0", ""), _BY_NUMBER[row_inks[start]])
+                for start, stop in pairwise(cuts)
+            ]
             lines.append(line)
         return Frame(lines, self.width)
+
+    def _merged_inks(self) -> NDArray[np.uint8]:
+        """Inks in which a space goes with what stands before it, where it shows no background: half the runs."""
+        blank = (self._chars == " ") & ~_PAINTS[self._inks]
+        column = np.where(blank, 0, np.arange(self.width))
+        before = np.take_along_axis(self._inks, np.maximum.accumulate(column, axis=1), axis=1)
+        merged: NDArray[np.uint8] = np.where(blank, np.where(_PAINTS[before], Ink.PLAIN, before), self._inks)
+        return merged
 
 
 def _cells(text: str, room: int) -> list[str]:

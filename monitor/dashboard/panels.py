@@ -112,12 +112,20 @@ def _cells(parts: list[tuple[str, Ink]]) -> int:
     return sum(len(text) + 2 for text, _ in parts)
 
 
-def draw_alarms(canvas: Canvas, top: int, rows: int, bed: BedState | None, now_s: float) -> None:
-    """Active alarms, the most urgent first, then the newest; what does not fit is counted."""
+def draw_alarms(
+    canvas: Canvas, top: int, rows: int, bed: BedState | None, now_s: float, connection: Connection
+) -> None:
+    """Active alarms, the most urgent first, then the newest; what does not fit is counted.
+
+    "No active alarms" is only said while somebody would tell us of one.
+    """
     alarms = bed.alarms() if bed is not None else []
     paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
     if not alarms or bed is None:
-        canvas.text(top, 1, "no active alarms", Ink.GOOD if bed is not None else Ink.DIM)
+        if connection == "connected" and bed is not None:
+            canvas.text(top, 1, "no active alarms", Ink.GOOD)
+        else:
+            canvas.text(top, 1, "alarms unknown: not connected", Ink.BOLD)
         if bed is not None and bed.cleared and rows > 1:
             _draw_cleared(canvas, top + 1, rows - 1, bed, now_s)
         _draw_pause(canvas, top, paused_s)
@@ -227,7 +235,7 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
     scored = status.beats - status.unscored_beats
     share = f" ({100 * status.anomalous_beats / scored:.1f}%)" if scored > 0 else ""
     p50, p99 = status.latency_p50_ms, status.latency_p99_ms
-    latency = "replay" if p50 is None or p99 is None else f"{p50:.0f} / {p99:.0f} ms"
+    latency = "--" if p50 is None or p99 is None else f"{p50:.0f} / {p99:.0f} ms"
     bad = Ink.MEDIUM_TEXT
     lines: list[tuple[str, str, Ink]] = [
         ("beats", f"{status.beats:,}", Ink.PLAIN),

@@ -51,7 +51,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
         bottom -= 1
         draw_beds(canvas, bottom, state, bed.name, now_s)
     alarm_rows = max(2, min(8, height // 7))
-    draw_alarms(canvas, 1, alarm_rows, bed, now_s)
+    draw_alarms(canvas, 1, alarm_rows, bed, now_s, state.connection_now(now_s))
     top = 1 + alarm_rows
     if bed is None:
         canvas.rule(top, 0, width)

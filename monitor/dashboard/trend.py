@@ -42,7 +42,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
     title = "log p(x)" if cols < 48 or not bed.model_name else f"log p(x)  {bed.model_name}"
     canvas.rule(top, left, cols, title, note)
     if cols >= 60:
-        canvas.text(top, left + len(title) + 4, "⠄⠄⠄ threshold ", Ink.THRESHOLD if live else Ink.DIM)
+        canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ threshold ", Ink.THRESHOLD if live else Ink.DIM)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
     points = list(bed.trend)[-min(plot_cols, MAX_BEATS) :]
     axis = _axis(points)

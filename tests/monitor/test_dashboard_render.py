@@ -190,6 +190,17 @@ def test_a_stream_that_stopped_never_looks_like_a_live_one(prepare, now_s, words
             assert run.style.dim  # grey
 
 
+@pytest.mark.parametrize("connection", ["connecting", "stale", "lost", "ended"])
+def test_without_a_connection_nobody_says_that_there_is_no_alarm(connection):
+    state = running_state(20)
+    state.set_connection(connection, 20.0)
+    lines = screen(state)
+    assert "alarms unknown" in lines[1]
+    assert "no active alarms" not in "\n".join(lines)
+    state.apply(alarm("asystole", "high"), now_s=20.0)  # what is known stays
+    assert "asystole" in screen(state)[1]
+
+
 def test_before_anything_has_come_the_screen_says_what_it_waits_for():
     text = "\n".join(screen(DashboardState(), now_s=0.0))
     assert "CONNECTING" in text
