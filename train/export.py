@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import io
 import json
 import logging
-import math
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from detector.baseline import Calibration
 from train.exported import ExportedScorer, ExportError
 from train.hybrid import HybridECGModel, load_published
+from train.metadata import FORMAT, metadata_strings, weights_sha256
 from train.normalise import Normalisation, Normalise, fit_normalisation
 
 if TYPE_CHECKING:
@@ -42,41 +41,14 @@ __all__ = [
     "weights_sha256",
 ]
 
-FORMAT = "ecg-monitor/1"
 OPSET = 18  # the exporter's own opset, read by every onnxruntime since 1.15
 PARITY_MAX = 1e-3  # nats; scores of normal beats spread over tens of nats, so no beat changes side by this much
 # A beat far out scores thousands of nats under zero, where float32 itself has steps of 1e-3 and more: from 100 nats on
 # the difference may grow with the score.
 PARITY_RELATIVE = 1e-5
-REQUIRED_METADATA = (
-    "name",
-    "beat_definition",
-    "beat_fs_hz",
-    "r_index",
-    "threshold",
-    "training_data",
-    "seed",
-    "version",
-    "calibration",
-)
-_OWN_METADATA = (
-    "format",
-    "normalisation",
-    "score",
-    "beat_samples",
-    "weights_sha256",
-)  # known here, not given
 PUBLISHED_ALPHA = 0.05  # the published threshold: 5 % of the training normals score under it
 _BATCH = 512
 _PARITY_BEATS = 2048
-
-
-def weights_sha256(model: HybridECGModel) -> str:
-    """SHA-256, hex, over the bytes of the state dict's tensors, sorted by key."""
-    digest = hashlib.sha256()
-    for _, tensor in sorted(model.state_dict().items()):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @torch.no_grad()
@@ -88,46 +60,6 @@ def torch_log_prob(model: HybridECGModel, normalisation: Normalisation, beats: A
     scores = [model.log_prob(normalise(part)) for part in torch.split(raw, _BATCH)]
     result: NDArray[np.float32] = torch.cat(scores).numpy()
     return result
-
-
-def _as_string(value: Any) -> str:
-    """A metadata value as text: strings as they are, whole numbers without a point (125.0 -> 125), else JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return json.dumps(value)
-
-
-def _metadata_strings(model: HybridECGModel, normalisation: Normalisation, given: Mapping[str, Any]) -> dict[str, str]:
-    """All metadata as strings, what is known here added; refuse what is missing or contradicts the model."""
-    missing = [key for key in REQUIRED_METADATA if key not in given]
-    if missing:
-        raise ExportError(f"metadata lack {', '.join(missing)}")
-    own: dict[str, Any] = {
-        "format": FORMAT,
-        "normalisation": normalisation.kind,
-        "score": "log_prob",
-        "beat_samples": model.encoder.input_len,
-        "weights_sha256": weights_sha256(model),
-    }
-    strings = {}
-    for key, value in {**own, **given}.items():
-        strings[key] = _as_string(value)
-    for key, value in own.items():
-        if strings[key] != str(value):
-            raise ExportError(f"metadata say {key} = {strings[key]}; the model has {value}")
-    try:
-        threshold = float(strings["threshold"])
-    except ValueError:
-        threshold = math.nan
-    if not math.isfinite(threshold):
-        raise ExportError(f"threshold is {strings['threshold']}; a finite number, nats, is needed")
-    try:
-        json.loads(strings["calibration"])
-    except json.JSONDecodeError as error:
-        raise ExportError(f"calibration is no JSON ({error}); give a JSON string or a plain object") from None
-    return strings
 
 
 @contextlib.contextmanager
@@ -185,7 +117,7 @@ def export_onnx(
     import onnx
 
     scorer = ExportedScorer(model, normalisation)
-    strings = _metadata_strings(model, normalisation, metadata)
+    strings = metadata_strings(model, normalisation, metadata)
     example = torch.zeros(2, model.encoder.input_len)
     with _quiet_exporter():
         program = torch.onnx.export(
