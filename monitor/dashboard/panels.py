@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
-from monitor.dashboard.state import BedState, Connection, DashboardState
+from monitor.dashboard.state import Connection, DashboardState
 from monitor.messages import Alarm, Priority
 
 __all__ = [

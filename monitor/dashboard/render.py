@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import (
     View,
@@ -13,7 +14,7 @@ from monitor.dashboard.panels import (
     draw_help,
     draw_vitals,
 )
-from monitor.dashboard.state import BedState, Condition, DashboardState
+from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform
 

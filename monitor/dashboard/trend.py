@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from monitor.dashboard.bed import BedState, TrendPoint
 from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
 from monitor.dashboard.canvas import Canvas, Ink
-from monitor.dashboard.state import BedState, TrendPoint
 
 __all__ = ["draw_trend", "format_p"]
 

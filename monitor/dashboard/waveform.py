@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.dashboard.bed import BedState
 from monitor.dashboard.braille import (
     BLANK,
     column_edges,
@@ -18,7 +19,7 @@ from monitor.dashboard.braille import (
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind, WaveRing
 from monitor.dashboard.scale import VerticalScale, axis_ticks
-from monitor.dashboard.state import BedState, Condition
+from monitor.dashboard.state import Condition
 
 __all__ = ["CONDITION_WORDS", "draw_waveform", "plot_seconds"]
 

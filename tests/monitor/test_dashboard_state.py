@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from helpers_dashboard import FS_HZ, alarm, beat, ecg, heartbeat, running_state, status, wave
 
+from monitor.dashboard.bed import MAX_ACTIVE, R_PEAKS, TREND_BEATS
 from monitor.dashboard.ring import SampleKind
-from monitor.dashboard.state import MAX_ACTIVE, MAX_BEDS, R_PEAKS, TREND_BEATS, DashboardState
+from monitor.dashboard.state import MAX_BEDS, DashboardState
 
 
 def size_of(thing, seen=None):

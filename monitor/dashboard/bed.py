@@ -1,0 +1,229 @@
+"""What the dashboard knows of one bed, of bounded size.
+
+Pure: no socket, no clock, no drawing. `now_s` is the subscriber's own monotonic clock and comes with each call;
+it only ever answers "how long is it silent".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.dashboard.ring import WaveRing
+from monitor.dashboard.scale import VerticalScale, fit_scale
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, Priority, StatusMessage, WaveHeader
+
+__all__ = ["BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
+
+WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is whole
+TREND_BEATS = 240
+R_PEAKS = 96  # over 12.5 s at 400 bpm
+CLEARED = 16
+MAX_ACTIVE = 64
+MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us allocate
+NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
+NO_RATE_AFTER_S = 5.0  # without an R-peak for so long an old heart rate is no longer true
+_SCALE_EVERY_S = 0.25
+
+StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
+PRIORITY_ORDER: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}
+
+
+class RPeak(NamedTuple):
+    """An R-peak for the marker under the waveform."""
+
+    sample: int
+    anomalous: bool
+    scored: bool
+
+
+class TrendPoint(NamedTuple):
+    """One beat of the log p trend, nats; None = not scored, no threshold yet."""
+
+    log_prob: float | None
+    threshold: float | None
+    anomalous: bool
+
+
+class LastBeat(NamedTuple):
+    """Numbers of the newest beat, as in BeatMessage."""
+
+    r_sample: int
+    rr_s: float | None
+    log_prob: float | None
+    p_value: float | None
+    threshold: float | None
+    anomalous: bool
+    quality: str
+
+
+@dataclass
+class BedState:
+    """Everything known of one bed.
+
+    Attributes:
+        name: the bed.
+        wave: the last seconds of the filtered lead; None before the first wave message.
+        scale: the plot's vertical scale.
+        r_peaks, trend: newest last.
+        status: the last status message.
+        active: alarms not cleared, by id.
+        cleared: the last few that cleared, newest last.
+        raised: alarms seen since the start of this run, by priority.
+        clock_sample: newest sample heard of in any message of the bed.
+        stream_time: ISO 8601 time of the newest message that had one.
+        heart_rate_bpm: the latest, beats a minute.
+        wave_at_s, status_at_s, advanced_at_s: `now_s` of the last wave, status and step of the sample clock.
+    """
+
+    name: str
+    wave: WaveRing | None = None
+    scale: VerticalScale = field(default_factory=VerticalScale)
+    r_peaks: deque[RPeak] = field(default_factory=lambda: deque(maxlen=R_PEAKS))
+    trend: deque[TrendPoint] = field(default_factory=lambda: deque(maxlen=TREND_BEATS))
+    last_beat: LastBeat | None = None
+    status: StatusMessage | None = None
+    active: dict[str, Alarm] = field(default_factory=dict)
+    cleared: deque[Alarm] = field(default_factory=lambda: deque(maxlen=CLEARED))
+    raised: dict[Priority, int] = field(default_factory=lambda: {"high": 0, "medium": 0, "low": 0})
+    clock_sample: int = 0
+    stream_time: str = ""
+    heart_rate_bpm: float | None = None
+    model_name: str = ""
+    wave_at_s: float | None = None
+    status_at_s: float | None = None
+    advanced_at_s: float | None = None
+    _wave_seq: int | None = None
+    _fitted_at: int | None = None
+
+    @property
+    def fs_hz(self) -> float | None:
+        """Sampling rate, Hz; None while unknown."""
+        if self.wave is not None:
+            return self.wave.fs_hz
+        return self.status.fs_hz if self.status is not None and self.status.fs_hz > 0 else None
+
+    def alarms(self) -> list[Alarm]:
+        """Active alarms, the most urgent first, then the newest."""
+        return sorted(self.active.values(), key=lambda a: (PRIORITY_ORDER[a.priority], -a.onset_sample))
+
+    def top_unacknowledged(self) -> Alarm | None:
+        """The alarm an acknowledgement would be for."""
+        return next((alarm for alarm in self.alarms() if alarm.state != "acknowledged"), None)
+
+    def age_s(self, alarm: Alarm, now_s: float) -> float | None:
+        """Age of an alarm: by the sample clock, and by our own while that stands still; None without fs."""
+        if self.fs_hz is None:
+            return None
+        still_s = 0.0 if self.advanced_at_s is None else now_s - self.advanced_at_s
+        since_onset_s = (self.clock_sample - alarm.onset_sample) / self.fs_hz
+        return max(0.0, since_onset_s + (still_s if still_s > NO_DATA_AFTER_S else 0.0))
+
+    def audio_paused_s(self, now_s: float) -> float:
+        """What is left of an audio pause, s; counted down between two status messages."""
+        if self.status is None or self.status_at_s is None:
+            return 0.0
+        return max(0.0, self.status.audio_paused_s - (now_s - self.status_at_s))
+
+    def silent_s(self, now_s: float) -> float:
+        """How long no waveform has come, s."""
+        return 0.0 if self.wave_at_s is None else max(0.0, now_s - self.wave_at_s)
+
+    def stream_condition(self, now_s: float) -> StreamCondition:
+        """Whether the waveform is live, from what the monitor says and from what we see ourselves."""
+        said = "starting" if self.status is None else self.status.state
+        if said in ("no_data", "source_lost", "ended"):
+            return said
+        if self.wave_at_s is None:
+            return "starting" if self.status_at_s is None or said == "starting" else "no_data"
+        return "no_data" if self.silent_s(now_s) > NO_DATA_AFTER_S else "live"
+
+    def shown_rate_bpm(self, now_s: float) -> float | None:
+        """The heart rate, where it is true now: the stream is live and beats still come."""
+        status = self.status
+        if self.heart_rate_bpm is None or self.stream_condition(now_s) != "live":
+            return None
+        if status is not None and status.quality in ("leads_off", "flat"):
+            return None
+        if self.last_beat is not None and self.fs_hz is not None:
+            since_beat_s = (self.clock_sample - self.last_beat.r_sample) / self.fs_hz
+            if since_beat_s > NO_RATE_AFTER_S:
+                return None
+        return self.heart_rate_bpm
+
+    def fold_wave(self, header: WaveHeader, raw_samples: bytes, now_s: float) -> bool:
+        """Add a wave message; False where header and samples do not fit each other."""
+        rows = len(header.channels)
+        if not 0 < header.fs_hz <= MAX_FS_HZ or header.n < 0 or rows == 0:
+            return False
+        if len(raw_samples) != 4 * rows * header.n:
+            return False
+        channels: NDArray[np.float32] = np.frombuffer(raw_samples, dtype="<f4").reshape(rows, header.n)
+        names = list(header.channels)
+        shown = channels[names.index("filtered") if "filtered" in names else rows - 1]
+        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
+            shown = np.where(np.isfinite(channels[names.index("raw")]), shown, np.float32(np.nan))
+        if self.wave is None or self.wave.fs_hz != header.fs_hz:
+            self.wave = WaveRing(header.fs_hz, WAVE_WINDOW_S)
+            self._fitted_at = None
+        dropped = self._wave_seq is not None and header.seq > self._wave_seq + 1
+        self.wave.write(header.first_sample, shown, dropped=dropped)
+        self._wave_seq = header.seq
+        self.wave_at_s = now_s
+        self._step(header.first_sample + header.n, header.time, now_s)
+        if self._fitted_at is None or abs(header.first_sample - self._fitted_at) >= _SCALE_EVERY_S * header.fs_hz:
+            self._fitted_at = header.first_sample
+            self.scale = fit_scale(self.wave.latest(WAVE_WINDOW_S), self.scale)
+        return True
+
+    def fold_beat(self, beat: BeatMessage, now_s: float) -> None:
+        """Add a beat; one that is known already (sent again to a new subscriber) changes nothing."""
+        self._step(beat.sample, beat.time, now_s)
+        if self.last_beat is not None and beat.r_sample <= self.last_beat.r_sample:
+            return
+        self.last_beat = LastBeat(
+            beat.r_sample,
+            beat.rr_s,
+            beat.log_prob,
+            beat.p_value,
+            beat.threshold,
+            beat.anomalous,
+            beat.quality,
+        )
+        self.r_peaks.append(RPeak(beat.r_sample, beat.anomalous, beat.log_prob is not None))
+        self.trend.append(TrendPoint(beat.log_prob, beat.threshold, beat.anomalous))
+        self.heart_rate_bpm = beat.heart_rate_bpm
+
+    def fold_status(self, status: StatusMessage, now_s: float) -> None:
+        """Add a status."""
+        self._step(status.sample, status.time, now_s)
+        self.status = status
+        self.status_at_s = now_s
+        self.heart_rate_bpm = status.heart_rate_bpm
+        self.model_name = status.model.name or self.model_name
+
+    def fold_alarm(self, message: AlarmMessage, now_s: float) -> None:
+        """Add a change of an alarm."""
+        self._step(message.sample, message.time, now_s)
+        alarm = message.alarm
+        self.model_name = message.model.name or self.model_name
+        known = self.active.pop(alarm.alarm_id, None)
+        if alarm.state == "cleared":
+            if known is not None:
+                self.cleared.append(alarm)
+            return
+        if known is None:
+            self.raised[alarm.priority] += 1
+        self.active[alarm.alarm_id] = alarm
+        if len(self.active) > MAX_ACTIVE:
+            del self.active[self.alarms()[-1].alarm_id]
+
+    def _step(self, sample: int, time: str, now_s: float) -> None:
+        if sample > self.clock_sample:
+            self.clock_sample = sample
+            self.advanced_at_s = now_s
+            self.stream_time = time or self.stream_time
