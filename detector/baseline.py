@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,16 +128,18 @@ class Judgement:
 
 REFERENCE_BEATS = 256
 PRIOR_BEATS = 32  # the population speaks as loud as so many of the patient's own beats
+DOUBT_BEATS = 128  # about two minutes, longer than most runs of an arrhythmia that ends
 
 
 class PatientReference:
     """Set each log-likelihood against what this patient's beats have scored so far.
 
-    Rule: centre and spread of the patient's last 256 scores (median, and distance from the lower quartile: both
-    stand up to a quarter of the beats being anomalous) are blended with the population's as if that were 32
-    further beats, and clamped to bounds found on training patients, so that a patient who is abnormal most of
-    the time cannot make it usual. The standardised score is read off the p-value table of training normals. A
-    beat is judged before it is learnt.
+    Rule: a beat is judged first, and learnt only if it was not anomalous, so that a run of ventricular beats does
+    not become usual. Where more than half of the last 128 beats were anomalous the reference is in doubt, and
+    every beat is learnt until it describes the patient again. Centre and spread of the last 256 learnt scores
+    (median, and distance from the lower quartile) are blended with the population's as if that were 32 further
+    beats, and clamped to bounds found on training patients: somebody who is abnormal most of the time cannot make
+    it usual. The standardised score is read off the p-value table of training normals under this same rule.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -147,6 +149,7 @@ class PatientReference:
         self._z_alpha = float(np.interp(calibration.alpha, self._p, self._z))
         self._recent: deque[float] = deque(maxlen=REFERENCE_BEATS)
         self._sorted: list[float] = []
+        self._verdicts: deque[bool] = deque(maxlen=DOUBT_BEATS)
 
     def _usual(self) -> tuple[float, float]:
         """Centre and spread now, nats."""
@@ -168,15 +171,18 @@ class PatientReference:
         return (log_prob - centre) / spread
 
     def judge(self, log_prob: float) -> Judgement:
-        """Judge one beat, then learn it.
+        """Judge one beat, then learn it if it was not anomalous.
 
         Args:
             log_prob: log p(x), nats; must be finite.
         """
         centre, spread = self._usual()
         p_value = float(np.interp((log_prob - centre) / spread, self._z, self._p))
-        self.learn(log_prob)
-        return Judgement(p_value, centre + self._z_alpha * spread, p_value < self._calibration.alpha)
+        anomalous = p_value < self._calibration.alpha
+        self._verdicts.append(anomalous)
+        if not anomalous or sum(self._verdicts) > DOUBT_BEATS // 2:
+            self.learn(log_prob)
+        return Judgement(p_value, centre + self._z_alpha * spread, anomalous)
 
     def learn(self, log_prob: float) -> None:
         """Take a score into the memory; the oldest leaves."""
@@ -209,33 +215,37 @@ def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float
     centres = np.array([np.median(patient) for patient in scores])
     spreads = np.array([(np.median(patient) - np.quantile(patient, 0.25)) / 0.6745 for patient in scores])
     spreads = np.maximum(spreads, 1e-3)
-    first = Calibration(
+    if table is None:
+        table = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90))).tolist()
+    calibration = Calibration(
         centre=float(np.median(centres)),
         spread=float(np.median(spreads)),
         centre_bounds=(float(centres.min()), float(centres.max())),
         spread_bounds=(float(spreads.min()), float(spreads.max())),
         z=(-1.0, 0.0),
-        p=(0.0, 1.0),
+        p=(alpha, 1.0),  # nothing is anomalous by this table: the first round learns every beat
         alpha=alpha,
     )
-    z, weight = [], []
+    for _ in range(_CALIBRATION_ROUNDS):
+        calibration = _tabulated(calibration, scores, table)
+    return calibration
+
+
+_CALIBRATION_ROUNDS = 3  # what is learnt depends on the table, and the table on what is learnt: it settles in two
+
+
+def _tabulated(calibration: Calibration, scores: list[NDArray[np.float64]], table: Sequence[float]) -> Calibration:
+    """The same calibration with the p-value table that its rule gives; every patient weighs the same."""
+    z: list[float] = []
+    weights: list[float] = []
     for patient in scores:
-        reference = PatientReference(first)
-        for log_prob in patient:
-            z.append(reference.standardise(float(log_prob)))
-            reference.learn(float(log_prob))
-        weight += [1.0 / patient.size] * patient.size
+        reference = PatientReference(calibration)
+        for log_prob in patient.tolist():
+            z.append(reference.standardise(log_prob))
+            reference.judge(log_prob)
+        weights += [1.0 / patient.size] * patient.size
     order = np.argsort(z)
-    share = np.cumsum(np.array(weight)[order]) / np.sum(weight)
-    if table is None:
-        table = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90))).tolist()
+    share = np.cumsum(np.array(weights)[order]) / np.sum(weights)
     at = np.interp(table, share, np.array(z)[order])
-    return Calibration(
-        first.centre,
-        first.spread,
-        first.centre_bounds,
-        first.spread_bounds,
-        z=tuple(np.round(np.maximum.accumulate(at + 1e-9 * np.arange(at.size)), 6).tolist()),
-        p=tuple(np.round(np.asarray(table), 8).tolist()),
-        alpha=alpha,
-    )
+    rising = np.maximum.accumulate(at + 1e-6 * np.arange(at.size))  # no two p-values at one score
+    return replace(calibration, z=tuple(np.round(rising, 6).tolist()), p=tuple(np.round(np.asarray(table), 8).tolist()))
