@@ -11,7 +11,7 @@ import pytest
 from helpers_signals import beats_of, keys, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from detector import Detector, Event, Gap, Quality, QualitySpan, Tick
 from detector.beats import AFTER_R_S, BEFORE_R_S
@@ -191,8 +191,9 @@ def test_text_is_refused(bad: object) -> None:
 @pytest.mark.parametrize("kind", [list, tuple, np.float32, np.int16])
 def test_any_numbers_will_do(kind: type) -> None:
     counts = np.round(SIGNAL * 200)
-    given_ = kind(counts / 1) if kind in (list, tuple) else counts.astype(kind)
-    assert keys(run(Detector(FS_HZ), [given_])) == keys(run(Detector(FS_HZ), [counts]))
+    numbers: ArrayLike = kind(counts) if kind in (list, tuple) else counts.astype(kind)
+    detector = Detector(FS_HZ)
+    assert keys(detector.advance(numbers) + detector.flush()) == keys(run(Detector(FS_HZ), [counts]))
 
 
 def test_the_callers_array_is_left_alone() -> None:
