@@ -259,7 +259,11 @@ def import_published(
     if beats is None:  # typical beats to compare on: the mean and draws around it
         noise = np.random.default_rng(0).normal(size=(64, normalisation.mean.size))
         beats = normalisation.mean + noise * normalisation.std
-    check_parity(model, normalisation, path, beats[:_PARITY_BEATS])
+    try:
+        check_parity(model, normalisation, path, beats[:_PARITY_BEATS])
+    except ExportError:
+        path.unlink(missing_ok=True)  # a file that scores otherwise than its model must not be found and used
+        raise
     return path
 
 

@@ -342,6 +342,16 @@ def test_a_csv_without_normals_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_a_file_that_fails_parity_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.export.PARITY_MAX", 1e-15)  # rounding alone is over it
+    monkeypatch.setattr("train.export.PARITY_RELATIVE", 1e-15)
+    csv = write_csv(tmp_path / "normals.csv", np.random.default_rng(0).uniform(size=(50, 187)), np.zeros(50))
+    pair = write_published(tmp_path, published_state(0))
+    with pytest.raises(ExportError, match="nats of difference are allowed"):
+        import_published(*pair, csv, tmp_path / "out.onnx", beat_definition="kaggle/1")
+    assert not list(tmp_path.glob("*.onnx*"))
+
+
 def test_a_broken_pair_is_refused_as_an_export_error(tmp_path: Path) -> None:
     model_path, config_path = write_published(tmp_path, published_state(0), latent_dim=11)
     with pytest.raises(ExportError, match=r"best_model\.pt: key"):
