@@ -7,6 +7,7 @@ p-value against this patient's own beats, starting from the population of the tr
 from __future__ import annotations
 
 import bisect
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -174,18 +175,28 @@ class PatientReference:
         """Judge one beat, then learn it if it was not anomalous.
 
         Args:
-            log_prob: log p(x), nats; must be finite.
+            log_prob: log p(x), nats. What is no finite number is anomalous (p-value 0) and never learnt: a beat
+                that the model cannot place is not usual.
         """
         centre, spread = self._usual()
+        threshold = centre + self._z_alpha * spread
+        if not math.isfinite(log_prob):
+            return Judgement(0.0, threshold, True)
         p_value = float(np.interp((log_prob - centre) / spread, self._z, self._p))
         anomalous = p_value < self._calibration.alpha
         self._verdicts.append(anomalous)
         if not anomalous or sum(self._verdicts) > DOUBT_BEATS // 2:
             self.learn(log_prob)
-        return Judgement(p_value, centre + self._z_alpha * spread, anomalous)
+        return Judgement(p_value, threshold, anomalous)
 
     def learn(self, log_prob: float) -> None:
-        """Take a score into the memory; the oldest leaves."""
+        """Take a score into the memory; the oldest leaves.
+
+        Raises:
+            ValueError: not a finite number, which has no place in an order.
+        """
+        if not math.isfinite(log_prob):
+            raise ValueError(f"log_prob={log_prob} is no finite number: only such can be learnt")
         if len(self._recent) == REFERENCE_BEATS:
             del self._sorted[bisect.bisect_left(self._sorted, self._recent[0])]
         self._recent.append(log_prob)
@@ -204,12 +215,14 @@ def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float
         The Calibration; every patient weighs the same, however many beats it has.
 
     Raises:
-        ValueError: no patient with enough beats, or alpha out of range.
+        ValueError: no patient with enough beats, a score that is not finite, or alpha out of range.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} is a share of beats: give more than 0 and less than 1")
     scores = [np.asarray(patient, np.float64) for patient in patients]
     scores = [patient for patient in scores if patient.size >= PRIOR_BEATS]
+    if not all(np.isfinite(patient).all() for patient in scores):
+        raise ValueError("a score is no finite number: leave such beats out, and find out why")
     if not scores:
         raise ValueError(f"no patient with at least {PRIOR_BEATS} scored beats to calibrate on")
     centres = np.array([np.median(patient) for patient in scores])
