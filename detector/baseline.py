@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,6 +102,9 @@ class Calibration:
         z: rising standardised scores (log p - centre) / spread of training normals under the causal rule.
         p: p-value at each of `z`: share of normals with so low a score or lower.
         alpha: p-value under which a beat is anomalous: the stated false-alarm rate.
+
+    Raises:
+        ValueError: values that no scores can have led to.
     """
 
     centre: float
@@ -110,6 +114,24 @@ class Calibration:
     z: tuple[float, ...]
     p: tuple[float, ...]
     alpha: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.centre, self.spread, *self.centre_bounds, *self.spread_bounds, *self.z, *self.p)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("calibration holds a number that is not finite")
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"calibration alpha={self.alpha} is a share: more than 0 and less than 1")
+        if not (self.spread > 0 and 0 < self.spread_bounds[0] <= self.spread_bounds[1]):
+            raise ValueError(f"calibration spread={self.spread} in {self.spread_bounds} must be more than 0 and rise")
+        if self.centre_bounds[0] > self.centre_bounds[1]:
+            raise ValueError(f"calibration centre_bounds={self.centre_bounds} must rise")
+        if len(self.z) != len(self.p) or len(self.z) < 2:
+            raise ValueError(f"calibration table has {len(self.z)} scores and {len(self.p)} p-values")
+        if (
+            any(b < a for table in (self.z, self.p) for a, b in pairwise(table))
+            or not 0 <= self.p[0] <= self.p[-1] <= 1
+        ):
+            raise ValueError("calibration table must rise, its p-values within 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)

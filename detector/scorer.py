@@ -94,12 +94,13 @@ class Scorer:
             reason = str(error).splitlines()[0]
             raise ModelError(f"model {path}: not a readable ONNX model ({reason}); export it again") from None
         metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-        _check(path, metadata, [(i.name, i.shape) for i in self._session.get_inputs()])
+        _check(path, metadata)
+        _check_tensors(path, self._session.get_inputs(), self._session.get_outputs())
         self.calibration = _calibration(path, metadata)
         self.info = ModelInfo(
             name=metadata.get("name", path.stem),
             sha256=hashlib.sha256(content).hexdigest(),
-            threshold=float(metadata.get("threshold", "nan")),
+            threshold=_threshold(path, metadata),
             metadata=metadata,
         )
 
@@ -115,11 +116,9 @@ class Scorer:
         Raises:
             ValueError: wrong shape.
         """
-        beats = (
-            np.ascontiguousarray(samples, dtype=np.float32).reshape(-1, BEAT_SAMPLES)
-            if np.size(samples) == 0
-            else np.ascontiguousarray(samples, dtype=np.float32)
-        )
+        beats = np.ascontiguousarray(samples, dtype=np.float32)
+        if beats.shape == (0,):  # an empty list
+            beats = beats.reshape(0, BEAT_SAMPLES)
         if beats.ndim != 2 or beats.shape[1] != BEAT_SAMPLES:
             raise ValueError(f"samples has shape {beats.shape}: give beats of shape (n, {BEAT_SAMPLES})")
         scores = np.empty(len(beats), np.float32)
@@ -135,7 +134,7 @@ class Scorer:
         return scores
 
 
-def _check(path: Path, metadata: dict[str, str], inputs: list[tuple[str, Any]]) -> None:
+def _check(path: Path, metadata: dict[str, str]) -> None:
     """Refuse a model made for something else, naming the first difference."""
     for key, expected in _EXPECTED.items():
         found = metadata.get(key)
@@ -145,8 +144,29 @@ def _check(path: Path, metadata: dict[str, str], inputs: list[tuple[str, Any]]) 
                 f"model {path}: metadata {key} says {have}, this monitor needs {expected!r}; "
                 "train and export a model with this version"
             )
-    if [name for name, _ in inputs] != ["beats"]:
-        raise ModelError(f"model {path}: inputs {[name for name, _ in inputs]} instead of ['beats']; export it again")
+
+
+def _check_tensors(path: Path, inputs: list[Any], outputs: list[Any]) -> None:
+    """Refuse a graph that does not take float32 beats in blocks of ours and give one number for each."""
+    for what, tensors, expected in (("inputs", inputs, "beats"), ("outputs", outputs, "log_prob")):
+        names = [tensor.name for tensor in tensors]
+        if names != [expected]:
+            raise ModelError(f"model {path}: {what} {names} instead of {[expected]}; export it again")
+    shape, kind = inputs[0].shape, inputs[0].type
+    fits = len(shape) == 2 and shape[1] == BEAT_SAMPLES and (shape[0] == _BATCH or not isinstance(shape[0], int))
+    if kind != "tensor(float)" or not fits:
+        raise ModelError(
+            f"model {path}: input beats is {kind} of shape {shape} instead of tensor(float) of shape "
+            f"[n, {BEAT_SAMPLES}]; export it again"
+        )
+
+
+def _threshold(path: Path, metadata: dict[str, str]) -> float:
+    value = metadata.get("threshold", "nan")
+    try:
+        return float(value)
+    except ValueError:
+        raise ModelError(f"model {path}: metadata threshold={value!r} is no number; export it again") from None
 
 
 def _calibration(path: Path, metadata: dict[str, str]) -> Calibration:
