@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,8 @@ EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
 
 _EPILOG = (
-    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, cudb:cu01, "
-    "wfdb:PATH, csv:PATH, serial. "
+    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
+    "cudb:cu01, wfdb:PATH, csv:PATH, serial. "
     "Exit codes: 0 ended in order, also by Ctrl-C or SIGTERM; 2 bad input, named in one line; 3 it ran, but not "
     "everything could be kept (recording, journal) or the source broke, named in one line. "
     "Flags beat ECG_MONITOR_* variables, which beat --config, which beats the defaults. Not a medical device."
@@ -136,14 +137,18 @@ def watch(
     from rich.console import Console
 
     from monitor.client import AlarmClient
-    from monitor.dashboard.live import run_dashboard
+    from monitor.dashboard.live import fits_dashboard, run_dashboard
     from monitor.endpoints import endpoints_from
 
-    if not sys.stdout.isatty():
-        raise ConfigError("watch needs a terminal; for pipes use: ecg-monitor tail --connect " + connect)
+    console = Console()
+    if not (fits_dashboard(console) and sys.stdin.isatty()):
+        raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
     ends = endpoints_from(connect)
     client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
-    raise typer.Exit(run_dashboard(client, Console(), bed=bed))
+    try:
+        raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
+    finally:
+        client.close()
 
 
 @app.command()
@@ -191,7 +196,7 @@ def _open(settings: Config) -> Source:
         baud=s.baud,
         seed=s.seed,
         column=int(s.column) if s.column.isdigit() else s.column or None,
-        unit=s.unit,
+        unit=s.unit or None,
         mv_per_unit=s.mv_per_unit or None,
     )
     return open_source(s.spec, options)
@@ -202,7 +207,7 @@ def _monitor(settings: Config) -> int:
     from detector.scorer import Scorer
     from monitor.pipeline import Pipeline
 
-    on_screen = settings.dashboard.enabled and sys.stdout.isatty() and sys.stdin.isatty()
+    on_screen = settings.dashboard.enabled and sys.stdin.isatty() and _has_screen()
     scorer = Scorer(settings.model.path or None, settings.model.threads)
     lines = _Lines()
     pipeline = Pipeline(
@@ -226,6 +231,16 @@ def _monitor(settings: Config) -> int:
     return EXIT_INCOMPLETE if pipeline.incomplete else 0
 
 
+def _has_screen() -> bool:
+    if not sys.stdout.isatty():
+        return False
+    from rich.console import Console
+
+    from monitor.dashboard.live import fits_dashboard
+
+    return fits_dashboard(Console())
+
+
 def _on_screen(pipeline: Pipeline, stop: threading.Event) -> None:
     """The dashboard in this thread, the pipeline in another: the screen is a subscriber like any other."""
     from rich.console import Console
@@ -246,7 +261,7 @@ def _on_screen(pipeline: Pipeline, stop: threading.Event) -> None:
     client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
     worker.start()
     try:
-        run_dashboard(client, Console(), should_stop=lambda: stop.is_set() or bool(failed))
+        run_dashboard(client, Console(), time.monotonic, should_stop=lambda: stop.is_set() or bool(failed))
     finally:
         stop.set()
         worker.join()

@@ -120,6 +120,8 @@ class AlarmEngine:
         """
         if kind not in ("no_data", "source_lost"):
             raise ValueError(f"kind={kind!r}: the pipeline reports no_data or source_lost")
+        if not holds and kind not in self._cause:
+            return []
         self._sample = max(self._sample, sample)
         self._set(kind, holds, sample, text)
         if holds:

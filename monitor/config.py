@@ -53,7 +53,7 @@ class SourceConfig(_Section, frozen=True):
     channel: str = ""
     fs_hz: NotNegative = 0.0
     column: str = ""
-    unit: str = "mV"
+    unit: str = ""
     mv_per_unit: NotNegative = 0.0
     port: str = ""
     baud: Annotated[int, Meta(ge=50)] = 115_200
