@@ -132,21 +132,28 @@ def run(
 def watch(
     connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
     bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of the dashboard instead, and exit.")] = None,
+    after: Annotated[float, typer.Option(min=0.5, max=600, help="For --svg: watch so long before, s.")] = 14.0,
 ) -> None:
     """Show the dashboard of a monitor that runs elsewhere."""
     from rich.console import Console
 
     from monitor.client import AlarmClient
     from monitor.dashboard.live import fits_dashboard, run_dashboard
+    from monitor.dashboard.picture import take_picture
     from monitor.endpoints import endpoints_from
 
     console = Console()
-    if not (fits_dashboard(console) and sys.stdin.isatty()):
+    if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
     ends = endpoints_from(connect)
     client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
     try:
-        raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
+        if svg is None:
+            raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
+        take_picture(client, svg, after, time.monotonic)
+    except OSError as error:
+        raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
     finally:
         client.close()
 

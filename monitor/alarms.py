@@ -60,8 +60,7 @@ class AlarmEngine:
         self._cause: set[str] = set()  # kinds whose cause holds now
         self._changes: list[Alarm] = []
         self._sample = 0
-        self._last_qrs = 0  # last QRS, or where good signal began
-        self._asystole_since: int | None = None
+        self._last_qrs: int | None = None  # last QRS, or where good signal began; None before any signal
         self._recent: deque[ScoredBeat] = deque(maxlen=max(32, self._limits.extreme_tachycardia.beats + 1))
         self._run: list[ScoredBeat] = []  # consecutive anomalous beats, now
         self._grouped: list[ScoredBeat] = []  # anomalous beats of the alarm that holds now
@@ -171,6 +170,8 @@ class AlarmEngine:
     def _on_quality(self, span: QualitySpan) -> None:
         self._sample = max(self._sample, span.end_sample)
         self._quality = span.quality
+        if self._last_qrs is None:
+            self._last_qrs = span.first_sample
         self._lasting("leads_off", span, span.quality in _NO_SIGNAL, "electrode off or dead-flat input")
         self._lasting("poor_signal", span, span.quality in _POOR, f"signal {span.quality.value}: beats are not scored")
         if span.quality is not Quality.GOOD:
@@ -191,6 +192,8 @@ class AlarmEngine:
 
     def _on_tick(self, tick: Tick) -> None:
         self._sample = tick.sample
+        if self._last_qrs is None:
+            self._last_qrs = tick.sample
         if tick.r_samples:
             self._last_qrs = max(self._last_qrs, tick.r_samples[-1])
             self._end("asystole")
@@ -251,7 +254,7 @@ class AlarmEngine:
 
     def _interrupt(self, sample: int) -> None:
         """Signal is missing: nothing that was building up counts on."""
-        self._last_qrs = max(self._last_qrs, sample)
+        self._last_qrs = max(self._last_qrs or 0, sample)
         self._recent.clear()
         self._run = []
         self._bad_since.clear()

@@ -80,6 +80,12 @@ def test_sinus_rhythm_raises_nothing() -> None:
     assert ward.engine.heart_rate_bpm == pytest.approx(60 / 0.848, abs=0.2)
 
 
+def test_a_replay_that_begins_in_the_middle_is_no_asystole() -> None:
+    ward = Ward(second=600)
+    ward.rhythm(20, 0.8)
+    assert ward.changes == []
+
+
 def test_asystole_is_raised_once_after_four_seconds_of_good_signal_and_latches() -> None:
     ward = Ward()
     ward.rhythm(20, 0.8)
