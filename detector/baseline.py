@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median  # of a few numbers: ten times faster than numpy's
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,7 +59,7 @@ class PatientTemplate:
         if rr_s is None or len(self._rr_s) < TEMPLATE_MIN_BEATS:
             return None
         recent = list(self._rr_s)[-beats:]
-        return rr_s / float(np.median(recent))
+        return rr_s / median(recent)
 
     def ratios(self, rr_s: float | None) -> tuple[float | None, float | None]:
         """`rr_ratio` over 64 and over 8 intervals."""
@@ -75,7 +76,7 @@ class PatientTemplate:
             self._template is None or self._since_refresh >= _REFRESH_BEATS
         ):
             self._template = np.median(np.array(self._shapes), axis=0)
-            self._amplitude_mv = max(float(np.median(self._amplitudes)), _AMPLITUDE_MIN_MV)
+            self._amplitude_mv = max(median(self._amplitudes), _AMPLITUDE_MIN_MV)
             self._since_refresh = 0
 
 

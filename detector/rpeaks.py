@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from itertools import pairwise
+from statistics import median  # of a few numbers: ten times faster than numpy's
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks
 
 from detector._neurokit import findpeaks
@@ -48,7 +50,8 @@ def _slope(signal: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
 def _heights(slope: NDArray[np.float64], peaks: NDArray[np.int64], fs_hz: float) -> NDArray[np.float64]:
     """Steepest averaged slope near each peak, mV a sample."""
     half = round(_QRS_HALF_S * fs_hz)
-    return np.array([slope[max(0, peak - half) : peak + half + 1].max() for peak in peaks])
+    highest: NDArray[np.float64] = maximum_filter1d(slope, 2 * half + 1, mode="nearest")[peaks]
+    return highest
 
 
 class RPeakDetector:
@@ -112,8 +115,8 @@ class RPeakDetector:
         slope = _slope(window, self.fs_hz)
         peaks = findpeaks(window, self.fs_hz) if slope.max() > self._floor else np.zeros(0, np.int64)
         heights = _heights(slope, peaks, self.fs_hz)
-        usual = float(np.median(heights)) if peaks.size else 0.0
-        remembered = float(np.median(self._slopes)) if self._slopes else 0.0
+        usual = median(heights.tolist()) if peaks.size else 0.0
+        remembered = median(self._slopes) if self._slopes else 0.0
         keep = heights >= max(self._floor, _REJECT_SHARE * usual, _NOISE_SHARE * remembered)
         peaks, heights = peaks[keep], heights[keep]
         if peaks.size < _ENOUGH_PEAKS:
@@ -141,8 +144,8 @@ class RPeakDetector:
         one, and in a ventricular tachycardia, where wide complexes leave no flat line between them, it misses
         them all. The search-back of Pan and Tompkins (1985, DOI 10.1109/TBME.1985.325532), on slope, mends both.
         """
-        intervals = np.diff(peaks) if peaks.size >= _ENOUGH_PEAKS else np.array(self._intervals)
-        usual = float(np.median(intervals)) if intervals.size else self.fs_hz
+        intervals = np.diff(peaks).tolist() if peaks.size >= _ENOUGH_PEAKS else self._intervals
+        usual = median(intervals) if intervals else self.fs_hz
         guard, half = round(_SEARCH_GUARD_S * self.fs_hz), round(_QRS_HALF_S * self.fs_hz)
         missed: list[int] = []
         edges = [-guard, *peaks.tolist(), until + guard]
