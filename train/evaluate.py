@@ -174,10 +174,10 @@ def _threshold_table(outcome: Outcome) -> Table:
         *("score", "F1", "P", "R", "FPR", "best F1", "P", "R", "FPR", "fixed at"),
     )
     for row in outcome.rows:
-        fixed, best = row.figures.get("fixed", {}), row.figures["best"]
+        fixed, best = row.figures.get("fixed", {}), row.figures["best"] or {}
         keys = ("f1", "precision", "recall", "fpr")
         table.add_row(
-            row.name, *(_three(fixed.get(k)) for k in keys), *(_three(best[k]) for k in keys), row.threshold_note
+            row.name, *(_three(fixed.get(k)) for k in keys), *(_three(best.get(k)) for k in keys), row.threshold_note
         )
     return table
 

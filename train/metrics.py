@@ -175,12 +175,13 @@ def summary(
     from sklearn.metrics import average_precision_score
 
     lost = missed or {}
+    both = auroc(scores, labels) is not None  # else there is nothing to tell apart
     result: dict[str, Any] = {
         "beats": len(scores),
         "auroc": auroc(scores, labels),
-        "average_precision": float(average_precision_score(labels != "N", scores)),
+        "average_precision": float(average_precision_score(labels != "N", scores)) if both else None,
         "auroc_by_class": per_class_auroc(scores, labels),
-        "best": best_f1(scores, labels),
+        "best": best_f1(scores, labels) if both else None,
         "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores, labels, "V", 0.01, lost.get("V", 0)),
         "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores, labels, "S", 0.05, lost.get("S", 0)),
     }

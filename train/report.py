@@ -102,6 +102,8 @@ def score_distribution(
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     low, high = np.quantile(scores, [0.001, 0.999])
+    if high <= low:  # every score the same: an axis needs a width all the same
+        low, high = low - 0.5, high + 0.5
     normal = scores[labels == "N"]
     # A symmetric-log axis around the normals' median: they are narrow, the abnormal tail is long.
     centre = float(np.median(normal)) if len(normal) else float(np.median(scores))
@@ -159,7 +161,8 @@ def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], 
             axes.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {area:.3f}")
     whole.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
     whole.set(title="all abnormal classes against N", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
-    whole.legend(frameon=False, loc="lower right")
+    if len(whole.lines) > 1:
+        whole.legend(frameon=False, loc="lower right")
     corner.set(title="few false alarms", xscale="log", xlim=(1e-3, 1), ylim=(0, 1.01))
     corner.axvline(0.01, color="#999999", linewidth=0.8, linestyle=":")
     for axes in (whole, corner):
