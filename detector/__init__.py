@@ -19,6 +19,7 @@ from detector.baseline import (
 )
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
 from detector.quality import Quality
+from detector.scorer import ModelError, Scorer, shipped_model
 from detector.stream import Detector, Event, Gap, QualitySpan, Tick
 
 __all__ = [
@@ -32,12 +33,15 @@ __all__ = [
     "Event",
     "Gap",
     "Judgement",
+    "ModelError",
     "PatientReference",
     "PatientTemplate",
     "Quality",
     "QualitySpan",
+    "Scorer",
     "Tick",
     "calibrate",
     "cut_beat",
+    "shipped_model",
     "template_score",
 ]

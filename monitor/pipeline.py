@@ -222,7 +222,7 @@ class Pipeline:
         if request.op == "snapshot":
             return self.bus.snapshot(request.bed)
         if request.op == "strip" and request.alarm_id:
-            return self._stored_strip(request.alarm_id)
+            return self._stored_strip(request.alarm_id, request.epoch)
         bed_name = (
             request.bed or request.alarm_id.partition("/")[0] or (next(iter(self.beds)) if len(self.beds) == 1 else "")
         )
@@ -236,8 +236,8 @@ class Pipeline:
             self._status_s = -np.inf
         return reply
 
-    def _stored_strip(self, alarm_id: str) -> Reply:
-        strip = self.journal.get_strip(alarm_id)
+    def _stored_strip(self, alarm_id: str, epoch: str) -> Reply:
+        strip = self.journal.get_strip(alarm_id, epoch)
         if strip is None:
             return Reply(ok=False, error=f"no strip of alarm {alarm_id!r}: unknown, or its 10 s are not complete yet")
         return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
