@@ -11,10 +11,7 @@ with the very weights it would have had (bit for bit on the CPU with the same nu
 from __future__ import annotations
 
 import hashlib
-import math
-import pickle
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,23 +35,14 @@ from train.run import (
     HISTORY,
     NORMALISATION,
     TRAIN_CONFIG,
-    RunError,
     model_log_prob,
     save_torch,
     write_atomically,
     write_json,
 )
+from train.stage import WATCH_BATCH, FitError, History, Stage, Trainer, read_checkpoint
 
 __all__ = ["FitError", "FitResult", "choose_device", "fit"]
-
-_ENCODE_BATCH = 4096
-_CHECKPOINT_FORMAT = 1
-
-History = dict[str, list[dict[str, float]]]
-
-
-class FitError(Exception):
-    """The fit cannot go on. One line: what, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +63,6 @@ class FitResult:
     held_out_nll: float
     epochs: dict[str, int]
     seconds: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """One stage: what is trained, on what, how long."""
-
-    name: str
-    module: nn.Module  # all that is trained
-    loss: Callable[[Tensor], Tensor]  # a batch (n, ...) -> mean loss over it, scalar
-    fitted: Tensor
-    watched: Tensor
-    epochs: int
-    patience: int
-    batch: int
-    lr: float
-    weight_decay: float
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -147,7 +119,7 @@ def fit(
     digest = hashlib.sha256(normals.beats.tobytes()).hexdigest()
     identity: dict[str, Any] = {"config": msgspec.to_builtins(config), "data": data, "data_sha256": digest}
     out.mkdir(parents=True, exist_ok=True)
-    saved = _read_checkpoint(out / CHECKPOINT, identity)
+    saved = read_checkpoint(out / CHECKPOINT, identity)
 
     torch.manual_seed(config.seed)
     model = HybridECGModel(fitted.beats.shape[1], config.latent_dim, config.n_layers, config.hidden_dims)
@@ -166,8 +138,8 @@ def fit(
         modules.load_state_dict(saved["modules"])
         history = saved["history"]
 
-    def trainer(stage: _Stage) -> _Trainer:
-        return _Trainer(stage, modules, out / CHECKPOINT, identity, history, config, progress, saved)
+    def trainer(stage: Stage) -> Trainer:
+        return Trainer(stage, modules, out / CHECKPOINT, identity, history, config, progress, saved)
 
     with FitProgress(console or Console()) as progress:
         if not (saved and saved["stage"] == "flow"):
@@ -175,7 +147,7 @@ def fit(
             standardise_features(model, x_fitted)
         model.eval()
         features_fitted, features_watched = (
-            torch.cat([model.encode(b) for b in torch.split(x, _ENCODE_BATCH)]) for x in (x_fitted, x_watched)
+            torch.cat([model.encode(b) for b in torch.split(x, WATCH_BATCH)]) for x in (x_fitted, x_watched)
         )
         trainer(_flow_stage(model, features_fitted, features_watched, config)).run()
 
@@ -207,8 +179,8 @@ def fit(
 
 def _autoencoder_stage(
     model: HybridECGModel, decoder: ECGDecoder, fitted: Tensor, watched: Tensor, config: FitConfig
-) -> _Stage:
-    return _Stage(
+) -> Stage:
+    return Stage(
         name="autoencoder",
         module=nn.ModuleDict({"encoder": model.encoder, "decoder": decoder}),
         loss=lambda x: nn.functional.mse_loss(decoder(model.encoder(x)), x),
@@ -222,8 +194,8 @@ def _autoencoder_stage(
     )
 
 
-def _flow_stage(model: HybridECGModel, fitted: Tensor, watched: Tensor, config: FitConfig) -> _Stage:
-    return _Stage(
+def _flow_stage(model: HybridECGModel, fitted: Tensor, watched: Tensor, config: FitConfig) -> Stage:
+    return Stage(
         name="flow",
         module=model.maf,
         loss=lambda features: -model.maf.log_prob(features).mean(),
@@ -235,134 +207,6 @@ def _flow_stage(model: HybridECGModel, fitted: Tensor, watched: Tensor, config: 
         lr=config.lr_flow,
         weight_decay=config.weight_decay_flow,
     )
-
-
-class _Trainer:
-    """Runs one stage to its end: epochs, early stopping, a checkpoint after every epoch."""
-
-    def __init__(
-        self,
-        stage: _Stage,
-        modules: nn.ModuleDict,
-        path: Path,
-        identity: dict[str, Any],
-        history: History,
-        config: FitConfig,
-        progress: FitProgress,
-        saved: dict[str, Any] | None,
-    ) -> None:
-        self.stage, self.modules, self.path, self.identity = stage, modules, path, identity
-        self.rows, self.history, self.config, self.progress = history[stage.name], history, config, progress
-        self.optimiser = torch.optim.AdamW(stage.module.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
-        self.best_loss, self.waited = math.inf, 0
-        self.best = _copy(stage.module)
-        # Each stage draws from its own seed, so its order does not depend on how long the first one took.
-        torch.manual_seed(config.seed + 1 + ("autoencoder", "flow").index(stage.name))
-        if saved and saved["stage"] == stage.name:
-            self.optimiser.load_state_dict(saved["optimiser"])
-            self.best_loss, self.waited, self.best = saved["best_loss"], saved["waited"], saved["best"]
-            torch.set_rng_state(saved["rng"])
-            if saved["rng_cuda"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(saved["rng_cuda"])
-
-    def run(self) -> None:
-        """Train until the epochs are done or patience is out, then put the best weights back."""
-        stage = self.stage
-        self.progress.stage(stage.name, stage.epochs, len(self.rows), math.ceil(len(stage.fitted) / stage.batch))
-        while len(self.rows) < stage.epochs and self.waited < stage.patience:
-            self._epoch()
-            self._save()
-            row = self.rows[-1]
-            note = f"train {row['train']:.5g}  held out {row['held_out']:.5g}  {row['seconds']:.1f} s"
-            self.progress.epoch(stage.name, len(self.rows), stage.epochs, note)
-        stage.module.load_state_dict(self.best)
-        total_s = sum(row["seconds"] for row in self.rows)
-        self.progress.end_stage(
-            f"{stage.name}: best held-out loss {self.best_loss:.5g}, {len(self.rows)} epochs, {total_s:.0f} s"
-        )
-
-    def _epoch(self) -> None:
-        stage, began_s = self.stage, time.monotonic()
-        # Half a cosine: large steps early, none so large at the end that the loss still rattles.
-        lr = stage.lr * 0.5 * (1 + math.cos(math.pi * len(self.rows) / stage.epochs))
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        stage.module.train()
-        total = torch.zeros((), dtype=torch.float64)
-        order = torch.randperm(len(stage.fitted)).to(stage.fitted.device)
-        for done, rows in enumerate(torch.split(order, stage.batch), start=1):
-            loss = stage.loss(stage.fitted[rows])
-            self.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(stage.module.parameters(), self.config.gradient_clip)
-            self.optimiser.step()
-            total += loss.detach().double().cpu() * len(rows)
-            self.progress.batch(done)
-        held_out = self._watch()
-        train = float(total) / len(stage.fitted)
-        if not (math.isfinite(train) and math.isfinite(held_out)):
-            raise FitError(
-                f"{stage.name}: the loss is no number any more in epoch {len(self.rows) + 1}; "
-                f"lower lr_{stage.name} ({stage.lr:g}) with --set, and give another --out"
-            )
-        seconds = time.monotonic() - began_s
-        self.rows.append(
-            {"epoch": len(self.rows) + 1, "train": train, "held_out": held_out, "lr": lr, "seconds": seconds}
-        )
-        if held_out < self.best_loss:
-            self.best_loss, self.waited, self.best = held_out, 0, _copy(stage.module)
-        else:
-            self.waited += 1
-
-    @torch.no_grad()
-    def _watch(self) -> float:
-        self.stage.module.eval()
-        total = sum(float(self.stage.loss(part)) * len(part) for part in torch.split(self.stage.watched, _ENCODE_BATCH))
-        return total / len(self.stage.watched)
-
-    def _save(self) -> None:
-        save_torch(
-            self.path,
-            {
-                "format": _CHECKPOINT_FORMAT,
-                "identity": self.identity,
-                "stage": self.stage.name,
-                "modules": self.modules.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "best": self.best,
-                "best_loss": self.best_loss,
-                "waited": self.waited,
-                "history": self.history,
-                "rng": torch.get_rng_state(),
-                "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            },
-        )
-
-
-def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in module.state_dict().items()}
-
-
-def _read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """The checkpoint to go on from; None where there is none."""
-    if not path.is_file():
-        return None
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = saved["identity"]
-        if saved["format"] != _CHECKPOINT_FORMAT:
-            raise RunError(f"{path}: checkpoint format {saved['format']} is not {_CHECKPOINT_FORMAT}")
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: not a checkpoint of a fit; remove it or give another --out") from error
-    mine = identity["config"] | {"data": identity["data"], "data_sha256": identity["data_sha256"]}
-    other = theirs["config"] | {"data": theirs["data"], "data_sha256": theirs["data_sha256"]}
-    for key in sorted(set(mine) | set(other)):
-        if mine.get(key) != other.get(key):
-            raise RunError(
-                f"{path.parent} holds a fit with {key} = {other.get(key)}, not {mine.get(key)}: "
-                "give the same settings to go on, or another --out"
-            )
-    return saved
 
 
 def _write_outputs(
