@@ -1,0 +1,96 @@
+"""The benchmarks run, at toy size, on the real program; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "tools/bench.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    """Figures by name, as the JSON has them; the table was printed with its ratio."""
+    file = tmp_path / "figures.json"
+    done = bench(*arguments, "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ratio: " in done.stdout
+    report = json.loads(file.read_text())
+    assert report["benchmark"] == arguments[0]
+    assert report["machine"]["cores"] >= 1
+    assert report["machine"]["cpu"]
+    figures = {figure["what"].strip(): figure["value"] for figure in report["figures"]}
+    assert all(value > 0 for what, value in figures.items() if what.startswith("ratio: "))
+    return figures
+
+
+def test_replay_runs_both_sides(tmp_path: Path, data_folder: Path) -> None:
+    figures = measured(tmp_path, "replay", "--seconds", "20", "--repeats", "1")
+    ours = figures["ecg-monitor, from process start to exit"]
+    theirs = figures["neurokit2.ecg_process, the call alone"]
+    assert figures["ratio: our process / their call"] == pytest.approx(theirs / ours)
+    assert figures["files written by ecg-monitor"] > 20 * 360 * 2 / 1e6  # the signal alone
+
+
+def test_start_sees_help_screen_and_beat(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "start", "--repeats", "1")
+    assert figures["first frame of the dashboard"] <= figures["first frame that names source and rate"]
+    assert figures["first scored beat received, --speed 1"] > 2.0  # of signal
+
+
+def test_latency_is_measured_end_to_end(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "latency", "--seconds", "8")
+    assert figures["beats received"] >= 4
+    assert figures["deciding sample to beat received, p99"] >= figures["deciding sample to beat received, p50"]
+    assert figures["R-peak to beat received, p50"] > 0.99  # the signal that a beat needs behind its R-peak
+
+
+def test_memory_looks_at_the_monitor_without_torch(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "memory", "--hours", "0.1", "--every", "0.05")
+    assert figures["looks"] >= 2
+    assert figures["resident, most"] >= figures["resident, p50"] > 30  # an interpreter with numpy
+    assert figures["torch loaded (1 = yes)"] == 0
+
+
+def test_score_compares_with_torch(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    figures = measured(tmp_path, "score", "--beats", "64", "--repeats", "1")
+    for batch in (1, 16, 64):
+        assert figures[f"ours, batch {batch}"] > 0
+        ratio = figures[f"eager torch, batch {batch}"] / figures[f"ours, batch {batch}"]
+        assert figures[f"ratio: torch / ours, batch {batch}"] == pytest.approx(ratio)
+
+
+def test_rpeaks_finds_the_beats_too(tmp_path: Path, data_folder: Path) -> None:
+    figures = measured(tmp_path, "rpeaks", "--seconds", "60", "--repeats", "1")
+    assert figures["Se, ours, as a stream"] > 95
+    assert figures["+P, ours, as a stream"] > 95
+    assert figures["Se, wfdb gqrs_detect"] > 80
+
+
+def test_what_keeps_a_benchmark_from_running_is_one_line(tmp_path: Path) -> None:
+    done = bench("rpeaks", ECG_MONITOR_DATA=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "ECG_MONITOR_DATA" in done.stderr
+    done = bench("score", "--model", str(tmp_path / "absent.onnx"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "absent.onnx" in done.stderr

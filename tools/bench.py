@@ -1,0 +1,114 @@
+"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks.
+
+Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
+turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what is measured is this working tree
+
+from benchmarks.report import BenchError, Report, show
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures into this file.")]
+Model = Annotated[str | None, typer.Option(help="ONNX file; default: the shipped model.")]
+Record = Annotated[str, typer.Option(help="Record of mitdb.")]
+Repeats = Annotated[int, typer.Option(min=1, help="How often each is run; they take turns.")]
+Seconds = Annotated[float | None, typer.Option(min=10, help="How much of the record, s; default: all.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
+
+
+@app.command()
+def replay(
+    record: Record = "208", repeats: Repeats = 5, seconds: Seconds = None, model: Model = None, json: Json = None
+) -> None:
+    """A record at full speed, process start and files included, against neurokit2.ecg_process."""
+    from benchmarks.replay import measure
+
+    _show(measure(record, repeats, seconds, model), json)
+
+
+@app.command()
+def start(repeats: Repeats = 5, model: Model = None, json: Json = None) -> None:
+    """Time to --help, to the first frame of the dashboard, to the first scored beat."""
+    from benchmarks.start import measure
+
+    _show(measure(repeats, model), json)
+
+
+@app.command()
+def latency(
+    source: Annotated[str, typer.Option(help="What to watch; it must give the same at every run.")] = "sim",
+    seconds: Annotated[float, typer.Option(min=5, help="Of signal, and of your time.")] = 60,
+    seed: Seed = 1,
+    model: Model = None,
+    json: Json = None,
+) -> None:
+    """Deciding sample to message received by another process, in real time."""
+    from benchmarks.latency import measure
+
+    _show(measure(source, seconds, seed, model), json)
+
+
+@app.command()
+def memory(
+    hours: Annotated[float, typer.Option(min=0.01, help="Of signal, at full speed.")] = 8.0,
+    every: Annotated[float, typer.Option(min=0.01, help="How often to look, s.")] = 1.0,
+    record: Annotated[bool, typer.Option(help="Write the session to a folder meanwhile.")] = True,
+    seed: Seed = 1,
+    model: Model = None,
+    json: Json = None,
+) -> None:
+    """Resident memory over hours of signal: how much, and whether it grows."""
+    from benchmarks.memory import measure
+
+    _show(measure(hours, every, seed, record, model), json)
+
+
+@app.command()
+def score(
+    beats: Annotated[int, typer.Option(min=1, help="Scored in each repeat, at each batch size.")] = 256,
+    repeats: Repeats = 9,
+    seed: Seed = 1,
+    model: Model = None,
+    json: Json = None,
+) -> None:
+    """Milliseconds a beat, against the published architecture in eager torch where torch is installed."""
+    from benchmarks.score import measure
+
+    _show(measure(beats, repeats, seed, model), json)
+
+
+@app.command()
+def rpeaks(record: Record = "208", repeats: Repeats = 3, seconds: Seconds = None, json: Json = None) -> None:
+    """Our R-peak stage against neurokit2 and wfdb: time, sensitivity, positive predictivity."""
+    from benchmarks.rpeaks import measure
+
+    _show(measure(record, repeats, seconds), json)
+
+
+def _show(report: Report, json: Path | None) -> None:
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=110), json)  # a pipe has no width of its own
+
+
+def main() -> None:
+    """Run; what keeps a benchmark from running is one line and exit code 2."""
+    try:
+        app()
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""How long half an hour of signal takes: the whole monitor against `neurokit2.ecg_process`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.process import FREE_BUS, MONITOR, data_folder, run
+from benchmarks.report import Figure, Report, paired_ratio, timed
+
+__all__ = ["measure"]
+
+GOAL = 10.0
+
+
+def measure(record: str, repeats: int, seconds: float | None, model: str | None) -> Report:
+    """Replay a record at full speed, each time in a fresh process, and in turn let neurokit2 process it.
+
+    Args:
+        record: of the MIT-BIH Arrhythmia Database.
+        repeats: pairs.
+        seconds: how much of the record; None = all.
+        model: ONNX file; None = the shipped one.
+
+    Raises:
+        BenchError: no data, or one of the two failed.
+    """
+    data_folder()
+    length = () if seconds is None else ("--duration", f"{seconds:g}")
+    with_model = () if model is None else ("--model", model)
+    ours, theirs = [], []
+    written = 0
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            command = (
+                *(*MONITOR, "--source", f"mitdb:{record}", "--speed", "max", "--no-dashboard", *FREE_BUS),
+                *("--record", folder, *length, *with_model),
+            )
+            ours.append(run(command))
+            written = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        rival = run((sys.executable, "-m", "benchmarks.replay", record, *length[1:]))
+        theirs.append(json.loads(rival.output.splitlines()[-1]))
+    wall = [finished.wall_s for finished in ours]
+    cpu = [finished.cpu_s for finished in ours]
+    call = [times["call_s"] for times in theirs]
+    both = [times["call_s"] + times["import_s"] for times in theirs]
+    return Report(
+        "replay",
+        {"record": f"mitdb:{record}", "seconds": seconds or "all", "repeats": repeats},
+        [
+            timed("ecg-monitor, from process start to exit", wall, "s"),
+            timed("  the same, processor time", cpu, "s"),
+            timed("neurokit2.ecg_process, the call alone", call, "s"),
+            timed("  the same, processor time", [times["call_cpu_s"] for times in theirs], "s"),
+            timed("import neurokit2", [times["import_s"] for times in theirs], "s"),
+            paired_ratio("ratio: our process / their call", call, wall, GOAL),
+            paired_ratio("ratio: the same, processor time", [times["call_cpu_s"] for times in theirs], cpu),
+            paired_ratio("ratio: our process / their call and import", both, wall),
+            Figure("files written by ecg-monitor", written / 1e6, "MB"),
+        ],
+        (
+            "Ours finds and scores every beat, raises alarms, publishes, and writes signal, beats, annotations and "
+            "journal; theirs cleans the signal, finds peaks and delineates waves.",
+            "The monitor pays for its start, neurokit2 does not: its signal is in memory and its import done.",
+        ),
+    )
+
+
+def _rival(record: str, seconds: float | None) -> dict[str, float]:
+    """What neurokit2 takes, in this process."""
+    from monitor.sources import EndOfStream, SourceOptions, open_source
+
+    source = open_source(f"mitdb:{record}", SourceOptions(duration_s=seconds))
+    pieces = []
+    try:
+        while (chunk := source.read(1 << 20)) is not None:
+            pieces.append(chunk.samples)
+    except EndOfStream:
+        source.close()
+    times = [(time.perf_counter(), time.process_time())]
+    import neurokit2
+    import numpy as np
+
+    signal = np.concatenate(pieces)
+    times.append((time.perf_counter(), time.process_time()))
+    neurokit2.ecg_process(signal, sampling_rate=int(source.fs_hz))
+    times.append((time.perf_counter(), time.process_time()))
+    (import_s, _), (call_s, call_cpu_s) = ((b[0] - a[0], b[1] - a[1]) for a, b in pairwise(times))
+    return {"import_s": import_s, "call_s": call_s, "call_cpu_s": call_cpu_s}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_rival(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else None)))

@@ -1,0 +1,133 @@
+"""R-peaks of one record: our stage against the usual detectors, with the time and how well each does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.process import data_folder
+from benchmarks.report import BenchError, Figure, Report, paired_ratio, timed
+
+__all__ = ["measure"]
+
+TOLERANCE_S = 0.15  # of AAMI EC57
+FROM_S = 10.0  # the detectors' learning phase is left out of the quality
+_BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
+
+Samples = NDArray[np.float64]
+Peaks = NDArray[np.int64]
+
+
+def measure(record: str, repeats: int, seconds: float | None) -> Report:
+    """Let each detector find the R-peaks, in turn, in this process.
+
+    Raises:
+        BenchError: no data, or no such record.
+    """
+    path = data_folder() / "mitdb" / record
+    if not path.with_suffix(".hea").exists():
+        raise BenchError(f"no record {record} in mitdb/: give --record 100 to 234")
+    import wfdb
+
+    fs_hz = float(wfdb.rdheader(str(path)).fs)
+    stop = None if seconds is None else round(seconds * fs_hz)
+    signal: Samples = wfdb.rdrecord(str(path), sampto=stop, channels=[0]).p_signal[:, 0]
+    truth = _annotated(path, signal.size)
+    rivals: dict[str, Callable[[Samples, float], Peaks]] = {
+        "neurokit2 ecg_clean + ecg_findpeaks": _neurokit,
+        "wfdb xqrs_detect": _xqrs,
+        "wfdb gqrs_detect": _gqrs,
+    }
+    warm = signal[: round(10 * fs_hz)]
+    for detect in (_ours, *rivals.values()):
+        detect(warm, fs_hz)  # imports, and what is compiled or cached at the first call
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in rivals}
+    found: dict[str, Peaks] = {}
+    for _ in range(repeats):
+        seconds_taken, found["ours, as a stream"] = _timed(_ours, signal, fs_hz)
+        ours.append(seconds_taken)
+        for name, detect in rivals.items():
+            seconds_taken, found[name] = _timed(detect, signal, fs_hz)
+            theirs[name].append(seconds_taken)
+    figures = [timed("ours, as a stream", ours, "s")]
+    figures += [timed(name, times, "s") for name, times in theirs.items()]
+    figures += [paired_ratio(f"ratio: {name} / ours", times, ours) for name, times in theirs.items()]
+    for name, peaks in found.items():
+        sensitivity, precision = _quality(peaks, truth, fs_hz)
+        figures += [Figure(f"Se, {name}", sensitivity, "%"), Figure(f"+P, {name}", precision, "%")]
+    return Report(
+        "rpeaks",
+        {"record": f"mitdb:{record}", "seconds": seconds or "all", "repeats": repeats},
+        figures,
+        (
+            "Ours: causal band-pass, then a window of 8 s every second, as live; the others have the whole record.",
+            f"Se and +P against the annotations, {TOLERANCE_S * 1e3:.0f} ms, the first {FROM_S:.0f} s left out.",
+        ),
+    )
+
+
+def _timed(detect: Callable[[Samples, float], Peaks], signal: Samples, fs_hz: float) -> tuple[float, Peaks]:
+    began_s = time.perf_counter()
+    peaks = detect(signal, fs_hz)
+    return time.perf_counter() - began_s, peaks
+
+
+def _ours(signal: Samples, fs_hz: float) -> Peaks:
+    """Filter and windows as `Detector` runs them, without beats and quality."""
+    from detector.bandpass import Bandpass
+    from detector.rpeaks import RPeakDetector
+
+    filtered = Bandpass(fs_hz).push(signal)
+    rpeaks = RPeakDetector(fs_hz)
+    found: list[int] = []
+    for now in [*range(rpeaks.step, signal.size, rpeaks.step), signal.size]:
+        low = max(0, now - rpeaks.window)
+        found += rpeaks.decide(filtered[low:now], low)
+    return np.array(found, np.int64)
+
+
+def _neurokit(signal: Samples, fs_hz: float) -> Peaks:
+    import neurokit2
+
+    cleaned = neurokit2.ecg_clean(signal, sampling_rate=int(fs_hz))
+    return np.asarray(neurokit2.ecg_findpeaks(cleaned, sampling_rate=int(fs_hz))["ECG_R_Peaks"], np.int64)
+
+
+def _xqrs(signal: Samples, fs_hz: float) -> Peaks:
+    from wfdb import processing
+
+    return np.asarray(processing.xqrs_detect(signal, fs=fs_hz, verbose=False), np.int64)
+
+
+def _gqrs(signal: Samples, fs_hz: float) -> Peaks:
+    from wfdb import processing
+
+    return np.asarray(processing.gqrs_detect(signal, fs=fs_hz), np.int64)
+
+
+def _annotated(path: Path, n: int) -> Peaks:
+    """R-peaks that the cardiologists marked, samples under `n`."""
+    import wfdb
+
+    marks = wfdb.rdann(str(path), "atr", sampto=n)
+    at = [sample for sample, symbol in zip(marks.sample, marks.symbol, strict=True) if symbol in _BEAT_SYMBOLS]
+    return np.array(at, np.int64)
+
+
+def _quality(found: Peaks, truth: Peaks, fs_hz: float) -> tuple[float, float]:
+    """Sensitivity and positive predictivity, %; each annotation is matched once, by the nearest."""
+    found, truth = (peaks[peaks >= FROM_S * fs_hz] for peaks in (found, truth))
+    if not found.size or not truth.size:
+        return 0.0, 0.0
+    matched: set[int] = set()
+    for peak in truth.tolist():
+        low, high = np.searchsorted(found, [peak - TOLERANCE_S * fs_hz, peak + TOLERANCE_S * fs_hz + 1])
+        free = [i for i in range(int(low), int(high)) if i not in matched]
+        if free:
+            matched.add(min(free, key=lambda i: abs(int(found[i]) - peak)))
+    return 100 * len(matched) / truth.size, 100 * len(matched) / found.size
