@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -211,30 +213,30 @@ def _open(settings: Config) -> Source:
 
 def _monitor(settings: Config) -> int:
     """Open everything, run, close everything; the exit code."""
-    from detector.scorer import Scorer
-    from monitor.pipeline import Pipeline
-
-    on_screen = settings.dashboard.enabled and sys.stdin.isatty() and _has_screen()
-    scorer = Scorer(settings.model.path or None, settings.model.threads)
-    lines = _Lines()
-    pipeline = Pipeline(
-        {settings.source.bed: _open(settings)},
-        settings,
-        scorer,
-        on_alarm=_nothing if on_screen else lines.alarm,
-        on_notice=_nothing if on_screen else lines.notice,
-    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    if on_screen:
-        _on_screen(pipeline, stop)
-    else:
-        lines.begin(pipeline)
+    if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
+        from monitor.screen import run_on_screen
+
+        source = _open(settings)  # before the screen comes up: most that is wrong is wrong here
+        incomplete = run_on_screen(source, settings, stop)
+        for line in incomplete:
+            print(f"ecg-monitor: {line}", file=sys.stderr)
+        return EXIT_INCOMPLETE if incomplete else 0
+
+    from detector.scorer import Scorer
+    from monitor.pipeline import Pipeline
+    from monitor.sources import SourceError
+
+    scorer = Scorer(settings.model.path or None, settings.model.threads)
+    lines = _Lines(stop)
+    sources = {settings.source.bed: _open(settings)}
+    pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
+    lines.begin(pipeline)
+    with contextlib.suppress(SourceError):  # it was told when it happened
         pipeline.run(stop.is_set)
-        lines.end(pipeline)
-    for line in pipeline.incomplete:
-        print(f"ecg-monitor: {line}", file=sys.stderr)
+    lines.end(pipeline)
     return EXIT_INCOMPLETE if pipeline.incomplete else 0
 
 
@@ -248,70 +250,51 @@ def _has_screen() -> bool:
     return fits_dashboard(Console())
 
 
-def _on_screen(pipeline: Pipeline, stop: threading.Event) -> None:
-    """The dashboard in this thread, the pipeline in another: the screen is a subscriber like any other."""
-    from rich.console import Console
-
-    from monitor.client import AlarmClient
-    from monitor.dashboard.live import run_dashboard
-
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            pipeline.run(stop.is_set)
-        except BaseException as error:  # told to the person after the screen is restored
-            failed.append(error)
-
-    worker = threading.Thread(target=work, name="pipeline")
-    ends = pipeline.endpoints
-    client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
-    worker.start()
-    try:
-        run_dashboard(client, Console(), time.monotonic, should_stop=lambda: stop.is_set() or bool(failed))
-    finally:
-        stop.set()
-        worker.join()
-        client.close()
-    if failed:
-        raise failed[0]
-
-
-def _nothing(_: object) -> None:
-    """On screen the dashboard tells."""
-
-
 class _Lines:
-    """One line per alarm, for runs without a screen."""
+    """One line per alarm, for runs without a screen.
+
+    Args:
+        stop: set when nobody reads the lines any more, as `ecg-monitor | head` does.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
 
     def begin(self, pipeline: Pipeline) -> None:
         for bed in pipeline.beds.values():
             s = bed.source
-            print(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}", flush=True)
-        print(f"alarms on {pipeline.endpoints.alarms} (not a medical device)", flush=True)
+            self._print(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
+        self._print(f"alarms on {pipeline.endpoints.alarms} (not a medical device)")
 
     def alarm(self, message: AlarmMessage) -> None:
         alarm = message.alarm
         if alarm.state == "onset" and alarm.count > 1:
             return  # the same alarm came back before anybody acknowledged it
-        print(
+        self._print(
             f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<20}  {alarm.state:<12}  "
-            f"sample {alarm.onset_sample}: {alarm.text}",
-            flush=True,
+            f"sample {alarm.onset_sample}: {alarm.text}"
         )
 
     def notice(self, line: str) -> None:
-        print(f"ecg-monitor: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody listens there either
+            print(f"ecg-monitor: {line}", file=sys.stderr, flush=True)
 
     def end(self, pipeline: Pipeline) -> None:
         for bed in pipeline.beds.values():
             status = bed.status()
             seconds = status.samples_in / status.fs_hz
-            print(
+            self._print(
                 f"{bed.name}: {seconds:.1f} s watched, {status.beats} beats, {status.anomalous_beats} anomalous, "
-                f"{status.unscored_beats} not scored, {status.gaps} gaps, {status.samples_lost} samples lost",
-                flush=True,
+                f"{status.unscored_beats} not scored, {status.gaps} gaps, {status.samples_lost} samples lost"
             )
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            self._stop.set()
+            # Else the interpreter complains of the same pipe when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -114,6 +114,16 @@ class Bed:
         return self.history.end
 
     @property
+    def began(self) -> bool:
+        """Whether any sample has come."""
+        return self._first is not None
+
+    @property
+    def condition(self) -> tuple[State, Quality, bool]:
+        """What subscribers must hear of at once when it changes."""
+        return self.state, self._quality, self.engine.audio_paused_s(self.now) > 0
+
+    @property
     def first_sample(self) -> int:
         """Index of the first sample ever taken."""
         return self._first or 0
@@ -304,16 +314,19 @@ class Bed:
         """From the arrival of the deciding sample to now, ms; None in replay at full speed."""
         if not self._paced:
             return None
-        for end, arrival_s in self._arrivals:
-            if end >= decided_sample:
-                return round(max(0.0, self._clock() - arrival_s) * 1e3, 2)
-        return 0.0
+        arrived_s = now_s = self._clock()
+        for end, arrival_s in reversed(self._arrivals):  # it came with one of the last pieces
+            if end < decided_sample:
+                break
+            arrived_s = arrival_s
+        return round(max(0.0, now_s - arrived_s) * 1e3, 2)
 
     def _notice(self, notice: Notice, output: Output) -> None:
         output.notice(self, notice)
         if notice.kind == "source_lost":
             self.silent("source_lost", notice.text, output)
         elif notice.kind == "source_back":
+            self.state, self.last_data_s = "starting", self._clock()  # silence counts anew from here
             for change in self.engine.source_state("source_lost", False, self.now, ""):
                 self._alarm(change, output)
 

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ _PIECE_MAX_S = 20.0  # most that is read at once: bounds memory, and stop reques
 _LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 % of a core
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
+_REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
+_REPEAT_S = 10.0  # so often they are told, with their count since
 
 
 class Pipeline:
@@ -52,7 +55,7 @@ class Pipeline:
         incomplete: what went wrong on the way without stopping the monitor, one line each.
 
     Raises:
-        BusError, JournalError, RecorderError: a port, the journal or the folder cannot be had.
+        BusError, JournalError, RecorderError: a port, the journal or the folder cannot be had; nothing was recorded.
     """
 
     def __init__(
@@ -86,18 +89,24 @@ class Pipeline:
             }
             folder = Path(config.record.folder) if config.record.folder else None
             if folder is not None:
-                for bed in self.beds.values():
-                    recorder = self._open_recorder(folder, bed)
-                    self._recorders[bed.name] = recorder
-                    undo.callback(recorder.close)
+                _make_folder(folder)
             journal = config.journal.path or (str(folder / "journal.sqlite") if folder else ":memory:")
             self.journal = Journal(journal, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             self.bus = Bus(endpoints_from(config.bus.listen), epoch=epoch, journal=self.journal, clock=clock)
+            undo.callback(self.bus.close)
+            if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
+                for bed in self.beds.values():
+                    recorder = self._open_recorder(folder, bed)
+                    self._recorders[bed.name] = recorder
+                    undo.callback(recorder.close)
             undo.pop_all()
         self.endpoints = self.bus.endpoints
-        self._heartbeat_s = self._status_s = self._wave_s = -np.inf
+        self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
+        self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
+        self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
+        self._repeat_due_s: dict[tuple[str, str], float] = {}
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -105,7 +114,7 @@ class Pipeline:
         """Go on until every source has ended or `stop()` says so; then drain, say goodbye and close.
 
         Raises:
-            SourceError: a source broke and was the last one.
+            SourceError: every source broke (of one alone, `incomplete` tells).
         """
         broken: SourceError | None = None
         self._started_s = self._clock()
@@ -120,9 +129,7 @@ class Pipeline:
                         moved |= not bed.ended and self._intake(bed)
                     except SourceError as error:
                         broken = error
-                        bed.silent("source_lost", str(error), self)
-                        bed.end()
-                        self._report(str(error))
+                        self._lose(bed, error)
                 self._settle()
                 self._tell_state()
                 self._serve(0.0 if moved and self._speed == 0 else _LOOP_S)
@@ -131,7 +138,7 @@ class Pipeline:
             self._settle()
         finally:
             self._close()
-        if broken is not None:
+        if broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
             raise broken
 
     def _intake(self, bed: Bed) -> bool:
@@ -143,19 +150,26 @@ class Pipeline:
         most = self._allowed(bed)
         if most <= 0:
             return False
-        before, known = bed.now, bed.state != "starting"
+        before, began = bed.now, bed.began
         chunk = bed.take(most, self)
         if bed.ended:
             return True
-        if chunk is None:
+        if chunk is None or chunk.samples.size == 0:
             self._watch_silence(bed)
             return False
         with self._recording(bed.name) as recorder:
-            if recorder is not None and chunk.samples.size:
-                if known and chunk.first_sample > before:
+            if recorder is not None:
+                if began and chunk.first_sample > before:
                     recorder.gap(before, chunk.first_sample - before)
                 recorder.signal(chunk.first_sample, chunk.samples)
-        return chunk.samples.size > 0
+        return True
+
+    def _lose(self, bed: Bed, error: SourceError) -> None:
+        """A source broke: what it gave is scored, then its loss is told."""
+        bed.end()
+        self._settle()
+        bed.silent("source_lost", str(error), self)
+        self._report(str(error))
 
     def _allowed(self, bed: Bed) -> int:
         """How many samples may be read now: all a live source has, or what is due at the replay speed."""
@@ -164,7 +178,7 @@ class Pipeline:
             return most
         if self._speed == 0:
             return most
-        taken = bed.now - bed.first_sample if bed.state != "starting" else 0
+        taken = bed.now - bed.first_sample if bed.began else 0
         due = (self._clock() - self._started_s) * self._speed * bed.source.fs_hz
         return min(most, int(due) - taken)
 
@@ -173,7 +187,6 @@ class Pipeline:
         silent_s = self._clock() - bed.last_data_s
         if bed.state in ("starting", "running") and silent_s >= self.config.alarms.no_data.limit:
             bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self)
-            self._status_s = -np.inf  # at once
 
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
@@ -186,20 +199,24 @@ class Pipeline:
             first += len(unscored)
 
     def _tell_state(self) -> None:
-        """Heartbeat and status once a second, waves a few times."""
+        """Heartbeat and status once a second (a change of state at once), waves many times."""
         now_s = self._clock()
-        if now_s - self._wave_s >= 1.0 / self.config.bus.waves_hz:
-            self._wave_s = now_s
+        if now_s >= self._wave_due_s:
+            # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
+            self._wave_due_s = max(self._wave_due_s + 1.0 / self.config.bus.waves_hz, now_s)
             for bed in self.beds.values():
                 wave = bed.wave(bed.history.capacity)
                 if wave is not None:
                     self.bus.publish_wave(*wave)
-        if now_s - self._status_s >= _STATUS_S:
-            self._status_s = now_s
-            for bed in self.beds.values():
+        due = now_s >= self._status_due_s
+        if due:
+            self._status_due_s = now_s + _STATUS_S
+        for bed in self.beds.values():
+            if due or self._told.get(bed.name) != bed.condition:
+                self._told[bed.name] = bed.condition
                 self.bus.publish(bed_topic(bed.name, "status"), bed.status())
-        if now_s - self._heartbeat_s >= _HEARTBEAT_S:
-            self._heartbeat_s = now_s
+        if now_s >= self._heartbeat_due_s:
+            self._heartbeat_due_s = now_s + _HEARTBEAT_S
             self._heartbeat("running")
 
     def _heartbeat(self, state: Any) -> None:
@@ -215,7 +232,12 @@ class Pipeline:
 
     def _serve(self, timeout_s: float) -> None:
         for request in self.bus.service(timeout_s):
-            request.reply(self._answer(request))
+            try:
+                reply = self._answer(request)
+            except Exception as error:  # whatever a request does, the monitor goes on
+                self.bus.counters["internal_errors"] += 1
+                reply = Reply(ok=False, error=f"internal error: {error}")
+            request.reply(reply)
 
     def _answer(self, waiting: ControlRequest) -> Reply:
         request = waiting.request
@@ -233,7 +255,7 @@ class Pipeline:
         if reply.ok and request.op != "strip":
             detail = f"{reply.data['seconds']:g} s" if request.op == "pause_audio" else ""
             self.journal.put_action(Action(request.who, request.op, bed.name, request.alarm_id, bed.now, detail))
-            self._status_s = -np.inf
+            self._status_due_s = -np.inf
         return reply
 
     def _stored_strip(self, alarm_id: str, epoch: str) -> Reply:
@@ -263,8 +285,15 @@ class Pipeline:
         """A gap has its alarm; nothing more to tell."""
 
     def notice(self, bed: Bed, notice: Notice) -> None:
-        """Something on the way in, for a person."""
-        self._on_notice(f"{bed.name}: {notice.text}")
+        """Something on the way in, for a person; what comes again and again is counted and told now and then."""
+        key, now_s = (bed.name, notice.kind), self._clock()
+        if notice.kind in _REPEATED_NOTICES:
+            if now_s < self._repeat_due_s.get(key, -np.inf):
+                self._repeats[key] += notice.count
+                return
+            self._repeat_due_s[key] = now_s + _REPEAT_S
+        before = self._repeats.pop(key, 0)
+        self._on_notice(f"{bed.name}: {notice.text}" + (f", after {before} more" if before else ""))
 
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         """Keep the signal around an onset."""
@@ -298,10 +327,14 @@ class Pipeline:
         self._on_notice(line)
 
     def _close(self) -> None:
-        """Drain, say goodbye, let go."""
+        """Say goodbye, let go."""
         for bed in self.beds.values():
-            bed.ended, bed.state = True, "ended"
-        self._wave_s = self._status_s = -np.inf
+            bed.ended = True
+            if bed.state != "source_lost":
+                bed.state = "ended"
+        for (bed_name, kind), count in self._repeats.items():
+            self._on_notice(f"{bed_name}: {kind.replace('_', ' ')}: {count} more since")
+        self._wave_due_s = self._status_due_s = -np.inf
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)
             last.callback(self.bus.close)
@@ -314,3 +347,15 @@ class Pipeline:
                     recorder.close({"session": session, "bus": dict(self.bus.counters)})
             self._tell_state()
             self._heartbeat("goodbye")
+
+
+def _make_folder(folder: Path) -> None:
+    """The folder of the session.
+
+    Raises:
+        RecorderError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecorderError(f"recording to {folder}: {error.strerror}; name another folder") from None

@@ -18,6 +18,8 @@ import pytest
 import wfdb
 import zmq
 from helpers_command import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
+from helpers_pipeline import breaking_record
+from helpers_sources import wait_for
 
 QUIET = ("--no-dashboard", *FREE_BUS)
 
@@ -171,12 +173,15 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
     try:
         sub = context.socket(zmq.SUB)
         sub.connect(endpoint)
-        sub.subscribe(b"v1/monitor/heartbeat/")
+        sub.subscribe(b"v1/p1/beat/")
         states = []
-        assert sub.poll(20_000), "no heartbeat"
+        assert sub.poll(20_000), "no beat"
+        sub.unsubscribe(b"v1/p1/beat/")
+        sub.subscribe(b"v1/monitor/heartbeat/")
         process.send_signal(number)
         while sub.poll(10_000):
-            states.append(json.loads(sub.recv_multipart()[1])["state"])
+            topic, body = sub.recv_multipart()
+            states.append(json.loads(body)["state"] if topic == b"v1/monitor/heartbeat/" else "")
             if states[-1] == "goodbye":
                 break
         assert states[-1] == "goodbye"
@@ -210,6 +215,44 @@ def test_a_late_plain_subscriber_gets_the_active_alarms_at_once() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_it_ends_in_order_when_nobody_reads_its_lines(tmp_path: Path) -> None:
+    process, _ = started("--speed", "50", "--record", str(tmp_path))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdout.close()  # as `ecg-monitor | head` does
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+    assert json.loads((tmp_path / "p1" / "session.json").read_text())["state"] == "closed"
+
+
+def test_a_port_in_use_leaves_nothing_in_the_recording_folder(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ("--no-dashboard", "--duration", "5", "--speed", "max", "--record", str(tmp_path))
+        assert ecg_monitor(*arguments, "--bus", endpoint).returncode == 2
+    assert ecg_monitor(*arguments, *FREE_BUS).returncode == 0
+
+
+def test_a_source_that_breaks_is_told_once_and_what_it_gave_is_kept(tmp_path: Path) -> None:
+    record = breaking_record(tmp_path / "source")
+    process, _ = started("--source", f"wfdb:{record}", "--speed", "20", "--record", str(tmp_path / "out"))
+    with process:
+        wait_for(lambda: (tmp_path / "out" / "p1" / "beats.csv").read_text().count("\n") > 3, "beats")
+        record.with_suffix(".dat").unlink()
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert errors.count("rec") >= 1
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert "source_lost" in output
+    session = json.loads((tmp_path / "out" / "p1" / "session.json").read_text())
+    assert session["state"] == "closed"
+    assert session["session"]["state"] == "source_lost"
+    assert session["session"]["samples_in"] == session["recorded"]["samples"] > 0
 
 
 def test_tail_prints_json_lines_and_ends_with_its_pipe() -> None:

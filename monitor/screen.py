@@ -1,0 +1,116 @@
+"""Monitor and dashboard in one process: the pipeline works in a thread, the screen is a subscriber like any other.
+
+The screen is there before the numeric libraries are imported, which takes longer than anything else at the start.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from monitor.client import AlarmClient, ClientError, Received
+from monitor.config import Config
+from monitor.dashboard.live import run_dashboard
+from monitor.endpoints import BusEndpoints
+from monitor.messages import Reply, Request
+from monitor.sources import Source, SourceError
+
+__all__ = ["LateClient", "run_on_screen"]
+
+
+class LateClient:
+    """An AlarmClient of a monitor that has not told yet where it listens.
+
+    `connect` may be called from any thread; all the rest belongs to one.
+    """
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self._endpoints: BusEndpoints | None = None
+        self._client: AlarmClient | None = None
+
+    def connect(self, endpoints: BusEndpoints) -> None:
+        """The monitor listens there now."""
+        self._endpoints = endpoints
+        self._known.set()
+
+    @property
+    def state(self) -> str:
+        """As AlarmClient.state."""
+        return "connecting" if self._client is None else self._client.state
+
+    def poll(self, timeout_s: float = 0.0) -> Sequence[Received]:
+        """As AlarmClient.poll."""
+        if self._client is None and self._known.wait(timeout_s) and self._endpoints is not None:
+            ends = self._endpoints
+            self._client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
+        return [] if self._client is None else self._client.poll(timeout_s)
+
+    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
+        """As AlarmClient.request.
+
+        Raises:
+            ClientError: no reply in time, or nobody to ask yet.
+        """
+        if self._client is None:
+            raise ClientError("the monitor is starting")
+        return self._client.request(request, timeout_s)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        if self._client is not None:
+            self._client.close()
+
+
+def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tuple[str, ...]:
+    """Watch `source` on the terminal until the person leaves or `stop` is set.
+
+    Args:
+        source: open; closed here.
+        config: the whole configuration.
+        stop: set when the process is told to end.
+
+    Returns:
+        What could not be kept, one line each.
+
+    Raises:
+        BusError, JournalError, ModelError, RecorderError: the monitor could not begin.
+    """
+    client = LateClient()
+    incomplete: list[str] = []
+    failed: list[Exception] = []
+
+    def work() -> None:
+        # Imported here, while the first frame is on the screen.
+        try:
+            from detector.scorer import Scorer
+            from monitor.pipeline import Pipeline
+
+            scorer = Scorer(config.model.path or None, config.model.threads)
+            pipeline = Pipeline({config.source.bed: source}, config, scorer)
+        except Exception as error:  # told after the screen is restored
+            source.close()
+            failed.append(error)
+            return
+        client.connect(pipeline.endpoints)
+        try:
+            pipeline.run(stop.is_set)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            incomplete.extend(pipeline.incomplete)
+
+    worker = threading.Thread(target=work, name="pipeline")
+    worker.start()
+    try:
+        run_dashboard(client, Console(), time.monotonic, should_stop=lambda: stop.is_set() or bool(failed))
+    finally:
+        stop.set()
+        worker.join()
+        client.close()
+    if failed and not isinstance(failed[0], SourceError):
+        raise failed[0]
+    return tuple(incomplete)
