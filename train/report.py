@@ -50,6 +50,13 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
         axes.plot(epochs, [row["train"] for row in rows], color="#0072B2", label="training normals")
         axes.plot(epochs, held_out, color="#D55E00", label="held-out normals")
         axes.plot(epochs[best], held_out[best], "o", color="#D55E00", label=f"best: {held_out[best]:.4g}")
+        # The first epoch of a flow can lie at 1e5 nats, and all the rest would be one flat line.
+        later = [loss for row in rows[len(rows) // 20 + 1 :] for loss in (row["train"], row["held_out"])]
+        highest = max(row["train"] for row in rows)
+        if later and highest - min(later) > 3 * (max(later) - min(later)) > 0:
+            margin = 0.1 * (max(later) - min(later))
+            axes.set_ylim(min(later) - margin, max(later) + margin)
+            axes.set_title(f"{stage} (first epochs above the axis, up to {highest:.3g})")
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)
     _save(figure, path)
