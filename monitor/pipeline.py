@@ -141,6 +141,12 @@ class Pipeline:
         if broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
             raise broken
 
+    def wait_for_subscriber(self, timeout_s: float) -> None:
+        """Before `run`: give somebody the time to subscribe who wants to see all from the beginning."""
+        until_s = self._clock() + timeout_s
+        while not self.bus.counters["subscriptions"] and self._clock() < until_s:
+            self._serve(_LOOP_S)
+
     def _intake(self, bed: Bed) -> bool:
         """Read what the pace allows; whether anything came."""
         duration_s = self.config.source.duration_s

@@ -20,6 +20,8 @@ from monitor.sources import Source, SourceError
 
 __all__ = ["LateClient", "run_on_screen"]
 
+_JOIN_S = 2.0  # a short record at full speed would be over before the screen has connected
+
 
 class LateClient:
     """An AlarmClient of a monitor that has not told yet where it listens.
@@ -97,6 +99,7 @@ def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tupl
             return
         client.connect(pipeline.endpoints)
         try:
+            pipeline.wait_for_subscriber(_JOIN_S)
             pipeline.run(stop.is_set)
         except Exception as error:
             failed.append(error)

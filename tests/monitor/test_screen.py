@@ -147,7 +147,7 @@ def test_what_is_wrong_from_the_start_is_one_line(
 def test_the_record_ends_and_the_screen_stays_until_q(shell: Start, tmp_path: Path) -> None:
     child = shell("--duration", "12", "--speed", "max", *FREE_BUS)
     wait_for_trace(child)
-    child.expect_exact("ended")
+    child.expect_exact("MONITOR ENDED")
     child.send("q")
     assert ended(child, tmp_path, 0) == ""
 
