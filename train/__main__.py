@@ -159,7 +159,7 @@ def export(
     typer.echo(
         f"{report.path}: sha256 {report.sha256}\n"
         f"parity over {report.beats:,} training normals: at most {report.parity:.2e} nats of difference, "
-        f"{report.changed} beats change side\n"
+        f"99.9 % of the beats at most {report.parity_usual:.2e}, none changes side\n"
         f"threshold log p < {report.threshold:.4f}, calibrated on {report.patients or 'no'} patients, "
         f"alpha {report.alpha:g}"
     )

@@ -42,6 +42,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         gradient_clip: largest gradient norm of a step.
         held_out: share of the normals (beats, or whole records) that is watched and not fitted.
         threshold_quantile: share of held-out normals that the fixed threshold calls anomalous.
+        alpha: p-value, against the patient's own beats, under which the monitor calls a beat anomalous.
         seed: of weights, order, dropout and split.
     """
 
@@ -63,6 +64,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     gradient_clip: Positive
     held_out: Share
     threshold_quantile: Share
+    alpha: Share
     seed: Seed
 
 
@@ -93,9 +95,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> FitConfig:
             (resources.files("train") / "configs" / f"{name}.toml").read_text("utf-8"),
         )
     else:
-        raise ConfigError(
-            f"no configuration {name!r}: known are {', '.join(named_configs())}, or give a .toml file"
-        )
+        raise ConfigError(f"no configuration {name!r}: known are {', '.join(named_configs())}, or give a .toml file")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -152,9 +152,7 @@ class NormalBeats:
         held = round(fraction * len(units))
         if not 0 < held < len(units):
             what = "records" if by_record else "beats"
-            raise ValueError(
-                f"{len(units)} {what} cannot be split with {fraction:g} held out: give more {what}"
-            )
+            raise ValueError(f"{len(units)} {what} cannot be split with {fraction:g} held out: give more {what}")
         drawn = np.random.default_rng(seed).permutation(units)[:held]
         watched = np.isin(self.records if by_record else units, drawn)
         return self._part(~watched), self._part(watched)
@@ -188,9 +186,7 @@ def data_folder(name: str) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as part:
             wfdb.dl_database(name, part)
             if not (Path(part) / "RECORDS").is_file():
-                (Path(part) / "RECORDS").write_text(
-                    "".join(f"{p.stem}\n" for p in sorted(Path(part).glob("*.hea")))
-                )
+                (Path(part) / "RECORDS").write_text("".join(f"{p.stem}\n" for p in sorted(Path(part).glob("*.hea"))))
             shutil.copytree(part, target, dirs_exist_ok=True)
     except Exception as error:  # the network fails in a hundred ways; each is the same to the user
         reason = " ".join(str(error).split())[:120]

@@ -253,7 +253,7 @@ def import_published(
         "training_data": training_data,
         "seed": "unknown",
         "version": version,
-        "calibration": msgspec.json.encode(_fixed_calibration(threshold, scores)).decode(),
+        "calibration": msgspec.json.encode(fixed_calibration(threshold, scores)).decode(),
     }
     path = export_onnx(model, normalisation, metadata, out)
     if beats is None:  # typical beats to compare on: the mean and draws around it
@@ -295,7 +295,7 @@ def _read_normals(path: Path, samples: int) -> tuple[Normalisation, NDArray[np.f
     return normalisation, None
 
 
-def _fixed_calibration(threshold: float, scores: NDArray[np.float64] | None) -> Calibration:
+def fixed_calibration(threshold: float, scores: NDArray[np.float64] | None) -> Calibration:
     """Calibration that does not adapt: anomalous is what scores under the threshold, for every patient.
 
     Args:

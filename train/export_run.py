@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detector import BEAT_DEFINITION, BEAT_FS_HZ, R_INDEX
+from detector import BEAT_FS_HZ, R_INDEX
 from train.data import NormalBeats
 from train.export import PARITY_MAX, ExportError, export_onnx
 from train.kaggle import KAGGLE_DEFINITION
@@ -19,9 +19,11 @@ from train.subject import calibrate_run, load_subject, training_beats
 
 __all__ = ["ExportReport", "export_run"]
 
-# Zero-padded beats divided by deviations near 0 score hundreds of nats, where float32 itself is this coarse. Such
-# a model is for comparison with published figures; the monitor does not take it.
-_PARITY_MAX_PADDED = 10 * PARITY_MAX
+# Eight flow layers multiply float32's own rounding: between torch in single and in double precision a few beats in
+# 45,000 differ by more than 1e-3 nats as well (at most 2e-3). What must hold: nearly all beats agree to PARITY_MAX,
+# none differs by more than this, and none changes its side.
+_PARITY_WORST = 10 * PARITY_MAX
+_PARITY_SHARE = 0.999
 _TOLD = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
 
 
@@ -34,7 +36,7 @@ class ExportReport:
         sha256: of the file, hex.
         beats: real beats compared.
         parity: largest |difference in log p|, nats.
-        changed: beats on another side of the threshold.
+        parity_usual: what 99.9 % of the beats stay under, nats; none is on another side of the threshold.
         threshold: log p, nats.
         patients: training patients of the calibration; 0: one threshold for all.
         alpha: p-value under which the monitor calls a beat anomalous.
@@ -44,7 +46,7 @@ class ExportReport:
     sha256: str
     beats: int
     parity: float
-    changed: int
+    parity_usual: float
     threshold: float
     patients: int
     alpha: float
@@ -92,20 +94,22 @@ def export_run(
     }
     path = export_onnx(run.model, run.normalisation, metadata, out)
     by_onnx, by_torch = load_subject(path).score(normals.beats), run.log_prob(normals.beats)
-    parity = float(np.abs(by_onnx - by_torch).max())
-    limit = PARITY_MAX if config["beat_definition"] == BEAT_DEFINITION else _PARITY_MAX_PADDED
-    if not parity <= limit:  # catches NaN as well
+    apart = np.abs(by_onnx - by_torch)
+    changed = int(np.count_nonzero((by_onnx < threshold) != (by_torch < threshold)))
+    parity, usual = float(apart.max()), float(np.quantile(apart, _PARITY_SHARE))
+    if not (parity <= _PARITY_WORST and usual <= PARITY_MAX and changed == 0):  # NaN fails as well
         path.unlink()
         raise ExportError(
-            f"{path}: ONNX and torch differ by {parity:.3g} nats on a training normal; "
-            f"at most {limit:g} are allowed, so nothing was written"
+            f"{path}: ONNX and torch differ by {parity:.3g} nats on a training normal (99.9 % of them by at most "
+            f"{usual:.3g}), {changed} change sides; allowed are {_PARITY_WORST:g}, {PARITY_MAX:g} and none, so "
+            "nothing was written"
         )
     return ExportReport(
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         beats=len(normals),
         parity=parity,
-        changed=int(np.count_nonzero((by_onnx < threshold) != (by_torch < threshold))),
+        parity_usual=usual,
         threshold=threshold,
         patients=len(np.unique(normals.records)) if by_record else 0,
         alpha=calibration.alpha,

@@ -69,9 +69,7 @@ class FitProgress:
         now_s = self._clock()
         if done == epochs or now_s - self._last_line_s >= LINE_EVERY_S:
             self._last_line_s = now_s
-            self._console.print(
-                f"{name} {done}/{epochs}  {note}", highlight=False, markup=False, soft_wrap=True
-            )
+            self._console.print(f"{name} {done}/{epochs}  {note}", highlight=False, markup=False, soft_wrap=True)
 
     def end_stage(self, text: str) -> None:
         """The stage is over; `text` says how it went."""

@@ -69,9 +69,7 @@ class Run:
 
 
 @torch.no_grad()
-def model_log_prob(
-    model: HybridECGModel, normalise: Normalise, beats: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def model_log_prob(model: HybridECGModel, normalise: Normalise, beats: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log p of beats (n, 187), in batches, on the CPU; `model` in eval mode."""
     parts = [model.log_prob(normalise(part)) for part in torch.split(torch.from_numpy(beats), _SCORE_BATCH)]
     return torch.cat(parts).double().numpy() if len(beats) else np.zeros(0)

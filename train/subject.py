@@ -138,13 +138,13 @@ def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
             "give the --csv-dir or --limit-records of the fit"
         )
     scores = run.log_prob(normals.beats)
-    alpha = float(run.config["config"]["threshold_quantile"])
+    alpha = float(run.config["config"]["alpha"])
     if run.config["held_out_by"] == "record":
         names = np.unique(normals.records).tolist()
         return calibrate([scores[normals.records == name] for name in names], alpha)
-    from train.export import _fixed_calibration
+    from train.export import fixed_calibration
 
-    return _fixed_calibration(float(run.config["threshold"]), scores)
+    return fixed_calibration(float(run.config["threshold"]), scores)
 
 
 def calibrated(subject: Subject) -> Subject:
