@@ -22,7 +22,7 @@ from monitor.bed import Bed, strip_data
 from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
-from monitor.journal import Action, Journal
+from monitor.journal import Action, Journal, Limits
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, HeartbeatMessage, Reply, bed_topic
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
@@ -34,6 +34,9 @@ _LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
+# A journal in memory is for subscribers that missed something, not for the archive: an hour of beats, some 10 MB.
+_MEMORY = ":memory:"
+_MEMORY_LIMITS = Limits(alarm_rows=5_000, beat_rows=5_000, status_rows=500, strips=200, actions=1_000)
 _REPEAT_S = 10.0  # so often they are told, with their count since
 
 
@@ -90,8 +93,8 @@ class Pipeline:
             folder = Path(config.record.folder) if config.record.folder else None
             if folder is not None:
                 _make_folder(folder)
-            journal = config.journal.path or (str(folder / "journal.sqlite") if folder else ":memory:")
-            self.journal = Journal(journal, report=self._report)
+            journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
+            self.journal = Journal(journal, limits=_MEMORY_LIMITS if journal == _MEMORY else None, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             self.bus = Bus(endpoints_from(config.bus.listen), epoch=epoch, journal=self.journal, clock=clock)
