@@ -34,9 +34,9 @@ _LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
-# A journal in memory is for subscribers that missed something, not for the archive: an hour of beats, some 10 MB.
+# A journal in memory is for subscribers that missed something, not for the archive: half an hour of beats, some 10 MB.
 _MEMORY = ":memory:"
-_MEMORY_LIMITS = Limits(alarm_rows=5_000, beat_rows=5_000, status_rows=500, strips=200, actions=1_000)
+_MEMORY_LIMITS = Limits(alarm_rows=1_000, beat_rows=2_000, status_rows=500, strips=100, actions=1_000)
 _REPEAT_S = 10.0  # so often they are told, with their count since
 
 
