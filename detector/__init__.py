@@ -6,12 +6,13 @@
     >>> for beat in detector.push(np.zeros(100)):
     ...     print(beat.r_sample, beat.rr_s)
 
-`Detector` finds the beats, `Scorer` gives their log-likelihood, `PatientReference` sets it against the patient.
+`Detector` finds the beats, `Scorer` gives their log-likelihood, `PatientJudge` sets it against the patient.
 """
 
 from detector.baseline import (
     Calibration,
     Judgement,
+    PatientJudge,
     PatientReference,
     PatientTemplate,
     calibrate,
@@ -34,6 +35,7 @@ __all__ = [
     "Gap",
     "Judgement",
     "ModelError",
+    "PatientJudge",
     "PatientReference",
     "PatientTemplate",
     "Quality",

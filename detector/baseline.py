@@ -17,7 +17,15 @@ from statistics import median  # of a few numbers: ten times faster than numpy's
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Calibration", "Judgement", "PatientReference", "PatientTemplate", "calibrate", "template_score"]
+__all__ = [
+    "Calibration",
+    "Judgement",
+    "PatientJudge",
+    "PatientReference",
+    "PatientTemplate",
+    "calibrate",
+    "template_score",
+]
 
 TEMPLATE_BEATS = 64
 TEMPLATE_MIN_BEATS = 8
@@ -102,7 +110,9 @@ class Calibration:
         spread_bounds: the same for the spread, nats.
         z: rising standardised scores (log p - centre) / spread of training normals under the causal rule.
         p: p-value at each of `z`: share of normals with so low a score or lower.
-        alpha: p-value under which a beat is anomalous: the stated false-alarm rate.
+        alpha: p-value under which a beat is anomalous by this score: its share of the stated false-alarm rate.
+        template: the same of the template score (its sign turned, so that lower = more anomalous), where the
+            model was calibrated with it; None = the likelihood judges alone.
 
     Raises:
         ValueError: values that no scores can have led to.
@@ -115,6 +125,7 @@ class Calibration:
     z: tuple[float, ...]
     p: tuple[float, ...]
     alpha: float
+    template: Calibration | None = None
 
     def __post_init__(self) -> None:
         numbers = (self.centre, self.spread, *self.centre_bounds, *self.spread_bounds, *self.z, *self.p)
@@ -137,17 +148,19 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One score set against the patient.
+    """One beat set against the patient.
 
     Attributes:
         p_value: share of normal beats that score so low or lower, 0 to 1.
         threshold: log p under which this patient's beat is anomalous now, nats.
         anomalous: p_value < alpha.
+        by: what made it anomalous: `likelihood`, `template`, both or none.
     """
 
     p_value: float
     threshold: float
     anomalous: bool
+    by: tuple[str, ...] = ()
 
 
 REFERENCE_BEATS = 256
@@ -224,6 +237,42 @@ class PatientReference:
             del self._sorted[bisect.bisect_left(self._sorted, self._recent[0])]
         self._recent.append(log_prob)
         bisect.insort(self._sorted, log_prob)
+
+
+class PatientJudge:
+    """Decide on each beat of one patient: by its likelihood, and by how early and how unlike the template it is.
+
+    The likelihood knows what beats look like, the template what is usual here; each misses what the other sees. Each
+    score is judged against the patient by a `PatientReference` of its own, at its own alpha; a beat is anomalous if
+    either says so, and the p-value is the weighted Bonferroni one, so that the stated false-alarm rate is the sum of
+    the two alphas (Genovese, Roeder and Wasserman 2006, DOI 10.1093/biomet/93.3.509, with weights fixed beforehand).
+
+    Attributes:
+        alpha: p-value under which a beat is anomalous: the stated false-alarm rate.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._likelihood = PatientReference(calibration)
+        self._template = None if calibration.template is None else PatientReference(calibration.template)
+        self._shares = (calibration.alpha, 0.0 if calibration.template is None else calibration.template.alpha)
+        self.alpha = sum(self._shares)
+
+    def judge(self, log_prob: float, template_score: float | None) -> Judgement:
+        """Judge one beat, then learn what was not anomalous of it.
+
+        Args:
+            log_prob: log p(x), nats.
+            template_score: as `Beat.template_score`, higher = more anomalous; None = no template yet: then the
+                likelihood judges alone, at its own alpha.
+        """
+        first = self._likelihood.judge(log_prob)
+        p_values, by = [first.p_value / self._shares[0]], ["likelihood"] if first.anomalous else []
+        if self._template is not None and template_score is not None:
+            second = self._template.judge(-template_score)
+            p_values.append(second.p_value / self._shares[1])
+            by += ["template"] if second.anomalous else []
+        p_value = min(1.0, self.alpha * min(p_values))
+        return Judgement(p_value, first.threshold, bool(by), tuple(by))
 
 
 def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:

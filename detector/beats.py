@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.baseline import template_score
 from detector.quality import Quality
 
 __all__ = [
@@ -67,6 +68,11 @@ class Beat:
     def scorable(self) -> bool:
         """Whether a score of this beat would mean anything."""
         return self.quality is Quality.GOOD
+
+    @property
+    def template_score(self) -> float | None:
+        """Unlike the patient's template, and early: higher = more anomalous; None during the first beats."""
+        return template_score(self.residual, self.rr_ratio, self.rr_ratio_8)
 
 
 def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
 _EVIDENCE_BEATS = 20  # the newest; an alarm's message stays small
 _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
 _HEART_RATE_BEATS = 8
+_EARLY = 0.85  # of the usual RR: beyond respiratory variation
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
 _POOR = (Quality.NOISY, Quality.CLIPPED)
 
@@ -220,8 +221,7 @@ class AlarmEngine:
             return
         self._run = [*self._run, scored][-_EVIDENCE_BEATS:]
         self._grouped = [*self._grouped, scored][-_EVIDENCE_BEATS:]
-        p_value = scored.judgement.p_value if scored.judgement else float("nan")
-        text = f"beat unlike this patient's, log p {scored.log_prob:.1f}, p-value {p_value:.4f}"
+        text = _unlike(scored)
         self._hold("anomalous_beat", scored.beat.r_sample, text, None, "", self._grouped)
         needed = self._limits.anomaly_run.beats
         if len(self._run) >= needed:
@@ -384,6 +384,19 @@ class AlarmEngine:
 def replace_alarm(alarm: Alarm, **changes: object) -> Alarm:
     """The same alarm in another state."""
     return msgspec.structs.replace(alarm, **changes)
+
+
+def _unlike(scored: ScoredBeat) -> str:
+    """What is unusual about an anomalous beat, in words and numbers."""
+    judgement = scored.judgement
+    by = () if judgement is None else judgement.by
+    said = [f"log p {scored.log_prob:.1f} unlikely"] if "likelihood" in by and scored.log_prob is not None else []
+    if "template" in by:
+        residual, ratio = scored.beat.residual or 0.0, scored.beat.rr_ratio
+        said.append(f"shape {residual:.1f} from this patient's")
+        said += [f"early, {100 * ratio:.0f} % of the usual RR"] if ratio is not None and ratio < _EARLY else []
+    p_value = "" if judgement is None else f"; p-value {judgement.p_value:.4f}"
+    return f"anomalous beat: {', '.join(said) or 'unlike this patient'}{p_value}"
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, Tick
+from detector import Beat, Detector, Event, Gap, PatientJudge, Quality, QualitySpan, Tick
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine, ScoredBeat
 from monitor.config import Config
@@ -85,7 +85,7 @@ class Bed:
         self.source = source
         self.detector = Detector(source.fs_hz, source.rails_mv)
         self.engine = AlarmEngine(name, source.fs_hz, config.alarms)
-        self.reference = PatientReference(scorer.calibration)
+        self.judge = PatientJudge(scorer.calibration)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.history = SignalHistory(round(_HISTORY_S * source.fs_hz))
         self.state: State = "starting"
@@ -268,7 +268,7 @@ class Bed:
     def _scored(self, beat: Beat, log_prob: float | None) -> ScoredBeat:
         if log_prob is None or not np.isfinite(log_prob):
             return ScoredBeat(beat)
-        return ScoredBeat(beat, log_prob, self.reference.judge(log_prob))
+        return ScoredBeat(beat, log_prob, self.judge.judge(log_prob, beat.template_score))
 
     def _beat(self, scored: ScoredBeat, output: Output) -> None:
         beat, judgement = scored.beat, scored.judgement

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detector import BEAT_FS_HZ, R_INDEX
+from detector import BEAT_FS_HZ, R_INDEX, PatientJudge
 from train.data import NormalBeats
 from train.export import PARITY_MAX, ExportError, export_onnx
 from train.kaggle import KAGGLE_DEFINITION
@@ -112,7 +112,7 @@ def export_run(
         parity_usual=usual,
         threshold=threshold,
         patients=len(np.unique(normals.records)) if by_record else 0,
-        alpha=calibration.alpha,
+        alpha=PatientJudge(calibration).alpha,
     )
 
 

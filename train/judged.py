@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Calibration, PatientReference
+from detector import Calibration, PatientJudge
 from train.data import CLASSES, DataError, read_record
 from train.streamed import MATCH_S, StreamedRecord, match_beats
 
@@ -117,11 +117,12 @@ def judge_record(
     streamed: StreamedRecord, log_prob: NDArray[np.float64], calibration: Calibration, learning_s: float
 ) -> Judged:
     """The monitor's decision on every detected beat of a record: scorable beats in order of time, one by one."""
-    reference = PatientReference(calibration)
+    patient = PatientJudge(calibration)
     scored = np.where(streamed.scorable, log_prob, np.nan)
     flagged = np.zeros(len(scored), dtype=np.bool_)
     for k in np.flatnonzero(streamed.scorable).tolist():
-        flagged[k] = reference.judge(float(scored[k])).anomalous
+        template = float(streamed.template_scores[k])
+        flagged[k] = patient.judge(float(scored[k]), None if np.isnan(template) else template).anomalous
     return Judged(
         name=streamed.name,
         fs_hz=streamed.fs_hz,

@@ -141,10 +141,24 @@ def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
     alpha = float(run.config["config"]["alpha"])
     if run.config["held_out_by"] == "record":
         names = np.unique(normals.records).tolist()
-        return calibrate([scores[normals.records == name] for name in names], alpha)
+        # Half of alpha for the likelihood, half for the template score: fixed beforehand, for want of a reason.
+        likelihood = calibrate([scores[normals.records == name] for name in names], alpha / 2)
+        return replace(likelihood, template=calibrate(_template_normals(names), alpha / 2))
     from train.export import fixed_calibration
 
     return fixed_calibration(float(run.config["threshold"]), scores)
+
+
+def _template_normals(names: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Template scores of each record's normal beats, in order of time, sign turned: lower = more anomalous."""
+    from train.streamed import stream_beats
+
+    found = []
+    for record in stream_beats(names):
+        keep = record.scorable & (record.matched >= 0) & np.isfinite(record.template_scores)
+        keep[keep] = record.annotated_labels[record.matched[keep]] == "N"
+        found.append(-record.template_scores[keep])
+    return found
 
 
 def calibrated(subject: Subject) -> Subject:

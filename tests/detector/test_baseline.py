@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from detector.baseline import (
     TEMPLATE_BEATS,
     TEMPLATE_MIN_BEATS,
     Calibration,
+    PatientJudge,
     PatientReference,
     PatientTemplate,
     calibrate,
@@ -293,3 +295,55 @@ def test_a_patient_whose_scores_are_all_alike_gives_no_spread_of_zero() -> None:
     calibration = calibrate([np.full(100, -40.0), *patients(3, 100, 0)], ALPHA)
     assert calibration.spread_bounds[0] > 0
     judged([-40.0, -41.0, -39.0], calibration)
+
+
+# -- the two scores together -----------------------------------------------------------------------------------
+
+BOTH = replace(CALIBRATION, template=calibrate(patients(40, 600, seed=21), ALPHA / 4))
+
+
+def test_two_scores_keep_the_stated_false_alarm_rate() -> None:
+    """Patients alike (as unlike ones are far from one rate each): the sum of the alphas, less what both flag."""
+    alike = [patients(60, 600, seed, centre_sd=1.0) for seed in (25, 26, 27, 28)]
+    both = replace(calibrate(alike[0], ALPHA), template=calibrate(alike[1], ALPHA / 4))
+    flags = []
+    for first, second in zip(alike[2], alike[3], strict=True):
+        judge = PatientJudge(both)
+        assert judge.alpha == pytest.approx(1.25 * ALPHA)
+        flags += [judge.judge(a, -b).anomalous for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    assert np.mean(flags) == pytest.approx(1.25 * ALPHA, rel=0.3)
+
+
+def test_either_score_is_enough_and_is_named() -> None:
+    judge = PatientJudge(BOTH)
+    usual, far = CALIBRATION.centre, CALIBRATION.centre - 500.0
+    for _ in range(50):
+        assert judge.judge(usual, -usual).by == ()
+    assert judge.judge(far, -usual).by == ("likelihood",)
+    assert judge.judge(usual, -far).by == ("template",)
+    assert judge.judge(far, -far).by == ("likelihood", "template")
+
+
+def test_without_a_template_the_likelihood_judges_alone() -> None:
+    alone, reference = PatientJudge(CALIBRATION), PatientReference(CALIBRATION)
+    with_none = PatientJudge(BOTH)
+    for score in patients(1, 300, seed=24)[0].tolist():
+        one, other = alone.judge(score, 3.0), reference.judge(score)
+        assert (one.anomalous, one.threshold) == (other.anomalous, other.threshold)
+        assert one.p_value == pytest.approx(other.p_value)
+        assert with_none.judge(score, None).anomalous == one.anomalous
+
+
+@given(scores=st.lists(st.tuples(st.floats(-1e6, 1e6), st.none() | st.floats(-1e6, 1e6)), max_size=200))
+@settings(max_examples=40)
+def test_anomalous_is_under_the_sum_of_the_alphas(scores: list[tuple[float, float | None]]) -> None:
+    judge = PatientJudge(BOTH)
+    for log_prob, template in scores:
+        judgement = judge.judge(log_prob, template)
+        assert 0.0 <= judgement.p_value <= 1.0
+        if abs(judgement.p_value - judge.alpha) > 1e-9:
+            assert judgement.anomalous == (judgement.p_value < judge.alpha)
+
+
+def test_the_calibration_of_both_survives_its_journey_through_the_metadata() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(BOTH), type=Calibration) == BOTH
