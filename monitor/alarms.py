@@ -393,7 +393,7 @@ def _unlike(scored: ScoredBeat) -> str:
     said = [f"log p {scored.log_prob:.1f} unlikely"] if "likelihood" in by and scored.log_prob is not None else []
     if "template" in by:
         residual, ratio = scored.beat.residual or 0.0, scored.beat.rr_ratio
-        said.append(f"shape {residual:.1f} from this patient's")
+        said.append(f"unlike the patient's template by {residual:.1f}")
         said += [f"early, {100 * ratio:.0f} % of the usual RR"] if ratio is not None and ratio < _EARLY else []
     p_value = "" if judgement is None else f"; p-value {judgement.p_value:.4f}"
     return f"anomalous beat: {', '.join(said) or 'unlike this patient'}{p_value}"
