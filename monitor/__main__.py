@@ -214,12 +214,11 @@ def _open(settings: Config) -> Source:
 def _monitor(settings: Config) -> int:
     """Open everything, run, close everything; the exit code."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
         from monitor.screen import run_on_screen
 
         source = _open(settings)  # before the screen comes up: most that is wrong is wrong here
+        _end_in_order_on_signals(stop)
         incomplete = run_on_screen(source, settings, stop)
         for line in incomplete:
             print(f"ecg-monitor: {line}", file=sys.stderr)
@@ -233,11 +232,19 @@ def _monitor(settings: Config) -> int:
     lines = _Lines(stop)
     sources = {settings.source.bed: _open(settings)}
     pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
+    _end_in_order_on_signals(stop)
     lines.begin(pipeline)
     with contextlib.suppress(SourceError):  # it was told when it happened
         pipeline.run(stop.is_set)
     lines.end(pipeline)
-    return EXIT_INCOMPLETE if pipeline.incomplete else 0
+    return EXIT_INCOMPLETE if pipeline.incomplete or lines.failed else 0
+
+
+def _end_in_order_on_signals(stop: threading.Event) -> None:
+    """Not before everything is open: until then Ctrl-C must break off a download that hangs."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: stop.set())
 
 
 def _has_screen() -> bool:
@@ -255,9 +262,13 @@ class _Lines:
 
     Args:
         stop: set when nobody reads the lines any more, as `ecg-monitor | head` does.
+
+    Attributes:
+        failed: lines could not be written, e.g. to a full disk; the watching went on.
     """
 
     def __init__(self, stop: threading.Event) -> None:
+        self.failed = False
         self._stop = stop
 
     def begin(self, pipeline: Pipeline) -> None:
@@ -291,10 +302,14 @@ class _Lines:
     def _print(self, line: str) -> None:
         try:
             print(line, flush=True)
-        except BrokenPipeError:
-            self._stop.set()
-            # Else the interpreter complains of the same pipe when it flushes at its end.
+        except OSError as error:
+            # Else the interpreter complains of the same error when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                self._stop.set()
+            else:
+                self.failed = True
+                self.notice(f"standard output: {error.strerror}; alarms are printed no more")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     raise AssertionError(process.communicate()[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     process, endpoint = started("--speed", "20", "--record", str(tmp_path))
     context = zmq.Context()
@@ -238,6 +238,19 @@ def test_it_ends_in_order_when_nobody_reads_its_lines(tmp_path: Path) -> None:
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
     assert json.loads((tmp_path / "p1" / "session.json").read_text())["state"] == "closed"
+
+
+def test_where_its_lines_cannot_be_written_it_watches_on(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        arguments = ("--duration", "30", "--speed", "max", "--record", str(tmp_path))
+        done = subprocess.run(
+            [*COMMAND, *QUIET, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+    assert done.returncode == 3
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "standard output" in done.stderr
+    session = json.loads((tmp_path / "p1" / "session.json").read_text())
+    assert session["session"]["samples_in"] == 30 * session["fs_hz"]
 
 
 def test_a_port_in_use_leaves_nothing_in_the_recording_folder(tmp_path: Path) -> None:

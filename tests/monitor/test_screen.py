@@ -144,6 +144,28 @@ def test_what_is_wrong_from_the_start_is_one_line(
     assert said in line
 
 
+def test_the_screen_does_not_wait_for_the_model(shell: Start, tmp_path: Path) -> None:
+    fifo = tmp_path / "model.onnx"
+    os.mkfifo(fifo)  # reading it waits until somebody writes
+    child = shell("--model", str(fifo), *FREE_BUS)
+    child.expect_exact(NOTICE)
+    child.expect_exact("waiting for the monitor")
+    fifo.write_bytes(b"no model")
+    said = ended(child, tmp_path, 2)
+    assert len(said.splitlines()) == 1, said
+    assert "not a readable ONNX model" in said
+
+
+def test_the_first_frame_needs_no_numeric_library() -> None:
+    code = (
+        "import sys, monitor.screen; from monitor.sources import SourceOptions, open_source\n"
+        "open_source('sim', SourceOptions())\n"
+        "print([m for m in ('torch', 'neurokit2', 'scipy', 'onnxruntime', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_the_record_ends_and_the_screen_stays_until_q(shell: Start, tmp_path: Path) -> None:
     child = shell("--duration", "12", "--speed", "max", *FREE_BUS)
     wait_for_trace(child)
