@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0
 def ecg(scenario: str, fs_hz: float = FS_HZ) -> NDArray[np.float64]:
     """The signal of a scenario, mV, NaN where the electrode is off."""
     source = open_source(f"sim:{scenario}", SourceOptions(fs_hz=fs_hz))
-    pieces = []
+    pieces: list[NDArray[np.float64]] = []
     while True:
         try:
             chunk = source.read(100_000)
@@ -115,7 +115,7 @@ class Script:
         step_s: how far the clock moves in a turn.
     """
 
-    def __init__(self, acts: list[tuple[float, Callable[[], object]]], step_s: float = 0.25) -> None:
+    def __init__(self, acts: Sequence[tuple[float, Callable[[], object]]], step_s: float = 0.25) -> None:
         self.now_s = 0.0
         self._acts = deque(acts)
         self._step_s = step_s
