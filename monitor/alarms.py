@@ -396,7 +396,7 @@ def _unlike(scored: ScoredBeat) -> str:
         said.append(f"unlike the patient's template by {residual:.1f}")
         said += [f"early, {100 * ratio:.0f} % of the usual RR"] if ratio is not None and ratio < _EARLY else []
     p_value = "" if judgement is None else f"; p-value {judgement.p_value:.4f}"
-    return f"anomalous beat: {', '.join(said) or 'unlike this patient'}{p_value}"
+    return f"{', '.join(said) or 'unlike this patient'}{p_value}"
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

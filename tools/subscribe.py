@@ -16,12 +16,4 @@ while True:
         alarm, place = message["alarm"], (message["epoch"], message["seq"])
         if last.get(alarm["alarm_id"]) != place:  # what newcomers are sent, all subscribers get again
             last[alarm["alarm_id"]] = place
-            print(
-                message["time"],
-                alarm["bed"],
-                alarm["priority"],
-                alarm["kind"],
-                alarm["state"],
-                alarm["text"],
-                flush=True,
-            )
+            print(message["time"], *(alarm[key] for key in ("bed", "priority", "kind", "state", "text")), flush=True)
