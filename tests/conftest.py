@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from hypothesis import settings
 # The same examples on every run: a failure here is a failure everywhere. No deadline: machines differ in speed.
 settings.register_profile("ecg", derandomize=True, deadline=None, max_examples=40, print_blob=False)
 settings.load_profile("ecg")
+
+# Started in the background of a shell that has no job control, Python finds SIGINT ignored, and so would every program
+# that the tests start and end with Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA_VARIABLE = "ECG_MONITOR_DATA"
 

@@ -296,7 +296,8 @@ def test_tail_prints_json_lines_and_ends_with_its_pipe() -> None:
         process.kill()
         process.communicate()
         tail.send_signal(signal.SIGINT)
-        _, errors = tail.communicate(timeout=20)
+        with tail:  # its pipes are closed whatever happens
+            _, errors = tail.communicate(timeout=20)
     assert "Traceback" not in errors
     assert "connected" in errors
 

@@ -94,7 +94,7 @@ def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, her
 
     onnx = tmp_path / "tiny.onnx"
     text = here("export", "--run", run, "--out", onnx, "--csv-dir", csv_dir)
-    assert "0 beats change side" in text
+    assert "none changes side" in text
     here("evaluate", "--model", onnx, "--csv-dir", csv_dir, "--json", tmp_path / "onnx.json")
     by_onnx = json.loads((tmp_path / "onnx.json").read_text())
     assert by_onnx["rows"][0]["auroc"] == pytest.approx(by_run["rows"][0]["auroc"], abs=1e-4)
