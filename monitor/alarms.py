@@ -173,7 +173,9 @@ class AlarmEngine:
         self._quality = span.quality
         if self._last_qrs is None:
             self._last_qrs = span.first_sample
-        self._lasting("leads_off", span, span.quality in _NO_SIGNAL, "electrode off or dead-flat input")
+        self._lasting(
+            "leads_off", span, span.quality in _NO_SIGNAL, "no valid samples (electrode off?) or a dead-flat input"
+        )
         self._lasting("poor_signal", span, span.quality in _POOR, f"signal {span.quality.value}: beats are not scored")
         if span.quality is not Quality.GOOD:
             self._last_qrs = span.end_sample  # signal counts as present from here on at the earliest
@@ -254,7 +256,8 @@ class AlarmEngine:
 
     def _interrupt(self, sample: int) -> None:
         """Signal is missing: nothing that was building up counts on."""
-        self._last_qrs = max(self._last_qrs or 0, sample)
+        if self._last_qrs is not None:
+            self._last_qrs = max(self._last_qrs, sample)
         self._recent.clear()
         self._run = []
         self._bad_since.clear()

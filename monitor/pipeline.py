@@ -250,7 +250,7 @@ class Pipeline:
 
     def _answer(self, waiting: ControlRequest) -> Reply:
         request = waiting.request
-        if request.op == "snapshot":
+        if request.op == "snapshot" and (not request.bed or request.bed in self.beds):
             return self.bus.snapshot(request.bed)
         if request.op == "strip" and request.alarm_id:
             return self._stored_strip(request.alarm_id, request.epoch)
