@@ -64,7 +64,7 @@ def replay(folder: Path, *arguments: str) -> tuple[str, list[dict[str, object]]]
     return (folder / "p1" / "beats.csv").read_text(), alarms
 
 
-@pytest.mark.parametrize("source", ["sim", "mitdb:208"])
+@pytest.mark.parametrize("source", ["sim", "mitdb:200"])
 def test_a_replay_at_any_speed_gives_the_same_files(tmp_path: Path, source: str, data_folder: Path) -> None:
     span = ("--source", source, "--duration", "75")
     fast = replay(tmp_path / "fast", *span, "--speed", "max")

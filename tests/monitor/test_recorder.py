@@ -274,7 +274,8 @@ def test_all_is_there_after_kill_9(tmp_path: Path, seconds: int) -> None:
     assert n >= seconds
     # Killed between two writes: the ones before it may be one ahead, none is behind or torn.
     assert n <= len(rows) <= len(notes.sample) <= mv.size // 250 <= n + 1
-    np.testing.assert_array_equal(mv, np.repeat(np.arange(mv.size // 250) % 1000 / 1000, 250))
+    # A write itself may be cut at a page of the disk: then the last second is there in part.
+    np.testing.assert_array_equal(mv, np.repeat(np.arange(mv.size // 250 + 1) % 1000 / 1000, 250)[: mv.size])
     assert list(notes.sample) == [250 * i + 100 for i in range(len(notes.sample))]
     assert notes.aux_note[-1] == f"-{len(notes.sample) - 1}.0000"
     assert all(line.endswith(b"\n") for line in rows + alarms)
