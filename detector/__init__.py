@@ -14,14 +14,13 @@ from detector.baseline import (
     Judgement,
     PatientJudge,
     PatientReference,
-    PatientTemplate,
     calibrate,
-    template_score,
 )
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, shipped_model
 from detector.stream import Detector, Event, Gap, QualitySpan, Tick
+from detector.template import PatientTemplate, template_score
 
 __all__ = [
     "BEAT_DEFINITION",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.baseline import template_score
 from detector.quality import Quality
+from detector.template import template_score
 
 __all__ = [
     "AFTER_R_S",

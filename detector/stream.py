@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import group_delay, sos2tf
 
 from detector.bandpass import Bandpass, design_bandpass
-from detector.baseline import PatientTemplate
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
 from detector.quality import MAX_MV, Quality, assess
 from detector.rpeaks import WINDOW_S, RPeakDetector
+from detector.template import PatientTemplate
 
 __all__ = ["Detector", "Event", "Gap", "QualitySpan", "Tick"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 __all__ = ["ECGDecoder", "ECGEncoder"]
@@ -56,9 +58,7 @@ class ECGEncoder(nn.Module):
 
     def output_layer(self) -> nn.Linear:
         """The last dense layer, whose output is the features."""
-        layer = self.fc[4]
-        assert isinstance(layer, nn.Linear)  # the line above built it; this tells the type checker
-        return layer
+        return cast("nn.Linear", self.fc[4])
 
     def forward(self, beats: Tensor) -> Tensor:
         """Features of beats.

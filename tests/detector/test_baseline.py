@@ -18,15 +18,12 @@ from detector.baseline import (
     DOUBT_BEATS,
     PRIOR_BEATS,
     REFERENCE_BEATS,
-    TEMPLATE_BEATS,
-    TEMPLATE_MIN_BEATS,
     Calibration,
     PatientJudge,
     PatientReference,
-    PatientTemplate,
     calibrate,
-    template_score,
 )
+from detector.template import TEMPLATE_BEATS, TEMPLATE_MIN_BEATS, PatientTemplate, template_score
 
 ALPHA = 0.02
 LEARNT = 64  # beats after which a reference is the patient's own more than the population's
