@@ -53,6 +53,8 @@ class Beat:
         rr_ratio: RR over the median of the patient's last 64 RR, 1 = usual; None where not known.
         rr_ratio_8: the same over the last 8.
         decided_sample: the beat was given when the samples before this index had come.
+        template: (187,) float32, mV: the patient's usual beat as it stood before this one was learnt, read-only
+            and shared between beats; None during the first beats.
     """
 
     r_sample: int
@@ -63,6 +65,7 @@ class Beat:
     rr_ratio: float | None = None
     rr_ratio_8: float | None = None
     decided_sample: int = 0
+    template: NDArray[np.float32] | None = None
 
     @property
     def scorable(self) -> bool:

@@ -15,6 +15,7 @@ __all__ = ["TEMPLATE_BEATS", "TEMPLATE_MIN_BEATS", "PatientTemplate", "template_
 
 TEMPLATE_BEATS = 64
 TEMPLATE_MIN_BEATS = 8
+_BEAT_SAMPLES = 187  # `detector.beats.BEAT_SAMPLES`, which imports this module
 _RECENT_RR = 8
 _REFRESH_BEATS = 4  # the median of 64 beats hardly moves in four, and costs more than all else here
 # Around R, at 125 Hz: -136 to +344 ms hold QRS and T; the amplitude is read from -96 to +136 ms.
@@ -31,12 +32,23 @@ class PatientTemplate:
 
     def reset(self) -> None:
         """Another patient: nothing is remembered."""
-        self._shapes: deque[NDArray[np.float32]] = deque(maxlen=TEMPLATE_BEATS)
+        # One column a beat, the oldest overwritten: a median over rows that lie together is sorted fastest.
+        self._beats: NDArray[np.float32] = np.empty((_BEAT_SAMPLES, TEMPLATE_BEATS), dtype=np.float32)
+        self._learnt = 0
         self._amplitudes: deque[float] = deque(maxlen=TEMPLATE_BEATS)
         self._rr_s: deque[float] = deque(maxlen=TEMPLATE_BEATS)
-        self._template: NDArray[np.float64] | None = None
+        self._template: NDArray[np.float32] | None = None
         self._amplitude_mv = 0.0
         self._since_refresh = 0
+
+    @property
+    def template(self) -> NDArray[np.float32] | None:
+        """The patient's usual beat: (187,) float32, mV, read-only; None during the first beats.
+
+        The pointwise median of the last 64 beats learnt, made anew every four. Whoever holds it keeps it: a later
+        template is another array.
+        """
+        return self._template
 
     def residual(self, samples: NDArray[np.float32]) -> float | None:
         """Shape distance of a beat to the template, in the patient's QRS amplitudes; None during the first beats.
@@ -46,7 +58,7 @@ class PatientTemplate:
         """
         if self._template is None:
             return None
-        return float(np.linalg.norm(samples[_SHAPE] - self._template) / self._amplitude_mv)
+        return float(np.linalg.norm(samples[_SHAPE] - self._template[_SHAPE]) / self._amplitude_mv)
 
     def rr_ratio(self, rr_s: float | None, beats: int = TEMPLATE_BEATS) -> float | None:
         """RR over the median of the last `beats` RR intervals; under 1 = early. None where not known."""
@@ -61,17 +73,24 @@ class PatientTemplate:
 
     def learn(self, samples: NDArray[np.float32], rr_s: float | None) -> None:
         """Take a beat of good quality into the memory; the oldest leaves."""
-        self._shapes.append(samples[_SHAPE])
+        self._beats[:, self._learnt % TEMPLATE_BEATS] = samples
+        self._learnt += 1
         self._amplitudes.append(float(np.ptp(samples[_AMPLITUDE])))
         if rr_s is not None:
             self._rr_s.append(rr_s)
         self._since_refresh += 1
-        if len(self._shapes) >= TEMPLATE_MIN_BEATS and (
-            self._template is None or self._since_refresh >= _REFRESH_BEATS
-        ):
-            self._template = np.median(np.array(self._shapes), axis=0)
+        if self._learnt >= TEMPLATE_MIN_BEATS and (self._template is None or self._since_refresh >= _REFRESH_BEATS):
+            self._template = _median(self._beats[:, : min(self._learnt, TEMPLATE_BEATS)])
             self._amplitude_mv = max(median(self._amplitudes), _AMPLITUDE_MIN_MV)
             self._since_refresh = 0
+
+
+def _median(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median of each row, read-only: what `numpy.median` gives to the last bit, in a third of its time (20 us)."""
+    ordered, n = np.sort(rows, axis=1), rows.shape[1]
+    middle = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / np.float32(2)
+    middle.flags.writeable = False
+    return middle
 
 
 def template_score(residual: float | None, rr_ratio: float | None, rr_ratio_8: float | None) -> float | None:

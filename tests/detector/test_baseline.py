@@ -51,6 +51,37 @@ def test_there_is_no_template_before_the_eighth_beat() -> None:
     assert template.residual(beat()) is None
 
 
+@given(beats=st.integers(TEMPLATE_MIN_BEATS, 3 * TEMPLATE_BEATS), seed=st.integers(0, 99))
+@settings(max_examples=30)
+def test_the_template_is_the_median_of_the_last_beats_to_the_bit(beats: int, seed: int) -> None:
+    usual = np.random.default_rng(seed).normal(size=(beats, 187)).astype(np.float32)
+    template = PatientTemplate()
+    held = []
+    for samples in usual:
+        template.learn(samples, 0.8)
+        held.append(template.template)
+    made = TEMPLATE_MIN_BEATS + (beats - TEMPLATE_MIN_BEATS) // 4 * 4  # the first, then every fourth
+    expected = np.median(usual[max(0, made - TEMPLATE_BEATS) : made], axis=0)
+    assert held[-1] is not None
+    assert held[-1].tobytes() == expected.astype(np.float32).tobytes()
+    assert all(array is None for array in held[: TEMPLATE_MIN_BEATS - 1])
+    assert len({id(array) for array in held if array is not None}) == 1 + (beats - TEMPLATE_MIN_BEATS) // 4  # shared
+
+
+def test_nobody_can_write_into_the_template() -> None:
+    template = PatientTemplate()
+    for seed in range(TEMPLATE_MIN_BEATS):
+        template.learn(beat(seed), 0.8)
+    held = template.template
+    assert held is not None
+    before = held.tobytes()
+    with pytest.raises(ValueError, match="read-only"):
+        held[0] = 1.0
+    for seed in range(20):
+        template.learn(2 * beat(seed), 0.8)
+    assert held.tobytes() == before  # who holds one keeps it as it was
+
+
 def test_residual_by_hand() -> None:
     template = PatientTemplate()
     usual = [beat(seed) for seed in range(TEMPLATE_MIN_BEATS)]

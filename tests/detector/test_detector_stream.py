@@ -368,3 +368,22 @@ def test_a_long_signal_in_one_call_is_not_kept() -> None:
     detector.advance(np.tile(minute, 8))
     detector.last_filtered = np.empty(0)
     assert held_bytes(detector) < 300_000
+
+
+def test_a_beat_knows_the_template_as_it_stood_before_it() -> None:
+    """Eight beats are learnt before there is one; then it is the median of what came before, not of the beat."""
+    signal, _ = synthetic_ecg(FS_HZ, 60, seed=6)
+    beats = beats_of(run(Detector(FS_HZ), [signal]))
+    assert len(beats) > 40
+    known = [beat for beat in beats if beat.scorable]
+    first = next(place for place, beat in enumerate(known) if beat.template is not None)
+    assert first == 8
+    assert [beat.residual is None for beat in beats] == [beat.template is None for beat in beats]
+    for place in (8, 9, 11, 12, 31, 35):
+        made = 8 + (place - 8) // 4 * 4
+        expected = np.median(np.array([beat.samples for beat in known[:made]]), axis=0)
+        held = known[place].template
+        assert held is not None
+        np.testing.assert_array_equal(held, expected)
+        assert not held.flags.writeable
+    assert known[8].template is known[11].template  # shared, not copied
