@@ -43,6 +43,9 @@ class StreamedRecord:
         rr_s: (n,) float64, interval to the R-peak before, s; NaN where not known.
         scorable: (n,) bool, quality good.
         template_scores: (n,) float64, `detector.template_score`; NaN where there is none.
+        templates: (n, 187) float32, mV, the patient's template as each beat met it; NaN where there was none.
+        residuals: (n,) float64, shape distance to it, in QRS amplitudes; NaN where there was none.
+        rr_ratios: (n, 2) float64, RR over the median of the last 64 and of the last 8; NaN where not known.
         annotated: (k,) int64, annotated R-peaks.
         annotated_labels: (k,) their classes.
         matched: (n,) int64, index of the annotated beat each detected one is, -1 = none (a false detection).
@@ -56,6 +59,9 @@ class StreamedRecord:
     rr_s: NDArray[np.float64]
     scorable: NDArray[np.bool_]
     template_scores: NDArray[np.float64]
+    templates: NDArray[np.float32]
+    residuals: NDArray[np.float64]
+    rr_ratios: NDArray[np.float64]
     annotated: NDArray[np.int64]
     annotated_labels: NDArray[np.str_]
     matched: NDArray[np.int64]
@@ -155,6 +161,8 @@ def _run_detector(record: Record) -> StreamedRecord:
         beats += detector.push(record.samples_mv[start : start + piece])
     beats += [event for event in detector.flush() if isinstance(event, Beat)]
     r_samples = np.array([beat.r_sample for beat in beats], dtype=np.int64)
+    none = np.full(BEAT_SAMPLES, np.nan, dtype=np.float32)
+    templates = [none if beat.template is None else beat.template for beat in beats]
     scores = [template_score(beat.residual, beat.rr_ratio, beat.rr_ratio_8) for beat in beats]
     return StreamedRecord(
         name=record.name,
@@ -162,13 +170,23 @@ def _run_detector(record: Record) -> StreamedRecord:
         samples=len(record.samples_mv),
         r_samples=r_samples,
         beats=np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES),
-        rr_s=np.array([np.nan if beat.rr_s is None else beat.rr_s for beat in beats]),
+        rr_s=_numbers([beat.rr_s for beat in beats]),
         scorable=np.array([beat.scorable for beat in beats], dtype=np.bool_),
-        template_scores=np.array([np.nan if score is None else score for score in scores]),
+        template_scores=_numbers(scores),
+        templates=np.array(templates, dtype=np.float32).reshape(-1, BEAT_SAMPLES),
+        residuals=_numbers([beat.residual for beat in beats]),
+        rr_ratios=np.stack(
+            (_numbers([beat.rr_ratio for beat in beats]), _numbers([beat.rr_ratio_8 for beat in beats])), axis=1
+        ),
         annotated=record.beat_samples,
         annotated_labels=record.beat_labels,
         matched=match_beats(r_samples, record.beat_samples, MATCH_S * record.fs_hz),
     )
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    """(n,) float64, NaN for None."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _cache_path(name: str) -> Path:
