@@ -1,0 +1,143 @@
+"""Why a beat is unusual, in words: what of it stands out against the patient's own usual beat and rhythm.
+
+`detector.findings` measures, `explain` turns numbers into words. Each word is a rule with one limit, and the limit
+comes from normal beats of training patients alone: the 99 % quantile (1 % where small is unusual) of each DS1
+patient's normal beats, and of these the median over the patients, as `python -m train words` prints them. So in the
+typical patient one normal beat in a hundred would get the word. Where a convention is stricter it holds instead, and
+is named at the limit. The words describe what was measured, they diagnose nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from detector.beats import Beat
+from detector.findings import Findings
+
+__all__ = ["LIMITS", "WORDS", "Limits", "Word", "explain", "is_pause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where each word begins.
+
+    Attributes:
+        early: RR under this share of the usual.
+        late: RR over this share of the usual.
+        wider_ms: QRS longer than the usual by more than this.
+        wide_ms: and at least so long: over what a normal QRS takes (Surawicz et al. 2009,
+            DOI 10.1161/CIRCULATIONAHA.108.191095).
+        tall, small: QRS height, in usual heights.
+        likeness: correlation with the usual QRS, under which it is another one; under 0 it is inverted.
+        st_t: rms difference to the usual ST segment and T wave, in usual QRS heights.
+        p_wave: share of the usual P wave found before R. Normal beats say 0.63, yet where more than half of the
+            wave is there nobody would call it missing.
+        rough: rms second difference where no QRS is, in usual QRS heights. It knows nothing of the patient's usual
+            noise, so the quantile is over all patients' normal beats together, each patient weighing the same.
+        pause: RR after the beat, in usual RR. Normal beats say 1.13, yet a pause should be one to the eye; twice
+            the usual RR is the pause of a dropped beat, the compensatory one after an ectopic lies in between.
+    """
+
+    early: float = 0.87
+    late: float = 1.42
+    wider_ms: float = 17.0
+    wide_ms: float = 110.0
+    tall: float = 1.23
+    small: float = 0.8
+    likeness: float = 0.95
+    st_t: float = 0.085
+    p_wave: float = 0.5
+    rough: float = 0.09
+    pause: float = 1.3
+
+
+LIMITS: Final = Limits()
+
+
+class Word(NamedTuple):
+    """One word of an explanation, and the number behind it.
+
+    Attributes:
+        word: one of `WORDS`.
+        number: with its unit, e.g. `QRS 148 ms, usual 72`; may be empty.
+    """
+
+    word: str
+    number: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.word} ({self.number})" if self.number else self.word
+
+
+WIDE, NARROW, INVERTED, DIFFERENT = "wide", "narrow", "inverted", "different QRS"
+TALL, SMALL, ST_T, EARLY, LATE = "tall", "small", "different T wave", "early", "late"
+NO_P, NOISY, PAUSE, SHAPE = "no usual P wave", "noisy", "then a pause", "unlikely shape"
+WORDS: Final = (WIDE, NARROW, INVERTED, DIFFERENT, TALL, SMALL, ST_T, EARLY, LATE, NO_P, NOISY, PAUSE, SHAPE)
+
+
+def explain(found: Findings, pause_ratio: float | None = None, limits: Limits = LIMITS) -> tuple[Word, ...]:
+    """The words for what stands out, in fixed order: shape, rhythm, what followed.
+
+    What follows from another word is not said: a QRS that is wide or inverted is also different, and brings its
+    own T wave (a secondary change). Of a noisy beat nothing is said that noise can feign: its width, P and T wave.
+
+    Args:
+        found: as measured.
+        pause_ratio: interval after the beat in usual RR, where it is known to be a pause (`is_pause`).
+        limits: where each word begins.
+
+    Returns:
+        At least one word: where nothing stands out, the density alone found the beat unlikely.
+    """
+    noisy = found.rough is not None and found.rough > limits.rough
+    if noisy:
+        found = replace(found, qrs_ms=None, st_t=None, p_wave=None)
+    words = _shape(found, limits)
+    ratio = found.rr_ratio
+    if ratio is not None and (ratio < limits.early or ratio > limits.late):
+        words.append(Word(EARLY if ratio < 1 else LATE, f"RR {100 * ratio:.0f} % of usual"))
+    if found.p_wave is not None and found.p_wave < limits.p_wave:
+        words.append(Word(NO_P, f"{100 * max(found.p_wave, 0.0):.0f} % of it"))
+    if noisy and found.rough is not None:
+        words.append(Word(NOISY, f"{100 * found.rough:.0f} % of the QRS"))
+    if not words:
+        words.append(Word(SHAPE))
+    if pause_ratio is not None:
+        words.append(Word(PAUSE, f"{100 * pause_ratio:.0f} % of usual RR"))
+    return tuple(words)
+
+
+def is_pause(beat: Beat, after_s: float, limits: Limits = LIMITS) -> float | None:
+    """The interval after a beat in usual RR, where it makes a pause; None where not, or where no usual RR is known.
+
+    Args:
+        beat: the beat before.
+        after_s: from its R-peak to the next, or how long there has been none so far, s.
+        limits: where a pause begins.
+    """
+    if beat.rr_s is None or not beat.rr_ratio:
+        return None
+    ratio = after_s * beat.rr_ratio / beat.rr_s
+    return ratio if ratio >= limits.pause else None
+
+
+def _shape(found: Findings, limits: Limits) -> list[Word]:
+    words: list[Word] = []
+    qrs_ms, usual_ms = found.qrs_ms, found.usual_qrs_ms
+    if qrs_ms is not None and usual_ms is not None:
+        number = f"QRS {qrs_ms:.0f} ms, usual {usual_ms:.0f}"
+        if qrs_ms >= limits.wide_ms and qrs_ms > usual_ms + limits.wider_ms:
+            words.append(Word(WIDE, number))
+        elif usual_ms >= limits.wide_ms and qrs_ms < usual_ms - limits.wider_ms:
+            words.append(Word(NARROW, number))
+    if found.likeness is not None and found.likeness < 0:
+        words.append(Word(INVERTED, f"likeness {found.likeness:.1f}"))
+    elif found.likeness is not None and found.likeness < limits.likeness and not words:
+        words.append(Word(DIFFERENT, f"likeness {found.likeness:.2f}"))
+    own_t_wave = bool(words)
+    if found.height is not None and not limits.small <= found.height <= limits.tall:
+        words.append(Word(TALL if found.height > 1 else SMALL, f"{100 * found.height:.0f} % of usual"))
+    if found.st_t is not None and found.st_t > limits.st_t and not own_t_wave:
+        words.append(Word(ST_T, f"off by {100 * found.st_t:.0f} % of the QRS"))
+    return words

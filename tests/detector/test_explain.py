@@ -1,0 +1,189 @@
+"""Words for an unusual beat: each from a beat made to deserve it, and none from the usual one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import Beat, Quality
+from detector.explain import LIMITS, WORDS, Word, explain, is_pause
+from detector.findings import Findings, measure, qrs_duration_ms
+
+T_MS = (np.arange(187) - 62) * 8.0
+
+
+def wave(
+    qrs_ms: float = 90.0, height_mv: float = 1.0, p_mv: float = 0.15, t_mv: float = 0.3, noise_mv: float = 0.0
+) -> NDArray[np.float32]:
+    """P wave, QRS of a given duration, T wave."""
+    qrs = np.where(np.abs(T_MS) < qrs_ms / 2, np.cos(np.pi * T_MS / qrs_ms) ** 2, 0.0)
+    p = p_mv * np.exp(-0.5 * ((T_MS + 168) / 20) ** 2)
+    t = t_mv * np.exp(-0.5 * ((T_MS - 260) / 45) ** 2)
+    noise = np.random.default_rng(3).normal(0, 1, 187) * noise_mv
+    return (height_mv * qrs + p + t + noise).astype(np.float32)
+
+
+USUAL = wave()
+
+
+def beat(
+    samples: NDArray[np.float32] = USUAL, rr_ratio: float = 1.0, usual: NDArray[np.float32] | None = USUAL
+) -> Beat:
+    return Beat(
+        1000, 0.8 * rr_ratio, samples, Quality.GOOD, 0.1, rr_ratio, rr_ratio, decided_sample=1500, template=usual
+    )
+
+
+def words(samples: NDArray[np.float32] = USUAL, rr_ratio: float = 1.0) -> list[str]:
+    return [said.word for said in explain(measure(beat(samples, rr_ratio)))]
+
+
+# -- each word ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("samples", "rr_ratio", "expected"),
+    [
+        (USUAL, 1.0, ["unlikely shape"]),  # nothing stands out: only the density found it unlikely
+        (USUAL, 0.62, ["early"]),
+        (USUAL, 1.6, ["late"]),
+        (wave(qrs_ms=200.0), 1.0, ["wide"]),
+        (wave(height_mv=-1.0, t_mv=-0.3), 1.0, ["inverted"]),
+        (wave(height_mv=1.6), 1.0, ["tall"]),
+        (wave(height_mv=0.6), 1.0, ["small"]),
+        (wave(t_mv=-0.3), 1.0, ["different T wave"]),
+        (wave(p_mv=0.0), 1.0, ["no usual P wave"]),
+        (wave(p_mv=-0.15), 1.0, ["no usual P wave"]),
+        (wave(noise_mv=0.1), 1.0, ["noisy"]),
+        (wave(qrs_ms=200.0, height_mv=1.5, p_mv=0.0, t_mv=-0.5), 0.6, ["wide", "tall", "early", "no usual P wave"]),
+    ],
+)
+def test_a_beat_gets_the_words_it_deserves(samples: NDArray[np.float32], rr_ratio: float, expected: list[str]) -> None:
+    assert words(samples, rr_ratio) == expected
+
+
+def test_a_narrow_beat_among_wide_ones() -> None:
+    found = measure(beat(wave(qrs_ms=90.0), usual=wave(qrs_ms=220.0)))
+    assert next(said.word for said in explain(found)) == "narrow"
+
+
+def test_another_qrs_of_the_same_width_and_sign() -> None:
+    notched = wave().astype(np.float64)
+    notched += 0.9 * np.exp(-0.5 * ((T_MS - 70) / 14) ** 2) - 0.5 * np.exp(-0.5 * ((T_MS + 60) / 14) ** 2)
+    found = replace(measure(beat(notched.astype(np.float32))), usual_qrs_ms=300.0, qrs_ms=300.0)
+    assert "different QRS" in [said.word for said in explain(found)]
+
+
+def test_every_word_tells_its_number() -> None:
+    said = explain(measure(beat(wave(qrs_ms=200.0), rr_ratio=0.62)))
+    wide, early = said
+    assert str(early) == "early (RR 62 % of usual)"
+    assert wide.word == "wide"
+    assert wide.number.startswith("QRS 1")
+    assert ", usual " in wide.number
+    assert str(Word("unlikely shape")) == "unlikely shape"
+
+
+def test_without_a_template_only_the_rhythm_is_spoken_of() -> None:
+    found = measure(beat(wave(qrs_ms=220.0, t_mv=-1.0), rr_ratio=0.6, usual=None))
+    assert [said.word for said in explain(found)] == ["early"]
+    nothing = Beat(0, None, USUAL, Quality.GOOD)
+    assert explain(measure(nothing)) == (Word("unlikely shape"),)
+
+
+# -- what followed ------------------------------------------------------------------------------------------------
+
+
+def test_a_pause_is_told_last_and_in_usual_intervals() -> None:
+    early = beat(rr_ratio=0.6)  # usual RR 0.8 s
+    assert is_pause(early, 1.0) is None
+    assert is_pause(early, 1.2) == pytest.approx(1.5)
+    said = explain(measure(early), is_pause(early, 1.2))
+    assert [word.word for word in said] == ["early", "then a pause"]
+    assert said[-1].number == "150 % of usual RR"
+
+
+def test_no_pause_where_no_interval_is_known() -> None:
+    assert is_pause(Beat(0, None, USUAL, Quality.GOOD), 9.0) is None
+    assert is_pause(Beat(0, 0.8, USUAL, Quality.GOOD), 9.0) is None
+
+
+# -- the QRS duration ---------------------------------------------------------------------------------------------
+
+
+@given(qrs_ms=st.floats(60, 240), gain=st.floats(0.05, 20), sign=st.sampled_from([-1, 1]))
+def test_the_duration_is_that_of_the_wave(qrs_ms: float, gain: float, sign: int) -> None:
+    """A raised cosine has 15 % of its steepest slope 4.8 % inside each end."""
+    measured = qrs_duration_ms(sign * gain * wave(qrs_ms, p_mv=0.0, t_mv=0.0).astype(np.float64))
+    assert measured == pytest.approx(qrs_ms * (1 - 2 * np.arcsin(0.15) / (2 * np.pi)), abs=12)
+
+
+@given(first=st.floats(70, 200), second=st.floats(70, 200))
+def test_a_wider_wave_is_not_measured_narrower(first: float, second: float) -> None:
+    low, high = sorted((first, second))
+    if high - low > 16:
+        measured = [qrs_duration_ms(wave(qrs_ms, p_mv=0.0, t_mv=0.0).astype(np.float64)) for qrs_ms in (low, high)]
+        assert measured[0] is not None
+        assert measured[1] is not None
+        assert measured[0] < measured[1]
+
+
+def test_a_flat_line_has_no_duration_and_no_words_of_shape() -> None:
+    flat = np.zeros(187, np.float32)
+    assert qrs_duration_ms(flat.astype(np.float64)) is None
+    assert words(flat)[0] == "different QRS"
+    assert explain(measure(beat(flat, usual=flat)))
+
+
+# -- whatever may come --------------------------------------------------------------------------------------------
+
+numbers = st.none() | st.floats(-1e3, 1e3)
+
+
+@given(
+    found=st.builds(
+        Findings,
+        rr_ratio=st.none() | st.floats(1e-3, 1e3),
+        qrs_ms=st.none() | st.floats(0, 400),
+        usual_qrs_ms=st.none() | st.floats(0, 400),
+        height=st.none() | st.floats(0, 1e3),
+        likeness=st.none() | st.floats(-1, 1),
+        st_t=st.none() | st.floats(0, 1e3),
+        p_wave=numbers,
+        rough=st.none() | st.floats(0, 1e3),
+    ),
+    pause=st.none() | st.floats(1.3, 50),
+)
+def test_always_at_least_one_word_each_once_and_in_order(found: Findings, pause: float | None) -> None:
+    said = [word.word for word in explain(found, pause)]
+    places = [WORDS.index(word) for word in said if word != "unlikely shape"]
+    assert said
+    assert places == sorted(set(places))
+    assert (pause is not None) == (said[-1] == "then a pause")
+    assert ("unlikely shape" in said) == (said in (["unlikely shape"], ["unlikely shape", "then a pause"]))
+    assert not ("noisy" in said and {"wide", "narrow", "different T wave", "no usual P wave"} & set(said))
+    assert not ({"wide", "inverted"} & set(said) and {"different QRS", "different T wave"} & set(said))
+
+
+@given(samples=st.lists(st.floats(-20, 20, width=32), min_size=187, max_size=187), gain=st.floats(0.3, 30))
+def test_the_amplifiers_gain_changes_no_word(samples: list[float], gain: float) -> None:
+    """But for the P wave, which is one only from 0.05 mV on."""
+    shape = np.array(samples, np.float32)
+    plain, scaled = (
+        replace(measure(beat(factor * shape, usual=factor * USUAL)), p_wave=None)
+        for factor in (np.float32(1), np.float32(gain))
+    )
+    for name in ("height", "likeness", "st_t", "rough"):
+        assert getattr(scaled, name) == pytest.approx(getattr(plain, name), rel=1e-3, abs=1e-4)
+
+
+def test_the_limits_are_on_the_strict_side_of_usual() -> None:
+    """A limit that a usual beat crosses would put the word on everything."""
+    usual = Findings(1.0, 90.0, 90.0, 1.0, 1.0, 0.0, 1.0, 0.0)
+    assert explain(usual) == (Word("unlikely shape"),)
+    assert LIMITS.early < 1 < LIMITS.pause < LIMITS.late
