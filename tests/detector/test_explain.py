@@ -59,7 +59,7 @@ def words(samples: NDArray[np.float32] = USUAL, rr_ratio: float = 1.0) -> list[s
         (wave(t_mv=-0.3), 1.0, ["different T wave"]),
         (wave(p_mv=0.0), 1.0, ["no usual P wave"]),
         (wave(p_mv=-0.15), 1.0, ["no usual P wave"]),
-        (wave(noise_mv=0.1), 1.0, ["noisy"]),
+        (wave(noise_mv=0.06), 1.0, ["noisy"]),
         (wave(qrs_ms=200.0, height_mv=1.5, p_mv=0.0, t_mv=-0.5), 0.6, ["wide", "tall", "early", "no usual P wave"]),
     ],
 )
