@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from detector.beats import Beat
 from detector.findings import Findings
 
-__all__ = ["LIMITS", "WORDS", "Limits", "Word", "explain", "is_pause"]
+__all__ = ["LIMITS", "WORDS", "Limits", "Word", "explain", "pause"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,14 @@ NO_P, NOISY, PAUSE, SHAPE = "no usual P wave", "noisy", "then a pause", "unlikel
 WORDS: Final = (WIDE, NARROW, INVERTED, DIFFERENT, TALL, SMALL, ST_T, EARLY, LATE, NO_P, NOISY, PAUSE, SHAPE)
 
 
-def explain(found: Findings, pause_ratio: float | None = None, limits: Limits = LIMITS) -> tuple[Word, ...]:
-    """The words for what stands out, in fixed order: shape, rhythm, what followed.
+def explain(found: Findings, limits: Limits = LIMITS) -> tuple[Word, ...]:
+    """The words for what stands out, in fixed order: shape, then rhythm; `pause` is said after them.
 
     What follows from another word is not said: a QRS that is wide or inverted is also different, and brings its
     own T wave (a secondary change). Of a noisy beat nothing is said that noise can feign: its width, P and T wave.
 
     Args:
         found: as measured.
-        pause_ratio: interval after the beat in usual RR, where it is known to be a pause (`is_pause`).
         limits: where each word begins.
 
     Returns:
@@ -103,23 +102,24 @@ def explain(found: Findings, pause_ratio: float | None = None, limits: Limits = 
         words.append(Word(NOISY, f"{100 * found.rough:.0f} % of the QRS"))
     if not words:
         words.append(Word(SHAPE))
-    if pause_ratio is not None:
-        words.append(Word(PAUSE, f"{100 * pause_ratio:.0f} % of usual RR"))
     return tuple(words)
 
 
-def is_pause(beat: Beat, after_s: float, limits: Limits = LIMITS) -> float | None:
-    """The interval after a beat in usual RR, where it makes a pause; None where not, or where no usual RR is known.
+def pause(beat: Beat, after_s: float, ended: bool, limits: Limits = LIMITS) -> Word | None:
+    """The word for a pause after a beat; None where it is none (yet), or no usual RR is known.
 
     Args:
         beat: the beat before.
         after_s: from its R-peak to the next, or how long there has been none so far, s.
+        ended: whether the next R-peak has come.
         limits: where a pause begins.
     """
     if beat.rr_s is None or not beat.rr_ratio:
         return None
-    ratio = after_s * beat.rr_ratio / beat.rr_s
-    return ratio if ratio >= limits.pause else None
+    usual_s = beat.rr_s / beat.rr_ratio
+    if after_s < limits.pause * usual_s:
+        return None
+    return Word(PAUSE, f"{'' if ended else 'over '}{after_s:.1f} s, usual RR {usual_s:.1f}")
 
 
 def _shape(found: Findings, limits: Limits) -> list[Word]:

@@ -279,8 +279,8 @@ class _Lines:
 
     def alarm(self, message: AlarmMessage) -> None:
         alarm = message.alarm
-        if alarm.state == "onset" and alarm.count > 1:
-            return  # the same alarm came back before anybody acknowledged it
+        if alarm.update or (alarm.state == "onset" and alarm.count > 1):
+            return  # more is known of it, or the same alarm came back before anybody acknowledged it
         self._print(
             f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<20}  {alarm.state:<12}  "
             f"sample {alarm.onset_sample}: {alarm.text}"

@@ -9,38 +9,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import msgspec
 
-from detector import Beat, Gap, Judgement, Quality, QualitySpan, Tick
+from detector import Gap, Quality, QualitySpan, Tick
+from detector.explain import pause
 from monitor.config import AlarmsConfig, KindConfig
+from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, rounded, run_text
 from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
 
 __all__ = ["AlarmEngine", "ScoredBeat"]
 
 _TECHNICAL = {"leads_off", "no_data", "source_lost", "poor_signal", "gap"}
 _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
-_EVIDENCE_BEATS = 20  # the newest; an alarm's message stays small
 _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
 _HEART_RATE_BEATS = 8
-_EARLY = 0.85  # of the usual RR: beyond respiratory variation
+_R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
 _POOR = (Quality.NOISY, Quality.CLIPPED)
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredBeat:
-    """A beat with its score; `log_prob` and `judgement` are None where the beat was not scorable."""
-
-    beat: Beat
-    log_prob: float | None = None
-    judgement: Judgement | None = None
-
-    @property
-    def anomalous(self) -> bool:
-        """Scored, and too unlikely for this patient."""
-        return self.judgement is not None and self.judgement.anomalous
 
 
 class AlarmEngine:
@@ -65,6 +52,8 @@ class AlarmEngine:
         self._recent: deque[ScoredBeat] = deque(maxlen=max(32, self._limits.extreme_tachycardia.beats + 1))
         self._run: list[ScoredBeat] = []  # consecutive anomalous beats, now
         self._grouped: list[ScoredBeat] = []  # anomalous beats of the alarm that holds now
+        self._awaited: ScoredBeat | None = None  # the last anomalous beat: what follows it is not known yet
+        self._r_samples: deque[int] = deque(maxlen=_R_SAMPLES)
         self._hold_until: dict[str, int] = {}
         self._bad_since: dict[str, int] = {}
         self._quality = Quality.GOOD
@@ -178,6 +167,7 @@ class AlarmEngine:
         )
         self._lasting("poor_signal", span, span.quality in _POOR, f"signal {span.quality.value}: beats are not scored")
         if span.quality is not Quality.GOOD:
+            self._awaited = None
             self._last_qrs = span.end_sample  # signal counts as present from here on at the earliest
             self._end("asystole")
 
@@ -197,6 +187,8 @@ class AlarmEngine:
         self._sample = tick.sample
         if self._last_qrs is None:
             self._last_qrs = tick.sample
+        self._r_samples.extend(tick.r_samples)
+        self._follow(tick)
         if tick.r_samples:
             self._last_qrs = max(self._last_qrs, tick.r_samples[-1])
             self._end("asystole")
@@ -221,21 +213,59 @@ class AlarmEngine:
             self._run = []
             self._end("anomaly_run")
             return
-        self._run = [*self._run, scored][-_EVIDENCE_BEATS:]
-        self._grouped = [*self._grouped, scored][-_EVIDENCE_BEATS:]
-        text = _unlike(scored)
-        self._hold("anomalous_beat", scored.beat.r_sample, text, None, "", self._grouped)
+        self._run = [*self._run, scored][-EVIDENCE_BEATS:]
+        self._grouped = [*self._grouped, scored][-EVIDENCE_BEATS:]
+        self._awaited = scored
+        self._hold("anomalous_beat", scored.beat.r_sample, beat_text(scored), None, "", self._grouped)
         needed = self._limits.anomaly_run.beats
         if len(self._run) >= needed:
             self._set(
                 "anomaly_run",
                 True,
                 self._run[0].beat.r_sample,
-                f"{len(self._run)} anomalous beats in a row",
+                run_text(self._run),
                 float(len(self._run)),
                 "beats",
                 self._run,
             )
+
+    def _follow(self, tick: Tick) -> None:
+        """Whether the last anomalous beat was followed by a pause: known at the next R-peak, or when none comes."""
+        awaited = self._awaited
+        if awaited is None:
+            return
+        r_sample = awaited.beat.r_sample
+        after = next((r for r in self._r_samples if r > r_sample), None)
+        until = tick.decided_until if after is None else after
+        word = pause(awaited.beat, (until - r_sample) / self.fs_hz, ended=after is not None)
+        if word is None:
+            self._awaited = None if after is not None else awaited
+            return
+        self._awaited = None
+        told = replace(awaited, words=(*awaited.words, word))
+        self._run = [told if scored is awaited else scored for scored in self._run]
+        self._grouped = [told if scored is awaited else scored for scored in self._grouped]
+        for kind, beats in (("anomalous_beat", self._grouped), ("anomaly_run", self._run)):
+            if kind in self._cause and any(scored is told for scored in beats):
+                self._add_words(kind, beats)
+
+    def _add_words(self, kind: str, beats: list[ScoredBeat]) -> None:
+        """Put what has become known of its beats into an alarm that lasts.
+
+        Told at once where the alarm is about that one beat, so at most one update follows an onset; else with the
+        next change: an arrhythmia that lasts must not flood the bus and crowd older alarms out of the journal.
+        """
+        alarm = self._alarms[kind]
+        fresh = beat_evidence(beats)
+        evidence = msgspec.structs.replace(alarm.evidence, r_samples=fresh.r_samples, words=fresh.words)
+        if kind == "anomalous_beat" and len(beats) == 1:
+            self._emit(
+                replace_alarm(
+                    alarm, decided_sample=self._sample, text=beat_text(beats[0]), evidence=evidence, update=True
+                )
+            )
+        else:
+            self._alarms[kind] = replace_alarm(alarm, evidence=evidence)
 
     def _rate(self, kind: str, beyond: Callable[[float, float], bool], relief_bpm: float) -> None:
         """A rate limit crossed over so many beats; an active alarm ends only clear of the limit."""
@@ -260,6 +290,7 @@ class AlarmEngine:
             self._last_qrs = max(self._last_qrs, sample)
         self._recent.clear()
         self._run = []
+        self._awaited = None
         self._bad_since.clear()
         for kind in (
             "asystole",
@@ -363,44 +394,22 @@ class AlarmEngine:
             self._cleared[alarm.kind] = alarm
         else:
             self._alarms[alarm.kind] = alarm
-        if alarm.state == "onset" and _PRIORITY_RANK[alarm.priority] > self._pause_rank:
+        if alarm.state == "onset" and not alarm.update and _PRIORITY_RANK[alarm.priority] > self._pause_rank:
             self._pause_until = min(self._pause_until, self._sample)
         self._changes.append(alarm)
 
     def _evidence(self, kind: str, value: float | None, unit: str, beats: list[ScoredBeat] | None) -> Evidence:
-        shown = (beats or [])[-_EVIDENCE_BEATS:]
         limits = self._kind(kind)
-        judgements = [scored.judgement for scored in shown]
-        return Evidence(
-            r_samples=tuple(scored.beat.r_sample for scored in shown),
-            log_prob=tuple(_rounded(scored.log_prob, 3) for scored in shown),
-            p_value=tuple(_rounded(j.p_value if j else None, 6) for j in judgements),
-            threshold=_rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
+        return msgspec.structs.replace(
+            beat_evidence(beats or []),
             heart_rate_bpm=self.heart_rate_bpm,
             quality=self._quality.value,
             limit=float(limits.beats) if unit == "beats" else (limits.limit or None),
-            value=_rounded(value, 3),
+            value=rounded(value, 3),
             limit_unit=unit,
         )
 
 
 def replace_alarm(alarm: Alarm, **changes: object) -> Alarm:
-    """The same alarm in another state."""
-    return msgspec.structs.replace(alarm, **changes)
-
-
-def _unlike(scored: ScoredBeat) -> str:
-    """What is unusual about an anomalous beat, in words and numbers."""
-    judgement = scored.judgement
-    by = () if judgement is None else judgement.by
-    said = [f"log p {scored.log_prob:.1f} unlikely"] if "likelihood" in by and scored.log_prob is not None else []
-    if "template" in by:
-        residual, ratio = scored.beat.residual or 0.0, scored.beat.rr_ratio
-        said.append(f"unlike the patient's template by {residual:.1f}")
-        said += [f"early, {100 * ratio:.0f} % of the usual RR"] if ratio is not None and ratio < _EARLY else []
-    p_value = "" if judgement is None else f"; p-value {judgement.p_value:.4f}"
-    return f"{', '.join(said) or 'unlike this patient'}{p_value}"
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(float(value), digits)
+    """The same alarm in another state, or with more to say (`update=True`)."""
+    return msgspec.structs.replace(alarm, **({"update": False} | changes))

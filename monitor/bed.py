@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from detector import Beat, Detector, Event, Gap, PatientJudge, Quality, QualitySpan, Tick
 from detector.scorer import Scorer
-from monitor.alarms import AlarmEngine, ScoredBeat
+from monitor.alarms import AlarmEngine
 from monitor.config import Config
+from monitor.evidence import ScoredBeat, explained
 from monitor.history import SignalHistory
 from monitor.messages import (
     Alarm,
@@ -268,7 +269,7 @@ class Bed:
     def _scored(self, beat: Beat, log_prob: float | None) -> ScoredBeat:
         if log_prob is None or not np.isfinite(log_prob):
             return ScoredBeat(beat)
-        return ScoredBeat(beat, log_prob, self.judge.judge(log_prob, beat.template_score))
+        return explained(ScoredBeat(beat, log_prob, self.judge.judge(log_prob, beat.template_score)))
 
     def _beat(self, scored: ScoredBeat, output: Output) -> None:
         beat, judgement = scored.beat, scored.judgement
@@ -293,6 +294,7 @@ class Bed:
                 quality=beat.quality.value,
                 heart_rate_bpm=self.engine.heart_rate_bpm,
                 latency_ms=latency,
+                words=tuple(word.word for word in scored.words),
             ),
         )
 
@@ -307,7 +309,7 @@ class Bed:
                 latency_ms=self._latency_ms(alarm.decided_sample),
             ),
         )
-        if alarm.state == "onset" and alarm.count == 1:
+        if alarm.state == "onset" and alarm.count == 1 and not alarm.update:
             self._strips.append((alarm, alarm.onset_sample + round(_STRIP_S / 2 * self.source.fs_hz)))
 
     def _latency_ms(self, decided_sample: int) -> float | None:

@@ -53,6 +53,12 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
         r_samples: R-peaks of the beats concerned, source samples.
         log_prob: log p(x) of those beats, nats; higher = more normal. Same order as `r_samples`.
         p_value: p-value of those beats against the patient's own reference, 0 to 1.
+        words: why each of those beats is unusual, e.g. `["wide", "early", "then a pause"]`; the words are those of
+            `detector/explain.py`, `text` of the alarm has them with their numbers.
+        rr_ratio: RR before those beats over the patient's usual RR, 1 = usual.
+        qrs_ms: QRS duration of those beats, ms; None where it was not measured (a usual beat).
+        usual_qrs_ms: that of the patient's template then, ms.
+        residual: distance of those beats to the patient's template, in QRS heights.
         threshold: log p(x) under which a beat of this patient counts as anomalous, nats.
         heart_rate_bpm: heart rate at the deciding sample, beats a minute; None if not known.
         quality: signal quality at the deciding sample.
@@ -64,6 +70,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     r_samples: tuple[int, ...] = ()
     log_prob: tuple[float | None, ...] = ()
     p_value: tuple[float | None, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    rr_ratio: tuple[float | None, ...] = ()
+    qrs_ms: tuple[float | None, ...] = ()
+    usual_qrs_ms: tuple[float | None, ...] = ()
+    residual: tuple[float | None, ...] = ()
     threshold: float | None = None
     heart_rate_bpm: float | None = None
     quality: str = ""
@@ -83,6 +94,7 @@ class Alarm(msgspec.Struct, frozen=True):
         decided_sample: the sample whose arrival decided this state, source samples.
         count: how often the cause recurred while this alarm lasted (updates, not new alarms).
         text: one line for a person.
+        update: only text and evidence have grown (what followed the beat is known now): no new state, no new alarm.
         acknowledged_by: who acknowledged, empty if nobody did.
     """
 
@@ -98,6 +110,7 @@ class Alarm(msgspec.Struct, frozen=True):
     evidence: Evidence = Evidence()
     count: int = 1
     acknowledged_by: str = ""
+    update: bool = False
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -144,6 +157,8 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
         log_prob: log p(x), nats, higher = more normal; None where the beat was not scorable.
         p_value: p-value against the patient's reference, 0 to 1; None where not scored.
         threshold: log p(x) under which this patient's beat is anomalous now, nats.
+        words: why an anomalous beat is unusual, as far as it was known when the beat was decided, e.g.
+            `["wide", "early"]`; empty for any other beat.
         quality: signal quality of the beat (`good`, or why it was not scored).
         heart_rate_bpm: mean over the last beats, beats a minute.
         latency_ms: as in AlarmMessage.
@@ -159,6 +174,7 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     quality: str
     heart_rate_bpm: float | None = None
     latency_ms: float | None = None
+    words: tuple[str, ...] = ()
 
 
 class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):

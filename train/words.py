@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Beat, Calibration, Quality, Scorer
-from detector.explain import LIMITS, WORDS, explain, is_pause
+from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
 from train.data import CLASSES, DS1, DS2
 from train.judged import judge_record
@@ -84,8 +84,8 @@ def explain_record(record: StreamedRecord) -> Explained:
         beat = _beat(record, k)
         found = measure(beat)
         after_s = float(record.rr_s[k + 1]) if k + 1 < len(record.rr_s) else np.nan
-        pause = None if np.isnan(after_s) else is_pause(beat, after_s)
-        words.append(tuple(word.word for word in explain(found, pause)))
+        said = [*explain(found), None if np.isnan(after_s) else pause(beat, after_s, ended=True)]
+        words.append(tuple(word.word for word in said if word is not None))
         values.append(asdict(found) | _derived(beat, found, after_s))
     names = list(values[0]) if values else []
     findings = {name: np.array([np.nan if v[name] is None else v[name] for v in values], float) for name in names}
@@ -179,10 +179,13 @@ def show(report: Mapping[str, Any]) -> str:
             lines.append("|---|" + "---:|" * len(classes))
             for word in WORDS:
                 shares = [100 * table["shares"][c][word] for c in classes]
+                if word == SHAPE and which == "all":
+                    word = "(nothing stands out)"
                 lines.append(f"| {word} | " + " | ".join(f"{share:.1f}" for share in shares) + " |")
             lines.append("")
             for c in classes:
                 told = "; ".join(f"{words} {100 * share:.0f} %" for words, share in table["common"][c])
+                told = told.replace(SHAPE, "nothing") if which == "all" else told
                 lines.append(f"- {c} most often: {told}")
             lines.append("")
     if "normal_limits" in report:

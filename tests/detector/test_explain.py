@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Beat, Quality
-from detector.explain import LIMITS, WORDS, Word, explain, is_pause
+from detector.explain import LIMITS, WORDS, Word, explain, pause
 from detector.findings import Findings, measure, qrs_duration_ms
 
 T_MS = (np.arange(187) - 62) * 8.0
@@ -99,18 +99,16 @@ def test_without_a_template_only_the_rhythm_is_spoken_of() -> None:
 # -- what followed ------------------------------------------------------------------------------------------------
 
 
-def test_a_pause_is_told_last_and_in_usual_intervals() -> None:
+def test_a_pause_is_told_in_seconds_from_1_3_usual_intervals_on() -> None:
     early = beat(rr_ratio=0.6)  # usual RR 0.8 s
-    assert is_pause(early, 1.0) is None
-    assert is_pause(early, 1.2) == pytest.approx(1.5)
-    said = explain(measure(early), is_pause(early, 1.2))
-    assert [word.word for word in said] == ["early", "then a pause"]
-    assert said[-1].number == "150 % of usual RR"
+    assert pause(early, 1.03, ended=True) is None
+    assert str(pause(early, 1.2, ended=True)) == "then a pause (1.2 s, usual RR 0.8)"
+    assert str(pause(early, 1.05, ended=False)) == "then a pause (over 1.1 s, usual RR 0.8)"
 
 
 def test_no_pause_where_no_interval_is_known() -> None:
-    assert is_pause(Beat(0, None, USUAL, Quality.GOOD), 9.0) is None
-    assert is_pause(Beat(0, 0.8, USUAL, Quality.GOOD), 9.0) is None
+    assert pause(Beat(0, None, USUAL, Quality.GOOD), 9.0, ended=True) is None
+    assert pause(Beat(0, 0.8, USUAL, Quality.GOOD), 9.0, ended=True) is None
 
 
 # -- the QRS duration ---------------------------------------------------------------------------------------------
@@ -157,15 +155,13 @@ numbers = st.none() | st.floats(-1e3, 1e3)
         p_wave=numbers,
         rough=st.none() | st.floats(0, 1e3),
     ),
-    pause=st.none() | st.floats(1.3, 50),
 )
-def test_always_at_least_one_word_each_once_and_in_order(found: Findings, pause: float | None) -> None:
-    said = [word.word for word in explain(found, pause)]
+def test_always_at_least_one_word_each_once_and_in_order(found: Findings) -> None:
+    said = [word.word for word in explain(found)]
     places = [WORDS.index(word) for word in said if word != "unlikely shape"]
     assert said
     assert places == sorted(set(places))
-    assert (pause is not None) == (said[-1] == "then a pause")
-    assert ("unlikely shape" in said) == (said in (["unlikely shape"], ["unlikely shape", "then a pause"]))
+    assert ("unlikely shape" in said) == (said == ["unlikely shape"])
     assert not ("noisy" in said and {"wide", "narrow", "different T wave", "no usual P wave"} & set(said))
     assert not ({"wide", "inverted"} & set(said) and {"different QRS", "different T wave"} & set(said))
 

@@ -1,0 +1,95 @@
+"""What an alarm gives as its reason: the beats concerned in numbers and in words. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from detector import Beat, Judgement
+from detector.explain import SHAPE, Word, explain
+from detector.findings import Findings, measure
+from monitor.messages import Evidence
+
+__all__ = ["EVIDENCE_BEATS", "ScoredBeat", "beat_evidence", "beat_text", "explained", "run_text"]
+
+EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBeat:
+    """A beat with its score; `log_prob` and `judgement` are None where the beat was not scorable.
+
+    Attributes:
+        found: what was measured of an anomalous beat; None of others, which nobody asks about.
+        words: why it is unusual, `then a pause` last once that is known; empty for others.
+    """
+
+    beat: Beat
+    log_prob: float | None = None
+    judgement: Judgement | None = None
+    found: Findings | None = None
+    words: tuple[Word, ...] = ()
+
+    @property
+    def anomalous(self) -> bool:
+        """Scored, and too unlikely for this patient."""
+        return self.judgement is not None and self.judgement.anomalous
+
+
+def explained(scored: ScoredBeat) -> ScoredBeat:
+    """The same beat with its reasons, where it is anomalous."""
+    if not scored.anomalous:
+        return scored
+    found = measure(scored.beat)
+    words = tuple(_shape_number(word, scored) if word.word == SHAPE else word for word in explain(found))
+    return replace(scored, found=found, words=words)
+
+
+def beat_text(scored: ScoredBeat) -> str:
+    """Why one beat is anomalous, with the numbers: `wide (QRS 148 ms, usual 92), early (RR 62 % of usual)`."""
+    return ", ".join(map(str, scored.words)) or "unlike this patient"
+
+
+def run_text(beats: Sequence[ScoredBeat]) -> str:
+    """What a run of anomalous beats has in common: the words of at least half of them."""
+    text = f"{len(beats)} anomalous beats in a row"
+    counts = Counter(word.word for scored in beats for word in scored.words)
+    common = [word for word, count in counts.items() if 2 * count >= len(beats)]
+    return f"{text}: {', '.join(common)}" if common else text
+
+
+def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
+    """The numbers and words of the newest beats; the alarm's own numbers are added by who raises it."""
+    shown = beats[-EVIDENCE_BEATS:]
+    judgements = [scored.judgement for scored in shown]
+    found = [scored.found or Findings() for scored in shown]
+    told = any(scored.words for scored in shown)
+    return Evidence(
+        r_samples=tuple(scored.beat.r_sample for scored in shown),
+        log_prob=tuple(rounded(scored.log_prob, 3) for scored in shown),
+        p_value=tuple(rounded(j.p_value if j else None, 6) for j in judgements),
+        words=tuple(tuple(word.word for word in scored.words) for scored in shown) if told else (),
+        rr_ratio=tuple(rounded(scored.beat.rr_ratio, 3) for scored in shown),
+        qrs_ms=tuple(rounded(f.qrs_ms, 1) for f in found) if told else (),
+        usual_qrs_ms=tuple(rounded(f.usual_qrs_ms, 1) for f in found) if told else (),
+        residual=tuple(rounded(scored.beat.residual, 3) for scored in shown),
+        threshold=rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
+    )
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """A number as it is told; None stays None."""
+    return None if value is None else round(float(value), digits)
+
+
+def _shape_number(word: Word, scored: ScoredBeat) -> Word:
+    """Nothing measured stands out: then the score that spoke is the number."""
+    judgement, beat = scored.judgement, scored.beat
+    by = () if judgement is None else judgement.by
+    if "likelihood" in by and judgement is not None and scored.log_prob is not None:
+        return Word(word.word, f"log p {scored.log_prob:.0f}, limit {judgement.threshold:.0f}")
+    if "template" in by and beat.residual is not None:
+        return Word(word.word, f"off the usual beat by {beat.residual:.1f} QRS heights")
+    return word
