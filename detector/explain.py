@@ -97,7 +97,7 @@ def explain(found: Findings, limits: Limits = LIMITS) -> tuple[Word, ...]:
     if ratio is not None and (ratio < limits.early or ratio > limits.late):
         words.append(Word(EARLY if ratio < 1 else LATE, f"RR {100 * ratio:.0f} % of usual"))
     if found.p_wave is not None and found.p_wave < limits.p_wave:
-        words.append(Word(NO_P, f"{100 * max(found.p_wave, 0.0):.0f} % of it"))
+        words.append(Word(NO_P, f"{100 * found.p_wave:.0f} % of it" if found.p_wave >= 0.1 else "none seen"))
     if noisy and found.rough is not None:
         words.append(Word(NOISY, f"{100 * found.rough:.0f} % of the QRS"))
     if not words:

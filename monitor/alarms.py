@@ -19,7 +19,7 @@ from monitor.config import AlarmsConfig, KindConfig
 from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, rounded, run_text
 from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
 
-__all__ = ["AlarmEngine", "ScoredBeat"]
+__all__ = ["AlarmEngine"]
 
 _TECHNICAL = {"leads_off", "no_data", "source_lost", "poor_signal", "gap"}
 _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detector import Beat, Judgement
-from detector.explain import SHAPE, Word, explain
+from detector.explain import SHAPE, WORDS, Word, explain
 from detector.findings import Findings, measure
 from monitor.messages import Evidence
 
@@ -56,7 +56,7 @@ def run_text(beats: Sequence[ScoredBeat]) -> str:
     """What a run of anomalous beats has in common: the words of at least half of them."""
     text = f"{len(beats)} anomalous beats in a row"
     counts = Counter(word.word for scored in beats for word in scored.words)
-    common = [word for word, count in counts.items() if 2 * count >= len(beats)]
+    common = [word for word in WORDS if 2 * counts[word] >= len(beats)]
     return f"{text}: {', '.join(common)}" if common else text
 
 

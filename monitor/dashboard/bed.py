@@ -17,7 +17,7 @@ from monitor.dashboard.ring import WaveRing
 from monitor.dashboard.scale import VerticalScale, fit_scale
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Priority, StatusMessage, WaveHeader
 
-__all__ = ["BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
+__all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
 
 WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is whole
 TREND_BEATS = 240
@@ -47,6 +47,13 @@ class TrendPoint(NamedTuple):
     log_prob: float | None
     threshold: float | None
     anomalous: bool
+
+
+class AnomalousBeat(NamedTuple):
+    """The newest anomalous beat and why it is one."""
+
+    r_sample: int
+    words: tuple[str, ...]
 
 
 class LastBeat(NamedTuple):
@@ -86,6 +93,7 @@ class BedState:
     r_peaks: deque[RPeak] = field(default_factory=lambda: deque(maxlen=R_PEAKS))
     trend: deque[TrendPoint] = field(default_factory=lambda: deque(maxlen=TREND_BEATS))
     last_beat: LastBeat | None = None
+    last_anomalous: AnomalousBeat | None = None
     status: StatusMessage | None = None
     active: dict[str, Alarm] = field(default_factory=dict)
     cleared: deque[Alarm] = field(default_factory=lambda: deque(maxlen=CLEARED))
@@ -194,6 +202,8 @@ class BedState:
             beat.anomalous,
             beat.quality,
         )
+        if beat.anomalous:
+            self.last_anomalous = AnomalousBeat(beat.r_sample, beat.words)
         self.r_peaks.append(RPeak(beat.r_sample, beat.anomalous, beat.log_prob is not None))
         self.trend.append(TrendPoint(beat.log_prob, beat.threshold, beat.anomalous))
         self.heart_rate_bpm = beat.heart_rate_bpm

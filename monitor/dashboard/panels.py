@@ -1,34 +1,29 @@
-"""The panels of words and numbers: header, alarms, vital signs, counters, beds, keys."""
+"""The panels of words and numbers: header, vital signs, counters, beds, keys."""
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
+from monitor.dashboard.alarm_panel import FULL_INK, MARKS, format_clock
 from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Connection, DashboardState
-from monitor.messages import Alarm, Priority
 
 __all__ = [
     "NOTICE",
     "View",
-    "draw_alarms",
     "draw_beds",
     "draw_counters",
     "draw_footer",
     "draw_header",
     "draw_help",
     "draw_vitals",
-    "format_clock",
 ]
 
+WHY_S = 10.0  # an anomalous beat's reasons stay for as long as its alarm's repeats are one alarm
 NOTICE = "Not a medical device"
-# Priority marks as monitors print them (IEC 60601-1-8): the number of exclamation marks tells the priority
-# to those who cannot tell the colours.
-MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!! ", "low": "!  "}
-FULL_INK: dict[Priority, Ink] = {"high": Ink.HIGH, "medium": Ink.MEDIUM, "low": Ink.LOW}
-TEXT_INK: dict[Priority, Ink] = {"high": Ink.HIGH_TEXT, "medium": Ink.MEDIUM_TEXT, "low": Ink.LOW_TEXT}
 CONNECTION: dict[Connection, tuple[str, Ink]] = {
     "connecting": ("○ CONNECTING", Ink.BED),
     "connected": ("● connected", Ink.GOOD),
@@ -70,12 +65,6 @@ class View:
     note: str = ""
 
 
-def format_clock(seconds: float) -> str:
-    """Hours, minutes and seconds, e.g. `0:05:12`."""
-    whole = max(0, int(seconds))
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now_s: float) -> None:
     """The top line: bed, source, lead, fs, speed, clock, connection, model, and what this is not."""
     connection, ink = CONNECTION[state.connection_now(now_s)]
@@ -111,77 +100,6 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now
 
 def _cells(parts: list[tuple[str, Ink]]) -> int:
     return sum(len(text) + 2 for text, _ in parts)
-
-
-def draw_alarms(
-    canvas: Canvas, top: int, rows: int, bed: BedState | None, now_s: float, connection: Connection
-) -> None:
-    """Active alarms, the most urgent first, then the newest; what does not fit is counted.
-
-    "No active alarms" is only said while somebody would tell us of one.
-    """
-    alarms = bed.alarms() if bed is not None else []
-    paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
-    if not alarms or bed is None:
-        if connection == "connected" and bed is not None:
-            canvas.text(top, 1, "no active alarms", Ink.GOOD)
-        else:
-            canvas.text(top, 1, "alarms unknown: not connected", Ink.BOLD)
-        if bed is not None and bed.cleared and rows > 1:
-            _draw_cleared(canvas, top + 1, rows - 1, bed, now_s)
-        _draw_pause(canvas, top, paused_s)
-        return
-    shown = alarms if len(alarms) <= rows else alarms[: max(1, rows - 1)]
-    kind_cells = max(len(_kind(alarm)) for alarm in shown)
-    kind_cells = min(kind_cells, 32 if canvas.width >= 100 else 24)
-    for number, alarm in enumerate(shown):
-        _draw_alarm(canvas, top + number, alarm, kind_cells, bed.age_s(alarm, now_s))
-    if len(shown) < len(alarms) and rows > 1:
-        rest = alarms[len(shown) :]
-        words = ", ".join(f"{n} {priority}" for priority in MARKS if (n := sum(a.priority == priority for a in rest)))
-        canvas.text(top + len(shown), 1, f"and {len(rest)} more: {words}", Ink.BOLD)
-    elif len(shown) < rows:
-        _draw_cleared(canvas, top + len(shown), rows - len(shown), bed, now_s)
-    _draw_pause(canvas, top, paused_s)
-
-
-def _kind(alarm: Alarm) -> str:
-    kind = alarm.kind.replace("_", " ")
-    return f"TECHNICAL {kind}" if alarm.category == "technical" else kind
-
-
-def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: float | None) -> None:
-    """One alarm. Not yet acknowledged it is painted; acknowledged it is only coloured text."""
-    quiet = alarm.state == "acknowledged"
-    ink = TEXT_INK[alarm.priority] if quiet else FULL_INK[alarm.priority]
-    head = f" {MARKS[alarm.priority]} {alarm.priority.upper():<6} "
-    kind = _kind(alarm)
-    if len(kind) > kind_cells:
-        kind = kind[: kind_cells - 1] + "…"
-    # High: the whole line; lower ones: their head only, so that the eye finds the high one.
-    wide_ink = ink if alarm.priority == "high" else Ink.PLAIN
-    if alarm.priority == "high" and not quiet:
-        canvas.fill(row, 0, 1, canvas.width, " ", ink)
-    col = canvas.text(row, 0, f"{head} {kind.ljust(kind_cells)} ", ink)
-    age = "--" if age_s is None else format_clock(age_s)[2 if age_s < 3600 else 0 :]
-    who = f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else ""
-    times = f"  ({alarm.count} times)" if alarm.count > 1 else ""
-    col = canvas.text(row, col + 1, f"{alarm.state.upper():<12} {age:>5}", wide_ink)
-    canvas.text(row, col + 2, f"{alarm.text}{times}{who}", wide_ink)
-
-
-def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: BedState, now_s: float) -> None:
-    """The last alarms that cleared, quietly."""
-    for number, alarm in enumerate(list(bed.cleared)[: -rows - 1 : -1]):
-        age_s = bed.age_s(alarm, now_s)
-        ago = "" if age_s is None else f"  began {format_clock(age_s)} ago"
-        canvas.text(top + number, 1, f"cleared: {MARKS[alarm.priority]} {_kind(alarm)}{ago}", Ink.DIM)
-
-
-def _draw_pause(canvas: Canvas, row: int, paused_s: float) -> None:
-    if paused_s > 0:
-        text = f" AUDIO PAUSED {format_clock(paused_s)[3:]} "
-        canvas.text(row, canvas.width - len(text), text, Ink.BED)
 
 
 def draw_vitals(
@@ -222,6 +140,23 @@ def draw_vitals(
         if row < top + rows:
             canvas.text(row, at, line, line_ink, left + cols - at)
         row += 1
+    if live:
+        _draw_why(canvas, row, left, top + rows - row, cols, bed)
+
+
+def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+    """Why the newest anomalous beat is one, where there is room for all of it, while it is still on the screen."""
+    last = bed.last_anomalous
+    if last is None or bed.fs_hz is None or not last.words:
+        return
+    ago_s = (bed.clock_sample - last.r_sample) / bed.fs_hz
+    lines = textwrap.wrap(", ".join(last.words), max(cols - 4, 1))
+    if ago_s > WHY_S or len(lines) > rows:
+        return
+    top += len(lines) < rows  # a free row above, if there is one
+    canvas.text(top, left + 1, "▲", Ink.ANOMALOUS)
+    for number, line in enumerate(lines):
+        canvas.text(top + number, left + 3, line, Ink.PLAIN)
 
 
 def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:

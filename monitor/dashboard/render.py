@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from monitor.dashboard.alarm_panel import draw_alarms
 from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import (
     View,
-    draw_alarms,
     draw_beds,
     draw_counters,
     draw_footer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from detector import Beat, Gap, Judgement, Quality, QualitySpan, Tick
-from monitor.alarms import AlarmEngine, ScoredBeat
+from monitor.alarms import AlarmEngine
 from monitor.config import AlarmsConfig, KindConfig
+from monitor.evidence import ScoredBeat, beat_text, explained
 from monitor.messages import Alarm
 
 FS_HZ = 250.0
@@ -228,6 +229,120 @@ def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscorable_beat_breaks_
     assert (run.priority, run.onset_sample, run.evidence.value) == ("medium", first + 310, 3.0)
     ward.beat(first + 700)
     assert ward.kinds("cleared") == ["anomaly_run"]
+
+
+# -- why ----------------------------------------------------------------------------------------------------------
+
+
+def odd(r_sample: int, rr_ratio: float = 0.6, decided: int | None = None) -> ScoredBeat:
+    """An early anomalous beat of a patient whose usual RR is 0.8 s."""
+    beat = Beat(
+        r_sample,
+        0.8 * rr_ratio,
+        SHAPE,
+        Quality.GOOD,
+        1.2,
+        rr_ratio,
+        rr_ratio,
+        decided_sample=r_sample + round(FS_HZ) if decided is None else decided,
+    )
+    return explained(ScoredBeat(beat, -150.0, ODD))
+
+
+def test_an_alarm_says_why_in_words_and_numbers() -> None:
+    (onset,) = AlarmEngine("p1", FS_HZ).handle(odd(1000))
+    assert onset.text == "early (RR 60 % of usual)"
+    evidence = onset.evidence
+    assert evidence.words == (("early",),)
+    assert (evidence.rr_ratio, evidence.residual) == ((0.6,), (1.2,))
+    assert len(evidence.qrs_ms) == len(evidence.usual_qrs_ms) == 1
+
+
+def test_where_nothing_stands_out_the_score_that_spoke_is_the_number() -> None:
+    usual = Beat(1000, 0.8, SHAPE, Quality.GOOD, 1.2, 1.0, 1.0, decided_sample=1250)
+    by_density = explained(ScoredBeat(usual, -150.0, replace(ODD, by=("likelihood",))))
+    by_template = explained(ScoredBeat(usual, -80.0, replace(ODD, by=("template",))))
+    assert beat_text(by_density) == "unlikely shape (log p -150, limit -120)"
+    assert beat_text(by_template) == "unlikely shape (off the usual beat by 1.2 QRS heights)"
+    assert explained(ScoredBeat(usual, -80.0, NORMAL)).words == ()  # a usual beat needs no reason
+
+
+def tick_at(engine: AlarmEngine, second: int, *r_samples: int) -> list[Alarm]:
+    now = round(second * FS_HZ)
+    changes = engine.handle(QualitySpan(now - round(FS_HZ), now, Quality.GOOD))
+    return changes + engine.handle(Tick(now, now - round(0.6 * FS_HZ), r_samples))
+
+
+def test_a_pause_is_told_when_no_beat_has_come_for_so_long() -> None:
+    engine = AlarmEngine("p1", FS_HZ)
+    tick_at(engine, 5, 1000)
+    (onset,) = engine.handle(odd(1000, decided=1500))
+    assert onset.text == "early (RR 60 % of usual)"
+    (update,) = tick_at(engine, 6)  # silent up to 5.4 s: 1.4 s after the beat at 4 s
+    assert update.update
+    assert (update.alarm_id, update.state, update.count) == (onset.alarm_id, "onset", 1)
+    assert update.text == "early (RR 60 % of usual), then a pause (over 1.4 s, usual RR 0.8)"
+    assert update.evidence.words == (("early", "then a pause"),)
+    assert update.evidence.log_prob == onset.evidence.log_prob
+    assert tick_at(engine, 7, 1400) == []  # told once
+    cleared = next(alarm for alarm in tick_at(engine, 30) if alarm.kind == "anomalous_beat")
+    assert (cleared.state, cleared.update, cleared.text) == ("cleared", False, update.text)
+
+
+def test_a_pause_is_told_when_the_next_beat_came_late_and_not_when_it_came_in_time() -> None:
+    for after_s, told in ((1.0, False), (1.2, True)):
+        engine = AlarmEngine("p1", FS_HZ)
+        tick_at(engine, 5, 1000)
+        (onset,) = engine.handle(odd(1000, decided=1250))
+        changes = tick_at(engine, 6, 1000 + round(after_s * FS_HZ))
+        assert [change.update for change in changes] == [True] * told, after_s
+        assert not onset.update
+        assert all("then a pause (1.2 s" in change.text for change in changes)
+
+
+@pytest.mark.parametrize("event", [Gap(1300, 100), QualitySpan(1250, 1500, Quality.LEADS_OFF)])
+def test_no_pause_is_told_out_of_signal_that_is_not_there(event: Gap | QualitySpan) -> None:
+    engine = AlarmEngine("p1", FS_HZ)
+    tick_at(engine, 5, 1000)
+    engine.handle(odd(1000, decided=1250))
+    engine.handle(event)
+    assert not [alarm for second in (7, 8, 9) for alarm in tick_at(engine, second) if alarm.update]
+
+
+def test_pauses_of_an_arrhythmia_that_lasts_do_not_flood_the_bus() -> None:
+    """Bigeminy: every second beat anomalous, each with its pause: one onset, one update, all of it at the end."""
+    engine = AlarmEngine("p1", FS_HZ)
+    changes: list[Alarm] = []
+    for k in range(30):
+        early, late = 1000 + 400 * k, 1000 + 400 * k + 280
+        changes += engine.handle(odd(early, decided=early + 260))
+        usual = Beat(late, 1.12, SHAPE, Quality.GOOD, 0.1, 1.4, 1.0, decided_sample=late + 260)
+        changes += engine.handle(ScoredBeat(usual, -80.0, NORMAL))
+        changes += engine.handle(Tick(early + 350, early + 300, (early, late)))
+    assert [(alarm.state, alarm.update) for alarm in changes] == [("onset", False), ("onset", True)]
+    changes = engine.handle(Tick(40_000, 39_900, ()))
+    (cleared,) = (alarm for alarm in changes if alarm.kind == "anomalous_beat")
+    assert (cleared.state, cleared.update, cleared.count) == ("cleared", False, 30)
+    assert cleared.evidence.words == (("early", "then a pause"),) * 20
+
+
+def test_a_run_says_what_its_beats_have_in_common() -> None:
+    engine = AlarmEngine("p1", FS_HZ)
+    changes = [alarm for k in range(3) for alarm in engine.handle(odd(1000 + 120 * k, 0.6 if k else 1.0))]
+    run = next(alarm for alarm in changes if alarm.kind == "anomaly_run")
+    assert run.text == "3 anomalous beats in a row: early"
+    assert [words[0] for words in run.evidence.words] == ["unlikely shape", "early", "early"]
+
+
+def test_an_update_breaks_no_audio_pause() -> None:
+    engine = AlarmEngine("p1", FS_HZ)
+    tick_at(engine, 5, 1000)
+    engine.pause_audio(60.0, 1250)
+    engine.handle(odd(1000, decided=1250))
+    engine.pause_audio(60.0, 1250)
+    (update,) = tick_at(engine, 6)
+    assert update.update
+    assert engine.audio_paused_s(1500) > 50
 
 
 def test_nothing_builds_up_across_a_gap() -> None:

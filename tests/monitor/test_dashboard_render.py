@@ -126,6 +126,47 @@ def test_an_acknowledged_alarm_says_by_whom_and_is_painted_no_more():
     assert style.bgcolor is None
 
 
+WHY = "wide (QRS 148 ms, usual 72), early (RR 62 % of usual), no usual P wave (none seen), then a pause (1.4 s)"
+
+
+def test_a_long_reason_goes_on_below_while_there_is_room():
+    state = running_state()
+    state.apply(alarm("anomalous_beat", "low", text=WHY, count=3), now_s=20.0)
+    lines = screen(state, 110, 34)
+    assert "anomalous beat" in lines[1]
+    at = lines[1].index("wide")
+    shown = " ".join(line[at:].strip() for line in lines[1:4])
+    assert f"{WHY}  (3 times)" in shown.replace("   ", "  ")
+    assert lines[2][:at].strip() == ""
+
+
+def test_where_there_is_no_room_the_numbers_give_way_to_the_words():
+    state = running_state()
+    state.apply(alarm("anomalous_beat", "low", text=WHY, onset=1), now_s=20.0)
+    for onset in range(3):
+        state.apply(alarm("gap", "low", text="4 samples", onset=2 + onset, category="technical"), now_s=20.0)
+    line = next(line for line in screen(state, 110, 30) if "wide" in line)
+    assert "wide, early, no usual P wave, then a pause" in line
+
+
+def test_every_alarm_has_its_line_before_any_has_two():
+    state = running_state()
+    for onset in range(4):
+        state.apply(alarm("anomalous_beat", "low", text=WHY, onset=onset), now_s=20.0)
+    lines = screen(state, 110, 30)
+    assert all("wide, early" in line for line in lines[1:5])
+
+
+def test_the_newest_anomalous_beat_says_why_for_as_long_as_it_is_news():
+    state = running_state()
+    state.apply(beat(4900, seq=90, anomalous=True, words=("wide", "early")), now_s=20.0)
+    assert "▲ wide, early" in "\n".join(screen(state, 110, 34))
+    state.apply(beat(5100, seq=91), now_s=20.0)
+    assert "▲ wide, early" in "\n".join(screen(state, 110, 34))
+    state.apply(status(4900 + round(10.5 * FS_HZ)), now_s=20.5)
+    assert "▲ wide, early" not in "\n".join(screen(state, 110, 34, now_s=20.5))
+
+
 def test_an_alarm_that_cleared_is_told_quietly():
     state = running_state()
     state.apply(alarm("pause", "medium"), now_s=20.0)
