@@ -257,3 +257,26 @@ def test_latency_is_from_the_piece_that_held_the_deciding_sample(scorer: Scorer)
     assert by_arrival == {500.0, 100.0}
     assert ward.beats[0].latency_ms == 500.0
     assert ward.beats[-1].latency_ms == 100.0
+
+
+def test_a_premature_beat_is_told_in_words_and_its_pause_in_an_update(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    ward.source.feed(ecg("sinus=30,pvc=30,sinus=20"))
+    ward.take()
+    ward.finish()
+    odd = [beat for beat in ward.beats if beat.anomalous]
+    assert odd
+    assert all(beat.words for beat in odd)
+    assert not any(beat.words for beat in ward.beats if not beat.anomalous)
+    assert {"wide", "early"} <= {word for beat in odd for word in beat.words}
+    alarms = [message.alarm for message in ward.alarms if message.alarm.kind == "anomalous_beat"]
+    onsets = [alarm for alarm in alarms if alarm.state == "onset" and not alarm.update]
+    updates = [alarm for alarm in alarms if alarm.update]
+    assert onsets
+    assert updates
+    assert all("then a pause" in alarm.text and "then a pause" in alarm.evidence.words[0] for alarm in updates)
+    assert {alarm.alarm_id for alarm in updates} <= {alarm.alarm_id for alarm in onsets}
+    assert len(updates) <= len(onsets)
+    assert len(ward.strips) == len({message.alarm.alarm_id for message in ward.alarms})
+    for alarm in alarms:
+        assert len(alarm.evidence.words) == len(alarm.evidence.qrs_ms) == len(alarm.evidence.r_samples)
