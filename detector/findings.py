@@ -56,7 +56,7 @@ class Findings:
 
 
 def measure(beat: Beat) -> Findings:
-    """Set a beat against the patient's template and usual RR; takes half a millisecond, so of anomalous beats only."""
+    """Set a beat against the patient's template and usual RR; takes 0.2 ms, so of anomalous beats only."""
     rr_ratio = _further(beat.rr_ratio, beat.rr_ratio_8)
     samples = np.asarray(beat.samples, dtype=np.float64)
     qrs_ms = qrs_duration_ms(samples)

@@ -71,7 +71,7 @@ def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
         log_prob=tuple(rounded(scored.log_prob, 3) for scored in shown),
         p_value=tuple(rounded(j.p_value if j else None, 6) for j in judgements),
         words=tuple(tuple(word.word for word in scored.words) for scored in shown) if told else (),
-        rr_ratio=tuple(rounded(scored.beat.rr_ratio, 3) for scored in shown),
+        rr_ratio=tuple(rounded(scored.found.rr_ratio if scored.found else scored.beat.rr_ratio, 3) for scored in shown),
         qrs_ms=tuple(rounded(f.qrs_ms, 1) for f in found) if told else (),
         usual_qrs_ms=tuple(rounded(f.usual_qrs_ms, 1) for f in found) if told else (),
         residual=tuple(rounded(scored.beat.residual, 3) for scored in shown),

@@ -55,7 +55,8 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
         p_value: p-value of those beats against the patient's own reference, 0 to 1.
         words: why each of those beats is unusual, e.g. `["wide", "early", "then a pause"]`; the words are those of
             `detector/explain.py`, `text` of the alarm has them with their numbers.
-        rr_ratio: RR before those beats over the patient's usual RR, 1 = usual.
+        rr_ratio: RR before those beats over the patient's usual RR (median of the last 64, or of the last 8 where an
+            anomalous beat is further from that), 1 = usual.
         qrs_ms: QRS duration of those beats, ms; None where it was not measured (a usual beat).
         usual_qrs_ms: that of the patient's template then, ms.
         residual: distance of those beats to the patient's template, in QRS heights.

@@ -27,6 +27,7 @@ class Ward:
     """Drives an engine second by second, as the detector would."""
 
     limits: AlarmsConfig | None = None
+    knows_rr: bool = False
     second: int = 0
     changes: list[Alarm] = field(default_factory=list)
 
@@ -49,10 +50,11 @@ class Ward:
     def beat(self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD) -> list[Alarm]:
         rr_s = None if self.last_r is None else (r_sample - self.last_r) / FS_HZ
         self.last_r = r_sample
-        beat = Beat(r_sample, rr_s, SHAPE, quality, decided_sample=self.now + round(FS_HZ))
+        ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
+        beat = Beat(r_sample, rr_s, SHAPE, quality, rr_ratio=ratio, decided_sample=self.now + round(FS_HZ))
         good = quality is Quality.GOOD
         scored = ScoredBeat(beat, -150.0 if odd else -80.0, ODD if odd else NORMAL) if good else ScoredBeat(beat)
-        changes = self.engine.handle(scored)
+        changes = self.engine.handle(explained(scored))
         self.changes += changes
         return changes
 
@@ -414,7 +416,7 @@ class AnythingHappens(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ward = Ward()
+        self.ward = Ward(knows_rr=True)
         self.state: dict[str, Alarm] = {}  # alarm_id -> last change
         self.seen = 0
 
@@ -422,10 +424,15 @@ class AnythingHappens(RuleBasedStateMachine):
         for alarm in changes:
             before = self.state.get(alarm.alarm_id)
             if before is None:
+                assert not alarm.update, "an update of nothing"
                 assert alarm.state == "onset"
                 assert scorable or alarm.category == "technical", "physiological alarm out of unscorable signal"
             else:
                 assert before.state != "cleared" or alarm.count > before.count, "cleared, then raised as if new"
+                if alarm.update:
+                    assert alarm.state == before.state, "an update is no new state"
+                    assert alarm.text.startswith(before.text)
+                    assert len(alarm.text) > len(before.text)
                 assert (alarm.onset_sample, alarm.kind) == (before.onset_sample, before.kind)
                 if alarm.state == "cleared" and alarm.category == "physiological" and alarm.priority == "high":
                     assert alarm.acknowledged_by, "a high physiological alarm cleared unseen"
