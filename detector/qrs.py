@@ -1,0 +1,127 @@
+"""Where a QRS may be: the slope envelope of the band-passed signal, its peaks, and the shapes of recent QRS.
+
+A QRS is where the signal is steep for about a tenth of a second, whichever way it points. Slope tells it from P
+and T waves; what is around it tells it from noise; likeness to this patient's recent beats tells it from both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import find_peaks
+
+__all__ = ["QrsShapes", "background", "candidates", "envelope", "slope"]
+
+_SLOPE_S = 0.008  # differences of means so long: what is left of mains and muscle noise over 40 Hz is averaged out
+_QRS_S = 0.1
+_APART_S = 0.1  # two candidates may be P wave and QRS: which one it is, their evidence tells
+_AROUND_S = 0.5
+_SHAPE_HALF_S = 0.07
+_SHAPE_LAG_S = 0.03
+_SHAPES = 5  # the dominant beat, ectopics of one or two origins, and room for what never comes again
+_SAME_SHAPE = 0.7
+_SHAPE_RATE = 0.15
+_TINY = 1e-9
+
+Samples = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+def slope(signal: Samples, fs_hz: float) -> Samples:
+    """Smoothed slope, mV a sample: the mean of the next 8 ms less that of the last 8 ms; 0 at both ends."""
+    n = max(1, round(_SLOPE_S * fs_hz))
+    taps = np.concatenate((np.full(n, 1.0), [0.0], np.full(n, -1.0))) / (n * (n + 1))
+    steep = np.convolve(signal, taps, "same")
+    steep[:n] = steep[-n:] = 0.0  # there the convolution saw the edge as a step
+    return steep
+
+
+def envelope(steep: Samples, fs_hz: float) -> Samples:
+    """Absolute slope averaged over the length of a QRS, mV a sample."""
+    averaged: Samples = uniform_filter1d(np.abs(steep), max(1, round(_QRS_S * fs_hz)), mode="nearest")
+    return averaged
+
+
+def candidates(heights: Samples, least: float, fs_hz: float) -> Indices:
+    """Peaks of the envelope that reach `least`, rising, at least 0.1 s apart."""
+    found: Indices = find_peaks(heights, height=least, distance=max(1, round(_APART_S * fs_hz)))[0]
+    return found
+
+
+def background(heights: Samples, at: Indices, fs_hz: float) -> Samples:
+    """Mean of the envelope within 0.5 s of each place, less the 0.1 s nearest to it, mV a sample."""
+    wide, near = 2 * round(_AROUND_S * fs_hz) + 1, 2 * round(_QRS_S * fs_hz) + 1
+    total = uniform_filter1d(heights, wide, mode="nearest")[at] * wide
+    inner = uniform_filter1d(heights, near, mode="nearest")[at] * near
+    around: Samples = (total - inner) / (wide - near)
+    return around
+
+
+class QrsShapes:
+    """The last few kinds of QRS of one lead, as slopes of unit energy; the one seen last comes last.
+
+    Attributes:
+        margin: samples that must lie on either side of a place to be compared or learnt.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        self._half = max(2, round(_SHAPE_HALF_S * fs_hz))
+        self._lag = max(1, round(_SHAPE_LAG_S * fs_hz))
+        self.margin = self._half + self._lag
+        self._shapes: list[Samples] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._shapes)
+
+    def clear(self) -> None:
+        """Forget every shape."""
+        self._shapes.clear()
+
+    def likeness(self, steep: Samples, at: Indices) -> Samples:
+        """How like the nearest known shape each place is.
+
+        Args:
+            steep: (n,) float64, from `slope`.
+            at: (k,) int64 places, `margin` or more from both ends.
+
+        Returns:
+            (k,) float64, highest correlation within 30 ms, 0 to 1, higher = more alike; 0 where nothing is known.
+        """
+        if not self._shapes:
+            return np.zeros(at.size)
+        around = steep[at[:, None] + np.arange(-self.margin, self.margin + 1)]  # (k, 2 margin + 1)
+        pieces = np.lib.stride_tricks.sliding_window_view(around, 2 * self._half + 1, axis=1)  # (k, lags, length)
+        norms = np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
+        products = pieces @ np.array(self._shapes).T  # (k, lags, shapes)
+        highest: Samples = np.max(products.max(axis=2) / norms, axis=1)
+        return np.maximum(highest, 0.0)
+
+    def learn(self, steep: Samples, place: int, may_add: bool) -> None:
+        """Let an accepted QRS refresh the shape it is like; a new one is kept if `may_add`, for the oldest."""
+        around = steep[place - self.margin : place + self.margin + 1]
+        pieces = np.lib.stride_tricks.sliding_window_view(around, 2 * self._half + 1)  # (lags, length)
+        best, shape_at, piece = -1.0, -1, pieces[self._lag]
+        for i, shape in enumerate(self._shapes):
+            products = pieces @ shape
+            lag = int(np.argmax(products))
+            like = float(products[lag]) / (_norm(pieces[lag]) + _TINY)
+            if like > best:
+                best, shape_at, piece = like, i, pieces[lag]
+        if best > _SAME_SHAPE:
+            old = self._shapes.pop(shape_at)
+            self._shapes.append(_unit((1 - _SHAPE_RATE) * old + _SHAPE_RATE * _unit(piece)))
+        elif may_add or not self._shapes:
+            if len(self._shapes) == _SHAPES:
+                del self._shapes[0]
+            self._shapes.append(_unit(pieces[self._lag]))
+
+
+def _norm(piece: Samples) -> float:
+    return math.sqrt(float(piece @ piece))
+
+
+def _unit(piece: Samples) -> Samples:
+    return piece / (_norm(piece) + _TINY)
