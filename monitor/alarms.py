@@ -188,7 +188,7 @@ class AlarmEngine:
         if self._last_qrs is None:
             self._last_qrs = tick.sample
         self._r_samples.extend(tick.r_samples)
-        self._follow(tick)
+        self._follow(tick.decided_until)
         if tick.r_samples:
             self._last_qrs = max(self._last_qrs, tick.r_samples[-1])
             self._end("asystole")
@@ -204,6 +204,7 @@ class AlarmEngine:
 
     def _on_beat(self, scored: ScoredBeat) -> None:
         self._sample = max(self._sample, scored.beat.decided_sample)
+        self._follow(scored.beat.r_sample, scored.beat.r_sample)
         if scored.log_prob is None or scored.beat.rr_s is None:
             self._recent.clear()
         self._recent.append(scored)
@@ -229,14 +230,19 @@ class AlarmEngine:
                 self._run,
             )
 
-    def _follow(self, tick: Tick) -> None:
-        """Whether the last anomalous beat was followed by a pause: known at the next R-peak, or when none comes."""
+    def _follow(self, decided_until: int, beat_at: int | None = None) -> None:
+        """Whether the last anomalous beat was followed by a pause: known at the next R-peak, or when none comes.
+
+        Args:
+            decided_until: R-peaks before this sample are known.
+            beat_at: R-peak of a beat that comes now, maybe ahead of the tick that announces its R-peak.
+        """
         awaited = self._awaited
         if awaited is None:
             return
         r_sample = awaited.beat.r_sample
-        after = next((r for r in self._r_samples if r > r_sample), None)
-        until = tick.decided_until if after is None else after
+        after = next((r for r in self._r_samples if r > r_sample), beat_at)
+        until = decided_until if after is None else after
         word = pause(awaited.beat, (until - r_sample) / self.fs_hz, ended=after is not None)
         if word is None:
             self._awaited = None if after is not None else awaited

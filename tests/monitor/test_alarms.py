@@ -302,6 +302,14 @@ def test_a_pause_is_told_when_the_next_beat_came_late_and_not_when_it_came_in_ti
         assert all("then a pause (1.2 s" in change.text for change in changes)
 
 
+def test_a_pause_before_the_next_anomalous_beat_is_told_though_its_beat_comes_before_the_tick() -> None:
+    engine = AlarmEngine("p1", FS_HZ)
+    tick_at(engine, 5, 1000)
+    engine.handle(odd(1000, decided=1250))
+    update, *_ = engine.handle(odd(1300, rr_ratio=1.5, decided=1550))
+    assert (update.update, update.evidence.words) == (True, (("early", "then a pause"),))
+
+
 @pytest.mark.parametrize("event", [Gap(1300, 100), QualitySpan(1250, 1500, Quality.LEADS_OFF)])
 def test_no_pause_is_told_out_of_signal_that_is_not_there(event: Gap | QualitySpan) -> None:
     engine = AlarmEngine("p1", FS_HZ)
@@ -456,6 +464,15 @@ class AnythingHappens(RuleBasedStateMachine):
                     self.absorb(changes, scorable=quality is Quality.GOOD)
             changes = self.ward.tick(quality, tuple(here) if quality is Quality.GOOD else ())
             self.absorb(changes, scorable=quality is Quality.GOOD)
+
+    @rule(coupling=st.integers(40, 200), silent_s=st.integers(0, 6))
+    def premature(self, coupling: int, silent_s: int) -> None:
+        """A usual beat, an odd one soon after, and maybe a pause."""
+        r_samples = tuple(r for r in (self.ward.now, self.ward.now + coupling) if r > (self.ward.last_r or -1))
+        for r in r_samples:
+            self.absorb(self.ward.beat(r, r > self.ward.now), scorable=True)
+        for second in range(1 + silent_s):
+            self.absorb(self.ward.tick(r_samples=r_samples if second == 0 else ()), scorable=True)
 
     @rule(lost=st.integers(1, 20_000))
     def gap(self, lost: int) -> None:
