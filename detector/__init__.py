@@ -20,14 +20,16 @@ from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, B
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, shipped_model
 from detector.stream import Detector, Event, Gap, QualitySpan, Tick
-from detector.template import PatientTemplate, template_score
+from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
 
 __all__ = [
     "BEAT_DEFINITION",
     "BEAT_FS_HZ",
     "BEAT_SAMPLES",
+    "CONTEXT_FIELDS",
     "R_INDEX",
     "Beat",
+    "BeatContext",
     "Calibration",
     "Detector",
     "Event",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.quality import Quality
-from detector.template import template_score
+from detector.template import BeatContext, template_score
 
 __all__ = [
     "AFTER_R_S",
@@ -53,8 +53,7 @@ class Beat:
         rr_ratio: RR over the median of the patient's last 64 RR, 1 = usual; None where not known.
         rr_ratio_8: the same over the last 8.
         decided_sample: the beat was given when the samples before this index had come.
-        template: (187,) float32, mV: the patient's usual beat as it stood before this one was learnt, read-only
-            and shared between beats; None during the first beats.
+        context: what was usual for the patient before this beat was learnt; None during the first beats.
     """
 
     r_sample: int
@@ -65,7 +64,12 @@ class Beat:
     rr_ratio: float | None = None
     rr_ratio_8: float | None = None
     decided_sample: int = 0
-    template: NDArray[np.float32] | None = None
+    context: BeatContext | None = None
+
+    @property
+    def template(self) -> NDArray[np.float32] | None:
+        """The patient's usual beat before this one was learnt, (187,) float32, mV, read-only; None at first."""
+        return None if self.context is None else self.context.template
 
     @property
     def scorable(self) -> bool:

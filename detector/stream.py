@@ -309,12 +309,12 @@ class Detector:
         for span in self._spans:
             if span.end_sample > low and span.first_sample < high and span.quality.rank > quality.rank:
                 quality = span.quality
-        template, residual = self._template.template, self._template.residual(samples)
+        context, residual = self._template.context(pending.rr_s), self._template.residual(samples)
         rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
         if quality is Quality.GOOD:
             self._template.learn(samples, pending.rr_s)
         r_sample = max(self._start, pending.peak - self._delay)
-        return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, template)
+        return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, context)
 
     def _finish(self) -> list[Event]:
         """End of a stretch of signal: the samples since the last tick, and beats that will not be completed."""

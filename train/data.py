@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from train.contexts import Contexts, join_contexts
 
 __all__ = [
     "CLASSES",
@@ -27,6 +30,7 @@ __all__ = [
     "class_counts",
     "data_folder",
     "find_data",
+    "join_beats",
     "read_record",
     "record_names",
 ]
@@ -84,11 +88,13 @@ class LabelledBeats:
         beats: (n, 187) float32.
         labels: (n,) `<U1`, each one of `CLASSES`.
         records: (n,) str, the record each beat comes from; empty strings where the file does not tell.
+        contexts: what was usual for the patient at each; None for beats without order (protocol `kaggle`).
     """
 
     beats: NDArray[np.float32]
     labels: NDArray[np.str_]
     records: NDArray[np.str_]
+    contexts: Contexts | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
@@ -105,7 +111,8 @@ class LabelledBeats:
 
     def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> LabelledBeats:
         """The beats at `index` (positions or mask), in its order."""
-        return LabelledBeats(self.beats[index], self.labels[index], self.records[index])
+        contexts = None if self.contexts is None else self.contexts.rows(index)
+        return LabelledBeats(self.beats[index], self.labels[index], self.records[index], contexts)
 
 
 class NormalBeats:
@@ -116,9 +123,10 @@ class NormalBeats:
     Attributes:
         beats: (n, 187) float32, all of class N.
         records: (n,) str, the record each comes from, to hold out whole patients.
+        contexts: what was usual for the patient at each; None for beats without order.
     """
 
-    __slots__ = ("beats", "records")
+    __slots__ = ("beats", "contexts", "records")
 
     def __init__(self, source: LabelledBeats) -> None:
         normal = source.labels == "N"
@@ -126,6 +134,7 @@ class NormalBeats:
             raise DataError("no normal beat to train on: give records with beats of class N")
         self.beats: NDArray[np.float32] = np.ascontiguousarray(source.beats[normal], dtype=np.float32)
         self.records: NDArray[np.str_] = source.records[normal]
+        self.contexts: Contexts | None = None if source.contexts is None else source.contexts.rows(normal)
 
     def __len__(self) -> int:
         return len(self.beats)
@@ -133,6 +142,7 @@ class NormalBeats:
     def _part(self, mask: NDArray[np.bool_]) -> NormalBeats:
         part = object.__new__(NormalBeats)
         part.beats, part.records = self.beats[mask], self.records[mask]
+        part.contexts = None if self.contexts is None else self.contexts.rows(mask)
         return part
 
     def hold_out(self, fraction: float, seed: int, by_record: bool) -> tuple[NormalBeats, NormalBeats]:
@@ -156,6 +166,17 @@ class NormalBeats:
         drawn = np.random.default_rng(seed).permutation(units)[:held]
         watched = np.isin(self.records if by_record else units, drawn)
         return self._part(~watched), self._part(watched)
+
+
+def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
+    """The beats of several records, one after the other; contexts where all of them have some."""
+    contexts = [part.contexts for part in parts if part.contexts is not None]
+    return LabelledBeats(
+        np.concatenate([part.beats for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.records for part in parts]),
+        join_contexts(contexts) if len(contexts) == len(parts) else None,
+    )
 
 
 def class_counts(labels: NDArray[np.str_]) -> dict[str, int]:

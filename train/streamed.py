@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES, Beat, Detector, cut_beat, template_score
 from detector.bandpass import Bandpass, design_bandpass
-from train.data import LabelledBeats, Record, read_record
+from train.contexts import Contexts, record_contexts, stack_contexts
+from train.data import LabelledBeats, Record, join_beats, read_record
 
 __all__ = [
     "MATCH_S",
@@ -43,7 +44,9 @@ class StreamedRecord:
         rr_s: (n,) float64, interval to the R-peak before, s; NaN where not known.
         scorable: (n,) bool, quality good.
         template_scores: (n,) float64, `detector.template_score`; NaN where there is none.
-        templates: (n, 187) float32, mV, the patient's template as each beat met it; NaN where there was none.
+        templates: (n, 2, 187) float32, mV, the patient's two templates as each beat met them; NaN where none.
+        context_values: (n, 8) float32, `BeatContext.values`; NaN where not known.
+        previous: (n, 187) float32, mV, the beat before; NaN where none.
         residuals: (n,) float64, shape distance to it, in QRS amplitudes; NaN where there was none.
         rr_ratios: (n, 2) float64, RR over the median of the last 64 and of the last 8; NaN where not known.
         annotated: (k,) int64, annotated R-peaks.
@@ -60,11 +63,18 @@ class StreamedRecord:
     scorable: NDArray[np.bool_]
     template_scores: NDArray[np.float64]
     templates: NDArray[np.float32]
+    context_values: NDArray[np.float32]
+    previous: NDArray[np.float32]
     residuals: NDArray[np.float64]
     rr_ratios: NDArray[np.float64]
     annotated: NDArray[np.int64]
     annotated_labels: NDArray[np.str_]
     matched: NDArray[np.int64]
+
+    @property
+    def contexts(self) -> Contexts:
+        """What was usual for the patient at each beat."""
+        return Contexts(self.templates, self.context_values, self.previous)
 
 
 def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], tolerance: float) -> NDArray[np.int64]:
@@ -126,8 +136,9 @@ def labelled_stream(names: Sequence[str]) -> LabelledBeats:
     for record in stream_beats(names):
         keep = record.scorable & (record.matched >= 0)
         labels = record.annotated_labels[record.matched[keep]]
-        parts.append(LabelledBeats(record.beats[keep], labels, np.full(len(labels), record.name)))
-    return _join(parts)
+        names_of = np.full(len(labels), record.name)
+        parts.append(LabelledBeats(record.beats[keep], labels, names_of, record.contexts.rows(keep)))
+    return join_beats(parts)
 
 
 def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
@@ -142,7 +153,9 @@ def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
     beats = np.empty((len(record.beat_samples), BEAT_SAMPLES), dtype=np.float32)
     for row, at in enumerate(record.beat_samples.tolist()):
         beats[row] = cut_beat(filtered, at + delay, record.fs_hz)
-    labelled = LabelledBeats(beats, record.beat_labels, np.full(len(beats), record.name))
+    rr_s = np.diff(record.beat_samples, prepend=np.nan) / record.fs_hz
+    names = np.full(len(beats), record.name)
+    labelled = LabelledBeats(beats, record.beat_labels, names, record_contexts(beats, rr_s))
     return labelled, record.beat_samples
 
 
@@ -161,19 +174,22 @@ def _run_detector(record: Record) -> StreamedRecord:
         beats += detector.push(record.samples_mv[start : start + piece])
     beats += [event for event in detector.flush() if isinstance(event, Beat)]
     r_samples = np.array([beat.r_sample for beat in beats], dtype=np.int64)
-    none = np.full(BEAT_SAMPLES, np.nan, dtype=np.float32)
-    templates = [none if beat.template is None else beat.template for beat in beats]
+    samples = np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES)
+    rr_s = _numbers([beat.rr_s for beat in beats])
+    contexts = stack_contexts([beat.context for beat in beats], samples, rr_s)
     scores = [template_score(beat.residual, beat.rr_ratio, beat.rr_ratio_8) for beat in beats]
     return StreamedRecord(
         name=record.name,
         fs_hz=record.fs_hz,
         samples=len(record.samples_mv),
         r_samples=r_samples,
-        beats=np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES),
-        rr_s=_numbers([beat.rr_s for beat in beats]),
+        beats=samples,
+        rr_s=rr_s,
         scorable=np.array([beat.scorable for beat in beats], dtype=np.bool_),
         template_scores=_numbers(scores),
-        templates=np.array(templates, dtype=np.float32).reshape(-1, BEAT_SAMPLES),
+        templates=contexts.templates,
+        context_values=contexts.values,
+        previous=contexts.previous,
         residuals=_numbers([beat.residual for beat in beats]),
         rr_ratios=np.stack(
             (_numbers([beat.rr_ratio for beat in beats]), _numbers([beat.rr_ratio_8 for beat in beats])), axis=1
@@ -195,7 +211,7 @@ def _cache_path(name: str) -> Path:
     code = hashlib.sha256()
     for folder in ("detector", "train"):
         for entry in sorted(resources.files(folder).iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".py") and (folder == "detector" or entry.name in ("data.py", "streamed.py")):
+            if entry.name.endswith(".py") and (folder == "detector" or entry.name in ("contexts.py", "data.py", "streamed.py")):
                 code.update(entry.read_bytes())
     return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{name}-{code.hexdigest()[:16]}.npz"
 
@@ -205,11 +221,3 @@ def _without_gaps(samples_mv: NDArray[np.float64]) -> NDArray[np.float64]:
     valid = ~np.isnan(samples_mv)
     last = np.maximum.accumulate(np.where(valid, np.arange(len(samples_mv)), -1))
     return np.where(last >= 0, samples_mv[last], 0.0)
-
-
-def _join(parts: Sequence[LabelledBeats]) -> LabelledBeats:
-    return LabelledBeats(
-        np.concatenate([part.beats for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.records for part in parts]),
-    )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Calibration, Quality, Scorer
+from detector import Beat, BeatContext, Calibration, Quality, Scorer
 from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
 from train.data import CLASSES, DS1, DS2
@@ -212,7 +212,7 @@ def _beat(record: StreamedRecord, k: int) -> Beat:
         residual=None if np.isnan(residual) else residual,
         rr_ratio=ratio,
         rr_ratio_8=ratio_8,
-        template=None if np.isnan(residual) else record.templates[k],
+        context=None if np.isnan(residual) else BeatContext(*record.templates[k], record.context_values[k]),
     )
 
 

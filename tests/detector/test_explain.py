@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import Beat, Quality
+from detector import Beat, BeatContext, Quality
 from detector.explain import LIMITS, WORDS, Word, explain, pause
 from detector.findings import Findings, measure, qrs_duration_ms
 
@@ -34,8 +34,9 @@ USUAL = wave()
 def beat(
     samples: NDArray[np.float32] = USUAL, rr_ratio: float = 1.0, usual: NDArray[np.float32] | None = USUAL
 ) -> Beat:
+    context = None if usual is None else BeatContext(usual, usual, np.full(8, np.nan, np.float32))
     return Beat(
-        1000, 0.8 * rr_ratio, samples, Quality.GOOD, 0.1, rr_ratio, rr_ratio, decided_sample=1500, template=usual
+        1000, 0.8 * rr_ratio, samples, Quality.GOOD, 0.1, rr_ratio, rr_ratio, decided_sample=1500, context=context
     )
 
 
