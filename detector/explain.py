@@ -48,7 +48,7 @@ class Limits:
     likeness: float = 0.95
     st_t: float = 0.085
     p_wave: float = 0.5
-    rough: float = 0.09
+    rough: float = 0.095
     pause: float = 1.3
 
 
