@@ -18,7 +18,7 @@ __all__ = ["QrsShapes", "background", "candidates", "envelope", "slope"]
 _SLOPE_S = 0.008  # differences of means so long: what is left of mains and muscle noise over 40 Hz is averaged out
 _QRS_S = 0.1
 _APART_S = 0.1  # two candidates may be P wave and QRS: which one it is, their evidence tells
-_AROUND_S = 0.5
+_AROUND_S = 0.6
 _SHAPE_HALF_S = 0.07
 _SHAPE_LAG_S = 0.03
 _SHAPES = 5  # the dominant beat, ectopics of one or two origins, and room for what never comes again
@@ -52,7 +52,7 @@ def candidates(heights: Samples, least: float, fs_hz: float) -> Indices:
 
 
 def background(heights: Samples, at: Indices, fs_hz: float) -> Samples:
-    """Mean of the envelope within 0.5 s of each place, less the 0.1 s nearest to it, mV a sample."""
+    """Mean of the envelope within 0.6 s of each place, less the 0.1 s nearest to it, mV a sample."""
     wide, near = 2 * round(_AROUND_S * fs_hz) + 1, 2 * round(_QRS_S * fs_hz) + 1
     total = uniform_filter1d(heights, wide, mode="nearest")[at] * wide
     inner = uniform_filter1d(heights, near, mode="nearest")[at] * near
@@ -92,12 +92,25 @@ class QrsShapes:
         """
         if not self._shapes:
             return np.zeros(at.size)
-        around = steep[at[:, None] + np.arange(-self.margin, self.margin + 1)]  # (k, 2 margin + 1)
-        pieces = np.lib.stride_tricks.sliding_window_view(around, 2 * self._half + 1, axis=1)  # (k, lags, length)
-        norms = np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
+        pieces, norms = self._pieces(steep, at)
         products = pieces @ np.array(self._shapes).T  # (k, lags, shapes)
         highest: Samples = np.max(products.max(axis=2) / norms, axis=1)
         return np.maximum(highest, 0.0)
+
+    def mutual(self, steep: Samples, at: Indices) -> Samples:
+        """How like another of them each place is: `likeness` where a rhythm is new and nothing like it is known."""
+        pieces, norms = self._pieces(steep, at)
+        middles = pieces[:, self._lag] / norms[:, self._lag, None]  # (k, length)
+        products = np.max((pieces @ middles.T) / norms[:, :, None], axis=1)  # (k, k)
+        np.fill_diagonal(products, 0.0)
+        highest: Samples = products.max(axis=1)
+        return np.maximum(highest, 0.0)
+
+    def _pieces(self, steep: Samples, at: Indices) -> tuple[Samples, Samples]:
+        """(k, lags, length) slopes around each place and (k, lags) their norms."""
+        around = steep[at[:, None] + np.arange(-self.margin, self.margin + 1)]  # (k, 2 margin + 1)
+        pieces = np.lib.stride_tricks.sliding_window_view(around, 2 * self._half + 1, axis=1)
+        return pieces, np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
 
     def learn(self, steep: Samples, place: int, may_add: bool) -> None:
         """Let an accepted QRS refresh the shape it is like; a new one is kept if `may_add`, for the oldest."""

@@ -10,8 +10,8 @@ like a T wave; the best sequence is found by dynamic programming, starting at th
 threshold, search-back and T-wave rule of Pan and Tompkins (1985, DOI 10.1109/TBME.1985.325532) in one sum. The
 R-peak of a beat is where neurokit2 puts it; where neurokit2 has none, the largest deflection.
 
-The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb (places of
-beats only, never their class).
+The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb (the cost
+counts places of beats, never their class). That a long pause costs in proportion to its length was checked on cudb.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EDGE_S = 0.6
 _MIN_WINDOW_S = 2.0  # neurokit2 raises TypeError on segments up to 0.5 s, and a second has too few beats
 _OVERLAP_S = 0.15  # an R-peak may lie a little before where the decisions end
 _REACH_S = 0.1  # ... for it may lie so far from the middle of its QRS
-_BEHIND_S = 0.75  # looked at before the first undecided sample: half a second of background, and the filters' ends
+_BEHIND_S = 0.85  # looked at before the first undecided sample: 0.6 s of background, and the filters' ends
 _REFRACTORY_S = 0.25  # no ventricle beats faster than 240/min twice in a row and is still counted
 _NEUROKIT_S = 3.0  # ... and neurokit2 looks at so much before it; all 8 s would move one R-peak in 1000
 _LARGEST_HALF_S = 0.08
@@ -48,16 +48,19 @@ _FORGET_S = 30.0  # after so long without a QRS the memory is no guide any more 
 _SLOPE_MIN_MV_S = 1.5  # a QRS of 0.1 mV; amplifier noise of 10 uV stays under it
 
 # Evidence in nats, as from a log-odds; 0 = as likely a QRS as not. Height counts against the geometric mean of what
-# is usual and what is around it: logistic regression on height, background and usual height separately gave
-# weights of 5.4, -2.7 and -2.7 for their logarithms.
-_HEIGHT_WEIGHT = 5.4
-_LIKENESS_WEIGHT = 5.2  # 0.57 of likeness makes up for a height at the geometric mean
+# is usual and what is around it: logistic regression with the logarithms of height, background and usual height
+# gave weights of 5.4, -2.7 and -2.7, and 5.2 for likeness. In the sequence a little less height served better.
+_HEIGHT_WEIGHT = 4.7
+_LIKENESS_WEIGHT = 5.2
 _PRIOR = -3.0
 _LIKENESS_UNKNOWN = 0.7
-_MOST, _LEAST = 7.0, -10.0
+_NOISY, _NOISE_PRICE = 0.4, 6.0  # a background over 40 % of the usual height is noise, and most of its peaks are too
+_MOST, _LEAST = 5.0, -10.0
 _SHORT_RR, _SHORT_PRICE = 0.7, 2.0  # under 70 % of the usual interval: 2 nats for each factor of e
-_LONG_RR, _LONG_PRICE = 1.3, 1.0
+_LONG_RR, _LONG_PRICE, _LONG_MOST = 1.3, 1.5, 4.0  # 1.5 nats for each further 1.3 intervals; a long pause stays a pause
 _T_WAVE_S, _T_WAVE_SHARE, _T_WAVE_PRICE = 0.36, 0.8, 8.0  # so soon after a QRS, and lower than 80 % of it
+_PAUSE_RR = 1.6  # search again where an RR is so many times the median (1.66 in Pan and Tompkins)
+_SEARCH_SHARE = 0.4  # ... for what is 40 % of the usual height
 _NEW_SHAPE_SHARE = 0.5  # a shape of its own only for what is half as high as usual: P waves get none
 
 
@@ -132,13 +135,15 @@ class RPeakDetector:
         if at.size == 0:
             return []
         height = heights[at]
-        middle = np.sqrt(usual * np.maximum(background(heights, at, self.fs_hz), 0.01 * usual))
-        like = self._shapes.likeness(steep, at) if self._shapes else _LIKENESS_UNKNOWN
-        evidence = _HEIGHT_WEIGHT * np.log(height / middle) + _LIKENESS_WEIGHT * like + _PRIOR
+        around = np.maximum(background(heights, at, self.fs_hz), 0.01 * usual)
+        known = self._shapes.likeness(steep, at) if self._shapes else np.full(at.size, _LIKENESS_UNKNOWN)
+        path = self._best_sequence(at, height, _evidence(height, usual, around, known), first, first + steep.size)
+        next_qrs = min(until, path[0][0] + first) if path else until
+        if at.size > 1 and self._pause(next_qrs):
+            known = np.where(height >= _SEARCH_SHARE * usual, np.maximum(known, self._shapes.mutual(steep, at)), known)
+            path = self._best_sequence(at, height, _evidence(height, usual, around, known), first, first + steep.size)
         found = []
-        for place, high in self._best_sequence(
-            at.tolist(), height.tolist(), np.clip(evidence, _LEAST, _MOST).tolist(), first, first + steep.size
-        ):
+        for place, high in path:
             sample = place + first
             if sample >= until:
                 break
@@ -150,6 +155,16 @@ class RPeakDetector:
             found.append(sample)
         return found
 
+    def _pause(self, next_qrs: int) -> bool:
+        """Whether it is suspiciously long from the last QRS to this absolute place.
+
+        Then likeness to one another counts as well: a ventricular tachycardia of wide complexes leaves no flat line
+        between them and is like nothing known, but each complex is like the next.
+        """
+        if self._last_qrs is None or len(self._intervals) < 2:
+            return True
+        return next_qrs - self._last_qrs > _PAUSE_RR * median(self._intervals)
+
     def _usual(self, heights: NDArray[np.float64]) -> float:
         """How high a QRS of this lead usually is in the envelope, mV a sample."""
         known = list(self._heights)
@@ -160,9 +175,15 @@ class RPeakDetector:
         return max(self._floor, median(known + [float(heights[i : i + piece].max()) for i in starts]))
 
     def _best_sequence(
-        self, at: list[int], height: list[float], evidence: list[float], first: int, end: int
+        self,
+        places: NDArray[np.int64],
+        heights: NDArray[np.float64],
+        evidences: NDArray[np.float64],
+        first: int,
+        end: int,
     ) -> list[tuple[int, float]]:
         """(place, height) of the candidates whose evidence, less the price of their intervals, is the most."""
+        at, height, evidence = places.tolist(), heights.tolist(), evidences.tolist()  # plain numbers are faster
         rr = median(self._intervals) if len(self._intervals) > 1 else None
         best: list[float] = []
         before: list[int] = []
@@ -228,8 +249,17 @@ class RPeakDetector:
         return peaks
 
 
+def _evidence(
+    height: NDArray[np.float64], usual: float, around: NDArray[np.float64], like: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Evidence of each candidate for being a QRS, nats."""
+    evidence = _HEIGHT_WEIGHT * np.log(height / np.sqrt(usual * around)) + _LIKENESS_WEIGHT * like + _PRIOR
+    noise = np.log(np.maximum(1.0, around / (_NOISY * usual)))
+    return np.clip(evidence - _NOISE_PRICE * (1.0 - like) * noise, _LEAST, _MOST)
+
+
 def _long_price(interval: int, rr: float | None) -> float:
     """What an interval costs that is longer than usual for this rhythm, nats."""
     if rr is None or interval <= _LONG_RR * rr:
         return 0.0
-    return _LONG_PRICE * math.log(interval / (_LONG_RR * rr))
+    return min(_LONG_MOST, _LONG_PRICE * (interval / (_LONG_RR * rr) - 1.0))
