@@ -205,7 +205,7 @@ class AlarmEngine:
     def _on_beat(self, scored: ScoredBeat) -> None:
         self._sample = max(self._sample, scored.beat.decided_sample)
         self._follow(scored.beat.r_sample, scored.beat.r_sample)
-        if scored.log_prob is None or scored.beat.rr_s is None:
+        if scored.score is None or scored.beat.rr_s is None:
             self._recent.clear()
         self._recent.append(scored)
         self._rate("extreme_bradycardia", lambda rate, limit: rate < limit, +_RATE_HYSTERESIS_BPM)
@@ -279,7 +279,7 @@ class AlarmEngine:
         beats = list(self._recent)[-limits.beats :]
         intervals = [scored.beat.rr_s for scored in beats[1:] if scored.beat.rr_s is not None]
         if len(beats) < limits.beats or len(intervals) < limits.beats - 1:
-            if not beats or beats[-1].log_prob is None:
+            if not beats or beats[-1].score is None:
                 self._end(kind)
             return
         limit = limits.limit + (relief_bpm if kind in self._cause else 0.0)

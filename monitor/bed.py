@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event, Gap, PatientJudge, Quality, QualitySpan, Tick
+from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, Scores, Tick
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.config import Config
@@ -86,7 +87,7 @@ class Bed:
         self.source = source
         self.detector = Detector(source.fs_hz, source.rails_mv)
         self.engine = AlarmEngine(name, source.fs_hz, config.alarms)
-        self.judge = PatientJudge(scorer.calibration)
+        self.reference = PatientReference(scorer.calibration)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.history = SignalHistory(round(_HISTORY_S * source.fs_hz))
         self.state: State = "starting"
@@ -169,14 +170,14 @@ class Bed:
 
     # -- results out --------------------------------------------------------------------------------------
 
-    def settle(self, scores: Sequence[float], output: Output) -> None:
+    def settle(self, scores: Scores, output: Output) -> None:
         """Go through the events in order, with the scores of `unscored`, and tell what came of them."""
         events, self._events = self._events, []
-        remaining = iter(scores)
+        remaining = zip(scores.log_prob.tolist(), scores.score.tolist(), strict=True)
         for event in events:
             match event:
                 case Beat():
-                    scored = self._scored(event, float(next(remaining)) if event.scorable else None)
+                    scored = self._scored(event, *next(remaining)) if event.scorable else ScoredBeat(event)
                     changes = self.engine.handle(scored)
                     self._beat(scored, output)
                 case QualitySpan():
@@ -266,10 +267,11 @@ class Bed:
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    def _scored(self, beat: Beat, log_prob: float | None) -> ScoredBeat:
-        if log_prob is None or not np.isfinite(log_prob):
+    def _scored(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
+        """A beat judged and explained; what is no number in either is a beat not scored, and counted so."""
+        if not (math.isfinite(log_prob) and math.isfinite(score)):
             return ScoredBeat(beat)
-        return explained(ScoredBeat(beat, log_prob, self.judge.judge(log_prob, beat.template_score)))
+        return explained(ScoredBeat(beat, log_prob, score, self.reference.judge(score)))
 
     def _beat(self, scored: ScoredBeat, output: Output) -> None:
         beat, judgement = scored.beat, scored.judgement
@@ -288,6 +290,7 @@ class Bed:
                 r_sample=beat.r_sample,
                 rr_s=None if beat.rr_s is None else round(beat.rr_s, 4),
                 log_prob=None if scored.log_prob is None else round(scored.log_prob, 3),
+                score=None if scored.score is None else round(scored.score, 3),
                 p_value=None if judgement is None else round(judgement.p_value, 6),
                 threshold=None if judgement is None else round(judgement.threshold, 3),
                 anomalous=scored.anomalous,

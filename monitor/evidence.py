@@ -19,22 +19,26 @@ EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
 
 @dataclass(frozen=True, slots=True)
 class ScoredBeat:
-    """A beat with its score; `log_prob` and `judgement` are None where the beat was not scorable.
+    """A beat with its score; all but `beat` is empty where the beat was not scorable.
 
     Attributes:
+        log_prob: exact log p(x), nats; higher = more normal.
+        score: all evidence; higher = more anomalous.
+        judgement: the score set against the patient.
         found: what was measured of an anomalous beat; None of others, which nobody asks about.
         words: why it is unusual, `then a pause` last once that is known; empty for others.
     """
 
     beat: Beat
     log_prob: float | None = None
+    score: float | None = None
     judgement: Judgement | None = None
     found: Findings | None = None
     words: tuple[Word, ...] = ()
 
     @property
     def anomalous(self) -> bool:
-        """Scored, and too unlikely for this patient."""
+        """Scored, and too unusual for this patient."""
         return self.judgement is not None and self.judgement.anomalous
 
 
@@ -69,6 +73,7 @@ def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
     return Evidence(
         r_samples=tuple(scored.beat.r_sample for scored in shown),
         log_prob=tuple(rounded(scored.log_prob, 3) for scored in shown),
+        score=tuple(rounded(scored.score, 3) for scored in shown),
         p_value=tuple(rounded(j.p_value if j else None, 6) for j in judgements),
         words=tuple(tuple(word.word for word in scored.words) for scored in shown) if told else (),
         rr_ratio=tuple(rounded(scored.found.rr_ratio if scored.found else scored.beat.rr_ratio, 3) for scored in shown),
@@ -85,11 +90,7 @@ def rounded(value: float | None, digits: int) -> float | None:
 
 
 def _shape_number(word: Word, scored: ScoredBeat) -> Word:
-    """Nothing measured stands out: then the score that spoke is the number."""
-    judgement, beat = scored.judgement, scored.beat
-    by = () if judgement is None else judgement.by
-    if "likelihood" in by and judgement is not None and scored.log_prob is not None:
-        return Word(word.word, f"log p {scored.log_prob:.0f}, limit {judgement.threshold:.0f}")
-    if "template" in by and beat.residual is not None:
-        return Word(word.word, f"off the usual beat by {beat.residual:.1f} QRS heights")
-    return word
+    """Nothing measured stands out: then the score is the number."""
+    if scored.judgement is None or scored.score is None:
+        return word
+    return Word(word.word, f"score {scored.score:.1f}, limit {scored.judgement.threshold:.1f}")

@@ -52,6 +52,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         r_samples: R-peaks of the beats concerned, source samples.
         log_prob: log p(x) of those beats, nats; higher = more normal. Same order as `r_samples`.
+        score: anomaly score of those beats, all evidence together; higher = more anomalous. Same order.
         p_value: p-value of those beats against the patient's own reference, 0 to 1.
         words: why each of those beats is unusual, e.g. `["wide", "early", "then a pause"]`; the words are those of
             `detector/explain.py`, `text` of the alarm has them with their numbers.
@@ -60,7 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
         qrs_ms: QRS duration of those beats, ms; None where it was not measured (a usual beat).
         usual_qrs_ms: that of the patient's template then, ms.
         residual: distance of those beats to the patient's template, in QRS heights.
-        threshold: log p(x) under which a beat of this patient counts as anomalous, nats.
+        threshold: score over which a beat of this patient counts as anomalous.
         heart_rate_bpm: heart rate at the deciding sample, beats a minute; None if not known.
         quality: signal quality at the deciding sample.
         limit: the configured limit that was crossed, in the unit of `limit_unit`.
@@ -70,6 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 
     r_samples: tuple[int, ...] = ()
     log_prob: tuple[float | None, ...] = ()
+    score: tuple[float | None, ...] = ()
     p_value: tuple[float | None, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     rr_ratio: tuple[float | None, ...] = ()
@@ -156,8 +158,9 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
         r_sample: R-peak, source samples.
         rr_s: RR interval to the beat before, s; None after a gap or at the start.
         log_prob: log p(x), nats, higher = more normal; None where the beat was not scorable.
+        score: anomaly score, all evidence together, higher = more anomalous: what decides; None where not scored.
         p_value: p-value against the patient's reference, 0 to 1; None where not scored.
-        threshold: log p(x) under which this patient's beat is anomalous now, nats.
+        threshold: score over which this patient's beat is anomalous now; None where not scored.
         words: why an anomalous beat is unusual, as far as it was known when the beat was decided, e.g.
             `["wide", "early"]`; empty for any other beat.
         quality: signal quality of the beat (`good`, or why it was not scored).
@@ -169,6 +172,7 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     r_sample: int
     rr_s: float | None
     log_prob: float | None
+    score: float | None
     p_value: float | None
     threshold: float | None
     anomalous: bool

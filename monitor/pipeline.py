@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Gap
+from detector import Gap, Scores
 from detector.scorer import Scorer
 from monitor import VERSION
 from monitor.bed import Bed, strip_data
@@ -200,12 +200,12 @@ class Pipeline:
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
         waiting = {name: bed.unscored for name, bed in self.beds.items()}
-        beats = [beat.samples for unscored in waiting.values() for beat in unscored]
-        scores = self._scorer.score(np.array(beats, np.float32).reshape(len(beats), -1)) if beats else np.empty(0)
+        scores = self._scorer.score_beats([beat for unscored in waiting.values() for beat in unscored])
         first = 0
         for name, unscored in waiting.items():
-            self.beds[name].settle(scores[first : first + len(unscored)].tolist(), self)
-            first += len(unscored)
+            its = slice(first, first + len(unscored))
+            self.beds[name].settle(Scores(scores.log_prob[its], scores.score[its]), self)
+            first = its.stop
 
     def _tell_state(self) -> None:
         """Heartbeat and status once a second (a change of state at once), waves many times."""

@@ -19,7 +19,7 @@ from monitor.wfdb_writer import AnnotationFile, AppendFile, SignalFile, replace_
 
 __all__ = ["BEATS_HEADER", "BeatRow", "Recorder", "RecorderError"]
 
-BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,p_value,anomalous,quality"
+BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality"
 
 
 class RecorderError(Exception):
@@ -33,6 +33,7 @@ class BeatRow:
     r_sample: int
     rr_s: float | None
     log_prob: float | None
+    score: float | None
     p_value: float | None
     anomalous: bool
     quality: str
@@ -139,12 +140,13 @@ class Recorder:
         """Append one beat to beats.csv and to the annotations; in order of time, after the signal it lies in."""
         if self._origin is None:
             raise ValueError(f"beat at sample {row.r_sample} before any signal")
-        symbol = "?" if row.log_prob is None else "Q" if row.anomalous else "N"
+        symbol = "?" if row.score is None else "Q" if row.anomalous else "N"
         fields = (
             str(row.r_sample),
             _field(row.r_sample / self._fs_hz, 6),
             _field(row.rr_s, 6),
             _field(row.log_prob, 4),
+            _field(row.score, 4),
             _field(row.p_value, 6),
             "1" if row.anomalous else "0",
             row.quality,

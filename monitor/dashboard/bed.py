@@ -42,9 +42,9 @@ class RPeak(NamedTuple):
 
 
 class TrendPoint(NamedTuple):
-    """One beat of the log p trend, nats; None = not scored, no threshold yet."""
+    """One beat of the score's trend; None = not scored, no threshold yet."""
 
-    log_prob: float | None
+    score: float | None
     threshold: float | None
     anomalous: bool
 
@@ -61,7 +61,7 @@ class LastBeat(NamedTuple):
 
     r_sample: int
     rr_s: float | None
-    log_prob: float | None
+    score: float | None
     p_value: float | None
     threshold: float | None
     anomalous: bool
@@ -196,7 +196,7 @@ class BedState:
         self.last_beat = LastBeat(
             beat.r_sample,
             beat.rr_s,
-            beat.log_prob,
+            beat.score,
             beat.p_value,
             beat.threshold,
             beat.anomalous,
@@ -204,8 +204,8 @@ class BedState:
         )
         if beat.anomalous:
             self.last_anomalous = AnomalousBeat(beat.r_sample, beat.words)
-        self.r_peaks.append(RPeak(beat.r_sample, beat.anomalous, beat.log_prob is not None))
-        self.trend.append(TrendPoint(beat.log_prob, beat.threshold, beat.anomalous))
+        self.r_peaks.append(RPeak(beat.r_sample, beat.anomalous, beat.score is not None))
+        self.trend.append(TrendPoint(beat.score, beat.threshold, beat.anomalous))
         self.heart_rate_bpm = beat.heart_rate_bpm
 
     def fold_status(self, status: StatusMessage, now_s: float) -> None:

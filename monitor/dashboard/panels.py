@@ -42,7 +42,7 @@ HELP = (
 LEGEND = (
     "▲ anomalous beat    ╵ normal beat    ○ beat not scored",
     "!!! high   !! medium   ! low   TECHNICAL: not the patient",
-    "log p(x): higher is more normal; dashed: this patient's threshold",
+    "score: higher is less usual; dashed: this patient's limit",
 )
 
 

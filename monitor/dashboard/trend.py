@@ -1,4 +1,4 @@
-"""The log p trend: the last beats against the patient's threshold."""
+"""The score's trend: the last beats against the patient's limit, anomalous ones above it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def format_p(p_value: float | None) -> str:
 
 
 def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, *, live: bool) -> None:
-    """Draw the panel: one beat a cell, newest at the right, with the threshold as a dashed line.
+    """Draw the panel: one beat a cell, newest at the right, with the patient's limit as a dashed line.
 
-    The axis is set by the threshold and the usual beats. What is far below goes to the bottom row, marked `▼`,
-    so that one extreme beat does not flatten the others.
+    Higher is less usual. The axis is set by the limit and the usual beats. What is far above goes to the top row,
+    marked `▲`, so that one extreme beat does not flatten the others.
 
     Args:
         canvas: where to.
@@ -35,14 +35,14 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
     """
     last = bed.last_beat
     note = "no beat yet"
-    if last is not None and last.log_prob is None:
+    if last is not None and last.score is None:
         note = f"last beat not scored ({last.quality.replace('_', ' ')})"
     elif last is not None:
-        note = f"last {last.log_prob:.1f}  {format_p(last.p_value)}"
-    title = "log p(x)" if cols < 48 or not bed.model_name else f"log p(x)  {bed.model_name}"
+        note = f"last {last.score:.1f}  {format_p(last.p_value)}"
+    title = "score" if cols < 48 or not bed.model_name else f"score  {bed.model_name}"
     canvas.rule(top, left, cols, title, note)
     if cols >= 60:
-        canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ threshold ", Ink.THRESHOLD if live else Ink.DIM)
+        canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ this patient's limit ", Ink.THRESHOLD if live else Ink.DIM)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
     points = list(bed.trend)[-min(plot_cols, MAX_BEATS) :]
     axis = _axis(points)
@@ -51,7 +51,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
         return
     low, high, threshold = axis
     n_levels = 4 * plot_rows
-    values = np.array([np.nan if p.log_prob is None else p.log_prob for p in points], dtype=np.float32)
+    values = np.array([np.nan if p.score is None else p.score for p in points], dtype=np.float32)
     limits = np.array([np.nan if p.threshold is None else p.threshold for p in points], dtype=np.float32)
     levels = quantise(values, low, high, n_levels)
     limit_levels = quantise(limits, low, high, n_levels)
@@ -65,16 +65,15 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
     chars = dots_to_chars(dots)
     anomalous = np.array([point.anomalous for point in points])
     inks = np.where(has_beat, np.where(anomalous, Ink.ANOMALOUS, Ink.TRACE), Ink.THRESHOLD).astype(np.uint8)
-    under = np.flatnonzero(values < low)
-    chars[plot_rows - 1, under] = "▼"
+    chars[0, np.flatnonzero(values > high)] = "▲"
     chars[plot_rows - 1, np.flatnonzero(np.isnan(values) & (chars[plot_rows - 1] == BLANK))] = "○"
     if not live:
         inks[:] = Ink.DIM
     canvas.block(top + 1, left + cols - len(points), chars, inks)
     for row in range(plot_rows):
         canvas.text(top + 1 + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
-    canvas.text(top + 1, left, f"{high:.0f}".rjust(AXIS_CELLS - 1))
-    canvas.text(top + plot_rows, left, f"{low:.0f}".rjust(AXIS_CELLS - 1))
+    canvas.text(top + 1, left, _tick(high))
+    canvas.text(top + plot_rows, left, _tick(low))
     if threshold is None:
         return
     level = int(quantise(np.array([threshold], np.float32), low, high, n_levels)[0])
@@ -83,19 +82,24 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
         canvas.text(top + 1 + row, left, f"{threshold:.1f}".rjust(AXIS_CELLS - 1), Ink.THRESHOLD)
 
 
+def _tick(value: float) -> str:
+    """A number on the axis, in the cells that there are."""
+    text = f"{value:g}"
+    return (text if len(text) < AXIS_CELLS else f"{value:.0e}").rjust(AXIS_CELLS - 1)
+
+
 def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
-    """(low, high, threshold) of the trend's axis in nats; None without a scored beat."""
-    values = np.array([p.log_prob for p in points if p.log_prob is not None], dtype=np.float64)
+    """(low, high, threshold) of the trend's axis, in the score's unit; None without a scored beat."""
+    values = np.array([p.score for p in points if p.score is not None], dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None
     limits = [p.threshold for p in points if p.threshold is not None]
     threshold = limits[-1] if limits else None
-    high = float(np.percentile(values, 98))
-    low = float(np.percentile(values, 5))
+    low, high = (float(end) for end in np.percentile(values, (2, 95)))
     if threshold is not None:
-        high = max(high, threshold + 1.0)
-        low = threshold - (high - threshold)  # as much room below the line as above it
+        low = min(low, threshold - 1.0)
+        high = threshold + (threshold - low)  # as much room above the line as below it
     middle, half = (high + low) / 2, max(high - low, 1.0) / 2  # equal values still need an axis
     step = 10.0 ** np.floor(np.log10(2 * half)) / 2
     low, high = np.floor((middle - half) / step) * step, np.ceil((middle + half) / step) * step

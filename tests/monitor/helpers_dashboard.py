@@ -68,9 +68,10 @@ def beat(r_sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **f
     """A normal beat, unless fields say otherwise."""
     usual: dict[str, Any] = {
         "rr_s": 1.0,
-        "log_prob": 100.0,
+        "log_prob": -12.0,
+        "score": 1.5,
         "p_value": 0.42,
-        "threshold": 60.0,
+        "threshold": 4.5,
         "anomalous": False,
         "quality": "good",
         "heart_rate_bpm": 60.0,

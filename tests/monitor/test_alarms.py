@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ from monitor.messages import Alarm
 
 FS_HZ = 250.0
 SHAPE = np.zeros(187, np.float32)
-NORMAL = Judgement(p_value=0.6, threshold=-120.0, anomalous=False)
-ODD = Judgement(p_value=0.0005, threshold=-120.0, anomalous=True)
+NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
+ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
 
 
 @dataclass
@@ -53,7 +53,9 @@ class Ward:
         ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
         beat = Beat(r_sample, rr_s, SHAPE, quality, rr_ratio=ratio, decided_sample=self.now + round(FS_HZ))
         good = quality is Quality.GOOD
-        scored = ScoredBeat(beat, -150.0 if odd else -80.0, ODD if odd else NORMAL) if good else ScoredBeat(beat)
+        scored = ScoredBeat(beat)
+        if good:
+            scored = ScoredBeat(beat, -150.0, 7.3, ODD) if odd else ScoredBeat(beat, -80.0, 1.2, NORMAL)
         changes = self.engine.handle(explained(scored))
         self.changes += changes
         return changes
@@ -212,8 +214,9 @@ def test_single_anomalous_beats_are_grouped() -> None:
     ward.rhythm(12, 0.8)
     onset, cleared = (alarm for alarm in ward.changes if alarm.kind == "anomalous_beat")
     assert (onset.priority, cleared.state, cleared.count) == ("low", "cleared", 5)
-    assert len(cleared.evidence.r_samples) == len(cleared.evidence.log_prob) == 5
-    assert cleared.evidence.threshold == -120.0
+    assert len(cleared.evidence.r_samples) == 5
+    assert (cleared.evidence.log_prob, cleared.evidence.score) == ((-150.0,) * 5, (7.3,) * 5)
+    assert cleared.evidence.threshold == 4.9
 
 
 def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscorable_beat_breaks_it() -> None:
@@ -248,7 +251,7 @@ def odd(r_sample: int, rr_ratio: float = 0.6, decided: int | None = None) -> Sco
         rr_ratio,
         decided_sample=r_sample + round(FS_HZ) if decided is None else decided,
     )
-    return explained(ScoredBeat(beat, -150.0, ODD))
+    return explained(ScoredBeat(beat, -150.0, 7.3, ODD))
 
 
 def test_an_alarm_says_why_in_words_and_numbers() -> None:
@@ -260,13 +263,10 @@ def test_an_alarm_says_why_in_words_and_numbers() -> None:
     assert len(evidence.qrs_ms) == len(evidence.usual_qrs_ms) == 1
 
 
-def test_where_nothing_stands_out_the_score_that_spoke_is_the_number() -> None:
+def test_where_nothing_stands_out_the_score_is_the_number() -> None:
     usual = Beat(1000, 0.8, SHAPE, Quality.GOOD, 1.2, 1.0, 1.0, decided_sample=1250)
-    by_density = explained(ScoredBeat(usual, -150.0, replace(ODD, by=("likelihood",))))
-    by_template = explained(ScoredBeat(usual, -80.0, replace(ODD, by=("template",))))
-    assert beat_text(by_density) == "unlikely shape (log p -150, limit -120)"
-    assert beat_text(by_template) == "unlikely shape (off the usual beat by 1.2 QRS heights)"
-    assert explained(ScoredBeat(usual, -80.0, NORMAL)).words == ()  # a usual beat needs no reason
+    assert beat_text(explained(ScoredBeat(usual, -150.0, 7.3, ODD))) == "unlikely shape (score 7.3, limit 4.9)"
+    assert explained(ScoredBeat(usual, -80.0, 1.2, NORMAL)).words == ()  # a usual beat needs no reason
 
 
 def tick_at(engine: AlarmEngine, second: int, *r_samples: int) -> list[Alarm]:
@@ -327,7 +327,7 @@ def test_pauses_of_an_arrhythmia_that_lasts_do_not_flood_the_bus() -> None:
         early, late = 1000 + 400 * k, 1000 + 400 * k + 280
         changes += engine.handle(odd(early, decided=early + 260))
         usual = Beat(late, 1.12, SHAPE, Quality.GOOD, 0.1, 1.4, 1.0, decided_sample=late + 260)
-        changes += engine.handle(ScoredBeat(usual, -80.0, NORMAL))
+        changes += engine.handle(ScoredBeat(usual, -80.0, 1.2, NORMAL))
         changes += engine.handle(Tick(early + 350, early + 300, (early, late)))
     assert [(alarm.state, alarm.update) for alarm in changes] == [("onset", False), ("onset", True)]
     changes = engine.handle(Tick(40_000, 39_900, ()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import Gap
-from detector.scorer import Scorer
+from detector import Beat, Gap, Scorer, Scores
 from monitor.bed import Bed
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request
 from monitor.sources import Notice
@@ -63,8 +64,7 @@ class Ward:
         self.settle()
 
     def settle(self) -> None:
-        waiting = [beat.samples for beat in self.bed.unscored]
-        self.bed.settle(self.scorer.score(np.array(waiting)).tolist() if waiting else [], self)
+        self.bed.settle(self.scorer.score_beats(self.bed.unscored), self)
 
     def finish(self) -> None:
         self.bed.end()
@@ -142,23 +142,50 @@ def test_the_status_counts_what_the_messages_say(scorer: Scorer) -> None:
     assert status.beats == len(ward.beats)
     assert status.anomalous_beats == sum(beat.anomalous for beat in ward.beats) > 5
     assert status.unscored_beats == sum(beat.log_prob is None for beat in ward.beats) > 0
-    assert all((beat.log_prob is None) == (beat.p_value is None) for beat in ward.beats)
+    assert all((beat.log_prob is None) == (beat.score is None) == (beat.p_value is None) for beat in ward.beats)
     assert all(beat.quality == "good" for beat in ward.beats if beat.log_prob is not None)
     assert [b.r_sample for b in ward.beats] == sorted(b.r_sample for b in ward.beats)
 
 
-class Unsure:
-    """A scorer that cannot say: what a broken graph would give."""
+class Says:
+    """A scorer that says the same of every beat, e.g. what a broken graph would give."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, log_prob: float, score: float) -> None:
         self.info, self.calibration = scorer.info, scorer.calibration
+        self._numbers = log_prob, score
 
-    def score(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.full(len(samples), np.nan, np.float32)
+    def score_beats(self, beats: Sequence[Beat]) -> Scores:
+        log_prob, score = (np.full(len(beats), number, np.float32) for number in self._numbers)
+        return Scores(log_prob, score)
 
 
-def test_a_score_that_is_no_number_is_a_beat_not_scored(scorer: Scorer) -> None:
-    ward = Ward(Unsure(scorer))  # type: ignore[arg-type]
+def test_the_score_decides_and_log_p_is_only_told(scorer: Scorer) -> None:
+    calibration = scorer.calibration
+    far = calibration.centre_bounds[1] + 1000 * calibration.spread_bounds[1]
+    for log_prob in (-1e6, 0.0, 1e6):
+        for score, anomalous in ((calibration.centre, False), (far, True)):
+            ward = Ward(Says(scorer, log_prob, score))  # type: ignore[arg-type]
+            ward.source.feed(ecg("sinus=20"))
+            ward.take()
+            ward.finish()
+            scored = [beat for beat in ward.beats if beat.score is not None]
+            assert len(scored) > 10
+            assert {beat.log_prob for beat in scored} == {log_prob}
+            assert {beat.anomalous for beat in scored} == {anomalous}
+            assert all(((beat.score or 0.0) > (beat.threshold or 0.0)) == anomalous for beat in scored)
+            assert {alarm.alarm.kind for alarm in ward.alarms} == (
+                {"anomalous_beat", "anomaly_run"} if anomalous else set()
+            )
+            for message in ward.alarms:
+                evidence = message.alarm.evidence
+                assert len(evidence.score) == len(evidence.log_prob) == len(evidence.r_samples) > 0
+                assert set(evidence.log_prob) == {log_prob}
+                assert all(value == pytest.approx(score, rel=1e-6) for value in evidence.score)
+
+
+@pytest.mark.parametrize("numbers", [(math.nan, math.nan), (-5.0, math.nan), (-math.inf, 5.0), (-5.0, math.inf)])
+def test_a_score_that_is_no_number_is_a_beat_not_scored(scorer: Scorer, numbers: tuple[float, float]) -> None:
+    ward = Ward(Says(scorer, *numbers))  # type: ignore[arg-type]
     ward.source.feed(ecg("sinus=20"))
     ward.take()
     ward.finish()

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from monitor.dashboard.braille import BLANK
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import big_number
 from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, View, render
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.svg import export_svg
-from monitor.dashboard.trend import format_p
+from monitor.dashboard.trend import AXIS_CELLS, _tick, draw_trend, format_p
 
 SIZES = [(60, 16), (80, 24), (100, 30), (110, 34), (200, 50)]
 
@@ -62,7 +63,17 @@ def test_a_screen_of_usual_size_has_all_that_is_asked_for():
     text = "\n".join(screen(state, 110, 34))
     for word in ("1,234", "12 (1.0%)", "34", "567", "11 / 39 ms", "RR 1.00 s", "signal good", "scored", "250 Hz"):
         assert word in text
-    for word in ("×1", "test-model", "0:00:20", "p 0.42", "60.0", "heart rate", "threshold", "last 100.0", "19 s"):
+    for word in (
+        "×1",
+        "test-model",
+        "0:00:20",
+        "p 0.42",
+        "4.5",
+        "heart rate",
+        "this patient's limit",
+        "last 1.5",
+        "19 s",
+    ):
         assert word in text
 
 
@@ -254,7 +265,7 @@ def test_before_anything_has_come_the_screen_says_what_it_waits_for():
 
 def test_each_r_peak_has_its_mark_under_its_place():
     state = running_state(20)
-    state.apply(beat(round(19.5 * FS_HZ), anomalous=True, log_prob=10.0, p_value=0.0001), now_s=20.0)
+    state.apply(beat(round(19.5 * FS_HZ), anomalous=True, score=9.0, p_value=0.0001), now_s=20.0)
     lines = screen(state, 100, 30)
     marks = next(line for line in lines if "▲" in line and "anomalous" not in line)
     assert marks.count("▲") == 1
@@ -268,19 +279,52 @@ def test_each_r_peak_has_its_mark_under_its_place():
 
 def test_a_beat_that_was_not_scored_says_why():
     state = running_state(20)
-    state.apply(beat(4875, log_prob=None, p_value=None, quality="noisy"), now_s=20.0)
+    state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="noisy"), now_s=20.0)
     text = "\n".join(screen(state, 110, 34))
     assert "last beat not scored (noisy)" in text
     assert "○" in text
 
 
-def test_beats_below_the_axis_are_marked_and_all_equal_ones_still_drawn():
+def trend_rows(state: DashboardState, rows: int = 9, cols: int = 60) -> list[str]:
+    """The trend panel alone, without its title and the cells of its axis."""
+    canvas = Canvas(cols, rows)
+    draw_trend(canvas, 0, 0, rows, cols, state.beds["p1"], live=True)
+    console = Console(width=cols, file=io.StringIO(), _environ={})
+    with console.capture() as capture:
+        console.print(canvas.frame())
+    return [line[AXIS_CELLS:] for line in capture.get().splitlines()[1:]]
+
+
+def test_beats_above_the_axis_are_marked_and_all_equal_ones_still_drawn():
     state = DashboardState()
     for number in range(1, 30):
-        state.apply(beat(number * 250, log_prob=100.0, threshold=None), now_s=0.0)
-    assert has_braille("\n".join(screen(state, 110, 34)))
-    state.apply(beat(30 * 250, log_prob=-1e6, anomalous=True), now_s=0.0)
-    assert "▼" in "\n".join(screen(state, 110, 34))
+        state.apply(beat(number * 250, threshold=None), now_s=0.0)
+    assert has_braille("\n".join(trend_rows(state)))
+    assert "▲" not in "\n".join(trend_rows(state))
+    state.apply(beat(30 * 250, score=1e6, anomalous=True), now_s=0.0)
+    top, *others = trend_rows(state)
+    assert top.endswith("▲")
+    assert "▲" not in "".join(others)
+
+
+@pytest.mark.parametrize(("usual", "limit", "odd"), [(1.5, 4.5, 5.5), (-350.0, -20.0, 10.0), (4.0e5, 5.0e5, 5.2e5)])
+def test_anomalous_beats_stand_above_the_limit_and_usual_ones_below(usual, limit, odd):
+    state = DashboardState()
+    for number in range(1, 21):
+        anomalous = number % 4 == 0
+        message = beat(number * 250, score=odd if anomalous else usual, threshold=limit, anomalous=anomalous)
+        state.apply(message, now_s=0.0)
+    rows = trend_rows(state, rows=13)
+    dashed = next(n for n, row in enumerate(rows) if all(char != BLANK for char in row[-20:]))  # a dot in every cell
+    columns = np.array([list(row[-20:]) for row in rows]) != BLANK
+    places = [np.flatnonzero(np.delete(columns[:, n], dashed)) for n in range(20)]
+    for number, (place,) in enumerate(places, start=1):
+        assert (place < dashed) == (number % 4 == 0), number
+
+
+@pytest.mark.parametrize("value", [0.0, 9.5, -137.5, 123456.0, -1234567.0, 1e300, -2.5e-5])
+def test_a_tick_stays_in_its_cells(value):
+    assert len(_tick(value)) == AXIS_CELLS - 1
 
 
 def test_a_frozen_waveform_says_so_and_alarms_go_on():
@@ -314,7 +358,13 @@ def test_several_beds_are_listed_with_their_most_urgent_alarm():
 def test_help_audio_pause_and_notes_are_on_the_screen():
     state = running_state(5)
     text = "\n".join(screen(state, 80, 24, view=View(help=True)))
-    for word in ("keys", "quit", "freeze", "acknowledge the top alarm", "higher is more normal"):
+    for word in (
+        "keys",
+        "quit",
+        "freeze",
+        "acknowledge the top alarm",
+        "higher is less usual; dashed: this patient's limit",
+    ):
         assert word in text
     state.apply(status(1250, audio_paused_s=103.0), now_s=5.0)
     assert "AUDIO PAUSED 1:43" in screen(state)[1]

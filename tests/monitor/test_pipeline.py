@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ import pytest
 import wfdb
 import zmq
 from helpers_pipeline import FS_HZ, FedSource, Run, Script, breaking_record, ecg, kept, settings, sim, watched
-from numpy.typing import NDArray
 
-from detector.scorer import Scorer
+from detector import Beat, Scorer, Scores
 from monitor.client import wave_samples
 from monitor.journal import Journal
 from monitor.messages import Request, WaveHeader, bed_topic, decode
@@ -45,9 +45,10 @@ class CountingScorer:
         self.calibration = scorer.calibration
         self.batches: list[int] = []
 
-    def score(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.batches.append(len(samples))
-        return self._scorer.score(samples)
+    def score_beats(self, beats: Sequence[Beat]) -> Scores:
+        if beats:
+            self.batches.append(len(beats))
+        return self._scorer.score_beats(beats)
 
 
 # -- several beds -------------------------------------------------------------------------------------------

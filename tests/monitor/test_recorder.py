@@ -29,8 +29,8 @@ def record(folder: Path, bed: str = "p1", **options: object) -> Recorder:
     return Recorder(folder, bed, config={"alarms": {"alpha": 0.01}}, model=MODEL, rails_mv=rails_mv, **settings)  # type: ignore[arg-type]
 
 
-def row(r_sample: int, log_prob: float | None = -12.5, *, anomalous: bool = False) -> BeatRow:
-    return BeatRow(r_sample, 0.8, log_prob, 0.25, anomalous, "good")
+def row(r_sample: int, log_prob: float = -12.5, score: float = 1.5, *, anomalous: bool = False) -> BeatRow:
+    return BeatRow(r_sample, 0.8, log_prob, score, 0.25, anomalous, "good")
 
 
 def test_everything_is_read_back(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     for first in range(0, 5000, 333):
         recorder.signal(first, mv[first : first + 333])
     recorder.beat(row(250))
-    recorder.beat(row(2500, -99.125, anomalous=True))
-    recorder.beat(BeatRow(2600, None, None, None, False, "noisy"))
+    recorder.beat(row(2500, -99.125, 7.25, anomalous=True))
+    recorder.beat(BeatRow(2600, None, None, None, None, False, "noisy"))
     recorder.alarm(b'{"schema":"alarm/1"}')
     recorder.close({"latency_p99_ms": 12.5})
 
@@ -59,8 +59,8 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert notes.aux_note == ["-12.5000", "-99.1250", ""]
     assert notes.fs == 250
     assert (folder / "beats.csv").read_text() == (
-        f"{BEATS_HEADER}\n250,1.000000,0.800000,-12.5000,0.250000,0,good\n"
-        "2500,10.000000,0.800000,-99.1250,0.250000,1,good\n2600,10.400000,,,,0,noisy\n"
+        f"{BEATS_HEADER}\n250,1.000000,0.800000,-12.5000,1.5000,0.250000,0,good\n"
+        "2500,10.000000,0.800000,-99.1250,7.2500,0.250000,1,good\n2600,10.400000,,,,,0,noisy\n"
     )
     assert (folder / "alarms.jsonl").read_bytes() == b'{"schema":"alarm/1"}\n'
     session = json.loads((folder / "session.json").read_text())
@@ -92,14 +92,15 @@ def test_a_beat_message_is_a_row(tmp_path: Path) -> None:
             r_sample=250,
             rr_s=None,
             log_prob=-1.0,
+            score=2.0,
             p_value=0.5,
-            threshold=-9.0,
+            threshold=4.5,
             anomalous=False,
             quality="good",
         )
     )
     recorder.close()
-    assert (tmp_path / "p1" / "beats.csv").read_text().splitlines()[1] == "250,1.000000,,-1.0000,0.500000,0,good"
+    assert (tmp_path / "p1" / "beats.csv").read_text().splitlines()[1] == "250,1.000000,,-1.0000,2.0000,0.500000,0,good"
 
 
 def test_sample_numbers_hold_across_gaps_and_a_late_start(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ from monitor.recorder import BeatRow, Recorder
 recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, "II", "2024-01-01T00:00:00+00:00", {}, ModelInfo("m", "0"))
 for i in range(10_000_000):
     recorder.signal(250 * i, np.full(250, (i % 1000) / 1000))
-    recorder.beat(BeatRow(250 * i + 100, 1.0, -float(i), 0.5, i % 2 == 1, "good"))
+    recorder.beat(BeatRow(250 * i + 100, 1.0, -float(i), 2.0, 0.5, i % 2 == 1, "good"))
     recorder.alarm(b'{"second":%d}' % i)
     if i % 50 == 0:
         print(i, flush=True)
@@ -292,7 +293,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_001, 100_001))
 try:
     for i in range(1000):
         recorder.signal(250 * i, np.full(250, 0.5))
-        recorder.beat(BeatRow(250 * i + 100, 1.0, -1.0, 0.5, False, "good"))
+        recorder.beat(BeatRow(250 * i + 100, 1.0, -1.0, 2.0, 0.5, False, "good"))
 except RecorderError as error:
     print(i, error)
 try:

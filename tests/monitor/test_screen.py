@@ -87,7 +87,7 @@ def test_it_shows_the_embedded_patient_and_q_quits(shell: Start, tmp_path: Path)
     child = shell("--speed", "10", "--bus", free_endpoint())
     child.expect_exact(NOTICE)
     wait_for_trace(child)
-    for word in ("heart rate, bpm", "log p"):
+    for word in ("heart rate, bpm", "score  "):
         child.expect_exact(word)
     assert child.logfile_read is not None
     shown = child.logfile_read.getvalue()
