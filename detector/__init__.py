@@ -6,19 +6,18 @@
     >>> for beat in detector.push(np.zeros(100)):
     ...     print(beat.r_sample, beat.rr_s)
 
-`Detector` finds the beats, `Scorer` gives their log-likelihood, `PatientJudge` sets it against the patient.
+`Detector` finds the beats, `Scorer` scores them, `PatientReference` sets the score against the patient.
 """
 
 from detector.baseline import (
     Calibration,
     Judgement,
-    PatientJudge,
     PatientReference,
     calibrate,
 )
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
 from detector.quality import Quality
-from detector.scorer import ModelError, Scorer, shipped_model
+from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from detector.stream import Detector, Event, Gap, QualitySpan, Tick
 from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
 
@@ -36,12 +35,12 @@ __all__ = [
     "Gap",
     "Judgement",
     "ModelError",
-    "PatientJudge",
     "PatientReference",
     "PatientTemplate",
     "Quality",
     "QualitySpan",
     "Scorer",
+    "Scores",
     "Tick",
     "calibrate",
     "cut_beat",

@@ -1,8 +1,9 @@
-"""Score beats with the shipped (or any fitting) ONNX model: beats in, log p(x) out."""
+"""Score beats with the shipped (or any fitting) ONNX model: beats and their contexts in, log p(x) and score out."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detector.baseline import Calibration
-from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX
+from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat
+from detector.template import CONTEXT_FIELDS
 
-__all__ = ["MODEL_FORMAT", "ModelError", "ModelInfo", "Scorer", "shipped_model"]
+__all__ = ["MODEL_FORMAT", "ModelError", "ModelInfo", "Scorer", "Scores", "shipped_model"]
 
-MODEL_FORMAT = "ecg-monitor/1"
+MODEL_FORMAT = "ecg-monitor/2"
 # One fixed batch shape, the last one padded: the matrix kernels pick their order of summation by the shape, so
 # this makes a beat's score bit-identical whatever beats it is scored with (replay at any speed must agree).
 _BATCH = 16
@@ -27,8 +29,11 @@ _EXPECTED = {
     "beat_fs_hz": f"{BEAT_FS_HZ:g}",
     "beat_samples": str(BEAT_SAMPLES),
     "r_index": str(R_INDEX),
-    "score": "log_prob",
 }
+# What a model may take beside the beats, and give beside log p: rows of `_BATCH`, then these shapes.
+_LONE_INPUTS = {"beats": (BEAT_SAMPLES,)}
+_PATIENT_INPUTS = {**_LONE_INPUTS, "templates": (2, BEAT_SAMPLES), "values": (len(CONTEXT_FIELDS),)}
+_OUTPUTS = (["log_prob"], ["log_prob", "score"])
 
 
 class ModelError(Exception):
@@ -57,8 +62,21 @@ def shipped_model() -> Path:
     return Path(str(resources.files("detector") / "models" / "ecg_maf.onnx"))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What the model says of n beats.
+
+    Attributes:
+        log_prob: (n,) float32, log p(x), nats; higher = more normal.
+        score: (n,) float32, all evidence; higher = more anomalous. -log p(x) where the model has nothing else.
+    """
+
+    log_prob: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+
 class Scorer:
-    """Log-likelihood of beats under the density of normal beats, all beds in one batch.
+    """Log-likelihood and score of beats under the density of normal beats, all beds in one batch.
 
     Args:
         path: ONNX file; None = the shipped model.
@@ -95,7 +113,8 @@ class Scorer:
             raise ModelError(f"model {path}: not a readable ONNX model ({reason}); export it again") from None
         metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         _check(path, metadata)
-        _check_tensors(path, self._session.get_inputs(), self._session.get_outputs())
+        self._inputs = _checked_inputs(path, self._session.get_inputs())
+        self._outputs = _checked_outputs(path, self._session.get_outputs())
         self.calibration = _calibration(path, metadata)
         self.info = ModelInfo(
             name=metadata.get("name", path.stem),
@@ -104,14 +123,29 @@ class Scorer:
             metadata=metadata,
         )
 
-    def score(self, samples: ArrayLike) -> NDArray[np.float32]:
+    def score_beats(self, beats: Sequence[Beat]) -> Scores:
+        """Score beats as the detector gives them, of any number of patients."""
+        n = len(beats)
+        samples = np.empty((n, BEAT_SAMPLES), np.float32)
+        templates = np.full((n, *_PATIENT_INPUTS["templates"]), np.nan, np.float32)
+        values = np.full((n, *_PATIENT_INPUTS["values"]), np.nan, np.float32)
+        for row, beat in enumerate(beats):
+            samples[row] = beat.samples
+            if beat.context is not None:
+                templates[row] = beat.context.template, beat.context.steady
+                values[row] = beat.context.values
+            elif beat.rr_s is not None:
+                values[row, 0] = beat.rr_s
+        return self.score(samples, templates, values)
+
+    def score(self, samples: ArrayLike, templates: ArrayLike | None = None, values: ArrayLike | None = None) -> Scores:
         """Score beats; a beat's score does not depend on the beats beside it.
 
         Args:
             samples: (n, 187), mV, as `Beat.samples`; n may be 0.
-
-        Returns:
-            (n,) float32 log p(x), nats; higher = more normal.
+            templates: (n, 2, 187), mV, template and steady template of `Beat.context`, NaN = not known; None = of
+                no beat. Not looked at by a model that takes beats alone.
+            values: (n, 8), `BeatContext.values`, likewise.
 
         Raises:
             ValueError: wrong shape.
@@ -119,19 +153,34 @@ class Scorer:
         beats = np.ascontiguousarray(samples, dtype=np.float32)
         if beats.shape == (0,):  # an empty list
             beats = beats.reshape(0, BEAT_SAMPLES)
-        if beats.ndim != 2 or beats.shape[1] != BEAT_SAMPLES:
-            raise ValueError(f"samples has shape {beats.shape}: give beats of shape (n, {BEAT_SAMPLES})")
-        scores = np.empty(len(beats), np.float32)
-        for first in range(0, len(beats), _BATCH):
-            block = beats[first : first + _BATCH]
-            padded = (
-                block
-                if len(block) == _BATCH
-                else np.vstack((block, np.zeros((_BATCH - len(block), BEAT_SAMPLES), np.float32)))
+        given = {"beats": beats, "templates": templates, "values": values}
+        n = len(beats)
+        arrays = {name: _shaped(name, given[name], (n, *shape)) for name, shape in self._inputs.items()}
+        log_prob, score = np.empty(n, np.float32), np.empty(n, np.float32)
+        for first in range(0, n, _BATCH):
+            end = min(first + _BATCH, n)
+            found = self._session.run(
+                self._outputs, {name: _padded(array[first:end]) for name, array in arrays.items()}
             )
-            (log_prob,) = self._session.run(["log_prob"], {"beats": padded})
-            scores[first : first + len(block)] = log_prob[: len(block)]
-        return scores
+            log_prob[first:end] = found[0][: end - first]
+            score[first:end] = found[1][: end - first] if len(found) > 1 else -found[0][: end - first]
+        return Scores(log_prob, score)
+
+
+def _shaped(name: str, array: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The array as the model wants it; what is not given is not known."""
+    if array is None:
+        return np.full(shape, np.nan, np.float32)
+    rows = np.ascontiguousarray(array, dtype=np.float32)
+    if rows.shape != shape:
+        what = "samples" if name == "beats" else name
+        raise ValueError(f"{what} has shape {rows.shape}: give shape (n, {', '.join(map(str, shape[1:]))})")
+    return rows
+
+
+def _padded(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    missing = _BATCH - len(block)
+    return np.concatenate((block, np.zeros((missing, *block.shape[1:]), np.float32))) if missing else block
 
 
 def _check(path: Path, metadata: dict[str, str]) -> None:
@@ -146,19 +195,28 @@ def _check(path: Path, metadata: dict[str, str]) -> None:
             )
 
 
-def _check_tensors(path: Path, inputs: list[Any], outputs: list[Any]) -> None:
-    """Refuse a graph that does not take float32 beats in blocks of ours and give one number for each."""
-    for what, tensors, expected in (("inputs", inputs, "beats"), ("outputs", outputs, "log_prob")):
-        names = [tensor.name for tensor in tensors]
-        if names != [expected]:
-            raise ModelError(f"model {path}: {what} {names} instead of {[expected]}; export it again")
-    shape, kind = inputs[0].shape, inputs[0].type
-    fits = len(shape) == 2 and shape[1] == BEAT_SAMPLES and (shape[0] == _BATCH or not isinstance(shape[0], int))
-    if kind != "tensor(float)" or not fits:
-        raise ModelError(
-            f"model {path}: input beats is {kind} of shape {shape} instead of tensor(float) of shape "
-            f"[n, {BEAT_SAMPLES}]; export it again"
-        )
+def _checked_inputs(path: Path, inputs: list[Any]) -> dict[str, tuple[int, ...]]:
+    """The inputs by name and shape; refuse a graph that does not take float32 beats in blocks of ours."""
+    names = [tensor.name for tensor in inputs]
+    expected = _PATIENT_INPUTS if len(names) > 1 else _LONE_INPUTS
+    if names != list(expected):
+        raise ModelError(f"model {path}: inputs {names} instead of {list(expected)}; export it again")
+    for tensor in inputs:
+        shape, wanted = tuple(tensor.shape), expected[tensor.name]
+        free = bool(shape) and (shape[0] == _BATCH or not isinstance(shape[0], int))
+        if tensor.type != "tensor(float)" or not free or shape[1:] != wanted:
+            raise ModelError(
+                f"model {path}: input {tensor.name} is {tensor.type} of shape {list(shape)} instead of tensor(float) "
+                f"of shape [n, {', '.join(map(str, wanted))}]; export it again"
+            )
+    return dict(expected)
+
+
+def _checked_outputs(path: Path, outputs: list[Any]) -> list[str]:
+    names = [tensor.name for tensor in outputs]
+    if names not in _OUTPUTS:
+        raise ModelError(f"model {path}: outputs {names} instead of {' or '.join(map(str, _OUTPUTS))}; export it again")
+    return names
 
 
 def _threshold(path: Path, metadata: dict[str, str]) -> float:

@@ -82,7 +82,7 @@ def fit(
     )
     typer.echo(
         f"{result.out}: held-out -log p {result.held_out_nll:.4f} nats, "
-        f"threshold log p < {result.threshold:.4f} (quantile {settings.threshold_quantile:g})"
+        f"threshold score > {result.score_threshold:.4f} (quantile {1 - settings.threshold_quantile:g})"
     )
 
 
@@ -160,7 +160,7 @@ def export(
         f"{report.path}: sha256 {report.sha256}\n"
         f"parity over {report.beats:,} training normals: at most {report.parity:.2e} nats of difference, "
         f"99.9 % of the beats at most {report.parity_usual:.2e}, none changes side\n"
-        f"threshold log p < {report.threshold:.4f}, calibrated on {report.patients or 'no'} patients, "
+        f"threshold score > {report.threshold:.4f}, calibrated on {report.patients or 'no'} patients, "
         f"alpha {report.alpha:g}"
     )
 

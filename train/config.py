@@ -26,14 +26,19 @@ class ConfigError(Exception):
 
 
 class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One fit: model, both stages, split. The values and their reasons are in `configs/published.toml`.
+    """One fit: model, both stages, split. The values and their reasons are in `configs/*.toml`.
 
     Attributes:
+        architecture: `published` (`train.hybrid`) or `contextual` (`train.contextual`).
         latent_dim: features the encoder gives, and dimensions of the flow.
         n_layers: MAF layers.
         hidden_dims: hidden units of each MADE.
         dropout: in the encoder's fully connected part, stage 1 only.
-        normalisation: of a beat before the encoder.
+        normalisation: of a beat before the encoder; published only, the contextual one has its view.
+        encoder_widths: channels of the four convolutions; contextual only.
+        encoder_hidden: units between its dense layers; contextual only.
+        feature_noise: deviation of the noise added to standardised features while the flow is fitted; contextual only.
+        likelihood_weight: of -log p in the score of all evidence; contextual only.
         epochs_autoencoder, epochs_flow: at most so many.
         patience_autoencoder, patience_flow: stop after so many epochs without a better held-out loss.
         batch_autoencoder, batch_flow: beats a step.
@@ -46,11 +51,18 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         seed: of weights, order, dropout and split.
     """
 
+    architecture: Literal["published", "contextual"]
     latent_dim: Count
     n_layers: Count
     hidden_dims: Annotated[list[Count], Meta(min_length=1)]
     dropout: Decay
-    normalisation: Literal["per_sample", "unit_peak_to_peak", "range01"]
+    normalisation: Literal["per_sample", "unit_peak_to_peak", "range01"] = "per_sample"
+    encoder_widths: Annotated[list[Count], Meta(min_length=4, max_length=4)] = msgspec.field(
+        default_factory=lambda: [32, 48, 64, 96]
+    )
+    encoder_hidden: Count = 192
+    feature_noise: Decay = 0.05
+    likelihood_weight: Positive = 0.5
     epochs_autoencoder: Count
     epochs_flow: Count
     patience_autoencoder: Count

@@ -1,4 +1,4 @@
-"""Torch to ONNX: one self-contained file, raw beats in, log p out, all one must know in its metadata."""
+"""Torch to ONNX: one self-contained file, raw beats in, scores out, all one must know in its metadata."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from detector import BEAT_SAMPLES, CONTEXT_FIELDS
 from detector.baseline import Calibration
-from train.exported import ExportedScorer, ExportError
+from train.contextual import ContextualECGModel
+from train.exported import ExportedContextual, ExportedScorer, ExportError
 from train.hybrid import HybridECGModel, load_published
 from train.metadata import FORMAT, metadata_strings, weights_sha256
 from train.normalise import Normalisation, Normalise, fit_normalisation
@@ -89,23 +91,23 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 
 def export_onnx(
-    model: HybridECGModel,
-    normalisation: Normalisation,
+    model: HybridECGModel | ContextualECGModel,
+    normalisation: Normalisation | None,
     metadata: Mapping[str, Any],
     path: Path | str,
 ) -> Path:
     """Write the model as one self-contained ONNX file; raw beats in, log p out.
 
-    Input `beats` (n, L) float32, output `log_prob` (n,) float32, n free. The same model gives the same bytes.
-    The file appears whole or not at all.
+    Input `beats` (n, L) float32, output `log_prob` (n,) float32, n free; a contextual model that knows patients has
+    the inputs `templates` (n, 2, L) and `values` (n, 8) as well, and every contextual one the output `score` (n,).
+    The same model gives the same bytes. The file appears whole or not at all.
 
     Args:
         model: trained model; not changed.
-        normalisation: goes into the graph.
+        normalisation: goes into the graph; None for a contextual model.
         metadata: `name`, `beat_definition`, `beat_fs_hz`, `r_index`, `threshold` (nats), `training_data`,
             `seed`, `version`, `calibration` and whatever else is worth telling. Strings are kept, everything
-            else is written as JSON. `format`, `normalisation`, `score`, `beat_samples`, `weights_sha256` are
-            added.
+            else is written as JSON. `format`, `shown`, `beat_samples`, `weights_sha256` are added.
         path: where to write; folders are made.
 
     Returns:
@@ -116,16 +118,31 @@ def export_onnx(
     """
     import onnx
 
-    scorer = ExportedScorer(model, normalisation)
-    strings = metadata_strings(model, normalisation, metadata)
-    example = torch.zeros(2, model.encoder.input_len)
+    examples = [torch.zeros(2, BEAT_SAMPLES)]
+    inputs, outputs = ["beats"], ["log_prob"]
+    scorer: torch.nn.Module
+    if isinstance(model, ContextualECGModel):
+        scorer, shown = ExportedContextual(model), type(model.view).__name__
+        outputs.append("score")
+        if model.view.numbers:
+            inputs += ["templates", "values"]
+            examples += [torch.zeros(2, 2, BEAT_SAMPLES), torch.ones(2, len(CONTEXT_FIELDS))]
+    elif normalisation is None:
+        raise ExportError("the published architecture needs its normalisation")
+    else:
+        scorer, shown = ExportedScorer(model, normalisation), normalisation.kind
+        examples = [torch.zeros(2, model.encoder.input_len)]
+    strings = metadata_strings(model, shown, examples[0].shape[1], metadata)
+    rows = torch.export.Dim("n")
+    # The contexts are a variable argument of the module, which torch takes as one tuple.
+    free: tuple[Any, ...] = ({0: rows}, tuple({0: rows} for _ in inputs[1:])) if outputs[1:] else ({0: rows},)
     with _quiet_exporter():
         program = torch.onnx.export(
             scorer,
-            (example,),
-            input_names=["beats"],
-            output_names=["log_prob"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            tuple(examples),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=free,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -253,7 +270,7 @@ def import_published(
         "training_data": training_data,
         "seed": "unknown",
         "version": version,
-        "calibration": msgspec.json.encode(fixed_calibration(threshold, scores)).decode(),
+        "calibration": msgspec.json.encode(fixed_calibration(-threshold, None if scores is None else -scores)).decode(),
     }
     path = export_onnx(model, normalisation, metadata, out)
     if beats is None:  # typical beats to compare on: the mean and draws around it
@@ -296,21 +313,20 @@ def _read_normals(path: Path, samples: int) -> tuple[Normalisation, NDArray[np.f
 
 
 def fixed_calibration(threshold: float, scores: NDArray[np.float64] | None) -> Calibration:
-    """Calibration that does not adapt: anomalous is what scores under the threshold, for every patient.
+    """Calibration that does not adapt: anomalous is what scores over the threshold, for every patient.
 
     Args:
-        threshold: log p, nats.
-        scores: log p of training normals, for the p-values; None makes them rise in a straight line around
-            alpha.
+        threshold: score; higher = more anomalous.
+        scores: of training normals, for the p-values; None makes them fall in a straight line around alpha.
     """
     if scores is None:
-        z, p = np.array([-100.0, 0.0, 100.0]), np.array([0.0, PUBLISHED_ALPHA, 1.0])
+        z, p = np.array([-100.0, 0.0, 100.0]), np.array([1.0, PUBLISHED_ALPHA, 0.0])
     else:
-        share = np.concatenate((np.geomspace(1e-4, 0.1, 61), np.linspace(0.11, 1.0, 90)))
-        at = np.quantile(scores, share) - threshold
+        share = np.concatenate((np.linspace(1.0, 0.11, 90), np.geomspace(0.1, 1e-4, 61)))
+        at = np.quantile(scores, 1 - share) - threshold
         z = np.concatenate(([min(at[0], 0.0) - 1.0], at, [max(at[-1], 0.0) + 1.0]))
         z += 1e-9 * np.arange(z.size)  # strictly rising, also where many scores are equal
-        p = np.concatenate(([0.0], 0.999 * share, [1.0]))
+        p = np.concatenate(([1.0], 0.999 * share, [0.0]))
     return Calibration(
         centre=threshold,
         spread=1.0,

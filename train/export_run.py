@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detector import BEAT_FS_HZ, R_INDEX, PatientJudge
+from detector import BEAT_FS_HZ, R_INDEX
 from train.data import NormalBeats
 from train.export import PARITY_MAX, ExportError, export_onnx
 from train.kaggle import KAGGLE_DEFINITION
@@ -35,9 +35,9 @@ class ExportReport:
         path: the ONNX file.
         sha256: of the file, hex.
         beats: real beats compared.
-        parity: largest |difference in log p|, nats.
+        parity: largest |difference| in log p, nats, or score.
         parity_usual: what 99.9 % of the beats stay under, nats; none is on another side of the threshold.
-        threshold: log p, nats.
+        threshold: score over which a beat is anomalous, the same for all patients.
         patients: training patients of the calibration; 0: one threshold for all.
         alpha: p-value under which the monitor calls a beat anomalous.
     """
@@ -77,13 +77,14 @@ def export_run(
     normals = NormalBeats(training_beats(config["data"], csv_dir, config.get("limit_records")))
     calibration = calibrate_run(run, normals)
     by_record = config["held_out_by"] == "record"
-    threshold = float(config["threshold"])
+    threshold = float(config["score_threshold"])
     metadata: dict[str, Any] = {
         "name": name or folder.resolve().name,
         "beat_definition": config["beat_definition"],
         "beat_fs_hz": BEAT_FS_HZ,
         "r_index": 0 if config["beat_definition"] == KAGGLE_DEFINITION else R_INDEX,
-        "threshold": threshold,
+        "threshold": float(config["threshold"]),
+        "score_threshold": threshold,
         "threshold_quantile": config["config"]["threshold_quantile"],
         "training_data": _training_data(config, normals),
         "seed": config["config"]["seed"],
@@ -93,9 +94,10 @@ def export_run(
         "run": {key: config[key] for key in _TOLD},
     }
     path = export_onnx(run.model, run.normalisation, metadata, out)
-    by_onnx, by_torch = load_subject(path).score(normals.beats), run.log_prob(normals.beats)
-    apart = np.abs(by_onnx - by_torch)
-    changed = int(np.count_nonzero((by_onnx < threshold) != (by_torch < threshold)))
+    by_onnx = load_subject(path).scores(normals.beats, normals.contexts)
+    by_torch = run.scores(normals.beats, normals.contexts)
+    apart = np.maximum(np.abs(by_onnx.log_prob - by_torch.log_prob), np.abs(by_onnx.score - by_torch.score))
+    changed = int(np.count_nonzero((by_onnx.score > threshold) != (by_torch.score > threshold)))
     parity, usual = float(apart.max()), float(np.quantile(apart, _PARITY_SHARE))
     if not (parity <= _PARITY_WORST and usual <= PARITY_MAX and changed == 0):  # NaN fails as well
         path.unlink()
@@ -112,7 +114,7 @@ def export_run(
         parity_usual=usual,
         threshold=threshold,
         patients=len(np.unique(normals.records)) if by_record else 0,
-        alpha=PatientJudge(calibration).alpha,
+        alpha=calibration.alpha,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an ONNX file computes, as a torch module: raw beats in, log p out, nothing left that only training needs."""
+"""What an ONNX file computes, as torch modules: raw beats in, scores out, nothing left that only training needs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from train.contextual import ContextualECGModel
 from train.hybrid import HybridECGModel
-from train.maf import LOG_SIGMA_MAX, MAFLayer
+from train.maf import LOG_SIGMA_MAX, MAF, MAFLayer
 from train.normalise import Normalisation, Normalise
 
-__all__ = ["ExportError", "ExportedScorer"]
+__all__ = ["ExportError", "ExportedContextual", "ExportedScorer"]
 
 # onnxruntime sums a row in an order that depends on the row's alignment in memory, so with 10 features the
 # last bit of a score would depend on the beats beside it (measured: up to 2e-6). Rows of whole vector
@@ -48,11 +49,30 @@ def _folded_made(layer: MAFLayer) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
+class _FoldedFlow(nn.Module):
+    """A flow for inference only: features (n, D) to log p (n,), masks and reversals folded into the weights."""
+
+    def __init__(self, maf: MAF) -> None:
+        super().__init__()
+        self.conditionals = nn.ModuleList(_folded_made(layer) for layer in maf.flow_layers())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Log p (n,) of features (n, D)."""
+        log_sigma_sum = torch.zeros_like(z)
+        for conditional in self.conditionals:
+            mu, log_sigma = conditional(z).chunk(2, dim=-1)
+            log_sigma = log_sigma.clamp(-LOG_SIGMA_MAX, LOG_SIGMA_MAX)
+            z = (z - mu) * torch.exp(-log_sigma)
+            log_sigma_sum = log_sigma_sum + log_sigma
+        terms = 0.5 * z.square() + log_sigma_sum
+        terms = functional.pad(terms, (0, -terms.shape[1] % _SUM_LANES))
+        return -terms.sum(dim=-1) - 0.5 * z.shape[1] * math.log(2.0 * math.pi)
+
+
 class ExportedScorer(nn.Module):
     """What the ONNX file computes: beats (n, L) float32, unit of the beat definition -> log p (n,), nats.
 
-    Same function as Normalise followed by HybridECGModel.log_prob, for inference only: masks are folded into
-    the weights and reversals into their order.
+    Same function as Normalise followed by HybridECGModel.log_prob, for inference only.
 
     Args:
         model: is copied; may be in training mode or on another device.
@@ -71,18 +91,35 @@ class ExportedScorer(nn.Module):
         model = copy.deepcopy(model).float().cpu().eval()
         self.normalise = Normalise(normalisation)
         self.encoder = model.encoder
-        self.conditionals = nn.ModuleList(_folded_made(layer) for layer in model.maf.flow_layers())
+        self.flow = _FoldedFlow(model.maf)
         self.eval()
 
     def forward(self, beats: Tensor) -> Tensor:
         """Log p (n,) of raw beats (n, L)."""
-        z: Tensor = self.encoder(self.normalise(beats))  # (n, D)
-        log_sigma_sum = torch.zeros_like(z)
-        for conditional in self.conditionals:
-            mu, log_sigma = conditional(z).chunk(2, dim=-1)
-            log_sigma = log_sigma.clamp(-LOG_SIGMA_MAX, LOG_SIGMA_MAX)
-            z = (z - mu) * torch.exp(-log_sigma)
-            log_sigma_sum = log_sigma_sum + log_sigma
-        terms = 0.5 * z.square() + log_sigma_sum
-        terms = functional.pad(terms, (0, -terms.shape[1] % _SUM_LANES))
-        return -terms.sum(dim=-1) - 0.5 * z.shape[1] * math.log(2.0 * math.pi)
+        log_prob: Tensor = self.flow(self.encoder(self.normalise(beats)))
+        return log_prob
+
+
+class ExportedContextual(nn.Module):
+    """What the ONNX file of a contextual model computes: beats and contexts -> log p (n,), nats, and score (n,).
+
+    Same function as `ContextualECGModel.forward`, for inference only.
+
+    Args:
+        model: is copied; may be in training mode or on another device.
+    """
+
+    def __init__(self, model: ContextualECGModel) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).float().cpu().eval()
+        self.flow = _FoldedFlow(self.model.maf)
+        self.eval()
+
+    def forward(self, beats: Tensor, *contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """Log p and score, (n,) each; see `train.view` for the inputs."""
+        model = self.model
+        signals, numbers, evidence = model.view(beats, *contexts)
+        features = model.encoder(signals, numbers)
+        log_prob = self.flow(model.standardised(features))
+        terms = torch.cat((-log_prob[:, None], model.head(features), evidence), dim=1)
+        return log_prob, model.score_terms(terms)

@@ -1,8 +1,7 @@
-"""Two stages on normal beats only: an autoencoder teaches the encoder, a flow learns its features' density.
+"""Two stages on normal beats only: the encoder learns what a beat is, a flow learns its features' density.
 
-Stage 1: encoder and decoder, mean squared error between a normalised beat and its reconstruction.
-Stage 2: the encoder is frozen and its features standardised; the flow maximises their log-likelihood. The
-features are computed once, so an epoch of stage 2 never touches a convolution.
+What the stages ask is the recipe's affair (`train.recipe`). The encoder is frozen in stage 2 and its features are
+computed once, so an epoch of it never touches a convolution.
 
 After every epoch the whole state goes to `checkpoint.pt`; a fit that was killed goes on from there and ends
 with the very weights it would have had (bit for bit on the CPU with the same number of threads).
@@ -11,38 +10,31 @@ with the very weights it would have had (bit for bit on the CPU with the same nu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor, nn
 
 from train.config import FitConfig
 from train.data import NormalBeats
-from train.encoder import ECGDecoder
-from train.hybrid import HybridECGModel, standardise_features
-from train.normalise import Normalisation, Normalise, fit_normalisation
 from train.progress import FitProgress
-from train.run import (
-    BEST_MODEL,
-    CHECKPOINT,
-    CURVES,
-    HISTORY,
-    NORMALISATION,
-    TRAIN_CONFIG,
-    model_log_prob,
-    save_torch,
-    write_atomically,
-    write_json,
-)
-from train.stage import WATCH_BATCH, FitError, History, Stage, Trainer, read_checkpoint
+from train.recipe import Recipe
+from train.recipe_contextual import ContextualRecipe
+from train.recipe_published import PublishedRecipe
+from train.run import BEST_MODEL, CHECKPOINT, CURVES, HISTORY, TRAIN_CONFIG, save_torch, write_json
+from train.stage import FitError, History, Stage, Trainer, read_checkpoint
 
 __all__ = ["FitError", "FitResult", "choose_device", "fit"]
+
+_RECIPES: Final[dict[str, Callable[[NormalBeats, NormalBeats, FitConfig, torch.device], Recipe]]] = {
+    "published": PublishedRecipe,
+    "contextual": ContextualRecipe,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +45,7 @@ class FitResult:
         out: the run folder.
         threshold: log p under which a beat counts as anomalous, nats: the configured quantile of held-out
             normals.
+        score_threshold: score over which it does, likewise.
         held_out_nll: mean -log p of the held-out normals, nats.
         epochs: epochs done in each stage.
         seconds: spent in each stage, over all starts.
@@ -60,6 +53,7 @@ class FitResult:
 
     out: Path
     threshold: float
+    score_threshold: float
     held_out_nll: float
     epochs: dict[str, int]
     seconds: dict[str, float]
@@ -122,41 +116,31 @@ def fit(
     saved = read_checkpoint(out / CHECKPOINT, identity)
 
     torch.manual_seed(config.seed)
-    model = HybridECGModel(fitted.beats.shape[1], config.latent_dim, config.n_layers, config.hidden_dims)
-    decoder = ECGDecoder(config.latent_dim, fitted.beats.shape[1])
-    for part in model.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = config.dropout
-    model.to(where)
-    decoder.to(where)
-    normalisation = fit_normalisation(config.normalisation, fitted.beats)
-    normalise = Normalise(normalisation)
-    x_fitted, x_watched = (normalise(torch.from_numpy(part.beats)).to(where) for part in (fitted, watched))
-    modules = nn.ModuleDict({"model": model, "decoder": decoder})
+    recipe = _RECIPES[config.architecture](fitted, watched, config, where)
     history: History = {"autoencoder": [], "flow": []}
     if saved:
-        modules.load_state_dict(saved["modules"])
+        recipe.modules.load_state_dict(saved["modules"])
         history = saved["history"]
 
     def trainer(stage: Stage) -> Trainer:
-        return Trainer(stage, modules, out / CHECKPOINT, identity, history, config, progress, saved)
+        return Trainer(stage, recipe.modules, out / CHECKPOINT, identity, history, config, progress, saved)
 
     with FitProgress(console or Console()) as progress:
         if not (saved and saved["stage"] == "flow"):
-            trainer(_autoencoder_stage(model, decoder, x_fitted, x_watched, config)).run()
-            standardise_features(model, x_fitted)
-        model.eval()
-        features_fitted, features_watched = (
-            torch.cat([model.encode(b) for b in torch.split(x, WATCH_BATCH)]) for x in (x_fitted, x_watched)
-        )
-        trainer(_flow_stage(model, features_fitted, features_watched, config)).run()
+            trainer(recipe.first_stage()).run()
+            with torch.no_grad():
+                recipe.between()
+        recipe.model.eval()
+        trainer(recipe.second_stage()).run()
 
-    model.cpu().eval()
-    log_prob = model_log_prob(model, normalise, watched.beats)
+    recipe.modules.cpu().eval()
+    with torch.no_grad():
+        scores = recipe.finish()
     result = FitResult(
         out=out,
-        threshold=float(np.quantile(log_prob, config.threshold_quantile)),
-        held_out_nll=float(-log_prob.mean()),
+        threshold=float(np.quantile(scores.log_prob, config.threshold_quantile)),
+        score_threshold=float(np.quantile(scores.score, 1 - config.threshold_quantile)),
+        held_out_nll=float(-scores.log_prob.mean()),
         epochs={name: len(rows) for name, rows in history.items()},
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in history.items()},
     )
@@ -173,71 +157,32 @@ def fit(
         "records_held_out": sorted(set(watched.records.tolist())) if by_record else [],
         "records_fitted": sorted(set(fitted.records.tolist())),
     }
-    _write_outputs(model, normalisation, identity | told, result, history)
+    _write_outputs(recipe, identity | told, result, history)
     return result
 
 
-def _autoencoder_stage(
-    model: HybridECGModel, decoder: ECGDecoder, fitted: Tensor, watched: Tensor, config: FitConfig
-) -> Stage:
-    return Stage(
-        name="autoencoder",
-        module=nn.ModuleDict({"encoder": model.encoder, "decoder": decoder}),
-        loss=lambda x: nn.functional.mse_loss(decoder(model.encoder(x)), x),
-        fitted=fitted,
-        watched=watched,
-        epochs=config.epochs_autoencoder,
-        patience=config.patience_autoencoder,
-        batch=config.batch_autoencoder,
-        lr=config.lr_autoencoder,
-        weight_decay=config.weight_decay_autoencoder,
-    )
-
-
-def _flow_stage(model: HybridECGModel, fitted: Tensor, watched: Tensor, config: FitConfig) -> Stage:
-    return Stage(
-        name="flow",
-        module=model.maf,
-        loss=lambda features: -model.maf.log_prob(features).mean(),
-        fitted=fitted,
-        watched=watched,
-        epochs=config.epochs_flow,
-        patience=config.patience_flow,
-        batch=config.batch_flow,
-        lr=config.lr_flow,
-        weight_decay=config.weight_decay_flow,
-    )
-
-
-def _write_outputs(
-    model: HybridECGModel,
-    normalisation: Normalisation,
-    facts: dict[str, Any],
-    result: FitResult,
-    history: History,
-) -> None:
+def _write_outputs(recipe: Recipe, facts: dict[str, Any], result: FitResult, history: History) -> None:
     """Write the files of a finished run, the model last: where it lies, the rest lies too."""
-    import io
-
     from train.report import training_curves
 
     out, config = result.out, facts["config"]
-    buffer = io.BytesIO()
-    np.savez(buffer, kind=normalisation.kind, mean=normalisation.mean, std=normalisation.std)
-    write_atomically(out / NORMALISATION, buffer.getvalue())
+    own = recipe.write(out)
     write_json(out / HISTORY, history)
     write_json(
         out / TRAIN_CONFIG,
         {
+            "architecture": config["architecture"],
             "latent_dim": config["latent_dim"],
             "n_layers": config["n_layers"],
             "hidden_dims": config["hidden_dims"],
             "threshold": result.threshold,
+            "score_threshold": result.score_threshold,
             "held_out_nll": result.held_out_nll,
             "epochs": result.epochs,
             "seconds": result.seconds,
         }
+        | own
         | facts,
     )
     training_curves(history, out / CURVES)
-    save_torch(out / BEST_MODEL, model.state_dict())
+    save_torch(out / BEST_MODEL, recipe.model.state_dict())

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Calibration, PatientJudge
+from detector import Calibration, PatientReference
 from train.data import CLASSES, DataError, read_record
+from train.scores import Scores
 from train.streamed import MATCH_S, StreamedRecord, match_beats
 
 __all__ = ["LEARNING_S", "Judged", "count", "judge_record", "rates", "read_recording"]
@@ -30,6 +31,7 @@ class Judged:
         first_sample, end_sample: what counts: from the first up to (not including) the end.
         r_samples: (n,) int64, detected R-peaks, rising.
         log_prob: (n,) nats; NaN = not scored.
+        score: (n,) all evidence, higher = more anomalous; NaN = not scored.
         flagged: (n,) bool, called anomalous.
         annotated: (k,) int64, annotated R-peaks, rising.
         labels: (k,) their classes.
@@ -41,6 +43,7 @@ class Judged:
     end_sample: int
     r_samples: NDArray[np.int64]
     log_prob: NDArray[np.float64]
+    score: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     annotated: NDArray[np.int64]
     labels: NDArray[np.str_]
@@ -113,23 +116,20 @@ def rates(counts: dict[str, int]) -> dict[str, float | None]:
     }
 
 
-def judge_record(
-    streamed: StreamedRecord, log_prob: NDArray[np.float64], calibration: Calibration, learning_s: float
-) -> Judged:
+def judge_record(streamed: StreamedRecord, scores: Scores, calibration: Calibration, learning_s: float) -> Judged:
     """The monitor's decision on every detected beat of a record: scorable beats in order of time, one by one."""
-    patient = PatientJudge(calibration)
-    scored = np.where(streamed.scorable, log_prob, np.nan)
-    flagged = np.zeros(len(scored), dtype=np.bool_)
+    patient = PatientReference(calibration)
+    flagged = np.zeros(len(scores.score), dtype=np.bool_)
     for k in np.flatnonzero(streamed.scorable).tolist():
-        template = float(streamed.template_scores[k])
-        flagged[k] = patient.judge(float(scored[k]), None if np.isnan(template) else template).anomalous
+        flagged[k] = patient.judge(float(scores.score[k])).anomalous
     return Judged(
         name=streamed.name,
         fs_hz=streamed.fs_hz,
         first_sample=round(learning_s * streamed.fs_hz),
         end_sample=streamed.samples,
         r_samples=streamed.r_samples,
-        log_prob=scored,
+        log_prob=np.where(streamed.scorable, scores.log_prob, np.nan),
+        score=np.where(streamed.scorable, scores.score, np.nan),
         flagged=flagged,
         annotated=streamed.annotated,
         labels=streamed.annotated_labels,
@@ -154,7 +154,10 @@ def read_recording(folder: Path, record_name: str, learning_s: float = LEARNING_
         with path.open(newline="", encoding="utf-8") as file:
             table = list(csv.DictReader(file))
         r_samples = np.array([int(row["r_sample"]) for row in table], dtype=np.int64)
-        log_prob = np.array([float(row["log_prob"] or "nan") for row in table], dtype=np.float64)
+        log_prob, score = (
+            np.array([float(row[column] or "nan") for row in table], dtype=np.float64)
+            for column in ("log_prob", "score")
+        )
         flagged = np.array([row["anomalous"].strip().lower() in ("1", "true") for row in table], dtype=np.bool_)
     except (OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a beats.csv of the monitor ({error!r}); record it anew") from error
@@ -166,7 +169,16 @@ def read_recording(folder: Path, record_name: str, learning_s: float = LEARNING_
             "record longer, or give a smaller --learning-s"
         )
     return Judged(
-        record_name, record.fs_hz, begin, end, r_samples, log_prob, flagged, record.beat_samples, record.beat_labels
+        name=record_name,
+        fs_hz=record.fs_hz,
+        first_sample=begin,
+        end_sample=end,
+        r_samples=r_samples,
+        log_prob=log_prob,
+        score=score,
+        flagged=flagged,
+        annotated=record.beat_samples,
+        labels=record.beat_labels,
     )
 
 

@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from train.exported import ExportError
-from train.hybrid import HybridECGModel
-from train.normalise import Normalisation
 
 __all__ = ["FORMAT", "REQUIRED_METADATA", "metadata_strings", "weights_sha256"]
 
-FORMAT = "ecg-monitor/1"
+FORMAT = "ecg-monitor/2"
 REQUIRED_METADATA = (
     "name",
     "beat_definition",
@@ -28,7 +28,7 @@ REQUIRED_METADATA = (
 )
 
 
-def weights_sha256(model: HybridECGModel) -> str:
+def weights_sha256(model: nn.Module) -> str:
     """SHA-256, hex, over the bytes of the state dict's tensors, sorted by key."""
     digest = hashlib.sha256()
     for _, tensor in sorted(model.state_dict().items()):
@@ -45,16 +45,17 @@ def _as_string(value: Any) -> str:
     return json.dumps(value)
 
 
-def metadata_strings(model: HybridECGModel, normalisation: Normalisation, given: Mapping[str, Any]) -> dict[str, str]:
+def metadata_strings(model: nn.Module, shown: str, beat_samples: int, given: Mapping[str, Any]) -> dict[str, str]:
     """All metadata of an ONNX file as strings, what the model itself knows added.
 
     Args:
         model: what is exported.
-        normalisation: what is exported.
+        shown: how beats are shown to it: its normalisation, or its view.
+        beat_samples: samples in a beat.
         given: at least REQUIRED_METADATA. Strings are kept, everything else becomes JSON.
 
     Returns:
-        Those, and `format`, `normalisation`, `score`, `beat_samples` and `weights_sha256`.
+        Those, and `format`, `shown`, `beat_samples` and `weights_sha256`.
 
     Raises:
         ExportError: one is missing, contradicts the model, or cannot be what it says.
@@ -64,9 +65,8 @@ def metadata_strings(model: HybridECGModel, normalisation: Normalisation, given:
         raise ExportError(f"metadata lack {', '.join(missing)}")
     own: dict[str, Any] = {
         "format": FORMAT,
-        "normalisation": normalisation.kind,
-        "score": "log_prob",
-        "beat_samples": model.encoder.input_len,
+        "shown": shown,
+        "beat_samples": beat_samples,
         "weights_sha256": weights_sha256(model),
     }
     strings = {}
@@ -75,12 +75,13 @@ def metadata_strings(model: HybridECGModel, normalisation: Normalisation, given:
     for key, value in own.items():
         if strings[key] != str(value):
             raise ExportError(f"metadata say {key} = {strings[key]}; the model has {value}")
-    try:
-        threshold = float(strings["threshold"])
-    except ValueError:
-        threshold = math.nan
-    if not math.isfinite(threshold):
-        raise ExportError(f"threshold is {strings['threshold']}; a finite number, nats, is needed")
+    for key in ("threshold", "score_threshold"):
+        try:
+            threshold = float(strings.get(key, "0"))
+        except ValueError:
+            threshold = math.nan
+        if not math.isfinite(threshold):
+            raise ExportError(f"{key} is {strings[key]}; a finite number is needed")
     try:
         json.loads(strings["calibration"])
     except json.JSONDecodeError as error:

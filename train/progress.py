@@ -50,11 +50,16 @@ class FitProgress:
         if self._bars:
             self._bars.stop()
 
-    def stage(self, name: str, epochs: int, done: int, batches: int) -> None:
-        """A stage of `epochs` epochs of `batches` batches begins, `done` of them behind it."""
+    def stage(self, name: str, epochs: int, done: int) -> None:
+        """A stage of `epochs` epochs begins, `done` of them behind it."""
         if self._bars:
             self._epochs = self._bars.add_task(name, total=epochs, completed=done, note="")
-            self._batches = self._bars.add_task("  batches", total=batches, note="")
+            self._batches = self._bars.add_task("  batches", total=None, note="")
+
+    def batches(self, total: int) -> None:
+        """An epoch of so many batches begins."""
+        if self._bars and self._batches is not None:
+            self._bars.update(self._batches, completed=0, total=total)
 
     def batch(self, done: int) -> None:
         """So many batches of the epoch are done."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_DEFINITION, Calibration, PatientReference
-from train.data import DS1, LabelledBeats, NormalBeats, read_record
+from train.data import DS1, LabelledBeats, NormalBeats, join_beats, read_record
 from train.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
 from train.metrics import summary
 from train.references import (
@@ -20,10 +20,19 @@ from train.references import (
     nearest_neighbour_threshold,
     template_scores,
 )
+from train.scores import Scores, join_scores
 from train.streamed import annotated_beats
 from train.subject import Subject
 
-__all__ = ["Outcome", "Row", "evaluate_inter", "evaluate_kaggle", "patient_scores"]
+__all__ = [
+    "Outcome",
+    "Row",
+    "by_patient_row",
+    "evaluate_inter",
+    "evaluate_kaggle",
+    "model_rows",
+    "patient_scores",
+]
 
 REFERENCE_QUANTILE = 0.05  # of training normals, for the thresholds of the references
 
@@ -79,7 +88,7 @@ def evaluate_kaggle(model: Subject, csv_dir: Path | None = None, seed: int = 0) 
     model.require(KAGGLE_DEFINITION, "kaggle")
     train, test = read_kaggle_csv(csv_dir) if csv_dir else kaggle_split(kaggle_beats())
     normals = NormalBeats(train)
-    rows = [_model_row(model, -model.score(test.beats), test.labels, None, seed)]
+    rows = model_rows(model, model.scores(test.beats, None), test.labels, None, seed)
     near = nearest_neighbour_scores(normals, test.beats)
     threshold = nearest_neighbour_threshold(normals, REFERENCE_QUANTILE, seed)
     rows.append(
@@ -114,65 +123,73 @@ def evaluate_inter(
         DataError: a record is absent.
     """
     model.require(BEAT_DEFINITION, "inter")
-    calibration = model.calibration
     parts: list[LabelledBeats] = []
-    by_model: list[NDArray[np.float64]] = []
+    by_model: list[Scores] = []
     by_patient: list[NDArray[np.float64]] = []
     by_template: list[NDArray[np.float64]] = []
     kept = slice(TEMPLATE_LEFT_OUT, None)
     for name in records:
         record = read_record(name)
         beats, _ = annotated_beats(record)
-        log_prob = model.score(beats.beats)
+        scores = model.scores(beats.beats, beats.contexts)
         parts.append(beats.rows(np.arange(len(beats))[kept]))
-        by_model.append(-log_prob[kept])
+        by_model.append(Scores(scores.log_prob[kept], scores.score[kept]))
         by_template.append(template_scores(record)[kept])
-        if calibration:
-            by_patient.append(patient_scores(calibration, log_prob)[kept])
-    test = LabelledBeats(
-        np.concatenate([part.beats for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.records for part in parts]),
-    )
-    rows = [_model_row(model, np.concatenate(by_model), test.labels, test.records, seed)]
-    if calibration:
-        scores = np.concatenate(by_patient)
-        threshold = float(-np.interp(calibration.alpha, calibration.p, calibration.z))
-        figures = summary(scores, test.labels, test.records, threshold, seed)
-        note = f"p < {calibration.alpha:g} of training normals, against the patient's own scores"
-        rows.append(Row(f"{model.name}, by patient", scores, test.labels, figures, note))
-    scores = np.concatenate(by_template)
-    figures = summary(scores, test.labels, test.records, _template_threshold(training), seed)
+        if model.calibration:
+            by_patient.append(patient_scores(model.calibration, scores.score)[kept])
+    test = join_beats(parts)
+    rows = model_rows(model, join_scores(by_model), test.labels, test.records, seed)
+    if model.calibration:
+        rows.append(by_patient_row(model, np.concatenate(by_patient), test.labels, test.records, seed))
+    reference = np.concatenate(by_template)
+    figures = summary(reference, test.labels, test.records, _template_threshold(training), seed)
     note = f"{REFERENCE_QUANTILE:.0%} of the normals of {len(training)} training records"
-    rows.append(Row("template baseline", scores, test.labels, figures, note))
+    rows.append(Row("template baseline", reference, test.labels, figures, note))
     return Outcome("inter", rows, test, {"records": list(records)})
 
 
-def patient_scores(calibration: Calibration, log_prob: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log p of one patient's beats in order of time, set against the patient as the monitor does it.
+def patient_scores(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of one patient's beats in order of time, set against the patient by the monitor's own rule.
 
     Returns:
-        (n,) minus the standardised log p at each beat's own time, higher = more anomalous.
+        (n,) the standardised score at each beat's own time, higher = more anomalous.
     """
     reference = PatientReference(calibration)
-    scores = np.empty(len(log_prob))
-    for k, value in enumerate(log_prob.tolist()):
-        scores[k] = -reference.standardise(value)
-        reference.learn(value)
-    return scores
+    standardised = np.empty(len(scores))
+    for k, score in enumerate(scores.tolist()):
+        standardised[k] = reference.standardise(score)
+        reference.judge(score)
+    return standardised
 
 
-def _model_row(
-    model: Subject,
-    scores: NDArray[np.float64],
-    labels: NDArray[np.str_],
-    records: NDArray[np.str_] | None,
-    seed: int,
-) -> Row:
-    threshold = None if model.threshold is None else -model.threshold
+def model_rows(
+    model: Subject, scores: Scores, labels: NDArray[np.str_], records: NDArray[np.str_] | None, seed: int
+) -> list[Row]:
+    """The model's score; where that is more than the likelihood, -log p alone as well."""
     share = "a stated share" if model.threshold_quantile is None else f"{model.threshold_quantile:.3g}"
+    figures = summary(scores.score, labels, records, model.threshold, seed)
+    rows = [Row(model.name, scores.score, labels, figures, f"{share} of held-out training normals")]
+    if not np.array_equal(scores.score, -scores.log_prob):
+        figures = summary(-scores.log_prob, labels, records, None, seed)
+        rows.append(Row(f"{model.name}, -log p alone", -scores.log_prob, labels, figures))
+    return rows
+
+
+def by_patient_row(
+    model: Subject, scores: NDArray[np.float64], labels: NDArray[np.str_], records: NDArray[np.str_], seed: int
+) -> Row:
+    """The model's score set against the patient's own, as the monitor decides.
+
+    Raises:
+        ValueError: the model has no calibration.
+    """
+    calibration = model.calibration
+    if calibration is None:
+        raise ValueError(f"{model.name} has no calibration")
+    threshold = float(np.interp(calibration.alpha, calibration.p[::-1], calibration.z[::-1]))
     figures = summary(scores, labels, records, threshold, seed)
-    return Row(model.name, scores, labels, figures, f"{share} of held-out training normals")
+    note = f"p < {calibration.alpha:g} of training normals, against the patient's own scores"
+    return Row(f"{model.name}, by patient", scores, labels, figures, note)
 
 
 def _template_threshold(records: Sequence[str]) -> float:

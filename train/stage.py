@@ -17,13 +17,14 @@ from train.config import FitConfig
 from train.progress import FitProgress
 from train.run import RunError, save_torch
 
-__all__ = ["WATCH_BATCH", "FitError", "History", "Stage", "Trainer", "read_checkpoint"]
+__all__ = ["WATCH_BATCH", "Data", "FitError", "History", "Stage", "Trainer", "read_checkpoint"]
 
 WATCH_BATCH: Final = 4096  # beats at once where no gradient is kept
 STAGES: Final = ("autoencoder", "flow")
 _CHECKPOINT_FORMAT = 1
 
 History = dict[str, list[dict[str, float]]]
+Data = tuple[Tensor, ...]  # of equally many rows
 
 
 class FitError(Exception):
@@ -36,14 +37,20 @@ class Stage:
 
     name: str
     module: nn.Module  # all that is trained
-    loss: Callable[[Tensor], Tensor]  # a batch (n, ...) -> mean loss over it, scalar
-    fitted: Tensor
-    watched: Tensor
+    loss: Callable[[Data], Tensor]  # a batch -> mean loss over it, scalar
+    draw: Callable[[int], Data]  # number of the epoch, from 1 -> what it is fitted to
+    watched: Data
     epochs: int
     patience: int
     batch: int
     lr: float
     weight_decay: float
+    keep_best: bool = True  # by the held-out loss; False: the last epoch's weights are kept
+
+
+def rows_of(data: Data, index: Tensor | slice) -> Data:
+    """The rows at `index` of every tensor."""
+    return tuple(tensor[index] for tensor in data)
 
 
 class Trainer:
@@ -88,14 +95,15 @@ class Trainer:
     def run(self) -> None:
         """Train until the epochs are done or patience is out, then put the best weights back."""
         stage = self.stage
-        self.progress.stage(stage.name, stage.epochs, len(self.rows), math.ceil(len(stage.fitted) / stage.batch))
+        self.progress.stage(stage.name, stage.epochs, len(self.rows))
         while len(self.rows) < stage.epochs and self.waited < stage.patience:
             self._epoch()
             self._save()
             row = self.rows[-1]
             note = f"train {row['train']:.5g}  held out {row['held_out']:.5g}  {row['seconds']:.1f} s"
             self.progress.epoch(stage.name, len(self.rows), stage.epochs, note)
-        stage.module.load_state_dict(self.best)
+        if stage.keep_best:
+            stage.module.load_state_dict(self.best)
         total_s = sum(row["seconds"] for row in self.rows)
         self.progress.end_stage(
             f"{stage.name}: best held-out loss {self.best_loss:.5g}, {len(self.rows)} epochs, {total_s:.0f} s"
@@ -109,9 +117,12 @@ class Trainer:
             group["lr"] = lr
         stage.module.train()
         total = torch.zeros((), dtype=torch.float64)
-        order = torch.randperm(len(stage.fitted)).to(stage.fitted.device)
-        for done, rows in enumerate(torch.split(order, stage.batch), start=1):
-            loss = stage.loss(stage.fitted[rows])
+        fitted = stage.draw(len(self.rows) + 1)
+        n = len(fitted[0])
+        batches = torch.split(torch.randperm(n).to(fitted[0].device), stage.batch)
+        self.progress.batches(len(batches))
+        for done, rows in enumerate(batches, start=1):
+            loss = stage.loss(rows_of(fitted, rows))
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(stage.module.parameters(), self.config.gradient_clip)
@@ -119,7 +130,7 @@ class Trainer:
             total += loss.detach().double().cpu() * len(rows)
             self.progress.batch(done)
         held_out = self._watch()
-        train = float(total) / len(stage.fitted)
+        train = float(total) / n
         if not (math.isfinite(train) and math.isfinite(held_out)):
             raise FitError(
                 f"{stage.name}: the loss is no number any more in epoch {len(self.rows) + 1}; "
@@ -137,8 +148,12 @@ class Trainer:
     @torch.no_grad()
     def _watch(self) -> float:
         self.stage.module.eval()
-        total = sum(float(self.stage.loss(part)) * len(part) for part in torch.split(self.stage.watched, WATCH_BATCH))
-        return total / len(self.stage.watched)
+        watched, total = self.stage.watched, 0.0
+        n = len(watched[0])
+        for start in range(0, n, WATCH_BATCH):
+            part = rows_of(watched, slice(start, start + WATCH_BATCH))
+            total += float(self.stage.loss(part)) * len(part[0])
+        return total / n
 
     def _save(self) -> None:
         save_torch(

@@ -44,35 +44,36 @@ def evaluate_stream(
     if calibration is None:
         raise RunError(f"{model.path}: no calibration; export the run and evaluate the .onnx file")
     judged: list[Judged] = []
-    by_model: list[tuple[str, StreamedRecord, Judged]] = []
+    streams: list[StreamedRecord] = []
     by_patient: list[NDArray[np.float64]] = []
     for streamed in stream_beats(records):
         if progress:
             progress(streamed.name)
-        log_prob = model.score(streamed.beats)
-        record = judge_record(streamed, log_prob, calibration, learning_s)
-        judged.append(record)
-        by_model.append((streamed.name, streamed, record))
-        z = np.full(len(log_prob), np.nan)
-        z[streamed.scorable] = patient_scores(calibration, log_prob[streamed.scorable])
+        scores = model.scores(streamed.beats, streamed.contexts)
+        judged.append(judge_record(streamed, scores, calibration, learning_s))
+        streams.append(streamed)
+        z = np.full(len(scores.score), np.nan)
+        z[streamed.scorable] = patient_scores(calibration, scores.score[streamed.scorable])
         by_patient.append(z)
-    rows = [
-        _row(model.name, judged, [-record.log_prob for record in judged], seed),
+    rows = [_row(model.name, judged, [record.score for record in judged], seed)]
+    if any(not np.array_equal(record.score, -record.log_prob, equal_nan=True) for record in judged):
+        rows.append(_row(f"{model.name}, -log p alone", judged, [-record.log_prob for record in judged], seed))
+    rows += [
         _row(f"{model.name}, by patient", judged, by_patient, seed),
         _row(
             "template, streaming",
             judged,
-            [np.where(s.scorable, s.template_scores, np.nan) for _, s, _ in by_model],
+            [np.where(s.scorable, s.template_scores, np.nan) for s in streams],
             seed,
         ),
     ]
-    test = _test_beats((s, record) for _, s, record in by_model)
+    test = _test_beats(zip(streams, judged, strict=True))
     return Outcome("stream", rows, test, _decisions(judged))
 
 
 def evaluate_recording(judged: Judged, seed: int = 0) -> Outcome:
     """Protocol `stream` on what the monitor itself recorded of one record."""
-    row = _row("the monitor", [judged], [-judged.log_prob], seed)
+    row = _row("the monitor", [judged], [judged.score], seed)
     # The recording holds no beats, only where they are: the figures of example beats are cut by the caller.
     empty = LabelledBeats(np.zeros((0, BEAT_SAMPLES), np.float32), np.zeros(0, dtype="<U1"), np.zeros(0, dtype="<U8"))
     return Outcome("stream", [row], empty, _decisions([judged]))
@@ -123,7 +124,7 @@ def _test_beats(pairs: Iterable[tuple[StreamedRecord, Judged]]) -> LabelledBeats
     for streamed, record in pairs:
         found = record.found()
         ok = record.counted(record.annotated) & (found >= 0)
-        ok[ok] = np.isfinite(record.log_prob[found[ok]])
+        ok[ok] = np.isfinite(record.score[found[ok]])
         parts.append((streamed.beats[found[ok]], record.labels[ok], np.full(int(ok.sum()), record.name)))
     beats, labels, records = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return LabelledBeats(beats, labels, records)

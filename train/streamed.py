@@ -211,7 +211,9 @@ def _cache_path(name: str) -> Path:
     code = hashlib.sha256()
     for folder in ("detector", "train"):
         for entry in sorted(resources.files(folder).iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".py") and (folder == "detector" or entry.name in ("contexts.py", "data.py", "streamed.py")):
+            if entry.name.endswith(".py") and (
+                folder == "detector" or entry.name in ("contexts.py", "data.py", "streamed.py")
+            ):
                 code.update(entry.read_bytes())
     return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{name}-{code.hexdigest()[:16]}.npz"
 

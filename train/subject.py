@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_DEFINITION, Calibration, calibrate
+from train.contexts import Contexts
 from train.data import DS1, DataError, LabelledBeats, NormalBeats, record_names
 from train.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
 from train.run import BEST_MODEL, Run, RunError, load_run
+from train.scores import Scores
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
@@ -25,7 +27,7 @@ __all__ = ["Subject", "calibrate_run", "calibrated", "load_subject", "training_b
 
 _BATCH = 512
 
-Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Score = Callable[[NDArray[np.float32], Contexts | None], Scores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,10 @@ class Subject:
         path: the file or run folder.
         sha256: of the ONNX file, or of the weights of a run, hex.
         beat_definition: the beats it takes.
-        threshold: log p under which a beat is anomalous, fixed on training normals, nats; None = not known.
-        threshold_quantile: share of training normals under that threshold; None = not known.
+        threshold: score over which a beat is anomalous, fixed on held-out training normals; None = not known.
+        threshold_quantile: share of those normals over that threshold; None = not known.
         seed: of the training, as the file tells.
-        score: beats (n, 187) float32 to log p (n,), nats, higher = more normal.
+        scores: beats (n, 187) float32, and their contexts where there are any, to log p and score.
         calibration: for the monitor's decision by patient; None: has to be made first (`calibrate_run`).
         run: the run folder it was loaded from; None for an ONNX file.
     """
@@ -52,7 +54,7 @@ class Subject:
     threshold: float | None
     threshold_quantile: float | None
     seed: str
-    score: Score
+    scores: Score
     calibration: Calibration | None
     run: Run | None
 
@@ -137,28 +139,13 @@ def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
             f"{run.folder}: was fitted to other beats than these ({run.config['data']}); "
             "give the --csv-dir or --limit-records of the fit"
         )
-    scores = run.log_prob(normals.beats)
-    alpha = float(run.config["config"]["alpha"])
+    scores = run.scores(normals.beats, normals.contexts).score
     if run.config["held_out_by"] == "record":
         names = np.unique(normals.records).tolist()
-        # Half of alpha for the likelihood, half for the template score: fixed beforehand, for want of a reason.
-        likelihood = calibrate([scores[normals.records == name] for name in names], alpha / 2)
-        return replace(likelihood, template=calibrate(_template_normals(names), alpha / 2))
+        return calibrate([scores[normals.records == name] for name in names], float(run.config["config"]["alpha"]))
     from train.export import fixed_calibration
 
-    return fixed_calibration(float(run.config["threshold"]), scores)
-
-
-def _template_normals(names: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Template scores of each record's normal beats, in order of time, sign turned: lower = more anomalous."""
-    from train.streamed import stream_beats
-
-    found = []
-    for record in stream_beats(names):
-        keep = record.scorable & (record.matched >= 0) & np.isfinite(record.template_scores)
-        keep[keep] = record.annotated_labels[record.matched[keep]] == "N"
-        found.append(-record.template_scores[keep])
-    return found
+    return fixed_calibration(float(run.config["score_threshold"]), scores)
 
 
 def calibrated(subject: Subject) -> Subject:
@@ -177,10 +164,10 @@ def _from_run(run: Run) -> Subject:
         path=run.folder,
         sha256=hashlib.sha256((run.folder / BEST_MODEL).read_bytes()).hexdigest(),
         beat_definition=str(config["beat_definition"]),
-        threshold=float(config["threshold"]),
+        threshold=float(config["score_threshold"]),
         threshold_quantile=float(config["config"]["threshold_quantile"]),
         seed=str(config["config"]["seed"]),
-        score=run.log_prob,
+        scores=run.scores,
         calibration=None,
         run=run,
     )
@@ -191,7 +178,7 @@ def _from_onnx(path: Path) -> Subject:
 
     metadata = _metadata(path)
     definition = metadata.get("beat_definition", "")
-    score: Score
+    scores: Score
     calibration: Calibration | None
     if definition == BEAT_DEFINITION:
         try:
@@ -199,9 +186,9 @@ def _from_onnx(path: Path) -> Subject:
         except ModelError as error:
             raise RunError(str(error)) from error
 
-        score, calibration = _scorer_score(scorer), scorer.calibration
+        scores, calibration = _scorer_scores(scorer), scorer.calibration
     elif definition == KAGGLE_DEFINITION:
-        score, calibration = _session_score(path), None
+        scores, calibration = _session_scores(path), None
     else:
         known = f"{KAGGLE_DEFINITION} or {BEAT_DEFINITION}"
         raise RunError(f"{path}: made for beats {definition!r}, known are {known}; export it anew")
@@ -210,10 +197,10 @@ def _from_onnx(path: Path) -> Subject:
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         beat_definition=definition,
-        threshold=_number(metadata, "threshold"),
+        threshold=_number(metadata, "score_threshold"),
         threshold_quantile=_number(metadata, "threshold_quantile"),
         seed=metadata.get("seed", "unknown"),
-        score=score,
+        scores=scores,
         calibration=calibration,
         run=None,
     )
@@ -234,21 +221,28 @@ def _metadata(path: Path) -> dict[str, str]:
     return dict(_open(path).get_modelmeta().custom_metadata_map)
 
 
-def _session_score(path: Path) -> Score:
+def _session_scores(path: Path) -> Score:
     session = _open(path)
+    outputs = [output.name for output in session.get_outputs()]
 
-    def score(beats: NDArray[np.float32]) -> NDArray[np.float64]:
-        parts: Sequence[NDArray[np.float32]] = [
-            session.run(["log_prob"], {"beats": np.ascontiguousarray(beats[start : start + _BATCH])})[0]
+    def scores(beats: NDArray[np.float32], _: Contexts | None) -> Scores:
+        found = [
+            session.run(outputs, {"beats": np.ascontiguousarray(beats[start : start + _BATCH])})
             for start in range(0, len(beats), _BATCH)
         ]
-        return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+        columns = [np.concatenate([part[k] for part in found] or [np.zeros(0)]) for k in range(len(outputs))]
+        log_prob = columns[0].astype(np.float64)
+        return Scores(log_prob, columns[1].astype(np.float64) if len(columns) > 1 else -log_prob)
 
-    return score
+    return scores
 
 
-def _scorer_score(scorer: Scorer) -> Score:
-    return lambda beats: scorer.score(beats).astype(np.float64)
+def _scorer_scores(scorer: Scorer) -> Score:
+    def scores(beats: NDArray[np.float32], contexts: Contexts | None) -> Scores:
+        found = scorer.score(beats) if contexts is None else scorer.score(beats, contexts.templates, contexts.values)
+        return Scores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
+
+    return scores
 
 
 def _number(metadata: Mapping[str, str], key: str) -> float | None:

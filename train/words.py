@@ -19,6 +19,7 @@ from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
 from train.data import CLASSES, DS1, DS2
 from train.judged import judge_record
+from train.scores import Scores
 from train.streamed import StreamedRecord, stream_beats
 
 __all__ = ["Explained", "WordTable", "explain_record", "flags", "normal_limits", "show", "word_table", "words_report"]
@@ -137,10 +138,9 @@ def normal_limits(records: Iterable[Explained]) -> dict[str, float]:
 
 def flags(record: StreamedRecord, scorer: Scorer, calibration: Calibration | None = None) -> NDArray[np.bool_]:
     """(n,) bool: which beats of a record the monitor calls anomalous."""
-    log_prob = np.full(len(record.beats), np.nan)
-    if record.scorable.any():
-        log_prob[record.scorable] = scorer.score(record.beats[record.scorable])
-    return judge_record(record, log_prob, calibration or scorer.calibration, 0.0).flagged
+    found = scorer.score(record.beats, record.templates, record.context_values)
+    scores = Scores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
+    return judge_record(record, scores, calibration or scorer.calibration, 0.0).flagged
 
 
 def words_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
@@ -203,6 +203,7 @@ def save(report: Mapping[str, Any]) -> str:
 def _beat(record: StreamedRecord, k: int) -> Beat:
     """The beat as the detector gave it, as far as an explanation looks at it."""
     rr_s, residual = float(record.rr_s[k]), float(record.residuals[k])
+    context = BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k])
     ratio, ratio_8 = (None if np.isnan(value) else float(value) for value in record.rr_ratios[k])
     return Beat(
         r_sample=int(record.r_samples[k]),
@@ -212,7 +213,9 @@ def _beat(record: StreamedRecord, k: int) -> Beat:
         residual=None if np.isnan(residual) else residual,
         rr_ratio=ratio,
         rr_ratio_8=ratio_8,
-        context=None if np.isnan(residual) else BeatContext(*record.templates[k], record.context_values[k]),
+        context=None
+        if np.isnan(residual)
+        else BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k]),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event
+from detector import Beat, BeatContext, Detector, Event
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # annotation codes that mark a heartbeat
 MATCH_S = 0.150  # EC57: a detection within 150 ms of an annotation is that beat
@@ -92,12 +92,18 @@ def beats_of(events: Iterable[Event]) -> list[Beat]:
     return [event for event in events if isinstance(event, Beat)]
 
 
-def key(event: Event) -> object:
+def key(event: Event | BeatContext) -> object:
     """An event as something `==` compares to the last bit."""
-    if isinstance(event, Beat):
+    if isinstance(event, Beat | BeatContext):
         values = [getattr(event, field.name) for field in dataclasses.fields(event)]
-        return tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in values)
+        return tuple(_bits(value) for value in values)
     return event
+
+
+def _bits(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    return key(value) if isinstance(value, BeatContext) else value
 
 
 def keys(events: Iterable[Event]) -> list[object]:

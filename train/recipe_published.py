@@ -1,0 +1,97 @@
+"""The published recipe: a convolutional autoencoder, then a flow on its features."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from train.config import FitConfig
+from train.data import NormalBeats
+from train.encoder import ECGDecoder
+from train.hybrid import HybridECGModel, standardise_features
+from train.normalise import Normalise, fit_normalisation
+from train.run import NORMALISATION, hybrid_scores, write_atomically
+from train.scores import Scores
+from train.stage import WATCH_BATCH, Data, Stage
+
+__all__ = ["PublishedRecipe"]
+
+
+class PublishedRecipe:
+    """Fit `HybridECGModel`; see `train.recipe.Recipe`."""
+
+    def __init__(self, fitted: NormalBeats, watched: NormalBeats, config: FitConfig, where: torch.device) -> None:
+        self._config, self._watched_beats = config, watched
+        self.model = HybridECGModel(fitted.beats.shape[1], config.latent_dim, config.n_layers, config.hidden_dims)
+        self._decoder = ECGDecoder(config.latent_dim, fitted.beats.shape[1])
+        for part in self.model.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = config.dropout
+        self.modules = nn.ModuleDict({"model": self.model, "decoder": self._decoder}).to(where)
+        self._normalisation = fit_normalisation(config.normalisation, fitted.beats)
+        self._normalise = Normalise(self._normalisation)
+        self._fitted, self._watched = (
+            self._normalise(torch.from_numpy(part.beats)).to(where) for part in (fitted, watched)
+        )
+
+    def first_stage(self) -> Stage:
+        """Autoencoder: mean squared error between a normalised beat and its reconstruction."""
+        model, decoder, config = self.model, self._decoder, self._config
+
+        def loss(data: Data) -> Tensor:
+            (beats,) = data
+            return nn.functional.mse_loss(decoder(model.encoder(beats)), beats)
+
+        return Stage(
+            name="autoencoder",
+            module=nn.ModuleDict({"encoder": model.encoder, "decoder": decoder}),
+            loss=loss,
+            draw=lambda _: (self._fitted,),
+            watched=(self._watched,),
+            epochs=config.epochs_autoencoder,
+            patience=config.patience_autoencoder,
+            batch=config.batch_autoencoder,
+            lr=config.lr_autoencoder,
+            weight_decay=config.weight_decay_autoencoder,
+        )
+
+    def between(self) -> None:
+        """Fold the scale of the features into the encoder's last layer."""
+        standardise_features(self.model, self._fitted)
+
+    def second_stage(self) -> Stage:
+        """Flow: negative log-likelihood of the features, computed once."""
+        config, maf = self._config, self.model.maf
+        self.model.eval()
+        fitted, watched = (
+            torch.cat([self.model.encode(part) for part in torch.split(x, WATCH_BATCH)])
+            for x in (self._fitted, self._watched)
+        )
+        return Stage(
+            name="flow",
+            module=maf,
+            loss=lambda data: -maf.log_prob(data[0]).mean(),
+            draw=lambda _: (fitted,),
+            watched=(watched,),
+            epochs=config.epochs_flow,
+            patience=config.patience_flow,
+            batch=config.batch_flow,
+            lr=config.lr_flow,
+            weight_decay=config.weight_decay_flow,
+        )
+
+    def finish(self) -> Scores:
+        """Nothing is left to fix."""
+        return hybrid_scores(self.model, self._normalise, self._watched_beats.beats)
+
+    def write(self, out: Path) -> dict[str, Any]:
+        """The normalisation."""
+        buffer, normalisation = io.BytesIO(), self._normalisation
+        np.savez(buffer, kind=normalisation.kind, mean=normalisation.mean, std=normalisation.std)
+        write_atomically(out / NORMALISATION, buffer.getvalue())
+        return {}

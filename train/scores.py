@@ -1,0 +1,29 @@
+"""What a model says of beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Scores", "join_scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model says of n beats.
+
+    Attributes:
+        log_prob: (n,) float64, log p, nats; higher = more normal.
+        score: (n,) float64, all evidence; higher = more anomalous. -log p where the model has nothing else.
+    """
+
+    log_prob: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of several records, one after the other."""
+    return Scores(np.concatenate([part.log_prob for part in parts]), np.concatenate([part.score for part in parts]))
