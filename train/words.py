@@ -203,7 +203,7 @@ def save(report: Mapping[str, Any]) -> str:
 def _beat(record: StreamedRecord, k: int) -> Beat:
     """The beat as the detector gave it, as far as an explanation looks at it."""
     rr_s, residual = float(record.rr_s[k]), float(record.residuals[k])
-    context = BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k])
+    known = BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k])
     ratio, ratio_8 = (None if np.isnan(value) else float(value) for value in record.rr_ratios[k])
     return Beat(
         r_sample=int(record.r_samples[k]),
@@ -213,9 +213,7 @@ def _beat(record: StreamedRecord, k: int) -> Beat:
         residual=None if np.isnan(residual) else residual,
         rr_ratio=ratio,
         rr_ratio_8=ratio_8,
-        context=None
-        if np.isnan(residual)
-        else BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k]),
+        context=None if np.isnan(residual) else known,
     )
 
 
