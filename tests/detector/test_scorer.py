@@ -5,29 +5,57 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_models import CALIBRATION, GOOD_METADATA, tiny_model
+from helpers_models import CALIBRATION, GOOD_METADATA, PATIENT, SCORE_OFFSET, UNKNOWN, tiny_model, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector.scorer import ModelError, Scorer, shipped_model
+from detector import CONTEXT_FIELDS, Beat, BeatContext, Detector, Quality
+from detector.scorer import ModelError, Scorer, Scores, shipped_model
 
-BEATS = np.random.default_rng(0).normal(0, 0.5, (70, 187)).astype(np.float32)
+RNG = np.random.default_rng(0)
+BEATS = RNG.normal(0, 0.5, (70, 187)).astype(np.float32)
+TEMPLATES = RNG.normal(0, 0.5, (70, 2, 187)).astype(np.float32)
+VALUES = RNG.normal(0.8, 0.1, (70, len(CONTEXT_FIELDS))).astype(np.float32)
+TEMPLATES[::5] = np.nan  # the first beats of a patient
+VALUES[::5] = np.nan
+VALUES[3::7, 1:6] = np.nan  # a template, but too few intervals
+
+
+def bits(scores: Scores) -> bytes:
+    """Both numbers of all beats."""
+    return scores.log_prob.tobytes() + scores.score.tobytes()
+
+
+def joined(parts: list[Scores]) -> Scores:
+    return Scores(np.concatenate([s.log_prob for s in parts]), np.concatenate([s.score for s in parts]))
+
+
+def taken(scores: Scores, at: object) -> Scores:
+    return Scores(scores.log_prob[at], scores.score[at])  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """Beats in, log p out."""
     return Scorer(tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx"))
 
 
-@pytest.fixture(scope="module", params=["tiny", "shipped"])
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """A model that knows the patient and has a score of its own."""
+    return Scorer(tiny_model(tmp_path_factory.mktemp("models") / "patient.onnx", extra=PATIENT, score="score"))
+
+
+@pytest.fixture(scope="module", params=["tiny", "patient", "shipped"])
 def scorer(request: pytest.FixtureRequest) -> Iterator[Scorer]:
-    if request.param == "tiny":
-        yield request.getfixturevalue("tiny")
+    if request.param != "shipped":
+        yield request.getfixturevalue(request.param)
     elif shipped_model().is_file():
         yield Scorer()
     else:
@@ -43,55 +71,143 @@ def test_what_the_file_says_is_read(tmp_path: Path) -> None:
     assert scorer.info.metadata["beat_definition"] == "stream/1"
 
 
+def energy(beats: NDArray[np.float32]) -> NDArray[np.float64]:
+    """-log p of the beats alone."""
+    w = {name: values.astype(np.float64) for name, values in weights().items()}
+    found: NDArray[np.float64] = np.sum((np.tanh(beats @ w["v"]) @ w["w"]) ** 2, axis=1)
+    return found
+
+
 def test_scores_are_those_of_the_formula(tiny: Scorer) -> None:
-    rng = np.random.default_rng(0)
-    v = rng.normal(0, 0.3, (187, 64)).astype(np.float32).astype(np.float64)
-    w = rng.normal(0, 0.3, (64, 64)).astype(np.float32).astype(np.float64)
-    expected = -np.sum((np.tanh(BEATS @ v) @ w) ** 2, axis=1)
-    np.testing.assert_allclose(tiny.score(BEATS), expected, rtol=1e-4)
+    scores = tiny.score(BEATS)
+    np.testing.assert_allclose(scores.log_prob, -energy(BEATS), rtol=1e-4)
+    assert scores.score.tobytes() == (-scores.log_prob).tobytes()  # there is no other evidence
+
+
+def test_a_score_of_the_models_own_is_given_beside_log_p(tmp_path: Path) -> None:
+    scores = Scorer(tiny_model(tmp_path / "tiny.onnx", score="score")).score(BEATS)
+    np.testing.assert_allclose(scores.log_prob, -energy(BEATS), rtol=1e-4)
+    np.testing.assert_allclose(scores.score, SCORE_OFFSET + energy(BEATS), rtol=1e-4)
+
+
+# -- the patient's context -----------------------------------------------------------------------------------
+
+
+def beat(row: int, rr_s: float | None = None, context: bool = True) -> Beat:
+    """One of BEATS as the detector would give it."""
+    known = BeatContext(TEMPLATES[row, 0], TEMPLATES[row, 1], VALUES[row]) if context else None
+    return Beat(250 * row, rr_s, BEATS[row], Quality.GOOD, context=known)
+
+
+def test_the_context_reaches_the_model_each_number_in_its_place(patient: Scorer) -> None:
+    w = {name: values.astype(np.float64) for name, values in weights().items()}
+    expected = energy(BEATS)
+    for name, given_ in (("templates", TEMPLATES), ("values", VALUES)):
+        expected += np.sum(np.square(np.nan_to_num(given_) * w[f"w_{name}"]).reshape(len(BEATS), -1), axis=1)
+    lacking = np.isnan(TEMPLATES).sum(axis=(1, 2)) + np.isnan(VALUES).sum(axis=1)
+    scores = patient.score_beats([beat(row) for row in range(len(BEATS))])
+    np.testing.assert_allclose(scores.log_prob, -expected, rtol=1e-4)
+    np.testing.assert_allclose(scores.score, SCORE_OFFSET + expected + UNKNOWN * lacking, rtol=1e-4)
+    assert bits(scores) == bits(patient.score(BEATS, TEMPLATES, VALUES))
+    swapped = patient.score(BEATS, TEMPLATES[:, ::-1], VALUES)  # which is the steady one matters
+    assert (swapped.log_prob != scores.log_prob)[~np.isnan(TEMPLATES[:, 0, 0])].all()
+
+
+def test_a_missing_context_is_not_known_but_the_interval_before_the_beat_may_be(patient: Scorer) -> None:
+    everything = 2 * 187 + len(CONTEXT_FIELDS)
+    for row in range(3):
+        alone = patient.score_beats([beat(row, context=False)])
+        assert bits(alone) == bits(patient.score(BEATS[row : row + 1]))
+        assert float(alone.score[0] + alone.log_prob[0]) == pytest.approx(SCORE_OFFSET + UNKNOWN * everything)
+        timed = patient.score_beats([beat(row, rr_s=0.75, context=False)])
+        values = np.full((1, len(CONTEXT_FIELDS)), np.nan, np.float32)
+        values[0, CONTEXT_FIELDS.index("rr_s")] = 0.75
+        assert bits(timed) == bits(patient.score(BEATS[row : row + 1], None, values))
+        assert float(timed.score[0] + timed.log_prob[0]) == pytest.approx(SCORE_OFFSET + UNKNOWN * (everything - 1))
+
+
+def test_a_model_of_beats_alone_does_not_look_at_the_context(tiny: Scorer) -> None:
+    beats = [beat(row, rr_s=0.8, context=row % 2 == 0) for row in range(20)]
+    assert bits(tiny.score_beats(beats)) == bits(tiny.score(BEATS[:20]))
+    assert bits(tiny.score(BEATS, TEMPLATES, VALUES)) == bits(tiny.score(BEATS))
+
+
+def test_beats_out_of_the_detector_are_scored_from_the_first_on(scorer: Scorer) -> None:
+    """A beat before there is a template, one with a template, and the same beats in other batches."""
+    fs_hz = 250
+    bump = np.exp(-0.5 * ((np.arange(fs_hz) - 100) / 4.0) ** 2)
+    signal = np.tile(bump, 40) + np.random.default_rng(2).normal(0, 0.01, 40 * fs_hz)
+    beats = [b for b in Detector(fs_hz=fs_hz).push(signal) if b.scorable]
+    assert {b.context is None for b in beats} == {True, False}
+    scores = scorer.score_beats(beats)
+    assert np.isfinite(scores.log_prob).all()
+    assert np.isfinite(scores.score).all()
+    assert bits(scores) == bits(joined([scorer.score_beats([b]) for b in beats]))
+    assert bits(taken(scores, slice(3, 11))) == bits(scorer.score_beats(beats[3:11]))
+
+
+# -- its own -------------------------------------------------------------------------------------------------
 
 
 def test_a_beats_score_is_bit_equal_in_any_company(scorer: Scorer) -> None:
-    alone = np.concatenate([scorer.score(BEATS[i : i + 1]) for i in range(len(BEATS))])
-    assert np.isfinite(alone).all()
-    assert np.unique(alone).size == len(BEATS)
+    def score(rows: object) -> Scores:
+        return scorer.score(BEATS[rows], TEMPLATES[rows], VALUES[rows])  # type: ignore[call-overload]
+
+    alone = joined([score(slice(i, i + 1)) for i in range(len(BEATS))])
+    assert np.isfinite(alone.log_prob).all()
+    assert np.isfinite(alone.score).all()
+    assert np.unique(alone.log_prob).size == len(BEATS)
     for size in (2, 3, 15, 16, 17, 32, 33, 70):
-        cut = [scorer.score(BEATS[first : first + size]) for first in range(0, len(BEATS), size)]
-        assert np.concatenate(cut).tobytes() == alone.tobytes(), size
+        cut = [score(slice(first, first + size)) for first in range(0, len(BEATS), size)]
+        assert bits(joined(cut)) == bits(alone), size
     order = np.random.default_rng(1).permutation(len(BEATS))
-    assert scorer.score(BEATS[order]).tobytes() == alone[order].tobytes()
+    assert bits(score(order)) == bits(taken(alone, order))
 
 
-@given(at=st.lists(st.integers(0, len(BEATS) - 1), min_size=1, max_size=40), scale=st.floats(0, 50))
-@settings(max_examples=25)
-def test_nor_does_it_know_its_neighbours(tiny: Scorer, at: list[int], scale: float) -> None:
-    """Giants beside a beat do not move it by a bit."""
-    company = np.float32(scale) * BEATS[at]
-    company[0] = BEATS[at[0]]
-    assert tiny.score(company)[0].tobytes() == tiny.score(BEATS[at[0]][None])[0].tobytes()
+@given(
+    at=st.lists(st.integers(0, len(BEATS) - 1), min_size=1, max_size=40),
+    scale=st.floats(0, 50),
+    forget=st.booleans(),
+    place=st.integers(0, 39),
+)
+@settings(max_examples=40)
+def test_nor_does_it_know_its_neighbours(
+    patient: Scorer, at: list[int], scale: float, forget: bool, place: int
+) -> None:
+    """Giants beside a beat, or beats of a patient nobody knows, do not move it by a bit, wherever it stands."""
+    place %= len(at)
+    company = []
+    for row in at:
+        context = (
+            None if forget else BeatContext(*(np.float32(scale) * TEMPLATES[row]), np.float32(scale) * VALUES[row])
+        )
+        company.append(replace(beat(row), samples=np.float32(scale) * BEATS[row], context=context))
+    company[place] = beat(at[place])
+    own = taken(patient.score_beats(company), slice(place, place + 1))
+    assert bits(own) == bits(patient.score_beats([beat(at[place])]))
 
 
 def test_two_sessions_agree(tmp_path: Path) -> None:
     path = tiny_model(tmp_path / "tiny.onnx")
-    assert Scorer(path).score(BEATS).tobytes() == Scorer(path).score(BEATS).tobytes()
+    assert bits(Scorer(path).score(BEATS)) == bits(Scorer(path).score(BEATS))
 
 
 def test_more_threads_give_nearly_the_same(tmp_path: Path, tiny: Scorer) -> None:
     many = Scorer(tiny_model(tmp_path / "tiny.onnx"), threads=2)
-    np.testing.assert_allclose(many.score(BEATS), tiny.score(BEATS), rtol=1e-5)
+    np.testing.assert_allclose(many.score(BEATS).score, tiny.score(BEATS).score, rtol=1e-5)
 
 
 def test_callers_in_several_threads_get_what_one_gets(tiny: Scorer) -> None:
-    expected = tiny.score(BEATS).tobytes()
+    expected = bits(tiny.score(BEATS))
     with ThreadPoolExecutor(4) as pool:
-        assert {scores.tobytes() for scores in pool.map(tiny.score, [BEATS] * 16)} == {expected}
+        assert {bits(scores) for scores in pool.map(tiny.score, [BEATS] * 16)} == {expected}
 
 
 @pytest.mark.parametrize("nothing", [[], np.zeros((0, 187)), np.zeros(0), np.zeros((0, 187), np.float32)])
-def test_no_beats_no_scores(tiny: Scorer, nothing: object) -> None:
-    scores = tiny.score(nothing)  # type: ignore[arg-type]
-    assert scores.shape == (0,)
-    assert scores.dtype == np.float32
+def test_no_beats_no_scores(scorer: Scorer, nothing: object) -> None:
+    for scores in (scorer.score(nothing), scorer.score_beats([])):  # type: ignore[arg-type]
+        assert scores.log_prob.shape == scores.score.shape == (0,)
+        assert scores.log_prob.dtype == scores.score.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -99,14 +215,29 @@ def test_no_beats_no_scores(tiny: Scorer, nothing: object) -> None:
     [lambda b: b.astype(np.float64), lambda b: b.tolist(), lambda b: np.asfortranarray(b), list],
     ids=["float64", "lists", "fortran", "list of arrays"],
 )
-def test_any_array_will_do(tiny: Scorer, convert: Callable[[NDArray[np.float32]], object]) -> None:
-    assert tiny.score(convert(BEATS)).tobytes() == tiny.score(BEATS).tobytes()  # type: ignore[arg-type]
+def test_any_array_will_do(patient: Scorer, convert: Callable[[NDArray[np.float32]], object]) -> None:
+    converted = [convert(array) for array in (BEATS, TEMPLATES, VALUES)]
+    assert bits(patient.score(*converted)) == bits(patient.score(BEATS, TEMPLATES, VALUES))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(187,), (3, 186), (2, 3, 187), (187, 2), (5, 0)])
-def test_other_shapes_are_refused(tiny: Scorer, shape: tuple[int, ...]) -> None:
+def test_other_shapes_are_refused(scorer: Scorer, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"shape .*\(n, 187\)"):
-        tiny.score(np.zeros(shape))
+        scorer.score(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted"),
+    [
+        ("templates", (3, 187), r"\(n, 2, 187\)"),
+        ("templates", (2, 2, 187), r"\(n, 2, 187\)"),  # two of them for three beats
+        ("values", (3, 7), r"\(n, 8\)"),
+        ("values", (8,), r"\(n, 8\)"),
+    ],
+)
+def test_a_context_of_another_shape_is_refused(patient: Scorer, name: str, shape: tuple[int, ...], wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has shape .*{wanted}"):
+        patient.score(BEATS[:3], **{name: np.zeros(shape)})
 
 
 # -- models that do not fit ----------------------------------------------------------------------------------
@@ -146,7 +277,7 @@ def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
     refusal(cut)
 
 
-KEYS = ("format", "beat_definition", "beat_fs_hz", "beat_samples", "r_index", "score")
+KEYS = ("format", "beat_definition", "beat_fs_hz", "beat_samples", "r_index")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -172,9 +303,9 @@ def test_each_key_that_does_not_fit_is_named(tmp_path: Path, key: str, value: st
         GOOD_METADATA["calibration"].replace('"alpha":0.02', '"alpha":2.0'),
         GOOD_METADATA["calibration"].replace('"spread":4.0', '"spread":0.0'),
         GOOD_METADATA["calibration"].replace("[2.0,8.0]", "[0.0,8.0]"),
-        GOOD_METADATA["calibration"].replace("[-4.0,-2.0,0.0,4.0]", "[-4.0,-2.0]"),
-        GOOD_METADATA["calibration"].replace("[-4.0,-2.0,0.0,4.0]", "[4.0,-2.0,0.0,-4.0]"),
-        GOOD_METADATA["calibration"].replace("[0.0001,0.02,0.5,1.0]", "[0.5,0.02,0.5,1.0]"),
+        GOOD_METADATA["calibration"].replace("[-4.0,0.0,2.0,4.0]", "[-4.0,0.0]"),
+        GOOD_METADATA["calibration"].replace("[-4.0,0.0,2.0,4.0]", "[4.0,2.0,0.0,-4.0]"),
+        GOOD_METADATA["calibration"].replace("[1.0,0.5,0.02,0.0001]", "[0.0001,0.02,0.5,1.0]"),
     ],
 )
 def test_a_calibration_that_makes_no_sense_is_refused(tmp_path: Path, value: str | None) -> None:
@@ -198,15 +329,34 @@ def test_other_inputs_are_refused(tmp_path: Path) -> None:
     assert "['x']" in refusal(tiny_model(tmp_path / "tiny.onnx", input_name="x"))
 
 
-def test_other_outputs_are_refused(tmp_path: Path) -> None:
-    assert "['y']" in refusal(tiny_model(tmp_path / "tiny.onnx", output_name="y"))
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"values": (8,)}, "['beats', 'values']"),
+        ({"values": (8,), "templates": (2, 187)}, "['beats', 'values', 'templates']"),
+        ({"templates": (2, 187), "values": (8,), "age": (1,)}, "'age'"),
+        ({"templates": (187,), "values": (8,)}, "[n, 2, 187]"),
+        ({"templates": (3, 187), "values": (8,)}, "[n, 2, 187]"),
+        ({"templates": (2, 187), "values": (7,)}, "[n, 8]"),
+    ],
+)
+def test_a_context_that_we_do_not_have_is_refused(tmp_path: Path, extra: dict[str, tuple[int, ...]], said: str) -> None:
+    assert said in refusal(tiny_model(tmp_path / "tiny.onnx", extra=extra))
+
+
+@pytest.mark.parametrize("names", [("y", ""), ("log_prob", "y"), ("score", "log_prob"), ("score", "")])
+def test_other_outputs_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    log_prob, score = names
+    shown = str([name for name in names if name])
+    assert shown in refusal(tiny_model(tmp_path / "tiny.onnx", output_name=log_prob, score=score))
 
 
 def test_beats_of_another_length_are_refused(tmp_path: Path) -> None:
     assert "186" in refusal(tiny_model(tmp_path / "tiny.onnx", beat_samples=186))
 
 
-def test_a_block_of_another_size_is_refused_and_ours_is_not(tmp_path: Path) -> None:
-    assert "[1, 187]" in refusal(tiny_model(tmp_path / "one.onnx", batch=1))
-    sixteen = Scorer(tiny_model(tmp_path / "sixteen.onnx", batch=16))
-    assert sixteen.score(BEATS[:5]).shape == (5,)
+@pytest.mark.parametrize("extra", [{}, PATIENT])
+def test_a_block_of_another_size_is_refused_and_ours_is_not(tmp_path: Path, extra: dict[str, tuple[int, ...]]) -> None:
+    assert "[1, 187]" in refusal(tiny_model(tmp_path / "one.onnx", batch=1, extra=extra))
+    sixteen = Scorer(tiny_model(tmp_path / "sixteen.onnx", batch=16, extra=extra))
+    assert sixteen.score(BEATS[:5]).score.shape == (5,)
