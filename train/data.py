@@ -30,6 +30,7 @@ __all__ = [
     "class_counts",
     "data_folder",
     "find_data",
+    "flutter_episodes",
     "join_beats",
     "read_record",
     "record_names",
@@ -249,6 +250,20 @@ def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") ->
         beat_samples=np.array([at for at, _ in beats], dtype=np.int64),
         beat_labels=np.array([name for _, name in beats], dtype="<U1"),
     )
+
+
+def flutter_episodes(record: str) -> list[tuple[int, int]]:
+    """Ventricular flutter or fibrillation in a record of `mitdb`: first and last sample of each episode.
+
+    Waves are annotated there, not beats, so EC57 compares no beats between `[` and `]`.
+    """
+    import wfdb
+
+    marks = wfdb.rdann(str(data_folder("mitdb") / record), "atr")
+    at = {
+        kind: [int(t) for t, symbol in zip(marks.sample, marks.symbol, strict=True) if symbol == kind] for kind in "[]"
+    }
+    return list(zip(at["["], at["]"], strict=True))
 
 
 def _places(name: str) -> list[Path]:

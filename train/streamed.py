@@ -102,16 +102,17 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
     return matched
 
 
-def stream_beats(names: Sequence[str], cache: bool = True) -> Iterable[StreamedRecord]:
+def stream_beats(names: Sequence[str], cache: bool = True, data_set: str = "mitdb") -> Iterable[StreamedRecord]:
     """Run the detector over records, one after the other, nothing taken from the annotations but the labels.
 
     Args:
-        names: records of `mitdb`.
+        names: records of the data set.
         cache: keep the result in the user's cache (a record takes two seconds); a change to any file of
             `detector` makes a new entry.
+        data_set: `mitdb`, or another whose annotated beats `train.data.read_record` reads.
     """
     for name in names:
-        path = _cache_path(name) if cache else None
+        path = _cache_path(name, data_set) if cache else None
         if path is not None and path.is_file():
             try:
                 with np.load(path, allow_pickle=False) as arrays:
@@ -121,7 +122,7 @@ def stream_beats(names: Sequence[str], cache: bool = True) -> Iterable[StreamedR
                 continue
             except (OSError, ValueError, KeyError):  # half a file, an older layout: make it anew
                 path.unlink(missing_ok=True)
-        streamed = _run_detector(read_record(name))
+        streamed = _run_detector(read_record(name, data_set))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part.npz")
@@ -205,7 +206,7 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _cache_path(name: str) -> Path:
+def _cache_path(name: str, data_set: str) -> Path:
     import platformdirs
 
     code = hashlib.sha256()
@@ -215,7 +216,7 @@ def _cache_path(name: str) -> Path:
                 folder == "detector" or entry.name in ("contexts.py", "data.py", "streamed.py")
             ):
                 code.update(entry.read_bytes())
-    return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{name}-{code.hexdigest()[:16]}.npz"
+    return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{data_set}-{name}-{code.hexdigest()[:16]}.npz"
 
 
 def _without_gaps(samples_mv: NDArray[np.float64]) -> NDArray[np.float64]:
