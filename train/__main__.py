@@ -64,7 +64,7 @@ def fit(
 
     flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
     overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, data)
     if threads:
         torch.set_num_threads(threads)
     normals = NormalBeats(training_beats(data, csv_dir, limit_records))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["ConfigError", "FitConfig", "load_config", "named_configs"]
+__all__ = ["DATA_SETS", "ConfigError", "FitConfig", "load_config", "named_configs"]
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -19,6 +19,9 @@ Rate = Annotated[float, Meta(gt=0, le=1)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
+
+
+DATA_SETS = ("kaggle", "stream")
 
 
 class ConfigError(Exception):
@@ -89,12 +92,15 @@ def named_configs() -> list[str]:
     )
 
 
-def load_config(name: str, overrides: Sequence[str] = ()) -> FitConfig:
+def load_config(name: str, overrides: Sequence[str] = (), data: str | None = None) -> FitConfig:
     """Read a configuration and apply overrides.
+
+    A table of the file named after a data set (`[stream]`) holds what is otherwise on its beats.
 
     Args:
         name: of a configuration that comes with the package, or the path of a TOML file (ends in `.toml`).
         overrides: `key=value` each, value as TOML would have it; the last one wins.
+        data: `kaggle` or `stream`; None = the file without its tables.
 
     Raises:
         ConfigError: no such configuration, no TOML, unknown or missing key, value out of range.
@@ -112,7 +118,11 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> FitConfig:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
+    tables = {key: value for key, value in values.items() if key in DATA_SETS and isinstance(value, dict)}
+    values = {key: value for key, value in values.items() if key not in tables}
     config = _convert(values, path)
+    if data in tables:
+        config = _convert(msgspec.to_builtins(config) | tables[data], f"{path} [{data}]")
     for override in overrides:
         config = _convert(msgspec.to_builtins(config) | _parse(override), f"--set {override}")
     return config

@@ -105,7 +105,9 @@ class ContextualECGModel(nn.Module):
     log p is exact: the flow's density of the encoder's features, which are those of the beat beside its patient.
     The score adds to -log p what a density of many features sees badly: the log-odds of a synthetic anomaly, which
     the encoder was trained to tell, and the template scores of the view. Each term counts in units of its own
-    spread among training normals (from their median to their 99 % quantile).
+    spread among training normals (from their median to their 99 % quantile). Beside a patient's own beats the encoder
+    looks at differences, so the log-odds are taken once more as if the patient were not known: what is usual for the
+    patient is not always normal.
 
     Args:
         view: how beats are shown.
@@ -117,7 +119,7 @@ class ContextualECGModel(nn.Module):
 
     Attributes:
         feature_mean, feature_std: (D,) of training normals: the flow sees standardised features.
-        centre, unit, weight: (T,) of the terms: likelihood, log-odds, then the view's evidence.
+        centre, unit, weight: (T,) of the terms, see `term_names`.
     """
 
     feature_mean: Tensor
@@ -142,7 +144,7 @@ class ContextualECGModel(nn.Module):
         self.encoder = ContextEncoder(view.channels, view.numbers, latent_dim, widths, hidden, dropout)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(latent_dim, 64), nn.ReLU(), nn.Linear(64, 1))
         self.maf = MAF(latent_dim, n_layers, hidden_dims)
-        terms = 2 + len(view.evidence)
+        terms = len(self.term_names())
         self.register_buffer("feature_mean", torch.zeros(latent_dim))
         self.register_buffer("feature_std", torch.ones(latent_dim))
         self.register_buffer("centre", torch.zeros(terms))
@@ -151,7 +153,8 @@ class ContextualECGModel(nn.Module):
 
     def term_names(self) -> list[str]:
         """Names of the terms of the score, in their order."""
-        return ["likelihood", "log_odds", *self.view.evidence]
+        lone = ["lone_log_odds"] if isinstance(self.view, PatientView) else []
+        return ["likelihood", "log_odds", *lone, *self.view.evidence]
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features (n, D) as the flow sees them: mean 0 and deviation 1 over training normals."""
@@ -162,7 +165,17 @@ class ContextualECGModel(nn.Module):
         signals, numbers, evidence = self.view(beats, templates, values)
         features = self.encoder(signals, numbers)
         surprise = -self.maf.log_prob(self.standardised(features))
-        return torch.cat((surprise[:, None], self.head(features), evidence), dim=1)
+        return torch.cat((surprise[:, None], *self.log_odds(features, beats, templates, values), evidence), dim=1)
+
+    def log_odds(
+        self, features: Tensor, beats: Tensor, templates: Tensor | None = None, values: Tensor | None = None
+    ) -> list[Tensor]:
+        """Log-odds (n, 1) of a synthetic anomaly, by the features and, for a patient's beat, without its context."""
+        found: list[Tensor] = [self.head(features)]
+        if isinstance(self.view, PatientView) and values is not None:
+            signals, numbers, _ = self.view(beats, templates, self.view.without_context(values))
+            found.append(self.head(self.encoder(signals, numbers)))
+        return found
 
     def log_prob(self, beats: Tensor, templates: Tensor | None = None, values: Tensor | None = None) -> Tensor:
         """Exact log density of the standardised features, (n,), nats; higher = more normal. Call `eval()` first."""

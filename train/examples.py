@@ -20,7 +20,7 @@ from train.perturb import QRS, Source, perturb
 __all__ = ["Examples", "draw_examples", "plain_examples"]
 
 # Fixed beforehand, not tuned.
-VIRTUAL = 0.5  # share of beats that another patient is mixed into: more patients than the records hold
+VIRTUAL = 0.6  # share of beats that another patient is mixed into: more patients than the records hold
 TURNED = 0.15  # share of beats with lead turned over: electrodes are swapped, hearts lie otherwise
 DROPPED = 0.2  # share without context: the first beats of a patient must be scored too
 CONTAMINATED = 0.12  # share of anomalies that are themselves the template: bigeminy, a run that does not end

@@ -121,5 +121,5 @@ class ExportedContextual(nn.Module):
         signals, numbers, evidence = model.view(beats, *contexts)
         features = model.encoder(signals, numbers)
         log_prob = self.flow(model.standardised(features))
-        terms = torch.cat((-log_prob[:, None], model.head(features), evidence), dim=1)
+        terms = torch.cat((-log_prob[:, None], *model.log_odds(features, beats, *contexts), evidence), dim=1)
         return log_prob, model.score_terms(terms)

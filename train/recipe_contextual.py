@@ -69,7 +69,7 @@ class ContextualRecipe:
             anomalous = (kinds > 0).float() * (1 - 2 * _SMOOTHING) + _SMOOTHING
             total: Tensor = nn.functional.binary_cross_entropy_with_logits(log_odds, anomalous)
             total = total + _FAMILY * nn.functional.cross_entropy(family, kinds)
-            total = total + _REBUILD * nn.functional.mse_loss(rebuilt, signals[:, 0])
+            total = total + _REBUILD * nn.functional.mse_loss(rebuilt, model.view.to_rebuild(signals))
             total = total + _SMALL * features.square().mean()
             normal = kinds == 0
             if weight:  # the anomaly of a patient is not asked for: it may be half another's beat

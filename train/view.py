@@ -51,6 +51,10 @@ class View(nn.Module):
         """
         raise NotImplementedError
 
+    def to_rebuild(self, signals: Tensor) -> Tensor:
+        """What the decoder of stage 1 is asked for, (n, 187)."""
+        return signals[:, 0]
+
 
 class LoneView(View):
     """A beat of the public set: scaled to 0..1, padded with zeros; no patient."""
@@ -65,7 +69,11 @@ class LoneView(View):
 
 
 class PatientView(View):
-    """A beat of the stream in the patient's QRS heights, what it differs by from both templates, and the rhythm."""
+    """What a beat of the stream differs by from both templates, in the patient's QRS heights, and the rhythm.
+
+    The beat itself is shown only where the patient is not known yet: twenty-two patients are too few to learn from
+    them what any patient's beat looks like, and enough to learn what a difference means.
+    """
 
     channels = 3
     numbers = 11
@@ -81,7 +89,8 @@ class PatientView(View):
         height = torch.where(known, amplitude, own).clamp_min(_AMPLITUDE_MIN_MV)[:, None]
         usual, steady = (torch.where(known[:, None], templates[:, k], beats) for k in (0, 1))
         apart, apart_steady = (beats - usual) / height, (beats - steady) / height
-        signals = torch.stack((beats / height, apart, apart_steady), dim=1).clamp(-_CLIP, _CLIP)
+        shown = torch.where(known[:, None], 0.0, beats / height)
+        signals = torch.stack((shown, apart, apart_steady), dim=1).clamp(-_CLIP, _CLIP)
 
         residual, residual_steady = (part[:, SHAPE].square().sum(dim=1).sqrt() for part in (apart, apart_steady))
         rhythm = self._rhythm(values)
@@ -101,6 +110,15 @@ class PatientView(View):
         steady_score = 0.4 * residual_steady + early_long + early_8
         evidence = torch.where(known[:, None], torch.stack((template, steady_score), dim=1), 0.0)
         return signals, numbers, evidence
+
+    def to_rebuild(self, signals: Tensor) -> Tensor:
+        """The beat where it is shown, else what it differs by from the template."""
+        return signals[:, 0] + signals[:, 1]
+
+    def without_context(self, values: Tensor) -> Tensor:
+        """The values of beats of which nothing is known but their own interval."""
+        own = torch.arange(values.shape[1], device=values.device) == _FIELD["rr_s"]
+        return torch.where(own, values, torch.nan)
 
     @staticmethod
     def _rhythm(values: Tensor) -> Tensor:
