@@ -115,8 +115,7 @@ def test_the_file_says_what_it_is(exported: Any) -> None:
         "beat_fs_hz": "125",
         "beat_samples": "187",
         "r_index": "62",
-        "normalisation": normalisation.kind,
-        "score": "log_prob",
+        "shown": normalisation.kind,
         "threshold": "-51.5",
         "training_data": "none: random weights",
         "seed": "7",
@@ -185,7 +184,7 @@ def test_missing_metadata_are_named(tmp_path: Path, key: str) -> None:
     ("key", "value", "message"),
     [
         ("beat_samples", 180, "beat_samples = 180; the model has 187"),
-        ("normalisation", "range01", "normalisation = range01; the model has per_sample"),
+        ("shown", "range01", "shown = range01; the model has per_sample"),
         ("threshold", float("nan"), "threshold is NaN"),
         ("threshold", "low", "threshold is low"),
         ("calibration", "{alpha", "calibration is no JSON"),
@@ -266,14 +265,14 @@ def test_a_published_pair_with_its_training_csv_becomes_onnx(tmp_path: Path) -> 
     threshold = float(found["threshold"])
     assert threshold == pytest.approx(np.quantile(expected, 0.05), abs=1e-2)
     assert (found["beat_definition"], found["beat_fs_hz"], found["r_index"]) == ("kaggle/1", "125", "0")
-    assert found["normalisation"] == "per_sample"
+    assert found["shown"] == "per_sample"
 
     calibration = msgspec.json.decode(found["calibration"], type=Calibration)
     assert calibration.alpha == pytest.approx(0.05, abs=2e-3)
     reference = PatientReference(calibration)
     for log_prob in np.concatenate((expected, expected - 30, expected + 30)):
-        judgement = reference.judge(float(log_prob))
-        assert judgement.threshold == pytest.approx(threshold, abs=1e-6)
+        judgement = reference.judge(-float(log_prob))
+        assert judgement.threshold == pytest.approx(-threshold, abs=1e-6)
         if abs(log_prob - threshold) > 1e-6:
             assert judgement.anomalous == (log_prob < threshold)
 
@@ -294,11 +293,13 @@ def test_mean_and_std_alone_are_enough_with_a_threshold(tmp_path: Path, suffix: 
         *pair, normals, tmp_path / "out.onnx", beat_definition=BEAT_DEFINITION, r_index=R_INDEX, threshold=-40.0
     )
     scorer, x = Scorer(path), beats(20)  # the monitor takes it
-    np.testing.assert_allclose(scorer.score(x), numpy_log_prob(state, (x - mean) / std), rtol=1e-5, atol=1e-3)
+    scores = scorer.score(x)
+    np.testing.assert_allclose(scores.log_prob, numpy_log_prob(state, (x - mean) / std), rtol=1e-5, atol=1e-3)
+    np.testing.assert_array_equal(scores.score, -scores.log_prob)
     assert scorer.info.threshold == -40
     assert scorer.info.name == "published"
     reference = PatientReference(scorer.calibration)
-    assert [reference.judge(v).anomalous for v in (-400.0, -40.1, -39.9, 50.0)] == [True, True, False, False]
+    assert [reference.judge(v).anomalous for v in (400.0, 40.1, 39.9, -50.0)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
