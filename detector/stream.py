@@ -15,7 +15,7 @@ from detector.bandpass import Bandpass, design_bandpass
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
 from detector.quality import MAX_MV, Quality, assess
 from detector.rpeaks import WINDOW_S, RPeakDetector
-from detector.template import PatientTemplate
+from detector.template import MOTION_LIMIT, PatientTemplate
 
 __all__ = ["Detector", "Event", "Gap", "QualitySpan", "Tick"]
 
@@ -312,6 +312,8 @@ class Detector:
         context, residual = self._template.context(pending.rr_s), self._template.residual(samples)
         rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
         if quality is Quality.GOOD:
+            if self._template.restless(samples, pending.rr_s) > MOTION_LIMIT:
+                quality = Quality.NOISY  # and yet learnt: else a lasting change would never become usual
             self._template.learn(samples, pending.rr_s)
         r_sample = max(self._start, pending.peak - self._delay)
         return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, context)
