@@ -47,7 +47,7 @@ _AMPLITUDE_MIN_MV = 0.05
 _STEADY_SHARE = 4  # one beat in so many, those after the longest pauses, make the steady template
 _STEADY_MIN_BEATS = 4
 _LONG_QUANTILE = 0.85
-# Before a beat that is not early lies the end of the diastole: -496 to -144 ms, but for 144 ms around the R-peak before.
+# Before a beat that is not early the heart rests: -496 to -144 ms, but for 144 ms around the R-peak before.
 _REST = slice(0, 62 - 17)
 _REST_NEAR_S = 0.144
 _REST_MIN_SAMPLES = 8
