@@ -94,11 +94,17 @@ def tiny_model(
     energy, lack = "d", "offset"
     for name, shape in extra.items():
         constants[f"axes_{name}"] = np.arange(1, 1 + len(shape), dtype=np.int64)
+        # A sum over a row is a product with ones: a reduction starts where the row lies well in memory, so it gives
+        # other bits in another row of the block, unless rows are a multiple of the vector's width.
+        constants[f"ones_{name}"] = np.ones((int(np.prod(shape)), 1), np.float32)
         nodes += [
             helper.make_node("IsNaN", [name], [f"{name}_nan"]),
             helper.make_node("Where", [f"{name}_nan", "nothing", name], [f"{name}_known"]),
             helper.make_node("Mul", [f"{name}_known", f"w_{name}"], [f"{name}_weighted"]),
-            helper.make_node("ReduceSumSquare", [f"{name}_weighted", f"axes_{name}"], [f"{name}_sum"], keepdims=0),
+            helper.make_node("Mul", [f"{name}_weighted", f"{name}_weighted"], [f"{name}_squared"]),
+            helper.make_node("Flatten", [f"{name}_squared"], [f"{name}_flat"], axis=1),
+            helper.make_node("MatMul", [f"{name}_flat", f"ones_{name}"], [f"{name}_column"]),
+            helper.make_node("ReduceSum", [f"{name}_column", "axes"], [f"{name}_sum"], keepdims=0),
             helper.make_node("Add", [energy, f"{name}_sum"], [f"{name}_energy"]),
             helper.make_node("Where", [f"{name}_nan", "unknown", "nothing"], [f"{name}_each"]),
             helper.make_node("ReduceSum", [f"{name}_each", f"axes_{name}"], [f"{name}_count"], keepdims=0),
