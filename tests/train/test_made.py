@@ -73,6 +73,35 @@ def test_evenly_spread_degrees_are_the_same_every_time_and_random_ones_follow_th
     assert not torch.equal(first, other)
 
 
+def mass(mu: Tensor, log_sigma: Tensor, values: Tensor) -> float:
+    """Integral over `values` (n,) of the normal density whose parameters (n,) may change on the way."""
+    density = torch.distributions.Normal(mu, log_sigma.exp()).log_prob(values).exp()
+    return float(torch.trapezoid(density, values))
+
+
+@torch.no_grad()
+@given(input_dim=st.integers(1, 6), hidden_dims=widths, seed=seeds)
+def test_every_conditional_integrates_to_1(input_dim: int, hidden_dims: list[int], seed: int | None) -> None:
+    model, generator = made(input_dim, hidden_dims, seed), torch.Generator().manual_seed(1)
+    values = torch.linspace(-40, 40, 4001, dtype=torch.float64)
+    for d in range(input_dim):
+        x = torch.randn(input_dim, dtype=torch.float64, generator=generator).repeat(len(values), 1)
+        x[:, d:] = torch.randn(len(values), input_dim - d, dtype=torch.float64, generator=generator)  # no matter
+        x[:, d] = values
+        mu, log_sigma = model(x)
+        assert mass(mu[:, d], log_sigma[:, d], values) == pytest.approx(1.0, abs=1e-6)
+
+
+@torch.no_grad()
+def test_without_its_masks_no_conditional_does() -> None:
+    model, values = made(2, [16], None), torch.linspace(-40, 40, 4001, dtype=torch.float64)
+    for layer in model.masked_layers():
+        layer.mask.fill_(1)
+        layer.weight.mul_(2)
+    mu, log_sigma = model(torch.stack([torch.zeros_like(values), values], dim=1))
+    assert abs(mass(mu[:, 1], log_sigma[:, 1], values) - 1) > 0.05
+
+
 def test_first_output_is_a_constant_and_the_last_sees_all_before_it() -> None:
     model = made(6, [32, 32], None)
     x = torch.randn(50, 6, dtype=torch.float64)
