@@ -88,8 +88,9 @@ def draw_examples(normals: NormalBeats, rng: np.random.Generator, disturb: bool 
     beats, previous = mixture(beats), mixture(previous)
     templates = np.stack([mixture(templates[:, 0]), mixture(templates[:, 1])], axis=1)
     height = np.where(mixed, _own_amplitude(templates[:, 0]), height)
-    residual = _FIELD["usual_residual"]
-    values[:, residual] = weight[:, 0] * values[:, residual] + (1 - weight[:, 0]) * values[mate, residual]
+    residual = values[:, _FIELD["usual_residual"]]
+    both = weight[:, 0] * residual + (1 - weight[:, 0]) * residual[mate]
+    values[:, _FIELD["usual_residual"]] = np.where(mixed & np.isfinite(residual[mate]), both, residual)
     values[:, _FIELD["amplitude_mv"]] = np.where(known, height, np.nan)
 
     other = beats[rng.permutation(n)]
