@@ -69,8 +69,8 @@ def measure(beats: int, repeats: int, seed: int, model: str | None) -> Report:
         {"model": scorer.info.name, "threads": 1, "beats": beats, "repeats": repeats, "seed": seed},
         figures,
         (
-            "Ours is Scorer.score_beats as the monitor calls it: blocks of one fixed size, the last one padded, so that "
-            "a beat's score is the same bits in any company. A single beat therefore costs a whole block.",
+            "Ours is Scorer.score_beats as the monitor calls it: blocks of one fixed size, the last one padded, so "
+            "that a beat's score is the same bits in any company. A single beat therefore costs a whole block.",
             "Torch: the published sizes with random weights, eval mode, no gradients, without normalisation."
             if eager is not None
             else "torch is not installed: nothing to compare with.",
