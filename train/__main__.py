@@ -1,15 +1,20 @@
-"""`python -m train`: fit, evaluate, export, import-published, data. Bad input: one line, exit code 2."""
+"""`python -m train`: fit, evaluate, table, words, export, import-published, data. Bad input: one line, exit code 2."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-_MENDABLE = ("ConfigError", "DataError", "ExportError", "FitError", "RunError")
+if TYPE_CHECKING:
+    from train.protocols import Outcome
+    from train.subject import Subject
+
+_MENDABLE = ("ConfigError", "DataError", "ExportError", "FitError", "ModelError", "RunError")
 
 app = typer.Typer(
     help="Train, judge and export the model that scores heartbeats. Needs the extra `train`.",
@@ -22,6 +27,8 @@ CsvDir = Annotated[
     Path | None,
     typer.Option("--csv-dir", help="Folder of the public mitbih_train.csv and mitbih_test.csv, instead of WFDB."),
 ]
+
+Runs = Annotated[Path, typer.Option(help="Folder of all runs, one a configuration and a data set.")]
 
 
 @app.command()
@@ -40,9 +47,15 @@ def data() -> None:
 
 @app.command()
 def fit(
-    out: Annotated[Path, typer.Option(help="Run folder; the same command goes on where it was killed.")],
-    config: Annotated[str, typer.Option(help="Name of a configuration, or a .toml file.")] = "published",
-    data: Annotated[str, typer.Option(help="kaggle, or stream (DS1, the beats of the monitor).")] = "kaggle",
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; the same command goes on where it was killed. Default: in --runs.")
+    ] = None,
+    config: Annotated[str, typer.Option(help="Name of a configuration, or a .toml file.")] = "ours",
+    data: Annotated[
+        str | None,
+        typer.Option(help="kaggle, or stream (the monitor's beats of DS1). Default: both; with --out kaggle."),
+    ] = None,
+    runs: Runs = Path("runs"),
     epochs_autoencoder: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     epochs_flow: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and split.")] = None,
@@ -52,21 +65,46 @@ def fit(
     limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, to try.")] = None,
     csv_dir: CsvDir = None,
 ) -> None:
-    """Fit autoencoder and flow on normal beats."""
+    """Fit encoder and flow on normal beats: `RUNS/CONFIG-kaggle`, then `RUNS/CONFIG-stream`, or one run folder."""
     import torch
 
+    from train.runs import DATA, run_folder
+
+    flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
+    overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+    if threads:
+        torch.set_num_threads(threads)
+    if out is not None:
+        wanted = [(data or "kaggle", out)]
+    else:
+        wanted = [(name, run_folder(runs, config, name)) for name in ((data,) if data else DATA)]
+    for name, folder in wanted:
+        _fit_one(config, overrides, name, folder, device, limit_records, csv_dir if name == "kaggle" else None)
+
+
+def _fit_one(
+    config: str,
+    overrides: list[str],
+    data: str,
+    out: Path,
+    device: str,
+    limit_records: int | None,
+    csv_dir: Path | None,
+) -> None:
+    """Fit one configuration on one data set, unless that is done."""
     from detector import BEAT_DEFINITION
     from train.config import load_config
     from train.data import NormalBeats
     from train.fit import fit as run_fit
     from train.kaggle import KAGGLE_DEFINITION
+    from train.runs import finished
     from train.subject import training_beats
 
-    flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
-    overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     settings = load_config(config, overrides, data)
-    if threads:
-        torch.set_num_threads(threads)
+    facts = {"limit_records": limit_records, "csv": csv_dir is not None}
+    if told := finished(out, settings, data, facts):
+        typer.echo(f"{out}: finished already, held-out -log p {told['held_out_nll']:.4f} nats; remove it to fit anew")
+        return
     normals = NormalBeats(training_beats(data, csv_dir, limit_records))
     typer.echo(f"{len(normals)} normal beats of {data}; configuration {config}, seed {settings.seed}")
     result = run_fit(
@@ -77,7 +115,7 @@ def fit(
         beat_definition=KAGGLE_DEFINITION if data == "kaggle" else BEAT_DEFINITION,
         by_record=data != "kaggle",
         command=_command(),
-        facts={"limit_records": limit_records, "csv": csv_dir is not None},
+        facts=facts,
         device=device,
     )
     typer.echo(
@@ -88,8 +126,15 @@ def fit(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path | None, typer.Option(help="An .onnx file or a run folder.")] = None,
-    protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, or all that fit the model.")] = "all",
+    model: Annotated[
+        Path | None, typer.Option(help="An .onnx file or a run folder. Default: every run of --runs, and what ships.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, nstdb, or all (that fit the model).")] = "all",
+    runs: Runs = Path("runs"),
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Without --model: folder of JSON and PNG. Default: train/results."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for the figures, PNG.")] = None,
     limit_records: Annotated[int | None, typer.Option(min=1, help="Only the first N records of DS2.")] = None,
@@ -101,47 +146,124 @@ def evaluate(
     learning_s: Annotated[float, typer.Option(min=0, help="stream: this begin of a record does not count, s.")] = 300.0,
     seed: Annotated[int, typer.Option(min=0, help="Of bootstrap and draws.")] = 0,
 ) -> None:
-    """Judge a model by the protocols, with the reference scores computed in the same run."""
+    """Judge all models, or one, by the protocols, with the reference scores computed in the same run."""
     from rich.console import Console
 
     from train import evaluate as ev
     from train.data import DataError
     from train.kaggle import KAGGLE_DEFINITION
+    from train.results import FOLDER, PROTOCOLS, result_of, write_result
+    from train.runs import gather
+    from train.shown import show as show_tables
     from train.subject import calibrated, load_subject
 
     # Not on a terminal: wide enough that no column is cut.
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    subject = None
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=True)
+
+    def judge(models: Sequence[Subject], name: str, all_r_peaks: bool) -> Outcome:
+        return ev.evaluate(
+            models,
+            name,
+            csv_dir=csv_dir,
+            limit_records=limit_records,
+            learning_s=learning_s,
+            seed=seed,
+            all_r_peaks=all_r_peaks,
+            progress=tell,
+        )
+
+    def show(outcome: Outcome, subject: Subject | None, folder: Path | None) -> None:
+        show_tables(outcome, console)
+        for path in ev.figures(outcome, subject, folder) if folder else ():
+            typer.echo(f"wrote {path}")
+
     if recording is not None:
         if record is None or protocol not in ("all", "stream"):
             raise DataError("--recording needs --record NAME, and --protocol stream")
-        outcomes = [ev.judge_recording(recording, record, learning_s, seed)]
-    elif model is None:
-        raise DataError("nothing to judge: give --model FILE.onnx or a run folder, or --recording FOLDER")
-    else:
+        outcome = ev.judge_recording(recording, record, learning_s, seed)
+        show(outcome, None, figures)
+        told = [ev.as_json(outcome, None, _command(), seed)]
+    elif model is not None:
         subject = load_subject(model)
-        fitting = ["kaggle"] if subject.beat_definition == KAGGLE_DEFINITION else ["inter", "stream"]
+        fitting = (
+            ["kaggle"] if subject.beat_definition == KAGGLE_DEFINITION else [p for p in PROTOCOLS if p != "kaggle"]
+        )
         if subject.run is not None and subject.calibration is None and protocol != "kaggle":
             subject = calibrated(subject)
-        outcomes = [
-            ev.evaluate(
-                subject,
-                name,
-                csv_dir=csv_dir,
-                limit_records=limit_records,
-                learning_s=learning_s,
-                seed=seed,
-            )
-            for name in (fitting if protocol == "all" else [protocol])
-        ]
-    for outcome in outcomes:
-        ev.show(outcome, console)
-        if figures:
-            for path in ev.figures(outcome, subject, figures):
-                typer.echo(f"wrote {path}")
+        told = []
+        for name in fitting if protocol == "all" else [protocol]:
+            outcome = judge([subject], name, all_r_peaks=False)
+            show(outcome, subject, figures)
+            told.append(ev.as_json(outcome, subject, _command(), seed))
+    else:
+        if protocol not in ("all", *PROTOCOLS):
+            raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
+        wanted = {name: "kaggle" if name == "kaggle" else "stream" for name in PROTOCOLS if protocol in ("all", name)}
+        bench = gather(runs, sorted(set(wanted.values())))
+        for note in bench.notes:
+            tell(note)
+        if not any(bench.models.values()):
+            raise DataError(f"nothing to judge: no finished run in {runs}; fit some, or give --model or --recording")
+        limited = limit_records is not None or csv_dir is not None or learning_s != 300.0
+        folder = results or (None if limited else FOLDER)
+        told = []
+        for name, beats in wanted.items():
+            if not bench.models[beats]:
+                tell(f"protocol {name}: no model for its beats, left out")
+                continue
+            outcome = judge(bench.models[beats], name, all_r_peaks=True)
+            show(outcome, None, figures or folder)
+            again = shlex.join(["python", "-m", "train", "evaluate", "--protocol", name, "--seed", str(seed)])
+            told.append(result_of(outcome, bench.models[beats], again, seed) | ({"limited": True} if limited else {}))
+            if folder:
+                typer.echo(f"wrote {write_result(folder, told[-1])}")
     if json:
-        ev.write_outcome(json, [ev.as_json(outcome, subject, _command(), seed) for outcome in outcomes])
+        ev.write_outcome(json, told)
         typer.echo(f"wrote {json}")
+
+
+@app.command()
+def table(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if README.md differs.")] = False,
+    results: Annotated[Path | None, typer.Option(help="Folder of the JSON files. Default: train/results.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="The file with the two markers. Default: README.md.")] = None,
+) -> None:
+    """Put the tables of results into the README."""
+    from train.results import FOLDER
+    from train.table import README, rendered
+
+    path = readme or README
+    text = rendered(results or FOLDER, path)
+    if text == path.read_text("utf-8"):
+        typer.echo(f"{path.name} tells what the results tell")
+    elif check:
+        typer.echo(f"{path.name} differs from the results: run `python -m train table`", err=True)
+        raise typer.Exit(1)
+    else:
+        path.write_text(text, "utf-8")
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def words(
+    model: Annotated[Path | None, typer.Option(help="An .onnx file. Default: the shipped one.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the tables here. Default: train/results/words.json.")] = None,
+) -> None:
+    """Which words the monitor finds for the beats of each class, over DS1 and DS2."""
+    from detector import Scorer
+    from train import words as wd
+    from train.results import FOLDER, rounded
+
+    scorer = Scorer(model)
+    report = {"command": "python -m train words", "model_sha256": scorer.info.sha256, **wd.words_report(scorer)}
+    typer.echo(wd.show(report))
+    path = json or FOLDER / "words.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(wd.save(rounded(report)), "utf-8")
+    typer.echo(f"wrote {path}")
 
 
 @app.command()

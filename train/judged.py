@@ -96,6 +96,7 @@ def count(record: Judged) -> dict[str, int]:
         of_class = truth & (record.labels == name)
         counts[f"beats_{name}"] = int(of_class.sum())
         counts[f"missed_{name}"] = int((of_class & ~hit).sum())
+        counts[f"unscored_{name}"] = int((of_class & hit & ~scored).sum())
         counts[f"flagged_{name}"] = int((of_class & flagged).sum())
     return counts
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from train.bootstrap import draw_weights, mean_interval, score_intervals
 from train.data import CLASSES
 
 __all__ = [
     "MIN_PER_RECORD",
     "at_threshold",
     "auroc",
-    "auroc_interval",
     "best_f1",
     "by_class_at_threshold",
     "per_class_auroc",
@@ -27,7 +27,6 @@ Scores = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
 MIN_PER_RECORD = 10  # a record with fewer beats of either kind has no AUROC worth a name
-_BOOTSTRAPS = 2000
 
 
 def auroc(scores: Scores, labels: Labels) -> float | None:
@@ -120,61 +119,49 @@ def by_class_at_threshold(scores: Scores, labels: Labels, threshold: float) -> d
     }
 
 
-def auroc_interval(
-    scores: Scores, labels: Labels, records: NDArray[np.str_], seed: int, resamples: int = _BOOTSTRAPS
-) -> tuple[float, float] | None:
-    """95 % bootstrap interval of the pooled AUROC over records: patients are drawn anew, not beats.
-
-    A draw only changes how often each record counts, so the wins of record i's abnormal over record j's normal
-    beats are counted once, and every draw is a weighted sum of them (Efron's percentile method).
-
-    Args:
-        scores: (n,), higher = more anomalous.
-        labels: (n,) classes.
-        records: (n,) names.
-        seed: of the draws.
-        resamples: how many draws.
-
-    Returns:
-        Lower and upper bound, or None with fewer than two records or only one kind of beats.
-    """
-    names = np.unique(records).tolist()
-    if len(names) < 2 or auroc(scores, labels) is None:
-        return None
-    abnormal = [scores[(records == name) & (labels != "N")] for name in names]
-    normal = [np.sort(scores[(records == name) & (labels == "N")]) for name in names]
-    wins = np.array([[_wins(high, low) for low in normal] for high in abnormal])  # (records, records)
-    positives, negatives = (np.array([len(part) for part in parts]) for parts in (abnormal, normal))
-    draws = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
-    weights = np.array([np.bincount(draw, minlength=len(names)) for draw in draws], dtype=np.float64)
-    pairs = (weights @ positives) * (weights @ negatives)
-    won = np.einsum("di,ij,dj->d", weights, wins, weights)
-    low, high = np.quantile(won[pairs > 0] / pairs[pairs > 0], [0.025, 0.975])
-    return float(low), float(high)
-
-
 def summary(
     scores: Scores,
     labels: Labels,
     records: NDArray[np.str_] | None,
     threshold: float | None,
     seed: int = 0,
-    missed: Mapping[str, int] | None = None,
+    missed: Mapping[str, Mapping[str, int]] | None = None,
+    mixed: bool = False,
 ) -> dict[str, Any]:
-    """All figures of one score on one test set.
+    """All figures of one score on one test set, with 95 % bootstrap intervals.
 
     Args:
         scores: (n,), higher = more anomalous.
         labels: (n,) classes.
-        records: (n,) names; None: no figures by record (the protocol mixes patients).
+        records: (n,) names; None: not known, so that beats are drawn for the intervals, not records.
         threshold: score over which a beat is anomalous, fixed beforehand; None: no such figures.
         seed: of the bootstrap.
-        missed: how many beats of each class have no score, e.g. not detected; they count as not found in the
-            sensitivities at a false-positive rate, and nowhere else.
+        missed: by record, how many beats of each class have no score, e.g. not detected; they count as not found
+            in the sensitivities at a false-positive rate, and nowhere else.
+        mixed: patients are in the training as well: no figures by record, nor without 232.
     """
+    result = _figures(scores, labels, records, threshold, seed, missed or {}, by_record=not mixed)
+    if records is None or mixed:
+        return result
+    kept = records != "232"
+    if not kept.all() and kept.any():
+        others = {name: counts for name, counts in (missed or {}).items() if name != "232"}
+        result["without_232"] = _figures(scores[kept], labels[kept], records[kept], threshold, seed, others)
+    return result
+
+
+def _figures(
+    scores: Scores,
+    labels: Labels,
+    records: NDArray[np.str_] | None,
+    threshold: float | None,
+    seed: int,
+    missed: Mapping[str, Mapping[str, int]],
+    by_record: bool = True,
+) -> dict[str, Any]:
     from sklearn.metrics import average_precision_score
 
-    lost = missed or {}
+    lost = {name: sum(counts.get(name, 0) for counts in missed.values()) for name in CLASSES}
     both = auroc(scores, labels) is not None  # else there is nothing to tell apart
     result: dict[str, Any] = {
         "beats": len(scores),
@@ -182,36 +169,32 @@ def summary(
         "average_precision": float(average_precision_score(labels != "N", scores)) if both else None,
         "auroc_by_class": per_class_auroc(scores, labels),
         "best": best_f1(scores, labels) if both else None,
-        "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores, labels, "V", 0.01, lost.get("V", 0)),
-        "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores, labels, "S", 0.05, lost.get("S", 0)),
+        "veb_se_at_1pct_fpr": sensitivity_at_fpr(scores, labels, "V", 0.01, lost["V"]),
+        "sveb_se_at_5pct_fpr": sensitivity_at_fpr(scores, labels, "S", 0.05, lost["S"]),
     }
     if threshold is not None:
         result["fixed"] = at_threshold(scores, labels, threshold)
         result["confusion"] = by_class_at_threshold(scores, labels, threshold)
-    if records is not None:
-        result |= _by_record(scores, labels, records, seed)
-        kept = records != "232"
-        if not kept.all() and kept.any():
-            result["without_232"] = {
-                "auroc": auroc(scores[kept], labels[kept]),
-                "auroc_by_class": per_class_auroc(scores[kept], labels[kept]),
-                **_by_record(scores[kept], labels[kept], records[kept], seed),
-            }
-    return result
+    names, units = ([], np.arange(len(scores))) if records is None else _codes(records, missed)
+    weights = draw_weights(len(names) or len(scores), seed)
+    lost_by_unit = {label: np.array([missed.get(name, {}).get(label, 0) for name in names]) for label in CLASSES}
+    intervals = (
+        score_intervals(scores, labels, units, weights, threshold, lost_by_unit if names else None)
+        if len(names) > 1 or records is None
+        else {}  # one patient tells nothing of others
+    )
+    if records is not None and by_record:
+        each = per_record_auroc(scores, labels, records)
+        result["record_mean_auroc"] = float(np.mean(list(each.values()))) if each else None
+        result["auroc_by_record"] = each
+        intervals["record_mean_auroc"] = mean_interval(each, weights, names) if len(names) > 1 else None
+    return result | {"intervals": intervals, "resampled": "beats" if records is None else "records"}
 
 
-def _by_record(scores: Scores, labels: Labels, records: NDArray[np.str_], seed: int) -> dict[str, Any]:
-    each = per_record_auroc(scores, labels, records)
-    return {
-        "auroc_95": auroc_interval(scores, labels, records, seed),
-        "record_mean_auroc": float(np.mean(list(each.values()))) if each else None,
-        "auroc_by_record": each,
-    }
-
-
-def _wins(high: Scores, low: Scores) -> float:
-    """Pairs in which a value of `high` is over one of `low` (sorted); equal values count half."""
-    return 0.5 * float(np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum())
+def _codes(records: NDArray[np.str_], missed: Mapping[str, Any]) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the records, those without a scored beat too, and the place of each beat's record among them."""
+    names = sorted(set(np.unique(records).tolist()) | set(missed))
+    return names, np.searchsorted(np.array(names), records).astype(np.int64)
 
 
 def _share(part: int, whole: int) -> float:

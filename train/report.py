@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +13,18 @@ from numpy.typing import NDArray
 
 from train.data import CLASSES, LabelledBeats
 
-__all__ = ["example_beats", "roc_curves", "score_distribution", "training_curves"]
+__all__ = [
+    "CLASS_NAMES",
+    "COLOURS",
+    "example_beats",
+    "roc_curves",
+    "save_figure",
+    "score_distribution",
+    "training_curves",
+]
 
-_DPI = 120
+_DPI = 110
+_PALETTE = 64  # colours a file: lines and their soft edges need no more, and the file is a third as large
 # Okabe and Ito's colours, told apart with any colour vision; normal is dark, the abnormal classes bright.
 COLOURS: Mapping[str, str] = {
     "N": "#333333",
@@ -23,7 +33,7 @@ COLOURS: Mapping[str, str] = {
     "F": "#009E73",
     "Q": "#CC79A7",
 }
-_LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_LINES = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#333333", "#999999")
 CLASS_NAMES: Mapping[str, str] = {
     "N": "N, normal",
     "S": "S, supraventricular",
@@ -59,7 +69,7 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
             axes.set_title(f"{stage} (first epochs above the axis, up to {highest:.3g})")
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def example_beats(
@@ -89,13 +99,13 @@ def example_beats(
             axes.plot(time_s, test.beats[index], color=COLOURS[name], linewidth=1.2)
             axes.axvline(0, color="#999999", linewidth=0.6, linestyle=":")
             where = f"{test.records[index]}   " if test.records[index] else ""
-            axes.set_title(f"{where}-log p = {scores[index]:.1f}", fontsize=8)
+            axes.set_title(f"{where}score {scores[index]:.1f}", fontsize=8)
             axes.tick_params(labelsize=7)
         row[0].set_ylabel(CLASS_NAMES[name].replace(", ", "\n"), fontsize=8)
     for axes in grid[-1]:
         axes.set_xlabel("time from the R-peak, s", fontsize=8)
     figure.suptitle(f"Example beats ({unit}, drawn at random) and their scores; higher = more anomalous", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def score_distribution(
@@ -141,12 +151,12 @@ def score_distribution(
     )
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.set(
-        xlabel="score: -log p(x), nats; higher = more anomalous (axis stretched around the normals)",
+        xlabel="score; higher = more anomalous (axis stretched around the normals)",
         ylabel="share of the class a bin, %",
         title=f"{name}: scores by class",
     )
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], float | None]], path: Path) -> None:
@@ -175,9 +185,55 @@ def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], 
     for axes in (whole, corner):
         axes.set_xlabel("false-positive rate")
         axes.grid(alpha=0.25)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def noise_curves(
+    by_snr: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]], name: str, path: Path
+) -> None:
+    """R-peaks, and what becomes of the beats, over the signal-to-noise ratio; clean minutes dashed.
+
+    Args:
+        by_snr: `24 dB`, then `noisy` or `clean`, then `rates`, then the rate's name.
+        name: of the model.
+        path: PNG to write.
+    """
+    ratios = sorted((int(name.split()[0]), name) for name in by_snr if name.split()[1:] == ["dB"])
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = (
+        ("R-peaks", {"r_se": "sensitivity", "r_ppv": "positive predictivity"}),
+        (
+            "beats",
+            {
+                "unscorable": "marked unscorable",
+                "fpr_scored": "normal, scored: called",
+                "abnormal_se": "abnormal, called",
+            },
+        ),
+    )
+    for axes, (title, rates) in zip(figure.subplots(1, 2), panels, strict=True):
+        for (key, text), colour in zip(rates.items(), ("#0072B2", "#D55E00", "#009E73"), strict=False):
+            for kind, style in (("noisy", "o-"), ("clean", "--")):
+                values = [by_snr[name][kind]["rates"][key] for _, name in ratios]
+                shares = [np.nan if value is None else 100 * value for value in values]
+                label = text if kind == "noisy" else None
+                axes.plot([snr for snr, _ in ratios], shares, style, color=colour, label=label, linewidth=1.4)
+        axes.set(
+            title=f"{title}; dashed: clean minutes", xlabel="signal-to-noise ratio, dB", ylabel="%", ylim=(-2, 102)
+        )
+        axes.invert_xaxis()
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.25)
+    figure.suptitle(f"{name}: records 118 and 119 with electrode motion", fontsize=10)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a small PNG without a date, folders made if need be."""
+    from PIL import Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=_DPI, format="png")
+    with Image.open(buffer) as picture:
+        picture.convert("RGB").quantize(_PALETTE, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)

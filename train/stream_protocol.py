@@ -2,87 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_DEFINITION, BEAT_SAMPLES
-from train.data import CLASSES, DataError, LabelledBeats
-from train.judged import LEARNING_S, Judged, count, judge_record, rates
+from train.data import CLASSES, DS1, DataError, LabelledBeats, join_beats
+from train.decisions import decisions
+from train.failures import FailedBeat, failed_beats
+from train.judged import LEARNING_S, Judged, judge_record
 from train.metrics import summary
-from train.protocols import Outcome, Row, patient_scores
+from train.protocols import BY_PATIENT, LOG_PROB_ALONE, Outcome, Progress, Row, no_progress, patient_scores
 from train.run import RunError
 from train.streamed import StreamedRecord, stream_beats
 from train.subject import Subject
 
-__all__ = ["evaluate_recording", "evaluate_stream"]
+__all__ = ["TEMPLATE_STREAMING", "empty_beats", "evaluate_recording", "evaluate_stream", "require_calibrations"]
+
+TEMPLATE_STREAMING: Final = "template, streaming"
+TEMPLATE_QUANTILE: Final = 0.02  # of training normals are called anomalous by the template's fixed threshold
+
+
+def require_calibrations(models: Sequence[Subject], protocol: str) -> None:
+    """Refuse a model for other beats, or one that cannot decide by patient.
+
+    Raises:
+        RunError: such a model.
+    """
+    for model in models:
+        model.require(BEAT_DEFINITION, protocol)
+        if model.calibration is None:
+            raise RunError(f"{model.path}: no calibration; export the run and evaluate the .onnx file")
 
 
 def evaluate_stream(
-    model: Subject,
+    models: Sequence[Subject],
     records: Sequence[str],
     seed: int = 0,
     learning_s: float = LEARNING_S,
-    progress: Callable[[str], None] | None = None,
+    training: Sequence[str] = DS1,
+    progress: Progress = no_progress,
 ) -> Outcome:
     """Protocol `stream` on records of `mitdb`.
 
     Args:
-        model: made for the stream's beats, with a calibration.
+        models: made for the stream's beats, with a calibration each.
         records: test records, of DS2.
         seed: of the bootstrap.
         learning_s: how much of each record's begin does not count, s.
-        progress: told the name of each record as it begins.
+        training: records whose normals fix the threshold of the template's decisions.
+        progress: told what is being done.
 
     Raises:
         RunError: a model for other beats, or no calibration.
     """
-    model.require(BEAT_DEFINITION, "stream")
-    calibration = model.calibration
-    if calibration is None:
-        raise RunError(f"{model.path}: no calibration; export the run and evaluate the .onnx file")
-    judged: list[Judged] = []
-    streams: list[StreamedRecord] = []
-    by_patient: list[NDArray[np.float64]] = []
-    for streamed in stream_beats(records):
-        if progress:
-            progress(streamed.name)
-        scores = model.scores(streamed.beats, streamed.contexts)
-        judged.append(judge_record(streamed, scores, calibration, learning_s))
-        streams.append(streamed)
-        z = np.full(len(scores.score), np.nan)
-        z[streamed.scorable] = patient_scores(calibration, scores.score[streamed.scorable])
-        by_patient.append(z)
-    rows = [_row(model.name, judged, [record.score for record in judged], seed)]
-    if any(not np.array_equal(record.score, -record.log_prob, equal_nan=True) for record in judged):
-        rows.append(_row(f"{model.name}, -log p alone", judged, [-record.log_prob for record in judged], seed))
-    rows += [
-        _row(f"{model.name}, by patient", judged, by_patient, seed),
-        _row(
-            "template, streaming",
-            judged,
-            [np.where(s.scorable, s.template_scores, np.nan) for s in streams],
-            seed,
-        ),
-    ]
-    test = _test_beats(zip(streams, judged, strict=True))
-    return Outcome("stream", rows, test, _decisions(judged))
+    require_calibrations(models, "stream")
+    progress(f"stream: normals of {len(training)} training records")
+    limit = _template_limit(training)
+    judged: list[list[Judged]] = [[] for _ in models]
+    by_patient: list[list[NDArray[np.float64]]] = [[] for _ in models]
+    by_template: list[Judged] = []
+    failures: list[FailedBeat] = []
+    test: list[LabelledBeats] = []
+    for at, streamed in enumerate(stream_beats(records), 1):
+        progress(f"stream: record {streamed.name}, {at} of {len(records)}")
+        by_template.append(_template_judged(streamed, limit, learning_s))
+        for k, model in enumerate(models):
+            calibration = model.calibration
+            assert calibration is not None  # see `require_calibrations`
+            scores = model.scores(streamed.beats, streamed.contexts)
+            judged[k].append(judge_record(streamed, scores, calibration, learning_s))
+            z = np.full(len(scores.score), np.nan)
+            z[streamed.scorable] = patient_scores(calibration, scores.score[streamed.scorable])
+            by_patient[k].append(z)
+        if models:
+            failures += failed_beats(streamed, judged[0][-1])
+            test.append(_test_beats(streamed, judged[0][-1]))
+    progress("stream: figures and intervals")
+    rows: list[Row] = []
+    made: dict[str, Any] = {}
+    for model, own, standardised in zip(models, judged, by_patient, strict=True):
+        rows.append(_row(model.name, own, [record.score for record in own], seed))
+        if any(not np.array_equal(record.score, -record.log_prob, equal_nan=True) for record in own):
+            rows.append(_row(f"{model.name}{LOG_PROB_ALONE}", own, [-record.log_prob for record in own], seed))
+        rows.append(_row(f"{model.name}{BY_PATIENT}", own, standardised, seed))
+        made[model.name] = decisions(own, seed)
+    rows.append(_row(TEMPLATE_STREAMING, by_template, [record.score for record in by_template], seed))
+    made[TEMPLATE_STREAMING] = decisions(by_template, seed)
+    extra = {"records": list(records), "learning_s": learning_s, "decisions": made}
+    return Outcome("stream", rows, join_beats([empty_beats(), *test]), extra, failures)
 
 
 def evaluate_recording(judged: Judged, seed: int = 0) -> Outcome:
     """Protocol `stream` on what the monitor itself recorded of one record."""
     row = _row("the monitor", [judged], [judged.score], seed)
-    # The recording holds no beats, only where they are: the figures of example beats are cut by the caller.
-    empty = LabelledBeats(np.zeros((0, BEAT_SAMPLES), np.float32), np.zeros(0, dtype="<U1"), np.zeros(0, dtype="<U8"))
-    return Outcome("stream", [row], empty, _decisions([judged]))
+    # The recording holds no beats, only where they are: there is nothing to draw.
+    extra = {"records": [judged.name], "decisions": {"the monitor": decisions([judged], seed)}}
+    return Outcome("stream", [row], empty_beats(), extra)
 
 
 def _row(name: str, judged: Sequence[Judged], scores: Sequence[NDArray[np.float64]], seed: int) -> Row:
     """Figures over the matched and scored beats; undetected and unscored abnormal beats count as missed."""
     kept_scores, kept_labels, kept_records = [], [], []
-    missed = dict.fromkeys(CLASSES, 0)
+    missed: dict[str, dict[str, int]] = {}
     for record, values in zip(judged, scores, strict=True):
         found = record.found()
         truth = record.counted(record.annotated)
@@ -91,40 +115,50 @@ def _row(name: str, judged: Sequence[Judged], scores: Sequence[NDArray[np.float6
         kept_scores.append(values[found[ok]])
         kept_labels.append(record.labels[ok])
         kept_records.append(np.full(int(ok.sum()), record.name))
-        for label in CLASSES:
-            missed[label] += int((truth & ~ok & (record.labels == label)).sum())
+        missed[record.name] = {label: int((truth & ~ok & (record.labels == label)).sum()) for label in CLASSES}
     all_scores, labels, records = (np.concatenate(p) for p in (kept_scores, kept_labels, kept_records))
     if not len(all_scores):
         raise DataError(f"no beat of {', '.join(record.name for record in judged)} was found and scored")
-    figures = summary(all_scores, labels, records, None, seed, missed) | {"missed_or_unscored": missed}
-    return Row(name, all_scores, labels, figures)
+    figures = summary(all_scores, labels, records, None, seed, missed)
+    total = {label: sum(counts[label] for counts in missed.values()) for label in CLASSES}
+    return Row(name, all_scores, labels, figures | {"missed_or_unscored": total})
 
 
-def _decisions(judged: Sequence[Judged]) -> dict[str, Any]:
-    """Counts and rates of the monitor's own decisions, by record and gross, with and without 232."""
-    counts = {record.name: count(record) for record in judged}
-    extra: dict[str, Any] = {
-        "by_record": {name: {"counts": one, "rates": rates(one)} for name, one in counts.items()},
-        "gross": _gross(list(counts.values())),
-    }
-    others = [one for name, one in counts.items() if name != "232"]
-    if 0 < len(others) < len(counts):
-        extra["gross_without_232"] = _gross(others)
-    return extra
+def _template_limit(training: Sequence[str]) -> float:
+    """Template score that `TEMPLATE_QUANTILE` of the training patients' normal beats exceed."""
+    scores = []
+    for streamed in stream_beats(training):
+        kept = streamed.scorable & (streamed.matched >= 0) & np.isfinite(streamed.template_scores)
+        normal = streamed.annotated_labels[streamed.matched[kept]] == "N"
+        scores.append(streamed.template_scores[kept][normal])
+    return float(np.quantile(np.concatenate(scores), 1 - TEMPLATE_QUANTILE))
 
 
-def _gross(counts: Sequence[dict[str, int]]) -> dict[str, Any]:
-    total = {key: sum(one[key] for one in counts) for key in counts[0]}
-    return {"counts": total, "rates": rates(total)}
+def _template_judged(streamed: StreamedRecord, limit: float, learning_s: float) -> Judged:
+    """What one fixed threshold on the template score decides, as a reference."""
+    score = np.where(streamed.scorable, streamed.template_scores, np.nan)
+    return Judged(
+        name=streamed.name,
+        fs_hz=streamed.fs_hz,
+        first_sample=round(learning_s * streamed.fs_hz),
+        end_sample=streamed.samples,
+        r_samples=streamed.r_samples,
+        log_prob=-score,
+        score=score,
+        flagged=np.nan_to_num(score, nan=-np.inf) > limit,
+        annotated=streamed.annotated,
+        labels=streamed.annotated_labels,
+    )
 
 
-def _test_beats(pairs: Iterable[tuple[StreamedRecord, Judged]]) -> LabelledBeats:
-    """The beats behind the model's row, in its order."""
-    parts = []
-    for streamed, record in pairs:
-        found = record.found()
-        ok = record.counted(record.annotated) & (found >= 0)
-        ok[ok] = np.isfinite(record.score[found[ok]])
-        parts.append((streamed.beats[found[ok]], record.labels[ok], np.full(int(ok.sum()), record.name)))
-    beats, labels, records = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return LabelledBeats(beats, labels, records)
+def _test_beats(streamed: StreamedRecord, record: Judged) -> LabelledBeats:
+    """The beats of one record behind the model's row, in its order."""
+    found = record.found()
+    ok = record.counted(record.annotated) & (found >= 0)
+    ok[ok] = np.isfinite(record.score[found[ok]])
+    return LabelledBeats(streamed.beats[found[ok]], record.labels[ok], np.full(int(ok.sum()), record.name))
+
+
+def empty_beats() -> LabelledBeats:
+    """No beat at all."""
+    return LabelledBeats(np.zeros((0, BEAT_SAMPLES), np.float32), np.zeros(0, dtype="<U1"), np.zeros(0, dtype="<U8"))

@@ -17,6 +17,7 @@ from detector import BEAT_DEFINITION, Calibration, calibrate
 from train.contexts import Contexts
 from train.data import DS1, DataError, LabelledBeats, NormalBeats, record_names
 from train.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
+from train.metadata import weights_sha256
 from train.run import BEST_MODEL, Run, RunError, load_run
 from train.scores import Scores
 
@@ -45,6 +46,7 @@ class Subject:
         scores: beats (n, 187) float32, and their contexts where there are any, to log p and score.
         calibration: for the monitor's decision by patient; None: has to be made first (`calibrate_run`).
         run: the run folder it was loaded from; None for an ONNX file.
+        weights_sha256: of the weights alone, hex: the same for a run and the file exported from it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Subject:
     scores: Score
     calibration: Calibration | None
     run: Run | None
+    weights_sha256: str = ""
 
     def about(self) -> dict[str, Any]:
         """What the JSON of an evaluation tells of it."""
@@ -64,6 +67,7 @@ class Subject:
             "name": self.name,
             "path": str(self.path),
             "sha256": self.sha256,
+            "weights_sha256": self.weights_sha256,
             "beat_definition": self.beat_definition,
             "threshold": self.threshold,
             "threshold_quantile": self.threshold_quantile,
@@ -170,6 +174,7 @@ def _from_run(run: Run) -> Subject:
         scores=run.scores,
         calibration=None,
         run=run,
+        weights_sha256=weights_sha256(run.model),
     )
 
 
@@ -203,6 +208,7 @@ def _from_onnx(path: Path) -> Subject:
         scores=scores,
         calibration=calibration,
         run=None,
+        weights_sha256=metadata.get("weights_sha256", ""),
     )
 
 

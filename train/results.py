@@ -1,0 +1,94 @@
+"""What an evaluation over all leaves in `train/results`: JSON and figures by protocol, without dates and paths."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from train.bootstrap import RESAMPLES
+
+if TYPE_CHECKING:
+    from train.protocols import Outcome
+    from train.subject import Subject
+
+__all__ = ["FOLDER", "PROTOCOLS", "about_model", "read_results", "result_of", "rounded", "write_result"]
+
+FOLDER: Final = Path(__file__).parent / "results"
+PROTOCOLS: Final = ("kaggle", "inter", "stream", "nstdb")
+_DIGITS: Final = 6  # significant: what a machine's own rounding leaves the same
+_TRAINING: Final = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
+
+
+def about_model(model: Subject) -> dict[str, Any]:
+    """What is needed to know a model again, and how it was made; no path."""
+    about = {key: value for key, value in model.about().items() if key != "path"}
+    about["file"] = "run" if model.run is not None else "onnx"
+    if model.run is not None:
+        about["training"] = {key: model.run.config[key] for key in _TRAINING if key in model.run.config}
+    if model.calibration is not None:
+        about["alpha"] = model.calibration.alpha
+    return about
+
+
+def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: int) -> dict[str, Any]:
+    """Everything that one protocol gave, as JSON has it.
+
+    Args:
+        outcome: of the protocol.
+        models: that were compared.
+        command: that gives the same again, without paths.
+        seed: of bootstrap and draws.
+    """
+    rows = [{"name": row.name, "threshold_note": row.threshold_note, **row.figures} for row in outcome.rows]
+    result: dict[str, Any] = {
+        "protocol": outcome.protocol,
+        "command": command,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "models": [about_model(model) for model in models],
+        "rows": rows,
+        **outcome.extra,
+    }
+    short: dict[str, Any] = rounded(result)
+    return short
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> Path:
+    """Write the result of one protocol as `<protocol>.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result['protocol']}.json"
+    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+    return path
+
+
+def read_results(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The results that are there, by protocol.
+
+    Raises:
+        ValueError: a file that is not one of them.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in PROTOCOLS:
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            continue
+        try:
+            result = json.loads(path.read_text("utf-8"))
+            found[str(result["protocol"])] = result
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: not a result of `python -m train evaluate` ({error}); run it again") from error
+    return found
+
+
+def rounded(value: Any) -> Any:
+    """Floats to 6 significant digits, tuples as lists."""
+    if isinstance(value, dict):
+        return {str(key): rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value
