@@ -135,7 +135,7 @@ def export_onnx(
     strings = metadata_strings(model, shown, examples[0].shape[1], metadata)
     rows = torch.export.Dim("n")
     # The contexts are a variable argument of the module, which torch takes as one tuple.
-    free: tuple[Any, ...] = ({0: rows}, tuple({0: rows} for _ in inputs[1:])) if outputs[1:] else ({0: rows},)
+    free: tuple[Any, ...] = ({0: rows}, tuple({0: rows} for _ in inputs[1:])) if inputs[1:] else ({0: rows},)
     with _quiet_exporter():
         program = torch.onnx.export(
             scorer,
