@@ -1,13 +1,24 @@
-"""Small made-up beats and a tiny configuration: a fit that takes a second."""
+"""Small made-up beats and a tiny configuration: a fit that takes a second, in this process or in one to be killed."""
 
 from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from train.config import FitConfig, load_config
-from train.data import LabelledBeats, find_data
+from train.data import LabelledBeats, NormalBeats, find_data
+from train.fit import fit
 
 # The models of these tests are too small for two threads, which would only wait for each other.
 torch.set_num_threads(1)
@@ -38,3 +49,63 @@ def made_up_beats(n: int = 400, seed: int = 0, abnormal: float = 0.2) -> Labelle
     t = np.arange(187) - 62
     beats = np.exp(-0.5 * (t / width[:, None]) ** 2) + rng.normal(0, 0.02, (n, 187))
     return LabelledBeats(beats.astype(np.float32), labels, np.array([f"r{k % 4}" for k in range(n)]))
+
+
+def fit_quietly(
+    out: Path,
+    beats: LabelledBeats,
+    config: FitConfig,
+    *,
+    data: str = "made up",
+    beat_definition: str = "test/1",
+    by_record: bool = False,
+    lines: io.StringIO | None = None,
+) -> str:
+    """Fit on the CPU; what a user would have read."""
+    text = io.StringIO() if lines is None else lines
+    fit(
+        NormalBeats(beats),
+        config,
+        out,
+        data=data,
+        beat_definition=beat_definition,
+        by_record=by_record,
+        command="test",
+        device="cpu",
+        console=Console(file=text, width=120),
+    )
+    return text.getvalue()
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(out / "best_model.pt", weights_only=True)
+    return state
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    """Whether two runs ended with the same bits."""
+    a, b = weights(first), weights(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def kill_a_fit(module: str, function: str, out: Path, stage: str) -> None:
+    """Run `function(out)` of a module beside this one in a process of its own, and kill it within a stage."""
+    code = f"import sys, pathlib; from {module} import {function}; {function}(pathlib.Path(sys.argv[1]))"
+    here = Path(__file__).parent
+    paths = os.pathsep.join((str(here), str(here.parents[1])))
+    process = subprocess.Popen([sys.executable, "-c", code, str(out)], env=os.environ | {"PYTHONPATH": paths})
+    deadline = time.monotonic() + 120
+    while not _stage_reached(out / "checkpoint.pt", stage):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+
+
+def _stage_reached(path: Path, stage: str) -> bool:
+    """Whether the checkpoint holds two epochs of the stage; read anew each time, as it is replaced whole."""
+    if not path.is_file():
+        return False
+    return len(torch.load(path, weights_only=True)["history"][stage]) >= 2

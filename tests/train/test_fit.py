@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers_fit import made_up_beats, tiny_config
+from helpers_fit import fit_quietly, kill_a_fit, made_up_beats, same_weights, tiny_config
 from rich.console import Console
 
 from train.config import ConfigError, load_config, named_configs
@@ -25,33 +19,15 @@ from train.fit import FitError, choose_device, fit
 from train.metrics import auroc
 from train.run import RunError, load_run
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_fit import run_fit
-run_fit(Path(sys.argv[1]), *sys.argv[2:], n=1500)
-"""
+KILLED = ("epochs_autoencoder=30", "epochs_flow=4")
 
 
 def run_fit(out: Path, *overrides: str, n: int = 400, by_record: bool = False) -> str:
-    text = io.StringIO()
-    fit(
-        NormalBeats(made_up_beats(n)),
-        tiny_config(*overrides),
-        out,
-        data="made up",
-        beat_definition="test/1",
-        by_record=by_record,
-        command="test",
-        device="cpu",
-        console=Console(file=text, width=120),
-    )
-    return text.getvalue()
+    return fit_quietly(out, made_up_beats(n), tiny_config(*overrides), by_record=by_record)
 
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return torch.load(out / "best_model.pt", weights_only=True)
+def fit_to_be_killed(out: Path) -> None:
+    run_fit(out, *KILLED)
 
 
 @pytest.fixture(scope="module")
@@ -114,52 +90,25 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
 def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run_fit(tmp_path / name, f"seed={seed}")
-    a, b, c = (weights(tmp_path / name) for name in "abc")
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    assert not all(torch.equal(a[key], c[key]) for key in a)
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c")
 
 
 def test_resume_after_kill_gives_the_same_bits(tmp_path: Path) -> None:
-    driver = tmp_path / "driver.py"
-    driver.write_text(DRIVER.format(tests=str(Path(__file__).parent)))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    settings = ("epochs_autoencoder=8", "epochs_flow=40", "patience_flow=40")
-    for stage in ("autoencoder", "flow"):  # one kill in each stage
-        process = subprocess.Popen(
-            [sys.executable, str(driver), str(cut), *settings], env=environment, stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 120
-        while not stage_reached(cut / "checkpoint.pt", stage):
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(60) == -signal.SIGKILL
+    kill_a_fit("test_fit", "fit_to_be_killed", cut, "autoencoder")
     assert not (cut / "best_model.pt").exists()
-    resumed = run_fit(cut, *settings, n=1500)
-    assert "autoencoder 1/" not in resumed
-    run_fit(whole, *settings, n=1500)
-    first, second = weights(whole), weights(cut)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert "autoencoder 1/" not in run_fit(cut, *KILLED)
+    run_fit(whole, *KILLED)
+    assert same_weights(whole, cut)
     threshold = [json.loads((out / "train_config.json").read_text())["threshold"] for out in (whole, cut)]
     assert threshold[0] == threshold[1]
-
-
-def stage_reached(path: Path, stage: str) -> bool:
-    """Whether the checkpoint holds two epochs of the stage; read anew each time, as it is replaced whole."""
-    if not path.is_file():
-        return False
-    return len(torch.load(path, weights_only=True)["history"][stage]) >= 2
 
 
 def test_going_on_from_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "a")
     text = run_fit(tmp_path / "a", "epochs_autoencoder=15", "epochs_flow=15")
-    before, after = weights(finished), weights(tmp_path / "a")
-    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert same_weights(finished, tmp_path / "a")
     assert "flow 1/" not in text
 
 
