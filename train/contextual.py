@@ -183,7 +183,8 @@ class ContextualECGModel(nn.Module):
 
     def score_terms(self, terms: Tensor) -> Tensor:
         """Score (n,) of terms (n, T): higher = more anomalous."""
-        return ((terms - self.centre) / self.unit * self.weight).sum(dim=1)
+        # A product, not a sum over a short row, whose last bit would depend on the beats beside it (onnxruntime).
+        return ((terms - self.centre) / self.unit @ self.weight[:, None])[:, 0]
 
     def forward(
         self, beats: Tensor, templates: Tensor | None = None, values: Tensor | None = None

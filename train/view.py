@@ -25,6 +25,15 @@ _USUAL_RR_S: Final = 0.8
 Shown = tuple[Tensor, Tensor, Tensor]
 
 
+def _norm(part: Tensor) -> Tensor:
+    """Euclidean norm of the rows (n, L), padded to whole vector registers.
+
+    onnxruntime sums a row in an order that depends on how it is aligned; so its last bit does not depend on the beats
+    beside it.
+    """
+    return nn.functional.pad(part.square(), (0, -part.shape[1] % 16)).sum(dim=1).sqrt()
+
+
 class View(nn.Module):
     """Base of the views.
 
@@ -92,7 +101,7 @@ class PatientView(View):
         shown = torch.where(known[:, None], 0.0, beats / height)
         signals = torch.stack((shown, apart, apart_steady), dim=1).clamp(-_CLIP, _CLIP)
 
-        residual, residual_steady = (part[:, SHAPE].square().sum(dim=1).sqrt() for part in (apart, apart_steady))
+        residual, residual_steady = (_norm(part[:, SHAPE]) for part in (apart, apart_steady))
         rhythm = self._rhythm(values)
         usual_residual = values[:, _FIELD["usual_residual"]]
         usual_residual = torch.where(torch.isnan(usual_residual), 0.5, usual_residual).clamp_min(0.1)
