@@ -41,6 +41,13 @@ def tiny_config(*overrides: str) -> FitConfig:
     return load_config("published", [*TINY, *overrides])
 
 
+KILLED = ("epochs_autoencoder=30", "epochs_flow=4")
+
+
+def fit_to_be_killed(out: Path) -> None:
+    fit_quietly(out, made_up_beats(), tiny_config(*KILLED))
+
+
 def made_up_beats(n: int = 400, seed: int = 0, abnormal: float = 0.2) -> LabelledBeats:
     """Narrow bumps (N) and wide ones (V) with noise, of four records."""
     rng = np.random.default_rng(seed)

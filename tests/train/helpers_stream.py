@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
+from helpers_fit import fit_quietly
 from numpy.typing import NDArray
 
-from detector import BEAT_SAMPLES, Beat, Detector
+from detector import BEAT_DEFINITION, BEAT_SAMPLES, Beat, Detector
 from train.config import FitConfig, load_config
 from train.contexts import record_contexts
 from train.contextual import ContextualECGModel, view_named
@@ -30,6 +33,7 @@ _TINY = (
     "batch_flow=64",
     "held_out=0.25",
 )
+KILLED = ("epochs_autoencoder=4", "epochs_flow=40", "patience_flow=40")
 
 
 def tiny_contextual(*overrides: str) -> FitConfig:
@@ -58,6 +62,29 @@ def patients(records: int = 4, beats: int = 80, seed: int = 0, abnormal: float =
         contexts = record_contexts(samples, rr_s)
         parts.append(LabelledBeats(samples, labels, np.full(beats, f"r{k}"), contexts))
     return join_beats(parts)
+
+
+@cache
+def stream_beats() -> LabelledBeats:
+    """What `fit_stream` is given."""
+    return patients()
+
+
+def fit_stream(out: Path, *overrides: str, lines: io.StringIO | None = None) -> str:
+    """A tiny fit as the command line does it on the stream; what a user would have read."""
+    return fit_quietly(
+        out,
+        stream_beats(),
+        tiny_contextual(*overrides),
+        data="stream",
+        beat_definition=BEAT_DEFINITION,
+        by_record=True,
+        lines=lines,
+    )
+
+
+def fit_to_be_killed(out: Path) -> None:
+    fit_stream(out, *KILLED)
 
 
 def public_beats(n: int = 300, seed: int = 0, abnormal: float = 0.15) -> LabelledBeats:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_stream import patients, public_beats, random_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -91,6 +91,7 @@ def test_the_density_of_the_features_integrates_to_1() -> None:
 
 @torch.no_grad()
 @given(row=st.integers(0, 39), seed=st.integers(0, 100))
+@settings(max_examples=15)
 def test_a_score_depends_on_the_beats_own_context_only(row: int, seed: int) -> None:
     model, (beats, templates, values) = random_model(), inputs()
     before = torch.stack(model(beats, templates, values))
@@ -108,6 +109,7 @@ def test_a_score_depends_on_the_beats_own_context_only(row: int, seed: int) -> N
 
 @torch.no_grad()
 @given(unknown=st.lists(st.integers(0, 7), max_size=8), templates_known=st.booleans())
+@settings(max_examples=15)
 def test_whatever_is_not_known_the_scores_are_finite(unknown: list[int], templates_known: bool) -> None:
     model, (beats, templates, values) = random_model(), inputs()
     values = values.clone()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_fit import fit_quietly, kill_a_fit, made_up_beats, same_weights, tiny_config
+from helpers_fit import KILLED, fit_quietly, kill_a_fit, made_up_beats, same_weights, tiny_config
 from rich.console import Console
 
 from train.config import ConfigError, load_config, named_configs
@@ -19,15 +19,9 @@ from train.fit import FitError, choose_device, fit
 from train.metrics import auroc
 from train.run import RunError, load_run
 
-KILLED = ("epochs_autoencoder=30", "epochs_flow=4")
-
 
 def run_fit(out: Path, *overrides: str, n: int = 400, by_record: bool = False) -> str:
     return fit_quietly(out, made_up_beats(n), tiny_config(*overrides), by_record=by_record)
-
-
-def fit_to_be_killed(out: Path) -> None:
-    run_fit(out, *KILLED)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +90,7 @@ def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
 
 def test_resume_after_kill_gives_the_same_bits(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    kill_a_fit("test_fit", "fit_to_be_killed", cut, "autoencoder")
+    kill_a_fit("helpers_fit", "fit_to_be_killed", cut, "autoencoder")
     assert not (cut / "best_model.pt").exists()
     assert "autoencoder 1/" not in run_fit(cut, *KILLED)
     run_fit(whole, *KILLED)
