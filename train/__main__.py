@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from train.protocols import Outcome
-    from train.subject import Subject
 
 _MENDABLE = ("ConfigError", "DataError", "ExportError", "FitError", "ModelError", "RunError")
 
@@ -137,7 +133,9 @@ def evaluate(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for the figures, PNG.")] = None,
-    limit_records: Annotated[int | None, typer.Option(min=1, help="Only the first N records of DS2.")] = None,
+    limit_records: Annotated[
+        int | None, typer.Option(min=1, help="Only the first N records of each set, to try.")
+    ] = None,
     csv_dir: CsvDir = None,
     recording: Annotated[
         Path | None, typer.Option(help="Judge what `ecg-monitor --record` wrote, instead of a model.")
@@ -151,75 +149,35 @@ def evaluate(
 
     from train import evaluate as ev
     from train.data import DataError
-    from train.kaggle import KAGGLE_DEFINITION
-    from train.results import FOLDER, PROTOCOLS, result_of, write_result
-    from train.runs import gather
-    from train.shown import show as show_tables
-    from train.subject import calibrated, load_subject
-
-    # Not on a terminal: wide enough that no column is cut.
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    from train.results import FOLDER, write_result
+    from train.shown import show
 
     def tell(text: str) -> None:
         typer.echo(text, err=True)
 
-    def judge(models: Sequence[Subject], name: str, all_r_peaks: bool) -> Outcome:
-        return ev.evaluate(
-            models,
-            name,
-            csv_dir=csv_dir,
-            limit_records=limit_records,
-            learning_s=learning_s,
-            seed=seed,
-            all_r_peaks=all_r_peaks,
-            progress=tell,
-        )
-
-    def show(outcome: Outcome, subject: Subject | None, folder: Path | None) -> None:
-        show_tables(outcome, console)
-        for path in ev.figures(outcome, subject, folder) if folder else ():
-            typer.echo(f"wrote {path}")
-
+    conditions = ev.Conditions(csv_dir, limit_records, learning_s, seed)
+    judged: Iterable[ev.Judgement]
+    folder = None
     if recording is not None:
         if record is None or protocol not in ("all", "stream"):
             raise DataError("--recording needs --record NAME, and --protocol stream")
-        outcome = ev.judge_recording(recording, record, learning_s, seed)
-        show(outcome, None, figures)
-        told = [ev.as_json(outcome, None, _command(), seed)]
+        judged = [ev.judge_recording(recording, record, conditions, _command())]
     elif model is not None:
-        subject = load_subject(model)
-        fitting = (
-            ["kaggle"] if subject.beat_definition == KAGGLE_DEFINITION else [p for p in PROTOCOLS if p != "kaggle"]
-        )
-        if subject.run is not None and subject.calibration is None and protocol != "kaggle":
-            subject = calibrated(subject)
-        told = []
-        for name in fitting if protocol == "all" else [protocol]:
-            outcome = judge([subject], name, all_r_peaks=False)
-            show(outcome, subject, figures)
-            told.append(ev.as_json(outcome, subject, _command(), seed))
+        judged = ev.judge_model(model, protocol, conditions, _command(), tell)
     else:
-        if protocol not in ("all", *PROTOCOLS):
-            raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
-        wanted = {name: "kaggle" if name == "kaggle" else "stream" for name in PROTOCOLS if protocol in ("all", name)}
-        bench = gather(runs, sorted(set(wanted.values())))
-        for note in bench.notes:
-            tell(note)
-        if not any(bench.models.values()):
-            raise DataError(f"nothing to judge: no finished run in {runs}; fit some, or give --model or --recording")
-        limited = limit_records is not None or csv_dir is not None or learning_s != 300.0
-        folder = results or (None if limited else FOLDER)
-        told = []
-        for name, beats in wanted.items():
-            if not bench.models[beats]:
-                tell(f"protocol {name}: no model for its beats, left out")
-                continue
-            outcome = judge(bench.models[beats], name, all_r_peaks=True)
-            show(outcome, None, figures or folder)
-            again = shlex.join(["python", "-m", "train", "evaluate", "--protocol", name, "--seed", str(seed)])
-            told.append(result_of(outcome, bench.models[beats], again, seed) | ({"limited": True} if limited else {}))
-            if folder:
-                typer.echo(f"wrote {write_result(folder, told[-1])}")
+        judged = ev.judge_runs(runs, protocol, conditions, tell)
+        folder = results or (None if conditions.limited else FOLDER)
+    # Not on a terminal: wide enough that no column is cut.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    told = []
+    for one in judged:
+        show(one.outcome, console)
+        told.append(one.result)
+        if place := figures or folder:
+            for path in ev.figures(one.outcome, one.model, place):
+                typer.echo(f"wrote {path}")
+        if folder:
+            typer.echo(f"wrote {write_result(folder, one.result)}")
     if json:
         ev.write_outcome(json, told)
         typer.echo(f"wrote {json}")

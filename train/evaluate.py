@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from detector import BEAT_FS_HZ, R_INDEX
-from train.data import DS2, DataError, record_names
+from train.data import DS1, DS2, DataError, record_names
 from train.failures import draw_failures
 from train.judged import LEARNING_S, read_recording
 from train.noise_protocol import evaluate_noise
 from train.protocols import Outcome, Progress, evaluate_inter, evaluate_kaggle, no_progress
 from train.report import example_beats, noise_curves, roc_curves, score_distribution, training_curves
-from train.results import PROTOCOLS
+from train.results import PROTOCOLS, result_of
 from train.rpeak_quality import r_peak_quality
 from train.run import write_json
+from train.runs import DEFINITIONS, gather
 from train.stream_protocol import evaluate_recording, evaluate_stream
-from train.subject import Subject
+from train.subject import Subject, calibrated, load_subject
 
-__all__ = ["PROTOCOLS", "as_json", "evaluate", "figures", "judge_recording", "write_outcome"]
+__all__ = [
+    "PROTOCOLS",
+    "Conditions",
+    "Judgement",
+    "as_json",
+    "evaluate",
+    "figures",
+    "judge_model",
+    "judge_recording",
+    "judge_runs",
+    "write_outcome",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which the protocols are run.
+
+    Attributes:
+        csv_dir: kaggle: folder of the public CSV files; None: rebuilt from the records.
+        limit_records: inter and stream: only the first so many records of each set, nstdb: only so many noise
+            ratios; to try.
+        learning_s: stream: how much of each record's begin does not count, s.
+        seed: of bootstrap and draws.
+    """
+
+    csv_dir: Path | None = None
+    limit_records: int | None = None
+    learning_s: float = LEARNING_S
+    seed: int = 0
+
+    @property
+    def limited(self) -> bool:
+        """Not what the tables tell: fewer records, other beats, another begin."""
+        return self.csv_dir is not None or self.limit_records is not None or self.learning_s != LEARNING_S
+
+
+class Judgement(NamedTuple):
+    """One protocol, run: what it gave, the one model under test (None: several, or a recording), the JSON."""
+
+    outcome: Outcome
+    model: Subject | None
+    result: dict[str, Any]
 
 
 def evaluate(
     models: Sequence[Subject],
     protocol: str,
+    conditions: Conditions,
     *,
-    csv_dir: Path | None = None,
-    limit_records: int | None = None,
-    learning_s: float = LEARNING_S,
-    seed: int = 0,
     all_r_peaks: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -39,11 +79,7 @@ def evaluate(
     Args:
         models: under test, all made for the protocol's beats.
         protocol: `kaggle`, `inter`, `stream` or `nstdb`.
-        csv_dir: kaggle: folder of the public CSV files.
-        limit_records: inter and stream: only the first so many records of DS2, nstdb: only so many noise ratios;
-            to try.
-        learning_s: stream: how much of each record's begin does not count, s.
-        seed: of bootstrap and draws.
+        conditions: of the run.
         all_r_peaks: stream: judge the R-peaks of all 48 records too.
         progress: told what is being done.
 
@@ -51,25 +87,79 @@ def evaluate(
         DataError: unknown protocol, or data absent.
         RunError: a model does not fit the protocol.
     """
-    if protocol not in PROTOCOLS:
-        raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
+    _known(protocol)
+    limit, seed = conditions.limit_records, conditions.seed
     if protocol == "kaggle":
-        return evaluate_kaggle(models, csv_dir, seed, progress)
+        return evaluate_kaggle(models, conditions.csv_dir, seed, progress)
     if protocol == "nstdb":
-        return evaluate_noise(models, limit_records, seed, progress)
-    records = list(DS2[:limit_records])
+        return evaluate_noise(models, limit, seed, progress)
+    records, training = list(DS2[:limit]), DS1[:limit]
     if protocol == "inter":
-        return evaluate_inter(models, records, seed, progress=progress)
-    outcome = evaluate_stream(models, records, seed, learning_s, progress=progress)
+        return evaluate_inter(models, records, seed, training, progress)
+    outcome = evaluate_stream(models, records, seed, conditions.learning_s, training, progress)
     if not all_r_peaks:
         return outcome
-    quality = r_peak_quality(record_names()[:limit_records], seed, progress)
+    quality = r_peak_quality(record_names()[:limit], seed, progress)
     return replace(outcome, extra=outcome.extra | {"r_peaks": quality})
 
 
-def judge_recording(folder: Path, record: str, learning_s: float = LEARNING_S, seed: int = 0) -> Outcome:
+def judge_recording(folder: Path, record: str, conditions: Conditions, command: str) -> Judgement:
     """Protocol `stream` on what the monitor itself recorded: `ecg-monitor --source mitdb:RECORD --record FOLDER`."""
-    return evaluate_recording(read_recording(folder, record, learning_s), seed)
+    outcome = evaluate_recording(read_recording(folder, record, conditions.learning_s), conditions.seed)
+    return Judgement(outcome, None, as_json(outcome, None, command, conditions.seed))
+
+
+def judge_model(
+    path: Path, protocol: str, conditions: Conditions, command: str, progress: Progress = no_progress
+) -> Iterator[Judgement]:
+    """One model by one protocol, or by `all` that fit its beats.
+
+    Args:
+        path: an ONNX file or a run folder.
+        protocol: one, or `all`.
+        conditions: of the run.
+        command: for the JSON.
+        progress: told what is being done.
+    """
+    model = load_subject(path)
+    fitting = [name for name in PROTOCOLS if _beats(name) == model.beat_definition]
+    if protocol != "kaggle" and model.calibration is None:
+        model = calibrated(model)
+    for name in fitting if protocol == "all" else [protocol]:
+        outcome = evaluate([model], name, conditions, progress=progress)
+        yield Judgement(outcome, model, as_json(outcome, model, command, conditions.seed))
+
+
+def judge_runs(
+    runs: Path, protocol: str, conditions: Conditions, progress: Progress = no_progress
+) -> Iterator[Judgement]:
+    """Every finished run of `runs/` that the tables compare, and the shipped model, by one protocol or `all`.
+
+    Args:
+        runs: folder of all runs.
+        protocol: one, or `all`.
+        conditions: of the run.
+        progress: told what is being done, what was left out and what stands for what.
+
+    Raises:
+        DataError: unknown protocol, no run at all, or data absent.
+        RunError: a run cannot be calibrated.
+    """
+    wanted = list(PROTOCOLS) if protocol == "all" else [_known(protocol)]
+    bench = gather(runs, sorted({_data(name) for name in wanted}))
+    if not any(bench.models.values()):
+        raise DataError(f"nothing to judge: no finished run in {runs}; fit some, or give --model or --recording")
+    for note in bench.notes:
+        progress(note)
+    for name in wanted:
+        models = bench.models[_data(name)]
+        if not models:
+            progress(f"protocol {name}: no model for its beats, left out")
+            continue
+        outcome = evaluate(models, name, conditions, all_r_peaks=True, progress=progress)
+        command = f"python -m train evaluate --protocol {name} --seed {conditions.seed}"  # no path: the same anywhere
+        result = result_of(outcome, models, command, conditions.seed)
+        yield Judgement(outcome, None, result | ({"limited": True} if conditions.limited else {}))
 
 
 def as_json(outcome: Outcome, model: Subject | None, command: str, seed: int) -> dict[str, Any]:
@@ -119,3 +209,17 @@ def figures(outcome: Outcome, model: Subject | None, folder: Path) -> list[Path]
     if model is not None and model.run is not None and model.run.history:
         training_curves(model.run.history, path("training_curves"))
     return paths
+
+
+def _known(protocol: str) -> str:
+    if protocol not in PROTOCOLS:
+        raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
+    return protocol
+
+
+def _data(protocol: str) -> str:
+    return "kaggle" if protocol == "kaggle" else "stream"
+
+
+def _beats(protocol: str) -> str:
+    return DEFINITIONS[_data(protocol)]

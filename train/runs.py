@@ -16,13 +16,13 @@ from train.kaggle import KAGGLE_DEFINITION
 from train.run import BEST_MODEL, TRAIN_CONFIG, RunError
 from train.subject import Subject, calibrated, load_subject
 
-__all__ = ["COMPARED", "DATA", "OURS", "SHIPPED", "Bench", "finished", "gather", "run_folder"]
+__all__ = ["COMPARED", "DATA", "DEFINITIONS", "OURS", "SHIPPED", "Bench", "finished", "gather", "run_folder"]
 
 DATA: Final = ("kaggle", "stream")
 OURS: Final = "ours"
 COMPARED: Final = (OURS, "published")  # configurations, in the order of the tables
 SHIPPED: Final = "shipped"
-_DEFINITION: Final = {"kaggle": KAGGLE_DEFINITION, "stream": BEAT_DEFINITION}
+DEFINITIONS: Final = {"kaggle": KAGGLE_DEFINITION, "stream": BEAT_DEFINITION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ def _load(path: Path, data: str, notes: list[str]) -> Subject | None:
     except RunError as error:
         notes.append(f"left out: {error}")
         return None
-    if subject.beat_definition != _DEFINITION[data]:
-        notes.append(f"left out: {path} was made for {subject.beat_definition} beats, {data} has {_DEFINITION[data]}")
+    if subject.beat_definition != DEFINITIONS[data]:
+        notes.append(f"left out: {path} was made for {subject.beat_definition} beats, {data} has {DEFINITIONS[data]}")
         return None
     return subject
 

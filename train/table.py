@@ -179,8 +179,16 @@ def put(readme: str, table: str) -> str:
 
 
 def rendered(folder: Path = FOLDER, readme: Path = README) -> str:
-    """The whole README as it should be."""
-    return put(readme.read_text("utf-8"), render(read_results(folder)))
+    """The whole README as it should be.
+
+    Raises:
+        ValueError: no such file, a marker is missing, or a result cannot be read.
+    """
+    try:
+        text = readme.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"{readme}: {error.strerror}; give the --readme that holds {BEGIN}") from error
+    return put(text, render(read_results(folder)))
 
 
 def _line(figure: _Figure, result: Result) -> str:
@@ -225,7 +233,7 @@ def _notes(results: Mapping[str, Result]) -> str:
         "split of its own); no learning: 1-nearest neighbour in the raw samples (kaggle), how unlike the patient's "
         "template and how early a beat is (inter, stream; called over one threshold that 2 % of the training patients' "
         f"normal beats exceed). Intervals: bootstrap over records, {first['resamples']} draws, seed {first['seed']}; "
-        "in nstdb over two-minute stretches. Record 232: most of its beats are abnormal, what is usual there is not normal. "
+        "in nstdb over two-minute stretches. In record 232 most beats are abnormal, so what is usual is not normal. "
         f"SHA-256: {hashes}. Written by `python -m train table` from [train/results](train/results), which "
         f"`{_COMMAND}` writes."
     )

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_fit import made_up_beats, needs_mitdb
+from helpers_judged import judged
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rich.console import Console
-from sklearn.metrics import roc_auc_score
 
 from detector import BEAT_DEFINITION, Calibration, calibrate
+from train.contexts import Contexts
 from train.data import DataError, NormalBeats, read_record
-from train.evaluate import as_json, show
-from train.judged import Judged, count, judge_record, rates, read_recording
+from train.evaluate import as_json
+from train.judged import count, judge_record, rates, read_recording
 from train.metrics import (
     at_threshold,
     auroc,
-    auroc_interval,
     best_f1,
     by_class_at_threshold,
     per_class_auroc,
@@ -33,25 +33,43 @@ from train.metrics import (
 from train.protocols import evaluate_inter, patient_scores
 from train.references import nearest_neighbour_scores, nearest_neighbour_threshold
 from train.run import RunError
+from train.scores import Scores
+from train.shown import show
 from train.stream_protocol import evaluate_recording, evaluate_stream
 from train.streamed import stream_beats
-from train.subject import Subject, load_subject
+from train.subject import Score, Subject, load_subject
 
 LABELS = np.array(["N", "N", "N", "N", "V", "V", "S", "F"])
 SCORES = np.array([0.1, 0.2, 0.3, 0.9, 0.8, 1.0, 0.25, 0.3])
 
 
-def amplitude_subject(calibration: Calibration | None = None, definition: str = BEAT_DEFINITION) -> Subject:
+def energy(beats: np.ndarray, _: Contexts | None = None) -> Scores:
+    log_prob = -np.square(beats.astype(np.float64)).sum(axis=1)
+    return Scores(log_prob, -log_prob)
+
+
+def evidence(beats: np.ndarray, contexts: Contexts | None = None) -> Scores:
+    """A score that is more than the likelihood: the height as well."""
+    plain = energy(beats, contexts)
+    return Scores(plain.log_prob, plain.score + np.abs(beats).max(axis=1))
+
+
+def energy_subject(
+    calibration: Calibration | None = None,
+    definition: str = BEAT_DEFINITION,
+    name: str = "energy",
+    scores: Score = energy,
+) -> Subject:
     """A stand-in density: log p falls with the energy of the beat."""
     return Subject(
-        name="energy",
+        name=name,
         path=Path("energy"),
         sha256="0",
         beat_definition=definition,
-        threshold=-5.0,
+        threshold=5.0,
         threshold_quantile=0.05,
         seed="0",
-        score=lambda beats: -np.square(beats.astype(np.float64)).sum(axis=1),
+        scores=scores,
         calibration=calibration,
         run=None,
     )
@@ -113,24 +131,6 @@ def test_the_false_positive_rate_is_kept(seed: int, fpr: float) -> None:
     assert value == pytest.approx(max(np.mean(scores[150:] > t) for t in candidates))
 
 
-@given(st.integers(0, 100))
-def test_interval_agrees_with_resampled_beats(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    records = np.array([f"{k}" for k in range(4)]).repeat(12)
-    labels = np.where(rng.random(48) < 0.4, "V", "N")
-    scores = np.round(rng.normal(size=48) + (labels == "V"), 1)
-    if auroc(scores, labels) is None:
-        return
-    interval = auroc_interval(scores, labels, records, seed=3, resamples=40)
-    assert interval is not None
-    values = []
-    for draw in np.random.default_rng(3).integers(4, size=(40, 4)):
-        rows = np.concatenate([np.flatnonzero(records == str(k)) for k in draw])
-        if 0 < (labels[rows] != "N").sum() < len(rows):
-            values.append(roc_auc_score(labels[rows] != "N", scores[rows]))
-    assert interval == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
-
-
 def test_records_with_few_beats_of_a_kind_are_left_out_and_232_is_shown_apart() -> None:
     records = np.array(["100"] * 40 + ["232"] * 40 + ["103"] * 40)
     labels = np.array((["N", "V"] * 20) + (["N", "V"] * 20) + ["N"] * 35 + ["V"] * 5)
@@ -160,39 +160,12 @@ def test_nearest_neighbour_threshold_leaves_a_beat_out_of_its_own_neighbours() -
     assert nearest_neighbour_threshold(normals, 0.05) == pytest.approx(np.quantile(distances, 0.95))
 
 
-def judged(**change: object) -> Judged:
-    """Ten minutes at 100 Hz, a beat a second; from 300 s on: a missed V, an extra, an unscored S, flags."""
-    annotated = np.arange(50, 60_000, 100, dtype=np.int64)
-    labels = np.full(len(annotated), "N", dtype="<U1")
-    labels[[310, 320, 330, 340]] = ["V", "V", "S", "S"]
-    r_samples = np.sort(np.append(np.delete(annotated, 320), 35_100))
-    log_prob = np.zeros(len(r_samples))
-    flagged = np.zeros(len(r_samples), dtype=np.bool_)
-    at = {int(sample): k for k, sample in enumerate(r_samples.tolist())}
-    for beat in (310, 340, 400, 10):  # a V, an S, an N, and an N in the part that does not count
-        flagged[at[int(annotated[beat])]] = True
-    log_prob[at[int(annotated[330])]] = np.nan
-    flagged[at[35_100]] = True
-    values = {
-        "name": "made up",
-        "fs_hz": 100.0,
-        "first_sample": 30_000,
-        "end_sample": 60_000,
-        "r_samples": r_samples,
-        "log_prob": log_prob,
-        "flagged": flagged,
-        "annotated": annotated,
-        "labels": labels,
-    }
-    return Judged(**(values | change))  # type: ignore[arg-type]
-
-
 def test_counts_of_a_stream_by_hand() -> None:
     counts = count(judged())
     assert counts["annotated"] == 300
     assert counts["found"] == 299
     assert counts["false_detections"] == 1
-    assert counts["unscored"] == 1
+    assert (counts["unscored"], counts["unscored_S"], counts["unscored_N"]) == (1, 1, 0)
     assert (counts["beats_V"], counts["missed_V"], counts["flagged_V"]) == (2, 1, 1)
     assert (counts["beats_S"], counts["flagged_S"]) == (2, 1)
     assert (counts["windows"], counts["bad_windows"]) == (30, 2)
@@ -228,14 +201,14 @@ def test_a_record_without_abnormal_beats_has_no_auroc_and_no_complaint() -> None
     console = Console(file=io.StringIO(), width=140)
     show(outcome, console)
     assert "99.67" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert as_json(outcome, None, "command", 0)["by_record"]["made up"]["rates"]["abnormal_se"] is None
+    assert as_json(outcome, None, "command", 0)["decisions"]["the monitor"]["gross"]["rates"]["abnormal_se"] is None
 
 
 def test_a_model_for_other_beats_is_refused() -> None:
     with pytest.raises(RunError, match="made for kaggle/1 beats, protocol inter cuts stream/1"):
-        evaluate_inter(amplitude_subject(definition="kaggle/1"), ["100"])
+        evaluate_inter([energy_subject(energy_calibration()), energy_subject(definition="kaggle/1")], ["100"])
     with pytest.raises(RunError, match="no calibration"):
-        evaluate_stream(amplitude_subject(), ["100"])
+        evaluate_stream([energy_subject()], ["100"])
 
 
 @pytest.mark.parametrize(("name", "message"), [("none.onnx", "neither"), ("broken.onnx", "not a readable")])
@@ -249,24 +222,34 @@ def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, mess
 
 def energy_calibration() -> Calibration:
     rng = np.random.default_rng(0)
-    return calibrate([-rng.gamma(20, 0.5, 300) for _ in range(4)], 0.02)
+    return calibrate([rng.gamma(20, 0.5, 300) for _ in range(4)], 0.02)
 
 
 def test_patient_scores_are_causal() -> None:
-    log_prob = np.random.default_rng(1).normal(-10, 2, 80)
-    changed = np.append(log_prob[:50], 100 + log_prob[50:])
-    first, second = (patient_scores(energy_calibration(), values) for values in (log_prob, changed))
+    scores = np.random.default_rng(1).normal(10, 2, 80)
+    changed = np.append(scores[:50], scores[50:] - 100)
+    first, second = (patient_scores(energy_calibration(), values) for values in (scores, changed))
     np.testing.assert_array_equal(first[:50], second[:50])
 
 
 @needs_mitdb
-def test_inter_scores_every_beat_but_the_first_sixteen() -> None:
-    outcome = evaluate_inter(amplitude_subject(energy_calibration()), ["100", "213"], training=["101"])
+def test_inter_scores_every_beat_of_every_model_but_the_first_sixteen() -> None:
+    told: list[str] = []
+    models = [energy_subject(energy_calibration(), scores=evidence), energy_subject(name="other")]
+    outcome = evaluate_inter(models, ["100", "213"], training=["101"], progress=told.append)
     beats = sum(len(read_record(name).beat_samples) - 16 for name in ("100", "213"))
-    assert [row.figures["beats"] for row in outcome.rows] == [beats] * 3
+    names = ["energy", "energy, -log p alone", "energy, by patient", "other", "template baseline"]
+    assert [row.name for row in outcome.rows] == names
+    assert [row.figures["beats"] for row in outcome.rows] == [beats] * 5
+    # In one pass or alone, a model's figures are the same.
+    alone = evaluate_inter([energy_subject(name="other")], ["100", "213"], training=["101"])
+    assert [row.figures for row in alone.rows] == [row.figures for row in outcome.rows[3:]]
     template = outcome.rows[-1].figures
     assert template["auroc_by_record"]["100"] > 0.99
     assert template["auroc_by_class"]["V"] > 0.95
+    low, high = template["intervals"]["auroc"]
+    assert low <= template["auroc"] <= high
+    assert any("record 213, 2 of 2" in line for line in told)
 
 
 @needs_mitdb
@@ -274,26 +257,34 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    subject = amplitude_subject(energy_calibration())
-    direct = evaluate_stream(subject, ["105"])
+    subject = energy_subject(energy_calibration(), scores=evidence)
+    direct = evaluate_stream([subject], ["105"], training=["105"])
     (streamed,) = stream_beats(["105"])
     calibration = subject.calibration
     assert calibration is not None
-    record = judge_record(streamed, subject.score(streamed.beats), calibration, 300.0)
+    record = judge_record(streamed, subject.scores(streamed.beats, streamed.contexts), calibration, 300.0)
     bed = tmp_path / "out" / "bed"
     bed.mkdir(parents=True)
-    rows = ["r_sample,time_s,rr_s,log_prob,p_value,anomalous,quality"]
-    for at, log_prob, flag in zip(record.r_samples, record.log_prob, record.flagged, strict=True):
-        text = "" if np.isnan(log_prob) else f"{log_prob:.17g}"
-        rows.append(f"{at},{at / 360:.6f},,{text},,{int(flag)},good")
+    rows = ["r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality"]
+    for at, log_prob, score, flag in zip(record.r_samples, record.log_prob, record.score, record.flagged, strict=True):
+        scored = "," if np.isnan(log_prob) else f"{log_prob:.17g},{score:.17g}"
+        rows.append(f"{at},{at / 360:.6f},,{scored},,{int(flag)},good")
     (bed / "beats.csv").write_text("\n".join(rows) + "\n")
     (bed / "session.json").write_text('{"first_sample": 0}')
     (bed / "signal.dat").write_bytes(bytes(2 * streamed.samples))
     recorded = evaluate_recording(read_recording(tmp_path / "out", "105"))
-    assert recorded.extra == direct.extra
+    assert recorded.extra["decisions"]["the monitor"] == direct.extra["decisions"]["energy"]
     assert recorded.rows[0].figures == direct.rows[0].figures
-    assert direct.extra["gross"]["rates"]["r_se"] > 0.99
+    gross = direct.extra["decisions"]["energy"]["gross"]
+    assert gross["rates"]["r_se"] > 0.99
+    assert gross["intervals"] == {}  # one patient tells nothing of others
     assert len(direct.test) == direct.rows[0].figures["beats"]
+    counts = gross["counts"]
+    missed = sum(
+        counts[f"beats_{c}"] - counts[f"missed_{c}"] - counts[f"unscored_{c}"] - counts[f"flagged_{c}"] for c in "SVFQ"
+    )
+    assert len([beat for beat in direct.failures if beat.kind == "missed"]) == missed
+    assert len([beat for beat in direct.failures if beat.kind == "false"]) == counts["flagged_N"] > 0
 
 
 @needs_mitdb
@@ -307,8 +298,8 @@ def test_recordings_that_cannot_be_judged(tmp_path: Path) -> None:
         read_recording(tmp_path, "100")
     with pytest.raises(DataError, match=r"not a beats\.csv"):
         read_recording(tmp_path / "a", "100")
-    header = "r_sample,time_s,rr_s,log_prob,p_value,anomalous,quality\n"
-    (tmp_path / "a" / "beats.csv").write_text(header + "77,0.2,,-1.0,0.5,0,good\n")
+    header = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality\n"
+    (tmp_path / "a" / "beats.csv").write_text(header + "77,0.2,,-1.0,1.0,0.5,0,good\n")
     with pytest.raises(DataError, match=r"session\.json"):
         read_recording(tmp_path / "a", "100")
     (tmp_path / "a" / "session.json").write_text('{"first_sample": 0}')
