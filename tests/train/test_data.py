@@ -204,7 +204,7 @@ def test_annotated_beats_have_their_r_peak_where_the_detector_puts_it() -> None:
 def test_streamed_record_is_cached_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (first,) = stream_beats(["103"])
-    (entry,) = (tmp_path / "ecg-monitor" / "streamed").glob("103-*.npz")
+    (entry,) = (tmp_path / "ecg-monitor" / "streamed").glob("mitdb-103-*.npz")
     (second,) = stream_beats(["103"])
     for name in first.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
