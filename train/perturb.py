@@ -1,7 +1,8 @@
-"""Synthetic anomalies: normal beats changed the way disease and disturbance change beats. No abnormal beat is used.
+"""Synthetic anomalies: normal beats changed the way disease and disturbance change beats. No abnormal label is used.
 
 An encoder that must tell them from the beats they were made of learns what to look at: width and polarity of the
-QRS, the P wave, the T wave, and when the beat came. Beats are those of the stream (mV, R-peak at index 62).
+QRS, the P wave, the T wave, and when the beat came. Beats are those of the stream (mV, R-peak at index 62). A normal
+beat's own past (its templates, the beat before) is taken as it was, whatever that beat was.
 """
 
 from __future__ import annotations
