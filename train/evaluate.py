@@ -148,7 +148,8 @@ def judge_runs(
     wanted = list(PROTOCOLS) if protocol == "all" else [_known(protocol)]
     bench = gather(runs, sorted({_data(name) for name in wanted}))
     if not any(bench.models.values()):
-        raise DataError(f"nothing to judge: no finished run in {runs}; fit some, or give --model or --recording")
+        why = "; ".join(bench.notes)
+        raise DataError(f"nothing to judge: {why}; fit one there, or give --runs, --model or --recording")
     for note in bench.notes:
         progress(note)
     for name in wanted:

@@ -221,6 +221,7 @@ def noise_curves(
         axes.set(
             title=f"{title}; dashed: clean minutes", xlabel="signal-to-noise ratio, dB", ylabel="%", ylim=(-2, 102)
         )
+        axes.set_xticks([snr for snr, _ in ratios])
         axes.invert_xaxis()
         axes.legend(frameon=False)
         axes.grid(alpha=0.25)

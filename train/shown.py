@@ -165,7 +165,7 @@ def _gross_table(decided: Mapping[str, Mapping[str, Any]]) -> Table:
     keys = {"abnormal_se": "Se %", "abnormal_ppv": "+P %", "fpr": "FPR %", "veb_se": "VEB Se %", "sveb_se": "SVEB Se %"}
     table = _table("decision", *keys.values(), "worst FPR %", "in")
     for name, of_model in decided.items():
-        for part, text in (("gross", name), ("gross_without_232", f"{name}, without 232")):
+        for part, text in (("gross", name), ("gross_without_232", f"{name}, no 232")):
             if part not in of_model:
                 continue
             rates, intervals = of_model[part]["rates"], of_model[part]["intervals"]

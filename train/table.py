@@ -45,7 +45,7 @@ class _Figure:
         protocol: of the result.
         title: what the reader sees.
         get: the figure of a method (a row's or model's name) and its interval; None where it has none.
-        goal: what we want.
+        goal: what we want, or how it follows from the result; None: nothing is asked.
         higher: better.
         unit: `` or `%`.
     """
@@ -53,7 +53,7 @@ class _Figure:
     protocol: str
     title: str
     get: Get
-    goal: float
+    goal: float | Callable[[Result], float | None] | None = None
     higher: bool = True
     unit: str = ""
 
@@ -111,15 +111,16 @@ def _noise(key: str, kind: str = "noisy") -> Get:
     return get
 
 
-def _noise_ratio(result: Result, name: str) -> Found:
-    noisy, clean = (_noise("fpr_scored", kind)(result, name)[0] for kind in ("noisy", "clean"))
-    return (noisy / clean if noisy is not None and clean else None), None
+def _twice_clean(result: Result) -> float | None:
+    """As many false alarms as noise may cost: twice those of the clean minutes."""
+    clean = _noise("fpr_scored", "clean")(result, _OURS)[0]
+    return None if clean is None else 2 * clean
 
 
 _FIGURES: Final = (
     _Figure("kaggle", "AUROC", _score("auroc"), 0.985),
     _Figure("kaggle", "best F1 (threshold chosen on the test labels)", _score("best", "f1", drawn="best_f1"), 0.90),
-    _Figure("kaggle", "F1 at the threshold fixed beforehand", _score("fixed", "f1", drawn="fixed_f1"), 0.0),
+    _Figure("kaggle", "F1 at the threshold fixed beforehand", _score("fixed", "f1", drawn="fixed_f1")),
     _Figure("inter", "AUROC", _score("auroc"), 0.93),
     _Figure("inter", "AUROC, without 232", _score("auroc", without=True), 0.985),
     _Figure("inter", "AUROC, mean over records", _score("record_mean_auroc"), 0.98),
@@ -133,15 +134,17 @@ _FIGURES: Final = (
     _Figure("stream", "abnormal beats called, without 232", _decision("abnormal_se", without=True), 0.85, unit="%"),
     _Figure("stream", "normal beats called, without 232", _decision("fpr", without=True), 0.02, False, "%"),
     _Figure("stream", "normal beats called, worst record", _worst_fpr, 0.10, False, "%"),
-    _Figure("stream", "ventricular beats called", _decision("veb_se"), 0.0, unit="%"),
-    _Figure("stream", "supraventricular beats called, without 232", _decision("sveb_se", without=True), 0.0, unit="%"),
+    _Figure("stream", "ventricular beats called", _decision("veb_se"), unit="%"),
+    _Figure("stream", "supraventricular beats called, without 232", _decision("sveb_se", without=True), unit="%"),
     _Figure("stream", "10-s windows with a missed or extra R-peak", _decision("bad_windows"), 0.03, False, "%"),
     _Figure("stream", "R-peak Se, all 48 records", _r_peaks("r_se"), 0.996, unit="%"),
     _Figure("stream", "R-peak +P, all 48 records", _r_peaks("r_ppv"), 0.996, unit="%"),
-    _Figure("stream", "R-peaks of the worst record outside flutter", _worst_r_peaks, 0.97, unit="%"),
-    _Figure("nstdb", "R-peak Se, noisy minutes", _noise("r_se"), 0.0, unit="%"),
-    _Figure("nstdb", "R-peak +P, noisy minutes", _noise("r_ppv"), 0.0, unit="%"),
-    _Figure("nstdb", "normal beats called, noisy over clean minutes", _noise_ratio, 2.0, False),
+    _Figure("stream", "R-peak +P, flutter left out", _r_peaks("r_ppv_outside_flutter"), 0.996, unit="%"),
+    _Figure("stream", "R-peak Se or +P of the worst record, flutter left out", _worst_r_peaks, 0.97, unit="%"),
+    _Figure("nstdb", "R-peak Se, noisy minutes", _noise("r_se"), unit="%"),
+    _Figure("nstdb", "R-peak +P, noisy minutes", _noise("r_ppv"), unit="%"),
+    _Figure("nstdb", "scored normal beats called, noisy minutes", _noise("fpr_scored"), _twice_clean, False, "%"),
+    _Figure("nstdb", "scored normal beats called, clean minutes", _noise("fpr_scored", "clean"), unit="%"),
 )
 
 
@@ -198,12 +201,13 @@ def _line(figure: _Figure, result: Result) -> str:
     )
     ours, bounds = figure.get(result, _OURS)
     between = "" if bounds is None else " to ".join(_text(bound, figure.unit) for bound in bounds)
+    wanted = figure.goal(result) if callable(figure.goal) else figure.goal
     goal = ""
-    if figure.goal:
-        sign = "≥" if figure.higher else "≤"
-        goal = f"{sign} {_text(figure.goal, figure.unit, plain=True)}"
+    if wanted is not None:
+        goal = f"{'≥' if figure.higher else '≤'} {_text(wanted, figure.unit, plain=True)}"
+        goal += " (twice the clean)" if callable(figure.goal) else ""
         if ours is not None:
-            met = ours >= figure.goal if figure.higher else ours <= figure.goal
+            met = ours >= wanted if figure.higher else ours <= wanted
             goal += ", met" if met else ", missed"
     mine = _text(ours, figure.unit)
     mine = f"**{mine}**" if mine else ""

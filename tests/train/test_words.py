@@ -26,6 +26,8 @@ def streamed(name: str, beats: list[tuple[str, NDArray[np.float32], float]]) -> 
     ratios = np.array([ratio for _, _, ratio in beats])
     r_samples = np.cumsum(np.round(0.8 * 360 * ratios)).astype(np.int64)
     known = np.arange(n) >= 8
+    values = np.tile([0.8, 0.8, 0.8, 0.8, 0.8, 0.0, 1.0, 0.1], (n, 1))  # `detector.CONTEXT_FIELDS`
+    values[:, 0] *= ratios
     return StreamedRecord(
         name=name,
         fs_hz=360.0,
@@ -35,7 +37,9 @@ def streamed(name: str, beats: list[tuple[str, NDArray[np.float32], float]]) -> 
         rr_s=0.8 * ratios,
         scorable=np.ones(n, np.bool_),
         template_scores=np.where(known, 0.1, np.nan),
-        templates=np.where(known[:, None], wave(), np.float32(np.nan)),
+        templates=np.where(known[:, None, None], np.stack((wave(), wave())), np.float32(np.nan)),
+        context_values=np.where(known[:, None], values, np.nan).astype(np.float32),
+        previous=np.array([wave()] * n),
         residuals=np.where(known, 0.1, np.nan),
         rr_ratios=np.where(known[:, None], np.stack((ratios, ratios), axis=1), np.nan),
         annotated=r_samples,
