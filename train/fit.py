@@ -44,7 +44,7 @@ class FitResult:
     Attributes:
         out: the run folder.
         threshold: log p under which a beat counts as anomalous, nats: the configured quantile of held-out
-            normals.
+            normals; where whole records are held out, of all.
         score_threshold: score over which it does, likewise.
         held_out_nll: mean -log p of the held-out normals, nats.
         epochs: epochs done in each stage.
@@ -135,12 +135,15 @@ def fit(
 
     recipe.modules.cpu().eval()
     with torch.no_grad():
-        scores = recipe.finish()
+        recipe.finish()
+        held_out = recipe.scores(watched)
+        # Two held-out patients say nothing of others: then every training patient has a say in the threshold.
+        scores = recipe.scores(normals) if by_record else held_out
     result = FitResult(
         out=out,
         threshold=float(np.quantile(scores.log_prob, config.threshold_quantile)),
         score_threshold=float(np.quantile(scores.score, 1 - config.threshold_quantile)),
-        held_out_nll=float(-scores.log_prob.mean()),
+        held_out_nll=float(-held_out.log_prob.mean()),
         epochs={name: len(rows) for name, rows in history.items()},
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in history.items()},
     )

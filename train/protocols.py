@@ -206,7 +206,7 @@ def model_rows(
     """The model's score; where that is more than the likelihood, -log p alone as well."""
     share = "a stated share" if model.threshold_quantile is None else f"{model.threshold_quantile:.3g}"
     figures = summary(scores.score, labels, records, model.threshold, seed, mixed=mixed)
-    rows = [Row(model.name, scores.score, labels, figures, f"{share} of held-out training normals")]
+    rows = [Row(model.name, scores.score, labels, figures, f"{share} of training normals")]
     if not np.array_equal(scores.score, -scores.log_prob):
         figures = summary(-scores.log_prob, labels, records, None, seed, mixed=mixed)
         rows.append(Row(f"{model.name}{LOG_PROB_ALONE}", -scores.log_prob, labels, figures))

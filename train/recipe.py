@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from train.data import NormalBeats
 from train.scores import Scores
 from train.stage import Stage
 
@@ -38,8 +39,12 @@ class Recipe(Protocol):
         """The stage that fits the flow to the features."""
         ...
 
-    def finish(self) -> Scores:
-        """Fix what is left; the model is on the CPU and in eval mode. Scores of the held-out normals."""
+    def finish(self) -> None:
+        """Fix what is left; the model is on the CPU and in eval mode."""
+        ...
+
+    def scores(self, normals: NormalBeats) -> Scores:
+        """What the finished model says of normal beats."""
         ...
 
     def write(self, out: Path) -> dict[str, Any]:

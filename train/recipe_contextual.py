@@ -161,7 +161,7 @@ class ContextualRecipe:
             weight_decay=config.weight_decay_flow,
         )
 
-    def finish(self) -> Scores:
+    def finish(self) -> None:
         """Fix the units of the score's terms: each patient's median to 99 % quantile, the median over patients."""
         terms = contextual_terms(self.model, self._fitted.beats, self._fitted.contexts)
         names = [None] if self._lone else np.unique(self._fitted.records).tolist()
@@ -170,7 +170,10 @@ class ContextualRecipe:
         unit = np.maximum(np.median(spread, axis=0), 1e-6)
         self.model.centre.copy_(torch.from_numpy(np.median(terms, axis=0)))
         self.model.unit.copy_(torch.from_numpy(unit))
-        return contextual_scores(self.model, self._watched.beats, self._watched.contexts)
+
+    def scores(self, normals: NormalBeats) -> Scores:
+        """Scores of normal beats."""
+        return contextual_scores(self.model, normals.beats, normals.contexts)
 
     def write(self, out: Path) -> dict[str, Any]:  # noqa: ARG002
         """No further file."""

@@ -26,7 +26,7 @@ class PublishedRecipe:
     """Fit `HybridECGModel`; see `train.recipe.Recipe`."""
 
     def __init__(self, fitted: NormalBeats, watched: NormalBeats, config: FitConfig, where: torch.device) -> None:
-        self._config, self._watched_beats = config, watched
+        self._config = config
         self.model = HybridECGModel(fitted.beats.shape[1], config.latent_dim, config.n_layers, config.hidden_dims)
         self._decoder = ECGDecoder(config.latent_dim, fitted.beats.shape[1])
         for part in self.model.modules():
@@ -85,9 +85,12 @@ class PublishedRecipe:
             weight_decay=config.weight_decay_flow,
         )
 
-    def finish(self) -> Scores:
+    def finish(self) -> None:
         """Nothing is left to fix."""
-        return hybrid_scores(self.model, self._normalise, self._watched_beats.beats)
+
+    def scores(self, normals: NormalBeats) -> Scores:
+        """Scores of normal beats."""
+        return hybrid_scores(self.model, self._normalise, normals.beats)
 
     def write(self, out: Path) -> dict[str, Any]:
         """The normalisation."""

@@ -40,7 +40,7 @@ class Subject:
         path: the file or run folder.
         sha256: of the ONNX file, or of the weights of a run, hex.
         beat_definition: the beats it takes.
-        threshold: score over which a beat is anomalous, fixed on held-out training normals; None = not known.
+        threshold: score over which a beat is anomalous, fixed on training normals; None = not known.
         threshold_quantile: share of those normals over that threshold; None = not known.
         seed: of the training, as the file tells.
         scores: beats (n, 187) float32, and their contexts where there are any, to log p and score.
