@@ -49,7 +49,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         weight_decay_autoencoder, weight_decay_flow: AdamW's decoupled decay.
         gradient_clip: largest gradient norm of a step.
         held_out: share of the normals (beats, or whole records) that is watched and not fitted.
-        threshold_quantile: share of normals (held out, or of all training patients) that the fixed threshold calls anomalous.
+        threshold_quantile: share of normals (held out, or of all training patients) that the fixed threshold calls
+            anomalous.
         alpha: p-value, against the patient's own beats, under which the monitor calls a beat anomalous.
         seed: of weights, order, dropout and split.
     """
