@@ -28,7 +28,7 @@ EXIT_INCOMPLETE = 3
 
 _EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
-    "cudb:cu01, wfdb:PATH, csv:PATH, serial. "
+    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial. "
     "Exit codes: 0 ended in order, also by Ctrl-C or SIGTERM; 2 bad input, named in one line; 3 it ran, but not "
     "everything could be kept (recording, journal) or the source broke, named in one line. "
     "Flags beat ECG_MONITOR_* variables, which beat --config, which beats the defaults. Not a medical device."
@@ -72,8 +72,8 @@ def run(
     ] = None,
     port: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0.")] = None,
     baud: Annotated[int | None, typer.Option(envvar="ECG_MONITOR_BAUD", help="Serial speed, bits a second.")] = None,
-    column: Annotated[str | None, typer.Option(help="csv: column by name or number.")] = None,
-    unit: Annotated[str | None, typer.Option(help="csv, serial: mV, uV, V or adc.")] = None,
+    column: Annotated[str | None, typer.Option(help="csv, -: column by name or number.")] = None,
+    unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
     mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
     model: Annotated[

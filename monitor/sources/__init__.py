@@ -22,7 +22,9 @@ SOURCES: dict[str, str] = {
     "nstdb": "MIT-BIH Noise Stress Test Database, e.g. nstdb:118e06",
     "cudb": "CU Ventricular Tachyarrhythmia Database, e.g. cudb:cu01",
     "wfdb": "a WFDB record of yours, wfdb:PATH",
+    "edf": "a signal of an EDF or EDF+ file, edf:PATH",
     "csv": "numbers in a text file, csv:PATH",
+    "-": "numbers on standard input, one row a sample, with --fs",
     "serial": "a device that writes one number a line, with --port --baud --fs",
 }
 
@@ -63,6 +65,16 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.wfdb_source import open_wfdb
 
         return open_wfdb(kind, what, options, spec)
+    if kind == "edf":
+        from monitor.sources.edf_source import EdfSource
+
+        return EdfSource(what, options, spec)
+    if kind == "-":
+        from monitor.sources.stdin_source import StdinSource
+
+        if what:
+            raise SourceError(f"{spec}: standard input is just -; a file of numbers is csv:PATH")
+        return StdinSource(options, spec)
     if kind == "csv":
         from monitor.sources.csv_source import CsvSource
 

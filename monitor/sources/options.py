@@ -34,7 +34,7 @@ class SourceOptions:
     """Options of a source; each source uses those that concern it.
 
     Attributes:
-        fs_hz: sampling rate, Hz, where the source cannot know it (csv, serial) or may choose it (sim).
+        fs_hz: sampling rate, Hz, where the source cannot know it (csv, -, serial) or may choose it (sim).
         channel: lead by name or number (records); None = MLII where there is one, else the first.
         start_s: where to begin, s from the source's sample 0; the first chunk then starts at that sample.
         duration_s: how much to give, s; None = to the end.
@@ -42,8 +42,8 @@ class SourceOptions:
         baud: serial speed, bits a second.
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
-        column: csv column by name or number; None = the only one, or the first that is no time.
-        unit: unit of the numbers of csv and serial: one of UNITS, or `adc`; None = what a csv header says, else mV.
+        column: column of csv and - by name or number; None = the only one, or the first that is no time.
+        unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = what the file says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
     """
 
