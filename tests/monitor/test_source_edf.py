@@ -27,7 +27,7 @@ RANGE = (-10.0, 10.0)
 @pytest.fixture(scope="module")
 def minute() -> tuple[float, NDArray[np.float64]]:
     """Rate, Hz, and the first minute of record 208; of the synthetic patient where there is no data."""
-    source = open_source("mitdb:208" if HAS_DATA else "sim", SourceOptions(duration_s=60))
+    source = open_source("mitdb:208" if HAS_DATA else "sim:sinus=60", SourceOptions(duration_s=60))
     return source.fs_hz, read_signal(source)[1]
 
 
