@@ -1,0 +1,328 @@
+"""Binary packets of serial ECG devices, taken apart and put together: bytes in, ADC counts out; no port, no time.
+
+A parser takes the stream in pieces, however cut, and gives the same in all for every cutting. It never raises on
+bytes. What is no packet is skipped and counted; each lost packet that the counter shows is counted where it is missing.
+`encode` of the same class is what the device sends.
+
+Counters have 8 bits: a loss of 256 packets, or of a multiple of it, cannot be seen, and a device that begins anew looks
+like a loss of up to 255. Who reads a port needs the time as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ADS1292R", "MAX30003", "Chords", "Cyton", "OpenView", "PacketParser", "Parsed", "Payload", "Raw16"]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What one piece of the stream completed.
+
+    Attributes:
+        samples: ADC counts, (n, channels) int64; one row a packet.
+        counters: the device's counter, (n,) int64 from 0 to 255; None where the format has none.
+        lost_before: packets missing before each row by the counter, (n,) int64 from 0 to 255; 0 without a counter.
+        skipped: bytes found to belong to no packet.
+    """
+
+    samples: NDArray[np.int64]
+    counters: NDArray[np.int64] | None
+    lost_before: NDArray[np.int64]
+    skipped: int
+
+
+class PacketParser(Protocol):
+    """What every format offers."""
+
+    channels: int
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept for the packet they may become; bounded, whatever came."""
+
+    def feed(self, data: bytes) -> Parsed:
+        """Take the next bytes of the stream, any number of them."""
+
+    def restart(self) -> int:
+        """The stream was cut: forget counter and kept bytes, return how many these were."""
+
+    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
+        """Bytes for `samples`, (n, channels) ADC counts, the first with this `counter`; ValueError out of range."""
+
+
+class _Fixed:
+    """Packets of one length that begin and end with known bytes.
+
+    Args:
+        channels: columns of a packet.
+        size: bytes of a packet.
+        head: bytes it begins with.
+        tail: byte values allowed at its end, last byte last.
+        counter_at: where its counter stands; None without one.
+        confirm: out of step, a packet counts only if the next one follows it with the next counter: for formats whose
+            few fixed bytes are common inside the samples, and would keep a parser out of step for good.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        head: bytes,
+        tail: tuple[range, ...],
+        counter_at: int | None,
+        confirm: bool = False,
+    ) -> None:
+        self.channels = channels
+        self._size, self._head, self._tail, self._counter_at, self._confirm = size, head, tail, counter_at, confirm
+        self._rest = b""
+        self._in_step = False  # the last packet ended where the next must begin
+        self._last: int | None = None  # counter of the last packet
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept, fewer than two packets."""
+        return len(self._rest)
+
+    def restart(self) -> int:
+        """The stream was cut: forget counter and kept bytes, return how many these were."""
+        kept = len(self._rest)
+        self._rest, self._in_step, self._last = b"", False, None
+        return kept
+
+    def feed(self, data: bytes) -> Parsed:
+        """Take the next bytes of the stream, any number of them."""
+        stream, at, skipped, packets = self._rest + data, 0, 0, []
+        while True:
+            found = self._candidate(stream, at)
+            skipped += found - at
+            self._in_step = self._in_step and found == at
+            at = found
+            confirm = self._confirm and not self._in_step
+            if len(stream) - at < self._size:
+                break
+            good = self._is_packet(stream, at)
+            if good and confirm:
+                if len(stream) - at < 2 * self._size:
+                    break
+                good = self._is_packet(stream, at + self._size) and self._follows(stream, at)
+            self._in_step = good
+            if good:
+                packets.append(stream[at : at + self._size])
+                at += self._size
+            else:
+                skipped += 1
+                at += 1
+        self._rest = stream[at:]
+        rows = np.frombuffer(b"".join(packets), dtype=np.uint8).reshape(-1, self._size)
+        counters, lost = self._counted(rows)
+        return Parsed(self._decode(rows), counters, lost, skipped)
+
+    def _candidate(self, stream: bytes, at: int) -> int:
+        """Where a packet may begin, `at` or after it; what lies before is none."""
+        found = stream.find(self._head, at)
+        if found >= 0:
+            return found
+        for kept in range(min(len(self._head) - 1, len(stream) - at), 0, -1):  # a head may be cut
+            if stream.endswith(self._head[:kept]):
+                return len(stream) - kept
+        return len(stream)
+
+    def _is_packet(self, stream: bytes, at: int) -> bool:
+        end = at + self._size
+        tail = stream[end - len(self._tail) : end]
+        return stream.startswith(self._head, at) and all(b in ok for b, ok in zip(tail, self._tail, strict=True))
+
+    def _follows(self, stream: bytes, at: int) -> bool:
+        if self._counter_at is None:
+            return True
+        at += self._counter_at
+        return stream[at + self._size] == (stream[at] + 1) % 256
+
+    def _counted(self, rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
+        if self._counter_at is None:
+            return None, np.zeros(len(rows), dtype=np.int64)
+        counters = rows[:, self._counter_at].astype(np.int64)
+        if not len(counters):
+            return counters, counters.copy()
+        before = counters[0] - 1 if self._last is None else self._last
+        self._last = int(counters[-1])
+        return counters, (np.diff(counters, prepend=before) - 1) % 256
+
+    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        raise NotImplementedError
+
+
+class Field(NamedTuple):
+    """A signed little-endian number in a payload: its first byte, and its width in bytes (2 or 4)."""
+
+    at: int
+    width: int
+
+
+class Payload(NamedTuple):
+    """What a device puts into an OpenView packet: bytes of the payload, and where its channels are, ECG first."""
+
+    size: int
+    fields: tuple[Field, ...]
+
+
+ADS1292R = Payload(9, (Field(0, 2), Field(2, 2)))  # ECG, respiration; then rates, which are none of ours
+MAX30003 = Payload(17, (Field(5, 4),))  # its sketch fills bytes 5 to 16: ECG, RR interval, heart rate
+
+
+class OpenView(_Fixed):
+    """ProtoCentral's packets: 0A FA, payload length (little-endian uint16), type 02, payload, 00 0B.
+
+    No counter and no checksum: a lost packet cannot be seen here. Leads off shows only as rows of zeros. Packets of
+    another type or length than the device's are skipped as garbage.
+
+    Source: github.com/Protocentral/protocentral-ads1292r-arduino, examples/02-ecg-plot-openview, and
+    github.com/Protocentral/protocentral_max30003, examples/Example1-ECG-stream-Openview.
+
+    Args:
+        payload: the device's, `ADS1292R` or `MAX30003`.
+    """
+
+    def __init__(self, payload: Payload = ADS1292R) -> None:
+        self._payload = payload
+        head = b"\x0a\xfa" + payload.size.to_bytes(2, "little") + b"\x02"
+        super().__init__(len(payload.fields), payload.size + 7, head, (range(1), range(0x0B, 0x0C)), None)
+
+    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
+        """Bytes for `samples`, (n, channels) ADC counts; the format has no counter to put in."""
+        del counter
+        packets = bytearray()
+        for row in _rows(samples, self.channels, -(2**31), 2**31 - 1).tolist():
+            payload = bytearray(self._payload.size)
+            for (at, width), value in zip(self._payload.fields, row, strict=True):
+                if not -(1 << 8 * width - 1) <= value < 1 << 8 * width - 1:
+                    raise ValueError(f"sample {value} does not fit {width} bytes")
+                payload[at : at + width] = value.to_bytes(width, "little", signed=True)
+            packets += self._head + payload + b"\x00\x0b"
+        return bytes(packets)
+
+    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        columns = [
+            np.ascontiguousarray(rows[:, 5 + at : 5 + at + width]).view(f"<i{width}")[:, 0].astype(np.int64)
+            for at, width in self._payload.fields
+        ]
+        return np.stack(columns, axis=1)
+
+
+class Chords(_Fixed):
+    """Upside Down Labs' packets: C7 7C, counter, a big-endian uint16 a channel, 01.
+
+    Source: github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino (6 channels, 14 bits) and the other boards
+    there; the number of channels is the board's and does not stand in the packet.
+
+    Args:
+        channels: of the board, 1 to 16 (3 NPG Lite, 6 Uno, 8 Nano, 16 Mega).
+
+    Raises:
+        ValueError: another number of channels.
+    """
+
+    def __init__(self, channels: int = 6) -> None:
+        if not 1 <= channels <= 16:
+            raise ValueError(f"channels {channels}: a Chords board has 1 to 16")
+        super().__init__(channels, 2 * channels + 4, b"\xc7\x7c", (range(1, 2),), 2)
+
+    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
+        """Bytes for `samples`, (n, channels) from 0 to 65535, the first with this `counter`."""
+        rows = _rows(samples, self.channels, 0, 65_535)
+        return b"".join(
+            self._head + bytes([(counter + i) % 256]) + row.astype(">u2").tobytes() + b"\x01"
+            for i, row in enumerate(rows)
+        )
+
+    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return np.ascontiguousarray(rows[:, 3:-1]).view(">u2").astype(np.int64)
+
+
+class Cyton(_Fixed):
+    """OpenBCI Cyton's packets of 33 bytes: A0, counter, 8 big-endian int24, 6 auxiliary bytes, C0 to CF.
+
+    Two fixed bytes are few, and A0 is common in samples: out of step, two packets in a row must agree, so that the last
+    packet of a stream is given only when it is in step. The auxiliary bytes are not read. With the Daisy module, odd
+    and even packets are of different channels; this class does not take them apart.
+
+    Source: docs.openbci.com/Cyton/CytonDataFormat.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(8, 33, b"\xa0", (range(0xC0, 0xD0),), 1, confirm=True)
+
+    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
+        """Bytes for `samples`, (n, 8) from -8388608 to 8388607, the first with this `counter`."""
+        rows = _rows(samples, self.channels, -(2**23), 2**23 - 1)
+        return b"".join(
+            self._head
+            + bytes([(counter + i) % 256])
+            + b"".join(value.to_bytes(3, "big", signed=True) for value in row)
+            + bytes(6)
+            + b"\xc0"
+            for i, row in enumerate(rows.tolist())
+        )
+
+    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        parts = rows[:, 2:26].reshape(-1, 8, 3).astype(np.int64)
+        counts = parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
+        return (counts ^ 1 << 23) - (1 << 23)  # sign of 24 bits
+
+
+class Raw16:
+    """Little-endian int16 numbers with nothing between them, channel after channel.
+
+    Nothing marks where a number begins: after one lost or added byte every number is wrong, and no parser can know. All
+    bytes are taken as numbers; none is ever skipped, none known as lost. Only `restart` finds the beginning again.
+
+    Args:
+        channels: numbers of a sample, at least 1.
+
+    Raises:
+        ValueError: no channel.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
+        if channels < 1:
+            raise ValueError(f"channels {channels}: at least 1")
+        self.channels = channels
+        self._rest = b""
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept, fewer than one sample."""
+        return len(self._rest)
+
+    def restart(self) -> int:
+        """The next byte begins a sample; returns how many kept bytes were forgotten."""
+        kept, self._rest = len(self._rest), b""
+        return kept
+
+    def feed(self, data: bytes) -> Parsed:
+        """Take the next bytes of the stream, any number of them."""
+        stream = self._rest + data
+        whole = len(stream) - len(stream) % (2 * self.channels)
+        self._rest = stream[whole:]
+        samples = np.frombuffer(stream[:whole], dtype="<i2").astype(np.int64).reshape(-1, self.channels)
+        return Parsed(samples, None, np.zeros(len(samples), dtype=np.int64), 0)
+
+    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
+        """Bytes for `samples`, (n, channels) from -32768 to 32767; the format has no counter to put in."""
+        del counter
+        return _rows(samples, self.channels, -32_768, 32_767).astype("<i2").tobytes()
+
+
+def _rows(samples: NDArray[np.int64], channels: int, low: int, high: int) -> NDArray[np.int64]:
+    """`samples` as (n, channels), all from `low` to `high`; ValueError otherwise."""
+    rows = np.asarray(samples, dtype=np.int64)
+    if rows.ndim != 2 or rows.shape[1] != channels:
+        raise ValueError(f"samples of shape {rows.shape}: (n, {channels}) wanted")
+    if rows.size and (rows.min() < low or rows.max() > high):
+        raise ValueError(f"samples from {rows.min()} to {rows.max()}: the format takes {low} to {high}")
+    return rows
