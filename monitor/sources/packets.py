@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADS1292R", "MAX30003", "Chords", "Cyton", "OpenView", "PacketParser", "Parsed", "Payload", "Raw16"]
+__all__ = ["ADS1292R", "MAX30003", "Chords", "Cyton", "Field", "OpenView", "PacketParser", "Parsed", "Payload", "Raw16"]
 
 
 @dataclass(frozen=True)
