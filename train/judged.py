@@ -15,7 +15,7 @@ from train.data import CLASSES, DataError, read_record
 from train.scores import Scores
 from train.streamed import MATCH_S, StreamedRecord, match_beats
 
-__all__ = ["LEARNING_S", "Judged", "count", "judge_record", "rates", "read_recording"]
+__all__ = ["LEARNING_S", "Judged", "count", "judge_record", "judged_stream", "rates", "read_recording"]
 
 LEARNING_S = 300.0  # EC57 leaves the first five minutes of a record out
 WINDOW_S = 10.0
@@ -123,6 +123,18 @@ def judge_record(streamed: StreamedRecord, scores: Scores, calibration: Calibrat
     flagged = np.zeros(len(scores.score), dtype=np.bool_)
     for k in np.flatnonzero(streamed.scorable).tolist():
         flagged[k] = patient.judge(float(scores.score[k])).anomalous
+    return judged_stream(streamed, scores, flagged, learning_s)
+
+
+def judged_stream(streamed: StreamedRecord, scores: Scores, flagged: NDArray[np.bool_], learning_s: float) -> Judged:
+    """A record with what somebody says of every detected beat; what is not scorable has no score.
+
+    Args:
+        streamed: n detected beats.
+        scores: of all n.
+        flagged: (n,) bool, called anomalous.
+        learning_s: how much of the record's begin does not count, s.
+    """
     return Judged(
         name=streamed.name,
         fs_hz=streamed.fs_hz,

@@ -88,7 +88,7 @@ def evaluate_noise(
         RunError: a model for other beats, or no calibration.
         DataError: a record is absent.
     """
-    require_calibrations(models, "nstdb")
+    calibrations = require_calibrations(models, "nstdb")
     snr_db = SNR_DB[:limit]
     counts: dict[str, dict[int, dict[str, dict[str, dict[str, int]]]]] = {
         model.name: {snr: {"noisy": {}, "clean": {}} for snr in snr_db} for model in models
@@ -97,9 +97,7 @@ def evaluate_noise(
         names = [record_name(record, snr) for record in RECORDS]
         for streamed in stream_beats(names, data_set="nstdb"):
             progress(f"nstdb: record {streamed.name}")
-            for model in models:
-                calibration = model.calibration
-                assert calibration is not None  # see `require_calibrations`
+            for model, calibration in zip(models, calibrations, strict=True):
                 scores = model.scores(streamed.beats, streamed.contexts)
                 judged = judge_record(streamed, scores, calibration, CLEAN_S)
                 for kind, stretches in minutes(streamed.samples, streamed.fs_hz).items():

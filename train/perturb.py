@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX
+from train.shapes import EDGE_S, ramp, random_signs, read_at
 
 __all__ = ["FAMILIES", "QRS", "Source", "family_names", "perturb"]
 
 Array = NDArray[np.float64]
 QRS: Final = slice(R_INDEX - 12, R_INDEX + 18)  # -96 to +136 ms, where the amplitude is read
 _TIME_S: Final = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
-_EDGE_S: Final = 0.012  # how softly one piece of signal goes over into another
 _USUAL_RR_S: Final = 0.8  # where the interval is not known
 
 
@@ -62,18 +62,9 @@ def _wave(centre_s: Array, width_s: Array, height_mv: Array) -> Array:
     return wave
 
 
-def _after(at_s: Array, edge_s: float = _EDGE_S) -> Array:
+def _after(at_s: Array, edge_s: float = EDGE_S) -> Array:
     """0 before `at_s`, 1 after it, (n, 187)."""
-    ramp: Array = 1.0 / (1.0 + np.exp(-np.clip((_TIME_S - _column(at_s)) / edge_s, -60, 60)))
-    return ramp
-
-
-def _read(beats: Array, position: Array) -> Array:
-    """Beats read at other positions, samples, by linear interpolation; the ends are held."""
-    low = np.clip(np.floor(position).astype(np.int64), 0, BEAT_SAMPLES - 2)
-    t = np.clip(position - low, 0.0, 1.0)
-    read: Array = np.take_along_axis(beats, low, 1) * (1 - t) + np.take_along_axis(beats, low + 1, 1) * t
-    return read
+    return ramp(_TIME_S, at_s, edge_s)
 
 
 def _level(beats: Array) -> Array:
@@ -83,7 +74,7 @@ def _level(beats: Array) -> Array:
 
 def _after_previous(beats: Array, source: Source, rr_s: Array, from_s: Array) -> Array:
     """`beats` coming `rr_s` after the beat before: until `from_s` before R there is what that one left behind."""
-    left_behind = _read(source.previous, np.arange(BEAT_SAMPLES) + _column(rr_s) * BEAT_FS_HZ)
+    left_behind = read_at(source.previous, np.arange(BEAT_SAMPLES) + _column(rr_s) * BEAT_FS_HZ)
     keep = _after(-from_s)
     return beats * keep + left_behind * (1 - keep)
 
@@ -91,10 +82,6 @@ def _after_previous(beats: Array, source: Source, rr_s: Array, from_s: Array) ->
 def _early(rng: np.random.Generator, n: int, share: float) -> Array:
     """RR factors: `share` of them premature, the others on time."""
     return np.where(rng.random(n) < share, rng.uniform(0.45, 0.90, n), rng.uniform(0.9, 1.15, n))
-
-
-def _sign(rng: np.random.Generator, n: int) -> Array:
-    return np.where(rng.random(n) < 0.5, 1.0, -1.0)
 
 
 def _ventricular(source: Source, factor: Array, rng: np.random.Generator) -> Array:
@@ -105,7 +92,7 @@ def _ventricular(source: Source, factor: Array, rng: np.random.Generator) -> Arr
         return rng.uniform(low, high, n)
 
     width_s = draw(0.10, 0.22)
-    height = source.amplitude_mv * np.exp(draw(np.log(0.5), np.log(2.2))) * _sign(rng, n)
+    height = source.amplitude_mv * np.exp(draw(np.log(0.5), np.log(2.2))) * random_signs(rng, n)
     s = width_s / 4.5
     complex_ = (
         _wave(draw(-0.01, 0.01), s * draw(0.7, 1.1), height)
@@ -136,7 +123,7 @@ def widened(source: Source, rng: np.random.Generator) -> Made:
     n = len(source.rr_s)
     factor = _early(rng, n, 0.7)
     stretch = np.exp(rng.uniform(np.log(1.4), np.log(2.6), n))
-    wide = _read(source.beats, (np.arange(BEAT_SAMPLES) - R_INDEX) / _column(stretch) + R_INDEX)
+    wide = read_at(source.beats, (np.arange(BEAT_SAMPLES) - R_INDEX) / _column(stretch) + R_INDEX)
     wide = wide * _column(np.where(rng.random(n) < 0.4, -1.0, 1.0) * rng.uniform(0.7, 1.5, n))
     joined = _after_previous(wide, source, source.rr_s * factor, rng.uniform(0.06, 0.12, n))
     return np.where(_column(factor < 0.95), joined, wide), factor
@@ -183,7 +170,7 @@ def bump(source: Source, rng: np.random.Generator) -> Made:
     """A wave that does not belong there, 12 to 80 ms."""
     n = len(source.rr_s)
     width_s = np.exp(rng.uniform(np.log(0.012), np.log(0.08), n))
-    height = source.amplitude_mv * rng.uniform(0.2, 0.9, n) * _sign(rng, n)
+    height = source.amplitude_mv * rng.uniform(0.2, 0.9, n) * random_signs(rng, n)
     return source.beats + _wave(rng.uniform(-0.25, 0.45, n), width_s, height), np.ones(n)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, BEAT_SAMPLES
+from train.shapes import EDGE_S, ramp, random_signs, read_at
 
 __all__ = ["KAGGLE_FAMILIES", "kaggle_family_names", "perturb_kaggle"]
 
@@ -35,16 +36,9 @@ class Pair:
 Family = Callable[[Pair, np.random.Generator], Array]
 
 
-def _after(at_s: Array, edge_s: float = 0.012) -> Array:
-    ramp: Array = 1.0 / (1.0 + np.exp(-np.clip((_TIME_S - at_s[:, None]) / edge_s, -50, 50)))
-    return ramp
-
-
-def _read(beats: Array, position: Array) -> Array:
-    position = np.clip(position, 0, BEAT_SAMPLES - 1)
-    low = np.clip(np.floor(position).astype(np.int64), 0, BEAT_SAMPLES - 2)
-    t = np.clip(position - low, 0.0, 1.0)
-    return np.take_along_axis(beats, low, 1) * (1 - t) + np.take_along_axis(beats, low + 1, 1) * t
+def _after(at_s: Array, edge_s: float = EDGE_S) -> Array:
+    """0 before `at_s`, 1 after it, (n, 187)."""
+    return ramp(_TIME_S, at_s, edge_s)
 
 
 def _lengths(beats: Array) -> NDArray[np.int64]:
@@ -57,10 +51,6 @@ def _rest(beats: Array) -> Array:
     return np.median(beats[:, _REST], axis=1, keepdims=True)
 
 
-def _sign(rng: np.random.Generator, n: int) -> Array:
-    return np.where(rng.random(n) < 0.5, 1.0, -1.0)
-
-
 def widened(pair: Pair, rng: np.random.Generator) -> Array:
     """The first 120 to 300 ms stretched, what follows pressed together, the next beat in its place."""
     beats = pair.beats
@@ -70,7 +60,7 @@ def widened(pair: Pair, rng: np.random.Generator) -> Array:
     end = np.maximum(_lengths(beats) - 30, until + 20)
     pressed = first[:, None] + (_INDEX - until[:, None]) * ((end - first) / np.maximum(end - until, 5))[:, None]
     position = np.where(until[:, None] > _INDEX, _INDEX / stretch[:, None], pressed)
-    return _read(beats, np.where(end[:, None] < _INDEX, _INDEX, position))
+    return read_at(beats, np.where(end[:, None] < _INDEX, _INDEX, position))
 
 
 def stretched(pair: Pair, rng: np.random.Generator) -> Array:
@@ -79,7 +69,7 @@ def stretched(pair: Pair, rng: np.random.Generator) -> Array:
     n = len(beats)
     factor = np.exp(rng.uniform(np.log(0.55), np.log(1.8), n))
     factor = np.where(np.abs(np.log(factor)) < 0.15, 1.3, factor)
-    return _read(beats, _INDEX / factor[:, None])
+    return read_at(beats, _INDEX / factor[:, None])
 
 
 def inverted(pair: Pair, rng: np.random.Generator) -> Array:
@@ -96,7 +86,7 @@ def bump(pair: Pair, rng: np.random.Generator) -> Array:
     """A wave that does not belong there, 12 to 80 ms."""
     beats = pair.beats
     n = len(beats)
-    height, centre_s = rng.uniform(0.15, 0.8, n) * _sign(rng, n), rng.uniform(0, 0.8, n)
+    height, centre_s = rng.uniform(0.15, 0.8, n) * random_signs(rng, n), rng.uniform(0, 0.8, n)
     width_s = np.exp(rng.uniform(np.log(0.012), np.log(0.08), n))
     return beats + height[:, None] * np.exp(-0.5 * ((_TIME_S - centre_s[:, None]) / width_s[:, None]) ** 2)
 
@@ -136,7 +126,7 @@ def ventricular(pair: Pair, rng: np.random.Generator) -> Array:
         shape: Array = height * np.exp(-0.5 * ((_TIME_S - centre_s) / width_s) ** 2)
         return shape
 
-    height, width_s, level = _sign(rng, n)[:, None] * draw(0.4, 1.6), draw(0.018, 0.05), _rest(beats)
+    height, width_s, level = random_signs(rng, n)[:, None] * draw(0.4, 1.6), draw(0.018, 0.05), _rest(beats)
     made = wave(draw(-0.01, 0.02), width_s, height)
     made += wave(width_s * draw(1.5, 2.8), width_s * draw(0.7, 1.4), height * draw(-0.9, 0.4))
     t_wave_s = draw(0.2, 0.34)
@@ -160,7 +150,7 @@ def displaced(pair: Pair, rng: np.random.Generator) -> Array:
     n = len(beats)
     factor = np.where(rng.random(n) < 0.75, rng.uniform(1.15, 2.2, n), rng.uniform(0.45, 0.85, n))[:, None]
     begin = 0.35 * BEAT_FS_HZ
-    return _read(beats, np.where(begin > _INDEX, _INDEX, begin + (_INDEX - begin) / factor))
+    return read_at(beats, np.where(begin > _INDEX, _INDEX, begin + (_INDEX - begin) / factor))
 
 
 def amplified(pair: Pair, rng: np.random.Generator) -> Array:

@@ -17,7 +17,7 @@ from train.perturb import family_names
 from train.perturb_kaggle import kaggle_family_names, perturb_kaggle
 from train.run import contextual_scores, contextual_terms
 from train.scores import Scores
-from train.stage import WATCH_BATCH, Data, Stage
+from train.stage import WATCH_BATCH, Data, Stage, encoder_stage, flow_stage
 
 __all__ = ["ContextualRecipe"]
 
@@ -77,17 +77,12 @@ class ContextualRecipe:
                 total = total + weight * asked.sum() / normal.sum().clamp_min(1)
             return total
 
-        return Stage(
-            name="autoencoder",
-            module=nn.ModuleDict({"encoder": model.encoder, "head": model.head, "heads": heads}),
-            loss=loss,
-            draw=lambda epoch: self._examples(self._fitted, epoch),
-            watched=self._examples(self._watched, 0),
-            epochs=config.epochs_autoencoder,
-            patience=config.patience_autoencoder,
-            batch=config.batch_autoencoder,
-            lr=config.lr_autoencoder,
-            weight_decay=config.weight_decay_autoencoder,
+        return encoder_stage(
+            config,
+            nn.ModuleDict({"encoder": model.encoder, "head": model.head, "heads": heads}),
+            loss,
+            lambda epoch: self._examples(self._fitted, epoch),
+            self._examples(self._watched, 0),
             keep_best=False,
         )
 
@@ -121,20 +116,17 @@ class ContextualRecipe:
     def _features(self, normals: NormalBeats) -> Tensor:
         """Features (n, D) of normal beats; a fifth of them, drawn by the seed, without context."""
         self.model.eval()
-        if self._lone:
-            inputs: list[Data] = [(torch.from_numpy(normals.beats),)]
-        else:
+        arrays = [normals.beats]
+        if not self._lone:
             known, unknown = (plain_examples(normals, known=known) for known in (True, False))
             forgotten = np.random.default_rng(self._config.seed).random(len(normals)) < _FORGOTTEN
-            templates = np.where(forgotten[:, None, None], unknown.templates, known.templates)
-            values = np.where(forgotten[:, None], unknown.values, known.values)
-            inputs = [tuple(torch.from_numpy(array) for array in (normals.beats, templates, values))]
+            arrays.append(np.where(forgotten[:, None, None], unknown.templates, known.templates))
+            arrays.append(np.where(forgotten[:, None], unknown.values, known.values))
         parts = []
-        for data in inputs:
-            for start in range(0, len(normals), WATCH_BATCH):
-                part = (tensor[start : start + WATCH_BATCH].to(self._where) for tensor in data)
-                signals, numbers, _ = self.model.view(*part)
-                parts.append(self.model.encoder(signals, numbers))
+        for start in range(0, len(normals), WATCH_BATCH):
+            batch = (torch.from_numpy(array[start : start + WATCH_BATCH]).to(self._where) for array in arrays)
+            signals, numbers, _ = self.model.view(*batch)
+            parts.append(self.model.encoder(signals, numbers))
         return torch.cat(parts)
 
     def second_stage(self) -> Stage:
@@ -148,18 +140,7 @@ class ContextualRecipe:
                 features = features + config.feature_noise * torch.randn_like(features)
             return -maf.log_prob(features).mean()
 
-        return Stage(
-            name="flow",
-            module=maf,
-            loss=loss,
-            draw=lambda _: (fitted,),
-            watched=(watched,),
-            epochs=config.epochs_flow,
-            patience=config.patience_flow,
-            batch=config.batch_flow,
-            lr=config.lr_flow,
-            weight_decay=config.weight_decay_flow,
-        )
+        return flow_stage(config, maf, loss, fitted, watched)
 
     def finish(self) -> None:
         """Fix the units of the score's terms: each patient's median to 99 % quantile, the median over patients."""

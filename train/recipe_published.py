@@ -17,7 +17,7 @@ from train.hybrid import HybridECGModel, standardise_features
 from train.normalise import Normalise, fit_normalisation
 from train.run import NORMALISATION, hybrid_scores, write_atomically
 from train.scores import Scores
-from train.stage import WATCH_BATCH, Data, Stage
+from train.stage import WATCH_BATCH, Data, Stage, encoder_stage, flow_stage
 
 __all__ = ["PublishedRecipe"]
 
@@ -47,17 +47,12 @@ class PublishedRecipe:
             (beats,) = data
             return nn.functional.mse_loss(decoder(model.encoder(beats)), beats)
 
-        return Stage(
-            name="autoencoder",
-            module=nn.ModuleDict({"encoder": model.encoder, "decoder": decoder}),
-            loss=loss,
-            draw=lambda _: (self._fitted,),
-            watched=(self._watched,),
-            epochs=config.epochs_autoencoder,
-            patience=config.patience_autoencoder,
-            batch=config.batch_autoencoder,
-            lr=config.lr_autoencoder,
-            weight_decay=config.weight_decay_autoencoder,
+        return encoder_stage(
+            config,
+            nn.ModuleDict({"encoder": model.encoder, "decoder": decoder}),
+            loss,
+            lambda _: (self._fitted,),
+            (self._watched,),
         )
 
     def between(self) -> None:
@@ -72,18 +67,7 @@ class PublishedRecipe:
             torch.cat([self.model.encode(part) for part in torch.split(x, WATCH_BATCH)])
             for x in (self._fitted, self._watched)
         )
-        return Stage(
-            name="flow",
-            module=maf,
-            loss=lambda data: -maf.log_prob(data[0]).mean(),
-            draw=lambda _: (fitted,),
-            watched=(watched,),
-            epochs=config.epochs_flow,
-            patience=config.patience_flow,
-            batch=config.batch_flow,
-            lr=config.lr_flow,
-            weight_decay=config.weight_decay_flow,
-        )
+        return flow_stage(config, maf, lambda data: -maf.log_prob(data[0]).mean(), fitted, watched)
 
     def finish(self) -> None:
         """Nothing is left to fix."""

@@ -17,7 +17,17 @@ from train.config import FitConfig
 from train.progress import FitProgress
 from train.run import RunError, save_torch
 
-__all__ = ["WATCH_BATCH", "Data", "FitError", "History", "Stage", "Trainer", "read_checkpoint"]
+__all__ = [
+    "WATCH_BATCH",
+    "Data",
+    "FitError",
+    "History",
+    "Stage",
+    "Trainer",
+    "encoder_stage",
+    "flow_stage",
+    "read_checkpoint",
+]
 
 WATCH_BATCH: Final = 4096  # beats at once where no gradient is kept
 STAGES: Final = ("autoencoder", "flow")
@@ -46,6 +56,48 @@ class Stage:
     lr: float
     weight_decay: float
     keep_best: bool = True  # by the held-out loss; False: the last epoch's weights are kept
+
+
+def encoder_stage(
+    config: FitConfig,
+    module: nn.Module,
+    loss: Callable[[Data], Tensor],
+    draw: Callable[[int], Data],
+    watched: Data,
+    keep_best: bool = True,
+) -> Stage:
+    """Stage 1 with the settings of a configuration."""
+    return Stage(
+        name="autoencoder",
+        module=module,
+        loss=loss,
+        draw=draw,
+        watched=watched,
+        epochs=config.epochs_autoencoder,
+        patience=config.patience_autoencoder,
+        batch=config.batch_autoencoder,
+        lr=config.lr_autoencoder,
+        weight_decay=config.weight_decay_autoencoder,
+        keep_best=keep_best,
+    )
+
+
+def flow_stage(
+    config: FitConfig, module: nn.Module, loss: Callable[[Data], Tensor], fitted: Tensor, watched: Tensor
+) -> Stage:
+    """Stage 2 on features (n, D) of the fitted and the held-out normals, with the settings of a configuration."""
+    return Stage(
+        name="flow",
+        module=module,
+        loss=loss,
+        draw=lambda _: (fitted,),
+        watched=(watched,),
+        epochs=config.epochs_flow,
+        patience=config.patience_flow,
+        batch=config.batch_flow,
+        lr=config.lr_flow,
+        weight_decay=config.weight_decay_flow,
+    )
 
 
 def rows_of(data: Data, index: Tensor | slice) -> Data:

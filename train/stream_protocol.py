@@ -8,14 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_DEFINITION, BEAT_SAMPLES
+from detector import BEAT_DEFINITION, BEAT_SAMPLES, Calibration
 from train.data import CLASSES, DS1, DataError, LabelledBeats, join_beats
 from train.decisions import decisions
 from train.failures import FailedBeat, failed_beats
-from train.judged import LEARNING_S, Judged, judge_record
+from train.judged import LEARNING_S, Judged, judge_record, judged_stream
 from train.metrics import summary
 from train.protocols import BY_PATIENT, LOG_PROB_ALONE, Outcome, Progress, Row, no_progress, patient_scores
 from train.run import RunError
+from train.scores import Scores
 from train.streamed import StreamedRecord, stream_beats
 from train.subject import Subject
 
@@ -25,16 +26,19 @@ TEMPLATE_STREAMING: Final = "template, streaming"
 TEMPLATE_QUANTILE: Final = 0.02  # of training normals are called anomalous by the template's fixed threshold
 
 
-def require_calibrations(models: Sequence[Subject], protocol: str) -> None:
-    """Refuse a model for other beats, or one that cannot decide by patient.
+def require_calibrations(models: Sequence[Subject], protocol: str) -> list[Calibration]:
+    """The calibration of each model; refuse a model for other beats, or one that cannot decide by patient.
 
     Raises:
         RunError: such a model.
     """
+    calibrations = []
     for model in models:
         model.require(BEAT_DEFINITION, protocol)
         if model.calibration is None:
             raise RunError(f"{model.path}: no calibration; export the run and evaluate the .onnx file")
+        calibrations.append(model.calibration)
+    return calibrations
 
 
 def evaluate_stream(
@@ -58,7 +62,7 @@ def evaluate_stream(
     Raises:
         RunError: a model for other beats, or no calibration.
     """
-    require_calibrations(models, "stream")
+    calibrations = require_calibrations(models, "stream")
     progress(f"stream: normals of {len(training)} training records")
     limit = _template_limit(training)
     judged: list[list[Judged]] = [[] for _ in models]
@@ -69,9 +73,7 @@ def evaluate_stream(
     for at, streamed in enumerate(stream_beats(records), 1):
         progress(f"stream: record {streamed.name}, {at} of {len(records)}")
         by_template.append(_template_judged(streamed, limit, learning_s))
-        for k, model in enumerate(models):
-            calibration = model.calibration
-            assert calibration is not None  # see `require_calibrations`
+        for k, (model, calibration) in enumerate(zip(models, calibrations, strict=True)):
             scores = model.scores(streamed.beats, streamed.contexts)
             judged[k].append(judge_record(streamed, scores, calibration, learning_s))
             z = np.full(len(scores.score), np.nan)
@@ -136,19 +138,9 @@ def _template_limit(training: Sequence[str]) -> float:
 
 def _template_judged(streamed: StreamedRecord, limit: float, learning_s: float) -> Judged:
     """What one fixed threshold on the template score decides, as a reference."""
-    score = np.where(streamed.scorable, streamed.template_scores, np.nan)
-    return Judged(
-        name=streamed.name,
-        fs_hz=streamed.fs_hz,
-        first_sample=round(learning_s * streamed.fs_hz),
-        end_sample=streamed.samples,
-        r_samples=streamed.r_samples,
-        log_prob=-score,
-        score=score,
-        flagged=np.nan_to_num(score, nan=-np.inf) > limit,
-        annotated=streamed.annotated,
-        labels=streamed.annotated_labels,
-    )
+    score = streamed.template_scores
+    flagged = streamed.scorable & (np.nan_to_num(score, nan=-np.inf) > limit)
+    return judged_stream(streamed, Scores(-score, score), flagged, learning_s)
 
 
 def _test_beats(streamed: StreamedRecord, record: Judged) -> LabelledBeats:

@@ -150,7 +150,7 @@ class StdinSource:
         if line.startswith(b"#"):
             return
         if self._layout is not None:
-            self._samples.append(self._sample(line))
+            self._samples.append(self._sample(line, self._layout))
         elif self._early or _has_number(line):
             self._early.append(line)
             self._early_rows += _has_number(line)
@@ -167,20 +167,21 @@ class StdinSource:
     def _understand(self) -> None:
         """Find out the layout from the header and the first rows, and take these."""
         rows = [line for line in self._early if _has_number(line)]
-        self._layout = sniff(b"\n".join([*([self._head] if self._head else []), *rows]), self._options, self.name)
+        self._layout = layout = sniff(
+            b"\n".join([*([self._head] if self._head else []), *rows]), self._options, self.name
+        )
         early, self._early = self._early, []
-        self._samples.extend(self._sample(line) for line in early)
+        self._samples.extend(self._sample(line, layout) for line in early)
 
-    def _sample(self, line: bytes) -> float:
+    def _sample(self, line: bytes, layout: CsvFormat) -> float:
         if line == LEADS_OFF:
             self._any = True
             return _NAN
-        assert self._layout is not None
         try:
             if len(line) > MAX_LINE:
                 raise ValueError(line)
-            text = line.decode(self._layout.encoding, "replace")
-            mv = self._layout.number(self._layout.fields(text)[self._layout.column]) * self._layout.mv
+            text = line.decode(layout.encoding, "replace")
+            mv = layout.number(layout.fields(text)[layout.column]) * layout.mv
             if abs(mv) <= MAX_MV:
                 self._any = True
                 return mv
