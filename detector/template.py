@@ -52,7 +52,7 @@ _REST = slice(0, 62 - 17)
 _REST_NEAR_S = 0.144
 _REST_MIN_SAMPLES = 8
 _EARLY_RATIO = 0.75
-MOTION_LIMIT = 0.4  # one in 700 normal beats of the training patients is restless beyond it
+MOTION_LIMIT = 0.4  # one in 800 normal beats of the training patients is restless beyond it
 _AT_S = (np.arange(_BEAT_SAMPLES) - 62) / 125.0
 
 
