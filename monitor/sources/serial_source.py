@@ -56,7 +56,7 @@ class SerialSource:
         if options.fs_hz is None:
             raise SourceError(f"{name}: say how many samples a second the device sends, e.g. --fs 250")
         self.fs_hz = options.fs_hz
-        self._port, self._baud, self._clock = options.port, options.baud, options.clock
+        self._port, self._baud, self._clock = options.port, options.baud or 115_200, options.clock
         if options.start_s:
             raise SourceError(f"{name}: a device begins now; leave out --start")
         self._duration_s = options.duration_s
@@ -163,7 +163,7 @@ class SerialSource:
             while len(data) < _READ_BYTES and (waiting := self._device.in_waiting):
                 data += self._device.read(waiting)
             with self._lock:
-                self._take(self._parser.push(data))
+                self._take(self._parser.feed(data).mv.tolist())
 
     def _take(self, samples: list[float]) -> None:
         if not samples:

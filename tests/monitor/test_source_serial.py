@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from monitor.sources import Chunk, EndOfStream, Notice, SourceError, SourceOptions, open_source, serial_source
 from monitor.sources.line_parser import MAX_LINE, LineParser
+from monitor.sources.serial_decoded import Decoded
 from monitor.sources.serial_source import BUFFER_S, STALL_S, SerialSource
 
 FS_HZ = 100.0
@@ -122,13 +123,13 @@ def reader(device: Device, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def test_numbers_leads_off_and_garbage(device: Device, reader: Reader, clock: Clock) -> None:
     clock.now_s += 0.5
-    device.write("0.1\r\n-0.25\n!\n 1e-1 \nabc\n\n1e999\n5000\nnan\n\xff\xfe\n0.5\n")
+    device.write("0.1\r\n-0.25\n!\n 1e-1 \nabc\nx1\n\n1e999\n5000\nnan\n\xff\xfe\n0.5\n")
     mv = reader.until(11)
     np.testing.assert_array_equal(mv[:4], [0.1, -0.25, np.nan, 0.1])
     assert np.isnan(mv[4:10]).all()
     assert mv[10] == 0.5
     assert reader.places() == list(range(11))
-    assert sum(notice.count for notice in reader.notices("bad_input")) == 6, "leads off is no bad input"
+    assert sum(notice.count for notice in reader.notices("bad_input")) == 7, "leads off is no bad input"
     assert r"e.g. '\xc3\xbf\xc3\xbe'" in reader.notices("bad_input")[-1].text
     assert {chunk.arrival_s for chunk in reader.chunks} == {1000.5}
 
@@ -219,10 +220,10 @@ def test_the_duration_ends_it(device: Device, clock: Clock) -> None:
 def test_an_error_in_the_thread_reaches_the_reader(
     device: Device, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: LineParser, data: bytes) -> list[float]:
+    def broken(self: LineParser, data: bytes) -> Decoded:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr(LineParser, "push", broken)
+    monkeypatch.setattr(LineParser, "feed", broken)
     device.write("0.1\n")
 
     def failed() -> bool:
@@ -276,11 +277,11 @@ LINE = st.sampled_from([b"0.5", b"-3", b"!", b"", b"x", b"1e5", b" 0.25\r", b"9"
 def test_the_parser_does_not_care_how_the_bytes_are_cut(lines: list[bytes], data: st.DataObject) -> None:
     stream = b"half" + b"".join(b"\n" + line for line in lines) + b"\n0."
     whole, cut = LineParser(), LineParser()
-    expected = whole.push(stream)
+    expected = whole.feed(stream).mv
     got: list[float] = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
-        got += cut.push(stream[:size])
+        got += cut.feed(stream[:size]).mv.tolist()
         assert len(cut._rest) <= MAX_LINE + 1
         stream = stream[size:]
     np.testing.assert_array_equal(got, expected)
