@@ -21,7 +21,8 @@ from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
 
 __all__ = ["AlarmEngine"]
 
-_TECHNICAL = {"leads_off", "no_data", "source_lost", "poor_signal", "gap"}
+_TECHNICAL = {"leads_off", "no_data", "source_lost", "sampling_rate", "poor_signal", "gap"}
+_SILENT = ("no_data", "source_lost")
 _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
 _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
 _HEART_RATE_BEATS = 8
@@ -102,18 +103,18 @@ class AlarmEngine:
         return changes
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
-        """`no_data` or `source_lost` begins (or ends): only the pipeline can know.
+        """`no_data`, `source_lost` or `sampling_rate` begins (or ends): only source and pipeline can know.
 
         Raises:
             ValueError: another kind.
         """
-        if kind not in ("no_data", "source_lost"):
-            raise ValueError(f"kind={kind!r}: the pipeline reports no_data or source_lost")
+        if kind not in (*_SILENT, "sampling_rate"):
+            raise ValueError(f"kind={kind!r}: the pipeline reports no_data, source_lost or sampling_rate")
         if not holds and kind not in self._cause:
             return []
         self._sample = max(self._sample, sample)
         self._set(kind, holds, sample, text)
-        if holds:
+        if holds and kind in _SILENT:
             self._interrupt(sample)
         changes, self._changes = self._changes, []
         return changes
