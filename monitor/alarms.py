@@ -28,7 +28,7 @@ _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with
 _HEART_RATE_BEATS = 8
 _R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
-_POOR = (Quality.NOISY, Quality.CLIPPED)
+_POOR = (Quality.NOISY, Quality.CLIPPED, Quality.GAP)
 
 
 class AlarmEngine:
@@ -154,7 +154,10 @@ class AlarmEngine:
     def _on_gap(self, gap: Gap) -> None:
         end = gap.first_sample + gap.n_samples
         self._sample = max(self._sample, end)
-        self._interrupt(end)
+        if gap.effect == "hole":
+            self._interrupt_heart(end)
+        elif gap.effect == "restart":
+            self._interrupt(end)
         lost_s = gap.n_samples / self.fs_hz
         self._hold("gap", gap.first_sample, f"{gap.n_samples} samples ({lost_s:.2f} s) never came", lost_s, "s")
 
@@ -293,20 +296,19 @@ class AlarmEngine:
 
     def _interrupt(self, sample: int) -> None:
         """Signal is missing: nothing that was building up counts on."""
+        self._interrupt_heart(sample)
+        self._bad_since.clear()
+        for kind in ("leads_off", "poor_signal"):
+            self._end(kind)
+
+    def _interrupt_heart(self, sample: int) -> None:
+        """What the heart did while nobody looked is not known: no beat counts on from before `sample`."""
         if self._last_qrs is not None:
             self._last_qrs = max(self._last_qrs, sample)
         self._recent.clear()
         self._run = []
         self._awaited = None
-        self._bad_since.clear()
-        for kind in (
-            "asystole",
-            "extreme_bradycardia",
-            "extreme_tachycardia",
-            "anomaly_run",
-            "leads_off",
-            "poor_signal",
-        ):
+        for kind in ("asystole", "extreme_bradycardia", "extreme_tachycardia", "anomaly_run"):
             self._end(kind)
 
     # -- state of one alarm -------------------------------------------------------------------------------
