@@ -24,7 +24,7 @@ from monitor.sources.serial_ports import choose_port
 
 __all__ = ["BUFFER_S", "MEASURE_S", "SerialSource"]
 
-BUFFER_S: Final = 10.0  # unread samples that are kept; older ones are dropped, counted and missing
+BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
 MEASURE_S: Final = 10.0
 FIRST_BYTES_S: Final = 10.0  # boards need up to 2 s to boot after their port was opened
 ASK_S: Final = 1.0  # a Chords board is silent until asked; a board that runs is stopped by any byte, so never sooner
