@@ -71,9 +71,18 @@ def run(
     fs: Annotated[
         float | None, typer.Option(envvar="ECG_MONITOR_FS", help="Sampling rate, Hz, where the source has none.")
     ] = None,
-    port: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0.")] = None,
+    port: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0; auto = the only one.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(envvar="ECG_MONITOR_FORMAT", help="Serial: auto, lines, openview, chords, cyton, raw16, ..."),
+    ] = None,
     baud: Annotated[int | None, typer.Option(envvar="ECG_MONITOR_BAUD", help="Serial speed, bits a second.")] = None,
-    column: Annotated[str | None, typer.Option(help="csv, -: column by name or number.")] = None,
+    adc_bits: Annotated[int | None, typer.Option(help="Serial: bits of the device's ADC.")] = None,
+    vref: Annotated[float | None, typer.Option(help="Serial: reference of that ADC, V.")] = None,
+    gain: Annotated[float | None, typer.Option(help="Serial: amplification before that ADC.")] = None,
+    column: Annotated[str | None, typer.Option(help="csv, -, serial: column by name or number.")] = None,
     unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
     mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
@@ -115,7 +124,11 @@ def run(
         ("--channel", "source", "channel", channel),
         ("--fs", "source", "fs_hz", fs),
         ("--port", "source", "port", port),
+        ("--format", "source", "format", format),
         ("--baud", "source", "baud", baud),
+        ("--adc-bits", "source", "adc_bits", adc_bits),
+        ("--vref", "source", "vref", vref),
+        ("--gain", "source", "gain", gain),
         ("--column", "source", "column", column),
         ("--unit", "source", "unit", unit),
         ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
@@ -165,11 +178,24 @@ def watch(
 def tail(
     connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
+    events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
     from monitor.tail import run_tail
 
-    raise typer.Exit(run_tail(connect, bed, sys.stdout))
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events))
+
+
+@app.command()
+def ports() -> None:
+    """List the serial ports of this machine: path, USB vendor and product, serial number, name."""
+    from monitor.sources.serial_ports import list_ports
+
+    found = list_ports()
+    for port in found:
+        typer.echo(f"{port.device:<16}  {port.vid_pid or '-':<9}  {port.serial_number or '-':<20}  {port.name or '-'}")
+    if not found:
+        print("ecg-monitor: no serial ports; plug the device in, then look again", file=sys.stderr)
 
 
 @app.command(epilog=f"Faults: {FAULT_GRAMMAR}.")
@@ -237,7 +263,12 @@ def _open(settings: Config) -> Source:
         start_s=s.start_s,
         duration_s=s.duration_s or None,
         port=s.port or None,
-        baud=s.baud,
+        format=s.format,
+        baud=s.baud or None,
+        adc_bits=s.adc_bits or None,
+        vref=s.vref or None,
+        gain=s.gain or None,
+        rate_tolerance=settings.alarms.sampling_rate.limit / 100,
         seed=s.seed,
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,

@@ -43,6 +43,7 @@ class SourceOptions:
         baud: serial speed, bits a second; None = what the format usually has.
         adc_bits, vref, gain: resolution (bits), reference (V) and amplification before the ADC of a serial device that
             sends counts.
+        rate_tolerance: share by which a live device's rate may differ from `fs_hz` before it is told.
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
@@ -60,6 +61,7 @@ class SourceOptions:
     adc_bits: int | None = None
     vref: float | None = None
     gain: float | None = None
+    rate_tolerance: float = 0.02
     seed: int = 1
     clock: Callable[[], float] = time.monotonic
     column: int | str | None = None
