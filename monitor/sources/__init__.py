@@ -25,6 +25,7 @@ SOURCES: dict[str, str] = {
     "edf": "a signal of an EDF or EDF+ file, edf:PATH",
     "csv": "numbers in a text file, csv:PATH",
     "-": "numbers on standard input, one row a sample, with --fs",
+    "zmq": "samples that another program pushes, zmq:tcp://127.0.0.1:5600",
     "serial": "a device that writes one number a line, with --port --baud --fs",
 }
 
@@ -79,6 +80,10 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.csv_source import CsvSource
 
         return CsvSource(what, options, spec)
+    if kind == "zmq":
+        from monitor.sources.zmq_source import ZmqSource
+
+        return ZmqSource(what, options, spec)
     if kind == "serial":
         from monitor.sources.serial_source import SerialSource
 
