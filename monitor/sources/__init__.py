@@ -88,4 +88,9 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.serial_source import SerialSource
 
         return SerialSource(options, spec)
-    raise SourceError(f"unknown source {spec!r}; choose one of {', '.join(SOURCES)}, e.g. sim, mitdb:208, csv:FILE")
+    from monitor.sources.plugin import open_plugin, plugin_kinds
+
+    if (plugin := open_plugin(kind, what, options, spec)) is not None:
+        return plugin
+    kinds = ", ".join([*SOURCES, *plugin_kinds()])
+    raise SourceError(f"unknown source {spec!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")
