@@ -62,7 +62,8 @@ class ZmqSource:
             raise SourceError(f"{name}: a sender begins now; leave out --start")
         if options.unit is not None or options.mv_per_unit is not None:
             raise SourceError(f"{name}: each message names its unit; leave out --unit and --mv-per-unit")
-        self.lead = options.channel if isinstance(options.channel, str) else "ECG"
+        self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
+        self.fs_hz = options.fs_hz or 0.0  # 0: the first message tells it, and its lead and time
         self.start_time: str | None = None
         self._runs = SampleRuns()
         self._next: int | None = None  # index after the last sample taken in
@@ -71,16 +72,15 @@ class ZmqSource:
         self._earlier: deque[str] = deque(maxlen=_EARLIER_RUNS)
         self._anew_s = -np.inf
         self._arrival_s = self._clock()
-        self._given = 0
-        self._stop: int | None = None
         self._refused: tuple[int, str] = (0, "")  # not told yet, and why the first of them
         self._beyond = 0
         self._news: list[Notice] = []
         self._context = zmq.Context()
         try:
             self._socket = self._open(endpoint)
-            self.fs_hz = options.fs_hz or self._first_rate(options)
-            self._duration = sample_span(options, self.fs_hz, None, name)[1]
+            if options.fs_hz is None:
+                self._wait_for_rate()
+            self._runs.duration = sample_span(options, self.fs_hz, None, name)[1]
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -94,7 +94,7 @@ class ZmqSource:
         """
         if self._socket.closed:
             raise SourceError(f"{self.name}: closed")
-        if self._stop is not None and self._given >= self._stop:
+        if self._runs.ended:
             raise EndOfStream
         for _ in range(_MESSAGES_AT_ONCE):
             if self._runs.size >= max_samples or not self._socket.poll(0):
@@ -103,14 +103,8 @@ class ZmqSource:
         run = self._runs.take(max_samples)
         notices = self._notices()
         if run is None:
-            return Chunk(self._given, np.empty(0), self._arrival_s, notices) if notices else None
-        first, samples = run
-        if self._stop is None and self._duration is not None:
-            self._stop = first + self._duration
-        if self._stop is not None:
-            samples = samples[: max(0, self._stop - first)]
-        self._given = first + samples.size if samples.size else self._stop or first
-        return Chunk(first, samples, self._arrival_s, notices)
+            return Chunk(self._runs.next, np.empty(0), self._arrival_s, notices) if notices else None
+        return Chunk(*run, self._arrival_s, notices)
 
     def close(self) -> None:
         """Close the socket; may be called twice."""
@@ -150,10 +144,9 @@ class ZmqSource:
             raise SourceError(f"{self.name}: {address} {why}") from None
         return made
 
-    def _first_rate(self, options: SourceOptions) -> float:
-        """Sampling rate of the first message that is understood; its lead and time are taken too."""
+    def _wait_for_rate(self) -> None:
+        """Take messages in until one is understood."""
         until_s = self._clock() + _FIRST_MESSAGE_S
-        self.fs_hz = 0.0
         while not self._runs.size:
             left_s = until_s - self._clock()
             if left_s <= 0 or not self._socket.poll(round(left_s * 1000)):
@@ -162,24 +155,23 @@ class ZmqSource:
                 raise SourceError(
                     f"{self.name}: {seen} within {_FIRST_MESSAGE_S:g} s; start the sender, or give --fs to wait for it"
                 )
-            self._take(options)
-        return self.fs_hz
+            self._take()
 
-    def _take(self, options: SourceOptions | None = None) -> None:
-        """Take one message in; `options` only for the first."""
+    def _take(self) -> None:
+        """Take one message in, or refuse it."""
         frames = self._socket.recv_multipart()
         if len(frames) > 1 and not frames[0].lstrip().startswith(b"{"):
             frames = frames[1:]  # a publisher's topic
         try:
             header, mv, beyond = decode_samples(frames)
-            if options is not None:
+            if not self.fs_hz:
                 self.fs_hz = check_fs(header.fs_hz, "message")
+                self.lead = self.lead or header.lead or "ECG"
+                self.start_time = _time_of_zero(header)
             self._place(header, mv.size)
         except (ValueError, SourceError) as error:
             self._refuse(str(error))
             return
-        if options is not None and options.channel is None:
-            self.lead = header.lead
         self._beyond += beyond
         first = header.first_sample + self._offset
         self._runs.put(first, mv)
@@ -196,8 +188,6 @@ class ZmqSource:
             raise ValueError(f"fs_hz {header.fs_hz:g}, but this source has {self.fs_hz:g} Hz; start the monitor anew")
         if self._next is None:
             self._epoch = header.epoch
-            if header.time is not None:
-                self.start_time = _time_of_zero(header)
             return
         if header.epoch in self._earlier and header.epoch != self._epoch:
             raise ValueError(f"epoch {header.epoch!r} was over; does a second program send?")
@@ -239,9 +229,11 @@ class ZmqSource:
 
 
 def _time_of_zero(header: SamplesHeader) -> str | None:
-    """ISO 8601 time of the sender's sample 0; no zone = UTC. None where there is no such time."""
+    """ISO 8601 time of the sender's sample 0; no zone = UTC. None where it tells none."""
+    if header.time is None:
+        return None
     try:
-        first = datetime.datetime.fromisoformat(header.time or "")
+        first = datetime.datetime.fromisoformat(header.time)
         zoned = first if first.tzinfo is not None else first.replace(tzinfo=datetime.UTC)
         return (zoned - datetime.timedelta(seconds=header.first_sample / header.fs_hz)).isoformat()
     except (ValueError, OverflowError):
