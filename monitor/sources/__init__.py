@@ -26,6 +26,7 @@ SOURCES: dict[str, str] = {
     "csv": "numbers in a text file, csv:PATH",
     "-": "numbers on standard input, one row a sample, with --fs",
     "zmq": "samples that another program pushes, zmq:tcp://127.0.0.1:5600",
+    "lsl": "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
     "serial": "a device that writes one number a line, with --port --baud --fs",
 }
 
@@ -84,6 +85,10 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.zmq_source import ZmqSource
 
         return ZmqSource(what, options, spec)
+    if kind == "lsl":
+        from monitor.sources.lsl_source import LslSource
+
+        return LslSource(what, options, spec)
     if kind == "serial":
         from monitor.sources.serial_source import SerialSource
 
