@@ -18,13 +18,14 @@ from detector.baseline import (
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
-from detector.stream import Detector, Event, Gap, QualitySpan, Tick
+from detector.stream import BRIDGE_S, Detector, Event, Gap, GapEffect, QualitySpan, Tick
 from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
 
 __all__ = [
     "BEAT_DEFINITION",
     "BEAT_FS_HZ",
     "BEAT_SAMPLES",
+    "BRIDGE_S",
     "CONTEXT_FIELDS",
     "R_INDEX",
     "Beat",
@@ -33,6 +34,7 @@ __all__ = [
     "Detector",
     "Event",
     "Gap",
+    "GapEffect",
     "Judgement",
     "ModelError",
     "PatientReference",

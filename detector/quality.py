@@ -22,6 +22,7 @@ class Quality(enum.Enum):
     CLIPPED = "clipped"
     FLAT = "flat"
     SETTLING = "settling"
+    GAP = "gap"
     LEADS_OFF = "leads_off"
     TRUNCATED = "truncated"
 

@@ -6,6 +6,7 @@ import math
 import operator
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +18,13 @@ from detector.quality import MAX_MV, Quality, assess
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.template import MOTION_LIMIT, PatientTemplate
 
-__all__ = ["Detector", "Event", "Gap", "QualitySpan", "Tick"]
+__all__ = ["BRIDGE_S", "Detector", "Event", "Gap", "GapEffect", "QualitySpan", "Tick"]
 
-_RESTART_S = 0.5  # an invalid stretch this long ends the signal: what follows starts anew
+GapEffect = Literal["bridged", "hole", "restart"]
+
+BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
+_BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
+_RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
 _QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
@@ -27,10 +32,16 @@ _QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Samples that never came: `n_samples` of them, from `first_sample` on."""
+    """Samples that never came: `n_samples` of them, from `first_sample` on.
+
+    Attributes:
+        effect: `bridged`: so few that a straight line stands in for them, and beats go on; `hole`: no R-peak, RR
+            interval or score comes of what touches it; `restart`: the signal starts anew behind it.
+    """
 
     first_sample: int
     n_samples: int
+    effect: GapEffect = "restart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,13 @@ class Detector:
     (19, (187,), 1.0)
 
     However the samples are cut, the output is the same, because filter and windows live on the absolute sample
-    grid. Nothing is computed across a gap, and memory does not grow.
+    grid. Memory does not grow.
+
+    Every gap is published and counted. Behind one of 0.5 s or more the signal starts anew; nothing is computed across
+    a shorter one, but the filter goes on over a straight line. Up to 12.5 ms (at least one sample) that line counts as
+    signal: a device that loses one packet in a thousand would else be scored hardly ever, for each loss would cost
+    two beats and a second of settling, while the filter has nothing over 40 Hz and so no room for a turn within half
+    a period of it. Where such bridges are more than a tenth of a second's samples, that second is not scored.
 
     Args:
         fs_hz: sampling rate, Hz, 100 to 1000.
@@ -111,9 +128,11 @@ class Detector:
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
         self._restart = math.ceil(_RESTART_S * self.fs_hz)
+        self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
         self._raw = np.empty(0)
         self._filtered = np.empty(0)
-        self._now = 0  # absolute index of the next sample
+        self._now = 0  # absolute index after the last sample taken
+        self._coming = 0  # absolute index of the next sample: further on where an empty piece told of a gap
         self._began = False
         self._restart_at(0)
 
@@ -140,32 +159,38 @@ class Detector:
         self.last_filtered = np.empty(0)
         if raw.ndim != 1:
             raise ValueError(f"samples has shape {raw.shape}: give one lead, shape (n,)")
+        # operator.index: numpy's integers would overflow, and end up in messages
+        first_sample = self._coming if first_sample is None else operator.index(first_sample)
+        if self._began and first_sample < self._coming:
+            raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._coming} comes next")
+        self._coming = first_sample
         events: list[Event] = []
-        if first_sample is not None:
-            first_sample = operator.index(first_sample)  # numpy's integers would overflow, and end up in messages
-        if first_sample is not None and first_sample != self._now:
-            if self._began and first_sample < self._now:
-                raise ValueError(f"first_sample={first_sample} lies in the past: sample {self._now} comes next")
-            if self._began:
-                events += self._finish()
-                events.append(Gap(self._now, first_sample - self._now))
-                self.samples_lost += first_sample - self._now
+        if raw.size == 0:
+            return events
+        raw[~(np.abs(raw) < MAX_MV)] = np.nan
+        if not self._began:
+            self._began = True
             self._now = first_sample
             self._restart_at(first_sample)
-        if raw.size:
-            self._began = True
-            self.samples_in += raw.size
-            raw[~(np.abs(raw) < MAX_MV)] = np.nan
-            pieces: list[NDArray[np.float64]] = []
-            for piece in self._split_at_restarts(raw):
-                events += self._take(piece)
-                pieces.append(self.last_filtered)
-            self.last_filtered = np.concatenate(pieces)
+        elif first_sample > self._now:
+            events += self._skip(first_sample, float(raw[0]))
+        self.samples_in += raw.size
+        pieces: list[NDArray[np.float64]] = []
+        for piece in self._split_at_restarts(raw):
+            events += self._take(piece)
+            pieces.append(self.last_filtered)
+        self.last_filtered = np.concatenate(pieces)
+        self._coming = self._now
         return events
 
     def flush(self) -> list[Event]:
         """The signal ends here: give what is still held back."""
-        return self._finish()
+        events = self._finish()
+        if self._coming > self._now:  # samples that were told to be missing, and nothing after them
+            events.append(self._lose(self._coming, "restart"))
+            self._now = self._coming
+            self._restart_at(self._now)
+        return events
 
     def filtered(self, first_sample: int, end_sample: int) -> NDArray[np.float64]:
         """Filtered signal of a recent stretch for looking at, mV; NaN where it is not (or no longer) held."""
@@ -190,8 +215,30 @@ class Detector:
         self._hold: float | None = None
         self._settled = sample
         self._spans: deque[QualitySpan] = deque()
+        self._gaps: deque[Gap] = deque()  # bridges and holes in what is held
         self._pending: deque[_Pending] = deque()
         self._last_peak: int | None = None
+
+    def _lose(self, until: int, effect: GapEffect) -> Gap:
+        """Count the samples from now to `until` as lost."""
+        self.samples_lost += until - self._now
+        return Gap(self._now, until - self._now, effect)
+
+    def _skip(self, until: int, next_mv: float) -> list[Event]:
+        """Samples are missing from now to `until`, where the signal goes on with `next_mv` (NaN = invalid)."""
+        n = until - self._now
+        if n >= self._restart:
+            events = [*self._finish(), self._lose(until, "restart")]
+            self._now = until
+            self._restart_at(until)
+            return events
+        last_mv = float(self._raw[-1])
+        line = np.linspace(last_mv, next_mv, n + 2)[1:-1]
+        known = bool(np.isfinite(line).all())  # else the last valid sample is held, as for any invalid ones
+        gap = self._lose(until, "bridged" if known and n <= self._bridge else "hole")
+        self._gaps.append(gap)
+        raw = line if gap.effect == "bridged" else np.full(n, np.nan)
+        return [gap, *self._take(raw, line if known else None)]
 
     def _split_at_restarts(self, raw: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Cut where a valid sample follows so long an invalid run that the signal starts anew."""
@@ -218,16 +265,18 @@ class Detector:
         """
         return invalid_run >= self._restart or (invalid_run > 0 and not began)
 
-    def _take(self, raw: NDArray[np.float64]) -> list[Event]:
-        """Filter a piece and run every tick of the grid that falls into it."""
+    def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> list[Event]:
+        """Filter a piece (or what stands in for it) and run every tick of the grid that falls into it."""
         events: list[Event] = []
+        self.last_filtered = np.empty(0)
         if raw.size == 0:
             return events
         valid = ~np.isnan(raw)
         if valid[0] and self._starts_anew(self._invalid_run, self._hold is not None):
             events += self._finish()
             self._restart_at(self._now)
-        filtered = self.last_filtered = self._bandpass.push(self._held(raw, valid))
+        held = self._held(raw, valid)
+        filtered = self.last_filtered = self._bandpass.push(held if instead is None else instead)
         end = self._now + raw.size
         step = self._rpeaks.step
         while self._now < end:
@@ -277,7 +326,12 @@ class Detector:
     def _judge(self) -> QualitySpan:
         """Verdict on the samples since the last one."""
         here = slice(self._judged - self._first, self._now - self._first)
-        quality = assess(self._raw[here], self._filtered[here], self.fs_hz, self.rails_mv)
+        raw, filtered = self._raw[here], self._filtered[here]
+        came, bridged = self._came(self._judged, self._now)
+        if not came.any() or bridged > _BRIDGED_SHARE * raw.size:
+            quality = Quality.GAP
+        else:
+            quality = assess(raw[came], filtered[came], self.fs_hz, self.rails_mv)
         if quality is Quality.LEADS_OFF:
             self._settled = self._now + round(_SETTLING_S * self.fs_hz)
         elif self._judged < self._settled:
@@ -286,6 +340,17 @@ class Detector:
         self._judged = self._now
         self._spans.append(span)
         return span
+
+    def _came(self, first: int, end: int) -> tuple[NDArray[np.bool_], int]:
+        """Which samples of a stretch are no hole in it; how many of these are bridges."""
+        came, bridged = np.ones(end - first, dtype=np.bool_), 0
+        for gap in self._gaps:
+            low, high = max(gap.first_sample, first), min(gap.first_sample + gap.n_samples, end)
+            if low < high and gap.effect == "bridged":
+                bridged += high - low
+            elif low < high:
+                came[low - first : high - first] = False
+        return came, bridged
 
     def _invalid(self, first: int, last: int) -> bool:
         """Whether samples between or 0.1 s around two instants were only held, not measured."""
@@ -309,6 +374,10 @@ class Detector:
         for span in self._spans:
             if span.end_sample > low and span.first_sample < high and span.quality.rank > quality.rank:
                 quality = span.quality
+        for gap in self._gaps:
+            touches = gap.first_sample < high and gap.first_sample + gap.n_samples > low
+            if touches and gap.effect == "hole" and Quality.GAP.rank > quality.rank:
+                quality = Quality.GAP
         context, residual = self._template.context(pending.rr_s), self._template.residual(samples)
         rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
         if quality is Quality.GOOD:
@@ -336,3 +405,5 @@ class Detector:
             self._first += excess
         while self._spans and self._spans[0].end_sample < self._first:
             self._spans.popleft()
+        while self._gaps and self._gaps[0].first_sample + self._gaps[0].n_samples < self._first:
+            self._gaps.popleft()

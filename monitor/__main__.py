@@ -15,6 +15,7 @@ import typer
 
 from monitor import VERSION
 from monitor.config import Config, ConfigError, load_config, merge
+from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 
 if TYPE_CHECKING:
     from monitor.messages import AlarmMessage
@@ -70,9 +71,18 @@ def run(
     fs: Annotated[
         float | None, typer.Option(envvar="ECG_MONITOR_FS", help="Sampling rate, Hz, where the source has none.")
     ] = None,
-    port: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0.")] = None,
+    port: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_PORT", help="Serial port, e.g. /dev/ttyUSB0; auto = the only one.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(envvar="ECG_MONITOR_FORMAT", help="Serial: auto, lines, openview, chords, cyton, raw16, ..."),
+    ] = None,
     baud: Annotated[int | None, typer.Option(envvar="ECG_MONITOR_BAUD", help="Serial speed, bits a second.")] = None,
-    column: Annotated[str | None, typer.Option(help="csv, -: column by name or number.")] = None,
+    adc_bits: Annotated[int | None, typer.Option(help="Serial: bits of the device's ADC.")] = None,
+    vref: Annotated[float | None, typer.Option(help="Serial: reference of that ADC, V.")] = None,
+    gain: Annotated[float | None, typer.Option(help="Serial: amplification before that ADC.")] = None,
+    column: Annotated[str | None, typer.Option(help="csv, -, serial: column by name or number.")] = None,
     unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
     mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
@@ -114,7 +124,11 @@ def run(
         ("--channel", "source", "channel", channel),
         ("--fs", "source", "fs_hz", fs),
         ("--port", "source", "port", port),
+        ("--format", "source", "format", format),
         ("--baud", "source", "baud", baud),
+        ("--adc-bits", "source", "adc_bits", adc_bits),
+        ("--vref", "source", "vref", vref),
+        ("--gain", "source", "gain", gain),
         ("--column", "source", "column", column),
         ("--unit", "source", "unit", unit),
         ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
@@ -164,11 +178,58 @@ def watch(
 def tail(
     connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
+    events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
     from monitor.tail import run_tail
 
-    raise typer.Exit(run_tail(connect, bed, sys.stdout))
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events))
+
+
+@app.command()
+def ports() -> None:
+    """List the serial ports of this machine: path, USB vendor and product, serial number, name."""
+    from monitor.sources.serial_ports import list_ports
+
+    found = list_ports()
+    for port in found:
+        typer.echo(f"{port.device:<16}  {port.vid_pid or '-':<9}  {port.serial_number or '-':<20}  {port.name or '-'}")
+    if not found:
+        print("ecg-monitor: no serial ports; plug the device in, then look again", file=sys.stderr)
+
+
+@app.command(epilog=f"Faults: {FAULT_GRAMMAR}.")
+def emulate(
+    source: Annotated[str, typer.Option(help="What the device measures, e.g. sim or mitdb:208.")] = "sim",
+    form: Annotated[
+        str, typer.Option("--format", help="lines, openview, openview-max30003, chords, cyton or raw16.")
+    ] = "lines",
+    faults: Annotated[str, typer.Option(help='What goes wrong, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
+    link: Annotated[Path | None, typer.Option(help="Name of the pseudo-terminal; default: a temporary one.")] = None,
+    port: Annotated[str | None, typer.Option(help="A real serial port instead, cabled to the monitor's.")] = None,
+    baud: Annotated[int | None, typer.Option(help="Speed of a real port, bits a second.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the faults and of the simulator.")] = 0,
+    start: Annotated[float, typer.Option(help="Where in the record to begin, s.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="How much to play, s of signal.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
+    fs: Annotated[float | None, typer.Option(help="Sampling rate, Hz, where the source has none.")] = None,
+    speed: Annotated[float, typer.Option(help="Times real time.")] = 1.0,
+    adc_bits: Annotated[int | None, typer.Option(help="Resolution of the device's ADC.")] = None,
+    vref: Annotated[float | None, typer.Option(help="Its reference, V.")] = None,
+    gain: Annotated[float | None, typer.Option(help="Amplification before it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as one line of JSON.")] = False,
+) -> None:
+    """Play a record as a serial device on a pseudo-terminal, with faults: to try the monitor without hardware."""
+    from monitor.emulator.emulate import EmulateOptions, run_emulator
+    from monitor.emulator.encoder import Scale
+
+    stop = threading.Event()
+    _end_in_order_on_signals(stop)
+    scale = Scale(adc_bits, vref, gain)
+    options = EmulateOptions(
+        source, form, faults, link, port, baud, seed, start, duration, channel, fs, speed, scale, as_json
+    )
+    raise typer.Exit(run_emulator(options, _Lines(stop).say, stop.is_set, time.monotonic))
 
 
 def main() -> None:
@@ -202,7 +263,12 @@ def _open(settings: Config) -> Source:
         start_s=s.start_s,
         duration_s=s.duration_s or None,
         port=s.port or None,
-        baud=s.baud,
+        format=s.format,
+        baud=s.baud or None,
+        adc_bits=s.adc_bits or None,
+        vref=s.vref or None,
+        gain=s.gain or None,
+        rate_tolerance=settings.alarms.sampling_rate.limit / 100,
         seed=s.seed,
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,
@@ -270,6 +336,9 @@ class _Lines:
     def __init__(self, stop: threading.Event) -> None:
         self.failed = False
         self._stop = stop
+
+    def say(self, line: str) -> None:
+        self._print(line)
 
     def begin(self, pipeline: Pipeline) -> None:
         for bed in pipeline.beds.values():

@@ -21,13 +21,14 @@ from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
 
 __all__ = ["AlarmEngine"]
 
-_TECHNICAL = {"leads_off", "no_data", "source_lost", "poor_signal", "gap"}
+_TECHNICAL = {"leads_off", "no_data", "source_lost", "sampling_rate", "poor_signal", "gap"}
+_SILENT = ("no_data", "source_lost")
 _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
 _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
 _HEART_RATE_BEATS = 8
 _R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
-_POOR = (Quality.NOISY, Quality.CLIPPED)
+_POOR = (Quality.NOISY, Quality.CLIPPED, Quality.GAP)
 
 
 class AlarmEngine:
@@ -102,18 +103,18 @@ class AlarmEngine:
         return changes
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
-        """`no_data` or `source_lost` begins (or ends): only the pipeline can know.
+        """`no_data`, `source_lost` or `sampling_rate` begins (or ends): only source and pipeline can know.
 
         Raises:
             ValueError: another kind.
         """
-        if kind not in ("no_data", "source_lost"):
-            raise ValueError(f"kind={kind!r}: the pipeline reports no_data or source_lost")
+        if kind not in (*_SILENT, "sampling_rate"):
+            raise ValueError(f"kind={kind!r}: the pipeline reports no_data, source_lost or sampling_rate")
         if not holds and kind not in self._cause:
             return []
         self._sample = max(self._sample, sample)
         self._set(kind, holds, sample, text)
-        if holds:
+        if holds and kind in _SILENT:
             self._interrupt(sample)
         changes, self._changes = self._changes, []
         return changes
@@ -153,7 +154,10 @@ class AlarmEngine:
     def _on_gap(self, gap: Gap) -> None:
         end = gap.first_sample + gap.n_samples
         self._sample = max(self._sample, end)
-        self._interrupt(end)
+        if gap.effect == "hole":
+            self._interrupt_heart(end)
+        elif gap.effect == "restart":
+            self._interrupt(end)
         lost_s = gap.n_samples / self.fs_hz
         self._hold("gap", gap.first_sample, f"{gap.n_samples} samples ({lost_s:.2f} s) never came", lost_s, "s")
 
@@ -292,20 +296,19 @@ class AlarmEngine:
 
     def _interrupt(self, sample: int) -> None:
         """Signal is missing: nothing that was building up counts on."""
+        self._interrupt_heart(sample)
+        self._bad_since.clear()
+        for kind in ("leads_off", "poor_signal"):
+            self._end(kind)
+
+    def _interrupt_heart(self, sample: int) -> None:
+        """What the heart did while nobody looked is not known: no beat counts on from before `sample`."""
         if self._last_qrs is not None:
             self._last_qrs = max(self._last_qrs, sample)
         self._recent.clear()
         self._run = []
         self._awaited = None
-        self._bad_since.clear()
-        for kind in (
-            "asystole",
-            "extreme_bradycardia",
-            "extreme_tachycardia",
-            "anomaly_run",
-            "leads_off",
-            "poor_signal",
-        ):
+        for kind in ("asystole", "extreme_bradycardia", "extreme_tachycardia", "anomaly_run"):
             self._end(kind)
 
     # -- state of one alarm -------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ class Bed:
         self._speed = config.source.speed
         self._clock = clock
         self._paced = paced
+        self._started_s = clock()  # of `started`
+        self._anchor: tuple[int, float] | None = None  # a sample and when it was taken, by the source's own clock
         self._start_time = (
             datetime.datetime.fromisoformat(source.start_time) if source.start_time is not None else started
         )
@@ -149,6 +151,8 @@ class Bed:
         self._arrivals.append(
             (chunk.first_sample + chunk.samples.size, self._clock() if chunk.arrival_s is None else chunk.arrival_s)
         )
+        if chunk.time_s is not None:
+            self._anchor = chunk.first_sample, chunk.time_s
         self._events += self.detector.advance(chunk.samples, chunk.first_sample)
         self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
         self.last_data_s = self._clock()
@@ -258,7 +262,11 @@ class Bed:
 
     def time_of(self, sample: int) -> str:
         """ISO 8601 time of a sample on the stream's clock."""
-        moment = self._start_time + datetime.timedelta(seconds=sample / self.source.fs_hz)
+        if self._anchor is None:
+            seconds = sample / self.source.fs_hz
+        else:  # a live device's samples are timed by its own drift-corrected clock
+            seconds = self._anchor[1] - self._started_s + (sample - self._anchor[0]) / self.source.fs_hz
+        moment = self._start_time + datetime.timedelta(seconds=seconds)
         return moment.isoformat(timespec="milliseconds")
 
     def close(self) -> None:
@@ -330,6 +338,11 @@ class Bed:
         output.notice(self, notice)
         if notice.kind == "source_lost":
             self.silent("source_lost", notice.text, output)
+        elif notice.kind in ("sampling_rate", "sampling_rate_right"):
+            for change in self.engine.source_state(
+                "sampling_rate", notice.kind == "sampling_rate", self.now, notice.text
+            ):
+                self._alarm(change, output)
         elif notice.kind == "source_back":
             self.state, self.last_data_s = "starting", self._clock()  # silence counts anew from here
             for change in self.engine.source_state("source_lost", False, self.now, ""):

@@ -58,7 +58,7 @@ REQUESTS_A_CALL = 64  # and not more, so that a client that floods cannot keep t
 COMMIT_EVERY_S = 0.25
 LINGER_MS = 500
 MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
-BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status)/")
+BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
 
 class Published(NamedTuple):
@@ -147,7 +147,7 @@ class Bus:
         wire_topic = self._topic_bytes.get(topic)
         if wire_topic is None:
             if topic != HEARTBEAT_TOPIC and not BED_TOPIC.fullmatch(topic):
-                raise ValueError(f"topic {topic!r}; want {PROTOCOL}/BED/alarm|beat|status/, BED without a slash")
+                raise ValueError(f"topic {topic!r}; want {PROTOCOL}/BED/alarm|beat|status|event/, BED without a slash")
             wire_topic = self._topic_bytes[topic] = topic.encode()
         seq = self._seqs.get(topic, 0) + 1
         body = msgspec.structs.replace(body, epoch=self.epoch, seq=seq)
@@ -316,7 +316,8 @@ class Bus:
             return None
         if not BED_TOPIC.fullmatch(request.topic):
             raise RequestError(
-                f"since: topic {request.topic!r} is not kept; there are {PROTOCOL}/BED/alarm|beat|status/", request.id
+                f"since: topic {request.topic!r} is not kept; ask for BED/alarm|beat|status|event/",
+                request.id,
             )
         since = self._journal.since(request.topic, request.epoch, request.seq)
         return Reply(

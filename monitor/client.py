@@ -30,6 +30,7 @@ from monitor.messages import (
     PROTOCOL,
     AlarmMessage,
     BeatMessage,
+    EventMessage,
     HeartbeatMessage,
     Message,
     Reply,
@@ -110,7 +111,7 @@ class AlarmClient:
     Args:
         alarms_endpoint, control_endpoint: of the monitor, see `monitor.endpoints.endpoints_from`.
         beds: names; None = all.
-        streams: of `alarm`, `beat`, `status`.
+        streams: of `alarm`, `beat`, `status`, `event`.
         waves_endpoint: given: waves of these beds as well (they may be dropped).
         clock: monotonic time, s; judges the connection.
         patience_s: how long messages after a hole are held back while the journal does not answer, s.
@@ -479,5 +480,7 @@ def _topic_of(body: Message) -> str:
             return bed_topic(body.bed, "beat")
         case StatusMessage():
             return bed_topic(body.bed, "status")
+        case EventMessage():
+            return bed_topic(body.bed, "event")
         case _:
             return ""

@@ -56,7 +56,11 @@ class SourceConfig(_Section, frozen=True):
     unit: str = ""
     mv_per_unit: NotNegative = 0.0
     port: str = ""
-    baud: Annotated[int, Meta(ge=50)] = 115_200
+    format: str = "auto"
+    baud: Annotated[int, Meta(ge=0)] = 0
+    adc_bits: Annotated[int, Meta(ge=0, le=24)] = 0
+    vref: NotNegative = 0.0
+    gain: NotNegative = 0.0
     seed: int = 1
 
 
@@ -121,6 +125,7 @@ class AlarmsConfig(_Section, frozen=True):
     leads_off: KindConfig = KindConfig(priority="medium", limit=1.0)
     no_data: KindConfig = KindConfig(priority="medium", limit=2.0)
     source_lost: KindConfig = KindConfig(priority="medium")
+    sampling_rate: KindConfig = KindConfig(priority="medium", limit=2.0)
     poor_signal: KindConfig = KindConfig(priority="low", limit=2.0)
     gap: KindConfig = KindConfig(priority="low", hold_s=10.0)
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monitor.journal_file import JournalError, open_database, unusable
-from monitor.messages import AlarmMessage, BeatMessage, Message, StatusMessage
+from monitor.messages import AlarmMessage, BeatMessage, EventMessage, Message, StatusMessage
 
 __all__ = ["Action", "Journal", "JournalError", "Limits", "Since", "Strip"]
 
@@ -39,7 +39,7 @@ class Limits:
     """How much is kept; each may be passed by PRUNE_SLACK (at most by itself) before the oldest go.
 
     Attributes:
-        alarm_rows, beat_rows, status_rows: newest messages kept of each topic.
+        alarm_rows, beat_rows, status_rows: newest messages kept of each topic; events as status.
         alarm_days: alarms older than this go when the journal is opened, days of wall time.
         strips: newest strips kept, of all beds (10 s of two channels at 360 Hz: 29 kB each).
         actions: newest operator actions kept.
@@ -180,7 +180,7 @@ class Journal:
         self._newest.clear()
 
     def append(self, topic: str, body: Message, raw: bytes) -> None:
-        """Keep one message: alarms, beats and status; the rest is not for the journal.
+        """Keep one message: alarms, beats, status and events; the rest is not for the journal.
 
         Args:
             topic: as published.
@@ -191,7 +191,7 @@ class Journal:
         state: str | None = None
         if isinstance(body, AlarmMessage):
             alarm_id, state = body.alarm.alarm_id, body.alarm.state
-        elif not isinstance(body, BeatMessage | StatusMessage):
+        elif not isinstance(body, BeatMessage | StatusMessage | EventMessage):
             return
         self._newest[topic] = body.seq
         try:

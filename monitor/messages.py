@@ -17,6 +17,7 @@ __all__ = [
     "AlarmState",
     "BeatMessage",
     "Category",
+    "EventMessage",
     "Evidence",
     "HeartbeatMessage",
     "Message",
@@ -38,7 +39,7 @@ AUDIO_PAUSE_MAX_S = 120.0  # IEC 60601-1-8 practice and our own rule: an audio p
 Category = Literal["physiological", "technical"]
 Priority = Literal["high", "medium", "low"]
 AlarmState = Literal["onset", "latched", "acknowledged", "cleared"]
-Stream = Literal["alarm", "beat", "status", "wave"]
+Stream = Literal["alarm", "beat", "status", "event", "wave"]
 
 
 def bed_topic(bed: str, stream: Stream) -> str:
@@ -222,6 +223,27 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     model: ModelInfo = ModelInfo("", "")
 
 
+class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):
+    """Something that happened on the way in, once, on `v1/<bed>/event/`; what lasts is an alarm.
+
+    Attributes:
+        kind: `gap` (samples that never came), `bad_input` (what was no sample), `overrun` (samples that came faster
+            than they could be taken), `source_lost`, `source_back`, `sampling_rate`, `sampling_rate_right`, `format`
+            (what a device was taken for), or a word of a source of your own.
+        text: one line for a person.
+        count: how many; of `bad_input` and `overrun`, which come in numbers, all since the event before.
+        first_sample: `gap`: the first sample missing; else the bed's sample clock.
+        n_samples: `gap`: how many are missing; else 0.
+    """
+
+    bed: str
+    kind: str
+    text: str
+    count: int = 1
+    first_sample: int = 0
+    n_samples: int = 0
+
+
 class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
     """The monitor lives, on `v1/monitor/heartbeat/`, once a second of wall time.
 
@@ -258,7 +280,7 @@ class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):
     channels: tuple[str, ...] = ("raw", "filtered")
 
 
-Message = AlarmMessage | BeatMessage | StatusMessage | HeartbeatMessage | WaveHeader
+Message = AlarmMessage | BeatMessage | StatusMessage | EventMessage | HeartbeatMessage | WaveHeader
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

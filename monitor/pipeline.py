@@ -23,7 +23,7 @@ from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.journal import Action, Journal, Limits
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, HeartbeatMessage, Reply, bed_topic
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
 
@@ -291,7 +291,10 @@ class Pipeline:
                 recorder.beat(message)
 
     def gap(self, bed: Bed, gap: Gap) -> None:
-        """A gap has its alarm; nothing more to tell."""
+        """Publish and record every gap with its length; the alarm `gap` groups them."""
+        lost_s = gap.n_samples / bed.source.fs_hz
+        text = f"{gap.n_samples} samples ({lost_s:.3f} s) never came"
+        self._event(bed, "gap", text, gap.n_samples, gap.first_sample, gap.n_samples)
 
     def notice(self, bed: Bed, notice: Notice) -> None:
         """Something on the way in, for a person; what comes again and again is counted and told now and then."""
@@ -303,6 +306,23 @@ class Pipeline:
             self._repeat_due_s[key] = now_s + _REPEAT_S
         before = self._repeats.pop(key, 0)
         self._on_notice(f"{bed.name}: {notice.text}" + (f", after {before} more" if before else ""))
+        self._event(bed, notice.kind, notice.text, notice.count + before, bed.now)
+
+    def _event(self, bed: Bed, kind: str, text: str, count: int, first_sample: int, n_samples: int = 0) -> None:
+        message = EventMessage(
+            sample=bed.now,
+            time=bed.time_of(first_sample),
+            bed=bed.name,
+            kind=kind,
+            text=text,
+            count=count,
+            first_sample=first_sample,
+            n_samples=n_samples,
+        )
+        published = self.bus.publish(bed_topic(bed.name, "event"), message)
+        with self._recording(bed.name) as recorder:
+            if recorder is not None:
+                recorder.event(published.raw)
 
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         """Keep the signal around an onset."""
@@ -342,7 +362,10 @@ class Pipeline:
             if bed.state != "source_lost":
                 bed.state = "ended"
         for (bed_name, kind), count in self._repeats.items():
-            self._on_notice(f"{bed_name}: {kind.replace('_', ' ')}: {count} more since")
+            text = f"{kind.replace('_', ' ')}: {count} more since"
+            self._on_notice(f"{bed_name}: {text}")
+            bed = self.beds[bed_name]
+            self._event(bed, kind, f"{bed.source.name}: {text}", count, bed.now)
         self._wave_due_s = self._status_due_s = -np.inf
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)

@@ -47,7 +47,7 @@ class Recorder:
     """Writes one bed to `folder/bed/`.
 
     - `beats.csv`: BEATS_HEADER; `r_sample` in the source's own samples, `time_s` = r_sample / fs_hz, empty = None.
-    - `alarms.jsonl`: each message as it was published.
+    - `alarms.jsonl`, `events.jsonl`: each message as it was published.
     - `signal.hea`, `signal.dat`: WFDB, format 16, mV; missing samples are marked invalid, so sample numbers hold.
     - `signal.ecg`: WFDB annotations: N normal, Q anomalous, ? not scored; log p(x) in the aux note.
     - `session.json`: configuration, model, counts; `state` is `recording`, and `closed` after close().
@@ -90,7 +90,7 @@ class Recorder:
         self._origin: int | None = None
         self._failed = False
         self._closed = False
-        self._beats = self._alarms = self._gaps = self._lost = 0
+        self._beats = self._alarms = self._events = self._gaps = self._lost = 0
         self._about: dict[str, Any] = {
             "state": "recording",
             "bed": bed,
@@ -110,6 +110,7 @@ class Recorder:
             self._beats_file = AppendFile(self.folder / "beats.csv")
             self._beats_file.append(f"{BEATS_HEADER}\n".encode())
             self._alarms_file = AppendFile(self.folder / "alarms.jsonl")
+            self._events_file = AppendFile(self.folder / "events.jsonl")
             self._annotations = AnnotationFile(self.folder / "signal.ecg")
             self._signal = SignalFile(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv)
             self._write_about()
@@ -162,6 +163,12 @@ class Recorder:
             self._alarms_file.append(body + b"\n")
         self._alarms += 1
 
+    def event(self, body: bytes) -> None:
+        """Append one event message, the JSON as published."""
+        with self._disk():
+            self._events_file.append(body + b"\n")
+        self._events += 1
+
     def close(self, session: Mapping[str, Any] | None = None) -> None:
         """Finish: header with length and time, session.json with `session` (counts, latency, ...); once.
 
@@ -178,7 +185,7 @@ class Recorder:
                     self._signal.write_header(self._start(), final=True)
                     self._write_about()
         finally:
-            for file in (self._signal, self._annotations, self._beats_file, self._alarms_file):
+            for file in (self._signal, self._annotations, self._beats_file, self._alarms_file, self._events_file):
                 with suppress(OSError):
                     file.close()
 
@@ -209,6 +216,7 @@ class Recorder:
             "clipped_samples": self._signal.clipped,
             "beats": self._beats,
             "alarms": self._alarms,
+            "events": self._events,
             "gaps": self._gaps,
             "lost_samples": self._lost,
         }

@@ -17,6 +17,7 @@ import msgspec
 from monitor.messages import (
     AlarmMessage,
     BeatMessage,
+    EventMessage,
     HeartbeatMessage,
     Reply,
     Request,
@@ -33,6 +34,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "alarm-1.json": AlarmMessage,
     "beat-1.json": BeatMessage,
     "status-1.json": StatusMessage,
+    "event-1.json": EventMessage,
     "heartbeat-1.json": HeartbeatMessage,
     "wave-1.json": WaveHeader,
     "request-1.json": Request,

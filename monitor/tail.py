@@ -1,4 +1,4 @@
-"""Alarms as JSON lines, for pipes: `ecg-monitor tail | jq .alarm.kind`."""
+"""Alarms (and events) as JSON lines, for pipes: `ecg-monitor tail | jq .alarm.kind`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import TextIO
 
 from monitor.client import AlarmClient, ClientError, ConnectionState
 from monitor.endpoints import BusError, endpoints_from
-from monitor.messages import AlarmMessage, Stream
+from monitor.messages import AlarmMessage, EventMessage, Stream
 
 __all__ = ["run_tail"]
 
 TURN_S = 0.25
 # A log may wait longer for what is missing than a screen: it is read later, and a hole in it stays.
 PATIENCE_S = 15.0
-ALARMS: tuple[Stream, ...] = ("alarm",)
 
 
 def run_tail(
@@ -26,6 +25,7 @@ def run_tail(
     bed: str | None,
     out: TextIO,
     *,
+    events: bool = False,
     err: TextIO | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> int:
@@ -38,6 +38,7 @@ def run_tail(
         connect: endpoint of the monitor's alarms, e.g. `tcp://127.0.0.1:5556`.
         bed: only this one; None = all.
         out: flushed after each line.
+        events: also what happened on the way in: gaps, losses, bad input.
         err: told each change of the connection; None = standard error.
         stop: asked a few times a second.
 
@@ -45,13 +46,14 @@ def run_tail(
         Exit code: 0; 2 where the endpoint cannot be used.
     """
     err = sys.stderr if err is None else err
+    streams: tuple[Stream, ...] = ("alarm", "event") if events else ("alarm",)
     try:
         endpoints = endpoints_from(connect)
         client = AlarmClient(
             endpoints.alarms,
             endpoints.control,
             beds=None if bed is None else (bed,),
-            streams=ALARMS,
+            streams=streams,
             patience_s=PATIENCE_S,
         )
     except (BusError, ClientError) as error:
@@ -74,14 +76,14 @@ def _follow(client: AlarmClient, connect: str, out: TextIO, err: TextIO, stop: C
     gone = _reader_gone(out)
     while not stop() and not gone():
         for _, body, raw in client.poll(TURN_S):
-            if isinstance(body, AlarmMessage):
+            if isinstance(body, AlarmMessage | EventMessage):
                 out.write(raw.decode() + "\n")
                 out.flush()
         if client.state != said:
             said = client.state
             print(f"ecg-monitor: {_WORDS[said].format(connect=connect)}", file=err, flush=True)
         if client.missed > missed:
-            print(f"ecg-monitor: {client.missed - missed} alarm messages could not be had", file=err, flush=True)
+            print(f"ecg-monitor: {client.missed - missed} messages could not be had", file=err, flush=True)
             missed = client.missed
 
 

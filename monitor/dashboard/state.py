@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from monitor.dashboard.bed import BedState, StreamCondition
-from monitor.messages import AlarmMessage, BeatMessage, HeartbeatMessage, Message, StatusMessage, WaveHeader
+from monitor.messages import (
+    AlarmMessage,
+    BeatMessage,
+    EventMessage,
+    HeartbeatMessage,
+    Message,
+    StatusMessage,
+    WaveHeader,
+)
 
 __all__ = ["Condition", "Connection", "DashboardState"]
 
@@ -60,6 +68,8 @@ class DashboardState:
                 self._old_epochs.append(self.epoch)
                 self.beds.clear()
             self.epoch = message.epoch
+        if isinstance(message, EventMessage):
+            return  # what lasts of it has its alarm, and the counts are in the status
         if isinstance(message, HeartbeatMessage):
             self.heartbeat = message
             self._heartbeat_at_s = now_s

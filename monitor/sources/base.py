@@ -24,7 +24,8 @@ class Notice:
     """Something a person should know about the way in, e.g. lines that were no numbers.
 
     Attributes:
-        kind: `bad_input`, `source_lost`, `source_back`, `overrun` (samples dropped since nobody read them).
+        kind: `bad_input`; `overrun` (samples dropped since nobody read them); `source_lost`, `source_back`;
+            `sampling_rate` (not as told), `sampling_rate_right` (it is again); `format` (what a device was taken for).
         text: one line.
         count: how many, where it is a count.
     """
@@ -43,12 +44,14 @@ class Chunk:
         samples: (n,) float64, mV; NaN = no valid sample (leads off, unreadable value). n may be 0.
         arrival_s: `clock()` at which the last sample arrived, s; None in replay.
         notices: what happened on the way in.
+        time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock; None in replay.
     """
 
     first_sample: int
     samples: NDArray[np.float64]
     arrival_s: float | None = None
     notices: tuple[Notice, ...] = field(default=())
+    time_s: float | None = None
 
 
 class Source(Protocol):

@@ -39,10 +39,14 @@ class SourceOptions:
         start_s: where to begin, s from the source's sample 0; the first chunk then starts at that sample.
         duration_s: how much to give, s; None = to the end.
         port: serial port, e.g. `/dev/ttyUSB0`.
-        baud: serial speed, bits a second.
+        format: how a serial device speaks, one of `serial_formats.FORMATS`, or `auto`.
+        baud: serial speed, bits a second; None = what the format usually has.
+        adc_bits, vref, gain: resolution (bits), reference (V) and amplification before the ADC of a serial device that
+            sends counts.
+        rate_tolerance: share by which a live device's rate may differ from `fs_hz` before it is told.
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
-        column: column of csv and - by name or number; None = the only one, or the first that is no time.
+        column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
         unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = what the file says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
     """
@@ -52,7 +56,12 @@ class SourceOptions:
     start_s: float = 0.0
     duration_s: float | None = None
     port: str | None = None
-    baud: int = 115_200
+    format: str = "auto"
+    baud: int | None = None
+    adc_bits: int | None = None
+    vref: float | None = None
+    gain: float | None = None
+    rate_tolerance: float = 0.02
     seed: int = 1
     clock: Callable[[], float] = time.monotonic
     column: int | str | None = None

@@ -1,11 +1,8 @@
 """Binary packets of serial ECG devices, taken apart and put together: bytes in, ADC counts out; no port, no time.
 
 A parser takes the stream in pieces, however cut, and gives the same in all for every cutting. It never raises on
-bytes. What is no packet is skipped and counted; each lost packet that the counter shows is counted where it is missing.
-`encode` of the same class is what the device sends.
-
-Counters have 8 bits: a loss of 256 packets, or of a multiple of it, cannot be seen, and a device that begins anew looks
-like a loss of up to 255. Who reads a port needs the time as well.
+bytes. What is no packet is skipped and counted. The device's counter is given as it came: what was lost is known only
+together with the time (`SampleClock`). `encode` of the same class is what the device sends.
 """
 
 from __future__ import annotations
@@ -26,13 +23,11 @@ class Parsed:
     Attributes:
         samples: ADC counts, (n, channels) int64; one row a packet.
         counters: the device's counter, (n,) int64 from 0 to 255; None where the format has none.
-        lost_before: packets missing before each row by the counter, (n,) int64 from 0 to 255; 0 without a counter.
         skipped: bytes found to belong to no packet.
     """
 
     samples: NDArray[np.int64]
     counters: NDArray[np.int64] | None
-    lost_before: NDArray[np.int64]
     skipped: int
 
 
@@ -49,7 +44,7 @@ class PacketParser(Protocol):
         """Take the next bytes of the stream, any number of them."""
 
     def restart(self) -> int:
-        """The stream was cut: forget counter and kept bytes, return how many these were."""
+        """The stream was cut: forget the kept bytes, return how many these were."""
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Bytes for `samples`, (n, channels) ADC counts, the first with this `counter`; ValueError out of range."""
@@ -81,7 +76,6 @@ class _Fixed:
         self._size, self._head, self._tail, self._counter_at, self._confirm = size, head, tail, counter_at, confirm
         self._rest = b""
         self._in_step = False  # the last packet ended where the next must begin
-        self._last: int | None = None  # counter of the last packet
 
     @property
     def pending(self) -> int:
@@ -89,9 +83,9 @@ class _Fixed:
         return len(self._rest)
 
     def restart(self) -> int:
-        """The stream was cut: forget counter and kept bytes, return how many these were."""
+        """The stream was cut: forget the kept bytes, return how many these were."""
         kept = len(self._rest)
-        self._rest, self._in_step, self._last = b"", False, None
+        self._rest, self._in_step = b"", False
         return kept
 
     def feed(self, data: bytes) -> Parsed:
@@ -119,8 +113,8 @@ class _Fixed:
                 at += 1
         self._rest = stream[at:]
         rows = np.frombuffer(b"".join(packets), dtype=np.uint8).reshape(-1, self._size)
-        counters, lost = self._counted(rows)
-        return Parsed(self._decode(rows), counters, lost, skipped)
+        counters = None if self._counter_at is None else rows[:, self._counter_at].astype(np.int64)
+        return Parsed(self._decode(rows), counters, skipped)
 
     def _candidate(self, stream: bytes, at: int) -> int:
         """Where a packet may begin, `at` or after it; what lies before is none."""
@@ -142,16 +136,6 @@ class _Fixed:
             return True
         at += self._counter_at
         return stream[at + self._size] == (stream[at] + 1) % 256
-
-    def _counted(self, rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
-        if self._counter_at is None:
-            return None, np.zeros(len(rows), dtype=np.int64)
-        counters = rows[:, self._counter_at].astype(np.int64)
-        if not len(counters):
-            return counters, counters.copy()
-        before = counters[0] - 1 if self._last is None else self._last
-        self._last = int(counters[-1])
-        return counters, (np.diff(counters, prepend=before) - 1) % 256
 
     def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
         raise NotImplementedError
@@ -310,7 +294,7 @@ class Raw16:
         whole = len(stream) - len(stream) % (2 * self.channels)
         self._rest = stream[whole:]
         samples = np.frombuffer(stream[:whole], dtype="<i2").astype(np.int64).reshape(-1, self.channels)
-        return Parsed(samples, None, np.zeros(len(samples), dtype=np.int64), 0)
+        return Parsed(samples, None, 0)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Bytes for `samples`, (n, channels) from -32768 to 32767; the format has no counter to put in."""

@@ -1,219 +1,318 @@
-"""A device on a serial port that writes one number a line, `!` for leads off.
+"""A device on a serial port: found, recognised, counted, timed, and followed through every loss.
 
-The samples are counted by lines. Where the port is lost, or silent for longer than STALL_S, the time that passed is
-turned into missing samples, so that what follows lies where it belongs.
+Bytes come from a `SerialLink`, a decoder of the device's format makes samples of them, and a `SampleClock` gives each
+its place: by the device's counter or by counting, with the time for what neither can show.
 """
 
 from __future__ import annotations
 
-import errno
 import threading
+import time
 from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 import numpy as np
 
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
-from monitor.sources.line_parser import LineParser
-from monitor.sources.options import SourceOptions, mv_per
+from monitor.sources.format_guess import GUESS_S, Guess, guess_format
+from monitor.sources.options import SourceOptions
+from monitor.sources.sample_clock import Run, SampleClock, measure_rate
+from monitor.sources.serial_decoded import Decoder
+from monitor.sources.serial_formats import BOARDS, EXAMPLE_SCALE, FORMATS, Board, make_decoder
+from monitor.sources.serial_link import SerialLink
+from monitor.sources.serial_ports import choose_port
 
-if TYPE_CHECKING:
-    import serial
+__all__ = ["BUFFER_S", "MEASURE_S", "SerialSource"]
 
-__all__ = ["BUFFER_S", "STALL_S", "SerialSource"]
-
-BUFFER_S = 10.0  # unread samples that are kept; older ones are dropped, counted and missing
-STALL_S = 1.0  # silence after which the clock decides how many samples are missing; USB hiccups are shorter
-_POLL_S = 0.05
-_BACKOFF_S = (0.2, 5.0)  # first and longest wait between attempts to reopen
-_READ_BYTES = 65_536  # at most this at once; the kernel's buffer of a line holds 4,096
-_MAX_NOTICES = 64  # a port that comes and goes unread
+BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
+MEASURE_S: Final = 10.0
+FIRST_BYTES_S: Final = 10.0  # boards need up to 2 s to boot after their port was opened
+ASK_S: Final = 1.0  # a Chords board is silent until asked; a board that runs is stopped by any byte, so never sooner
+_PREPARE_MOST_S: Final = 60.0  # of wall time: a clock that stands still must not hang us
+_EARLY_BYTES: Final = 1 << 22
+_MAX_NOTICES: Final = 64  # a port that comes and goes unread
+_RIGHT_AGAIN: Final = 0.75  # of the tolerance: hysteresis
 
 
 class SerialSource:
     """Live source of one serial port; a thread reads it, read() never waits.
 
+    Opening takes as long as it must: no time where `format` and `fs_hz` are told, GUESS_S to recognise a format,
+    MEASURE_S to measure a rate.
+
     Args:
-        options: `port`, `baud`, `fs_hz` (what the device sends a second), `unit`, `mv_per_unit`, `clock`,
+        options: `port` (or `auto`), `baud`, `format` (or `auto`), `fs_hz` (what the device sends a second; None =
+            measure it), `column`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `rate_tolerance`, `clock`,
             `duration_s` (by the clock).
         name: as a person wrote it.
 
+    Attributes:
+        bytes_in: read from the port so far.
+
     Raises:
-        SourceError: no port named, missing (lists those that exist), in use, not permitted; no sampling rate.
+        SourceError: no such port, in use, not permitted; silent; no known format; a pulse sensor; no scale.
     """
 
-    lead = "ECG"
     live = True
-    rails_mv: tuple[float, float] | None = None
     start_time: str | None = None
     total_samples: int | None = None
 
     def __init__(self, options: SourceOptions, name: str) -> None:
         self.name = name
-        if options.port is None:
-            raise SourceError(f"{name}: name the port with --port; there are {_ports()}")
-        if options.fs_hz is None:
-            raise SourceError(f"{name}: say how many samples a second the device sends, e.g. --fs 250")
-        self.fs_hz = options.fs_hz
-        self._port, self._baud, self._clock = options.port, options.baud, options.clock
         if options.start_s:
             raise SourceError(f"{name}: a device begins now; leave out --start")
-        self._duration_s = options.duration_s
-        self._parser = LineParser(mv_per(options.unit or "mV", options.mv_per_unit, name))
-        self._lock = threading.Lock()  # guards all that follows up to _closing
-        self._runs: deque[tuple[int, list[float]]] = deque()  # (first sample, samples): a jump between two is a gap
+        if options.format != "auto" and options.format not in FORMATS:
+            raise SourceError(f"{name}: unknown format {options.format!r}; choose one of auto, {', '.join(FORMATS)}")
+        port = choose_port(options.port, name)
+        self._options, self._clock = options, options.clock
+        self._format = options.format
+        self._lock = threading.Lock()  # guards all that the link's thread shares with read()
+        self._early: list[tuple[float, bytes]] | None = []  # (arrival s, bytes) until the device is understood
+        self._board: Board | None = None
+        self._runs: deque[Run] = deque()
         self._buffered = 0
-        self._next = 0  # index of the next sample to arrive
-        self._opened_s = self._arrival_s = self._clock()
         self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
-        self._was_lost = False  # the port was reopened: something is missing, however short it took
-        self._dropped = 0
-        self._bad_told = 0
+        self._dropped = self._bad_told = self.bytes_in = 0
         self._given = 0  # index after the last sample given
+        self._rate_wrong = False
         self._failure: str | None = None
-        self._closing = threading.Event()
-        self._device = self._open()
-        self._thread = threading.Thread(target=self._run, name=f"serial {self._port}", daemon=True)
-        self._thread.start()
+        self._opened_s = self._arrival_s = self._heard_s = self._clock()
+        if options.format not in ("auto", "chords"):
+            make_decoder(options.format, options, name)  # what is wrong with the options is wrong before the port opens
+        baud = options.baud or (115_200 if options.format == "auto" else FORMATS[options.format].baud)
+        self._link = SerialLink(port, baud, name)
+        self._link.start(self)
+        try:
+            self._decoder, self.fs_hz = self._understand()
+            self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
+            self._places = SampleClock(self.fs_hz)
+            with self._lock:
+                early, self._early = self._early or [], None
+                for arrival_s, data in early:
+                    self._take(data, arrival_s)
+        except BaseException:
+            self._link.close()
+            raise
+        wanted = options.column if options.column is not None else options.channel
+        self.lead = wanted if isinstance(wanted, str) else "ECG"
 
     def read(self, max_samples: int) -> Chunk | None:
         """What has come and was not read, at most `max_samples`; see Source.
 
         Raises:
             EndOfStream: `duration_s` has passed.
-            SourceError: the reading thread failed for a reason that reopening cannot mend, or the source is closed.
+            SourceError: the device is none we can watch, the reading thread failed, or the source is closed.
         """
         with self._lock:
             if self._failure is not None:
                 raise SourceError(self._failure)
-            if self._duration_s is not None and self._clock() - self._opened_s >= self._duration_s:
+            duration_s = self._options.duration_s
+            if duration_s is not None and self._clock() - self._opened_s >= duration_s:
                 raise EndOfStream
             notices = self._take_notices()
             if not self._runs or max_samples <= 0:
                 return Chunk(self._given, np.empty(0), self._arrival_s, notices) if notices else None
             first, samples = self._runs.popleft()
             taken, rest = samples[:max_samples], samples[max_samples:]
-            if rest:
-                self._runs.appendleft((first + len(taken), rest))
-            self._buffered -= len(taken)
-            self._given = first + len(taken)
-            return Chunk(first, np.array(taken, dtype=np.float64), self._arrival_s, notices)
+            if rest.size:
+                self._runs.appendleft(Run(first + taken.size, rest))
+            self._buffered -= taken.size
+            self._given = first + taken.size
+            return Chunk(first, taken, self._arrival_s, notices, self._places.time_s(first))
 
     def close(self) -> None:
         """Stop the thread and close the port; may be called twice."""
-        self._closing.set()
-        self._thread.join(timeout=2.0)
+        if self._format == "chords":
+            self._link.write(b"STOP\n")
+        self._link.close()
         with self._lock:
             self._failure = self._failure or f"{self.name}: closed"
 
-    def _take_notices(self) -> tuple[Notice, ...]:
-        notices = list(self._notices)
-        self._notices.clear()
-        if new := self._parser.bad - self._bad_told:
-            self._bad_told = self._parser.bad
-            text = f"{self.name}: {new} lines were no number, e.g. {self._parser.example}"
-            notices.append(Notice("bad_input", text, new))
-        if self._dropped:
-            text = f"{self.name}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
-            notices.append(Notice("overrun", text, self._dropped))
-            self._dropped = 0
-        return tuple(notices)
+    # -- told by the link, in its thread ---------------------------------------------------------------------
 
-    def _open(self) -> serial.Serial:
-        import serial
-
-        try:
-            # Two readers of one port would each get half of the samples: ask for it alone.
-            return serial.Serial(self._port, self._baud, timeout=_POLL_S, exclusive=True)
-        except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise SourceError(f"{self.name}: {self._why(error)}") from None
-
-    def _why(self, error: OSError | ValueError) -> str:
-        """Why the port cannot be opened, with the remedy."""
-        code = getattr(error, "errno", None)
-        if code in (errno.EACCES, errno.EPERM):
-            return f"no permission for {self._port}; add yourself to its group, often: sudo usermod -aG dialout $USER"
-        if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-            return f"{self._port} is in use by another program; close it, or name another port of {_ports()}"
-        if code == errno.ENOENT or not Path(self._port).exists():
-            return f"there is no port {self._port}; there are {_ports()}"
-        return f"{self._port} at {self._baud} baud cannot be opened ({error}); there are {_ports()}"
-
-    def _run(self) -> None:
-        try:
-            while not self._closing.is_set():
-                try:
-                    self._listen()
-                except OSError as error:  # SerialException is one; pulled out, switched off, driver gone
-                    self._reopen(error)
-        except Exception as error:  # nothing may die unseen in a thread: read() says it
-            with self._lock:
-                self._failure = f"{self.name}: the reader stopped ({type(error).__name__}: {error})"
-        finally:
-            self._device.close()
-
-    def _listen(self) -> None:
-        """Read until the source is closed or the port fails."""
-        while not self._closing.is_set():
-            data = self._device.read(1)
-            if not data:
-                continue
-            # All there is, so that _take() sees how much came after a silence.
-            while len(data) < _READ_BYTES and (waiting := self._device.in_waiting):
-                data += self._device.read(waiting)
-            with self._lock:
-                self._take(self._parser.push(data))
-
-    def _take(self, samples: list[float]) -> None:
-        if not samples:
-            return
+    def received(self, data: bytes) -> None:
+        """Bytes that came together, or none."""
         now_s = self._clock()
-        silence_s = now_s - self._arrival_s
-        missing = 0
-        if self._next and (self._was_lost or silence_s > STALL_S):
-            missing = max(int(self._was_lost), round(silence_s * self.fs_hz) - len(samples))
-        self._was_lost = False
-        self._arrival_s = now_s
-        if missing or not self._runs:
-            self._next += missing
-            self._runs.append((self._next, samples))
+        with self._lock:
+            self.bytes_in += len(data)
+            if self._early is None:
+                self._take(data, now_s)
+            elif data and self.bytes_in <= _EARLY_BYTES:
+                self._early.append((now_s, data))
+        if data:
+            self._heard_s = now_s
+            self._hear(data)
+        elif self._format in ("chords", "auto") and now_s - self._heard_s >= ASK_S:
+            self._heard_s = now_s
+            self._link.write(b"WHORU\n")
+
+    def lost(self, reason: str) -> None:
+        """The port failed."""
+        with self._lock:
+            if self._early is None:
+                self._decoder.restart()
+                self._places.cut()
+            self._notices.append(Notice("source_lost", f"{self.name}: {reason}"))
+
+    def back(self, device: str) -> None:
+        """The port is open again."""
+        with self._lock:
+            self._heard_s = self._clock()
+            self._notices.append(Notice("source_back", f"{self.name}: {device} is back"))
+
+    def failed(self, reason: str) -> None:
+        """The thread ended."""
+        with self._lock:
+            self._failure = f"{self.name}: {reason}"
+
+    def _hear(self, data: bytes) -> None:
+        """A Chords board that says who it is may begin."""
+        if self._format not in ("chords", "auto"):
+            return
+        said = data.strip().split(b"\n")[-1].strip().decode("ascii", "replace").upper()
+        if said in BOARDS:
+            self._board = BOARDS[said]
+            self._format = "chords"
+            self._link.write(b"START\n")
+
+    # -- understanding the device ----------------------------------------------------------------------------
+
+    def _understand(self) -> tuple[Decoder, float]:
+        """Decoder and rate, as told or as found out."""
+        options, channels = self._options, 0
+        if options.format in ("auto", "chords"):
+            self._wait_for(GUESS_S, FIRST_BYTES_S)
+            wanted = options.column if options.column is not None else options.channel
+            found = guess_format(b"".join(data for _, data in self._so_far()), wanted)
+            if options.format == "auto":
+                self._accept(found)
+            channels = found.channels if found.format == self._format else 0
+        decoder = make_decoder(self._format, options, self.name, self._board, channels)
+        fs_hz = options.fs_hz or self._measure(channels)
+        how = "" if options.fs_hz else ", measured"
+        self._notices.append(
+            Notice("format", f"{self.name}: {self._format}, {FORMATS[self._format].what}, {fs_hz:g} Hz{how}")
+        )
+        return decoder, fs_hz
+
+    def _accept(self, found: Guess) -> None:
+        """Take a recognised format.
+
+        Raises:
+            SourceError: it is none, or cannot be watched as it is.
+        """
+        if not found.format:
+            raise SourceError(f"{self.name}: {found.problem}; tell it with --format, or --baud")
+        if found.problem:
+            raise SourceError(f"{self.name}: {found.problem}")
+        options = self._options
+        if found.counts and not (options.unit or options.adc_bits or options.vref or options.gain):
+            raise SourceError(
+                f"{self.name}: its numbers, e.g. {found.counts}, look like ADC counts; tell their scale, e.g."
+                f" {EXAMPLE_SCALE}, or --unit mV if they are mV"
+            )
+        self._format = found.format
+
+    def _measure(self, channels: int) -> float:
+        self._wait_for(MEASURE_S, FIRST_BYTES_S)
+        decoder = make_decoder(self._format, self._options, self.name, self._board, channels)
+        arrivals = []
+        for arrival_s, data in self._so_far():
+            decoded = decoder.feed(data)
+            arrivals.append((arrival_s, decoded.mv.size, decoded.counters))
+        if decoder.problem:
+            raise SourceError(f"{self.name}: {decoder.problem}")
+        try:
+            return measure_rate(arrivals)
+        except ValueError as error:
+            raise SourceError(f"{self.name}: its rate cannot be measured ({error}); tell it, e.g. --fs 250") from None
+
+    def _so_far(self) -> list[tuple[float, bytes]]:
+        with self._lock:
+            return list(self._early or [])
+
+    def _wait_for(self, span_s: float, first_s: float) -> None:
+        """Until bytes of `span_s` are there.
+
+        Raises:
+            SourceError: none came within `first_s`, or the thread failed.
+        """
+        until_s = time.monotonic() + _PREPARE_MOST_S
+        while time.monotonic() < until_s:
+            with self._lock:
+                if self._failure is not None:
+                    raise SourceError(self._failure)
+                first = self._early[0][0] if self._early else None
+            now_s = self._clock()
+            # A board that was asked who it is has said so before it sends.
+            if first is not None and now_s - first >= span_s and (self._board is None or self.bytes_in > 64):
+                return
+            if first is None and now_s - self._opened_s >= first_s:
+                raise SourceError(
+                    f"{self.name}: {self._link.port.device} sent nothing for {first_s:g} s; is the device on?"
+                )
+            time.sleep(0.01)
+        raise SourceError(f"{self.name}: {self._link.port.device} was not understood within {_PREPARE_MOST_S:g} s")
+
+    # -- samples ---------------------------------------------------------------------------------------------
+
+    def _take(self, data: bytes, now_s: float) -> None:
+        """Samples out of bytes, to their places. The lock is held."""
+        if data:
+            decoded = self._decoder.feed(data)
+            if self._decoder.problem:
+                self._failure = f"{self.name}: {self._decoder.problem}"
+                return
+            runs = self._places.push(decoded.mv, now_s, decoded.counters)
         else:
-            self._runs[-1][1].extend(samples)
-        self._next += len(samples)
-        self._buffered += len(samples)
-        self._drop(self._buffered - round(BUFFER_S * self.fs_hz))
+            runs = self._places.poll(now_s)
+        for run in runs:
+            self._arrival_s = now_s
+            last = self._runs[-1] if self._runs else None
+            if last is not None and last.first_sample + last.samples.size == run.first_sample:
+                self._runs[-1] = Run(last.first_sample, np.concatenate((last.samples, run.samples)))
+            else:
+                self._runs.append(run)
+            self._buffered += run.samples.size
+        if runs:
+            self._drop(self._buffered - round(BUFFER_S * self.fs_hz))
+            self._watch_rate()
 
     def _drop(self, excess: int) -> None:
         """Forget the oldest samples; the jump of first_sample shows it."""
         while excess > 0:
             first, samples = self._runs.popleft()
-            if (n := min(excess, len(samples))) < len(samples):
-                self._runs.appendleft((first + n, samples[n:]))
+            if (n := min(excess, samples.size)) < samples.size:
+                self._runs.appendleft(Run(first + n, samples[n:]))
             self._buffered -= n
             self._dropped += n
             excess -= n
 
-    def _reopen(self, error: OSError) -> None:
-        """Try until the port is back or the source is closed."""
-        self._device.close()
-        with self._lock:
-            self._parser.restart()
-            self._was_lost = True
-            self._notices.append(Notice("source_lost", f"{self.name}: lost {self._port} ({error})"))
-        wait_s, longest_s = _BACKOFF_S
-        while not self._closing.wait(wait_s):
-            try:
-                self._device = self._open()
-            except SourceError:
-                wait_s = min(2 * wait_s, longest_s)
-                continue
-            with self._lock:
-                self._notices.append(Notice("source_back", f"{self.name}: {self._port} is back"))
+    def _watch_rate(self) -> None:
+        drift = self._places.drift
+        limit = self._options.rate_tolerance * (_RIGHT_AGAIN if self._rate_wrong else 1.0)
+        wrong = not self._places.trusted or (drift is not None and abs(drift) > limit)
+        if wrong == self._rate_wrong:
             return
+        self._rate_wrong = wrong
+        measured = "far from it" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
+        if wrong:
+            text = f"{self.name}: said to send {self.fs_hz:g} samples a second, sends {measured}; correct --fs"
+            self._notices.append(Notice("sampling_rate", text))
+        else:
+            self._notices.append(
+                Notice("sampling_rate_right", f"{self.name}: sends {self.fs_hz:g} samples a second again")
+            )
 
-
-def _ports() -> str:
-    from serial.tools.list_ports import comports
-
-    return ", ".join(port.device for port in comports()) or "no serial ports"
+    def _take_notices(self) -> tuple[Notice, ...]:
+        notices = list(self._notices)
+        self._notices.clear()
+        if new := self._decoder.bad - self._bad_told:
+            self._bad_told = self._decoder.bad
+            what = f"{new} lines were no sample" if self._format == "lines" else f"{new} unreadable"
+            notices.append(Notice("bad_input", f"{self.name}: {what}, e.g. {self._decoder.example}", new))
+        if self._dropped:
+            text = f"{self.name}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
+            notices.append(Notice("overrun", text, self._dropped))
+            self._dropped = 0
+        return tuple(notices)

@@ -37,6 +37,7 @@ class Story:
     gaps: tuple[tuple[float, int], ...]  # (where, samples missing), s and samples
     cuts: tuple[float, ...]  # share of the signal
     crumbs: tuple[float, ...]  # where single samples and empty pieces are, share of the signal
+    announced: bool = False  # whether an empty piece comes before what follows a gap
 
     def stretches(self) -> list[tuple[int, NDArray[np.float64]]]:
         """(absolute first sample, samples) between gaps."""
@@ -69,6 +70,8 @@ class Story:
                 continue
             pieces = [samples] if whole else self.cut(samples)
             position = first
+            if self.announced and not whole:  # an empty piece that tells of a gap changes nothing
+                events += detector.advance([], first)
             for piece in pieces:
                 events += detector.advance(piece, position)
                 position += piece.size
@@ -88,9 +91,12 @@ stories = st.builds(
         ),
         max_size=4,
     ).map(tuple),
-    gaps=st.lists(st.tuples(seconds, st.integers(1, 5000)), max_size=2).map(lambda gaps: tuple(sorted(gaps))),
+    gaps=st.lists(
+        st.tuples(seconds, st.one_of(st.integers(1, 13), st.integers(1, 500), st.integers(1, 5000))), max_size=4
+    ).map(lambda gaps: tuple(sorted(gaps))),
     cuts=st.lists(shares, max_size=12).map(tuple),
     crumbs=st.lists(shares, max_size=3).map(tuple),
+    announced=st.booleans(),
 )
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from detector import Detector, Event, Gap, Quality, QualitySpan, Tick
+from detector import Detector, Event, Gap, GapEffect, Quality, QualitySpan, Tick
 from detector.beats import AFTER_R_S, BEFORE_R_S
 
 FS_HZ = 250.0
@@ -34,6 +34,11 @@ def gaps_of(events: Sequence[Event]) -> list[Gap]:
     return [event for event in events if isinstance(event, Gap)]
 
 
+def effect_of(missing: int) -> GapEffect:
+    """What a gap does, as the detector promises it, at 250 Hz."""
+    return "bridged" if missing <= 3 else "hole" if missing < 125 else "restart"
+
+
 def with_gaps(
     signal: NDArray[np.float64], gaps: Sequence[tuple[float, int]], fs_hz: float = FS_HZ
 ) -> tuple[Detector, list[Event]]:
@@ -48,8 +53,9 @@ def with_gaps(
     return detector, events + detector.flush()
 
 
+missing = st.one_of(st.integers(1, 4), st.integers(1, 130), st.integers(1, 4000))
 gap_lists = st.lists(
-    st.tuples(st.floats(0.1, DURATION_S - 0.1), st.integers(1, 4000)),
+    st.tuples(st.floats(0.1, DURATION_S - 0.1), missing),
     max_size=3,
     unique_by=lambda gap: round(gap[0], 1),
 ).map(sorted)
@@ -82,24 +88,29 @@ def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tu
         assert all(r < tick.sample for r in tick.r_samples)
         decided = tick.decided_until
 
-    # Quality covers every sample once, in order, and gaps fill the rest: no sample is without a verdict.
+    # Quality covers every sample once, in order, and gaps that end the signal fill the rest: none is without a verdict.
     covered = 0
     for event in events:
         if isinstance(event, QualitySpan):
             assert event.first_sample == covered
             assert event.end_sample > event.first_sample
             covered = event.end_sample
-        elif isinstance(event, Gap):
+        elif isinstance(event, Gap) and event.effect == "restart":
             assert event.first_sample == covered
             covered += event.n_samples
+        elif isinstance(event, Gap):
+            assert covered <= event.first_sample < covered + FS_HZ
     assert covered == detector.samples_in + detector.samples_lost
     assert detector.samples_in == SIGNAL.size
     assert detector.samples_lost == sum(missing for _, missing in gaps)
     assert [gap.n_samples for gap in gaps_of(events)] == [missing for _, missing in gaps]
 
-    # Nothing is computed across a gap.
+    # Nothing is computed across a gap that is no mere bridge.
     for gap in gaps_of(events):
         end = gap.first_sample + gap.n_samples
+        assert gap.effect == effect_of(gap.n_samples) or (gap.effect == "hole" and runs)
+        if gap.effect == "bridged":
+            continue
         for beat in beats:
             assert not gap.first_sample <= beat.r_sample < end
             reaches = beat.r_sample - BEFORE_R_S * FS_HZ, beat.r_sample + AFTER_R_S * FS_HZ
@@ -118,10 +129,10 @@ def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tu
 
 
 def test_a_gap_is_told_between_the_end_of_the_old_and_the_start_of_the_new_signal() -> None:
-    _, events = with_gaps(SIGNAL, [(7.55, 123)])
+    _, events = with_gaps(SIGNAL, [(7.55, 125)])
     at = next(i for i, event in enumerate(events) if isinstance(event, Gap))
     edge = round(7.55 * FS_HZ)
-    assert events[at] == Gap(edge, 123)
+    assert events[at] == Gap(edge, 125)
     assert all(event.sample <= edge for event in events[:at] if isinstance(event, Tick))
     assert all(event.sample > edge for event in events[at:] if isinstance(event, Tick))
     assert beats_of(events[:at])[-1].quality is Quality.TRUNCATED

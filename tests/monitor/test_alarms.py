@@ -373,6 +373,30 @@ def test_nothing_builds_up_across_a_gap() -> None:
     assert "gap" in ward.kinds("cleared")
 
 
+def test_bridged_samples_are_told_and_hold_no_alarm_up() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8)
+    for _ in range(6):  # asystole, with a lost packet every second
+        ward.changes += ward.engine.handle(Gap(ward.now + 20, 1, "bridged"))
+        ward.tick()
+    assert ward.kinds() == ["gap", "asystole"]
+    assert ward.engine.active[-1].count == 6
+
+
+def test_a_hole_ends_what_the_heart_did_and_not_what_is_said_of_the_signal() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8)
+    for _ in range(3):
+        ward.tick(Quality.NOISY)
+        ward.changes += ward.engine.handle(Gap(ward.now + 20, 10, "hole"))
+    assert ward.kinds() == ["gap", "poor_signal"]
+    assert ward.kinds("cleared") == []
+    for _ in range(6):
+        ward.changes += ward.engine.handle(Gap(ward.now + 20, 10, "hole"))
+        ward.tick()
+    assert "asystole" not in ward.kinds()
+
+
 def test_no_data_and_source_lost_come_and_go() -> None:
     ward = Ward()
     ward.rhythm(5, 0.8)

@@ -259,27 +259,33 @@ def test_a_gap_is_told_counted_and_keeps_the_sample_numbers(tmp_path: Path, scor
     source = FedSource()
     before, after = ecg("sinus=15"), ecg("sinus=15;seed=2")
     source.feed(before)
-    source.feed(after, lost=1000)
+    source.feed(after[:1000], lost=1000)
+    source.feed(after[1000:], lost=7)
     source.end()
     run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}))
     run.pipeline.run()
     status = run.status()
-    assert (status.gaps, status.samples_lost, status.samples_in) == (1, 1000, before.size + after.size)
+    assert (status.gaps, status.samples_lost, status.samples_in) == (2, 1007, before.size + after.size)
     assert run.onsets() == ["gap"]
     gap = run.alarms[0].alarm
     assert (gap.onset_sample, gap.evidence.value) == (before.size, 4.0)
     recorded = wfdb.rdrecord(str(tmp_path / "p1" / "signal")).p_signal[:, 0]
-    assert recorded.size == before.size + 1000 + after.size
+    assert recorded.size == before.size + 1007 + after.size
     assert np.isnan(recorded[before.size : before.size + 1000]).all()
     np.testing.assert_allclose(recorded[: before.size], before, atol=2e-3)
-    np.testing.assert_allclose(recorded[before.size + 1000 :], after, atol=2e-3)
+    np.testing.assert_allclose(recorded[before.size + 1000 :][:1000], after[:1000], atol=2e-3)
+    np.testing.assert_allclose(recorded[before.size + 2007 :], after[1000:], atol=2e-3)
     rows = [line.split(",") for line in (tmp_path / "p1" / "beats.csv").read_text().splitlines()[1:]]
     r_samples = [int(row[0]) for row in rows]
     assert not [r for r in r_samples if before.size <= r < before.size + 1000]
     first_after = next(i for i, r in enumerate(r_samples) if r >= before.size)
     assert rows[first_after][2] == "", "no RR interval across the gap"
     session = json.loads((tmp_path / "p1" / "session.json").read_text())
-    assert (session["recorded"]["gaps"], session["recorded"]["lost_samples"]) == (1, 1000)
+    assert (session["recorded"]["gaps"], session["recorded"]["lost_samples"]) == (2, 1007)
+    events = [json.loads(line) for line in (tmp_path / "p1" / "events.jsonl").read_text().splitlines()]
+    told = [(event["kind"], event["first_sample"], event["n_samples"]) for event in events]
+    second = before.size + 2000
+    assert told == [("gap", before.size, 1000), ("gap", second, 7)], "the alarm groups them, the events do not"
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0])
@@ -319,13 +325,15 @@ def test_an_empty_source_ends_in_order(tmp_path: Path, scorer: Scorer) -> None:
     assert json.loads((tmp_path / "p1" / "session.json").read_text())["state"] == "closed"
 
 
-def test_garbage_on_the_line_is_told_now_and_then_with_its_count(scorer: Scorer) -> None:
+def test_garbage_on_the_line_is_told_now_and_then_with_its_count(tmp_path: Path, scorer: Scorer) -> None:
     source = FedSource()
     acts: list[tuple[float, Any]] = [(t, lambda: source.notice("bad_input", "fed: 3 bad", 3)) for t in range(1, 15)]
     script = Script([*acts, (15.0, lambda: None)])
-    run: Run = Run({"p1": source}, scorer, clock=script.clock)
+    run: Run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}), clock=script.clock)
     run.pipeline.run(script)
     told = [line for line in run.notices if "bad" in line]
+    events = [json.loads(line) for line in (tmp_path / "p1" / "events.jsonl").read_text().splitlines()]
+    assert [event["count"] for event in events] == [3, 30, 9], "subscribers have the same"
     assert told == ["p1: fed: 3 bad", "p1: fed: 3 bad, after 27 more", "p1: bad input: 9 more since"]
 
 

@@ -43,6 +43,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     recorder.beat(row(2500, -99.125, 7.25, anomalous=True))
     recorder.beat(BeatRow(2600, None, None, None, None, False, "noisy"))
     recorder.alarm(b'{"schema":"alarm/1"}')
+    recorder.event(b'{"schema":"event/1"}')
     recorder.close({"latency_p99_ms": 12.5})
 
     folder = tmp_path / "p1"
@@ -63,6 +64,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
         "2500,10.000000,0.800000,-99.1250,7.2500,0.250000,1,good\n2600,10.400000,,,,,0,noisy\n"
     )
     assert (folder / "alarms.jsonl").read_bytes() == b'{"schema":"alarm/1"}\n'
+    assert (folder / "events.jsonl").read_bytes() == b'{"schema":"event/1"}\n'
     session = json.loads((folder / "session.json").read_text())
     assert session["state"] == "closed"
     assert session["model"] == {"name": "flow", "sha256": "ab" * 32}
@@ -74,6 +76,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
         "clipped_samples": 0,
         "beats": 3,
         "alarms": 1,
+        "events": 1,
         "gaps": 0,
         "lost_samples": 0,
     }

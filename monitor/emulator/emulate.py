@@ -1,0 +1,172 @@
+"""`ecg-monitor emulate`: a recorded or simulated patient as a device on a serial port, with faults."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from monitor.config import ConfigError
+from monitor.emulator.device import Device, Told, make_device
+from monitor.emulator.encoder import UNTOLD, Scale, make_encoder
+from monitor.emulator.faults import parse_faults
+from monitor.emulator.player import LINE_S, Player
+from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.sources import Source, SourceOptions, open_source
+from monitor.sources.serial_formats import FORMATS
+
+__all__ = ["EmulateOptions", "run_emulator"]
+
+_TICK_S: Final = 0.01
+_BAUDS: Final = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600, 1_000_000, 2_000_000)
+_BITS: Final = 10  # of a byte on the line, with its start and stop bit
+
+
+@dataclass(frozen=True, slots=True)
+class EmulateOptions:
+    """What a person said.
+
+    Attributes:
+        source: what the device measures.
+        form: its format, one of FORMATS.
+        faults: what goes wrong, see `faults`.
+        link: name of the pseudo-terminal; None = in a folder for temporary files.
+        port: a real port instead of a pseudo-terminal.
+        baud: its speed; None = what the format usually has.
+        seed: of the faults, and of the simulator.
+        start_s, duration_s, channel, fs_hz: of the source.
+        speed: times real time.
+        scale: of the device's ADC.
+        as_json: the counts at the end are one line of JSON.
+    """
+
+    source: str = "sim"
+    form: str = "lines"
+    faults: str = ""
+    link: Path | None = None
+    port: str | None = None
+    baud: int | None = None
+    seed: int = 0
+    start_s: float = 0.0
+    duration_s: float | None = None
+    channel: str | None = None
+    fs_hz: float | None = None
+    speed: float = 1.0
+    scale: Scale = UNTOLD
+    as_json: bool = False
+
+
+def run_emulator(
+    options: EmulateOptions, say: Callable[[str], None], stop: Callable[[], bool], clock: Callable[[], float]
+) -> int:
+    """Play until the source ends or `stop()` says so.
+
+    Args:
+        options: what a person said.
+        say: told each line.
+        stop: asked a hundred times a second.
+        clock: monotonic, s.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        ConfigError, SourceError: an option that makes no sense, a source or port that cannot be had.
+    """
+    if not 0 < options.speed < math.inf:
+        raise ConfigError(f"--speed {options.speed:g}: give a number above 0; 1 = real time")
+    if options.seed < 0:
+        raise ConfigError(f"--seed {options.seed}: give 0 or more")
+    if options.port is not None and options.link is not None:
+        raise ConfigError("--port is a real port, --link a pseudo-terminal: give one of them")
+    if options.port is None and options.baud is not None:
+        raise ConfigError("--baud is for a real --port; a pseudo-terminal has no speed")
+    if options.source.partition(":")[0].strip() in ("-", "serial"):
+        raise ConfigError(f"--source {options.source}: comes in its own time; a device can play sim, mitdb:208, ...")
+    faults = parse_faults(options.faults)
+    encoder = make_encoder(options.form, options.scale)
+    source = open_source(
+        options.source,
+        SourceOptions(
+            fs_hz=options.fs_hz,
+            channel=options.channel,
+            start_s=options.start_s,
+            duration_s=options.duration_s,
+            seed=options.seed,
+        ),
+    )
+    try:
+        device = make_device(source, options.form, faults, seed=options.seed, scale=options.scale)
+        packet_bytes = max(len(packet) for packet in encoder.encode(np.array([-1.0, np.nan]), 0))
+        port = _open_port(options, packet_bytes * source.fs_hz * options.speed)
+        try:
+            _greet(options, source, encoder.reading, port, say)
+            _play(options, device, port, packet_bytes, say, stop, clock)
+        finally:
+            port.close()
+    finally:
+        source.close()
+    return 0
+
+
+def _open_port(options: EmulateOptions, bytes_per_s: float) -> DevicePort:
+    if options.port is None:
+        return PtyPort(options.link)
+    baud = options.baud or FORMATS[options.form].baud
+    if (needed := bytes_per_s * _BITS) > baud:
+        enough = next((step for step in _BAUDS if step >= needed), math.ceil(needed))
+        raise ConfigError(f"--port {options.port}: {options.form} needs {needed:,.0f} baud here; give --baud {enough}")
+    return RealPort(options.port, baud)
+
+
+def _greet(
+    options: EmulateOptions, source: Source, reading: tuple[str, ...], port: DevicePort, say: Callable[[str], None]
+) -> None:
+    path = port.path if options.port is None else "PORT"
+    watching = ("ecg-monitor", "--source", "serial", "--port", path, "--format", options.form)
+    say(f"port {port.path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
+    say(f"watch it: {shlex.join([*watching, '--fs', f'{source.fs_hz * options.speed:.10g}', *reading])}")
+    if options.port is None:
+        say("it begins when somebody opens the port")
+
+
+def _play(
+    options: EmulateOptions,
+    device: Device,
+    port: DevicePort,
+    packet_bytes: int,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+    clock: Callable[[], float],
+) -> None:
+    plan = device.plan
+    # A burst after a hiccup is no overrun: the operating system, which held it back, has room for it.
+    line_s = LINE_S + plan.longest_hiccup_s
+    player = Player(
+        device,
+        port,
+        line_bytes=math.ceil(packet_bytes * plan.fastest_hz * line_s * max(1.0, options.speed)),
+        clock=clock,
+        speed=options.speed,
+        tell=lambda told: say(_line(told)),
+    )
+    while not player.ended and not stop():
+        player.step()
+        port.wait(_TICK_S)
+    counts = device.tally() | {"bytes_unheard": player.unheard, "bytes_overrun": player.overrun}
+    if options.as_json:
+        said = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
+        say(json.dumps(said | {"seed": options.seed} | counts))
+    else:
+        say(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+
+
+def _line(told: Told) -> str:
+    minutes, seconds = divmod(told.at_s, 60)
+    return f"{minutes:4.0f}:{seconds:06.3f}  sample {told.sample}: {told.text}"

@@ -1,0 +1,160 @@
+"""How an emulated device writes its samples: the bytes of each format, and how a monitor is told to read them."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.config import ConfigError
+from monitor.sources.packets import PacketParser
+from monitor.sources.serial_formats import FORMATS, Adc, signed_adc, unsigned_adc
+
+__all__ = ["UNTOLD", "Encoder", "Scale", "make_encoder"]
+
+Floats = NDArray[np.float64]
+
+
+class Scale(NamedTuple):
+    """Of an ADC: resolution (bits), reference (V), amplification before it; None = not told."""
+
+    bits: int | None = None
+    vref: float | None = None
+    gain: float | None = None
+
+
+UNTOLD: Final = Scale()
+# What is emulated where nobody told a scale. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 behind a
+# BioAmp EXG Pill, as its guide sets it, about 500 times. raw16: 0.001 mV a count.
+USUAL: Final = {
+    "cyton": Scale(24, 4.5, 24.0),
+    "chords": Scale(14, 5.0, 500.0),
+    "raw16": Scale(16, 3.2767, 100.0),
+}
+_ADC_BITS: Final = {"raw16": 16, "chords": 16}  # as many as a number in the packet has
+
+
+class Encoder(Protocol):
+    """Samples in, the bytes of one packet a sample out; no port, no time.
+
+    Attributes:
+        counted: packets carry an 8-bit counter.
+        reading: options with which `ecg-monitor --source serial` reads these bytes.
+    """
+
+    counted: bool
+    reading: tuple[str, ...]
+
+    def encode(self, mv: Floats, counter: int) -> list[bytes]:
+        """One packet a sample, the first with this counter; NaN is how this device shows that a lead is off."""
+
+    def readable(self, mv: Floats) -> Floats:
+        """What a monitor can read out of it, mV: rounded to the device's step, and cut off at its rails."""
+
+
+class LineEncoder:
+    """A number a line, as Arduino's `println` ends it; mV with 5 decimals, or ADC counts.
+
+    Args:
+        adc: None = mV.
+        reading: see Encoder.
+    """
+
+    counted = False
+
+    def __init__(self, adc: Adc | None, reading: tuple[str, ...]) -> None:
+        self.reading = reading
+        self._adc = adc
+
+    def encode(self, mv: Floats, counter: int) -> list[bytes]:
+        """See Encoder; `!` is a lead that is off."""
+        del counter
+        if self._adc is None:
+            return [b"!\r\n" if value != value else b"%.5f\r\n" % value for value in mv.tolist()]
+        off = np.isnan(mv)
+        counts = self._adc.counts(np.where(off, 0.0, mv)).tolist()
+        return [b"!\r\n" if is_off else b"%d\r\n" % count for is_off, count in zip(off.tolist(), counts, strict=True)]
+
+    def readable(self, mv: Floats) -> Floats:
+        """See Encoder."""
+        if self._adc is None:
+            return np.round(mv, 5)
+        return np.where(np.isnan(mv), np.nan, self._adc.mv(self._adc.counts(np.nan_to_num(mv))))
+
+
+class PacketEncoder:
+    """ECG in the first channel of a binary format, 0 mV in the others.
+
+    Args:
+        parser: of the format.
+        adc: its scale.
+        counted: packets carry a counter.
+        reading: see Encoder.
+    """
+
+    def __init__(self, parser: PacketParser, adc: Adc, counted: bool, reading: tuple[str, ...]) -> None:
+        self.counted, self.reading = counted, reading
+        self._parser, self._adc = parser, adc
+        self._off = 0 if adc.off == (0,) else adc.high
+
+    def encode(self, mv: Floats, counter: int) -> list[bytes]:
+        """See Encoder; a lead that is off is the count this device gives then: zeros in OpenView, the upper rail."""
+        rows = np.full((mv.size, self._parser.channels), self._adc.zero, dtype=np.int64)
+        off = np.isnan(mv)
+        rows[:, 0] = np.where(off, self._off, self._adc.counts(np.where(off, 0.0, mv)))
+        data = self._parser.encode(rows, counter)
+        size = len(data) // max(1, mv.size)
+        return [data[at : at + size] for at in range(0, len(data), size or 1)]
+
+    def readable(self, mv: Floats) -> Floats:
+        """See Encoder; a sample at a rail may be read as NaN."""
+        return np.where(np.isnan(mv), np.nan, self._adc.mv(self._adc.counts(np.nan_to_num(mv))))
+
+
+def make_encoder(name: str, scale: Scale = UNTOLD) -> Encoder:
+    """Encoder of a format.
+
+    Args:
+        name: one of FORMATS.
+        scale: what of the ADC was told; the rest is as USUAL. `lines` gives mV where nothing was told.
+
+    Raises:
+        ConfigError: unknown format, or a scale that is none of its.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}")
+    form = FORMATS[name]
+    told = {"--adc-bits": scale.bits, "--vref": scale.vref, "--gain": scale.gain}
+    if name not in USUAL and form.adc is not None and any(value is not None for value in told.values()):
+        raise ConfigError(f"--format {name} has a scale of its own; leave out --adc-bits, --vref and --gain")
+    adc = form.adc
+    reading: tuple[str, ...] = ()
+    if name in USUAL or any(value is not None for value in told.values()):
+        usual = USUAL.get(name, UNTOLD)
+        adc, reading = _adc(
+            name,
+            usual.bits if scale.bits is None else scale.bits,
+            usual.vref if scale.vref is None else scale.vref,
+            usual.gain if scale.gain is None else scale.gain,
+        )
+    if form.parser is None:
+        return LineEncoder(adc, reading)
+    if adc is None:
+        raise ConfigError(f"--format {name}: tell its scale by --adc-bits, --vref and --gain")
+    if name == "cyton" and scale == UNTOLD:
+        reading = ()  # a monitor reads it so by itself
+    return PacketEncoder(form.parser(0), adc, form.counted, reading)
+
+
+def _adc(name: str, bits: int | None, vref: float | None, gain: float | None) -> tuple[Adc, tuple[str, ...]]:
+    if bits is None or vref is None or gain is None:
+        raise ConfigError(f"--format {name}: an ADC needs all of --adc-bits, --vref and --gain")
+    most = _ADC_BITS.get(name, 24)
+    if not (1 <= bits <= most and 0 < vref < np.inf and 0 < gain < np.inf):
+        raise ConfigError(
+            f"--format {name}: {bits} bits, {vref:g} V, gain {gain:g}; give 1 to {most} bits, the others above 0"
+        )
+    make = signed_adc if FORMATS[name].signed else unsigned_adc
+    reading = ("--adc-bits", f"{bits}", "--vref", f"{vref:g}", "--gain", f"{gain:g}")
+    return make(bits, vref, gain), reading

@@ -1,0 +1,173 @@
+"""What goes wrong with an emulated device, as a person writes it.
+
+    drop=0.1%,unplug@60s for 5s,leadsoff@90s for 10s
+
+Times are seconds since the device's first sample. What lasts does not overlap, so that every lost sample has one cause.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.config import ConfigError
+
+__all__ = ["BOOT_S", "GRAMMAR", "LASTING", "NO_FAULTS", "Fault", "Faults", "Rate", "parse_faults"]
+
+SHARES: Final = {
+    "drop": "a sample's packet is lost with this probability; the device's counter goes on",
+    "garble": "a packet has up to three bytes changed, put in or taken out with this probability",
+    "drift": "the device's real rate is so much above its nominal one (below: drift=-1%)",
+}
+LASTING: Final = {
+    "unplug": "the port vanishes and the device has no power: samples are lost, its counter begins anew",
+    "leadsoff": "the device shows that an electrode is off",
+    "stall": "the device stands still, as in a sketch that waits: samples are lost, its counter stands still",
+    "hiccup": "bytes are held back and come in one burst: nothing is lost",
+    "noise": "random bytes come, as from a wrong baud rate: samples are lost, the device's counter goes on",
+}
+BOOT_S: Final = 1.5  # an Arduino's bootloader waits about so long for a new sketch
+MAX_HICCUP_S: Final = 60.0  # its bytes are held in memory
+_RANGES: Final = {"drop": (0.0, 100.0), "garble": (0.0, 100.0), "drift": (-50.0, 50.0)}
+_RATE_RANGE: Final = (0.01, 100.0)
+_UNITS: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_NUMBER: Final = r"[-+]?\d+(?:\.\d+)?"
+_TIME: Final = re.compile(rf"({_NUMBER})\s*(ms|s|min|m|h|)")
+
+GRAMMAR: Final = (
+    "write, with commas between: drop=P%, garble=P%, drift=P%, rate=X, rate@T=X, banner@T, and with `@T for D`: "
+    f"{', '.join(LASTING)}; times as 60s, 1.5s, 2m"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that lasts: `kind` of LASTING or `banner`, from `start_s` for `duration_s`, s."""
+
+    kind: str
+    start_s: float
+    duration_s: float
+
+    @property
+    def end_s(self) -> float:
+        """When it is over, s."""
+        return self.start_s + self.duration_s
+
+    def __str__(self) -> str:
+        if self.kind == "banner":
+            return f"banner@{self.start_s:g}s"
+        return f"{self.kind}@{self.start_s:g}s for {self.duration_s:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """From `start_s` on the device sends `factor` times as fast."""
+
+    start_s: float
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """All that goes wrong.
+
+    Attributes:
+        drop: probability that a packet is lost, 0 to 1.
+        garble: probability that it is garbled, 0 to 1, of those not lost.
+        drift: real rate / nominal rate - 1.
+        rates: changes of the rate, in order of time.
+        lasting: what lasts, in order of time, one after the other.
+    """
+
+    drop: float = 0.0
+    garble: float = 0.0
+    drift: float = 0.0
+    rates: tuple[Rate, ...] = ()
+    lasting: tuple[Fault, ...] = ()
+
+
+NO_FAULTS: Final = Faults()
+
+
+def parse_faults(text: str) -> Faults:
+    """Faults a person wrote; an empty text = none.
+
+    Raises:
+        ConfigError: one line that names the piece and the grammar.
+    """
+    shares: dict[str, float] = {}
+    rates: list[Rate] = []
+    lasting: list[Fault] = []
+    for piece in (piece.strip() for piece in text.split(",")):
+        if not piece:
+            if text.strip():
+                raise _fail("an empty piece")
+            continue
+        head, equals, value = (part.strip() for part in piece.partition("="))
+        kind, at, when = (part.strip() for part in head.partition("@"))
+        if kind in SHARES and not at:
+            if kind in shares:
+                raise _fail(f"{piece!r}: {kind} is given twice")
+            shares[kind] = _share(kind, value, piece)
+        elif kind == "rate" and equals:
+            rates.append(Rate(_seconds(when, piece) if at else 0.0, _factor(value, piece)))
+        elif kind in LASTING and at and not equals:
+            lasting.append(_lasting(kind, when, piece))
+        elif kind == "banner" and at and not equals:
+            lasting.append(Fault(kind, _seconds(when, piece), BOOT_S))
+        else:
+            raise _fail(repr(piece))
+    rates.sort(key=lambda rate: rate.start_s)
+    for before, after in itertools.pairwise(rates):
+        if before.start_s == after.start_s:
+            raise _fail(f"two rates at {after.start_s:g} s")
+    lasting.sort(key=lambda fault: fault.start_s)
+    for first, second in itertools.pairwise(lasting):
+        if second.start_s < first.end_s:
+            raise _fail(f"{str(second)!r} begins before {str(first)!r} is over; let one follow the other")
+    return Faults(**shares, rates=tuple(rates), lasting=tuple(lasting))
+
+
+def _fail(what: str) -> ConfigError:
+    return ConfigError(f"--faults: {what}; {GRAMMAR}")
+
+
+def _lasting(kind: str, when: str, piece: str) -> Fault:
+    start, word, duration = when.partition("for")
+    if not word:
+        raise _fail(f"{piece!r} has no duration")
+    fault = Fault(kind, _seconds(start, piece), _seconds(duration, piece))
+    if fault.duration_s <= 0:
+        raise _fail(f"{piece!r} lasts no time")
+    if kind == "hiccup" and fault.duration_s > MAX_HICCUP_S:
+        raise _fail(f"{piece!r}: a hiccup lasts {MAX_HICCUP_S:g} s at most")
+    return fault
+
+
+def _seconds(text: str, piece: str) -> float:
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise _fail(f"{piece!r}: {text.strip()!r} is no time")
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if not (seconds >= 0 and math.isfinite(seconds)):
+        raise _fail(f"{piece!r}: {text.strip()!r} is before the beginning, or never")
+    return seconds
+
+
+def _share(kind: str, text: str, piece: str) -> float:
+    low, high = _RANGES[kind]
+    found = re.fullmatch(rf"({_NUMBER})\s*%", text)
+    if found is None or not low <= float(found[1]) <= high:
+        raise _fail(f"{piece!r}: give {low:g}% to {high:g}%")
+    return float(found[1]) / 100.0
+
+
+def _factor(text: str, piece: str) -> float:
+    low, high = _RATE_RANGE
+    found = re.fullmatch(_NUMBER, text)
+    if found is None or not low <= float(text) <= high:
+        raise _fail(f"{piece!r}: a rate is {low:g} to {high:g} times the usual one")
+    return float(text)

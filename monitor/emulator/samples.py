@@ -1,0 +1,53 @@
+"""The signal that an emulated device takes: any source that does not come in its own time, pulled piece by piece."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources import Chunk, EndOfStream, Source, SourceError
+
+__all__ = ["Samples"]
+
+
+class Samples:
+    """Gives a source's samples one after the other; a gap in them is NaN. One chunk is held at most.
+
+    Args:
+        source: a recorded or simulated one.
+
+    Raises:
+        SourceError: a live source: an emulated device has a time of its own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        if source.live:
+            raise SourceError(f"{source.name}: comes in its own time; a device can play sim, mitdb:208, csv:FILE, ...")
+        self._source = source
+        self._at: int | None = None  # index of the next sample to give
+        self._chunk: Chunk | None = None
+
+    def take(self, n: int) -> NDArray[np.float64]:
+        """The next `n` samples, mV, (n,) float64; fewer only at the end."""
+        taken = [np.empty(0)]
+        while n > 0 and (chunk := self._next(n)) is not None:
+            at = chunk.first_sample if self._at is None else self._at
+            missing = min(n, max(0, chunk.first_sample - at))
+            piece = chunk.samples[: n - missing]
+            taken += [np.full(missing, np.nan), piece]
+            self._at = at + missing + piece.size
+            rest = chunk.samples[piece.size :]
+            self._chunk = Chunk(chunk.first_sample + piece.size, rest) if rest.size else None
+            n -= missing + piece.size
+        return np.concatenate(taken)
+
+    def _next(self, n: int) -> Chunk | None:
+        if self._chunk is not None:
+            return self._chunk
+        try:
+            while (chunk := self._source.read(n)) is not None:
+                if chunk.samples.size:
+                    return chunk
+        except EndOfStream:
+            pass
+        return None

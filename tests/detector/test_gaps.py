@@ -1,0 +1,159 @@
+"""Lost samples: single packets are bridged, longer holes spoil what they touch, long ones start anew; all are told."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_signals import beats_of, keys, match, read_lead, run, synthetic_ecg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import BRIDGE_S, Detector, Event, Gap, Quality, QualitySpan, Tick
+from detector.beats import AFTER_R_S, BEFORE_R_S
+
+FS_HZ = 250.0
+DURATION_S = 16
+SIGNAL, _ = synthetic_ecg(FS_HZ, DURATION_S, seed=11)
+
+
+def kept_runs(n: int, holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(first, end) of what is left of n samples after holes of (first, length)."""
+    kept = np.ones(n, bool)
+    for first, length in holes:
+        kept[first : first + length] = False
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False]))))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def advance(signal: NDArray[np.float64], runs: list[tuple[int, int]], detector: Detector, size: int) -> list[Event]:
+    """The runs of a signal in pieces of `size`."""
+    events: list[Event] = []
+    for first, end in runs:
+        for at in range(first, end, size):
+            events += detector.advance(signal[at : min(at + size, end)], at)
+            assert detector.last_filtered.size == min(at + size, end) - at
+    return events + detector.flush()
+
+
+drops = st.lists(
+    st.tuples(st.integers(1, SIGNAL.size - 2), st.one_of(st.integers(1, 3), st.integers(1, 40), st.integers(1, 200))),
+    max_size=40,
+)
+
+
+@settings(max_examples=60)
+@given(holes=drops, size=st.sampled_from([1, 7, 100]))
+def test_any_pattern_of_loss_is_told_in_full_however_the_rest_is_cut(holes: list[tuple[int, int]], size: int) -> None:
+    runs = kept_runs(SIGNAL.size, holes)
+    whole, cut = Detector(FS_HZ), Detector(FS_HZ)
+    events = advance(SIGNAL, runs, whole, SIGNAL.size)
+    assert keys(advance(SIGNAL, runs, cut, size)) == keys(events)
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert [(gap.first_sample, gap.first_sample + gap.n_samples) for gap in gaps] == [
+        (before[1], after[0]) for before, after in itertools.pairwise(runs)
+    ]
+    assert whole.samples_in == sum(end - first for first, end in runs)
+    assert whole.samples_lost == sum(gap.n_samples for gap in gaps)
+    at = [e.first_sample if isinstance(e, Gap) else e.sample for e in events if isinstance(e, Gap | Tick)]
+    assert at == sorted(at)
+    for gap in gaps:
+        for beat in beats_of(events):
+            low, high = beat.r_sample - BEFORE_R_S * FS_HZ, beat.r_sample + AFTER_R_S * FS_HZ
+            if gap.effect != "bridged" and low < gap.first_sample + gap.n_samples and gap.first_sample < high:
+                assert not beat.scorable
+
+
+@pytest.mark.parametrize(("fs_hz", "most"), [(100.0, 1), (128.0, 1), (250.0, 3), (360.0, 4), (1000.0, 12)])
+def test_a_bridge_is_half_a_period_of_40_hz_and_at_least_a_sample(fs_hz: float, most: int) -> None:
+    assert most == max(1, int(BRIDGE_S * fs_hz))
+    signal, _ = synthetic_ecg(fs_hz, 6)
+    at = round(3 * fs_hz)
+    for missing, effect in ((most, "bridged"), (most + 1, "hole")):
+        detector = Detector(fs_hz)
+        events = detector.advance(signal[:at]) + detector.advance(signal[at + missing :], at + missing)
+        assert [event for event in events if isinstance(event, Gap)] == [Gap(at, missing, effect)]  # type: ignore[arg-type]
+
+
+def test_a_hole_spoils_the_beats_it_touches_and_no_second() -> None:
+    detector, at, missing = Detector(FS_HZ), round(8.3 * FS_HZ), round(0.1 * FS_HZ)
+    events = detector.advance(SIGNAL[:at]) + detector.advance(SIGNAL[at + missing :], at + missing) + detector.flush()
+    assert {event.quality for event in events if isinstance(event, QualitySpan)} == {Quality.GOOD}
+    spoilt = [beat for beat in beats_of(events) if beat.quality is Quality.GAP]
+    assert 1 <= len(spoilt) <= 3
+    assert all(abs(beat.r_sample - at) < 1.2 * FS_HZ for beat in spoilt)
+    across = next(beat for beat in beats_of(events) if beat.r_sample >= at + missing)
+    assert across.rr_s is None
+    plain = {beat.r_sample: beat for beat in beats_of(run(Detector(FS_HZ), [SIGNAL]))}
+    later = [beat for beat in beats_of(events) if beat.r_sample > at + 2 * FS_HZ]
+    assert len(later) > 5
+    for beat in later:
+        assert np.abs(beat.samples - plain[beat.r_sample].samples).max() < 0.02
+
+
+def test_a_signal_made_of_bridges_is_not_scored() -> None:
+    detector = Detector(FS_HZ)
+    events: list[Event] = []
+    for at in range(0, SIGNAL.size, 2):  # every second sample only
+        events += detector.advance(SIGNAL[at : at + 1], at)
+    spans = [event for event in events if isinstance(event, QualitySpan)]
+    assert {span.quality for span in spans} == {Quality.GAP}
+    assert not any(beat.scorable for beat in beats_of(events))
+    assert detector.samples_lost == detector.samples_in - 1
+
+
+def test_a_gap_that_nothing_follows_is_told_at_the_end() -> None:
+    detector = Detector(FS_HZ)
+    events = detector.advance(SIGNAL[:1000])
+    assert detector.advance([], 1003) == []
+    assert detector.samples_lost == 0
+    ended = detector.flush()
+    assert [event for event in ended if isinstance(event, Gap)] == [Gap(1000, 3)]
+    assert ended[-1] == Gap(1000, 3)
+    assert (detector.samples_in, detector.samples_lost) == (1000, 3)
+    assert events
+    with pytest.raises(ValueError, match="sample 1003 comes next"):
+        detector.advance(SIGNAL[:5], 1001)
+
+
+def test_an_invalid_neighbour_makes_a_hole_of_a_bridge() -> None:
+    signal = SIGNAL.copy()
+    signal[999] = np.nan
+    detector = Detector(FS_HZ)
+    events = detector.advance(signal[:1000]) + detector.advance(signal[1001:], 1001)
+    assert [event for event in events if isinstance(event, Gap)] == [Gap(1000, 1, "hole")]
+
+
+@pytest.mark.parametrize("packet", [1, 2])
+def test_one_lost_packet_in_a_thousand_costs_no_beat(data_folder: Path, packet: int) -> None:
+    """Record 208, single samples or 6-ms packets lost: the R-peaks, intervals and verdicts of the whole record."""
+    signal = read_lead(data_folder, "208", sampto=15 * 60 * 360)
+    rng = np.random.default_rng(208)
+    lost = np.flatnonzero(rng.random(signal.size // packet) < 0.001) * packet
+    runs = kept_runs(signal.size, [(int(at), packet) for at in lost if at])
+    events = advance(signal, runs, detector := Detector(360.0), 360)
+    assert detector.samples_lost == sum(e.n_samples for e in events if isinstance(e, Gap)) > 100
+    whole, found = (beats_of(of) for of in (run(Detector(360.0), [signal]), events))
+    pairs = match([beat.r_sample for beat in found], [beat.r_sample for beat in whole], 1.0)
+    assert len(pairs) >= len(whole) - 1
+    assert len(pairs) >= len(found) - 1
+    moved = [a for a, b in pairs if a != b]
+    assert len(moved) <= 0.02 * len(whole)
+    assert sum(beat.scorable for beat in found) >= sum(beat.scorable for beat in whole) - 2
+
+
+def test_what_is_shown_is_as_long_as_what_came() -> None:
+    """A lost sample right before the electrode is back on, where the signal starts anew."""
+    signal, _ = synthetic_ecg(FS_HZ, 20, seed=1)
+    signal[1000:2000] = np.nan
+    detector = Detector(FS_HZ)
+    first = 0
+    for size in (1, 499, 1, 498, 999, 2, 700):
+        first += first == 1998  # sample 1998 never comes
+        piece = signal[first : first + size]
+        detector.advance(piece, first)
+        assert detector.last_filtered.size == piece.size
+        first += size
