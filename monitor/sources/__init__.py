@@ -27,6 +27,7 @@ SOURCES: dict[str, str] = {
     "-": "numbers on standard input, one row a sample, with --fs",
     "zmq": "samples that another program pushes, zmq:tcp://127.0.0.1:5600",
     "lsl": "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
+    "brainflow": "a board that BrainFlow knows, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
     "serial": "a device that writes one number a line, with --port --baud --fs",
 }
 
@@ -89,6 +90,10 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.lsl_source import LslSource
 
         return LslSource(what, options, spec)
+    if kind == "brainflow":
+        from monitor.sources.brainflow_source import BrainflowSource
+
+        return BrainflowSource(what, options, spec)
     if kind == "serial":
         from monitor.sources.serial_source import SerialSource
 

@@ -82,7 +82,7 @@ class PluginSource:
         try:
             first = int(chunk.first_sample)
             samples = np.array(chunk.samples, dtype=np.float64)
-            notices, arrival_s = tuple(chunk.notices), chunk.arrival_s
+            notices, arrival_s, time_s = tuple(chunk.notices), chunk.arrival_s, chunk.time_s
         except Exception as error:
             raise SourceError(f"{self._origin} gave no chunk ({_line(error)})") from None
         if samples.ndim != 1 or samples.size > max_samples:
@@ -96,7 +96,7 @@ class PluginSource:
             samples[beyond] = np.nan
             text = f"{self.name}: {n} samples were infinite or beyond {MAX_MV:g} mV; are they in mV?"
             notices = (*notices, Notice("bad_input", text, n))
-        return Chunk(first, samples, arrival_s, notices)
+        return Chunk(first, samples, arrival_s, notices, time_s)
 
     def close(self) -> None:
         """Close the source."""
