@@ -158,6 +158,7 @@ def test_what_cannot_be_watched_is_one_line(spec: str, options: dict[str, Any], 
         open_source(f"brainflow:{spec}", SourceOptions(**options))
     assert "\n" not in str(refused.value)
 
+
 def test_what_was_refused_leaves_the_board_free() -> None:
     for _ in range(2):
         with pytest.raises(SourceError, match="no channel"):
