@@ -173,7 +173,8 @@ class Device:
         if not self.running and kind not in _SILENT:
             fates[:] = Fate.STOPPED
         for fate, n in enumerate(np.bincount(fates).tolist()):
-            self.fates[Fate(fate)] += n
+            if n:
+                self.fates[Fate(fate)] += n
         if kind in _SILENT or not self.running:
             return
         if kind == "leadsoff":

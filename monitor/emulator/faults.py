@@ -34,7 +34,7 @@ MAX_HICCUP_S: Final = 60.0  # its bytes are held in memory
 _RANGES: Final = {"drop": (0.0, 100.0), "garble": (0.0, 100.0), "drift": (-50.0, 50.0)}
 _RATE_RANGE: Final = (0.01, 100.0)
 _UNITS: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_NUMBER: Final = r"[-+]?\d+(?:\.\d+)?"
+_NUMBER: Final = r"[-+]?[0-9]+(?:\.[0-9]+)?"
 _TIME: Final = re.compile(rf"({_NUMBER})\s*(ms|s|min|m|h|)")
 
 GRAMMAR: Final = (
