@@ -29,7 +29,8 @@ EXIT_INCOMPLETE = 3
 
 _EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
-    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial. "
+    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
+    "or a kind of an installed package (docs/sources.md). "
     "Exit codes: 0 ended in order, also by Ctrl-C or SIGTERM; 2 bad input, named in one line; 3 it ran, but not "
     "everything could be kept (recording, journal) or the source broke, named in one line. "
     "Flags beat ECG_MONITOR_* variables, which beat --config, which beats the defaults. Not a medical device."
