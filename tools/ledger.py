@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 
 RING = 1 << 16  # samples that are remembered: some minutes
 REACH_S = 2.0  # so far from where they belong samples are looked for
-SURE = 8  # samples in a row that find their place: equal by chance one in some hundred is
+SURE = 8  # samples that are looked at to find their place
+RUN = 3  # of these, so many in a row must be equal: by chance, one in some hundred is
 IN_STEP = 2  # packets within which a reader must be in step again
 
 
@@ -56,42 +57,59 @@ class Ledger:
 
     def taken(self, first: int, samples: Floats) -> None:
         """The monitor took these samples."""
-        if samples.size == 0:
-            return
-        if self._matches(first, samples, self._offset).mean() >= 0.5:
-            for part in (*self._unplaced, (first, samples)):
-                self._tick(*part)
+        follow = self._follow(first, samples)
+        if follow:
+            for part in self._unplaced:
+                self._tick(self._range(*part), part[1])  # what stood before them was garbled
             self._unplaced.clear()
-            return
-        self._unplaced.append((first, samples))
-        places = np.concatenate([np.arange(at, at + part.size) for at, part in self._unplaced])
-        values = np.concatenate([part for _, part in self._unplaced])
-        if values.size >= SURE:
-            self._search(places, values)
+            self._tick(self._range(first, samples[:follow]), samples[:follow])
+        if follow < samples.size:
+            self._unplaced.append((first + follow, samples[follow:]))
+            if sum(part.size for _, part in self._unplaced) >= SURE:
+                self._search()
 
     def finish(self) -> None:
         """Nothing more will come."""
         for part in self._unplaced:
-            self._tick(*part)
+            self._tick(self._range(*part), part[1])
         self._unplaced.clear()
         self._settle(self._end)
 
-    def _search(self, places: NDArray[np.int64], values: Floats) -> None:
-        """Give samples that lie elsewhere than expected their place."""
-        tried = sorted(range(-self._reach, self._reach + 1), key=abs)
-        shares = [self._same(places - self._offset - shift, values).mean() for shift in tried]
-        best = int(np.argmax(shares))
-        if shares[best] < 0.5 and values.size < 20 * SURE:
-            return
-        if shares[best] >= 0.5:
-            self.shifts.append((int(places[0]) - self._offset - tried[best], tried[best]))
-            self._offset += tried[best]
-        for part in self._unplaced:
-            self._tick(*part)
-        self._unplaced.clear()
+    def _range(self, first: int, samples: Floats) -> NDArray[np.int64]:
+        """Which of the device's samples these should be."""
+        return np.arange(first, first + samples.size) - self._offset
 
-    def _matches(self, first: int, samples: Floats, offset: int) -> NDArray[np.bool_]:
-        return self._same(np.arange(first, first + samples.size) - offset, samples)
+    def _follow(self, first: int, samples: Floats) -> int:
+        """How many samples are where they are expected, up to where most are not."""
+        same = self._same(self._range(first, samples), samples)
+        for at in np.flatnonzero(~same).tolist():
+            if same[at : at + SURE].mean() < 0.5:
+                return int(at)
+        return samples.size
+
+    def _search(self) -> None:
+        """Find where the first of the samples belong that lie elsewhere than expected; the others follow them."""
+        parts, self._unplaced = self._unplaced, []
+        places = np.concatenate([self._range(*part) for part in parts]) + self._offset
+        values = np.concatenate([part for _, part in parts])
+        taken = SURE
+        for reach in (SURE, self._reach):  # a packet or two were lost; or the device was away
+            shifts = np.arange(-reach, reach + 1)
+            same = self._same(places[:SURE] - self._offset - shifts[:, None], values[:SURE])
+            # Runs of RUN that match: [shift, where it begins].
+            runs = np.lib.stride_tricks.sliding_window_view(same, RUN, axis=1).all(axis=2)
+            if runs.any():
+                begins = np.where(runs.any(axis=1), runs.argmax(axis=1), SURE)
+                best = int(np.lexsort((np.abs(shifts), -same.sum(axis=1), begins))[0])
+                if shifts[best]:
+                    self.shifts.append((int(places[0] - self._offset - shifts[best]), int(shifts[best])))
+                    self._offset += int(shifts[best])
+                taken = int(begins[best]) + RUN
+                break
+        self._tick(places[:taken] - self._offset, values[:taken])
+        for run in np.split(np.arange(taken, places.size), np.flatnonzero(np.diff(places[taken:]) > 1) + 1):
+            if run.size:
+                self.taken(int(places[run[0]]), values[run])
 
     def _same(self, at: NDArray[np.int64], values: Floats) -> NDArray[np.bool_]:
         """Whether the device's samples `at` are read as `values`."""
@@ -100,13 +118,23 @@ class Ledger:
         off = np.isnan(expected) & (np.isnan(values) | (np.abs(values - self._off_mv) < 1e-6))
         return known & (off | (np.abs(values - expected) < 1e-6))
 
-    def _tick(self, first: int, samples: Floats) -> None:
-        at = np.arange(first, first + samples.size) - self._offset
-        same = self._same(at, samples) & (self._fate[at % RING] == Fate.INTACT)
-        self.wrong += int((~same).sum())
-        places = at[same] % RING
-        self.twice += int(self._seen[places].sum())
-        self._seen[places] = True
+    def _tick(self, at: NDArray[np.int64], values: Floats) -> None:
+        """These are the device's samples `at`, or none."""
+        for place, same in zip((at % RING).tolist(), self._same(at, values).tolist(), strict=True):
+            if not same:
+                self.wrong += 1
+            elif self._fate[place] == Fate.INTACT and not self._seen[place]:
+                self._seen[place] = True
+            else:  # a lost one, or one that came before: of two equal neighbours the other is meant
+                near = [(place + step) % RING for step in (1, -1)]
+                free = [i for i in near if self._fate[i] == Fate.INTACT and not self._seen[i]]
+                meant = [i for i in free if self._value[i] == self._value[place]]
+                if meant:
+                    self._seen[meant[0]] = True
+                elif self._seen[place]:
+                    self.twice += 1
+                else:
+                    self.wrong += 1
 
     def _settle(self, end: int) -> None:
         """Judge the samples before `end`."""
