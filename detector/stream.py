@@ -268,6 +268,7 @@ class Detector:
     def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> list[Event]:
         """Filter a piece (or what stands in for it) and run every tick of the grid that falls into it."""
         events: list[Event] = []
+        self.last_filtered = np.empty(0)
         if raw.size == 0:
             return events
         valid = ~np.isnan(raw)

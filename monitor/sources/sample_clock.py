@@ -111,9 +111,15 @@ class SampleClock:
             return []
         return self._settle(self._last_s, final=True)
 
-    def cut(self) -> None:
-        """The device was away: something is missing before what comes next, and its counter begins anew."""
+    def cut(self) -> list[Run]:
+        """The device went away: something is missing before what comes next, and its counter begins anew.
+
+        Returns:
+            What was held.
+        """
+        runs = self._settle(self._last_s, final=True) if self._held and self._last_s is not None else []
         self._was_cut = True
+        return runs
 
     # -- what it knows --------------------------------------------------------------------------------------
 

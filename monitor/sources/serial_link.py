@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LinkListener", "SerialLink"]
 
 POLL_S: Final = 0.05
-BACKOFF_S: Final = (0.2, 5.0)  # first and longest wait between attempts to reopen
+BACKOFF_S: Final = (0.1, 1.0)  # first and longest wait between attempts to reopen: each second away is ECG lost
 READ_BYTES: Final = 65_536  # at most this at once; the kernel's buffer of a line holds 4,096
 
 
@@ -61,8 +63,6 @@ class SerialLink:
 
     def write(self, data: bytes) -> None:
         """Say something to the device; nothing happens where it is away."""
-        import contextlib
-
         with contextlib.suppress(OSError):  # SerialException is one
             self._device.write(data)
 
@@ -80,7 +80,7 @@ class SerialLink:
                     self._listen(listener)
                 except OSError as error:  # SerialException is one
                     self._device.close()
-                    listener.lost(f"lost {self.port.device} ({error})")
+                    listener.lost(f"lost {self.port.device} ({_short(error)})")
                     self._reopen(listener)
         except Exception as error:  # nothing may die unseen in a thread
             listener.failed(f"the reader stopped ({type(error).__name__}: {error})")
@@ -107,3 +107,9 @@ class SerialLink:
                 continue
             listener.back(device)
             return
+
+
+def _short(error: OSError) -> str:
+    """What happened to the port, without pyserial's guesses."""
+    text = str(error)
+    return "unplugged or switched off" if "returned no data" in text or error.errno == errno.EIO else text

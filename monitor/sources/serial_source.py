@@ -24,10 +24,12 @@ from monitor.sources.serial_ports import choose_port
 
 __all__ = ["BUFFER_S", "MEASURE_S", "SerialSource"]
 
-BUFFER_S: Final = 10.0  # unread samples that are kept; older ones are dropped, counted and missing
+BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
 MEASURE_S: Final = 10.0
 FIRST_BYTES_S: Final = 10.0  # boards need up to 2 s to boot after their port was opened
 ASK_S: Final = 1.0  # a Chords board is silent until asked; a board that runs is stopped by any byte, so never sooner
+_ASK_AGAIN_S: Final = 0.3  # so soon after a port came back
+_ANSWER_BYTES: Final = 64
 _PREPARE_MOST_S: Final = 60.0  # of wall time: a clock that stands still must not hang us
 _EARLY_BYTES: Final = 1 << 22
 _MAX_NOTICES: Final = 64  # a port that comes and goes unread
@@ -71,7 +73,7 @@ class SerialSource:
         self._board: Board | None = None
         self._runs: deque[Run] = deque()
         self._buffered = 0
-        self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
+        self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = self._bad_told = self.bytes_in = 0
         self._given = 0  # index after the last sample given
         self._rate_wrong = False
@@ -133,15 +135,17 @@ class SerialSource:
     def received(self, data: bytes) -> None:
         """Bytes that came together, or none."""
         now_s = self._clock()
+        answer = self._hear(data)
         with self._lock:
             self.bytes_in += len(data)
-            if self._early is None:
+            if answer:
+                pass
+            elif self._early is None:
                 self._take(data, now_s)
             elif data and self.bytes_in <= _EARLY_BYTES:
                 self._early.append((now_s, data))
         if data:
             self._heard_s = now_s
-            self._hear(data)
         elif self._format in ("chords", "auto") and now_s - self._heard_s >= ASK_S:
             self._heard_s = now_s
             self._link.write(b"WHORU\n")
@@ -151,29 +155,31 @@ class SerialSource:
         with self._lock:
             if self._early is None:
                 self._decoder.restart()
-                self._places.cut()
-            self._notices.append(Notice("source_lost", f"{self.name}: {reason}"))
+                self._keep(self._places.cut())
+            self._tell("source_lost", reason)
 
     def back(self, device: str) -> None:
         """The port is open again."""
         with self._lock:
-            self._heard_s = self._clock()
-            self._notices.append(Notice("source_back", f"{self.name}: {device} is back"))
+            self._heard_s = self._clock() - ASK_S + _ASK_AGAIN_S
+            self._tell("source_back", f"{device} is back")
 
     def failed(self, reason: str) -> None:
         """The thread ended."""
         with self._lock:
             self._failure = f"{self.name}: {reason}"
 
-    def _hear(self, data: bytes) -> None:
-        """A Chords board that says who it is may begin."""
-        if self._format not in ("chords", "auto"):
-            return
+    def _hear(self, data: bytes) -> bool:
+        """Whether this is the answer of a Chords board that was asked who it is; then it may begin."""
+        if self._format not in ("chords", "auto") or len(data) > _ANSWER_BYTES:
+            return False
         said = data.strip().split(b"\n")[-1].strip().decode("ascii", "replace").upper()
         if said in BOARDS:
             self._board = BOARDS[said]
             self._format = "chords"
             self._link.write(b"START\n")
+            return True
+        return False
 
     # -- understanding the device ----------------------------------------------------------------------------
 
@@ -190,9 +196,7 @@ class SerialSource:
         decoder = make_decoder(self._format, options, self.name, self._board, channels)
         fs_hz = options.fs_hz or self._measure(channels)
         how = "" if options.fs_hz else ", measured"
-        self._notices.append(
-            Notice("format", f"{self.name}: {self._format}, {FORMATS[self._format].what}, {fs_hz:g} Hz{how}")
-        )
+        self._tell("format", f"{self._format}, {FORMATS[self._format].what}, {fs_hz:g} Hz{how}")
         return decoder, fs_hz
 
     def _accept(self, found: Guess) -> None:
@@ -266,17 +270,21 @@ class SerialSource:
             runs = self._places.push(decoded.mv, now_s, decoded.counters)
         else:
             runs = self._places.poll(now_s)
-        for run in runs:
+        if runs:
             self._arrival_s = now_s
+            self._keep(runs)
+            self._watch_rate()
+
+    def _keep(self, runs: list[Run]) -> None:
+        """Put samples into the buffer. The lock is held."""
+        for run in runs:
             last = self._runs[-1] if self._runs else None
             if last is not None and last.first_sample + last.samples.size == run.first_sample:
                 self._runs[-1] = Run(last.first_sample, np.concatenate((last.samples, run.samples)))
             else:
                 self._runs.append(run)
             self._buffered += run.samples.size
-        if runs:
-            self._drop(self._buffered - round(BUFFER_S * self.fs_hz))
-            self._watch_rate()
+        self._drop(self._buffered - round(BUFFER_S * self.fs_hz))
 
     def _drop(self, excess: int) -> None:
         """Forget the oldest samples; the jump of first_sample shows it."""
@@ -295,18 +303,21 @@ class SerialSource:
         if wrong == self._rate_wrong:
             return
         self._rate_wrong = wrong
-        measured = "far from it" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
+        measured = "far more or fewer" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
         if wrong:
-            text = f"{self.name}: said to send {self.fs_hz:g} samples a second, sends {measured}; correct --fs"
-            self._notices.append(Notice("sampling_rate", text))
+            self._tell("sampling_rate", f"sends {measured} samples a second, not {self.fs_hz:g}; correct --fs")
         else:
-            self._notices.append(
-                Notice("sampling_rate_right", f"{self.name}: sends {self.fs_hz:g} samples a second again")
-            )
+            self._tell("sampling_rate_right", f"sends {self.fs_hz:g} samples a second again")
+
+    def _tell(self, kind: str, text: str) -> None:
+        """A notice that comes after the samples that are here now."""
+        end = self._places.end if self._early is None else 0
+        self._notices.append((end, Notice(kind, f"{self.name}: {text}")))
 
     def _take_notices(self) -> tuple[Notice, ...]:
-        notices = list(self._notices)
-        self._notices.clear()
+        notices = []
+        while self._notices and (not self._runs or self._notices[0][0] <= self._given):
+            notices.append(self._notices.popleft()[1])
         if new := self._decoder.bad - self._bad_told:
             self._bad_told = self._decoder.bad
             what = f"{new} lines were no sample" if self._format == "lines" else f"{new} unreadable"

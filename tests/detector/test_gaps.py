@@ -143,3 +143,17 @@ def test_one_lost_packet_in_a_thousand_costs_no_beat(data_folder: Path, packet: 
     moved = [a for a, b in pairs if a != b]
     assert len(moved) <= 0.02 * len(whole)
     assert sum(beat.scorable for beat in found) >= sum(beat.scorable for beat in whole) - 2
+
+
+def test_what_is_shown_is_as_long_as_what_came() -> None:
+    """A lost sample right before the electrode is back on, where the signal starts anew."""
+    signal, _ = synthetic_ecg(FS_HZ, 20, seed=1)
+    signal[1000:2000] = np.nan
+    detector = Detector(FS_HZ)
+    first = 0
+    for size in (1, 499, 1, 498, 999, 2, 700):
+        first += first == 1998  # sample 1998 never comes
+        piece = signal[first : first + size]
+        detector.advance(piece, first)
+        assert detector.last_filtered.size == piece.size
+        first += size

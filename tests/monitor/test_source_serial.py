@@ -159,9 +159,7 @@ def test_numbers_leads_off_and_garbage(device: Device, reader: Reader) -> None:
         "5000",
         "nan",
         "ÿþ",
-        "0.5",
         "ECG:0.75",
-        "ECG: -1",
     ]
     device.send(reader.source, *lines, "ECG: -1", "0.5")
     mv = reader.until(13)
