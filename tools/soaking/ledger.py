@@ -1,4 +1,4 @@
-"""What a device sent against what a monitor took, sample by sample; imported by soak.py."""
+"""What a device sent against what a monitor took, sample by sample."""
 
 from __future__ import annotations
 
