@@ -12,7 +12,7 @@ __all__ = ["BOOT_PAUSE_S", "Player"]
 
 BOOT_PAUSE_S: Final = 0.5  # readers throw away what came before they were ready; boards boot when they are opened
 LINGER_S: Final = 0.5  # after the last byte: what the reader has not fetched is lost when the port closes
-LINE_S: Final = 1.0  # bytes of so many seconds wait for a reader who is slow; more is lost, as in a device
+LINE_S: Final = 10.0  # bytes of so many seconds wait for a reader whom a busy machine keeps waiting; more is lost
 _STEP_S: Final = 1.0  # s of the device; bounds what one step makes after this machine slept
 
 

@@ -54,12 +54,11 @@ def guess_format(data: bytes, column: str | int | None = None) -> Guess:
         return best[1]
     lines = [line.strip() for line in data.split(b"\n")[1:-1]]
     parser = LineParser(column=column)
-    parser.feed(b"\n" + b"\n".join(lines) + b"\n")
+    samples = parser.feed(b"\n" + b"\n".join(lines) + b"\n").mv.size  # words are bad, but no samples
     if parser.problem:
-        return Guess("lines", 0, parser.problem)
-    words = sum(bool(re.fullmatch(rb"[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*", line)) for line in lines)
-    rows = len(lines) - words
-    if rows >= _LINES_MIN and (parser.bad - words) <= (1 - _SHARE) * rows:
+        return Guess("lines", problem=parser.problem)
+    words = len(lines) - samples
+    if samples >= _LINES_MIN and parser.bad - words <= (1 - _SHARE) * samples:
         numbers = [line for line in lines if line != LEADS_OFF]
         whole = [line for line in numbers if _INTEGER.match(line)]
         if len(whole) > 0.9 * len(numbers) and len(set(whole)) > 3:

@@ -20,7 +20,8 @@ __all__ = ["Run", "SampleClock", "measure_rate"]
 
 COUNTER: Final = 256
 SILENCE_S: Final = 0.25  # a longer one may have cost samples: the system alone seldom holds bytes back so long
-SETTLE_S: Final = 0.3  # ... which is decided so much later: what was only held back has come by then
+SETTLE_S: Final = 0.3  # ... which is decided so much later: what was only held back has come by then, or still comes
+SETTLE_MOST_S: Final = 5.0  # faster than it was taken, and is waited for so long at most
 TOLERANCE_S: Final = 0.1  # a smaller deficit after a silence is no loss but jitter
 AHEAD_S: Final = 0.3  # nothing can arrive so much before it is due: the device sends faster than it was said to
 BLOCK_S: Final = 0.25
@@ -53,7 +54,8 @@ class _Block(NamedTuple):
 class SampleClock:
     """Gives samples their places as they come.
 
-    Samples that come after a silence are held for SETTLE_S, until it is clear whether they were only late.
+    Samples that come after a silence are held for SETTLE_S, or while they come faster than they were taken, until it is
+    clear whether they were only late.
 
     Args:
         fs_hz: rate the device is said to have, Hz.
@@ -74,6 +76,8 @@ class SampleClock:
         self._last_s: float | None = None  # arrival of the last samples
         self._held: list[tuple[Floats, Counts | None]] = []
         self._held_since_s: float | None = None  # a silence ended then; None: only an odd counter is held
+        self._late: tuple[float, float] = (0.0, 0.0)  # when it was looked at last, how many samples were late
+        self._doubt = 0  # samples that time alone says were lost: they may yet come
         self._blocks: deque[_Block] = deque(maxlen=FIT_BLOCKS)
         self._block_began_s = -math.inf
         self._block: _Block | None = None
@@ -95,10 +99,12 @@ class SampleClock:
         if samples.size == 0:
             return self.poll(arrival_s)
         silent_s = 0.0 if self._last_s is None else arrival_s - self._last_s
-        if self._held_since_s is None and self._last_s is not None and (silent_s > SILENCE_S or self._was_cut):
-            self._held_since_s = arrival_s
+        after_silence = self._last_s is not None and (silent_s > SILENCE_S or self._was_cut)
         self._held.append((samples, counters))
         self._last_s = arrival_s
+        if self._held_since_s is None and after_silence:
+            self._held_since_s = arrival_s
+            self._late = arrival_s, self._lateness()
         if self._held_since_s is not None:
             return self.poll(arrival_s)
         return self._settle(arrival_s, final=False)
@@ -107,7 +113,14 @@ class SampleClock:
         """What waited long enough; to be asked now and then when nothing comes."""
         if not self._held or self._last_s is None:
             return []
-        if now_s - (self._last_s if self._held_since_s is None else self._held_since_s) < SETTLE_S:
+        if self._held_since_s is None:
+            return self._settle(self._last_s, final=True) if now_s - self._last_s >= SETTLE_S else []
+        looked_s, before = self._late
+        if now_s - looked_s < SETTLE_S:
+            return []
+        late, tolerance = self._lateness(), TOLERANCE_S * self.fs_hz
+        self._late = now_s, late
+        if late > tolerance and before - late > tolerance and now_s - self._held_since_s < SETTLE_MOST_S:
             return []
         return self._settle(self._last_s, final=True)
 
@@ -138,6 +151,11 @@ class SampleClock:
         if self._block is None:
             return None
         return self._block.arrival_s - (self._expected(self._block.arrival_s) - sample) / (self._rate or self.fs_hz)
+
+    def _lateness(self) -> float:
+        """How many samples should be here by the last arrival and are not, placed or held."""
+        held = sum(samples.size for samples, _ in self._held)
+        return self._expected(self._last_s or 0.0) - self.end - held
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -226,8 +244,10 @@ class SampleClock:
         if jump is not None:
             counted = jump + COUNTER * max(0, round((due - jump) / COUNTER))
             if abs(counted - due) <= tolerance:
+                self._doubt = counted if counted >= COUNTER else 0
                 return counted
         if due > tolerance:
+            self._doubt = round(due)
             return round(due)
         return int(self._was_cut)  # a gap, however short it was
 
@@ -243,8 +263,13 @@ class SampleClock:
 
     def _learn(self, arrival_s: float, end: int) -> None:
         """The samples up to `end` have arrived by then."""
-        if self._block is not None and self._expected(arrival_s) + AHEAD_S * self.fs_hz < end:
-            self._distrust(arrival_s, end)
+        ahead = 0.0 if self._block is None else end - self._expected(arrival_s) - AHEAD_S * self.fs_hz
+        if ahead > 0:
+            if ahead > self._doubt:
+                self.trusted = False
+                self._rate = None
+            self._doubt = 0
+            self._begin_anew(arrival_s, end)
         delay_s = arrival_s - end / self.fs_hz
         block = self._block
         self._block = _Block(arrival_s, end, delay_s if block is None else min(delay_s, block.delay_s))
@@ -255,9 +280,8 @@ class SampleClock:
             self._block, self._block_began_s = _Block(arrival_s, end, delay_s), arrival_s
             self._check()
 
-    def _distrust(self, arrival_s: float, end: int) -> None:
-        self.trusted = False
-        self._rate = None
+    def _begin_anew(self, arrival_s: float, end: int) -> None:
+        """What is known of the arrivals holds no more."""
         self._blocks.clear()
         self._block = _Block(arrival_s, end, arrival_s - end / self.fs_hz)
         self._block_began_s = arrival_s
@@ -269,8 +293,10 @@ class SampleClock:
         span_s = last.arrival_s - recent[0].arrival_s
         if span_s >= WINDOW_S - BLOCK_S:
             wrong = abs((last.end - recent[0].end) / span_s / self.fs_hz - 1.0) > WRONG
+            self._doubt = 0
             if wrong and self.trusted:
-                self._distrust(last.arrival_s, last.end)
+                self.trusted, self._rate = False, None
+                self._begin_anew(last.arrival_s, last.end)
                 return
             self.trusted = not wrong
         if last.arrival_s - self._blocks[0].arrival_s >= FIT_MIN_S:

@@ -257,7 +257,11 @@ def _told_adc(form: SerialFormat, options: SourceOptions, source: str, board: Bo
         if any(told.values()):
             raise SourceError(f"{source}: give --mv-per-unit, or --adc-bits --vref --gain, not both")
         mv = _unit(options, source)
-        return replace(form.adc, mv_per_count=mv) if form.adc else Adc(mv, 0, -(1 << 31), 1 << 31)
+        if form.adc is not None:
+            return replace(form.adc, mv_per_count=mv)
+        if form.parser is None:
+            return Adc(mv, 0, -(1 << 31), 1 << 31)
+        return replace(signed_adc(16, 1.0, 1.0), mv_per_count=mv) if form.signed else Adc(mv, 0, 0, (1 << 16) - 1, (0,))
     if not any(told.values()) and board is None:
         return None
     if form.adc is not None and form.adc.off == (0,):

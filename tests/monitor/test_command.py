@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import resource
 import signal
 import socket
@@ -13,9 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-import tty
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +20,8 @@ import pytest
 import wfdb
 import zmq
 from helpers_command import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
-from helpers_pipeline import breaking_record, ecg
+from helpers_pipeline import breaking_record
 from helpers_sources import wait_for
-
-from monitor.sources import SourceOptions
-from monitor.sources.scenario import parse_scenario
-from monitor.sources.simulator import Simulator
 
 QUIET = ("--no-dashboard", *FREE_BUS)
 
@@ -331,81 +324,6 @@ def test_kill_9_leaves_a_readable_recording(tmp_path: Path) -> None:
     assert record.sig_len / record.fs >= marks.sample[-1] / record.fs
     assert len(marks.sample) >= 29
     assert json.loads((tmp_path / "p1" / "session.json").read_text())["state"] == "recording"
-
-
-# -- a device on a serial port ------------------------------------------------------------------------------
-
-SERIAL_FS_HZ = 250
-
-
-class Device:
-    """The far end of a serial line: writes a simulated ECG, one number a line, as fast as it is read."""
-
-    def __init__(self) -> None:
-        self._far, self._near = os.openpty()
-        tty.setraw(self._near)
-        self.port = os.ttyname(self._near)
-        self.lines = 0
-
-    def write(self, lines: Sequence[str]) -> None:
-        """Send lines, at most a second of signal at once: what is not read within 10 s of signal is dropped."""
-        for first in range(0, len(lines), 125):
-            piece = lines[first : first + 125]
-            data = "".join(f"{line}\n" for line in piece).encode()
-            while data:
-                data = data[os.write(self._far, data) :]
-            self.lines += len(piece)
-            time.sleep(0.025)  # twenty times faster than the heart beats: the device sets the pace
-
-    def pull_out(self) -> None:
-        os.close(self._near)
-        os.close(self._far)
-
-
-def lines_of(scenario: str) -> list[str]:
-    return [f"{mv:.4f}" for mv in ecg(scenario, SERIAL_FS_HZ)]
-
-
-def test_a_serial_device_end_to_end(tmp_path: Path) -> None:
-    device = Device()
-    process, _ = started(
-        "--source", "serial", "--port", device.port, "--fs", str(SERIAL_FS_HZ), "--record", str(tmp_path)
-    )  # fmt: skip
-    try:
-        beats = lines_of("sinus=60")
-        device.write(["sync", *beats[:5000]])  # the first line may be cut and is never used
-        device.write(["!"] * 3 * SERIAL_FS_HZ)
-        device.write(beats[5000:7500])
-        device.write(["EKG", "1,2", "\x00\x7f", "9" * 100, "nan"] * 2)
-        device.write(beats[7500:10_000])
-        folder = tmp_path / "p1"
-        wait_for(lambda: (folder / "beats.csv").read_text().count("\n") > 40, "beats after the garbage")
-        device.pull_out()
-        wait_for(lambda: "source_lost" in (folder / "alarms.jsonl").read_text(), "the loss of the port")
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0, errors
-    kinds = onsets(output)
-    assert kinds == ["leads_off", "source_lost"]
-    alarms = [json.loads(line)["alarm"] for line in (folder / "alarms.jsonl").read_text().splitlines()]
-    assert alarms[0]["onset_sample"] == 5000
-    truth = [
-        s for s, _ in Simulator(parse_scenario("sinus=60", seed=1, fs_hz=250), SourceOptions()).annotations(10_000)
-    ]
-    off = 3 * SERIAL_FS_HZ
-    truth = [s if s < 5000 else s + off if s < 7500 else s + off + 15 for s in truth]
-    found = np.array([int(row["r_sample"]) for row in csv.DictReader((folder / "beats.csv").read_text().splitlines())])
-    near = [s for s in truth if np.abs(found - s).min() <= 0.05 * SERIAL_FS_HZ]
-    assert len(near) >= len(truth) - 6, "all but those at the edges of what was missing"
-    assert all(np.abs(np.array(truth) - r).min() <= 0.05 * SERIAL_FS_HZ for r in found)
-    assert "lines were no number" in errors
-    assert f"lost {device.port}" in errors
-    assert len(errors.strip().splitlines()) <= 3, errors  # garbage that came in two pieces is told twice
-    session = json.loads((folder / "session.json").read_text())
-    assert session["session"]["samples_in"] == device.lines - 1
 
 
 # -- hours of signal ----------------------------------------------------------------------------------------

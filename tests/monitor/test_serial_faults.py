@@ -24,6 +24,7 @@ UNPLUGGED, LEADS_OFF = (60 * FS_HZ, 65 * FS_HZ), (90 * FS_HZ, 100 * FS_HZ)
 END = 115 * FS_HZ
 # How long the beats near a fault may differ: it takes 8 s of signal until a detector that began anew sees what it saw.
 SPOILT_S = (1.5, 9.0)
+PLACE = 18  # samples, 50 ms: what a busy machine may add to the time by which an unplugged device is placed again
 REOPEN_S = 2.0  # port seen again, board asked who it is, first whole packet
 TECHNICAL = {"source_lost", "no_data", "leads_off", "gap", "poor_signal", "sampling_rate"}
 
@@ -159,9 +160,10 @@ def test_beats_outside_the_faults_are_those_of_a_plain_replay(
     expected = plain.beats[outside_faults(plain.beats)]
     near = np.abs(got.beats[:, None] - expected[None, :]).min(axis=0)
     # A lost sample that no counter shows moves what comes after it by one.
-    assert near.max() <= 3 + lost, f"not found: {expected[near > 3 + lost]}"
+    slack = 3 + lost + PLACE
+    assert near.max() <= slack, f"not found: {expected[near > slack]}"
     own = got.beats[outside_faults(got.beats - lost) & outside_faults(got.beats + lost)]
-    assert np.abs(plain.beats[:, None] - own[None, :]).min(axis=0).max() <= 3 + lost, "beats that are not there"
+    assert np.abs(plain.beats[:, None] - own[None, :]).min(axis=0).max() <= slack, "beats that are not there"
     at = np.abs(got.beats[:, None] - expected[None, :]).argmin(axis=0)
     same = got.anomalous[at] == plain.anomalous[outside_faults(plain.beats)]
     assert same.mean() >= 0.95, "the patient's reference has learnt other beats, so a few decisions differ"
@@ -185,8 +187,8 @@ def test_each_fault_shows_once_and_as_long_as_it_lasted(watched: dict[str, Watch
     assert first == pytest.approx(LEADS_OFF[0], abs=FS_HZ + shift)
     assert last - first == pytest.approx(10 * FS_HZ, abs=1.01 * FS_HZ), "seen once a second"
     (longest,) = [gap for gap in got.gaps() if gap[1] > FS_HZ]
-    assert longest[0] == pytest.approx(UNPLUGGED[0], abs=5 + shift)
-    assert 5 * FS_HZ - 3 <= longest[1] <= (5 + REOPEN_S) * FS_HZ
+    assert longest[0] == pytest.approx(UNPLUGGED[0], abs=0.5 * FS_HZ + shift), "what was on its way is lost too"
+    assert 5 * FS_HZ - PLACE <= longest[1] <= (5 + REOPEN_S) * FS_HZ
 
 
 @each
