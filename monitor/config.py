@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,7 @@ __all__ = [
     "KindConfig",
     "ModelConfig",
     "RecordConfig",
+    "SignalConfig",
     "SourceConfig",
     "load_config",
     "merge",
@@ -58,6 +59,12 @@ class SourceConfig(_Section, frozen=True):
     port: str = ""
     baud: Annotated[int, Meta(ge=50)] = 115_200
     seed: int = 1
+
+
+class SignalConfig(_Section, frozen=True):
+    """`[signal]`: what is done to the signal before the heart is looked for in it."""
+
+    mains: Literal["auto", "off", "50", "60"] = "auto"
 
 
 class ModelConfig(_Section, frozen=True):
@@ -129,6 +136,7 @@ class Config(_Section, frozen=True):
     """The whole configuration."""
 
     source: SourceConfig = SourceConfig()
+    signal: SignalConfig = SignalConfig()
     model: ModelConfig = ModelConfig()
     bus: BusConfig = BusConfig()
     journal: JournalConfig = JournalConfig()
