@@ -16,7 +16,7 @@ import msgspec
 from detector import Gap, Quality, QualitySpan, Tick
 from detector.explain import pause
 from monitor.config import AlarmsConfig, KindConfig
-from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, rounded, run_text
+from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, gap_text, rounded, run_text
 from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
 from monitor.words import quality_words
 
@@ -160,7 +160,7 @@ class AlarmEngine:
         elif gap.effect == "restart":
             self._interrupt(end)
         lost_s = gap.n_samples / self.fs_hz
-        self._hold("gap", gap.first_sample, f"{gap.n_samples} samples ({lost_s:.2f} s) never came", lost_s, "s")
+        self._hold("gap", gap.first_sample, gap_text(gap, self.fs_hz), lost_s, "s")
 
     def _on_quality(self, span: QualitySpan) -> None:
         self._sample = max(self._sample, span.end_sample)
