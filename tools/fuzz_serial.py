@@ -1,9 +1,9 @@
 """Feed random and damaged streams to the parsers of serial formats: python tools/fuzz_serial.py [--inputs 1000000]
 
-An input is one piece of bytes given to a parser that has seen all pieces before it. After each one nothing may have been
-raised, every byte must be accounted for (in a packet, skipped or kept), and the kept ones must be fewer than two packets
-(a line: than its longest). After every tenth, six clean packets follow, of which the last four must be read: it is in
-step again within two. Ends with 1 if not.
+An input is one piece of bytes given to a parser that has seen all pieces before it. After each one nothing may have
+been raised, every byte must be accounted for (in a packet, skipped or kept), and the kept ones must be fewer than two
+packets (a line: than its longest). After every tenth, six clean packets follow, of which the last four must be read: it
+is in step again within two. Ends with 1 if not.
 """
 
 from __future__ import annotations
