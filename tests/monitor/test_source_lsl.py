@@ -157,7 +157,8 @@ def test_what_cannot_be_a_voltage_is_no_sample(stream: tuple[Outlet, Source, Clo
         outlet.outlet.push_sample([uv, 0.0], 5 + i / FS_HZ)
     samples, notices = read_until(source, 7.0)
     np.testing.assert_array_equal(list(samples.values()), [1, *[np.nan] * 4, 7])
-    assert [(notice.kind, notice.count) for notice in notices] == [("bad_input", 3)]
+    assert {notice.kind for notice in notices} == {"bad_input"}
+    assert sum(notice.count for notice in notices) == 3
 
 
 def test_stamps_that_run_back_lose_nothing(stream: tuple[Outlet, Source, Clock]) -> None:
