@@ -87,6 +87,9 @@ def run(
     unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
     mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
+    mains: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_MAINS", help="Notch against mains hum: auto, off, 50 or 60 Hz.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")
     ] = None,
@@ -134,6 +137,7 @@ def run(
         ("--unit", "source", "unit", unit),
         ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
         ("--seed", "source", "seed", seed),
+        ("--mains", "signal", "mains", mains),
         ("--model", "model", "path", model),
         ("--bus", "bus", "listen", bus),
         ("--record", "record", "folder", record),

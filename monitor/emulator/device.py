@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -72,6 +73,7 @@ class Device:
         faults: what goes wrong.
         seed: of what is left to chance, 0 or more.
         console: commands it obeys; None = it sends by itself.
+        log: told all that was taken: index of the first sample, mV (NaN = what says that a lead is off), fates.
 
     Attributes:
         plan: when each sample is due, what becomes of it, and the lasting faults in samples. It does not know of
@@ -93,7 +95,9 @@ class Device:
         *,
         seed: int = 0,
         console: ChordsConsole | None = None,
+        log: Callable[[int, NDArray[np.float64], NDArray[np.uint8]], None] = lambda *_: None,
     ) -> None:
+        self._log = log
         self.plan = Plan(faults, source.fs_hz, seed)
         self.fates: Counter[Fate] = Counter()
         self.leads_off = self.bytes_out = 0
@@ -175,10 +179,11 @@ class Device:
         for fate, n in enumerate(np.bincount(fates).tolist()):
             if n:
                 self.fates[Fate(fate)] += n
-        if kind in _SILENT or not self.running:
-            return
         if kind == "leadsoff":
             mv = np.full(mv.size, np.nan)
+        self._log(first, mv, fates)
+        if kind in _SILENT or not self.running:
+            return
         self.leads_off += int(np.isnan(mv[fates == Fate.INTACT]).sum())
         packets = self._encoder.encode(mv, self._counter)
         self._counter = (self._counter + mv.size) % 256

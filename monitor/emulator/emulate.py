@@ -25,6 +25,7 @@ __all__ = ["EmulateOptions", "run_emulator"]
 
 _TICK_S: Final = 0.01
 _BAUDS: Final = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600, 1_000_000, 2_000_000)
+_LINE_BYTES: Final = float(1 << 24)  # that wait for a reader, at any speed
 _BITS: Final = 10  # of a byte on the line, with its start and stop bit
 
 
@@ -151,7 +152,7 @@ def _play(
     player = Player(
         device,
         port,
-        line_bytes=math.ceil(packet_bytes * plan.fastest_hz * line_s * max(1.0, options.speed)),
+        line_bytes=math.ceil(min(packet_bytes * plan.fastest_hz * line_s * max(1.0, options.speed), _LINE_BYTES)),
         clock=clock,
         speed=options.speed,
         tell=lambda told: say(_line(told)),

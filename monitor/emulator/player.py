@@ -13,7 +13,8 @@ __all__ = ["BOOT_PAUSE_S", "Player"]
 BOOT_PAUSE_S: Final = 0.5  # readers throw away what came before they were ready; boards boot when they are opened
 LINGER_S: Final = 0.5  # after the last byte: what the reader has not fetched is lost when the port closes
 LINE_S: Final = 10.0  # bytes of so many seconds wait for a reader whom a busy machine keeps waiting; more is lost
-_STEP_S: Final = 1.0  # s of the device; bounds what one step makes after this machine slept
+_STEP_S: Final = 1.0  # s of the device that are made at once: bounds the memory
+_MOST_S: Final = 60.0  # s of the device in one step: after this machine slept, or at a mad speed, Ctrl-C still works
 
 
 class Player:
@@ -79,7 +80,7 @@ class Player:
     def _play(self, now_s: float) -> None:
         if self._began_s is None:
             return
-        until_s = (now_s - self._began_s) * self._speed
+        until_s = min((now_s - self._began_s) * self._speed, self._done_s + _MOST_S)
         while self._done_s < until_s and not self._device.ended:
             self._done_s = min(until_s, self._done_s + _STEP_S)
             self._do(self._device.advance(self._done_s))

@@ -28,11 +28,21 @@ PATIENT = "sim:sinus=20"
 class Stage:
     """A player on a port, and the clock that it looks at."""
 
-    def __init__(self, port: DevicePort, form: str, faults: str = "", line_bytes: int = 100_000) -> None:
+    def __init__(
+        self,
+        port: DevicePort,
+        form: str,
+        faults: str = "",
+        line_bytes: int = 100_000,
+        source: str = PATIENT,
+        speed: float = 1.0,
+    ) -> None:
         self.port, self.now_s = port, 100.0
         self.told: list[Told] = []
-        self.device = make_device(open_source(PATIENT), form, parse_faults(faults))
-        self.player = Player(self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, tell=self.told.append)
+        self.device = make_device(open_source(source), form, parse_faults(faults))
+        self.player = Player(
+            self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, speed=speed, tell=self.told.append
+        )
 
     def go(self, seconds: float) -> None:
         """Let the clock go on in steps of 50 ms."""
@@ -177,6 +187,15 @@ def test_a_long_sleep_is_made_up_for_in_bounded_steps(port: PtyPort) -> None:
         stage.player.step()
         assert stage.device.sample == 3_750
         assert stage.player.overrun > 0
+
+
+def test_at_a_mad_speed_each_step_ends(port: PtyPort) -> None:
+    stage = Stage(port, "cyton", source="sim:sinus=1000;repeat=yes", speed=1e9)
+    with opened(port):
+        stage.begin()
+        stage.now_s += 1.0
+        stage.player.step()
+        assert stage.device.sample == 60 * 250
 
 
 def test_a_link_of_a_killed_emulator_is_replaced_and_nothing_else(tmp_path: Path) -> None:

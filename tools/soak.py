@@ -1,0 +1,151 @@
+"""Hours of ECG through pseudo-terminal, serial source and pipeline, with faults: python tools/soak.py [--hours 8]
+
+One process and a clock that is moved, not waited for: each piece of at most 1 KB is read to the end before time goes
+on. Every few minutes something goes wrong, by a seed; packets are lost and garbled all the time. Ends with 1 where a
+sample is not accounted for, an alarm is missing or raised for nothing, or memory grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what is tested is this working tree
+
+from soaking.checks import AFTER_S, Onset, Watched, judge
+from soaking.world import Tap, World, open_serial
+
+from detector.scorer import Scorer
+from monitor.config import Config, merge
+from monitor.emulator.faults import BOOT_S, Fault, Faults
+from monitor.messages import AlarmMessage
+from monitor.sources import SourceOptions, open_source
+from monitor.sources.serial_formats import FORMATS
+
+PATIENT = "sim:sinus=50,pvc=25,sinus=40,pac=25;repeat=yes"
+BED = "p1"
+LASTS_S = {
+    "unplug": (2.0, 20.0),
+    "stall": (0.5, 10.0),
+    "hiccup": (0.3, 5.0),
+    "leadsoff": (4.0, 20.0),
+    "noise": (0.5, 5.0),
+}
+FIRST_S = 20.0  # when something goes wrong for the first time
+
+
+def random_faults(options: argparse.Namespace) -> Faults:
+    """A fault every `options.every` seconds or so, of a kind and length by chance."""
+    kinds = options.only.split(",") if options.only else [*LASTS_S, "banner"]
+    lasts_s = dict(LASTS_S)
+    drop, garble = options.drop / 100, options.garble / 100
+    if not FORMATS[options.format].counted:
+        drop = 0.0  # nobody can see it: what follows is out of place until a silence lets time tell
+        kinds = [kind for kind in kinds if kind != "noise"]
+    if options.format == "raw16":
+        garble = 0.0  # nothing would be in step again
+    if options.format == "chords":
+        lasts_s["hiccup"] = (0.3, 0.9)  # after 1 s of silence it is asked who it is, and any byte stops it
+    dice = random.Random(options.seed)
+    at_s = FIRST_S
+    lasting: list[Fault] = []
+    while True:
+        at_s += dice.uniform(options.every / 3, options.every * 5 / 3) if lasting else 0.0
+        kind = dice.choice(kinds)
+        duration_s = BOOT_S if kind == "banner" else round(dice.uniform(*lasts_s[kind]), 3)
+        at_s = round(at_s, 3)
+        if at_s + duration_s + AFTER_S > options.hours * 3600:
+            return Faults(drop=drop, garble=garble, drift=0.0001, lasting=tuple(lasting))
+        lasting.append(Fault(kind, at_s, duration_s))
+        at_s += duration_s
+
+
+def soak(options: argparse.Namespace) -> dict[str, Any]:
+    """Run, and tell all figures."""
+    began_s = time.monotonic()
+    faults = random_faults(options)
+    patient = open_source(options.source, SourceOptions(seed=options.seed))
+    world = World(patient, options.format, faults, options.seed, options.hours)
+    onsets: list[Onset] = []
+
+    def heard(message: AlarmMessage) -> None:
+        alarm = message.alarm
+        if alarm.state == "onset" and not alarm.update:
+            onsets.append(Onset(alarm.kind, alarm.category, alarm.priority, world.device_s))
+
+    source = open_serial(world, options.format, patient.fs_hz)
+    world.bytes_in = lambda: source.bytes_in
+    world.tap = Tap(source, world.ledger)
+    config = merge(Config(), {"bus": {"listen": "tcp://127.0.0.1:*"}, "source": {"speed": 0.0}}, "soak")
+    start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    pipeline = Watched(
+        {BED: world.tap},
+        config,
+        Scorer(None, 1),
+        on_alarm=heard,
+        clock=world.clock,
+        wall=lambda: start + datetime.timedelta(seconds=world.device_s),
+    )
+    world.state = lambda: pipeline.beds[BED].state
+    told = 0
+
+    def stop() -> bool:
+        nonlocal told
+        if world.device_s >= (told + 1) * options.hours * 360:
+            told += 1
+            print(f"{10 * told} % after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+        return world.turn()
+
+    try:
+        pipeline.run(stop)
+    finally:
+        world.port.close()
+        patient.close()
+    world.ledger.finish()
+    checks = judge(world, pipeline, BED, onsets, options.format)
+    return {
+        "options": {key: str(value) for key, value in vars(options).items() if value is not None},
+        "faults": dict(Counter(fault.kind for fault in faults.lasting)),
+        "device": world.device.tally(),
+        "beats": pipeline.beds[BED].status().beats,
+        "unscored_beats": pipeline.beds[BED].status().unscored_beats,
+        "alarms": dict(Counter(onset.kind for onset in onsets)),
+        "shifts": world.ledger.shifts,
+        "incomplete": pipeline.incomplete,
+        "seconds": round(time.monotonic() - began_s, 1),
+        "checks": [vars(check) for check in checks],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, default=8.0, help="of signal")
+    parser.add_argument("--format", choices=list(FORMATS), default="cyton")
+    parser.add_argument("--source", default=PATIENT, help="what the device measures; endless, or long enough")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=float, default=180.0, help="mean time between two faults, s")
+    parser.add_argument("--drop", type=float, default=0.1, help="packets lost, %%")
+    parser.add_argument("--garble", type=float, default=0.02, help="packets garbled, %%")
+    parser.add_argument("--only", help="kinds of faults, with commas between; default: all")
+    parser.add_argument("--json", type=Path, help="write all figures into this file")
+    options = parser.parse_args()
+    report = soak(options)
+    for key in ("faults", "device", "alarms"):
+        print(f"{key}: " + ", ".join(f"{name} {count}" for name, count in report[key].items()))
+    print(f"beats: {report['beats']}, of these not scored {report['unscored_beats']}; took {report['seconds']} s")
+    for check in report["checks"]:
+        print(f"{'ok  ' if check['good'] else 'FAIL'}  {check['what']:42} {check['figure']}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
+    return 0 if all(check["good"] for check in report["checks"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
