@@ -7,6 +7,7 @@ unseen; here it must not, so that the loss is told.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ __all__ = ["BUFFER_S", "LslSource"]
 
 BUFFER_S = 10  # unread samples that LSL keeps; older ones are dropped, and missing
 _SEARCH_S = 3.0
-_ALIKE_S = 0.5  # so long a second stream of the same name is waited for
+_ALIKE_S = 1.0  # so long a second stream of the same name is waited for: without multicast it answers after 0.5 s
 _OPEN_S = 5.0
 _QUIET_S = 1.0  # after so long without a sample those that are held are given
 _PULL = 4096
@@ -257,7 +258,13 @@ def _pylsl(name: str) -> Any:
         raise SourceError(f"{name}: needs the extra lsl: python -m pip install 'ecg-monitor[lsl]'") from None
     except (RuntimeError, OSError) as error:  # no liblsl for this machine
         raise SourceError(f"{name}: pylsl finds no liblsl ({str(error).splitlines()[0]})") from None
+    _quieten(pylsl)
+    return pylsl
+
+
+@functools.cache
+def _quieten(lsl: Any) -> None:
+    """Once, and before LSL does anything: it reads its settings then, in threads of its own."""
     if "LSLAPICFG" not in os.environ and not any(Path(file).expanduser().is_file() for file in _SETTINGS):
         with contextlib.suppress(RuntimeError):  # an older liblsl
-            pylsl.set_config_content(_NO_LOG)
-    return pylsl
+            lsl.set_config_content(_NO_LOG)
