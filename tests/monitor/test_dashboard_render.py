@@ -281,7 +281,7 @@ def test_a_beat_that_was_not_scored_says_why():
     state = running_state(20)
     state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="muscle"), now_s=20.0)
     text = "\n".join(screen(state, 110, 34))
-    assert "last beat not scored (muscle noise)" in text
+    assert "not scored: muscle noise" in text
     assert "○" in text
 
 
