@@ -91,23 +91,30 @@ class LslSource:
             self._inlet.open_stream(timeout=_OPEN_S)
         except (RuntimeError, TimeoutError) as error:  # LSL's own errors are RuntimeErrors
             raise SourceError(f"{name}: the stream cannot be opened ({error}); is the sender still there?") from None
-        labels = info.get_channel_labels() or []
-        names = [label or f"channel {i}" for i, label in enumerate(labels)] or [
-            f"channel {i}" for i in range(self._shape[0])
-        ]
-        self._channel = channel_number(names, options.channel, self._default(info, names), name)
-        self.lead = names[self._channel]
-        self._mv = self._scale(info, options)
+        try:
+            self._describe(info, options)
+        except SourceError:
+            self._inlet = None  # an error that is kept would keep us
+            raise
         if found.source_id():
             self._key, self._value = "source_id", found.source_id()
         self._stamps = StampClock(self.fs_hz)
-        self._runs = SampleRuns(sample_span(options, self.fs_hz, None, name)[1])
         self._arrival_s = self._clock()
         self._broken = False  # the stream is new since the last sample
         self._beyond = self._resets = 0
         self._news: list[Notice] = []
         self._strangers: set[str] = set()  # streams that are not ours, told once
         self._closed = False
+
+    def _describe(self, info: pylsl.StreamInfo, options: SourceOptions) -> None:
+        labels = info.get_channel_labels() or []
+        names = [label or f"channel {i}" for i, label in enumerate(labels)] or [
+            f"channel {i}" for i in range(self._shape[0])
+        ]
+        self._channel = channel_number(names, options.channel, self._default(info, names), self.name)
+        self.lead = names[self._channel]
+        self._mv = self._scale(info, options)
+        self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
 
     def read(self, max_samples: int) -> Chunk | None:
         """What has come, at most `max_samples`, without waiting; see Source.

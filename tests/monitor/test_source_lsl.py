@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import signal
 import subprocess
@@ -28,33 +27,94 @@ pylsl = lsl_source._pylsl("lsl")  # its log is turned off before it is used
 FS_HZ = 250.0
 
 
-class Outlet:
-    """A stream of two channels, II in uV and V5 in mV; sample i is i, stamped as a test says."""
-
-    def __init__(self, name: str, **changes: Any) -> None:
-        made = {"type": "ECG", "channel_count": 2, "nominal_srate": FS_HZ, "channel_format": "float32"} | changes
-        labels, units = made.pop("labels", ["II", "V5"]), made.pop("units", ["microvolts", "mV"])
-        info = pylsl.StreamInfo(name=name, **made)
+SERVER = """
+import json, sys, pylsl
+pylsl.set_config_content("[log]\\nlevel = -3\\n")
+outlets = {}
+for line in sys.stdin:
+    what, number, given = json.loads(line)
+    done = True
+    if what == "open":
+        labels, units = given.pop("labels"), given.pop("units")
+        info = pylsl.StreamInfo(**given)
         if labels:
             info.set_channel_labels(labels)
         if units:
             info.set_channel_units(units)
-        self.outlet: Any = pylsl.StreamOutlet(info)
+        outlets[number] = pylsl.StreamOutlet(info)
+    elif what == "push":
+        for sample, stamp in given:
+            outlets[number].push_sample(sample, stamp)
+    else:
+        done = outlets[number].wait_for_consumers(20.0)
+    print("done", done, flush=True)
+"""
+
+
+class Server:
+    """A process that holds streams; they are lost when it is killed. Not here: an outlet that is taken down while
+    somebody listens may crash its process, which is what some senders do, and no test should."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, what: str, number: int, given: Any = None) -> bool:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([what, number, given]) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:  # pylsl prints there too
+            if line.startswith("done "):
+                return line == "done True\n"
+        raise AssertionError("the sender died")
+
+    def kill(self) -> None:
+        with self.process:
+            self.process.kill()
+
+
+@pytest.fixture(autouse=True)
+def shared() -> Iterator[Server]:
+    """The server of most streams; one a test, since LSL has 32 ports to be found at."""
+    Outlet.shared = Server()
+    yield Outlet.shared
+    Outlet.shared.kill()
+
+
+class Outlet:
+    """A stream of two channels, II in uV and V5 in mV; sample i is i, stamped as a test says."""
+
+    shared: Server
+
+    def __init__(self, name: str, *, server: Server | None = None, **changes: Any) -> None:
+        made = {"type": "ECG", "channel_count": 2, "nominal_srate": FS_HZ, "channel_format": "float32"}
+        made |= {"labels": ["II", "V5"], "units": ["microvolts", "mV"], "name": name, **changes}
+        self._server = server or self.shared
+        self._server.streams += 1
+        self._number = self._server.streams
+        self._server.ask("open", self._number, made)
 
     def push(self, first: int, n: int, at_s: float) -> None:
         """Samples `first` to `first + n`, the first of them stamped `at_s`."""
-        for i in range(n):
-            self.outlet.push_sample([float(first + i)] * 2, at_s + i / FS_HZ)
+        self.push_values([float(first + i) for i in range(n)], at_s)
+
+    def push_values(self, values: list[float], at_s: float) -> None:
+        self._server.ask("push", self._number, [([v] * 2, at_s + i / FS_HZ) for i, v in enumerate(values)])
+
+    def push_stamped(self, values: list[float], stamps: list[float]) -> None:
+        self._server.ask("push", self._number, [([v] * 2, stamp) for v, stamp in zip(values, stamps, strict=True)])
+
+    def has_listener(self) -> bool:
+        return self._server.ask("wait", self._number)
 
     def watched(self, name: str, **options: Any) -> Source:
         """A source of it; what is pushed from now on arrives there."""
         source = open_source(f"lsl:{name}", SourceOptions(**options))
-        assert self.outlet.wait_for_consumers(20.0)
+        assert self.has_listener()
         return source
-
-    def close(self) -> None:
-        self.outlet = None
-        gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +141,6 @@ def stream(name: str) -> Iterator[tuple[Outlet, Source, Clock]]:
     source = outlet.watched(name, clock=clock)
     yield outlet, source, clock
     source.close()
-    outlet.close()
 
 
 def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[dict[int, float], list[Notice]]:
@@ -135,7 +194,6 @@ def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead
     wait_for(there, "the samples")
     np.testing.assert_allclose(np.concatenate(got), np.arange(250) * scale)
     source.close()
-    outlet.close()
 
 
 def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Outlet, Source, Clock]) -> None:
@@ -143,8 +201,8 @@ def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Outlet, Sour
     outlet.push(0, 250, 10.0)
     outlet.push(1000, 250, 14.0)  # the sender lost 750
     outlet.push(1250, 1, 16.0)  # it was busy for a second, then sends all that waited
-    for i in range(1, 500):
-        outlet.push(1250 + i, 1, max(16.0 + i * 1e-4, 15.0 + i / FS_HZ))
+    late = range(1, 500)
+    outlet.push_stamped([1250.0 + i for i in late], [max(16.0 + i * 1e-4, 15.0 + i / FS_HZ) for i in late])
     samples, notices = read_until(source, 1700)
     assert list(samples.values()) == [*range(250), *range(1000, 1000 + len(samples) - 250)]
     assert all(index == value for index, value in samples.items())
@@ -153,8 +211,7 @@ def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Outlet, Sour
 
 def test_what_cannot_be_a_voltage_is_no_sample(stream: tuple[Outlet, Source, Clock]) -> None:
     outlet, source, _ = stream
-    for i, uv in enumerate([1.0, np.nan, np.inf, -np.inf, 2e6, 7.0]):
-        outlet.outlet.push_sample([uv, 0.0], 5 + i / FS_HZ)
+    outlet.push_values([1.0, np.nan, np.inf, -np.inf, 2e6, 7.0], 5.0)
     samples, notices = read_until(source, 7.0)
     np.testing.assert_array_equal(list(samples.values()), [1, *[np.nan] * 4, 7])
     assert {notice.kind for notice in notices} == {"bad_input"}
@@ -173,11 +230,12 @@ def test_stamps_that_run_back_lose_nothing(stream: tuple[Outlet, Source, Clock])
 @pytest.mark.parametrize("source_id", ["", "device 7"])
 def test_a_lost_stream_is_told_and_taken_up_again(name: str, source_id: str) -> None:
     clock = Clock()
-    outlet = Outlet(name, source_id=source_id and f"{source_id} {name}")
+    server = Server()
+    outlet = Outlet(name, server=server, source_id=source_id and f"{source_id} {name}")
     source = outlet.watched(name, clock=clock)
     outlet.push(0, 250, 10.0)
     read_until(source, 249)
-    outlet.close()
+    server.kill()
     told: list[str] = []
 
     def heard(kind: str) -> bool:
@@ -189,20 +247,20 @@ def test_a_lost_stream_is_told_and_taken_up_again(name: str, source_id: str) -> 
     assert told == ["source_lost"]
     assert source.read(100) is None
     clock.now_s += 6.0
-    other = Outlet(name, source_id=source_id and f"{source_id} {name}", nominal_srate=500.0)
+    server = Server()
+    Outlet(name, server=server, source_id=source_id and f"{source_id} {name}", nominal_srate=500.0)
     wait_for(lambda: heard("bad_input"), "a stream that is another one")
-    other.close()
+    server.kill()
     outlet = Outlet(name, source_id=source_id and f"{source_id} {name}")
     wait_for(lambda: heard("source_back"), "the stream")
     assert told == ["source_lost", "bad_input", "source_back"]
-    assert outlet.outlet.wait_for_consumers(20.0)
+    assert outlet.has_listener()
     clock.now_s += 2.0
     outlet.push(0, 500, 2.0)
     samples, _ = read_until(source, 499)
     assert min(samples) >= 250 + 1500, "of 8 s away at most 2 s came late"
     assert max(samples) == min(samples) + 499
     source.close()
-    outlet.close()
 
 
 def test_what_nobody_reads_is_dropped_by_lsl_and_missing(name: str) -> None:
@@ -221,7 +279,6 @@ def test_what_nobody_reads_is_dropped_by_lsl_and_missing(name: str) -> None:
     assert len(samples) < (BUFFER_S + 2) * FS_HZ
     assert all(abs(index - value) <= LATE_S * FS_HZ for index, value in samples.items())
     source.close()
-    outlet.close()
 
 
 def test_duration_ends_it(name: str) -> None:
@@ -233,7 +290,6 @@ def test_duration_ends_it(name: str) -> None:
     with pytest.raises(EndOfStream):
         source.read(10)
     source.close()
-    outlet.close()
 
 
 @pytest.mark.parametrize(
@@ -255,16 +311,16 @@ def test_duration_ends_it(name: str) -> None:
 def test_a_stream_that_cannot_be_watched_is_one_line(
     name: str, changes: dict[str, Any], options: dict[str, Any], said: str
 ) -> None:
-    outlet = Outlet(name, **changes)
+    Outlet(name, **changes)
     with pytest.raises(SourceError, match=said) as refused:
         open_source(f"lsl:{name}", SourceOptions(**options))
     assert "\n" not in str(refused.value)
-    outlet.close()
 
 
 def test_streams_that_are_alike_or_absent_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.sources.lsl_source._ALIKE_S", 5.0)
-    first, second = Outlet(name, source_id=f"{name}/1"), Outlet(name, source_id=f"{name}/2")
+    for number in (1, 2):
+        Outlet(name, source_id=f"{name}/{number}")
     with pytest.raises(SourceError, match=f"2 streams: .*source_id '{name}/1'.*; choose one"):
         open_source(f"lsl:{name}")
     monkeypatch.setattr("monitor.sources.lsl_source._ALIKE_S", 0.1)
@@ -277,8 +333,6 @@ def test_streams_that_are_alike_or_absent_are_named(name: str, monkeypatch: pyte
     for what in ("", "type=", "it's"):
         with pytest.raises(SourceError, match="name the stream without quotes"):
             open_source(f"lsl:{what}")
-    first.close()
-    second.close()
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
