@@ -10,11 +10,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import group_delay, sos2tf
+from scipy.signal import group_delay, sos2tf, sosfreqz
 
 from detector.bandpass import Bandpass, design_bandpass
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
-from detector.quality import MAX_MV, Quality, assess
+from detector.mains import MAINS_HZ, Mains, MainsFilter
+from detector.motion import MotionWatch, fibrillates
+from detector.quality import BASELINE_S, MAX_MV, Quality, assess
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.template import MOTION_LIMIT, PatientTemplate
 
@@ -27,6 +29,8 @@ _BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
 _RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
+_FIBRILLATION_S = 4.0  # is looked for over so long
+_FIBRILLATED_S = 8.0  # and where it was found, motion is not believed for so long: it comes and goes
 _QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
 
 
@@ -103,6 +107,7 @@ class Detector:
     Args:
         fs_hz: sampling rate, Hz, 100 to 1000.
         rails_mv: lowest and highest value the ADC can give, mV, where known: then clipping is seen for certain.
+        mains: notch against mains hum: `off`, `50`, `60` Hz, or `auto`, which finds hum that disturbs.
 
     Attributes:
         samples_in: samples taken so far.
@@ -110,23 +115,28 @@ class Detector:
         last_filtered: (n,) float64, mV: the samples of the last call, band-passed; for looking at.
 
     Raises:
-        ValueError: sampling rate out of range.
+        ValueError: sampling rate out of range, or too low for the notch asked for.
     """
 
-    def __init__(self, fs_hz: float, rails_mv: tuple[float, float] | None = None) -> None:
+    def __init__(self, fs_hz: float, rails_mv: tuple[float, float] | None = None, mains: Mains = "auto") -> None:
         self.fs_hz = float(fs_hz)
         self.rails_mv = rails_mv
         self.samples_in = 0
         self.samples_lost = 0
         self.last_filtered: NDArray[np.float64] = np.empty(0)
         self._bandpass = Bandpass(self.fs_hz)
+        self._mains = MainsFilter(self.fs_hz, mains)
+        self._motion = MotionWatch(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
         self._template = PatientTemplate()
-        b, a = sos2tf(design_bandpass(self.fs_hz))
+        sos = design_bandpass(self.fs_hz)
+        self._hum_passed = float(np.abs(sosfreqz(sos, [min(MAINS_HZ)], fs=self.fs_hz)[1][0]))
+        b, a = sos2tf(sos)
         self._delay = round(float(group_delay((b, a), [_QRS_HZ], fs=self.fs_hz)[1][0]))
         self._before = math.ceil(BEFORE_R_S * self.fs_hz) + 2
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
+        self._fibrillation = round(_FIBRILLATED_S * self.fs_hz)
         self._restart = math.ceil(_RESTART_S * self.fs_hz)
         self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
         self._raw = np.empty(0)
@@ -192,6 +202,11 @@ class Detector:
             self._restart_at(self._now)
         return events
 
+    @property
+    def mains_hz(self) -> float | None:
+        """What the notch against mains hum takes out now, Hz; None = it is off."""
+        return self._mains.hz
+
     def filtered(self, first_sample: int, end_sample: int) -> NDArray[np.float64]:
         """Filtered signal of a recent stretch for looking at, mV; NaN where it is not (or no longer) held."""
         out = np.full(max(0, end_sample - first_sample), np.nan)
@@ -205,6 +220,8 @@ class Detector:
     def _restart_at(self, sample: int) -> None:
         """Everything that has a memory of the signal forgets it; the patient's template stays."""
         self._bandpass.reset()
+        self._mains.reset()
+        self._motion.reset()
         self._rpeaks.reset()
         self._raw = np.empty(0)
         self._filtered = np.empty(0)
@@ -218,6 +235,7 @@ class Detector:
         self._gaps: deque[Gap] = deque()  # bridges and holes in what is held
         self._pending: deque[_Pending] = deque()
         self._last_peak: int | None = None
+        self._fibrillated: int | None = None  # when the signal last looked like ventricular fibrillation
 
     def _lose(self, until: int, effect: GapEffect) -> Gap:
         """Count the samples from now to `until` as lost."""
@@ -276,20 +294,25 @@ class Detector:
             events += self._finish()
             self._restart_at(self._now)
         held = self._held(raw, valid)
-        filtered = self.last_filtered = self._bandpass.push(held if instead is None else instead)
+        if instead is not None:
+            held = instead
+        shown: list[NDArray[np.float64]] = []
         end = self._now + raw.size
         step = self._rpeaks.step
         while self._now < end:
             tick = (self._now // step + 1) * step
             upto = min(tick, end)
             n = upto - self._now
+            shown.append(self._bandpass.push(self._mains.push(held[:n])))
             self._raw = np.concatenate((self._raw, raw[:n]))
-            self._filtered = np.concatenate((self._filtered, filtered[:n]))
-            raw, filtered = raw[n:], filtered[n:]
+            self._filtered = np.concatenate((self._filtered, shown[-1]))
+            raw, held = raw[n:], held[n:]
             self._now = upto
             if upto == tick:
+                self._mains.look(self._raw[-self._mains.watched :])
                 events += self._tick()
                 self._trim()
+        self.last_filtered = np.concatenate(shown)
         return events
 
     def _held(self, raw: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -308,6 +331,9 @@ class Detector:
 
     def _tick(self) -> list[Event]:
         """Everything that the samples up to now decide."""
+        if fibrillates(self._filtered[-round(_FIBRILLATION_S * self.fs_hz) :]):
+            self._fibrillated = self._now
+            self._motion.forget()
         events: list[Event] = [self._judge()]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._filtered[low - self._first :]
@@ -331,14 +357,24 @@ class Detector:
         if not came.any() or bridged > _BRIDGED_SHARE * raw.size:
             quality = Quality.GAP
         else:
-            quality = assess(raw[came], filtered[came], self.fs_hz, self.rails_mv)
+            quality = assess(
+                raw[came],
+                filtered[came],
+                self.fs_hz,
+                self.rails_mv,
+                recent=self._raw[-round(BASELINE_S * self.fs_hz) :],
+                qrs_mv=self._template.amplitude_mv,
+                hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
+            )
         if quality is Quality.LEADS_OFF:
             self._settled = self._now + round(_SETTLING_S * self.fs_hz)
         elif self._judged < self._settled:
             quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
+        self._spans.append(QualitySpan(self._judged, self._now, quality))
+        if self._motion.moving_at(self._now) and quality.rank < Quality.MOTION.rank:
+            quality = Quality.MOTION  # told of the second, but each beat tells for itself
         span = QualitySpan(self._judged, self._now, quality)
         self._judged = self._now
-        self._spans.append(span)
         return span
 
     def _came(self, first: int, end: int) -> tuple[NDArray[np.bool_], int]:
@@ -380,10 +416,16 @@ class Detector:
                 quality = Quality.GAP
         context, residual = self._template.context(pending.rr_s), self._template.residual(samples)
         rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
-        if quality is Quality.GOOD:
-            if self._template.restless(samples, pending.rr_s) > MOTION_LIMIT:
-                quality = Quality.NOISY  # and yet learnt: else a lasting change would never become usual
-            self._template.learn(samples, pending.rr_s)
+        restless = self._template.restless(samples, pending.rr_s) > MOTION_LIMIT
+        good = quality is Quality.GOOD
+        moves = self._motion.moves(pending.peak, samples, pending.rr_s, self._template, good and not restless)
+        if moves and self._fibrillated is not None and self._now - self._fibrillated < self._fibrillation:
+            moves = False
+            self._motion.forget()
+        if good and not moves:
+            self._template.learn(samples, pending.rr_s)  # a restless one, too: a lasting change must become usual
+        if good and (moves or restless):
+            quality = Quality.MOTION
         r_sample = max(self._start, pending.peak - self._delay)
         return Beat(r_sample, pending.rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, context)
 

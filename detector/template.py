@@ -102,6 +102,11 @@ class PatientTemplate:
         """
         return self._template
 
+    @property
+    def amplitude_mv(self) -> float:
+        """The patient's usual QRS height, peak to peak, mV; 0 during the first beats."""
+        return self._amplitude_mv
+
     def residual(self, samples: NDArray[np.float32]) -> float | None:
         """Shape distance of a beat to the template, in the patient's QRS amplitudes; None during the first beats.
 

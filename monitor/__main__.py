@@ -29,7 +29,8 @@ EXIT_INCOMPLETE = 3
 
 _EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
-    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial. "
+    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
+    "or a kind of an installed package (docs/sources.md). "
     "Exit codes: 0 ended in order, also by Ctrl-C or SIGTERM; 2 bad input, named in one line; 3 it ran, but not "
     "everything could be kept (recording, journal) or the source broke, named in one line. "
     "Flags beat ECG_MONITOR_* variables, which beat --config, which beats the defaults. Not a medical device."
@@ -86,6 +87,9 @@ def run(
     unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
     mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
+    mains: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_MAINS", help="Notch against mains hum: auto, off, 50 or 60 Hz.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")
     ] = None,
@@ -133,6 +137,7 @@ def run(
         ("--unit", "source", "unit", unit),
         ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
         ("--seed", "source", "seed", seed),
+        ("--mains", "signal", "mains", mains),
         ("--model", "model", "path", model),
         ("--bus", "bus", "listen", bus),
         ("--record", "record", "folder", record),
@@ -274,6 +279,13 @@ def _open(settings: Config) -> Source:
         unit=s.unit or None,
         mv_per_unit=s.mv_per_unit or None,
     )
+    if s.spec == "serial" and (s.format == "auto" or not s.fs_hz):
+        span_s = 2 if s.fs_hz else 10
+        print(
+            f"ecg-monitor: listening to {s.port or 'the port'} for {span_s} s to know format and rate"
+            " (tell --format and --fs to begin at once)",
+            file=sys.stderr,
+        )
     return open_source(s.spec, options)
 
 

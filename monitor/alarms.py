@@ -16,8 +16,9 @@ import msgspec
 from detector import Gap, Quality, QualitySpan, Tick
 from detector.explain import pause
 from monitor.config import AlarmsConfig, KindConfig
-from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, rounded, run_text
+from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, gap_text, rounded, run_text
 from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm, Category, Evidence
+from monitor.words import quality_words
 
 __all__ = ["AlarmEngine"]
 
@@ -28,7 +29,7 @@ _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with
 _HEART_RATE_BEATS = 8
 _R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
-_POOR = (Quality.NOISY, Quality.CLIPPED, Quality.GAP)
+_POOR = (Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED, Quality.GAP)
 
 
 class AlarmEngine:
@@ -159,7 +160,7 @@ class AlarmEngine:
         elif gap.effect == "restart":
             self._interrupt(end)
         lost_s = gap.n_samples / self.fs_hz
-        self._hold("gap", gap.first_sample, f"{gap.n_samples} samples ({lost_s:.2f} s) never came", lost_s, "s")
+        self._hold("gap", gap.first_sample, gap_text(gap, self.fs_hz), lost_s, "s")
 
     def _on_quality(self, span: QualitySpan) -> None:
         self._sample = max(self._sample, span.end_sample)
@@ -169,7 +170,8 @@ class AlarmEngine:
         self._lasting(
             "leads_off", span, span.quality in _NO_SIGNAL, "no valid samples (electrode off?) or a dead-flat input"
         )
-        self._lasting("poor_signal", span, span.quality in _POOR, f"signal {span.quality.value}: beats are not scored")
+        text = f"poor signal ({quality_words(span.quality.value)}): beats are not scored"
+        self._lasting("poor_signal", span, span.quality in _POOR, text)
         if span.quality is not Quality.GOOD:
             self._awaited = None
             self._last_qrs = span.end_sample  # signal counts as present from here on at the earliest

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, Scores, Tick
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
-from monitor.config import Config
+from monitor.config import Config, ConfigError
 from monitor.evidence import ScoredBeat, explained
 from monitor.history import SignalHistory
 from monitor.messages import (
@@ -85,7 +85,10 @@ class Bed:
     ) -> None:
         self.name = name
         self.source = source
-        self.detector = Detector(source.fs_hz, source.rails_mv)
+        try:
+            self.detector = Detector(source.fs_hz, source.rails_mv, config.signal.mains)
+        except ValueError as error:
+            raise ConfigError(f"bed {name}: {error}") from None
         self.engine = AlarmEngine(name, source.fs_hz, config.alarms)
         self.reference = PatientReference(scorer.calibration)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
@@ -123,9 +126,9 @@ class Bed:
         return self._first is not None
 
     @property
-    def condition(self) -> tuple[State, Quality, bool]:
+    def condition(self) -> tuple[State, Quality, bool, float | None]:
         """What subscribers must hear of at once when it changes."""
-        return self.state, self._quality, self.engine.audio_paused_s(self.now) > 0
+        return self.state, self._quality, self.engine.audio_paused_s(self.now) > 0, self.detector.mains_hz
 
     @property
     def first_sample(self) -> int:
@@ -224,6 +227,7 @@ class Bed:
             latency_p99_ms=None if latencies is None else round(float(np.quantile(latencies, 0.99)), 2),
             audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
             model=self.model,
+            mains_hz=self.detector.mains_hz,
             beats=self.counts["beats"],
             anomalous_beats=self.counts["anomalous_beats"],
             unscored_beats=self.counts["unscored_beats"],

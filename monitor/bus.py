@@ -10,14 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
 import re
-import socket
-import stat
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +22,14 @@ import zmq
 from numpy.typing import NDArray
 
 from monitor.control import ControlRequest, RequestError, parse_request
-from monitor.endpoints import DEFAULT_ENDPOINTS, BusEndpoints, BusError, endpoints_from, require_loopback
+from monitor.endpoints import (
+    DEFAULT_ENDPOINTS,
+    BusEndpoints,
+    BusError,
+    endpoints_from,
+    refuse_live_ipc,
+    require_loopback,
+)
 from monitor.journal import Journal, JournalError
 from monitor.messages import (
     HEARTBEAT_TOPIC,
@@ -237,7 +240,7 @@ class Bus:
         if kind == zmq.ROUTER:
             sock.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a reply to a client that left is dropped unseen
         try:
-            _refuse_live_ipc(endpoint)
+            refuse_live_ipc(endpoint)
             sock.bind(endpoint)
         except (zmq.ZMQError, OSError) as error:
             reason = {
@@ -349,20 +352,3 @@ class Bus:
             sock.send_multipart(frames, zmq.NOBLOCK)
         except zmq.ZMQError:
             self.counters["unsent"] += 1
-
-
-def _refuse_live_ipc(endpoint: str) -> None:
-    """ZeroMQ would silently take an `ipc://` path away from a monitor that still listens there.
-
-    Raises:
-        OSError: EADDRINUSE.
-    """
-    path = Path(endpoint.removeprefix("ipc://"))
-    if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return  # left behind by a process that died
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

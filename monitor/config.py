@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,7 @@ __all__ = [
     "KindConfig",
     "ModelConfig",
     "RecordConfig",
+    "SignalConfig",
     "SourceConfig",
     "load_config",
     "merge",
@@ -62,6 +63,12 @@ class SourceConfig(_Section, frozen=True):
     vref: NotNegative = 0.0
     gain: NotNegative = 0.0
     seed: int = 1
+
+
+class SignalConfig(_Section, frozen=True):
+    """`[signal]`: what is done to the signal before the heart is looked for in it."""
+
+    mains: Literal["auto", "off", "50", "60"] = "auto"
 
 
 class ModelConfig(_Section, frozen=True):
@@ -134,6 +141,7 @@ class Config(_Section, frozen=True):
     """The whole configuration."""
 
     source: SourceConfig = SourceConfig()
+    signal: SignalConfig = SignalConfig()
     model: ModelConfig = ModelConfig()
     bus: BusConfig = BusConfig()
     journal: JournalConfig = JournalConfig()

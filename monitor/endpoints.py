@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import socket
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["DEFAULT_ENDPOINTS", "BusEndpoints", "BusError", "endpoints_from", "require_loopback"]
+__all__ = [
+    "DEFAULT_ENDPOINTS",
+    "BusEndpoints",
+    "BusError",
+    "endpoints_from",
+    "is_loopback",
+    "refuse_live_ipc",
+    "require_loopback",
+]
 
 EXAMPLES = "e.g. tcp://127.0.0.1:5556 or ipc:///run/user/1000/ecg"
 LAST_PORT = 65535
@@ -64,30 +77,55 @@ def endpoints_from(connect: str) -> BusEndpoints:
     return BusEndpoints(*(f"tcp://{host}:{number + step}" for step in range(3)))
 
 
+def is_loopback(endpoint: str) -> bool:
+    """Whether only this machine reaches what listens there; `ipc://` and `inproc://` never leave it.
+
+    Raises:
+        BusError: no endpoint at all.
+    """
+    if endpoint.startswith(("ipc://", "inproc://")):
+        return True
+    host, _ = _split_tcp(endpoint)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # a name, an interface or `*`: nobody can say who reaches it
+        return False
+
+
 def require_loopback(endpoint: str) -> None:
     """Refuse to listen where other machines could reach us: nothing here is encrypted or asks who you are.
 
     Args:
-        endpoint: to be bound; `ipc://` and `inproc://` never leave the machine.
+        endpoint: to be bound.
 
     Raises:
         BusError: not a loopback address, or no endpoint at all.
     """
-    if endpoint.startswith(("ipc://", "inproc://")):
-        return
-    host, _ = _split_tcp(endpoint)
-    if host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:  # a name, an interface or `*`: nobody can say who reaches it
-        loopback = False
-    if not loopback:
+    if not is_loopback(endpoint):
         raise BusError(
             f"cannot listen on {endpoint}: only loopback addresses (127.0.0.1) for now, keys for others come "
             f"with a later version; to watch from another machine use an SSH tunnel: "
             f"ssh -L 5556:127.0.0.1:5556 -L 5557:127.0.0.1:5557 -L 5558:127.0.0.1:5558 HOST"
         )
+
+
+def refuse_live_ipc(endpoint: str) -> None:
+    """ZeroMQ would silently take an `ipc://` path away from a program that still listens there.
+
+    Raises:
+        OSError: EADDRINUSE.
+    """
+    path = Path(endpoint.removeprefix("ipc://"))
+    if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return  # left behind by a process that died
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _split_tcp(endpoint: str) -> tuple[str, str]:

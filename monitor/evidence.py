@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from detector import Beat, Judgement
+from detector import Beat, Gap, Judgement
 from detector.explain import SHAPE, WORDS, Word, explain
 from detector.findings import Findings, measure
 from monitor.messages import Evidence
 
-__all__ = ["EVIDENCE_BEATS", "ScoredBeat", "beat_evidence", "beat_text", "explained", "run_text"]
+__all__ = ["EVIDENCE_BEATS", "ScoredBeat", "beat_evidence", "beat_text", "explained", "gap_text", "run_text"]
 
 EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
 
@@ -82,6 +82,13 @@ def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
         residual=tuple(rounded(scored.beat.residual, 3) for scored in shown),
         threshold=rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
     )
+
+
+def gap_text(gap: Gap, fs_hz: float) -> str:
+    """What a gap is, in words: `1 sample (3 ms) never came`."""
+    n, lost_s = gap.n_samples, gap.n_samples / fs_hz
+    told = f"{lost_s:.1f} s" if lost_s >= 1 else f"{1e3 * lost_s:.0f} ms"
+    return f"{n} sample{'s' if n > 1 else ''} ({told}) never came"
 
 
 def rounded(value: float | None, digits: int) -> float | None:

@@ -192,7 +192,9 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         lead: name of the lead, e.g. `MLII`.
         fs_hz: sampling rate of the source, Hz.
         speed: replay speed; 1 = real time, 0 = as fast as possible.
-        quality: signal quality of the last second: `good`, `leads_off`, `flat`, `clipped`, `noisy`, `settling`.
+        quality: signal quality of the last second: `good`, or the worst of `hum`, `muscle`, `wander`, `motion`,
+            `clipped`, `flat`, `settling`, `gap`, `leads_off`.
+        mains_hz: what a notch takes out against mains hum, 50 or 60 Hz; None = it is off.
         scorable: whether beats are being scored.
         samples_in, samples_lost: counted by the detector; lost = missing in gaps.
         beats, anomalous_beats, unscored_beats, gaps: counts since the start.
@@ -221,6 +223,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     latency_p99_ms: float | None = None
     audio_paused_s: float = 0.0
     model: ModelInfo = ModelInfo("", "")
+    mains_hz: float | None = None
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):

@@ -22,6 +22,7 @@ from monitor.bed import Bed, strip_data
 from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
+from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
 from monitor.recorder import Recorder, RecorderError
@@ -292,8 +293,7 @@ class Pipeline:
 
     def gap(self, bed: Bed, gap: Gap) -> None:
         """Publish and record every gap with its length; the alarm `gap` groups them."""
-        lost_s = gap.n_samples / bed.source.fs_hz
-        text = f"{gap.n_samples} samples ({lost_s:.3f} s) never came"
+        text = gap_text(gap, bed.source.fs_hz)
         self._event(bed, "gap", text, gap.n_samples, gap.first_sample, gap.n_samples)
 
     def notice(self, bed: Bed, notice: Notice) -> None:

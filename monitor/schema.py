@@ -1,4 +1,4 @@
-"""JSON Schema of everything on the bus, made from the structs: `python -m monitor.schema --write`.
+"""JSON Schema of everything on the bus and of what is sent to `zmq:`: `python -m monitor.schema --write`.
 
 The files in `monitor/schema/` are for those who write a subscriber in another language. A test holds them equal
 to what is made here.
@@ -24,6 +24,7 @@ from monitor.messages import (
     StatusMessage,
     WaveHeader,
 )
+from monitor.sources.samples import SamplesHeader
 
 __all__ = ["FOLDER", "main", "schemas"]
 
@@ -38,6 +39,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "wave-1.json": WaveHeader,
     "request-1.json": Request,
     "reply-1.json": Reply,
+    "samples-1.json": SamplesHeader,
 }
 
 
@@ -81,7 +83,8 @@ def _schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
             definition["description"] = inspect.cleandoc(definition["description"])
         fields = definition.get("properties", {})
         # The structs have defaults so that they can be built by hand, yet we always send every field of a body.
-        if "schema" in fields or name == "Reply":
+        # `samples/1` is what others send us.
+        if ("schema" in fields and name != "SamplesHeader") or name == "Reply":
             definition["required"] = list(fields)
     return {"$schema": DIALECT, "$id": f"urn:ecg-monitor:{_file_of(kind)}", **made}
 

@@ -94,3 +94,11 @@ def test_what_keeps_a_benchmark_from_running_is_one_line(tmp_path: Path) -> None
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "absent.onnx" in done.stderr
+
+
+def test_the_parsers_of_serial_formats_stand_anything() -> None:
+    """A million inputs take half a minute: python tools/fuzz_serial.py."""
+    command = [sys.executable, str(ROOT / "tools" / "fuzz_serial.py"), "--inputs", "40000", "--seed", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 8

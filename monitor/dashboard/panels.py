@@ -10,6 +10,7 @@ from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Connection, DashboardState
+from monitor.words import quality_words
 
 __all__ = [
     "NOTICE",
@@ -125,7 +126,7 @@ def draw_vitals(
     rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
     quality, ink = "quality --", Ink.DIM
     if status is not None and live:
-        word = status.quality.replace("_", " ")
+        word = quality_words(status.quality)
         good = status.quality == "good"
         quality, ink = (f"signal {word}", Ink.GOOD) if good else (f"signal {word.upper()}", Ink.HIGH_TEXT)
     scored = "" if status is None or not live else "scored" if status.scorable else "NOT SCORED"
@@ -183,6 +184,8 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
         ("gaps", f"{status.gaps:,}", bad if status.gaps else Ink.PLAIN),
         ("dropped waves", f"{status.dropped_waves:,}", bad if status.dropped_waves else Ink.PLAIN),
     ]
+    if status.mains_hz is not None:
+        lines[7] = ("mains notch", f"{status.mains_hz:g} Hz", Ink.PLAIN)
     if rows > len(lines):
         lines[5] = ("latency p50/p99", latency, Ink.PLAIN)
     else:  # short of room: what is missing goes into one line

@@ -7,6 +7,7 @@ import numpy as np
 from monitor.dashboard.bed import BedState, TrendPoint
 from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
 from monitor.dashboard.canvas import Canvas, Ink
+from monitor.words import quality_words
 
 __all__ = ["draw_trend", "format_p"]
 
@@ -36,7 +37,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
     last = bed.last_beat
     note = "no beat yet"
     if last is not None and last.score is None:
-        note = f"last beat not scored ({last.quality.replace('_', ' ')})"
+        note = f"not scored: {quality_words(last.quality)}"
     elif last is not None:
         note = f"last {last.score:.1f}  {format_p(last.p_value)}"
     title = "score" if cols < 48 or not bed.model_name else f"score  {bed.model_name}"

@@ -25,8 +25,8 @@ class Scale(NamedTuple):
 
 
 UNTOLD: Final = Scale()
-# What is emulated where nobody told a scale. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 behind a
-# BioAmp EXG Pill, as its guide sets it, about 500 times. raw16: 0.001 mV a count.
+# What is emulated where nobody told a scale. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 behind an
+# amplifier of 500. raw16: 0.001 mV a count.
 USUAL: Final = {
     "cyton": Scale(24, 4.5, 24.0),
     "chords": Scale(14, 5.0, 500.0),

@@ -25,6 +25,9 @@ SOURCES: dict[str, str] = {
     "edf": "a signal of an EDF or EDF+ file, edf:PATH",
     "csv": "numbers in a text file, csv:PATH",
     "-": "numbers on standard input, one row a sample, with --fs",
+    "zmq": "samples that another program pushes, zmq:tcp://127.0.0.1:5600",
+    "lsl": "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
+    "brainflow": "a board that BrainFlow knows, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
     "serial": "a device that writes one number a line, with --port --baud --fs",
 }
 
@@ -79,8 +82,25 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         from monitor.sources.csv_source import CsvSource
 
         return CsvSource(what, options, spec)
+    if kind == "zmq":
+        from monitor.sources.zmq_source import ZmqSource
+
+        return ZmqSource(what, options, spec)
+    if kind == "lsl":
+        from monitor.sources.lsl_source import LslSource
+
+        return LslSource(what, options, spec)
+    if kind == "brainflow":
+        from monitor.sources.brainflow_source import BrainflowSource
+
+        return BrainflowSource(what, options, spec)
     if kind == "serial":
         from monitor.sources.serial_source import SerialSource
 
         return SerialSource(options, spec)
-    raise SourceError(f"unknown source {spec!r}; choose one of {', '.join(SOURCES)}, e.g. sim, mitdb:208, csv:FILE")
+    from monitor.sources.plugin import open_plugin, plugin_kinds
+
+    if (plugin := open_plugin(kind, what, options, spec)) is not None:
+        return plugin
+    kinds = ", ".join([*SOURCES, *plugin_kinds()])
+    raise SourceError(f"unknown source {spec!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")

@@ -23,6 +23,7 @@ _MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|$)", re.IGNORECAS
 _UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?$", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
 _IRREGULAR_SHARE = 0.1  # more steps than this off by half a sample or more: no sampled signal
+_COUNTING_ROWS = 10
 _FS_TOLERANCE = 0.01
 _FS_SNAP = 0.001  # times rounded to ms give 359.98 Hz for 360 Hz
 
@@ -129,7 +130,8 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
     rows = lines[has_header + has_units :]
     delimiter = _delimiter(rows or lines, lines[0] if has_header else None)
     named = [field.strip(" \t\"'") for field in _split(lines[0].strip(), delimiter)] if has_header else []
-    width = max([len(named), *(len(_split(row.strip(), delimiter)) for row in rows[:50])])
+    split = [_split(row.strip(), delimiter) for row in rows[:50]]
+    width = max([len(named), *map(len, split)])
     decimal_comma = delimiter != "," and any(
         _DECIMAL_COMMA.match(field.strip(" \t\"'")) for row in rows for field in _split(row, delimiter)
     )
@@ -142,6 +144,9 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
             )
 
     time_column = next((i for i, field in enumerate(named) if _TIME_NAME.match(field)), None)
+    if time_column is None and named:  # another language's word for it
+        columns = [[fields[i] for fields in split if i < len(fields)] for i in range(width)]
+        time_column = next((i for i, cells in enumerate(columns) if _counts(cells, decimal_comma)), None)
     if time_column is not None and width == 1:
         time_column = None
     column = _column(named, width, time_column, options, name)
@@ -167,6 +172,18 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
         mv=mv_per(unit, options.mv_per_unit, name),
     )
     return _with_time(layout, rows, named, time_column if time_column != column else None, options, name)
+
+
+def _counts(cells: list[str], decimal_comma: bool) -> bool:
+    """Whether a column advances by the same step in every row, as a time or a sample number does and no ECG."""
+    if len(cells) < _COUNTING_ROWS:
+        return False
+    try:
+        numbers = [parse_number(cell.strip(" \t\"'").replace(",", "." if decimal_comma else ",")) for cell in cells]
+    except ValueError:
+        return False
+    steps = np.diff(np.array(numbers))
+    return bool(steps.min() > 0 and np.ptp(steps) <= 0.5 * np.median(steps))
 
 
 def _unit(text: str) -> str | None:

@@ -37,7 +37,8 @@ class CsvSource:
     """Source of one column of a text file; see CsvFormat for what is understood.
 
     A row that is empty, no number, infinite or beyond MAX_MV is one invalid sample (NaN), counted in a Notice. A jump
-    in the time column is a gap. Lines that begin with # are comments.
+    ahead in the time column is a gap; where it runs back, the rows are counted, and that is told. Lines that begin with
+    # are comments.
 
     Args:
         path: the file.
@@ -75,6 +76,7 @@ class CsvSource:
         self._runs: deque[_Run] = deque()
         self._counted = 0  # absolute index of the next row
         self._clock: tuple[float, int] | None = None  # last known time, s, and its sample
+        self._back: list[Notice] = []  # not told yet
 
     def read(self, max_samples: int) -> Chunk:
         """The next samples, at most `max_samples`; see Source."""
@@ -92,13 +94,13 @@ class CsvSource:
         if self._stop is not None:
             high = min(high, self._stop - run.first_sample)
         bad = np.flatnonzero(run.bad[low:high])
-        notices: tuple[Notice, ...] = ()
+        notices, self._back = self._back, []
         if bad.size:
             text = f"{self.name}: {bad.size} unreadable, e.g. line {run.line[low + bad[0]]}"
-            notices = (Notice("bad_input", text, int(bad.size)),)
+            notices.append(Notice("bad_input", text, int(bad.size)))
         if high > low:
             self._next = run.first_sample + high
-        return Chunk(first, run.mv[low:high].copy(), notices=notices)
+        return Chunk(first, run.mv[low:high].copy(), notices=tuple(notices))
 
     def close(self) -> None:
         """Close the file."""
@@ -110,7 +112,7 @@ class CsvSource:
         if piece is None:
             return False
         time_s, mv, bad, line = piece
-        gaps = self._gaps(time_s, mv.size)
+        gaps = self._gaps(time_s, line)
         edges = [0, *(row for row, _ in gaps), mv.size]
         missing = [0, *(lost for _, lost in gaps)]
         for low, high, lost in zip(edges[:-1], edges[1:], missing, strict=True):
@@ -120,26 +122,39 @@ class CsvSource:
             self._counted += high - low
         return True
 
-    def _gaps(self, time_s: Floats, n: int) -> list[tuple[int, int]]:
-        """(row, samples missing before it) where the time column jumps."""
+    def _gaps(self, time_s: Floats, line: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """(row, samples missing before it) where the time column jumps ahead."""
         known = np.flatnonzero(np.isfinite(time_s))
         if known.size == 0:
             return []
-        times = time_s[known]
-        # A broken time moves nothing: only a jump that the next row confirms counts, and time never runs back.
-        confirmed = np.minimum(times, np.append(times[1:], times[-1]))
-        sane = np.abs(times - np.median(times)) < _LONGEST_GAP_S
-        latest = np.maximum.accumulate(np.where(sane, confirmed, -np.inf))
-        kept = sane & (confirmed >= latest)
-        times, rows = confirmed[kept], known[kept]
+        times, rows = time_s[known], known
         if self._clock is not None:
             times = np.concatenate(([self._clock[0]], times))
             rows = np.concatenate(([self._clock[1]], rows))
-        self._clock = (float(times[-1]), int(rows[-1]) - n)  # seen from the next piece's first row
-        ahead = np.diff(times)
-        ahead[np.abs(ahead) > _LONGEST_GAP_S] = 0.0
-        jumps = np.rint(ahead * self.fs_hz).astype(np.int64) - np.diff(rows)
-        return [(int(rows[i + 1]), int(jumps[i])) for i in np.flatnonzero(jumps > 0)]
+        back = np.flatnonzero(np.diff(times) < 0) + 1
+        if back.size:
+            text = f"{self.name}: {back.size} steps back in time, e.g. in line {line[rows[back[0]]]}; rows count there"
+            self._back.append(Notice("bad_input", text, int(back.size)))
+        # A broken time moves nothing: only a jump that the next row confirms counts.
+        follows = np.append(times[1:], times[-1])
+        anew = back[(follows[back] < times[back - 1]) & (follows[back] >= times[back])]  # the clock was set back
+        parts = [
+            _advancing(times[low:high], rows[low:high])
+            for low, high in zip([0, *anew], [*anew, times.size], strict=True)
+        ]
+        gaps = []
+        for part_times, part_rows in parts:
+            ahead = np.diff(part_times)
+            ahead[ahead > _LONGEST_GAP_S] = 0.0
+            jumps = np.rint(ahead * self.fs_hz).astype(np.int64) - np.diff(part_rows)
+            gaps += [(int(part_rows[i + 1]), int(jumps[i])) for i in np.flatnonzero(jumps > 0)]
+        last_times, last_rows = parts[-1]
+        if last_times.size:
+            self._clock = (
+                float(last_times[-1]),
+                int(last_rows[-1]) - line.size,
+            )  # seen from the next piece's first row
+        return gaps
 
     def _pieces(self) -> Iterator[tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.int64]]]:
         """Time (s), samples (mV), unreadable or not, line number of the rows, piece by piece, from the beginning."""
@@ -163,6 +178,15 @@ class CsvSource:
                 line += len(lines)
             if not block:
                 return
+
+
+def _advancing(times: Floats, rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+    """The times, and their rows, that are confirmed by the next one and run neither back nor absurdly far away."""
+    confirmed = np.minimum(times, np.append(times[1:], times[-1]))
+    sane = np.abs(times - np.median(times)) < _LONGEST_GAP_S
+    latest = np.maximum.accumulate(np.where(sane, confirmed, -np.inf))
+    kept = sane & (confirmed >= latest)
+    return confirmed[kept], rows[kept]
 
 
 def _rows(

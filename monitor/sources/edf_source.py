@@ -9,7 +9,6 @@ file counts as memory of the process once read, and kills the process where the 
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from datetime import UTC
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.sources.base import Chunk, EndOfStream, SourceError
+from monitor.sources.leads import LIKE_ECG, channel_number
 from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, UNITS, SourceOptions, check_fs, mv_per, sample_span
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _FIXED = 256  # bytes of the header before, and per signal
 _RECORDS_AT = slice(236, 244)  # number of data records; -1 = not known while recording
 _SIGNALS_AT = slice(252, 256)
 _COUNTS_AT = 216  # bytes per signal in front of the samples per data record; 8 each
-_ECG = re.compile(r"ecg|ekg|^(lead )?(ml?)?(i{1,3}|av[rlf]|v[1-6]|mcl ?[1-6])$", re.IGNORECASE)
 _MV = {unit.lower(): factor for unit, factor in UNITS.items()} | {"μv": UNITS["uV"]}
 
 
@@ -170,21 +169,16 @@ class EdfSource:
         if not labels:
             raise SourceError(f"{self.name}: the file holds annotations only, no signal")
         wanted = options.channel if options.channel is not None else options.column
-        listing = ", ".join(f"{i} {label}" for i, label in enumerate(labels))
         if wanted is not None:
-            if wanted in labels:
-                return labels.index(str(wanted))
-            if str(wanted).isdecimal() and int(wanted) < len(labels):
-                return int(wanted)
-            raise SourceError(f"{self.name}: no channel {wanted!r}; channels: {listing}")
-        like = [i for i, label in enumerate(labels) if _ECG.search(label.strip())]
+            return channel_number(labels, wanted, None, self.name)
+        like = [i for i, label in enumerate(labels) if LIKE_ECG.search(label.strip())]
         for i in like:
             signal = edf.signals[i]
             if signal.physical_dimension.lower() in _MV and FS_MIN_HZ <= signal.sampling_frequency <= FS_MAX_HZ:
                 return i
         if like or len(labels) == 1:
             return like[0] if like else 0
-        raise SourceError(f"{self.name}: no signal is called ECG; choose one with --channel: {listing}")
+        return channel_number(labels, None, None, self.name)
 
     def _scale(self, signal: Any, options: SourceOptions) -> float:
         """MV in one of what is read: physical values, or digital ones."""

@@ -1,8 +1,8 @@
 """WFDB records, read piece by piece.
 
 Formats 212 and 16 in one plain file, which is what most ECG databases use, are read here: `import wfdb` takes 0.4 s
-(it draws in pandas), twenty times what half an hour of signal takes. Everything else goes to wfdb. Tests hold both
-equal, NaN by NaN.
+(it draws in pandas), twenty times what half an hour of signal takes. Everything else goes to wfdb; of a record of
+several segments (`segments.py`) each segment. Tests hold both equal, NaN by NaN.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from numpy.typing import NDArray
 
 from monitor.sources.base import SourceError
 
-__all__ = ["Record", "Signal", "open_record"]
+__all__ = ["Record", "Signal", "open_record", "start_time_of"]
 
 Floats = NDArray[np.float64]
 
 # header(5) of the WFDB manual; what does not match is left to wfdb.
 _RECORD_LINE = re.compile(
-    r"^\S+[ \t]+(?P<signals>\d+)[ \t]+(?P<fs>\d+(\.\d+)?)(/\S+)?[ \t]+(?P<length>[1-9]\d*)"
-    r"([ \t]+(?P<time>\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?[ \t]*$"
+    r"^\S+[ \t]+(?P<signals>\d+)[ \t]+(?P<fs>\d+(\.\d+)?)(/\S+)?([ \t]+(?P<length>\d+)"
+    r"([ \t]+(?P<time>\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*$"
 )
 _SIGNAL_LINE = re.compile(
     r"^(?P<file>[^\s~]+)[ \t]+(?P<format>212|16)[ \t]+(?P<gain>\d+(\.\d+)?)(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?"
     r"[ \t]+(?P<bits>\d+)[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(?P<name>\S.*?)[ \t]*$"
 )
+_SEGMENTED = re.compile(r"\A([ \t]*(#[^\n]*)?\n)*[^\s#/]+/\d")
 _INVALID = {"212": -2048, "16": -32768}  # no valid sample: NaN
 
 
@@ -82,12 +83,13 @@ class Record:
     read: Callable[[int, int, int], Floats]
 
 
-def open_record(path: Path, name: str) -> Record:
+def open_record(path: Path, name: str, *, segments: bool = True) -> Record:
     """Open a record.
 
     Args:
         path: without suffix; `path`.hea is there.
         name: of the source, for errors.
+        segments: whether it may be one of several segments.
 
     Raises:
         SourceError: the header cannot be read, the signal file is missing or too short, there is no sample.
@@ -96,6 +98,12 @@ def open_record(path: Path, name: str) -> Record:
         text = path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SourceError(f"{name}: header {path}.hea cannot be read ({error.strerror})") from None
+    if _SEGMENTED.search(text):
+        if not segments:
+            raise SourceError(f"{name}: {path}.hea is itself a record of several segments")
+        from monitor.sources.segments import open_segments
+
+        return open_segments(path, text, name)
     record = _open_plain(path, text, name) or _open_any(path, name)
     if not record.signals:
         raise SourceError(f"{name}: the record holds no signal")
@@ -125,14 +133,15 @@ def _open_plain(path: Path, text: str, name: str) -> Record | None:
         )
         for match in fields
     )
-    length, n_signals, data_format = int(head["length"]), len(signals), fields[0]["format"]
+    length, n_signals, data_format = int(head["length"] or 0), len(signals), fields[0]["format"]
     file = path.with_name(fields[0]["file"])
-    needed = _bytes_before(length * n_signals, data_format)
     try:
         size = file.stat().st_size
     except OSError as error:
         raise SourceError(f"{name}: signal file {file} cannot be read ({error.strerror})") from None
-    if size < needed:
+    if length == 0:  # not told: as many whole samples as there are
+        length = (size // 2 if data_format == "16" else 2 * size // 3) // n_signals
+    if size < (needed := _bytes_before(length * n_signals, data_format)):
         raise SourceError(f"{name}: {file} holds {size} bytes, its header promises {needed}; fetch the record anew")
 
     def read(channel: int, start: int, stop: int) -> Floats:
@@ -142,17 +151,27 @@ def _open_plain(path: Path, text: str, name: str) -> Record | None:
         physical[digital == _INVALID[data_format]] = np.nan
         return physical
 
-    start_time = None
-    if head["date"]:
-        try:
-            day, month, year = map(int, head["date"].split("/"))
-            hour, minute, second = head["time"].split(":")
-            start = datetime(year, month, day, int(hour), int(minute), tzinfo=UTC)
-            whole, _, part = second.partition(".")
-            start_time = start.replace(second=int(whole), microsecond=int(f"{part:0<6.6}")).isoformat()
-        except ValueError:
-            return None  # no such day: wfdb says so
+    try:
+        start_time = start_time_of(head["time"], head["date"])
+    except ValueError:
+        return None  # no such day: wfdb says so
     return Record(float(head["fs"]), length, signals, start_time, read)
+
+
+def start_time_of(time: str | None, date: str | None) -> str | None:
+    """ISO 8601 time of `HH:MM:SS.ss` and `DD/MM/YYYY`, taken as UTC; None without a date.
+
+    Raises:
+        ValueError: no such time or day.
+    """
+    if not date or not time:
+        return None
+    day, month, year = map(int, date.split("/"))
+    *minutes, second = time.split(":")
+    hour, minute = map(int, ["0", "0", *minutes][-2:])
+    whole, _, part = second.partition(".")
+    start = datetime(year, month, day, hour, minute, int(whole), int(f"{part:0<6.6}"), tzinfo=UTC)
+    return start.isoformat()
 
 
 def _bytes_before(sample: int, data_format: str) -> int:
@@ -180,15 +199,22 @@ def _open_any(path: Path, name: str) -> Record:
     import wfdb
 
     try:
-        header = wfdb.rdheader(str(path), rd_segments=True)
+        header = wfdb.rdheader(str(path))
         length, fs_hz = int(header.sig_len or 0), float(header.fs)
         if length <= 0:
             return Record(fs_hz, 0, (Signal("", "", 1.0, 0, 0, 0),), None, lambda *_: np.empty(0))
-        # One sample tells names and units, which a multi-segment header does not.
+        # One sample shows whether its format can be read.
         probe = wfdb.rdrecord(str(path), sampfrom=0, sampto=1)
         signals = tuple(_signal_of(header, probe, i) for i in range(len(probe.sig_name)))
     except Exception as error:  # wfdb raises whatever its parser meets
         raise SourceError(f"{name}: record {path} cannot be read ({_first_line(error)})") from None
+    try:
+        wfdb.rdrecord(str(path), sampfrom=length - 1, sampto=length)
+    except Exception as error:
+        raise SourceError(
+            f"{name}: a signal file of {path} is shorter than its header promises ({_first_line(error)}); fetch the"
+            " record anew"
+        ) from None
 
     def read(channel: int, start: int, stop: int) -> Floats:
         try:
@@ -204,10 +230,7 @@ def _open_any(path: Path, name: str) -> Record:
 
 
 def _signal_of(header: Any, probe: Any, i: int) -> Signal:
-    try:
-        adc = (float(header.adc_gain[i]), int(header.baseline[i]), int(header.adc_res[i]), int(header.adc_zero[i]))
-    except (TypeError, IndexError, AttributeError):
-        adc = (1.0, 0, 0, 0)  # several segments may have several ADCs
+    adc = (float(header.adc_gain[i]), int(header.baseline[i]), int(header.adc_res[i]), int(header.adc_zero[i]))
     return Signal(str(probe.sig_name[i]), str(probe.units[i]), *adc)
 
 

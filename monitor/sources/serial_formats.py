@@ -168,8 +168,8 @@ FORMATS: Final[dict[str, SerialFormat]] = {
 class PacketDecoder:
     """One channel of a binary format, in mV.
 
-    A count that a lead which is off gives (a rail, or 0 in OpenView) is NaN from its OFF_SAMPLES-th repetition on: a
-    clipped QRS lasts less.
+    OFF_SAMPLES or more in a row of a count that a lead which is off gives (a rail, or 0 in OpenView) are NaN; a clipped
+    QRS lasts less. Such counts at the end are held until what follows tells: no rail of 187 mV is taken for signal.
 
     Args:
         parser: of the format.
@@ -185,29 +185,42 @@ class PacketDecoder:
         self.bad = 0
         self.example = "bytes between packets"
         self._adc, self._channel = adc, channel
-        self._off_run = 0
+        self._is_off = False  # the last samples given were NaN
+        self._held = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)  # counts, counters
 
     def feed(self, data: bytes) -> Decoded:
         """Take the next bytes, any number of them."""
         parsed = self.parser.feed(data)
         self.bad += parsed.skipped
-        counts = parsed.samples[:, self._channel]
+        counters = np.zeros(len(parsed.samples), dtype=np.int64) if parsed.counters is None else parsed.counters
+        counts = np.concatenate((self._held[0], parsed.samples[:, self._channel]))
+        counters = np.concatenate((self._held[1], counters))
+        is_off = np.isin(counts, self._adc.off)
         mv = self._adc.mv(counts)
-        off = np.isin(counts, self._adc.off)
-        if off.any() or self._off_run:
-            # Length of the run that each sample is in, counted from its beginning, across pieces.
-            at = np.arange(1, counts.size + 1)
-            since = np.maximum.accumulate(np.where(off, -self._off_run, at))
-            run = np.where(off, at - since, 0)
-            mv[run >= OFF_SAMPLES] = np.nan
-            self._off_run = int(run[-1]) if run.size else self._off_run
+        end = counts.size
+        for first, last in _stretches(is_off):
+            if last - first >= OFF_SAMPLES or (first == 0 and self._is_off):
+                mv[first:last] = np.nan
+            elif last == counts.size:
+                end = first
+        self._held = counts[end:], counters[end:]
+        if end:
+            self._is_off = bool(is_off[end - 1] and np.isnan(mv[end - 1]))
+        mv = mv[:end]
         mv[~(np.abs(mv) <= MAX_MV)] = np.nan
-        return Decoded(mv, parsed.counters)
+        return Decoded(mv, None if parsed.counters is None else counters[:end])
 
     def restart(self) -> None:
         """The stream was cut: forget the counter and the piece of a packet that came."""
         self.bad += self.parser.restart()
-        self._off_run = 0
+        self._is_off = False
+        self._held = self._held[0][:0], self._held[1][:0]
+
+
+def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(first, end) of each stretch of True."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def make_decoder(

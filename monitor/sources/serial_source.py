@@ -60,7 +60,7 @@ class SerialSource:
     total_samples: int | None = None
 
     def __init__(self, options: SourceOptions, name: str) -> None:
-        self.name = name
+        self.name = self._who = name
         if options.start_s:
             raise SourceError(f"{name}: a device begins now; leave out --start")
         if options.format != "auto" and options.format not in FORMATS:
@@ -95,6 +95,7 @@ class SerialSource:
         except BaseException:
             self._link.close()
             raise
+        self.name = f"{name} {self._format}"
         wanted = options.column if options.column is not None else options.channel
         self.lead = wanted if isinstance(wanted, str) else "ECG"
 
@@ -128,7 +129,7 @@ class SerialSource:
             self._link.write(b"STOP\n")
         self._link.close()
         with self._lock:
-            self._failure = self._failure or f"{self.name}: closed"
+            self._failure = self._failure or f"{self._who}: closed"
 
     # -- told by the link, in its thread ---------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class SerialSource:
     def failed(self, reason: str) -> None:
         """The thread ended."""
         with self._lock:
-            self._failure = f"{self.name}: {reason}"
+            self._failure = f"{self._who}: {reason}"
 
     def _hear(self, data: bytes) -> bool:
         """Whether this is the answer of a Chords board that was asked who it is; then it may begin."""
@@ -193,7 +194,7 @@ class SerialSource:
             if options.format == "auto":
                 self._accept(found)
             channels = found.channels if found.format == self._format else 0
-        decoder = make_decoder(self._format, options, self.name, self._board, channels)
+        decoder = make_decoder(self._format, options, self._who, self._board, channels)
         fs_hz = options.fs_hz or self._measure(channels)
         how = "" if options.fs_hz else ", measured"
         self._tell("format", f"{self._format}, {FORMATS[self._format].what}, {fs_hz:g} Hz{how}")
@@ -206,30 +207,30 @@ class SerialSource:
             SourceError: it is none, or cannot be watched as it is.
         """
         if not found.format:
-            raise SourceError(f"{self.name}: {found.problem}; tell it with --format, or --baud")
+            raise SourceError(f"{self._who}: {found.problem}; tell it with --format, or --baud")
         if found.problem:
-            raise SourceError(f"{self.name}: {found.problem}")
+            raise SourceError(f"{self._who}: {found.problem}")
         options = self._options
         if found.counts and not (options.unit or options.adc_bits or options.vref or options.gain):
             raise SourceError(
-                f"{self.name}: its numbers, e.g. {found.counts}, look like ADC counts; tell their scale, e.g."
+                f"{self._who}: its numbers, e.g. {found.counts}, look like ADC counts; tell their scale, e.g."
                 f" {EXAMPLE_SCALE}, or --unit mV if they are mV"
             )
         self._format = found.format
 
     def _measure(self, channels: int) -> float:
         self._wait_for(MEASURE_S, FIRST_BYTES_S)
-        decoder = make_decoder(self._format, self._options, self.name, self._board, channels)
+        decoder = make_decoder(self._format, self._options, self._who, self._board, channels)
         arrivals = []
         for arrival_s, data in self._so_far():
             decoded = decoder.feed(data)
             arrivals.append((arrival_s, decoded.mv.size, decoded.counters))
         if decoder.problem:
-            raise SourceError(f"{self.name}: {decoder.problem}")
+            raise SourceError(f"{self._who}: {decoder.problem}")
         try:
             return measure_rate(arrivals)
         except ValueError as error:
-            raise SourceError(f"{self.name}: its rate cannot be measured ({error}); tell it, e.g. --fs 250") from None
+            raise SourceError(f"{self._who}: its rate cannot be measured ({error}); tell it, e.g. --fs 250") from None
 
     def _so_far(self) -> list[tuple[float, bytes]]:
         with self._lock:
@@ -253,10 +254,10 @@ class SerialSource:
                 return
             if first is None and now_s - self._opened_s >= first_s:
                 raise SourceError(
-                    f"{self.name}: {self._link.port.device} sent nothing for {first_s:g} s; is the device on?"
+                    f"{self._who}: {self._link.port.device} sent nothing for {first_s:g} s; is the device on?"
                 )
             time.sleep(0.01)
-        raise SourceError(f"{self.name}: {self._link.port.device} was not understood within {_PREPARE_MOST_S:g} s")
+        raise SourceError(f"{self._who}: {self._link.port.device} was not understood within {_PREPARE_MOST_S:g} s")
 
     # -- samples ---------------------------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ class SerialSource:
         if data:
             decoded = self._decoder.feed(data)
             if self._decoder.problem:
-                self._failure = f"{self.name}: {self._decoder.problem}"
+                self._failure = f"{self._who}: {self._decoder.problem}"
                 return
             runs = self._places.push(decoded.mv, now_s, decoded.counters)
         else:
@@ -312,7 +313,7 @@ class SerialSource:
     def _tell(self, kind: str, text: str) -> None:
         """A notice that comes after the samples that are here now."""
         end = self._places.end if self._early is None else 0
-        self._notices.append((end, Notice(kind, f"{self.name}: {text}")))
+        self._notices.append((end, Notice(kind, f"{self._who}: {text}")))
 
     def _take_notices(self) -> tuple[Notice, ...]:
         notices = []
@@ -321,9 +322,9 @@ class SerialSource:
         if new := self._decoder.bad - self._bad_told:
             self._bad_told = self._decoder.bad
             what = f"{new} lines were no sample" if self._format == "lines" else f"{new} unreadable"
-            notices.append(Notice("bad_input", f"{self.name}: {what}, e.g. {self._decoder.example}", new))
+            notices.append(Notice("bad_input", f"{self._who}: {what}, e.g. {self._decoder.example}", new))
         if self._dropped:
-            text = f"{self.name}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
+            text = f"{self._who}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
             notices.append(Notice("overrun", text, self._dropped))
             self._dropped = 0
         return tuple(notices)

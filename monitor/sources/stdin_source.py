@@ -20,8 +20,10 @@ __all__ = ["MAX_LINE", "StdinSource"]
 READ_BYTES = 65_536  # what a pipe holds by default
 MAX_LINE = 4096  # bytes; a longer line is no row of numbers
 _SNIFF_ROWS = 2  # enough for the delimiter; a device of 100 Hz has written them after 20 ms
+_TABLE_ROWS = 12  # under a header of several columns: to tell the time among them, whatever it is called
 _SNIFF_LINES = 400  # leads off or unreadable among them
 _BOM = b"\xef\xbb\xbf"
+_COLUMNS = re.compile(r"[;,\t ]+")
 _NAN = float("nan")
 
 
@@ -154,7 +156,8 @@ class StdinSource:
         elif self._early or _has_number(line):
             self._early.append(line)
             self._early_rows += _has_number(line)
-            if self._early_rows >= _SNIFF_ROWS or len(self._early) >= _SNIFF_LINES:
+            table = self._head and len(_COLUMNS.split(self._early[0].decode("latin-1"))) > 1
+            if self._early_rows >= (_TABLE_ROWS if table else _SNIFF_ROWS) or len(self._early) >= _SNIFF_LINES:
                 self._understand()
         elif line == LEADS_OFF:
             self._any = True
@@ -212,7 +215,7 @@ def _has_number(line: bytes) -> bool:
     """Whether any column reads as a number: else it is a header, a banner or garbage."""
     if len(line) > MAX_LINE:
         return False
-    for field in re.split(r"[;,\t ]+", line.decode("latin-1")):
+    for field in _COLUMNS.split(line.decode("latin-1")):
         try:
             parse_number(field.strip("\"'"))
         except ValueError:

@@ -149,10 +149,10 @@ def test_no_signal_is_leads_off_and_never_asystole(quality: Quality) -> None:
 def test_noise_is_poor_signal_after_its_delay_and_never_asystole() -> None:
     ward = Ward()
     ward.rhythm(10, 0.8)
-    ward.tick(Quality.NOISY)
+    ward.tick(Quality.MUSCLE)
     assert ward.changes == []
     for _ in range(20):
-        ward.tick(Quality.NOISY)
+        ward.tick(Quality.MUSCLE)
     (onset,) = ward.changes
     assert (onset.kind, onset.priority, onset.onset_sample) == ("poor_signal", "low", round(10 * FS_HZ))
 
@@ -225,7 +225,7 @@ def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscorable_beat_breaks_
     first = ward.now
     ward.beat(first + 10, odd=True)
     ward.beat(first + 110, odd=True)
-    ward.beat(first + 210, quality=Quality.NOISY)
+    ward.beat(first + 210, quality=Quality.MUSCLE)
     ward.beat(first + 310, odd=True)
     assert ward.kinds() == ["anomalous_beat"]
     ward.beat(first + 410, odd=True)
@@ -387,7 +387,7 @@ def test_a_hole_ends_what_the_heart_did_and_not_what_is_said_of_the_signal() -> 
     ward = Ward()
     ward.rhythm(10, 0.8)
     for _ in range(3):
-        ward.tick(Quality.NOISY)
+        ward.tick(Quality.MUSCLE)
         ward.changes += ward.engine.handle(Gap(ward.now + 20, 10, "hole"))
     assert ward.kinds() == ["gap", "poor_signal"]
     assert ward.kinds("cleared") == []

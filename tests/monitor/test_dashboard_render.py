@@ -279,9 +279,9 @@ def test_each_r_peak_has_its_mark_under_its_place():
 
 def test_a_beat_that_was_not_scored_says_why():
     state = running_state(20)
-    state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="noisy"), now_s=20.0)
+    state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="muscle"), now_s=20.0)
     text = "\n".join(screen(state, 110, 34))
-    assert "last beat not scored (noisy)" in text
+    assert "not scored: muscle noise" in text
     assert "○" in text
 
 

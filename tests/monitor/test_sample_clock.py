@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -101,12 +101,12 @@ def test_a_silence_costs_what_counter_and_time_say_together(length: int) -> None
     assert clock.lost == length
 
 
+@settings(max_examples=20)
 @given(st.floats(0.3, 20.0), st.integers(0, 100), st.booleans(), st.sampled_from([3.0, 8.0, 1e6]))
 def test_what_was_only_late_is_no_loss(length_s: float, seed: int, counted: bool, drain: float) -> None:
-    if length_s / drain > 4.0:
-        length_s /= 4
+    length_s = min(length_s, 4.0 * (drain - 1))  # it takes as long until what waited has come
     clock = SampleClock(FS_HZ)
-    runs = Wire(8000, late=((5.0, 5.0 + length_s),), drain=drain, seed=seed, counted=counted).run(clock)
+    runs = Wire(6500, late=((5.0, 5.0 + length_s),), drain=drain, seed=seed, counted=counted).run(clock)
     assert not errors(runs).any()
     assert clock.lost == 0
     assert clock.trusted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,76 @@ def test_a_broken_time_moves_nothing(file: Path, broken: str) -> None:
     lines[150] = f"{broken},0"
     first, mv = read_signal(open_csv(file, "ms,ecg\n" + "\n".join(lines) + "\n"))
     assert (first, mv.size) == (0, 300)
+
+
+LANGUAGES = [
+    ("Zeit;Spannung (mV)", "Spannung", 1),
+    ("Zeit [s];EKG [mV]", "EKG", 1),
+    ("Temps (s);Tension (µV)", "Tension", 1000),
+    ("Tempo (s);Tensão (mV)", "Tensão", 1),
+    ("Tijd;Spanning", "Spanning", 1),
+    ("Время;Напряжение", "Напряжение", 1),
+    ("時間;電圧(mV)", "電圧", 1),
+]
+
+
+@pytest.mark.parametrize(("header", "lead", "scale"), LANGUAGES)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_headers_of_other_languages_with_decimal_commas(
+    file: Path, header: str, lead: str, scale: int, encoding: str
+) -> None:
+    rows = "".join(f"{i / 250:.3f};{v * scale:.4f}\n" for i, v in enumerate(WAVE)).replace(".", ",")
+    try:
+        data = f"{header}\n{rows}".encode(encoding)
+    except UnicodeEncodeError:
+        data = f"{header}\n{rows}".encode()
+    source = open_csv(file, data)
+    assert (source.fs_hz, source.lead) == (250, lead)
+    np.testing.assert_allclose(read_signal(source)[1], WAVE, atol=1e-9)
+    source = open_csv(file, data, fs_hz=250)
+    assert source.lead == lead, "the time is never taken for the ECG"
+    source.close()
+
+
+@pytest.mark.parametrize("piece", [40, 1500, csv_source.PIECE_BYTES])
+def test_a_time_that_runs_back_is_told_and_gaps_are_seen_behind_it_too(
+    file: Path, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "PIECE_BYTES", piece)
+    times = [
+        *(3_600_000 + 4 * i for i in range(250)),
+        *(4 * i for i in range(100)),
+        *(4 * i + 2000 for i in range(100)),
+    ]
+    text = "ms,ecg\n" + "".join(f"{t},{i / 1000}\n" for i, t in enumerate(times))
+    chunks = read_chunks(open_csv(file, text), (77,))
+    samples = {c.first_sample + i: v for c in chunks for i, v in enumerate(c.samples)}
+    assert samples == {i + (400 if i >= 350 else 0): i / 1000 for i in range(450)}
+    told = notices_of(chunks, "bad_input")
+    assert [notice.count for notice in told] == [1]
+    assert "1 steps back in time, e.g. in line 252" in told[0].text
+
+
+def test_ten_megabytes_without_a_line_end_are_refused_in_little_memory(file: Path) -> None:
+    file.write_bytes(b"0.1\n0.2\n" + b"7" * 10_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="line longer than 4096 characters"):
+            open_source(f"csv:{file}", SourceOptions(fs_hz=250)).read(10)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize(("cut", "bad"), [(1, 0), (6, 1), (7, 1)])
+def test_a_file_cut_off_in_the_middle_of_a_row(file: Path, cut: int, bad: int) -> None:
+    text = "ms;ecg\n" + "".join(f"{4 * i};0,123\n" for i in range(300))
+    chunks = read_chunks(open_csv(file, text[:-cut]))
+    mv = np.concatenate([chunk.samples for chunk in chunks])
+    assert mv.size == 300
+    assert np.isnan(mv).sum() == bad
+    assert sum(notice.count for notice in notices_of(chunks, "bad_input") if "unreadable" in notice.text) == bad
 
 
 def test_start_and_duration(file: Path) -> None:

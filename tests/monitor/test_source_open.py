@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers_command import ecg_monitor
 
 from monitor.sources import SOURCES, SourceError, SourceOptions, open_source
 
@@ -25,6 +26,14 @@ def test_an_unknown_source_lists_those_that_exist(spec: str) -> None:
 def test_a_rate_out_of_range_is_refused(fs_hz: float) -> None:
     with pytest.raises(SourceError, match="between 100 and 1000 Hz"):
         open_source("sim", SourceOptions(fs_hz=fs_hz))
+
+
+def test_every_source_is_told_of_in_the_help_and_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text("utf-8")
+    told = ecg_monitor("--help").stdout.replace("\n", " ")
+    for kind in SOURCES:
+        assert f"`{kind}" in page
+        assert f" {kind}" in told
 
 
 def loaded(code: str, *names: str) -> set[str]:

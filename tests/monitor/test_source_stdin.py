@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,6 +257,58 @@ def test_a_reader_piped_into_the_command() -> None:
     assert "leads_off" in done.stdout
     assert "1 unreadable lines" in done.stderr
     assert "'oops'" in done.stderr
+
+
+def test_the_time_is_not_taken_for_the_ecg_whatever_it_is_called(pipe: Pipe) -> None:
+    rows = "".join(f"{i * 0.004:.3f};{i % 7}\n" for i in range(40)).replace(".", ",")
+    chunks = pipe.rest("Tijd;Spanning\n" + rows)
+    assert signal_of(chunks) == [i % 7 for i in range(40)]
+
+
+HALF_RATE = """
+import sys, time
+from monitor.sources import SourceOptions, open_source
+mv = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3000).samples
+def send(first, last):
+    for at in range(first, last, 25):
+        print(*(f"{v:.4f}" for v in mv[at:at + 25]), sep=chr(10), flush=True)
+        time.sleep(0.2)  # of a tenth of a second: half as fast as it should be
+send(0, 750)
+sys.stdin.readline()  # silence, until somebody asks for more
+send(750, 1000)
+"""
+
+
+def test_a_writer_slower_than_real_time_loses_nothing_and_alarms_only_while_silent(tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HALF_RATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    )
+    assert writer.stdin is not None
+    command = (*COMMAND, "--source", "-", "--fs", "250", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
+    with (
+        writer,
+        subprocess.Popen(
+            command, stdin=writer.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as monitor,
+    ):
+        alarms = tmp_path / "p1" / "alarms.jsonl"
+        wait_for(alarms.is_file, "the recording")
+        wait_for(lambda: recorded(tmp_path) >= 750, "what came at half the rate")
+        wait_for(lambda: "no_data" in alarms.read_text(), "the silence")
+        writer.stdin.write(b"more\n")
+        writer.stdin.flush()
+        output, errors = monitor.communicate(timeout=60)
+    assert monitor.returncode == 0, errors
+    onsets = [line.split()[3] for line in output.splitlines() if " onset " in line]
+    assert set(onsets) == {"no_data"}, output
+    assert "4.0 s watched" in output
+    assert "0 gaps, 0 samples lost" in output
+
+
+def recorded(folder: Path) -> int:
+    """Samples recorded so far."""
+    signal = folder / "p1" / "signal.dat"
+    return signal.stat().st_size // 2 if signal.is_file() else 0
 
 
 def test_the_command_says_what_is_wrong_in_one_line() -> None:

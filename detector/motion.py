@@ -1,0 +1,161 @@
+"""Electrode motion: whether the signal moves where the heart rests, beat after beat.
+
+Noise of a moved electrode has the frequencies and the shapes of QRS complexes, so that neither a spectrum nor a
+single beat tells it. What tells it is the stretch before a beat that did not come early: there the heart rests, and
+a clean signal does there what it did before one of the last beats, or what it usually does (the template). Motion
+does something else each time. A ventricular rhythm is not taken for it, because its beats are like each other: that
+is the part of template matching (Orphanidou et al. 2015, DOI 10.1109/JBHI.2014.2338351) that suits abnormal rhythms.
+
+The limits were chosen on DS1, clean and with the first halves of nstdb's noises mixed in: of the beats of clean
+records that were good before, they mark 0.5 % of the normal and 1 % of the ventricular ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.template import PatientTemplate
+
+__all__ = ["MotionWatch", "fibrillates"]
+
+_BEAT_SAMPLES, _R = 187, 62
+_REST = slice(0, _R - 17)  # -496 to -144 ms
+_AT_S = (np.arange(_BEAT_SAMPLES) - _R)[_REST] / 125.0
+_NEAR_S = 0.144  # around the R-peak before
+_MIN_SAMPLES = 8
+_EARLY_RATIO = 0.75
+_QRS = slice(_R - 9, _R + 14)  # -72 to +104 ms
+_LAG = 3
+_LIKE = 0.9  # correlation of QRS complexes from which one is the usual one
+_LONG_RR_S = 0.95  # after so long even a ventricular beat's T wave is over
+_NEIGHBOURS = 4
+_BEATS, _MIN_BEATS = 8, 3
+_MEMORY_S = 10.0
+_USUAL_BEATS = 64
+_USUAL_SHARE = 2.0  # of what is usual for this patient, within these bounds, in QRS amplitudes:
+_LIMITS = (0.06, 0.08)
+_ANY_SHARE = 1.5  # the limit for all beats that are not early, over that for those after a usual beat
+_EARLY_SHARE = 2.5  # ... and where there are nearly only early ones: false R-peaks, or a fast rhythm
+_SUDDEN_BEATS, _SUDDEN_SHARE = 3, 2.0  # ... and where each of so many tells of it: at the onset
+_UNKNOWN = 0.03
+_LASTS_S = 4.0  # what the last beat told holds so long, if no other comes
+_LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it, 1 % of those of DS1, with noise or without
+
+Samples = NDArray[np.float32]
+
+
+class MotionWatch:
+    """Give beats in order of time, learn whether the electrode moves.
+
+    Attributes:
+        restless: how far the signal strays where the heart rests, in QRS amplitudes: median of the last 8 beats
+            that tell; NaN where fewer than 3 of them came within 10 s.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        self._memory = round(_MEMORY_S * fs_hz)
+        self._lasts = round(_LASTS_S * fs_hz)
+        self._usual: deque[float] = deque(maxlen=_USUAL_BEATS)
+        self.reset()
+
+    def reset(self) -> None:
+        """A new signal begins; what is usual for the patient stays."""
+        self._neighbours: deque[Samples] = deque(maxlen=_NEIGHBOURS)
+        self._sure: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # (R-peak, distance) after a usual beat
+        self._any: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # of every beat that is not early
+        self._early: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # of every beat
+        self._after_usual = False
+        self._last: int | None = None  # last beat that was judged to move
+        self.restless = math.nan
+
+    def moves(self, peak: int, samples: Samples, rr_s: float | None, template: PatientTemplate, good: bool) -> bool:
+        """Whether the electrode moves, as far as this beat and those before it tell.
+
+        Args:
+            peak: R-peak, samples.
+            samples: (187,) float32, mV, the beat.
+            rr_s: interval to the R-peak before, s.
+            template: what is usual, before this beat is learnt.
+            good: whether the beat is good otherwise, and may tell what is usual.
+        """
+        distance, ratio = self._distance(samples, rr_s, template), template.rr_ratio(rr_s)
+        on_time = distance is not None and ratio is not None and ratio >= _EARLY_RATIO
+        told = on_time and rr_s is not None and (self._after_usual or rr_s > _LONG_RR_S)
+        if distance is not None:
+            for queue, belongs in ((self._early, True), (self._any, on_time), (self._sure, told)):
+                if belongs:
+                    queue.append((peak, distance))
+        self._neighbours.append(samples)
+        self._after_usual = _likeness(samples, template.template) > _LIKE
+        limit = min(max(_USUAL_SHARE * (median(self._usual) if self._usual else _UNKNOWN), _LIMITS[0]), _LIMITS[1])
+        sure, every, early = (self._recent(queue, peak) for queue in (self._sure, self._any, self._early))
+        self.restless = sure if math.isfinite(sure) else every if math.isfinite(every) else early
+        latest = [told_of for at, told_of in self._any if at > peak - self._memory][-_SUDDEN_BEATS:]
+        moving = sure > limit or every > _ANY_SHARE * limit
+        moving = moving or (len(latest) == _SUDDEN_BEATS and min(latest) > _SUDDEN_SHARE * limit)
+        if math.isnan(every):
+            moving = early > _EARLY_SHARE * limit or (math.isnan(early) and self._last is not None)
+        self._last = peak if moving else None
+        if distance is not None and told and good and not moving:
+            self._usual.append(distance)
+        return moving
+
+    def moving_at(self, sample: int) -> bool:
+        """Whether the last beats told of motion, and not too long before this sample."""
+        return self._last is not None and sample - self._last <= self._lasts
+
+    def forget(self) -> None:
+        """What moved was the heart: nothing told so far counts."""
+        for queue in (self._sure, self._any, self._early):
+            queue.clear()
+        self._last = None
+
+    def _distance(self, samples: Samples, rr_s: float | None, template: PatientTemplate) -> float | None:
+        """Mean distance, before the beat, to what is nearest of the template and the last beats; in QRS amplitudes."""
+        if template.template is None or rr_s is None:
+            return None
+        rests = np.abs(_AT_S + rr_s) > _NEAR_S
+        if np.count_nonzero(rests) < _MIN_SAMPLES:
+            return None
+        known = np.array([template.template, *self._neighbours])[:, _REST][:, rests]
+        return float(np.abs(known - samples[_REST][rests]).mean(axis=1).min()) / template.amplitude_mv
+
+    def _recent(self, told: deque[tuple[int, float]], peak: int) -> float:
+        near = [distance for at, distance in told if at > peak - self._memory]
+        return median(near) if len(near) >= _MIN_BEATS else math.nan
+
+
+def fibrillates(filtered: NDArray[np.float64]) -> bool:
+    """Whether a stretch of signal is nearly one sine wave, as in ventricular fibrillation, flutter or tachycardia.
+
+    The signal is added to itself half a mean period later; what a sine wave leaves then is nothing (Kuo and Dillman
+    1978, Computers in Cardiology 5:347-349). Such a signal must never be put down to the electrode.
+
+    Args:
+        filtered: (n,) float64, band-passed, a few seconds of it.
+    """
+    slope = float(np.abs(np.diff(filtered)).sum())
+    if slope == 0.0:
+        return False
+    half = round(math.pi * float(np.abs(filtered[1:]).sum()) / slope)
+    if not 0 < half < filtered.size // 2:
+        return False
+    late, now = filtered[:-half], filtered[half:]
+    return float(np.abs(now + late).sum() / (np.abs(now).sum() + np.abs(late).sum())) < _LEAKAGE
+
+
+def _likeness(samples: Samples, template: Samples | None) -> float:
+    """Highest correlation of the QRS with the template's within 24 ms; 0 where there is no template."""
+    if template is None:
+        return 0.0
+    wide = samples[_QRS.start - _LAG : _QRS.stop + _LAG].astype(np.float64)
+    pieces = np.lib.stride_tricks.sliding_window_view(wide, _QRS.stop - _QRS.start)
+    usual = template[_QRS] - template[_QRS].mean()
+    pieces = pieces - pieces.mean(axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", pieces, pieces)) * math.sqrt(float(usual @ usual))
+    return float(np.max(pieces @ usual / np.maximum(norms, 1e-9)))

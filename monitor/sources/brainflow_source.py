@@ -1,0 +1,325 @@
+"""A board that BrainFlow speaks to, `brainflow:BOARD?key=value&...`; needs the extra `brainflow`.
+
+See https://brainflow.readthedocs.io/en/stable/SupportedBoards.html for the boards and which parameters they need. What
+BrainFlow does not tell is found out here: lost packets by the board's counter and the time, a lost board by its
+silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import threading
+import time
+import warnings
+from collections import deque
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
+from monitor.sources.leads import channel_number
+from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
+from monitor.sources.sample_clock import COUNTER, Run, SampleClock
+from monitor.sources.sample_runs import SampleRuns
+
+__all__ = ["BUFFER_S", "SILENT_S", "BrainflowSource"]
+
+BUFFER_S: Final = 30.0  # unread samples that are kept; older ones are dropped, and missing
+SILENT_S: Final = 5.0  # BrainFlow does not tell that a board is gone: one that is silent so long is opened anew
+_POLL_S: Final = 0.02
+_BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to reopen
+_COUNTED: Final = 300  # samples that show whether the counter counts samples up to 255 (some boards wrap elsewhere)
+_FIRST_S: Final = 10.0
+_MAX_NOTICES: Final = 64
+_MV_PER_UV: Final = 1e-3
+
+Floats = NDArray[np.float64]
+
+
+class BrainflowSource:
+    """Live source of one channel of one board; a thread reads it, read() never waits.
+
+    Args:
+        what: name or id of the board and its parameters, those of `BrainFlowInputParams`, e.g.
+            `CYTON_BOARD?serial_port=/dev/ttyUSB0` (also `cyton`).
+        options: `channel`, `fs_hz` (only to agree), `rate_tolerance`, `duration_s`, `clock`.
+        name: as a person wrote it.
+
+    Raises:
+        SourceError: BrainFlow is not installed; no such board, parameter or channel; the board is not ready or silent.
+    """
+
+    live = True
+    rails_mv: tuple[float, float] | None = None  # BrainFlow gives uV and does not tell the range
+    start_time: str | None = None
+    total_samples: int | None = None
+
+    def __init__(self, what: str, options: SourceOptions, name: str) -> None:
+        self.name = name
+        self._clock = options.clock
+        if options.start_s:
+            raise SourceError(f"{name}: a board begins now; leave out --start")
+        if options.unit is not None or options.mv_per_unit is not None:
+            raise SourceError(f"{name}: BrainFlow gives uV; leave out --unit and --mv-per-unit")
+        self._flow = _brainflow(name)
+        board, _, query = what.partition("?")
+        self._board_id = _board_id(self._flow, board, name)
+        self._params = _params(self._flow, query, name)
+        self._lock = threading.Lock()  # guards all that the thread shares with read()
+        self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
+        self._failure: str | None = None
+        self._rate_wrong = False
+        self._tolerance = options.rate_tolerance
+        self._dropped = self._beyond = 0
+        self._closing = threading.Event()
+        self._session: Any = None
+        try:
+            self._open()
+            self._describe(options)
+            self._runs = SampleRuns(sample_span(options, self.fs_hz, None, name)[1])
+            self._places = SampleClock(self.fs_hz)
+            self._begin()
+        except self._flow.BrainFlowError as error:
+            self._release()
+            raise SourceError(f"{name}: {_reason(error)}") from None
+        except BaseException:
+            self._release()
+            raise
+        self._thread = threading.Thread(target=self._run, name=f"brainflow {board}", daemon=True)
+        self._thread.start()
+
+    def read(self, max_samples: int) -> Chunk | None:
+        """What has come and was not read, at most `max_samples`; see Source.
+
+        Raises:
+            EndOfStream: `duration_s` of signal was given.
+            SourceError: the reading thread failed, or the source is closed.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise SourceError(self._failure)
+            if self._runs.ended:
+                raise EndOfStream
+            run = self._runs.take(max_samples)
+            notices = self._take_notices()
+            if run is None:
+                return Chunk(self._runs.next, np.empty(0), self._arrival_s, notices) if notices else None
+            return Chunk(*run, self._arrival_s, notices, self._places.time_s(run[0]))
+
+    def close(self) -> None:
+        """Stop the thread and release the board; may be called twice."""
+        self._closing.set()
+        self._thread.join(timeout=20.0)  # BrainFlow may be waiting for the board
+        with self._lock:
+            self._failure = self._failure or f"{self.name}: closed"
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        session = self._flow.BoardShim(self._board_id, self._params)
+        session.prepare_session()
+        self._session = session
+        fs_hz = self._flow.BoardShim.get_sampling_rate(session.get_board_id())
+        session.start_stream(round(BUFFER_S * fs_hz))
+
+    def _release(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(self._flow.BrainFlowError):
+                session.release_session()
+
+    def _describe(self, options: SourceOptions) -> None:
+        """Rate and channel of the board; of the board played back, where it is a file."""
+        shim, board_id = self._flow.BoardShim, self._session.get_board_id()
+        described = shim.get_board_descr(board_id)
+        self.fs_hz = check_fs(float(described["sampling_rate"]), self.name)
+        if options.fs_hz is not None and options.fs_hz != self.fs_hz:
+            raise SourceError(f"{self.name}: --fs {options.fs_hz:g} Hz, but the board has {self.fs_hz:g} Hz")
+        rows = described.get("ecg_channels")
+        if not rows:
+            try:
+                rows = shim.get_exg_channels(board_id)
+            except self._flow.BrainFlowError:
+                raise SourceError(f"{self.name}: the board {described['name']} has no channel for an ECG") from None
+        labels = [f"ch{number}" for number in range(1, len(rows) + 1)]
+        channel = channel_number(labels, options.channel, 0, self.name)
+        self.lead = labels[channel]
+        self._row = int(rows[channel])
+        self._counter_row = described.get("package_num_channel")
+
+    def _begin(self) -> None:
+        """Wait for the first samples, and see what the counter is worth."""
+        until_s = time.monotonic() + _FIRST_S
+        first: list[tuple[float, NDArray[np.float64]]] = []
+        while sum(data.shape[1] for _, data in first) < _COUNTED:
+            data = self._session.get_board_data()
+            if data.shape[1]:
+                first.append((self._clock(), data))
+            elif time.monotonic() > until_s:
+                raise SourceError(f"{self.name}: the board sends nothing for {_FIRST_S:g} s; is it on, and in reach?")
+            else:
+                time.sleep(_POLL_S)
+        if self._counter_row is not None:
+            counts = np.concatenate([data[self._counter_row] for _, data in first])
+            steps = np.diff(counts) % COUNTER
+            if np.mean(steps == 1) < 0.9 or (counts.max() < COUNTER - 1 and np.any(np.diff(counts) < 0)):
+                self._counter_row = None
+        how = "by its counter" if self._counter_row is not None else "by the time"
+        self._notices.append(Notice("format", f"{self.name}: {self.fs_hz:g} Hz, losses are found {how}"))
+        for arrival_s, data in first:
+            self._take(data, arrival_s)
+
+    # -- in the thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            heard_s = time.monotonic()
+            while not self._closing.wait(_POLL_S):
+                try:
+                    data = self._session.get_board_data()
+                except self._flow.BrainFlowError as error:
+                    self._reopen(_reason(error))
+                    heard_s = time.monotonic()
+                    continue
+                if data.shape[1]:
+                    heard_s = time.monotonic()
+                elif time.monotonic() - heard_s > SILENT_S:
+                    self._reopen(f"silent for {SILENT_S:g} s")
+                    heard_s = time.monotonic()
+                    continue
+                with self._lock:
+                    self._take(data, self._clock())
+        except Exception as error:  # nothing may die unseen in a thread: read() says it
+            with self._lock:
+                self._failure = f"{self.name}: the reader stopped ({type(error).__name__}: {error})"
+        finally:
+            self._release()
+
+    def _reopen(self, reason: str) -> None:
+        """Try until the board is back or the source is closed."""
+        with self._lock:
+            self._notices.append(Notice("source_lost", f"{self.name}: the board is lost ({reason})"))
+            self._places.cut()
+        self._release()
+        wait_s, longest_s = _BACKOFF_S
+        while not self._closing.wait(wait_s):
+            try:
+                self._open()
+            except self._flow.BrainFlowError:
+                self._release()
+                wait_s = min(2 * wait_s, longest_s)
+                continue
+            with self._lock:
+                self._notices.append(Notice("source_back", f"{self.name}: the board is back"))
+            return
+
+    def _take(self, data: NDArray[np.float64], now_s: float) -> None:
+        """Samples to their places. The lock is held."""
+        mv = data[self._row] * _MV_PER_UV
+        beyond = np.abs(mv) > MAX_MV  # False for NaN
+        mv[beyond] = np.nan
+        self._beyond += int(beyond.sum())
+        counts = None if self._counter_row is None else (data[self._counter_row] % COUNTER).astype(np.int64)
+        for run in self._places.push(mv, now_s, counts):
+            self._arrival_s = now_s
+            self._keep(run)
+        self._watch_rate()
+
+    def _keep(self, run: Run) -> None:
+        self._runs.put(*run)
+        while (excess := self._runs.size - round(BUFFER_S * self.fs_hz)) > 0:
+            dropped = self._runs.take(excess)
+            if dropped is None:
+                return
+            self._dropped += dropped[1].size
+
+    def _watch_rate(self) -> None:
+        drift = self._places.drift
+        wrong = not self._places.trusted or (drift is not None and abs(drift) > self._tolerance)
+        if wrong == self._rate_wrong:
+            return
+        self._rate_wrong = wrong
+        measured = "far from it" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
+        text = f"sends {measured} samples a second" if wrong else "again"
+        kind = "sampling_rate" if wrong else "sampling_rate_right"
+        self._notices.append(Notice(kind, f"{self.name}: the board has {self.fs_hz:g} Hz, {text}"))
+
+    def _take_notices(self) -> tuple[Notice, ...]:
+        notices = list(self._notices)
+        self._notices.clear()
+        if self._beyond:
+            text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV"
+            notices.append(Notice("bad_input", text, self._beyond))
+            self._beyond = 0
+        if self._dropped:
+            text = f"{self.name}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
+            notices.append(Notice("overrun", text, self._dropped))
+            self._dropped = 0
+        return tuple(notices)
+
+
+def _brainflow(name: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it uses pkg_resources, at its first call
+            from brainflow import board_shim
+
+            board_shim.BoardShim.disable_board_logger()  # it writes to standard error, over the screen
+    except ImportError as error:
+        missing = "'setuptools<82' (for BrainFlow)" if error.name == "pkg_resources" else "'ecg-monitor[brainflow]'"
+        raise SourceError(f"{name}: needs the extra brainflow: python -m pip install {missing}") from None
+    except OSError as error:  # no library for this machine
+        raise SourceError(f"{name}: BrainFlow does not run on this machine ({error})") from None
+    return board_shim
+
+
+def _board_id(flow: Any, board: str, name: str) -> int:
+    """Id of a board by its name, in any case and with or without `_BOARD`, or by number."""
+    ids: dict[str, int] = {member.name: int(member.value) for member in flow.BoardIds}
+    wanted = board.strip().upper()
+    for key in (wanted, f"{wanted}_BOARD"):
+        if key in ids and key != "NO_BOARD":
+            return ids[key]
+    if wanted.lstrip("-").isdecimal() and int(wanted) in ids.values():
+        return int(wanted)
+    near = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.4) or ["SYNTHETIC_BOARD", "CYTON_BOARD"]
+    raise SourceError(f"{name}: BrainFlow has no board {board!r}; nearest: {', '.join(near)}")
+
+
+def _params(flow: Any, query: str, name: str) -> Any:
+    params = flow.BrainFlowInputParams()
+    known = vars(params)
+    try:
+        pairs = parse_qsl(query, strict_parsing=bool(query), keep_blank_values=True)
+    except ValueError:
+        raise SourceError(f"{name}: write parameters as key=value&key=value, e.g. serial_port=/dev/ttyUSB0") from None
+    for key, value in pairs:
+        if key not in known:
+            raise SourceError(f"{name}: no parameter {key!r}; there are {', '.join(known)}")
+        if key == "master_board":
+            setattr(params, key, _board_id(flow, value, name))
+        elif isinstance(known[key], int):
+            if not value.isdecimal():
+                raise SourceError(f"{name}: {key}={value} is no whole number")
+            setattr(params, key, int(value))
+        else:
+            setattr(params, key, value)
+    return params
+
+
+_REASONS: Final = {
+    "INVALID_ARGUMENTS_ERROR": "a parameter is missing or wrong, e.g. ?serial_port=/dev/ttyUSB0 or ?mac_address=...",
+    "UNABLE_TO_OPEN_PORT_ERROR": "the port cannot be opened; is it the right one, free, and permitted?",
+    "BOARD_NOT_READY_ERROR": "the board does not answer; is it on, and in reach?",
+    "UNSUPPORTED_BOARD_ERROR": "this board is not supported on this machine",
+    "ANOTHER_BOARD_IS_CREATED_ERROR": "the board is in use by this program already",
+}
+
+
+def _reason(error: Exception) -> str:
+    """BrainFlow's error in one line with the remedy where we know it."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return next((f"{reason} ({key})" for key, reason in _REASONS.items() if key in text), text)

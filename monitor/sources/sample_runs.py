@@ -1,0 +1,72 @@
+"""Samples that came and were not read yet."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SampleRuns"]
+
+Floats = NDArray[np.float64]
+
+
+class SampleRuns:
+    """Runs of samples, in order; between two runs something is missing.
+
+    Args:
+        duration: samples to give from the first one on, missing ones counted; None = without end.
+
+    Attributes:
+        duration: as given; to be set before the first `take` at the latest.
+        size: samples that wait.
+        next: index after the last sample given; 0 before the first.
+
+    >>> runs = SampleRuns()
+    >>> runs.put(0, np.array([1.0, 2.0])); runs.put(2, np.array([3.0])); runs.put(9, np.array([4.0]))
+    >>> runs.take(10), runs.take(10), runs.take(10)
+    ((0, array([1., 2., 3.])), (9, array([4.])), None)
+    """
+
+    def __init__(self, duration: int | None = None) -> None:
+        self.size = 0
+        self.next = 0
+        self.duration = duration
+        self._stop: int | None = None
+        self._runs: deque[tuple[int, Floats]] = deque()
+
+    @property
+    def ended(self) -> bool:
+        """Whether `duration` was given."""
+        return self._stop is not None and self.next >= self._stop
+
+    def put(self, first_sample: int, samples: Floats) -> None:
+        """Add samples; `first_sample` is never before the end of what was added last."""
+        if samples.size:
+            self._runs.append((first_sample, samples))
+            self.size += samples.size
+
+    def take(self, max_samples: int) -> tuple[int, Floats] | None:
+        """First sample and at most `max_samples` that follow each other without a gap; None where there are none."""
+        if not self._runs or max_samples <= 0 or self.ended:
+            return None
+        first, samples = self._runs.popleft()
+        taken, n = [samples], samples.size
+        while n < max_samples and self._runs and self._runs[0][0] == first + n:
+            taken.append(self._runs.popleft()[1])
+            n += taken[-1].size
+        whole = np.concatenate(taken)
+        if n > max_samples:
+            self._runs.appendleft((first + max_samples, whole[max_samples:]))
+        whole = whole[:max_samples]
+        self.size -= whole.size
+        self.next = first + whole.size
+        if self._stop is None and self.duration is not None:
+            self._stop = first + self.duration
+        if self._stop is not None and self.next > self._stop:
+            whole = whole[: max(0, self._stop - first)]
+            self.next = max(self._stop, first)
+            if not whole.size:
+                return None
+        return first, whole

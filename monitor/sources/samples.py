@@ -1,0 +1,121 @@
+"""Samples that another program sends: the message `samples/1`, taken apart.
+
+A message is a JSON header and a second frame of little-endian samples, or one JSON frame that holds them itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from monitor.sources.options import MAX_MV, UNITS
+
+__all__ = ["INVALID_INT16", "SamplesHeader", "decode_samples"]
+
+INVALID_INT16 = -32_768  # no valid sample, as in WFDB's format 16
+_DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2"}
+_LARGEST = 2**53  # whole numbers up to here are the same in every language's JSON
+
+
+class SamplesHeader(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="schema", tag="samples/1"
+):
+    """Header of a piece of signal that another program sends to `zmq:ENDPOINT`.
+
+    A second frame holds the samples, or `samples` does. NaN (null in JSON, -32768 in int16) = no valid sample, e.g.
+    leads off. An unknown field is refused: a misspelt `unit` must not become mV.
+
+    Attributes:
+        fs_hz: sampling rate, Hz; the same in every message.
+        first_sample: index of the first sample on the sender's clock; a jump says that samples were lost.
+        n: samples in this message.
+        lead: name of the lead, e.g. `MLII`.
+        unit: of the samples; `adc` = counts of `mv_per_unit`.
+        mv_per_unit: mV in one count, for unit `adc`.
+        dtype: of the second frame, little-endian.
+        samples: the samples themselves, where there is no second frame.
+        time: ISO 8601 time of the first sample; told in the first message, it is the time of the recording.
+        epoch: id of this run of the sender; a new one = it counts anew.
+    """
+
+    fs_hz: Annotated[float, Meta(gt=0)]
+    first_sample: Annotated[int, Meta(ge=0, le=_LARGEST)]
+    n: Annotated[int, Meta(ge=0)]
+    lead: str = "ECG"
+    unit: Literal["mV", "uV", "V", "adc"] = "mV"
+    mv_per_unit: float | None = None
+    dtype: Literal["float32", "float64", "int16"] = "float32"
+    samples: tuple[float | None, ...] | None = None
+    time: str | None = None
+    epoch: str = ""
+
+
+_decoder = msgspec.json.Decoder(SamplesHeader)
+
+
+def decode_samples(frames: Sequence[bytes]) -> tuple[SamplesHeader, NDArray[np.float64], int]:
+    """Take a message apart.
+
+    Args:
+        frames: header and samples, or the header alone.
+
+    Returns:
+        The header (without its `samples`), (n,) float64 mV with NaN = no valid sample, and how many of these were
+        infinite or beyond MAX_MV.
+
+    Raises:
+        ValueError: not understood; one line that says what of it.
+    """
+    try:
+        header = _decoder.decode(frames[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"header: {error}") from None
+    if (len(frames) == 1) == (header.samples is None) or len(frames) > 2:
+        inside = "" if header.samples is None else ", samples in the header"
+        raise ValueError(f"{len(frames)} frames{inside}; send the header and one frame of samples, or samples in it")
+    mv = _samples(header, frames) * _mv_per(header)
+    if header.time is not None:
+        _check_time(header.time)
+    beyond = np.abs(mv) > MAX_MV  # False for NaN
+    mv[beyond] = np.nan
+    return msgspec.structs.replace(header, samples=None), mv, int(beyond.sum())
+
+
+def _samples(header: SamplesHeader, frames: Sequence[bytes]) -> NDArray[np.float64]:
+    if header.samples is not None:
+        if len(header.samples) != header.n:
+            raise ValueError(f"n is {header.n}, but there are {len(header.samples)} samples")
+        return np.array([np.nan if value is None else value for value in header.samples], dtype=np.float64)
+    dtype = np.dtype(_DTYPES[header.dtype])
+    if len(frames[1]) != header.n * dtype.itemsize:
+        raise ValueError(f"n is {header.n} {header.dtype}, but the second frame holds {len(frames[1])} bytes")
+    raw = np.frombuffer(frames[1], dtype=dtype)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        samples = raw.astype(np.float64)
+    if header.dtype == "int16":
+        samples[raw == INVALID_INT16] = np.nan
+    return samples
+
+
+def _mv_per(header: SamplesHeader) -> float:
+    scale = header.mv_per_unit
+    if header.unit != "adc":
+        if scale is not None:
+            raise ValueError(f"mv_per_unit with unit {header.unit}; it belongs to unit adc")
+        return UNITS[header.unit]
+    if scale is None or not scale:
+        raise ValueError("unit adc needs mv_per_unit, the mV of one count")
+    return scale
+
+
+def _check_time(text: str) -> None:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"time {text[:40]!r} is not ISO 8601") from None

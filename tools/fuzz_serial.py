@@ -1,0 +1,135 @@
+"""Feed random and damaged streams to the parsers of serial formats: python tools/fuzz_serial.py [--inputs 1000000]
+
+An input is one piece of bytes given to a parser that has seen all pieces before it. After each one nothing may have
+been raised, every byte must be accounted for (in a packet, skipped or kept), and the kept ones must be fewer than two
+packets (a line: than its longest). After every tenth, six clean packets follow, of which the last four must be read: it
+is in step again within two. Ends with 1 if not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from monitor.sources.format_guess import guess_format
+from monitor.sources.line_parser import MAX_LINE, LineParser
+from monitor.sources.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
+
+CLEAN = 6
+
+
+class Packets:
+    """A binary format; `restart` is its only way back where nothing marks a packet."""
+
+    def __init__(self, parser: PacketParser, seed: int) -> None:
+        rows = np.random.default_rng(seed).integers(1, 30_000, size=(64, parser.channels))
+        self.whole = parser.encode(rows)
+        self.clean = parser.encode(rows[:CLEAN], 40)
+        self.expected = rows[:CLEAN, 0].astype(float).tolist()
+        self._parser, self._size = parser, len(self.whole) // 64
+        self._given = self._taken = 0
+
+    def feed(self, piece: bytes) -> list[float]:
+        parsed = self._parser.feed(piece)
+        self._given += len(piece)
+        self._taken += len(parsed.samples) * self._size + parsed.skipped
+        return parsed.samples[:, 0].astype(float).tolist()
+
+    def complaint(self) -> str:
+        pending = self._parser.pending
+        if self._taken + pending != self._given or pending >= 2 * self._size:
+            return f"{self._given} bytes given, {self._taken} accounted for, {pending} kept"
+        return ""
+
+    def restart(self) -> None:
+        self._taken += self._parser.restart()
+
+
+class Lines:
+    """Numbers on lines."""
+
+    def __init__(self, seed: int) -> None:
+        dice = random.Random(seed)
+        self.whole = b"".join(dice.choice([b"%.4f\r\n" % dice.uniform(-2, 2), b"!\n", b"ECG:0.5\n"]) for _ in range(64))
+        self.expected = [round(0.01 * i, 4) for i in range(CLEAN)]
+        self.clean = b"".join(b"%.4f\n" % mv for mv in self.expected)
+        self._parser = LineParser()
+
+    def feed(self, piece: bytes) -> list[float]:
+        self._parser.problem = ""
+        return self._parser.feed(piece).mv.tolist()
+
+    def complaint(self) -> str:
+        kept = len(self._parser._rest)
+        return f"{kept} bytes kept" if kept > MAX_LINE + 1 else ""
+
+
+def damaged(stream: bytes, dice: random.Random) -> bytes:
+    """A part of `stream`, with bytes changed, cut out or put in."""
+    start = dice.randrange(len(stream))
+    piece = bytearray(stream[start : start + dice.randrange(120)])
+    for _ in range(dice.randrange(3)):
+        at = dice.randrange(len(piece) + 1)
+        piece[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
+    return bytes(piece)
+
+
+def pieces(whole: bytes, inputs: int, dice: random.Random) -> Iterator[bytes]:
+    for _ in range(inputs):
+        yield dice.randbytes(dice.randrange(60)) if dice.random() < 0.3 else damaged(whole, dice)
+
+
+def fuzz(name: str, subject: Packets | Lines, inputs: int, seed: int) -> str:
+    """What went wrong; empty where nothing did."""
+    dice = random.Random(f"{seed} {name}")
+    given = samples = 0
+    for i, piece in enumerate(pieces(subject.whole, inputs, dice)):
+        try:
+            samples += len(subject.feed(piece))
+            complaint = subject.complaint()
+            if not complaint and i % 10 == 9:
+                if name == "raw16":
+                    subject.restart()  # type: ignore[union-attr]
+                read = subject.feed(subject.clean)
+                complaint = "" if name == "cyton" or read[-4:] == subject.expected[-4:] else f"out of step: {read[-4:]}"
+                if name == "cyton":  # the last packet is given only when the next one agrees, if it was out of step
+                    read += subject.feed(subject.clean)
+                    complaint = "" if subject.expected[-4:] == read[-4:] else f"out of step: {read[-4:]}"
+            if i % 1000 == 0:
+                guess_format(piece)
+        except Exception as error:
+            complaint = repr(error)
+        given += len(piece)
+        if complaint:
+            return f"{name}: input {i} of seed {seed}, {piece.hex()}: {complaint}"
+    print(f"{name:18} {inputs:9,} {given:12,} {samples:10,}")
+    return ""
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--inputs", type=int, default=1_000_000, help="in all")
+    arguments.add_argument("--seed", type=int, default=0)
+    options = arguments.parse_args()
+    subjects: dict[str, Packets | Lines] = {
+        "lines": Lines(options.seed),
+        "openview ADS1292R": Packets(OpenView(ADS1292R), options.seed),
+        "openview MAX30003": Packets(OpenView(MAX30003), options.seed),
+        "chords 6": Packets(Chords(6), options.seed),
+        "chords 1": Packets(Chords(1), options.seed),
+        "cyton": Packets(Cyton(), options.seed),
+        "raw16": Packets(Raw16(), options.seed),
+    }
+    print(f"{'format':18} {'inputs':>9} {'bytes':>12} {'samples':>10}")
+    each = -(-options.inputs // len(subjects))
+    failures = [failure for name, subject in subjects.items() if (failure := fuzz(name, subject, each, options.seed))]
+    print(*failures, sep="\n", end="\n" if failures else "")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""One record with noise through a whole bed, counted; many of them, kept in a file."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import Gap, Scorer
+from monitor.bed import Bed
+from monitor.config import Config
+from monitor.messages import Alarm, AlarmMessage, BeatMessage
+from monitor.sources import Chunk, EndOfStream, Notice
+from train.data import DS2, read_record
+from train.noise_mix import NOISES, mix, read_noise
+from train.noise_protocol import CLEAN_S, SNR_DB, minutes, record_name
+from train.streamed import MATCH_S, match_beats
+
+__all__ = ["SNR_DB", "Job", "Study", "StudyError", "jobs_of", "measure", "run_jobs"]
+
+_OWN: Final = ("118", "119")
+_PIECE = 360
+
+
+class StudyError(Exception):
+    """An argument or a file is not usable. One line: what, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run: a record of mitdb and a noise, or `nstdb` and one of its own records."""
+
+    record: str
+    noise: str
+    snr_db: int
+    minutes: float
+
+    @property
+    def key(self) -> str:
+        """Name of the run in the file."""
+        return f"{self.noise} {self.snr_db:+d} dB {self.record} {self.minutes:g} min"
+
+
+class Signal:
+    """A source that gives what it is made of."""
+
+    live, rails_mv, start_time = False, None, None
+
+    def __init__(self, name: str, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
+        self.name, self.lead, self.fs_hz = name, lead, fs_hz
+        self.total_samples: int | None = len(samples_mv)
+        self._samples, self._at = samples_mv, 0
+
+    def read(self, max_samples: int) -> Chunk | None:
+        if self._at >= len(self._samples):
+            raise EndOfStream
+        first, self._at = self._at, self._at + max_samples
+        return Chunk(first, self._samples[first : self._at])
+
+    def close(self) -> None:
+        pass
+
+
+class Kept:
+    """An output that keeps beats and alarms."""
+
+    def __init__(self) -> None:
+        self.beats: list[BeatMessage] = []
+        self.alarms: list[Alarm] = []
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        self.alarms.append(message.alarm)
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        self.beats.append(message)
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        pass
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        pass
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        pass
+
+
+def jobs_of(records: str, noise: str, snr: str, minutes: float) -> list[Job]:
+    """The runs of these lists of words, noise by noise.
+
+    Raises:
+        StudyError: an unknown noise, or a ratio that is no whole number.
+    """
+    names = [name for name in records.split(",") if name] or list(DS2)
+    kinds = [name for name in noise.split(",") if name]
+    if unknown := set(kinds) - {*NOISES, "nstdb"}:
+        raise StudyError(f"no noise {', '.join(sorted(unknown))}: there are bw, em, ma and nstdb")
+    try:
+        ratios = [int(ratio) for ratio in snr.split(",")]
+    except ValueError:
+        raise StudyError(f"--snr {snr}: give whole numbers of dB, e.g. 12,6,-6") from None
+    return [
+        Job(name, kind, ratio, minutes)
+        for kind in kinds
+        for ratio in ratios
+        for name in (_OWN if kind == "nstdb" else names)
+    ]
+
+
+def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
+    """Run one record through a bed and count, noisy and clean minutes apart."""
+    if job.noise == "nstdb":
+        record = read_record(record_name(job.record, job.snr_db), "nstdb")
+        samples = record.samples_mv
+    else:
+        record = read_record(job.record)
+        samples = record.samples_mv
+    end = min(len(samples), round(job.minutes * 60 * record.fs_hz))
+    parts = minutes(end, record.fs_hz)
+    if job.noise != "nstdb":
+        pure, _ = read_noise(job.noise, "second")
+        samples = mix(record, pure, job.snr_db, parts["noisy"])
+    bed = Bed(
+        "p1",
+        Signal(job.key, record.lead, record.fs_hz, samples[:end]),
+        Config(),
+        scorer,
+        lambda: 0.0,
+        datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC),
+        paced=False,
+    )
+    kept = Kept()
+    while not bed.ended:
+        bed.take(_PIECE, kept)
+        bed.settle(scorer.score_beats(bed.unscored), kept)
+    truth = record.beat_samples < end
+    return {
+        kind: _counts(kept, record.beat_samples[truth], record.beat_labels[truth], parts, kind, record.fs_hz)
+        for kind in parts
+    }
+
+
+def _counts(
+    kept: Kept,
+    annotated: NDArray[np.int64],
+    labels: NDArray[np.str_],
+    parts: dict[str, list[tuple[int, int]]],
+    kind: str,
+    fs_hz: float,
+) -> dict[str, Any]:
+    """What happened within the stretches of one kind."""
+    r_samples = np.array([beat.r_sample for beat in kept.beats], np.int64)
+    scored = np.array([beat.log_prob is not None for beat in kept.beats], bool)
+    called = np.array([beat.anomalous for beat in kept.beats], bool)
+    matched = match_beats(r_samples, annotated, MATCH_S * fs_hz)
+    inside, truth = _within(r_samples, parts[kind]), _within(annotated, parts[kind])
+    label = np.where(matched >= 0, labels[matched] if len(labels) else "", "-")
+    normal, abnormal = inside & (label == "N"), inside & np.isin(label, list("SVFQ"))
+    onsets = [alarm for alarm in kept.alarms if alarm.state == "onset" and alarm.count == 1 and not alarm.update]
+    told: dict[str, int] = {}
+    for alarm in onsets:
+        if alarm.category == "physiological" and _within(np.array([alarm.decided_sample]), parts[kind])[0]:
+            name = f"{alarm.priority} {alarm.kind}"
+            told[name] = told.get(name, 0) + 1
+    poor = [alarm.decided_sample for alarm in onsets if alarm.kind == "poor_signal"]
+    ended = [alarm.decided_sample for alarm in kept.alarms if alarm.kind == "poor_signal" and alarm.state == "cleared"]
+    return {
+        "seconds": sum(end - first for first, end in parts[kind]) / fs_hz,
+        "annotated": int(truth.sum()),
+        "found": int((inside & (matched >= 0)).sum()),
+        "false_detections": int((inside & (matched < 0)).sum()),
+        "unscorable": int((inside & ~scored).sum()),
+        "normal": int(normal.sum()),
+        "normal_scored": int((normal & scored).sum()),
+        "normal_called": int((normal & called).sum()),
+        "abnormal": int(abnormal.sum()),
+        "abnormal_scored": int((abnormal & scored).sum()),
+        "abnormal_called": int((abnormal & called).sum()),
+        "alarms": told,
+        "poor_signal_after_s": [_after_s(first, end, poor, ended, fs_hz) for first, end in parts[kind]],
+    }
+
+
+def _within(samples: NDArray[np.int64], stretches: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    inside = np.zeros(len(samples), bool)
+    for first, end in stretches:
+        inside |= (samples >= first) & (samples < end)
+    return inside
+
+
+def _after_s(first: int, end: int, poor: Sequence[int], ended: Sequence[int], fs_hz: float) -> float | None:
+    """From the begin of a stretch to `poor_signal`, s; 0 where it held already, None where it never came."""
+    before = [at for at in poor if at <= first]
+    if before and not any(before[-1] < at <= first for at in ended):
+        return 0.0
+    came = [at for at in poor if first < at < end]
+    return (came[0] - first) / fs_hz if came else None
+
+
+_scorer: Scorer | None = None
+
+
+def _run(job: Job) -> tuple[Job, dict[str, Any]]:
+    global _scorer
+    _scorer = _scorer or Scorer()
+    return job, measure(job, _scorer)
+
+
+def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Every job with its counts, as they are done; in this process where one is enough."""
+    if processes == 1 or len(jobs) < 2:
+        yield from map(_run, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(_run, jobs)
+
+
+class Study:
+    """The runs measured so far, in a file.
+
+    Raises:
+        StudyError: the file is none of ours, or was measured with another model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.command = ""
+        self.model = Scorer().info.sha256
+        self.runs: dict[str, dict[str, Any]] = {}
+        if not path.is_file():
+            return
+        try:
+            told = json.loads(path.read_text("utf-8"))
+            self.runs, model, self.command = told["runs"], told["model_sha256"], told["command"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{path}: no figures of tools/noise.py ({error!r}); move it away") from None
+        if model != self.model:
+            raise StudyError(f"{path}: measured with model {model[:12]}, not {self.model[:12]}; move it away")
+
+    def add(self, job: Job, counts: dict[str, Any]) -> None:
+        """Keep one more run, on disk at once."""
+        self.runs[job.key] = {
+            "record": job.record,
+            "noise": job.noise,
+            "snr_db": job.snr_db,
+            "minutes": job.minutes,
+            **counts,
+        }
+        about = {"command": self.command, "seed": None, "model_sha256": self.model, "learning_s": CLEAN_S}
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(about | {"runs": self.runs}, indent=None, sort_keys=True) + "\n", "utf-8")
+        part.replace(self.path)
