@@ -44,6 +44,7 @@ class Ledger:
         self._seen = np.zeros(RING, dtype=bool)
         self._settled = self._end = 0  # samples of the device: checked, sent
         self._offset = 0  # the monitor's index of a sample - the device's
+        self._next = 0  # index of the monitor that follows without a gap
         self._unplaced: list[tuple[int, Floats]] = []
 
     def sent(self, first: int, mv: Floats, fates: NDArray[np.uint8]) -> None:
@@ -58,6 +59,9 @@ class Ledger:
     def taken(self, first: int, samples: Floats) -> None:
         """The monitor took these samples."""
         follow = self._follow(first, samples)
+        if first != self._next and follow < min(RUN, samples.size):
+            follow = 0  # behind a gap one equal sample may be chance
+        self._next = first + samples.size
         if follow:
             for part in self._unplaced:
                 self._tick(self._range(*part), part[1])  # what stood before them was garbled
@@ -121,7 +125,7 @@ class Ledger:
     def _tick(self, at: NDArray[np.int64], values: Floats) -> None:
         """These are the device's samples `at`, or none."""
         for place, same in zip((at % RING).tolist(), self._same(at, values).tolist(), strict=True):
-            if not same:
+            if not same or self._fate[place] == Fate.GARBLED:  # perhaps elsewhere than in the ECG
                 self.wrong += 1
             elif self._fate[place] == Fate.INTACT and not self._seen[place]:
                 self._seen[place] = True
