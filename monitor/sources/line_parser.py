@@ -23,6 +23,7 @@ _BETWEEN = re.compile(r"[,;\t ]+")
 _PULSE = re.compile(rb"[SBQ]\d{1,4}$")
 _EARLY_LINES = 20  # what a device is shows in its first lines; later, a garbled line must not end the watching
 _WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*$", re.IGNORECASE)
+_NOISE_LINES = 2  # unreadable lines in a row that are samples: more are noise, whose line ends count nothing
 _NAN = float("nan")
 
 
@@ -30,7 +31,7 @@ class LineParser:
     """Takes bytes in pieces, however cut; every whole line is one sample.
 
     The first line is dropped, since the beginning of it may be missing: 0.12 read as 12. A line of words (the banner of
-    a sketch that begins anew) is counted, but no sample.
+    a sketch that begins anew) is counted, but no sample; nor is the third unreadable line in a row, and those after it.
 
     Args:
         mv: mV in one unit of the device's numbers.
@@ -60,7 +61,7 @@ class LineParser:
         self._mv, self._zero, self._column = mv, zero, column
         self._rest = b""
         self._synchronised = False
-        self._lines = self._pulses = 0
+        self._lines = self._pulses = self._bad_run = 0
 
     def feed(self, data: bytes) -> Decoded:
         """Samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
@@ -83,12 +84,14 @@ class LineParser:
         """MV of a line; None = it is no sample."""
         self._lines += 1
         if line == LEADS_OFF:
+            self._bad_run = 0
             return _NAN
         try:
             if len(line) > MAX_LINE:
                 raise ValueError(line)
             mv = (parse_number(self._field(line.decode("ascii"))) - self._zero) * self._mv
             if abs(mv) <= MAX_MV:
+                self._bad_run = 0
                 return mv
         except ValueError:  # UnicodeDecodeError is one
             pass
@@ -100,7 +103,10 @@ class LineParser:
                 f"lines such as {self.example} are a pulse sensor's: light through a finger (PPG) shows no QRS complex;"
                 " connect an ECG amplifier, e.g. an AD8232"
             )
-        return None if _WORDS.match(line) else _NAN
+        if _WORDS.match(line):
+            return None
+        self._bad_run += 1
+        return _NAN if self._bad_run <= _NOISE_LINES else None
 
     def _field(self, line: str) -> str:
         """The wanted number of a row."""

@@ -213,8 +213,11 @@ class SampleClock:
             if not follows and not final:
                 steps[here] = 1
                 return np.cumsum(steps) - 1, here
-            if follows and (step + int(steps[here + 1])) % COUNTER == 2:  # the next one is as if nothing was: garbled
-                steps[here] = steps[here + 1] = 1
+            # As if nothing was from the next one on, but for one or two whose beginning this one swallowed: garbled.
+            swallowed = (step + int(steps[here + 1]) - 2) % COUNTER if follows else COUNTER
+            if swallowed == 0 or swallowed <= 2 < jump:
+                steps[here], steps[here + 1] = 1, 1 + swallowed
+                lost += swallowed
                 i += 1 + (i + 1 < len(odd) and odd[i + 1] == here + 1)
                 continue
             if silence or lost + jump <= most:

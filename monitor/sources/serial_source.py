@@ -27,7 +27,8 @@ __all__ = ["BUFFER_S", "MEASURE_S", "SerialSource"]
 BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
 MEASURE_S: Final = 10.0
 FIRST_BYTES_S: Final = 10.0  # boards need up to 2 s to boot after their port was opened
-ASK_S: Final = 1.0  # a Chords board is silent until asked; a board that runs is stopped by any byte, so never sooner
+ASK_S: Final = 1.0  # a Chords board is silent until asked
+_ASK_RUNNING_S: Final = 2.5  # ... one that ran may have reset, or its bytes are late: then asking would stop it
 _ASK_AGAIN_S: Final = 0.3  # so soon after a port came back
 _ANSWER_BYTES: Final = 64
 _PREPARE_MOST_S: Final = 60.0  # of wall time: a clock that stands still must not hang us
@@ -78,6 +79,7 @@ class SerialSource:
         self._given = 0  # index after the last sample given
         self._rate_wrong = False
         self._failure: str | None = None
+        self._runs_since = False  # a Chords board has sent since it was asked last
         self._opened_s = self._arrival_s = self._heard_s = self._clock()
         if options.format not in ("auto", "chords"):
             make_decoder(options.format, options, name)  # what is wrong with the options is wrong before the port opens
@@ -147,8 +149,11 @@ class SerialSource:
                 self._early.append((now_s, data))
         if data:
             self._heard_s = now_s
-        elif self._format in ("chords", "auto") and now_s - self._heard_s >= ASK_S:
-            self._heard_s = now_s
+            self._runs_since |= not answer
+        elif self._format in ("chords", "auto") and now_s - self._heard_s >= (
+            _ASK_RUNNING_S if self._runs_since else ASK_S
+        ):
+            self._heard_s, self._runs_since = now_s, False
             self._link.write(b"WHORU\n")
 
     def lost(self, reason: str) -> None:
@@ -162,7 +167,7 @@ class SerialSource:
     def back(self, device: str) -> None:
         """The port is open again."""
         with self._lock:
-            self._heard_s = self._clock() - ASK_S + _ASK_AGAIN_S
+            self._heard_s, self._runs_since = self._clock() - ASK_S + _ASK_AGAIN_S, False
             self._tell("source_back", f"{device} is back")
 
     def failed(self, reason: str) -> None:

@@ -144,6 +144,20 @@ def test_a_garbled_counter_moves_nothing(places: list[int], value: int, seed: in
     assert clock.lost == 0
 
 
+@given(st.integers(5, 1990), st.integers(1, 2), st.integers(0, 255), st.integers(0, 50))
+def test_a_garbled_packet_that_swallows_the_next_moves_nothing(
+    place: int, swallowed: int, value: int, seed: int
+) -> None:
+    wire = Wire(2000, lost=set(range(place + 1, place + 1 + swallowed)), seed=seed)
+    for _, samples, counters in wire.batches:
+        assert counters is not None
+        counters[samples == place] = value
+    clock = SampleClock(FS_HZ)
+    runs = wire.run(clock)
+    assert np.count_nonzero(errors(runs)) <= 1, "but for the garbled one itself"
+    assert clock.lost == swallowed
+
+
 @given(st.data())
 def test_places_do_not_depend_on_how_the_samples_are_handed_over(data: st.DataObject) -> None:
     lost = data.draw(st.sets(st.integers(1, 998), max_size=30))

@@ -229,6 +229,18 @@ def test_noise_of_a_wrong_baud_rate_is_counted_and_survived(bench: MakeBench, fo
     assert ((missing >= 20 * FS_HZ - 2) & (missing <= 22 * FS_HZ + 2)).all()
 
 
+@pytest.mark.parametrize("form", ["lines", "openview"])
+def test_without_a_counter_time_tells_how_long_the_noise_was(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
+    seen.play(40.0)
+    assert sum(notice.count for notice in seen.notices("bad_input")) > 5
+    assert not seen.notices("sampling_rate")
+    mv, truth = truth_at(seen, round(25 * FS_HZ))
+    assert np.isfinite(mv).all(), "good again"
+    shifts = [np.abs(mv[30:-30] - np.roll(truth, s)[30:-30]).mean() for s in range(-26, 27)]
+    assert min(shifts) < 0.01, "in its place again to a tenth of a second"
+
+
 @every
 def test_bytes_that_are_late_cost_nothing(bench: MakeBench, form: str) -> None:
     seen = bench(form, "hiccup@20s for 3s", fs_hz=FS_HZ, format=form)
