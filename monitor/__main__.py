@@ -159,7 +159,7 @@ def watch(
     """Show the dashboard of a monitor that runs elsewhere."""
     from rich.console import Console
 
-    from monitor.client import AlarmClient
+    from monitor.client import SHOWN, AlarmClient
     from monitor.dashboard.live import fits_dashboard, run_dashboard
     from monitor.dashboard.picture import take_picture
     from monitor.endpoints import endpoints_from
@@ -168,7 +168,7 @@ def watch(
     if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
     ends = endpoints_from(connect)
-    client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
+    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves)
     try:
         if svg is None:
             raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))

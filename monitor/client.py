@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -44,7 +44,7 @@ from monitor.messages import (
 )
 from monitor.ordering import HELD_MAX, Item, TopicOrder
 
-__all__ = ["AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
+__all__ = ["SHOWN", "AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
 
 STALE_AFTER_S = 2.0  # two heartbeats missed
 LOST_AFTER_S = 5.0
@@ -53,6 +53,7 @@ READ_MAX = 2_000  # messages of one socket in one poll
 TICK_S = 0.25  # the longest wait before holes and retries are looked at
 REPLY_BYTES = 64 << 20
 
+SHOWN: Final[tuple[Stream, ...]] = ("alarm", "beat", "status", "event")  # what a screen shows, waves aside
 ConnectionState = Literal["connecting", "connected", "stale", "lost", "ended"]
 Received = tuple[str, Message, bytes]
 """Topic, message, and its bytes as published (of a wave: its samples, see `wave_samples`)."""

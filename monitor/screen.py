@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from monitor.client import AlarmClient, ClientError, Received
+from monitor.client import SHOWN, AlarmClient, ClientError, Received
 from monitor.config import Config
 from monitor.dashboard.live import run_dashboard
 from monitor.endpoints import BusEndpoints
@@ -48,7 +48,7 @@ class LateClient:
         """As AlarmClient.poll."""
         if self._client is None and self._known.wait(timeout_s) and self._endpoints is not None:
             ends = self._endpoints
-            self._client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
+            self._client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves)
         return [] if self._client is None else self._client.poll(timeout_s)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:

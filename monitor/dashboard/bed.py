@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.dashboard.ring import WaveRing
 from monitor.dashboard.scale import VerticalScale, fit_scale
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, Priority, StatusMessage, WaveHeader
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, Priority, StatusMessage, WaveHeader
 
 __all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
 
@@ -28,6 +28,7 @@ MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us al
 NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
 NO_RATE_AFTER_S = 5.0  # without an R-peak for so long an old heart rate is no longer true
 _SCALE_EVERY_S = 0.25
+_ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
 
 StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
 PRIORITY_ORDER: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}
@@ -84,6 +85,7 @@ class BedState:
         clock_sample: newest sample heard of in any message of the bed.
         stream_time: ISO 8601 time of the newest message that had one.
         heart_rate_bpm: the latest, beats a minute.
+        event: the newest event that has no alarm of its own, and when it was heard of.
         wave_at_s, status_at_s, advanced_at_s: `now_s` of the last wave, status and step of the sample clock.
     """
 
@@ -102,6 +104,7 @@ class BedState:
     stream_time: str = ""
     heart_rate_bpm: float | None = None
     model_name: str = ""
+    event: tuple[EventMessage, float] | None = None
     wave_at_s: float | None = None
     status_at_s: float | None = None
     advanced_at_s: float | None = None
@@ -231,6 +234,12 @@ class BedState:
         self.active[alarm.alarm_id] = alarm
         if len(self.active) > MAX_ACTIVE:
             del self.active[self.alarms()[-1].alarm_id]
+
+    def fold_event(self, event: EventMessage, now_s: float) -> None:
+        """Add an event; of those that an alarm tells of, the alarm is enough."""
+        self._step(event.sample, "", now_s)
+        if event.kind not in _ALARMED_EVENTS:
+            self.event = event, now_s
 
     def _step(self, sample: int, time: str, now_s: float) -> None:
         if sample > self.clock_sample:

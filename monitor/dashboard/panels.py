@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 WHY_S = 10.0  # an anomalous beat's reasons stay for as long as its alarm's repeats are one alarm
+EVENT_SHOWN_S = 10.0
+EVENT_MIN_CELLS = 12
 NOTICE = "Not a medical device"
 CONNECTION: dict[Connection, tuple[str, Ink]] = {
     "connecting": ("○ CONNECTING", Ink.BED),
@@ -219,7 +221,7 @@ def draw_beds(canvas: Canvas, row: int, state: DashboardState, shown: str, now_s
 
 
 def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now_s: float) -> None:
-    """Keys, or the note for the person; a frozen screen says so, loudly."""
+    """Keys, or the note for the person; a frozen screen says so, loudly. At the right what came in just now."""
     col = 0
     if view.frozen is not None:
         text = f" FROZEN {now_s - view.frozen_at_s:.0f} s, space to go on "
@@ -236,6 +238,13 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now
             return
         col = canvas.text(row, col, key, Ink.BOLD)
         col = canvas.text(row, col + 1, word, Ink.DIM) + 2
+    bed = state.bed(view.bed)
+    if bed is not None and bed.event is not None and now_s - bed.event[1] < EVENT_SHOWN_S:
+        room = canvas.width - col - 2
+        text = bed.event[0].text
+        if room >= EVENT_MIN_CELLS:
+            text = text if len(text) <= room else f"{text[: room - 1]}…"
+            canvas.text(row, canvas.width - len(text) - 1, text, Ink.LOW_TEXT)
 
 
 def draw_help(canvas: Canvas) -> None:

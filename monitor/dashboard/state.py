@@ -68,8 +68,6 @@ class DashboardState:
                 self._old_epochs.append(self.epoch)
                 self.beds.clear()
             self.epoch = message.epoch
-        if isinstance(message, EventMessage):
-            return  # what lasts of it has its alarm, and the counts are in the status
         if isinstance(message, HeartbeatMessage):
             self.heartbeat = message
             self._heartbeat_at_s = now_s
@@ -86,6 +84,8 @@ class DashboardState:
             bed.fold_beat(message, now_s)
         elif isinstance(message, StatusMessage):
             bed.fold_status(message, now_s)
+        elif isinstance(message, EventMessage):
+            bed.fold_event(message, now_s)
         else:
             bed.fold_alarm(message, now_s)
 

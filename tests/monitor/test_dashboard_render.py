@@ -19,6 +19,7 @@ from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, View, render
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.svg import export_svg
 from monitor.dashboard.trend import AXIS_CELLS, _tick, draw_trend, format_p
+from monitor.messages import EventMessage
 
 SIZES = [(60, 16), (80, 24), (100, 30), (110, 34), (200, 50)]
 
@@ -433,3 +434,19 @@ def test_large_digits_are_distinct_and_refuse_letters():
 
 def test_a_view_is_a_value():
     assert replace(View(), help=True) == View(help=True)
+
+
+def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():
+    state = running_state()
+    now_s = state.updated_s
+    text = "serial lines: 5 lines were no sample, e.g. 'xx'"
+    state.apply(EventMessage(epoch="e1", bed="p1", kind="bad_input", text=text, count=5), now_s=now_s)
+    assert text in screen(state, 120, 34)[-1]
+    narrow = screen(state, 80, 24)[-1]
+    assert len(narrow) == 80
+    assert "serial lines" in narrow
+    assert "…" in narrow
+    state.apply(EventMessage(epoch="e1", bed="p1", kind="gap", text="1 sample never came"), now_s=now_s)
+    assert text in screen(state, 120, 34)[-1], "a gap has its alarm"
+    state.apply(status(5000), now_s=now_s + 11.0)
+    assert text not in "\n".join(screen(state, 120, 34))
