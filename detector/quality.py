@@ -9,6 +9,7 @@ first halves of nstdb's noises mixed in.
 from __future__ import annotations
 
 import enum
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,11 @@ def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> float:
     if n < 5:
         return 0.0
     fast = filtered - uniform_filter1d(filtered, 2 * round(_MUSCLE_HALF_S * fs_hz) + 1, mode="nearest")
-    power = (fast[: n * piece].reshape(n, piece) ** 2).mean(axis=1)
-    return float(np.sqrt(np.quantile(power, _MUSCLE_QUANTILE)))
+    pieces = fast[: n * piece].reshape(n, piece)
+    power = sorted((np.einsum("ij,ij->i", pieces, pieces) / piece).tolist())
+    low = math.floor(_MUSCLE_QUANTILE * (n - 1))
+    share = _MUSCLE_QUANTILE * (n - 1) - low
+    return math.sqrt((1 - share) * power[low] + share * power[low + 1])  # numpy's own quantile costs far more
 
 
 def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> float:
