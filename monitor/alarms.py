@@ -28,6 +28,7 @@ _PRIORITY_RANK = {"low": 0, "medium": 1, "high": 2}
 _RATE_HYSTERESIS_BPM = 5.0  # a rate at its limit must not switch the alarm with every beat
 _HEART_RATE_BEATS = 8
 _R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
+_POOR_REST_S = 2.0  # noise that pauses for a second is one noise, and one alarm
 _NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
 _POOR = (Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED, Quality.GAP)
 
@@ -58,6 +59,7 @@ class AlarmEngine:
         self._r_samples: deque[int] = deque(maxlen=_R_SAMPLES)
         self._hold_until: dict[str, int] = {}
         self._bad_since: dict[str, int] = {}
+        self._bad_until: dict[str, int] = {}
         self._quality = Quality.GOOD
         self._pause_until = 0
         self._pause_rank = 0
@@ -180,10 +182,12 @@ class AlarmEngine:
     def _lasting(self, kind: str, span: QualitySpan, bad: bool, text: str) -> None:
         """A technical condition that must last before it is worth a word."""
         if not bad:
-            if span.quality is not Quality.SETTLING:
+            rested_s = (span.end_sample - self._bad_until.get(kind, span.first_sample)) / self.fs_hz
+            if span.quality is not Quality.SETTLING and (kind != "poor_signal" or rested_s >= _POOR_REST_S):
                 self._bad_since.pop(kind, None)
                 self._end(kind)
             return
+        self._bad_until[kind] = span.end_sample
         since = self._bad_since.setdefault(kind, span.first_sample)
         lasted_s = (span.end_sample - since) / self.fs_hz
         if lasted_s >= self._kind(kind).limit:

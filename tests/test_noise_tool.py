@@ -86,12 +86,6 @@ def test_bad_lists_are_refused() -> None:
 
 def test_the_page_is_what_was_measured() -> None:
     """Else: python tools/noise.py --write."""
-    done = subprocess.run(
-        [sys.executable, "tools/noise.py", "--check"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    check = [sys.executable, "tools/noise.py", "--check"]
+    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,7 +3,8 @@
 Mixes the pure noises of nstdb (bw baseline wander, em electrode motion, ma muscle artefact) into records of mitdb, and
 plays nstdb's own records, through the whole bed: detector, shipped model, alarms. Noise comes as in nstdb, after five
 clean minutes for two minutes in every four. Limits of the detector were chosen on DS1 and on the first fifteen minutes
-of each noise; here are DS2 and the second fifteen. What is measured is kept in --json after every record, so that a
+of each noise (but see docs/quality.md); here are DS2 and the second fifteen.
+What is measured is kept in --json after every record, so that a
 run goes on where it stopped; docs/quality.md is written from it (--write) and held equal to it (--check).
 """
 

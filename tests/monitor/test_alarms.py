@@ -534,3 +534,14 @@ class AnythingHappens(RuleBasedStateMachine):
 
 TestAnythingHappens = AnythingHappens.TestCase
 TestAnythingHappens.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_noise_that_pauses_for_a_second_is_one_poor_signal() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8)
+    for quality in (Quality.MOTION, Quality.GOOD, Quality.MOTION, Quality.GOOD, Quality.WANDER, Quality.GOOD):
+        ward.tick(quality)
+    assert ward.kinds() == ["poor_signal"]
+    assert ward.changes[-1].text == "poor signal (electrode moves): beats are not scored"
+    ward.tick()
+    assert ward.kinds("cleared") == ["poor_signal"]

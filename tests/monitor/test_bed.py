@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detector import Beat, Gap, Scorer, Scores
 from monitor.bed import Bed
+from monitor.config import ConfigError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request
 from monitor.sources import Notice
 
@@ -307,3 +308,13 @@ def test_a_premature_beat_is_told_in_words_and_its_pause_in_an_update(scorer: Sc
     assert len(ward.strips) == len({message.alarm.alarm_id for message in ward.alarms})
     for alarm in alarms:
         assert len(alarm.evidence.words) == len(alarm.evidence.qrs_ms) == len(alarm.evidence.r_samples)
+
+
+def test_the_notch_is_told_in_the_status_and_a_wrong_one_is_refused(scorer: Scorer) -> None:
+    ward = Ward(scorer, signal={"mains": "60"})
+    assert ward.bed.status().mains_hz == 60.0
+    assert Ward(scorer).bed.status().mains_hz is None
+    slow = FedSource(live=False)
+    slow.fs_hz = 100.0
+    with pytest.raises(ConfigError, match="bed p1: a notch at 50 Hz needs a sampling rate over 104 Hz"):
+        Ward(scorer, slow, signal={"mains": "50"})
