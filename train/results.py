@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from train.protocols import Outcome
     from train.subject import Subject
 
-__all__ = ["FOLDER", "PROTOCOLS", "about_model", "read_results", "result_of", "rounded", "write_result"]
+__all__ = ["FOLDER", "PROTOCOLS", "about_model", "read_results", "result_of", "rounded", "with_kept", "write_result"]
 
 FOLDER: Final = Path(__file__).parent / "results"
 PROTOCOLS: Final = ("kaggle", "inter", "stream", "nstdb")
+_BY_MODEL: Final = ("models", "rows", "decisions", "noise")  # what is told model by model
 _DIGITS: Final = 6  # significant: what a machine's own rounding leaves the same
 _TRAINING: Final = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
 
@@ -56,10 +57,51 @@ def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: i
     return short
 
 
+def with_kept(result: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A result with what an earlier one tells of the models whose runs are not at hand now.
+
+    The shipped model stands under the name it had before, where it is the same file. What is kept was judged by the
+    code of then: `kept` names those models, and the table says so.
+
+    Args:
+        result: made now.
+        before: of the same protocol.
+    """
+    known = {model["sha256"]: model["name"] for model in before.get("models", [])}
+    names = {m["name"]: known[m["sha256"]] for m in result["models"] if m["sha256"] in known}
+    made = {name: _renamed(part, names) for name, part in result.items() if name in _BY_MODEL}
+    here = {model["name"] for model in made["models"]}
+    kept = [model["name"] for model in before.get("models", []) if model["name"] not in here]
+    if not kept:
+        return result | made
+    for name, part in made.items():
+        old = before.get(name, type(part)())
+        if isinstance(part, dict):
+            part |= {key: value for key, value in old.items() if key.partition(",")[0] in kept}
+        else:
+            part += [value for value in old if value["name"].partition(",")[0] in kept]
+    return result | made | {"kept": kept}
+
+
+def _renamed(part: Any, names: dict[str, str]) -> Any:
+    """Rows or entries by model under other names; `ours, by patient` goes with `ours`."""
+
+    def name_of(name: str) -> str:
+        model, comma, rest = name.partition(",")
+        return names.get(model, model) + comma + rest
+
+    if isinstance(part, dict):
+        return {name_of(name): value for name, value in part.items()}
+    return [value | {"name": name_of(value["name"])} for value in part]
+
+
 def write_result(folder: Path, result: dict[str, Any]) -> Path:
-    """Write the result of one protocol as `<protocol>.json`."""
+    """Write the result of one protocol as `<protocol>.json`; what is known of models not at hand is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['protocol']}.json"
+    before = read_results(folder).get(result["protocol"])
+    if before is not None and not result.get("limited"):
+        result = with_kept(result, before)
     path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
     return path
 

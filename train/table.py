@@ -232,13 +232,15 @@ def _notes(results: Mapping[str, Result]) -> str:
     }
     hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in models.items())
     first = next(iter(results.values()))
+    kept = [f"{', '.join(result['kept'])} in {name}" for name, result in results.items() if result.get("kept")]
+    then = f"Kept from an earlier state of the detector: {'; '.join(kept)}. " if kept else ""
     return (
         "published: that architecture trained by the same commands (its card says AUROC 0.930 and best F1 0.880 on a "
         "split of its own); no learning: 1-nearest neighbour in the raw samples (kaggle), how unlike the patient's "
         "template and how early a beat is (inter, stream; called over one threshold that 2 % of the training patients' "
         f"normal beats exceed). Intervals: bootstrap over records, {first['resamples']} draws, seed {first['seed']}; "
         "in nstdb over two-minute stretches. In record 232 most beats are abnormal, so what is usual is not normal. "
-        f"SHA-256: {hashes}. Written by `python -m train table` from [train/results](train/results), which "
+        f"{then}SHA-256: {hashes}. Written by `python -m train table` from [train/results](train/results), which "
         f"`{_COMMAND}` writes."
     )
 

@@ -106,3 +106,34 @@ def test_a_result_is_written_and_read_again(tmp_path: Path) -> None:
 
 def test_an_outcome_without_rows_and_failures_draws_nothing(tmp_path: Path) -> None:
     assert figures(Outcome("nstdb", [], empty_beats()), None, tmp_path) == []
+
+
+def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) -> None:
+    def result(ours: str, auroc: float, *others: str) -> dict[str, Any]:
+        models = [{"name": name, "sha256": "ab" if name == ours else name} for name in (ours, *others)]
+        rows = [
+            row(ours, auroc),
+            row(f"{ours}, by patient", auroc),
+            *(row(name, 0.7) for name in (*others, "template")),
+        ]
+        return inter(0.5) | {
+            "models": models,
+            "rows": rows,
+            "decisions": {ours: {"se": auroc}, "template": {"se": 0.1}},
+        }
+
+    write_result(tmp_path, result("ours", 0.9, "published"))
+    write_result(tmp_path, result("shipped", 0.8))
+    told = read_results(tmp_path)["inter"]
+    assert {r["name"]: r["auroc"] for r in told["rows"]} == {
+        "ours": 0.8,
+        "ours, by patient": 0.8,
+        "template": 0.7,
+        "published": 0.7,
+    }
+    assert [model["name"] for model in told["models"]] == ["ours", "published"]
+    assert told["decisions"] == {"ours": {"se": 0.8}, "template": {"se": 0.1}}
+    assert told["kept"] == ["published"]
+    assert "Kept from an earlier state of the detector: published in inter." in render({"inter": told})
+    write_result(tmp_path, result("ours", 0.7, "published"))
+    assert "kept" not in read_results(tmp_path)["inter"], "both at hand again"
