@@ -33,8 +33,8 @@ def test_noise_of_6_db_raises_no_high_alarm_and_is_hardly_scored(noise: str, sco
     assert (data_folder / "nstdb").is_dir()
     counts = measure(Job("100", noise, 6, 8.0), scorer)
     assert high(counts) == 0
-    assert counts["noisy"]["unscorable"] > 0.7 * (counts["noisy"]["found"] + counts["noisy"]["false_detections"])
-    assert counts["noisy"]["normal_called"] < 0.06 * counts["noisy"]["normal"]  # a third and more, before
+    assert counts["noisy"]["unscorable"] > 0.65 * (counts["noisy"]["found"] + counts["noisy"]["false_detections"])
+    assert counts["noisy"]["normal_called"] < 0.1 * counts["noisy"]["normal"]  # a third and more, before
 
 
 @pytest.mark.parametrize("noise", ["em", "ma"])
