@@ -147,7 +147,23 @@ def reader(device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 def test_numbers_leads_off_and_garbage(device: Device, reader: Reader) -> None:
-    lines = "0.1\r|-0.25|!| 1e-1 |abc|x1||0.2|1e999|5000|0.2|nan|\xff\xfe|ECG:0.75|ECG: -1".split("|")
+    lines = [
+        "0.1\r",
+        "-0.25",
+        "!",
+        " 1e-1 ",
+        "abc",
+        "x1",
+        "",
+        "0.2",
+        "1e999",
+        "5000",
+        "0.2",
+        "nan",
+        "ÿþ",
+        "ECG:0.75",
+        "ECG: -1",
+    ]
     device.send(reader.source, *lines)
     mv = reader.until(14)
     bad = np.nan
