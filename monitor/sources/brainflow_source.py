@@ -103,11 +103,7 @@ class BrainflowSource:
                 raise SourceError(self._failure)
             if self._runs.ended:
                 raise EndOfStream
-            run = self._runs.take(max_samples)
-            notices = self._take_notices()
-            if run is None:
-                return Chunk(self._runs.next, np.empty(0), self._arrival_s, notices) if notices else None
-            return Chunk(*run, self._arrival_s, notices, self._places.time_s(run[0]))
+            return self._runs.chunk(max_samples, self._arrival_s, self._take_notices(), self._places.time_s)
 
     def close(self) -> None:
         """Stop the thread and release the board; may be called twice."""
@@ -230,11 +226,7 @@ class BrainflowSource:
 
     def _keep(self, run: Run) -> None:
         self._runs.put(*run)
-        while (excess := self._runs.size - round(BUFFER_S * self.fs_hz)) > 0:
-            dropped = self._runs.take(excess)
-            if dropped is None:
-                return
-            self._dropped += dropped[1].size
+        self._dropped += self._runs.drop(round(BUFFER_S * self.fs_hz))
 
     def _watch_rate(self) -> None:
         drift = self._places.drift

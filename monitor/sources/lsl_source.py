@@ -131,11 +131,7 @@ class LslSource:
             self._search()
         elif self._runs.size < max_samples:
             self._pull()
-        run = self._runs.take(max_samples)
-        notices = self._notices()
-        if run is None:
-            return Chunk(self._runs.next, np.empty(0), self._arrival_s, notices) if notices else None
-        return Chunk(*run, self._arrival_s, notices)
+        return self._runs.chunk(max_samples, self._arrival_s, self._notices())
 
     def close(self) -> None:
         """Let go of the stream; may be called twice."""

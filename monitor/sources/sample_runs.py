@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monitor.sources.base import Chunk, Notice
 
 __all__ = ["SampleRuns"]
 
@@ -46,6 +49,26 @@ class SampleRuns:
         if samples.size:
             self._runs.append((first_sample, samples))
             self.size += samples.size
+
+    def chunk(
+        self,
+        max_samples: int,
+        arrival_s: float,
+        notices: tuple[Notice, ...],
+        time_s: Callable[[int], float | None] = lambda _: None,
+    ) -> Chunk | None:
+        """What a source's `read` gives: samples, if any wait, and notices; None where there is neither."""
+        run = self.take(max_samples)
+        if run is None:
+            return Chunk(self.next, np.empty(0), arrival_s, notices) if notices else None
+        return Chunk(*run, arrival_s, notices, time_s(run[0]))
+
+    def drop(self, most: int) -> int:
+        """Forget the oldest until at most so many wait; how many were forgotten. The next run's place shows it."""
+        dropped = 0
+        while self.size > most and (run := self.take(self.size - most)) is not None:
+            dropped += run[1].size
+        return dropped
 
     def take(self, max_samples: int) -> tuple[int, Floats] | None:
         """First sample and at most `max_samples` that follow each other without a gap; None where there are none."""

@@ -11,12 +11,11 @@ import time
 from collections import deque
 from typing import Final
 
-import numpy as np
-
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
 from monitor.sources.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.options import SourceOptions
 from monitor.sources.sample_clock import Run, SampleClock, measure_rate
+from monitor.sources.sample_runs import SampleRuns
 from monitor.sources.serial_decoded import Decoder
 from monitor.sources.serial_formats import BOARDS, EXAMPLE_SCALE, FORMATS, Board, make_decoder
 from monitor.sources.serial_link import SerialLink
@@ -72,11 +71,9 @@ class SerialSource:
         self._lock = threading.Lock()  # guards all that the link's thread shares with read()
         self._early: list[tuple[float, bytes]] | None = []  # (arrival s, bytes) until the device is understood
         self._board: Board | None = None
-        self._runs: deque[Run] = deque()
-        self._buffered = 0
+        self._runs = SampleRuns()
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = self._bad_told = self.bytes_in = 0
-        self._given = 0  # index after the last sample given
         self._rate_wrong = False
         self._failure: str | None = None
         self._runs_since = False  # a Chords board has sent since it was asked last
@@ -114,16 +111,7 @@ class SerialSource:
             duration_s = self._options.duration_s
             if duration_s is not None and self._clock() - self._opened_s >= duration_s:
                 raise EndOfStream
-            notices = self._take_notices()
-            if not self._runs or max_samples <= 0:
-                return Chunk(self._given, np.empty(0), self._arrival_s, notices) if notices else None
-            first, samples = self._runs.popleft()
-            taken, rest = samples[:max_samples], samples[max_samples:]
-            if rest.size:
-                self._runs.appendleft(Run(first + taken.size, rest))
-            self._buffered -= taken.size
-            self._given = first + taken.size
-            return Chunk(first, taken, self._arrival_s, notices, self._places.time_s(first))
+            return self._runs.chunk(max_samples, self._arrival_s, self._take_notices(), self._places.time_s)
 
     def close(self) -> None:
         """Stop the thread and close the port; may be called twice."""
@@ -284,23 +272,8 @@ class SerialSource:
     def _keep(self, runs: list[Run]) -> None:
         """Put samples into the buffer. The lock is held."""
         for run in runs:
-            last = self._runs[-1] if self._runs else None
-            if last is not None and last.first_sample + last.samples.size == run.first_sample:
-                self._runs[-1] = Run(last.first_sample, np.concatenate((last.samples, run.samples)))
-            else:
-                self._runs.append(run)
-            self._buffered += run.samples.size
-        self._drop(self._buffered - round(BUFFER_S * self.fs_hz))
-
-    def _drop(self, excess: int) -> None:
-        """Forget the oldest samples; the jump of first_sample shows it."""
-        while excess > 0:
-            first, samples = self._runs.popleft()
-            if (n := min(excess, samples.size)) < samples.size:
-                self._runs.appendleft(Run(first + n, samples[n:]))
-            self._buffered -= n
-            self._dropped += n
-            excess -= n
+            self._runs.put(*run)
+        self._dropped += self._runs.drop(round(BUFFER_S * self.fs_hz))
 
     def _watch_rate(self) -> None:
         drift = self._places.drift
@@ -322,7 +295,7 @@ class SerialSource:
 
     def _take_notices(self) -> tuple[Notice, ...]:
         notices = []
-        while self._notices and (not self._runs or self._notices[0][0] <= self._given):
+        while self._notices and (not self._runs.size or self._notices[0][0] <= self._runs.next):
             notices.append(self._notices.popleft()[1])
         if new := self._decoder.bad - self._bad_told:
             self._bad_told = self._decoder.bad

@@ -100,11 +100,7 @@ class ZmqSource:
             if self._runs.size >= max_samples or not self._socket.poll(0):
                 break
             self._take()
-        run = self._runs.take(max_samples)
-        notices = self._notices()
-        if run is None:
-            return Chunk(self._runs.next, np.empty(0), self._arrival_s, notices) if notices else None
-        return Chunk(*run, self._arrival_s, notices)
+        return self._runs.chunk(max_samples, self._arrival_s, self._notices())
 
     def close(self) -> None:
         """Close the socket; may be called twice."""
