@@ -278,14 +278,8 @@ def _open(settings: Config) -> Source:
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,
         mv_per_unit=s.mv_per_unit or None,
+        tell=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
     )
-    if s.spec == "serial" and (s.format == "auto" or not s.fs_hz):
-        span_s = 2 if s.fs_hz else 10
-        print(
-            f"ecg-monitor: listening to {s.port or 'the port'} for {span_s} s to know format and rate"
-            " (tell --format and --fs to begin at once)",
-            file=sys.stderr,
-        )
     return open_source(s.spec, options)
 
 

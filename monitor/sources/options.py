@@ -44,6 +44,7 @@ class SourceOptions:
         adc_bits, vref, gain: resolution (bits), reference (V) and amplification before the ADC of a serial device that
             sends counts.
         rate_tolerance: share by which a live device's rate may differ from `fs_hz` before it is told.
+        tell: told one line where opening takes a while.
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
@@ -62,6 +63,7 @@ class SourceOptions:
     vref: float | None = None
     gain: float | None = None
     rate_tolerance: float = 0.02
+    tell: Callable[[str], None] = lambda _: None
     seed: int = 1
     clock: Callable[[], float] = time.monotonic
     column: int | str | None = None

@@ -83,6 +83,12 @@ class SerialSource:
         baud = options.baud or (115_200 if options.format == "auto" else FORMATS[options.format].baud)
         self._link = SerialLink(port, baud, name)
         self._link.start(self)
+        if options.format == "auto" or options.fs_hz is None:
+            span_s = MEASURE_S if options.fs_hz is None else GUESS_S
+            options.tell(
+                f"{name}: listening to {port.device} for {span_s:g} s to know format and rate"
+                " (tell --format and --fs to begin at once)"
+            )
         try:
             self._decoder, self.fs_hz = self._understand()
             self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
