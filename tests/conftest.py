@@ -17,6 +17,7 @@ settings.load_profile("ecg")
 # Started in the background of a shell that has no job control, Python finds SIGINT ignored, and so would every program
 # that the tests start and end with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
 
 DATA_VARIABLE = "ECG_MONITOR_DATA"
 
