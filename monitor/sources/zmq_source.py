@@ -31,7 +31,7 @@ _EARLIER_RUNS = 16
 _ANEW_S = 1.0  # nobody begins anew more often
 _TCP = re.compile(r"tcp://\S+:(\d{1,5})")
 _IPC = re.compile(r"ipc://\S.*")
-_EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc:///tmp/ecg or zmq:sub+tcp://HOST:5600"
+_EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:5600"
 
 
 class ZmqSource:
