@@ -16,9 +16,10 @@ from detector.baseline import (
     calibrate,
 )
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
+from detector.events import Event, Gap, GapEffect, QualitySpan, Tick
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
-from detector.stream import BRIDGE_S, Detector, Event, Gap, GapEffect, QualitySpan, Tick
+from detector.stream import BRIDGE_S, Detector
 from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
 
 __all__ = [

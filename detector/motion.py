@@ -46,6 +46,8 @@ _EARLY_SHARE = 2.5  # ... and where there are nearly only early ones: false R-pe
 _SUDDEN_BEATS, _SUDDEN_SHARE = 3, 2.0  # ... and where each of so many tells of it: at the onset
 _UNKNOWN = 0.03
 _LASTS_S = 4.0  # what the last beat told holds so long, if no other comes
+_FIBRILLATION_S = 4.0  # is looked for over so long
+_FIBRILLATED_S = 8.0  # and where it was found, motion is not believed for so long: it comes and goes
 _LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it, 1 % of those of DS1, with noise or without
 
 Samples = NDArray[np.float32]
@@ -62,6 +64,8 @@ class MotionWatch:
     def __init__(self, fs_hz: float) -> None:
         self._memory = round(_MEMORY_S * fs_hz)
         self._lasts = round(_LASTS_S * fs_hz)
+        self._looked_at = round(_FIBRILLATION_S * fs_hz)
+        self._believed_again = round(_FIBRILLATED_S * fs_hz)
         self._usual: deque[float] = deque(maxlen=_USUAL_BEATS)
         self.reset()
 
@@ -73,9 +77,23 @@ class MotionWatch:
         self._early: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # of every beat
         self._after_usual = False
         self._last: int | None = None  # last beat that was judged to move
+        self._fibrillated: int | None = None  # when the signal last looked like ventricular fibrillation
         self.restless = math.nan
 
-    def moves(self, peak: int, samples: Samples, rr_s: float | None, template: PatientTemplate, good: bool) -> bool:
+    def look(self, filtered: NDArray[np.float64], now: int) -> None:
+        """Once a second: whether the signal up to sample `now` fibrillates; then nothing told so far counts.
+
+        Args:
+            filtered: (n,) float64, band-passed, mV; the last 4 s of it are looked at.
+            now: absolute index after its last sample.
+        """
+        if fibrillates(filtered[-self._looked_at :]):
+            self._fibrillated = now
+            self.forget()
+
+    def moves(
+        self, peak: int, samples: Samples, rr_s: float | None, template: PatientTemplate, good: bool, now: int
+    ) -> bool:
         """Whether the electrode moves, as far as this beat and those before it tell.
 
         Args:
@@ -84,6 +102,7 @@ class MotionWatch:
             rr_s: interval to the R-peak before, s.
             template: what is usual, before this beat is learnt.
             good: whether the beat is good otherwise, and may tell what is usual.
+            now: absolute index after the last sample seen. Not long after fibrillation nothing is put down to motion.
         """
         distance, ratio = self._distance(samples, rr_s, template), template.rr_ratio(rr_s)
         on_time = distance is not None and ratio is not None and ratio >= _EARLY_RATIO
@@ -105,6 +124,9 @@ class MotionWatch:
         self._last = peak if moving else None
         if distance is not None and told and good and not moving:
             self._usual.append(distance)
+        if moving and self._fibrillated is not None and now - self._fibrillated < self._believed_again:
+            self.forget()
+            return False
         return moving
 
     def moving_at(self, sample: int) -> bool:

@@ -6,7 +6,6 @@ import math
 import operator
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,65 +13,23 @@ from scipy.signal import group_delay, sos2tf, sosfreqz
 
 from detector.bandpass import Bandpass, design_bandpass
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
+from detector.events import Event, Gap, GapEffect, QualitySpan, Tick
 from detector.mains import MAINS_HZ, Mains, MainsFilter
-from detector.motion import MotionWatch, fibrillates
+from detector.motion import MotionWatch
 from detector.quality import BASELINE_S, MAX_MV, Quality, assess
 from detector.rpeaks import WINDOW_S, RPeakDetector
+from detector.sample_hold import SampleHold
 from detector.template import MOTION_LIMIT, PatientTemplate
+from detector.verdicts import Verdicts
 
-__all__ = ["BRIDGE_S", "Detector", "Event", "Gap", "GapEffect", "QualitySpan", "Tick"]
-
-GapEffect = Literal["bridged", "hole", "restart"]
+__all__ = ["BRIDGE_S", "Detector"]
 
 BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
 _BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
 _RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
-_FIBRILLATION_S = 4.0  # is looked for over so long
-_FIBRILLATED_S = 8.0  # and where it was found, motion is not believed for so long: it comes and goes
 _QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Samples that never came: `n_samples` of them, from `first_sample` on.
-
-    Attributes:
-        effect: `bridged`: so few that a straight line stands in for them, and beats go on; `hole`: no R-peak, RR
-            interval or score comes of what touches it; `restart`: the signal starts anew behind it.
-    """
-
-    first_sample: int
-    n_samples: int
-    effect: GapEffect = "restart"
-
-
-@dataclass(frozen=True, slots=True)
-class QualitySpan:
-    """Verdict on the samples from `first_sample` up to `end_sample` (not included)."""
-
-    first_sample: int
-    end_sample: int
-    quality: Quality
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """All that can be known up to `sample` has been given.
-
-    Attributes:
-        sample: samples before this index have been looked at.
-        decided_until: R-peaks before this index are final.
-        r_samples: R-peaks decided by this tick (their beats follow when they are complete).
-    """
-
-    sample: int
-    decided_until: int
-    r_samples: tuple[int, ...]
-
-
-Event = Gap | QualitySpan | Beat | Tick
 
 
 @dataclass(slots=True)
@@ -136,8 +93,8 @@ class Detector:
         self._before = math.ceil(BEFORE_R_S * self.fs_hz) + 2
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
-        self._fibrillation = round(_FIBRILLATED_S * self.fs_hz)
         self._restart = math.ceil(_RESTART_S * self.fs_hz)
+        self._hold = SampleHold(self._restart)
         self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
         self._raw = np.empty(0)
         self._filtered = np.empty(0)
@@ -186,7 +143,7 @@ class Detector:
             events += self._skip(first_sample, float(raw[0]))
         self.samples_in += raw.size
         pieces: list[NDArray[np.float64]] = []
-        for piece in self._split_at_restarts(raw):
+        for piece in self._hold.split(raw):
             events += self._take(piece)
             pieces.append(self.last_filtered)
         self.last_filtered = np.concatenate(pieces)
@@ -228,14 +185,11 @@ class Detector:
         self._first = sample  # absolute index of the first sample held
         self._start = sample  # where this stretch of signal began
         self._judged = sample  # quality has been given up to here
-        self._invalid_run = 0
-        self._hold: float | None = None
+        self._hold.reset()
         self._settled = sample
-        self._spans: deque[QualitySpan] = deque()
-        self._gaps: deque[Gap] = deque()  # bridges and holes in what is held
+        self._verdicts = Verdicts()
         self._pending: deque[_Pending] = deque()
         self._last_peak: int | None = None
-        self._fibrillated: int | None = None  # when the signal last looked like ventricular fibrillation
 
     def _lose(self, until: int, effect: GapEffect) -> Gap:
         """Count the samples from now to `until` as lost."""
@@ -254,34 +208,9 @@ class Detector:
         line = np.linspace(last_mv, next_mv, n + 2)[1:-1]
         known = bool(np.isfinite(line).all())  # else the last valid sample is held, as for any invalid ones
         gap = self._lose(until, "bridged" if known and n <= self._bridge else "hole")
-        self._gaps.append(gap)
+        self._verdicts.add(gap)
         raw = line if gap.effect == "bridged" else np.full(n, np.nan)
         return [gap, *self._take(raw, line if known else None)]
-
-    def _split_at_restarts(self, raw: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Cut where a valid sample follows so long an invalid run that the signal starts anew."""
-        valid = ~np.isnan(raw)
-        if valid.all() and self._invalid_run == 0:
-            return [raw]
-        cuts, run, began = [], self._invalid_run, self._hold is not None
-        edges = np.flatnonzero(np.diff(valid)) + 1
-        position = 0
-        for edge in [*edges.tolist(), raw.size]:
-            if valid[position]:
-                if self._starts_anew(run, began):
-                    cuts.append(position)
-                run, began = 0, True
-            else:
-                run += edge - position
-            position = edge
-        return np.split(raw, cuts) if cuts else [raw]
-
-    def _starts_anew(self, invalid_run: int, began: bool) -> bool:
-        """Whether a valid sample after such a run starts a new signal; the first valid one of all does.
-
-        Else the filter would meet the electrode's offset, often many mV, as a step.
-        """
-        return invalid_run >= self._restart or (invalid_run > 0 and not began)
 
     def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> list[Event]:
         """Filter a piece (or what stands in for it) and run every tick of the grid that falls into it."""
@@ -289,11 +218,10 @@ class Detector:
         self.last_filtered = np.empty(0)
         if raw.size == 0:
             return events
-        valid = ~np.isnan(raw)
-        if valid[0] and self._starts_anew(self._invalid_run, self._hold is not None):
+        if self._hold.begins_anew(raw[0]):
             events += self._finish()
             self._restart_at(self._now)
-        held = self._held(raw, valid)
+        held = self._hold.fill(raw)
         if instead is not None:
             held = instead
         shown: list[NDArray[np.float64]] = []
@@ -315,25 +243,9 @@ class Detector:
         self.last_filtered = np.concatenate(shown)
         return events
 
-    def _held(self, raw: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Invalid samples hold the last valid value, so that the filter never sees them."""
-        if valid.all():
-            self._invalid_run, self._hold = 0, float(raw[-1])
-            return raw
-        at = np.flatnonzero(valid)
-        self._invalid_run = raw.size - 1 - int(at[-1]) if at.size else self._invalid_run + raw.size
-        last = np.maximum.accumulate(np.where(valid, np.arange(raw.size), -1))
-        before = self._hold if self._hold is not None else 0.0
-        held = np.where(last >= 0, raw[last], before)
-        if at.size:
-            self._hold = float(raw[at[-1]])
-        return held
-
     def _tick(self) -> list[Event]:
         """Everything that the samples up to now decide."""
-        if fibrillates(self._filtered[-round(_FIBRILLATION_S * self.fs_hz) :]):
-            self._fibrillated = self._now
-            self._motion.forget()
+        self._motion.look(self._filtered, self._now)
         events: list[Event] = [self._judge()]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._filtered[low - self._first :]
@@ -353,7 +265,7 @@ class Detector:
         """Verdict on the samples since the last one."""
         here = slice(self._judged - self._first, self._now - self._first)
         raw, filtered = self._raw[here], self._filtered[here]
-        came, bridged = self._came(self._judged, self._now)
+        came, bridged = self._verdicts.came(self._judged, self._now)
         if not came.any() or bridged > _BRIDGED_SHARE * raw.size:
             quality = Quality.GAP
         else:
@@ -370,23 +282,12 @@ class Detector:
             self._settled = self._now + round(_SETTLING_S * self.fs_hz)
         elif self._judged < self._settled:
             quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
-        self._spans.append(QualitySpan(self._judged, self._now, quality))
+        self._verdicts.add(QualitySpan(self._judged, self._now, quality))
         if self._motion.moving_at(self._now) and quality.rank < Quality.MOTION.rank:
             quality = Quality.MOTION  # told of the second, but each beat tells for itself
         span = QualitySpan(self._judged, self._now, quality)
         self._judged = self._now
         return span
-
-    def _came(self, first: int, end: int) -> tuple[NDArray[np.bool_], int]:
-        """Which samples of a stretch are no hole in it; how many of these are bridges."""
-        came, bridged = np.ones(end - first, dtype=np.bool_), 0
-        for gap in self._gaps:
-            low, high = max(gap.first_sample, first), min(gap.first_sample + gap.n_samples, end)
-            if low < high and gap.effect == "bridged":
-                bridged += high - low
-            elif low < high:
-                came[low - first : high - first] = False
-        return came, bridged
 
     def _invalid(self, first: int, last: int) -> bool:
         """Whether samples between or 0.1 s around two instants were only held, not measured."""
@@ -404,24 +305,15 @@ class Detector:
         """Cut, judge and compare one beat; then let the patient's template learn it."""
         samples = cut_beat(self._filtered, pending.peak - self._first, self.fs_hz)
         low, high = pending.peak - self._before, pending.peak + self._after
-        quality = Quality.GOOD
-        if high > self._now or low < self._start:
-            quality = Quality.TRUNCATED
-        for span in self._spans:
-            if span.end_sample > low and span.first_sample < high and span.quality.rank > quality.rank:
-                quality = span.quality
-        for gap in self._gaps:
-            touches = gap.first_sample < high and gap.first_sample + gap.n_samples > low
-            if touches and gap.effect == "hole" and Quality.GAP.rank > quality.rank:
-                quality = Quality.GAP
+        cut_short = high > self._now or low < self._start
+        quality = Quality.TRUNCATED if cut_short else self._verdicts.worst(low, high)
         context, residual = self._template.context(pending.rr_s), self._template.residual(samples)
         rr_ratio, rr_ratio_8 = self._template.ratios(pending.rr_s)
         restless = self._template.restless(samples, pending.rr_s) > MOTION_LIMIT
         good = quality is Quality.GOOD
-        moves = self._motion.moves(pending.peak, samples, pending.rr_s, self._template, good and not restless)
-        if moves and self._fibrillated is not None and self._now - self._fibrillated < self._fibrillation:
-            moves = False
-            self._motion.forget()
+        moves = self._motion.moves(
+            pending.peak, samples, pending.rr_s, self._template, good and not restless, self._now
+        )
         if good and not moves:
             self._template.learn(samples, pending.rr_s)  # a restless one, too: a lasting change must become usual
         if good and (moves or restless):
@@ -445,7 +337,4 @@ class Detector:
             self._raw = self._raw[excess:]
             self._filtered = self._filtered[excess:]
             self._first += excess
-        while self._spans and self._spans[0].end_sample < self._first:
-            self._spans.popleft()
-        while self._gaps and self._gaps[0].first_sample + self._gaps[0].n_samples < self._first:
-            self._gaps.popleft()
+        self._verdicts.forget(self._first)

@@ -1,0 +1,57 @@
+"""What is known of the signal that is held: the verdict on each second, and what is missing in between."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.events import Gap, QualitySpan
+from detector.quality import Quality
+
+__all__ = ["Verdicts"]
+
+
+class Verdicts:
+    """Spans and gaps of the last seconds, in order of time; who adds to it forgets what is too old."""
+
+    def __init__(self) -> None:
+        self._spans: deque[QualitySpan] = deque()
+        self._gaps: deque[Gap] = deque()
+
+    def add(self, told: QualitySpan | Gap) -> None:
+        """Add the next verdict, or a bridge or hole in the signal."""
+        if isinstance(told, Gap):
+            self._gaps.append(told)
+        else:
+            self._spans.append(told)
+
+    def worst(self, low: int, high: int) -> Quality:
+        """Worst quality of what touches the samples from `low` up to `high`, absolute indices; a bridge is none."""
+        touching = [span.quality for span in self._spans if span.end_sample > low and span.first_sample < high]
+        if any(gap.effect == "hole" and _end(gap) > low and gap.first_sample < high for gap in self._gaps):
+            touching.append(Quality.GAP)
+        return max(touching, key=lambda quality: quality.rank, default=Quality.GOOD)
+
+    def came(self, first: int, end: int) -> tuple[NDArray[np.bool_], int]:
+        """Which of the samples from `first` up to `end` are no hole, (end - first,) bool; how many are bridges."""
+        came, bridged = np.ones(end - first, dtype=np.bool_), 0
+        for gap in self._gaps:
+            low, high = max(gap.first_sample, first), min(_end(gap), end)
+            if low < high and gap.effect == "bridged":
+                bridged += high - low
+            elif low < high:
+                came[low - first : high - first] = False
+        return came, bridged
+
+    def forget(self, before: int) -> None:
+        """Forget what ends before this sample."""
+        while self._spans and self._spans[0].end_sample < before:
+            self._spans.popleft()
+        while self._gaps and _end(self._gaps[0]) < before:
+            self._gaps.popleft()
+
+
+def _end(gap: Gap) -> int:
+    return gap.first_sample + gap.n_samples
