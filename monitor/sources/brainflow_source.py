@@ -19,10 +19,11 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.sources.arrival_line import COUNTER
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
 from monitor.sources.leads import channel_number
 from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
-from monitor.sources.sample_clock import COUNTER, Run, SampleClock
+from monitor.sources.sample_clock import Run, SampleClock
 from monitor.sources.sample_runs import SampleRuns
 
 __all__ = ["BUFFER_S", "SILENT_S", "BrainflowSource"]

@@ -1,36 +1,24 @@
 """Where each sample of a live device lies on the source's own clock: by its counter or by counting, never by arrival.
 
-Bytes arrive late and in bursts, so an arrival says only that a sample was taken no later. The arrivals that came
-soonest lie on a line all the same, whose slope is the device's true rate; that line tells how many samples a silence
-has cost, which multiple of 256 an 8-bit counter cannot show, and how far the device's crystal is from its stated rate.
-(The lower envelope of delays is how network clocks are compared: Moon, Skelly and Towsley 1999,
-doi:10.1109/INFCOM.1999.749287.)
+Bytes arrive late and in bursts. What the counter or counting cannot show, the line of arrivals does: how many samples a
+silence has cost, and which multiple of 256 an 8-bit counter has lost.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Run", "SampleClock", "measure_rate"]
+from monitor.sources.arrival_line import AHEAD_S, COUNTER, ArrivalLine
 
-COUNTER: Final = 256
+__all__ = ["Run", "SampleClock"]
+
 SILENCE_S: Final = 0.25  # a longer one may have cost samples: the system alone seldom holds bytes back so long
 SETTLE_S: Final = 0.3  # ... which is decided so much later: what was only held back has come by then, or still comes
 SETTLE_MOST_S: Final = 5.0  # faster than it was taken, and is waited for so long at most
 TOLERANCE_S: Final = 0.1  # a smaller deficit after a silence is no loss but jitter
-AHEAD_S: Final = 0.3  # nothing can arrive so much before it is due: the device sends faster than it was said to
-BLOCK_S: Final = 0.25
-FIT_BLOCKS: Final = 480  # two minutes: an oscillator's temperature changes no faster
-FIT_MIN_S: Final = 8.0
-WINDOW_S: Final = 3.0  # over which a rate is checked that is far off
-WRONG: Final = 0.1  # a heart rate is off by as much: such samples are no ECG of the time they claim
-USUAL_HZ: Final = (100, 120, 125, 128, 150, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 720, 800, 960, 1000)
-_SNAP: Final = 0.005  # measured over 10 s with some ms of jitter: so near to a usual rate is that rate
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -41,14 +29,6 @@ class Run(NamedTuple):
 
     first_sample: int
     samples: Floats
-
-
-class _Block(NamedTuple):
-    """A quarter of a second: the last arrival in it, the samples up to then, and the shortest delay seen, s."""
-
-    arrival_s: float
-    end: int
-    delay_s: float
 
 
 class SampleClock:
@@ -63,25 +43,19 @@ class SampleClock:
     Attributes:
         end: index after the last sample placed.
         lost: samples known as missing so far.
-        trusted: whether the samples come at about that rate; while they do not, they are placed as NaN.
     """
 
     def __init__(self, fs_hz: float) -> None:
         self.fs_hz = fs_hz
         self.end = 0
         self.lost = 0
-        self.trusted = True
+        self._line = ArrivalLine(fs_hz)
         self._counter: int | None = None  # of the last sample placed
         self._was_cut = False
         self._last_s: float | None = None  # arrival of the last samples
         self._held: list[tuple[Floats, Counts | None]] = []
         self._held_since_s: float | None = None  # a silence ended then; None: only an odd counter is held
         self._late: tuple[float, float] = (0.0, 0.0)  # when it was looked at last, how many samples were late
-        self._doubt = 0  # samples that time alone says were lost: they may yet come
-        self._blocks: deque[_Block] = deque(maxlen=FIT_BLOCKS)
-        self._block_began_s = -math.inf
-        self._block: _Block | None = None
-        self._rate: float | None = None
 
     # -- what goes in ---------------------------------------------------------------------------------------
 
@@ -137,25 +111,28 @@ class SampleClock:
     # -- what it knows --------------------------------------------------------------------------------------
 
     @property
+    def trusted(self) -> bool:
+        """Whether the samples come at about the rate that was said; while they do not, they are placed as NaN."""
+        return self._line.trusted
+
+    @property
     def rate_hz(self) -> float | None:
-        """The device's true rate, Hz; None until FIT_MIN_S of signal came."""
-        return self._rate
+        """The device's true rate, Hz; None until some seconds of signal came."""
+        return self._line.rate_hz
 
     @property
     def drift(self) -> float | None:
         """How much faster than said it is, as a share; None until known."""
-        return None if self._rate is None else self._rate / self.fs_hz - 1.0
+        return None if self._line.rate_hz is None else self._line.rate_hz / self.fs_hz - 1.0
 
     def time_s(self, sample: int) -> float | None:
         """When a sample was taken, monotonic s, by the line of the soonest arrivals; None before the first."""
-        if self._block is None:
-            return None
-        return self._block.arrival_s - (self._expected(self._block.arrival_s) - sample) / (self._rate or self.fs_hz)
+        return self._line.time_s(sample)
 
     def _lateness(self) -> float:
         """How many samples should be here by the last arrival and are not, placed or held."""
         held = sum(samples.size for samples, _ in self._held)
-        return self._expected(self._last_s or 0.0) - self.end - held
+        return self._due(self._last_s or 0.0) - self.end - held
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -184,7 +161,7 @@ class SampleClock:
         at = at + before + missing
         self.end = int(at[-1]) + 1
         self.lost += self.end - before - samples.size
-        self._learn(arrival_s, self.end)
+        self._line.learn(arrival_s, self.end)
         if not self.trusted:
             samples = np.full(samples.size, np.nan)
         edges = np.flatnonzero(np.diff(at) > 1) + 1
@@ -203,7 +180,7 @@ class SampleClock:
         odd = np.flatnonzero(steps != 1).tolist()
         if not odd:
             return np.arange(counters.size), counters.size
-        most = self._expected(arrival_s) - self.end + AHEAD_S * self.fs_hz - counters.size
+        most = self._due(arrival_s) - self.end + AHEAD_S * self.fs_hz - counters.size
         lost = 0
         i = 0
         while i < len(odd):
@@ -234,6 +211,11 @@ class SampleClock:
             return None
         return (int(counters[0]) - self._counter - 1) % COUNTER
 
+    def _due(self, arrival_s: float) -> float:
+        """How many samples should have been placed by then."""
+        due = self._line.due(arrival_s)
+        return float(self.end) if due is None else due
+
     def _missing(self, arrival_s: float, span: int, jump: int | None = None) -> int:
         """How many samples a silence has cost.
 
@@ -242,116 +224,14 @@ class SampleClock:
             span: samples from the first to the last of these, losses between them included.
             jump: what the counter says, up to multiples of 256; None without one.
         """
-        due = self._expected(arrival_s) - self.end - span
+        due = self._due(arrival_s) - self.end - span
         tolerance = max(2.0, TOLERANCE_S * self.fs_hz)
         if jump is not None:
             counted = jump + COUNTER * max(0, round((due - jump) / COUNTER))
             if abs(counted - due) <= tolerance:
-                self._doubt = counted if counted >= COUNTER else 0
+                self._line.doubt(counted if counted >= COUNTER else 0)
                 return counted
         if due > tolerance:
-            self._doubt = round(due)
+            self._line.doubt(round(due))
             return round(due)
         return int(self._was_cut)  # a gap, however short it was
-
-    # -- time -----------------------------------------------------------------------------------------------
-
-    def _expected(self, arrival_s: float) -> float:
-        """Samples that should have arrived by then."""
-        if self._block is None:
-            return float(self.end)
-        rate = self._rate or self.fs_hz
-        recent = [*list(self._blocks)[-8:], self._block]
-        return float(np.median([block.end + (arrival_s - block.arrival_s) * rate for block in recent]))
-
-    def _learn(self, arrival_s: float, end: int) -> None:
-        """The samples up to `end` have arrived by then."""
-        ahead = 0.0 if self._block is None else end - self._expected(arrival_s) - AHEAD_S * self.fs_hz
-        if ahead > 0:
-            if ahead > self._doubt:
-                self.trusted = False
-                self._rate = None
-            self._doubt = 0
-            self._begin_anew(arrival_s, end)
-        delay_s = arrival_s - end / self.fs_hz
-        block = self._block
-        self._block = _Block(arrival_s, end, delay_s if block is None else min(delay_s, block.delay_s))
-        if block is None:
-            self._block_began_s = arrival_s
-        elif arrival_s - self._block_began_s >= BLOCK_S:
-            self._blocks.append(self._block)
-            self._block, self._block_began_s = _Block(arrival_s, end, delay_s), arrival_s
-            self._check()
-
-    def _begin_anew(self, arrival_s: float, end: int) -> None:
-        """What is known of the arrivals holds no more."""
-        self._blocks.clear()
-        self._block = _Block(arrival_s, end, arrival_s - end / self.fs_hz)
-        self._block_began_s = arrival_s
-
-    def _check(self) -> None:
-        """Once a block: the rate of the last seconds, and that of the last minutes."""
-        last = self._blocks[-1]
-        recent = [block for block in self._blocks if last.arrival_s - block.arrival_s <= WINDOW_S + BLOCK_S]
-        span_s = last.arrival_s - recent[0].arrival_s
-        if span_s >= WINDOW_S - BLOCK_S:
-            wrong = abs((last.end - recent[0].end) / span_s / self.fs_hz - 1.0) > WRONG
-            self._doubt = 0
-            if wrong and self.trusted:
-                self.trusted, self._rate = False, None
-                self._begin_anew(last.arrival_s, last.end)
-                return
-            self.trusted = not wrong
-        if last.arrival_s - self._blocks[0].arrival_s >= FIT_MIN_S:
-            self._rate = self.fs_hz * (1.0 - _slope(self._blocks))
-
-
-def measure_rate(arrivals: list[tuple[float, int, Counts | None]]) -> float:
-    """Sampling rate out of what arrived, Hz: a usual one where it is near, else as measured.
-
-    Args:
-        arrivals: (arrival s, samples, their counters) of each batch, some seconds of them.
-
-    Raises:
-        ValueError: less than a second of signal.
-    """
-    end, counter = 0, None
-    blocks: list[_Block] = []
-    for arrival_s, n, counters in arrivals:
-        if counters is not None and n:
-            first = int(counters[0]) - 1 if counter is None else counter
-            end += int((np.diff(counters, prepend=first) % COUNTER).sum())
-            counter = int(counters[-1])
-        else:
-            end += n
-        blocks.append(_Block(arrival_s, end, 0.0))
-    span_s = blocks[-1].arrival_s - blocks[0].arrival_s if blocks else 0.0
-    if span_s < 1.0:
-        raise ValueError(f"{span_s:.2f} s of signal are too few to measure a rate")
-    rough = (blocks[-1].end - blocks[0].end) / span_s
-    if rough <= 0:
-        raise ValueError("no samples came after the first")
-    delays: dict[int, _Block] = {}
-    for block in blocks:
-        delay_s = block.arrival_s - block.end / rough
-        piece = int((block.arrival_s - blocks[0].arrival_s) / BLOCK_S)
-        if piece not in delays or delay_s < delays[piece].delay_s:
-            delays[piece] = _Block(block.arrival_s, block.end, delay_s)
-    rate = rough * (1.0 - _slope(deque(delays.values())))
-    nearest = min(USUAL_HZ, key=lambda usual: abs(usual / rate - 1.0))
-    return float(nearest) if abs(nearest / rate - 1.0) <= _SNAP else round(rate, 1)
-
-
-def _slope(blocks: deque[_Block]) -> float:
-    """Slope of the delays over time, by least squares; delays that a stall made long are left out."""
-    arrival_s = np.array([block.arrival_s for block in blocks])
-    delay_s = np.array([block.delay_s for block in blocks])
-    arrival_s = arrival_s - arrival_s[0]
-    kept = np.ones(delay_s.size, dtype=bool)
-    slope = 0.0
-    for _ in range(2):
-        if kept.sum() < 2:
-            break
-        slope, offset = np.polyfit(arrival_s[kept], delay_s[kept], 1)
-        kept = delay_s - (offset + slope * arrival_s) < 0.05
-    return float(slope)

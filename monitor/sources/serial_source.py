@@ -11,10 +11,11 @@ import time
 from collections import deque
 from typing import Final
 
+from monitor.sources.arrival_line import measure_rate
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
 from monitor.sources.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.options import SourceOptions
-from monitor.sources.sample_clock import Run, SampleClock, measure_rate
+from monitor.sources.sample_clock import Run, SampleClock
 from monitor.sources.sample_runs import SampleRuns
 from monitor.sources.serial_decoded import Decoder
 from monitor.sources.serial_formats import BOARDS, EXAMPLE_SCALE, FORMATS, Board, make_decoder

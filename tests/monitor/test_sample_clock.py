@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.sources.sample_clock import SETTLE_S, Run, SampleClock, measure_rate
+from monitor.sources.arrival_line import measure_rate
+from monitor.sources.sample_clock import SETTLE_S, Run, SampleClock
 
 FS_HZ = 250.0
 Counts = NDArray[np.int64]
@@ -232,7 +233,7 @@ def test_the_time_of_a_sample_is_the_soonest_arrivals() -> None:
 def test_memory_is_bounded() -> None:
     clock = SampleClock(FS_HZ)
     Wire(200_000, counted=True).run(clock)
-    assert len(clock._blocks) <= 480
+    assert len(clock._line._blocks) <= 480
     assert not clock._held
     clock.cut()
     clock.push(np.zeros(1), 1e6, np.zeros(1, dtype=np.int64))
