@@ -23,6 +23,7 @@ from monitor.sources.arrival_line import COUNTER
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
 from monitor.sources.leads import channel_number
 from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
+from monitor.sources.rate_watch import RateWatch
 from monitor.sources.sample_clock import Run, SampleClock
 from monitor.sources.sample_runs import SampleRuns
 
@@ -72,8 +73,7 @@ class BrainflowSource:
         self._lock = threading.Lock()  # guards all that the thread shares with read()
         self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
         self._failure: str | None = None
-        self._rate_wrong = False
-        self._tolerance = options.rate_tolerance
+        self._rate = RateWatch(options.rate_tolerance)
         self._dropped = self._beyond = 0
         self._closing = threading.Event()
         self._session: Any = None
@@ -223,22 +223,12 @@ class BrainflowSource:
         for run in self._places.push(mv, now_s, counts):
             self._arrival_s = now_s
             self._keep(run)
-        self._watch_rate()
+        if (told := self._rate.look(self._places)) is not None:
+            self._notices.append(Notice(told[0], f"{self.name}: the board {told[1]}"))
 
     def _keep(self, run: Run) -> None:
         self._runs.put(*run)
         self._dropped += self._runs.drop(round(BUFFER_S * self.fs_hz))
-
-    def _watch_rate(self) -> None:
-        drift = self._places.drift
-        wrong = not self._places.trusted or (drift is not None and abs(drift) > self._tolerance)
-        if wrong == self._rate_wrong:
-            return
-        self._rate_wrong = wrong
-        measured = "far from it" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
-        text = f"sends {measured} samples a second" if wrong else "again"
-        kind = "sampling_rate" if wrong else "sampling_rate_right"
-        self._notices.append(Notice(kind, f"{self.name}: the board has {self.fs_hz:g} Hz, {text}"))
 
     def _take_notices(self) -> tuple[Notice, ...]:
         notices = list(self._notices)

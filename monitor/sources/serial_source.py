@@ -15,6 +15,7 @@ from monitor.sources.arrival_line import measure_rate
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
 from monitor.sources.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.options import SourceOptions
+from monitor.sources.rate_watch import RateWatch
 from monitor.sources.sample_clock import Run, SampleClock
 from monitor.sources.sample_runs import SampleRuns
 from monitor.sources.serial_decoded import Decoder
@@ -34,7 +35,6 @@ _ANSWER_BYTES: Final = 64
 _PREPARE_MOST_S: Final = 60.0  # of wall time: a clock that stands still must not hang us
 _EARLY_BYTES: Final = 1 << 22
 _MAX_NOTICES: Final = 64  # a port that comes and goes unread
-_RIGHT_AGAIN: Final = 0.75  # of the tolerance: hysteresis
 
 
 class SerialSource:
@@ -75,7 +75,7 @@ class SerialSource:
         self._runs = SampleRuns()
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = self._bad_told = self.bytes_in = 0
-        self._rate_wrong = False
+        self._rate = RateWatch(options.rate_tolerance)
         self._failure: str | None = None
         self._runs_since = False  # a Chords board has sent since it was asked last
         self._opened_s = self._arrival_s = self._heard_s = self._clock()
@@ -274,26 +274,15 @@ class SerialSource:
         if runs:
             self._arrival_s = now_s
             self._keep(runs)
-            self._watch_rate()
+            if (told := self._rate.look(self._places)) is not None:
+                kind, text = told
+                self._tell(kind, f"{text}; correct --fs" if kind == "sampling_rate" else text)
 
     def _keep(self, runs: list[Run]) -> None:
         """Put samples into the buffer. The lock is held."""
         for run in runs:
             self._runs.put(*run)
         self._dropped += self._runs.drop(round(BUFFER_S * self.fs_hz))
-
-    def _watch_rate(self) -> None:
-        drift = self._places.drift
-        limit = self._options.rate_tolerance * (_RIGHT_AGAIN if self._rate_wrong else 1.0)
-        wrong = not self._places.trusted or (drift is not None and abs(drift) > limit)
-        if wrong == self._rate_wrong:
-            return
-        self._rate_wrong = wrong
-        measured = "far more or fewer" if drift is None else f"{self.fs_hz * (1 + drift):.1f}"
-        if wrong:
-            self._tell("sampling_rate", f"sends {measured} samples a second, not {self.fs_hz:g}; correct --fs")
-        else:
-            self._tell("sampling_rate_right", f"sends {self.fs_hz:g} samples a second again")
 
     def _tell(self, kind: str, text: str) -> None:
         """A notice that comes after the samples that are here now."""
