@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -18,8 +17,6 @@ from monitor.config import Config, ConfigError, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 
 if TYPE_CHECKING:
-    from monitor.messages import AlarmMessage
-    from monitor.pipeline import Pipeline
     from monitor.sources import Source
 
 __all__ = ["app", "main"]
@@ -227,6 +224,7 @@ def emulate(
     """Play a record as a serial device on a pseudo-terminal, with faults: to try the monitor without hardware."""
     from monitor.emulator.emulate import EmulateOptions, run_emulator
     from monitor.emulator.encoder import Scale
+    from monitor.lines import PrintedLines
 
     stop = threading.Event()
     _end_in_order_on_signals(stop)
@@ -234,7 +232,7 @@ def emulate(
     options = EmulateOptions(
         source, form, faults, link, port, baud, seed, start, duration, channel, fs, speed, scale, as_json
     )
-    raise typer.Exit(run_emulator(options, _Lines(stop).say, stop.is_set, time.monotonic))
+    raise typer.Exit(run_emulator(options, PrintedLines(stop).say, stop.is_set, time.monotonic))
 
 
 def main() -> None:
@@ -297,11 +295,12 @@ def _monitor(settings: Config) -> int:
         return EXIT_INCOMPLETE if incomplete else 0
 
     from detector.scorer import Scorer
+    from monitor.lines import PrintedLines
     from monitor.pipeline import Pipeline
     from monitor.sources import SourceError
 
     scorer = Scorer(settings.model.path or None, settings.model.threads)
-    lines = _Lines(stop)
+    lines = PrintedLines(stop)
     sources = {settings.source.bed: _open(settings)}
     pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
     _end_in_order_on_signals(stop)
@@ -327,64 +326,6 @@ def _has_screen() -> bool:
     from monitor.dashboard.live import fits_dashboard
 
     return fits_dashboard(Console())
-
-
-class _Lines:
-    """One line per alarm, for runs without a screen.
-
-    Args:
-        stop: set when nobody reads the lines any more, as `ecg-monitor | head` does.
-
-    Attributes:
-        failed: lines could not be written, e.g. to a full disk; the watching went on.
-    """
-
-    def __init__(self, stop: threading.Event) -> None:
-        self.failed = False
-        self._stop = stop
-
-    def say(self, line: str) -> None:
-        self._print(line)
-
-    def begin(self, pipeline: Pipeline) -> None:
-        for bed in pipeline.beds.values():
-            s = bed.source
-            self._print(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
-        self._print(f"alarms on {pipeline.endpoints.alarms} (not a medical device)")
-
-    def alarm(self, message: AlarmMessage) -> None:
-        alarm = message.alarm
-        if alarm.update or (alarm.state == "onset" and alarm.count > 1):
-            return  # more is known of it, or the same alarm came back before anybody acknowledged it
-        self._print(
-            f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<20}  {alarm.state:<12}  "
-            f"sample {alarm.onset_sample}: {alarm.text}"
-        )
-
-    def notice(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # nobody listens there either
-            print(f"ecg-monitor: {line}", file=sys.stderr, flush=True)
-
-    def end(self, pipeline: Pipeline) -> None:
-        for bed in pipeline.beds.values():
-            status = bed.status()
-            seconds = status.samples_in / status.fs_hz
-            self._print(
-                f"{bed.name}: {seconds:.1f} s watched, {status.beats} beats, {status.anomalous_beats} anomalous, "
-                f"{status.unscored_beats} not scored, {status.gaps} gaps, {status.samples_lost} samples lost"
-            )
-
-    def _print(self, line: str) -> None:
-        try:
-            print(line, flush=True)
-        except OSError as error:
-            # Else the interpreter complains of the same error when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                self._stop.set()
-            else:
-                self.failed = True
-                self.notice(f"standard output: {error.strerror}; alarms are printed no more")
 
 
 if __name__ == "__main__":

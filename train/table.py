@@ -169,16 +169,16 @@ def render(results: Mapping[str, Result]) -> str:
     return "\n\n".join(parts)
 
 
-def put(readme: str, table: str) -> str:
-    """The README with the tables between their markers.
+def put(page: str, tables: str, markers: tuple[str, str] = (BEGIN, END), name: str = "README.md") -> str:
+    """A page with the tables between their markers.
 
     Raises:
         ValueError: a marker is missing.
     """
-    begin, end = readme.find(BEGIN), readme.find(END)
+    begin, end = (page.find(marker) for marker in markers)
     if begin < 0 or end < begin:
-        raise ValueError(f"README.md has no {BEGIN} and {END}: put the two lines where the tables belong")
-    return f"{readme[: begin + len(BEGIN)]}\n{table}\n{readme[end:]}"
+        raise ValueError(f"{name} has no {markers[0]} and {markers[1]}: put the two lines where the tables belong")
+    return f"{page[: begin + len(markers[0])]}\n{tables}\n{page[end:]}"
 
 
 def rendered(folder: Path = FOLDER, readme: Path = README) -> str:

@@ -8,19 +8,17 @@ silence.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import threading
 import time
-import warnings
 from collections import deque
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.sources.arrival_line import COUNTER
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
+from monitor.sources.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.leads import channel_number
 from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
 from monitor.sources.rate_watch import RateWatch
@@ -66,10 +64,10 @@ class BrainflowSource:
             raise SourceError(f"{name}: a board begins now; leave out --start")
         if options.unit is not None or options.mv_per_unit is not None:
             raise SourceError(f"{name}: BrainFlow gives uV; leave out --unit and --mv-per-unit")
-        self._flow = _brainflow(name)
+        self._flow = load_brainflow(name)
         board, _, query = what.partition("?")
-        self._board_id = _board_id(self._flow, board, name)
-        self._params = _params(self._flow, query, name)
+        self._board_id = board_id(self._flow, board, name)
+        self._params = board_params(self._flow, query, name)
         self._lock = threading.Lock()  # guards all that the thread shares with read()
         self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
         self._failure: str | None = None
@@ -85,7 +83,7 @@ class BrainflowSource:
             self._begin()
         except self._flow.BrainFlowError as error:
             self._release()
-            raise SourceError(f"{name}: {_reason(error)}") from None
+            raise SourceError(f"{name}: {reason(error)}") from None
         except BaseException:
             self._release()
             raise
@@ -130,15 +128,15 @@ class BrainflowSource:
 
     def _describe(self, options: SourceOptions) -> None:
         """Rate and channel of the board; of the board played back, where it is a file."""
-        shim, board_id = self._flow.BoardShim, self._session.get_board_id()
-        described = shim.get_board_descr(board_id)
+        shim, described_id = self._flow.BoardShim, self._session.get_board_id()
+        described = shim.get_board_descr(described_id)
         self.fs_hz = check_fs(float(described["sampling_rate"]), self.name)
         if options.fs_hz is not None and options.fs_hz != self.fs_hz:
             raise SourceError(f"{self.name}: --fs {options.fs_hz:g} Hz, but the board has {self.fs_hz:g} Hz")
         rows = described.get("ecg_channels")
         if not rows:
             try:
-                rows = shim.get_exg_channels(board_id)
+                rows = shim.get_exg_channels(described_id)
             except self._flow.BrainFlowError:
                 raise SourceError(f"{self.name}: the board {described['name']} has no channel for an ECG") from None
         labels = [f"ch{number}" for number in range(1, len(rows) + 1)]
@@ -178,7 +176,7 @@ class BrainflowSource:
                 try:
                     data = self._session.get_board_data()
                 except self._flow.BrainFlowError as error:
-                    self._reopen(_reason(error))
+                    self._reopen(reason(error))
                     heard_s = time.monotonic()
                     continue
                 if data.shape[1]:
@@ -242,67 +240,3 @@ class BrainflowSource:
             notices.append(Notice("overrun", text, self._dropped))
             self._dropped = 0
         return tuple(notices)
-
-
-def _brainflow(name: str) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it uses pkg_resources, at its first call
-            from brainflow import board_shim
-
-            board_shim.BoardShim.disable_board_logger()  # it writes to standard error, over the screen
-    except ImportError as error:
-        missing = "'setuptools<82' (for BrainFlow)" if error.name == "pkg_resources" else "'ecg-monitor[brainflow]'"
-        raise SourceError(f"{name}: needs the extra brainflow: python -m pip install {missing}") from None
-    except OSError as error:  # no library for this machine
-        raise SourceError(f"{name}: BrainFlow does not run on this machine ({error})") from None
-    return board_shim
-
-
-def _board_id(flow: Any, board: str, name: str) -> int:
-    """Id of a board by its name, in any case and with or without `_BOARD`, or by number."""
-    ids: dict[str, int] = {member.name: int(member.value) for member in flow.BoardIds}
-    wanted = board.strip().upper()
-    for key in (wanted, f"{wanted}_BOARD"):
-        if key in ids and key != "NO_BOARD":
-            return ids[key]
-    if wanted.lstrip("-").isdecimal() and int(wanted) in ids.values():
-        return int(wanted)
-    near = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.4) or ["SYNTHETIC_BOARD", "CYTON_BOARD"]
-    raise SourceError(f"{name}: BrainFlow has no board {board!r}; nearest: {', '.join(near)}")
-
-
-def _params(flow: Any, query: str, name: str) -> Any:
-    params = flow.BrainFlowInputParams()
-    known = vars(params)
-    try:
-        pairs = parse_qsl(query, strict_parsing=bool(query), keep_blank_values=True)
-    except ValueError:
-        raise SourceError(f"{name}: write parameters as key=value&key=value, e.g. serial_port=/dev/ttyUSB0") from None
-    for key, value in pairs:
-        if key not in known:
-            raise SourceError(f"{name}: no parameter {key!r}; there are {', '.join(known)}")
-        if key == "master_board":
-            setattr(params, key, _board_id(flow, value, name))
-        elif isinstance(known[key], int):
-            if not value.isdecimal():
-                raise SourceError(f"{name}: {key}={value} is no whole number")
-            setattr(params, key, int(value))
-        else:
-            setattr(params, key, value)
-    return params
-
-
-_REASONS: Final = {
-    "INVALID_ARGUMENTS_ERROR": "a parameter is missing or wrong, e.g. ?serial_port=/dev/ttyUSB0 or ?mac_address=...",
-    "UNABLE_TO_OPEN_PORT_ERROR": "the port cannot be opened; is it the right one, free, and permitted?",
-    "BOARD_NOT_READY_ERROR": "the board does not answer; is it on, and in reach?",
-    "UNSUPPORTED_BOARD_ERROR": "this board is not supported on this machine",
-    "ANOTHER_BOARD_IS_CREATED_ERROR": "the board is in use by this program already",
-}
-
-
-def _reason(error: Exception) -> str:
-    """BrainFlow's error in one line with the remedy where we know it."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return next((f"{reason} ({key})" for key, reason in _REASONS.items() if key in text), text)

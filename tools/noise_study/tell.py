@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from noise_study.study import Study
+from train.table import put as put_between
 
 __all__ = ["BEGIN", "END", "put", "tables"]
 
@@ -71,15 +72,8 @@ def tables(study: Study) -> str:
 
 
 def put(page: str, text: str) -> str:
-    """The page with the tables between their markers.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    begin, end = page.find(BEGIN), page.find(END)
-    if begin < 0 or end < begin:
-        raise ValueError(f"docs/quality.md has no {BEGIN} and {END}: put the two lines where the tables belong")
-    return f"{page[: begin + len(BEGIN)]}\n{text}\n{page[end:]}"
+    """docs/quality.md with the tables between their markers; ValueError where one is missing."""
+    return put_between(page, text, (BEGIN, END), "docs/quality.md")
 
 
 def _line(snr: int, runs: list[dict[str, Any]]) -> str:
