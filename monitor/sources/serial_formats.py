@@ -78,26 +78,24 @@ class Board:
     channels: int
     adc_bits: int
     vref: float
-    fs_hz: float
-    baud: int = 230_400
 
 
 # github.com/CIumsy/Chords-Arduino-Firmware, README.md and the sketches there.
 BOARDS: Final[dict[str, Board]] = {
-    "UNO-R4": Board(6, 14, 5.0, 500.0),
-    "UNO-R3": Board(6, 10, 5.0, 250.0, 115_200),
-    "GENUINO-UNO": Board(6, 10, 5.0, 250.0, 115_200),
-    "UNO-CLONE": Board(6, 10, 5.0, 250.0, 115_200),
-    "NANO-CLASSIC": Board(8, 10, 5.0, 250.0, 115_200),
-    "NANO-CLONE": Board(8, 10, 5.0, 250.0, 115_200),
-    "MEGA-2560-R3": Board(16, 10, 5.0, 250.0, 115_200),
-    "MEGA-2560-CLONE": Board(16, 10, 5.0, 250.0, 115_200),
-    "GIGA-R1": Board(6, 16, 3.3, 500.0),
-    "RPI-PICO-RP2040": Board(3, 12, 3.3, 500.0),
-    "NPG-LITE": Board(3, 12, 2.5, 500.0),
-    "STM32F4-BLACK-PILL": Board(8, 12, 3.3, 500.0),
-    "STM32G4-CORE-BOARD": Board(16, 12, 3.3, 500.0),
-    "ESP32-S3": Board(16, 12, 3.3, 500.0),
+    "UNO-R4": Board(6, 14, 5.0),
+    "UNO-R3": Board(6, 10, 5.0),
+    "GENUINO-UNO": Board(6, 10, 5.0),
+    "UNO-CLONE": Board(6, 10, 5.0),
+    "NANO-CLASSIC": Board(8, 10, 5.0),
+    "NANO-CLONE": Board(8, 10, 5.0),
+    "MEGA-2560-R3": Board(16, 10, 5.0),
+    "MEGA-2560-CLONE": Board(16, 10, 5.0),
+    "GIGA-R1": Board(6, 16, 3.3),
+    "RPI-PICO-RP2040": Board(3, 12, 3.3),
+    "NPG-LITE": Board(3, 12, 2.5),
+    "STM32F4-BLACK-PILL": Board(8, 12, 3.3),
+    "STM32G4-CORE-BOARD": Board(16, 12, 3.3),
+    "ESP32-S3": Board(16, 12, 3.3),
 }
 
 
@@ -112,7 +110,6 @@ class SerialFormat:
         signed: counts are two's complement.
         counted: packets carry an 8-bit counter.
         baud: usual serial speed, bits a second.
-        fs_hz: usual sampling rate, Hz.
     """
 
     what: str
@@ -121,11 +118,10 @@ class SerialFormat:
     signed: bool
     counted: bool
     baud: int
-    fs_hz: float
 
 
 FORMATS: Final[dict[str, SerialFormat]] = {
-    "lines": SerialFormat("one number or row of numbers a line, ! = leads off", None, None, False, False, 115_200, 250),
+    "lines": SerialFormat("one number or row of numbers a line, ! = leads off", None, None, False, False, 115_200),
     # The sketch sends the 24-bit count >> 6, within 16 bits; reference 2.42 V, gain 6 (protocentral_ads1292r.cpp).
     "openview": SerialFormat(
         "ProtoCentral packets (ADS1292R)",
@@ -134,7 +130,6 @@ FORMATS: Final[dict[str, SerialFormat]] = {
         True,
         False,
         57_600,
-        125,
     ),
     # The sketch puts the highest 16 bits of the 18-bit count on top of 32; full scale 1000 mV / gain 20 (data sheet).
     "openview-max30003": SerialFormat(
@@ -144,7 +139,6 @@ FORMATS: Final[dict[str, SerialFormat]] = {
         True,
         False,
         57_600,
-        128,
     ),
     "chords": SerialFormat(
         "Upside Down Labs packets",
@@ -153,15 +147,10 @@ FORMATS: Final[dict[str, SerialFormat]] = {
         False,
         True,
         230_400,
-        500,
     ),
     # docs.openbci.com/Cyton/CytonDataFormat: 4.5 V / gain / (2^23 - 1), gain 24 unless set otherwise.
-    "cyton": SerialFormat(
-        "OpenBCI Cyton packets", lambda _: Cyton(), signed_adc(24, 4.5, 24.0), True, True, 115_200, 250
-    ),
-    "raw16": SerialFormat(
-        "little-endian int16, nothing between", lambda n: Raw16(n or 1), None, True, False, 115_200, 250
-    ),
+    "cyton": SerialFormat("OpenBCI Cyton packets", lambda _: Cyton(), signed_adc(24, 4.5, 24.0), True, True, 115_200),
+    "raw16": SerialFormat("little-endian int16, nothing between", lambda n: Raw16(n or 1), None, True, False, 115_200),
 }
 
 

@@ -13,13 +13,14 @@ from typing import Final
 
 from monitor.sources.arrival_line import measure_rate
 from monitor.sources.base import Chunk, EndOfStream, Notice, SourceError
+from monitor.sources.chords_greeting import ChordsGreeting
 from monitor.sources.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.options import SourceOptions
 from monitor.sources.rate_watch import RateWatch
 from monitor.sources.sample_clock import Run, SampleClock
 from monitor.sources.sample_runs import SampleRuns
 from monitor.sources.serial_decoded import Decoder
-from monitor.sources.serial_formats import BOARDS, EXAMPLE_SCALE, FORMATS, Board, make_decoder
+from monitor.sources.serial_formats import EXAMPLE_SCALE, FORMATS, Board, make_decoder
 from monitor.sources.serial_link import SerialLink
 from monitor.sources.serial_ports import choose_port
 
@@ -28,10 +29,6 @@ __all__ = ["BUFFER_S", "MEASURE_S", "SerialSource"]
 BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
 MEASURE_S: Final = 10.0
 FIRST_BYTES_S: Final = 10.0  # boards need up to 2 s to boot after their port was opened
-ASK_S: Final = 1.0  # a Chords board is silent until asked
-_ASK_RUNNING_S: Final = 2.5  # ... one that ran may have reset, or its bytes are late: then asking would stop it
-_ASK_AGAIN_S: Final = 0.3  # so soon after a port came back
-_ANSWER_BYTES: Final = 64
 _PREPARE_MOST_S: Final = 60.0  # of wall time: a clock that stands still must not hang us
 _EARLY_BYTES: Final = 1 << 22
 _MAX_NOTICES: Final = 64  # a port that comes and goes unread
@@ -71,14 +68,13 @@ class SerialSource:
         self._format = options.format
         self._lock = threading.Lock()  # guards all that the link's thread shares with read()
         self._early: list[tuple[float, bytes]] | None = []  # (arrival s, bytes) until the device is understood
-        self._board: Board | None = None
         self._runs = SampleRuns()
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = self._bad_told = self.bytes_in = 0
         self._rate = RateWatch(options.rate_tolerance)
         self._failure: str | None = None
-        self._runs_since = False  # a Chords board has sent since it was asked last
-        self._opened_s = self._arrival_s = self._heard_s = self._clock()
+        self._opened_s = self._arrival_s = self._clock()
+        self._greeting = ChordsGreeting(self._opened_s) if options.format in ("auto", "chords") else None
         if options.format not in ("auto", "chords"):
             make_decoder(options.format, options, name)  # what is wrong with the options is wrong before the port opens
         baud = options.baud or (115_200 if options.format == "auto" else FORMATS[options.format].baud)
@@ -133,23 +129,21 @@ class SerialSource:
     def received(self, data: bytes) -> None:
         """Bytes that came together, or none."""
         now_s = self._clock()
-        answer = self._hear(data)
         with self._lock:
             self.bytes_in += len(data)
-            if answer:
-                pass
+            reply = b""
+            if self._greeting is not None:
+                reply = self._greeting.heard(data, now_s) if data else self._greeting.quiet(now_s)
+            if reply:
+                pass  # what is replied to is no sample
             elif self._early is None:
                 self._take(data, now_s)
-            elif data and self.bytes_in <= _EARLY_BYTES:
+            elif self.bytes_in > _EARLY_BYTES:
+                self._failure = f"{self._who}: {self._link.port.device} sends too much to be an ECG"
+            elif data:
                 self._early.append((now_s, data))
-        if data:
-            self._heard_s = now_s
-            self._runs_since |= not answer
-        elif self._format in ("chords", "auto") and now_s - self._heard_s >= (
-            _ASK_RUNNING_S if self._runs_since else ASK_S
-        ):
-            self._heard_s, self._runs_since = now_s, False
-            self._link.write(b"WHORU\n")
+        if reply:
+            self._link.write(reply)  # may wait, so not under the lock
 
     def lost(self, reason: str) -> None:
         """The port failed."""
@@ -162,7 +156,8 @@ class SerialSource:
     def back(self, device: str) -> None:
         """The port is open again."""
         with self._lock:
-            self._heard_s, self._runs_since = self._clock() - ASK_S + _ASK_AGAIN_S, False
+            if self._greeting is not None:
+                self._greeting.back(self._clock())
             self._tell("source_back", f"{device} is back")
 
     def failed(self, reason: str) -> None:
@@ -170,17 +165,10 @@ class SerialSource:
         with self._lock:
             self._failure = f"{self._who}: {reason}"
 
-    def _hear(self, data: bytes) -> bool:
-        """Whether this is the answer of a Chords board that was asked who it is; then it may begin."""
-        if self._format not in ("chords", "auto") or len(data) > _ANSWER_BYTES:
-            return False
-        said = data.strip().split(b"\n")[-1].strip().decode("ascii", "replace").upper()
-        if said in BOARDS:
-            self._board = BOARDS[said]
-            self._format = "chords"
-            self._link.write(b"START\n")
-            return True
-        return False
+    @property
+    def _board(self) -> Board | None:
+        """The Chords board that answered."""
+        return None if self._greeting is None else self._greeting.board
 
     # -- understanding the device ----------------------------------------------------------------------------
 
@@ -191,8 +179,12 @@ class SerialSource:
             self._wait_for(GUESS_S, FIRST_BYTES_S)
             wanted = options.column if options.column is not None else options.channel
             found = guess_format(b"".join(data for _, data in self._so_far()), wanted)
-            if options.format == "auto":
+            if options.format == "auto" and self._board is None:
                 self._accept(found)
+            elif options.format == "auto":
+                self._format = "chords"
+            if self._format != "chords":
+                self._greeting = None
             channels = found.channels if found.format == self._format else 0
         decoder = make_decoder(self._format, options, self._who, self._board, channels)
         fs_hz = options.fs_hz or self._measure(channels)
@@ -249,8 +241,7 @@ class SerialSource:
                     raise SourceError(self._failure)
                 first = self._early[0][0] if self._early else None
             now_s = self._clock()
-            # A board that was asked who it is has said so before it sends.
-            if first is not None and now_s - first >= span_s and (self._board is None or self.bytes_in > 64):
+            if first is not None and now_s - first >= span_s:
                 return
             if first is None and now_s - self._opened_s >= first_s:
                 raise SourceError(

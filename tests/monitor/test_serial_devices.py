@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from monitor.emulator.encoder import Scale
 from monitor.sources import SourceError, SourceOptions, open_source
+from monitor.sources.chords_greeting import ChordsGreeting
 from monitor.sources.format_guess import guess_format
 from monitor.sources.serial_formats import BOARDS, FORMATS, make_decoder
 from monitor.sources.serial_ports import PortInfo, choose_port, find_again
@@ -100,7 +101,8 @@ def test_a_chords_board_is_asked_who_it_is_and_stopped_at_the_end(bench: MakeBen
     seen = bench("chords", gain=500.0, adc_bits=None, vref=None)
     assert "chords" in seen.notices("format")[0].text if seen.chunks else True
     assert seen.device.running
-    assert seen.source._board == BOARDS["UNO-R4"]
+    assert seen.source._greeting is not None
+    assert seen.source._greeting.board == BOARDS["UNO-R4"]
     seen.play(1.0)
     seen.source.close()
     seen._step()
@@ -389,3 +391,24 @@ def test_the_ports_are_listed() -> None:
 
     assert [line.split()[0] for line in run.stdout.splitlines()] == sorted(port.device for port in comports())
     assert bool(run.stderr) == (not run.stdout)
+
+
+def test_a_board_is_asked_only_where_nothing_comes() -> None:
+    greeting = ChordsGreeting(0.0)
+    assert greeting.quiet(0.9) == b""
+    assert greeting.quiet(1.0) == b"WHORU\n"
+    assert greeting.quiet(1.5) == b"", "it may still boot"
+    assert greeting.heard(b"ECG sketch starts\r\n", 1.6) == b"", "some other sketch"
+    assert greeting.heard(b"uno-r4\r\n", 2.0) == b"START\n"
+    assert greeting.board == BOARDS["UNO-R4"]
+    assert greeting.heard(b"\xc7\x7c\x00" + bytes(13), 2.1) == b""
+    assert greeting.quiet(4.5) == b"", "bytes that are late: a question would stop it"
+    assert greeting.quiet(4.7) == b"WHORU\n", "it has reset"
+    greeting.back(10.0)
+    assert greeting.quiet(10.2) == b""
+    assert greeting.quiet(10.4) == b"WHORU\n"
+
+
+def test_a_flood_before_the_device_is_understood_is_said(bench: MakeBench) -> None:
+    with pytest.raises(SourceError, match="sends too much to be an ECG"):
+        bench("cyton", "rate=100")
