@@ -16,7 +16,7 @@ from detector.baseline import (
     calibrate,
 )
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
-from detector.events import Event, Gap, GapEffect, QualitySpan, Tick
+from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from detector.stream import BRIDGE_S, Detector
@@ -42,6 +42,7 @@ __all__ = [
     "PatientTemplate",
     "Quality",
     "QualitySpan",
+    "RhythmSpan",
     "Scorer",
     "Scores",
     "Tick",

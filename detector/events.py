@@ -8,7 +8,7 @@ from typing import Literal
 from detector.beats import Beat
 from detector.quality import Quality
 
-__all__ = ["Event", "Gap", "GapEffect", "QualitySpan", "Tick"]
+__all__ = ["Event", "Gap", "GapEffect", "QualitySpan", "RhythmSpan", "Tick"]
 
 GapEffect = Literal["bridged", "hole", "restart"]
 
@@ -37,6 +37,21 @@ class QualitySpan:
 
 
 @dataclass(frozen=True, slots=True)
+class RhythmSpan:
+    """Verdict on the waveform from `first_sample` up to `end_sample`: a window of seconds that moves on with each tick.
+
+    Attributes:
+        fibrillatory: whether all of the window looks like ventricular fibrillation, and can be judged at all.
+        measure: the number it was decided by; its limit is the detector's.
+    """
+
+    first_sample: int
+    end_sample: int
+    fibrillatory: bool
+    measure: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """All that can be known up to `sample` has been given.
 
@@ -51,4 +66,4 @@ class Tick:
     r_samples: tuple[int, ...]
 
 
-Event = Gap | QualitySpan | Beat | Tick
+Event = Gap | QualitySpan | RhythmSpan | Beat | Tick

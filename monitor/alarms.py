@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import msgspec
 
-from detector import Gap, Quality, QualitySpan, Tick
+from detector import Gap, Quality, QualitySpan, RhythmSpan, Tick
 from detector.explain import pause
 from monitor.config import AlarmsConfig, KindConfig
 from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, gap_text, rounded, run_text
@@ -87,7 +87,7 @@ class AlarmEngine:
 
     # -- what goes in -------------------------------------------------------------------------------------
 
-    def handle(self, event: Gap | QualitySpan | Tick | ScoredBeat) -> list[Alarm]:
+    def handle(self, event: Gap | QualitySpan | RhythmSpan | Tick | ScoredBeat) -> list[Alarm]:
         """Take the next event of the detector, in its order.
 
         Returns:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, Scores, Tick
+from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.config import Config, ConfigError
@@ -194,7 +194,7 @@ class Bed:
                     self.counts["gaps"] += 1
                     output.gap(self, event)
                     changes = self.engine.handle(event)
-                case Tick():
+                case Tick() | RhythmSpan():
                     changes = self.engine.handle(event)
             for change in changes:
                 self._alarm(change, output)
