@@ -10,8 +10,8 @@ Two measures of the last 4 s decide, each of which says little alone:
 
 Their line was fitted by logistic regression on the odd records of cudb against DS1 of mitdb and the first halves of
 nstdb's noises. Three bounds tell apart what waves as well: fibrillation has its waves above 2 Hz (a slow wide rhythm
-has not; published dominant frequencies are 3 to 9 Hz), next to nothing above 9 Hz (muscle noise has; Barro et al. 1989, J. Med.
-Eng. Technol. 13:249-254, measure it likewise), and a height (the P waves of a ventricular standstill have not).
+has not; published dominant frequencies are 3 to 9 Hz), next to nothing above 9 Hz (muscle noise has; Barro et al.
+1989, J. Med. Eng. Technol. 13:249-254, measure it likewise), and a height (the P waves of a standstill have not).
 Limit and bounds were set with all of cudb in view; what that is worth stands in docs/alarms.md. Flutter and fast
 ventricular tachycardia look the same, and are as urgent.
 """
@@ -49,7 +49,7 @@ class Waves:
         leakage: what the VF filter lets through, 0 (a sine wave) to 1.
         measure: share of steep time less 0.8 times the leakage; fibrillation from -0.1 on.
         mean_hz: mean frequency of the waves, Hz; 0 where there are none.
-        fast_share: share of the power above 9 Hz.
+        fast_share: share of the power above 9 Hz; NaN where the measure says no already, for it costs the most.
         height_mv: peak to peak, mV.
     """
 
@@ -93,11 +93,14 @@ def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
     rank = round(_STEEPEST * (slope.size - 1))
     steepest = float(np.partition(slope, rank)[rank])
     steep = np.count_nonzero(slope > _STEEP_SHARE * steepest) / slope.size
-    power = np.abs(np.fft.rfft((filtered - filtered.mean()) * np.hanning(filtered.size))) ** 2
-    above = math.ceil(_FAST_HZ * filtered.size / fs_hz)
-    fast = float(power[above:].sum() / power.sum())
     measure = steep - _LEAKAGE_WEIGHT * leakage
+    fast = _fast_share(filtered, fs_hz) if measure > _LIMIT else math.nan
     return Waves(leakage, measure, fs_hz / (2 * half), fast, float(np.ptp(filtered)))
+
+
+def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:
+    power = np.abs(np.fft.rfft((filtered - filtered.mean()) * np.hanning(filtered.size))) ** 2
+    return float(power[math.ceil(_FAST_HZ * filtered.size / fs_hz) :].sum() / power.sum())
 
 
 def _leakage(filtered: NDArray[np.float64]) -> tuple[float, int]:
