@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from studies.kept import Runs, StudyError
+from studies.kept import run_jobs as run_all
+from studies.play import Kept, Signal, play
 
-from detector import Gap, Scorer
-from monitor.bed import Bed
-from monitor.config import Config
-from monitor.messages import Alarm, AlarmMessage, BeatMessage
-from monitor.sources import Chunk, EndOfStream, Notice
+from detector import Scorer
 from train.data import DS2, read_record
 from train.noise_mix import NOISES, mix, read_noise
 from train.noise_protocol import CLEAN_S, SNR_DB, minutes, record_name
@@ -26,11 +22,6 @@ from train.streamed import MATCH_S, match_beats
 __all__ = ["SNR_DB", "Job", "Study", "StudyError", "jobs_of", "measure", "run_jobs"]
 
 _OWN: Final = ("118", "119")
-_PIECE = 360
-
-
-class StudyError(Exception):
-    """An argument or a file is not usable. One line: what, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,49 +37,6 @@ class Job:
     def key(self) -> str:
         """Name of the run in the file."""
         return f"{self.noise} {self.snr_db:+d} dB {self.record} {self.minutes:g} min"
-
-
-class Signal:
-    """A source that gives what it is made of."""
-
-    live, rails_mv, start_time = False, None, None
-
-    def __init__(self, name: str, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
-        self.name, self.lead, self.fs_hz = name, lead, fs_hz
-        self.total_samples: int | None = len(samples_mv)
-        self._samples, self._at = samples_mv, 0
-
-    def read(self, max_samples: int) -> Chunk | None:
-        if self._at >= len(self._samples):
-            raise EndOfStream
-        first, self._at = self._at, self._at + max_samples
-        return Chunk(first, self._samples[first : self._at])
-
-    def close(self) -> None:
-        pass
-
-
-class Kept:
-    """An output that keeps beats and alarms."""
-
-    def __init__(self) -> None:
-        self.beats: list[BeatMessage] = []
-        self.alarms: list[Alarm] = []
-
-    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
-        self.alarms.append(message.alarm)
-
-    def beat(self, bed: Bed, message: BeatMessage) -> None:
-        self.beats.append(message)
-
-    def gap(self, bed: Bed, gap: Gap) -> None:
-        pass
-
-    def notice(self, bed: Bed, notice: Notice) -> None:
-        pass
-
-    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        pass
 
 
 def jobs_of(records: str, noise: str, snr: str, minutes: float) -> list[Job]:
@@ -126,19 +74,7 @@ def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
     if job.noise != "nstdb":
         pure, _ = read_noise(job.noise, "second")
         samples = mix(record, pure, job.snr_db, parts["noisy"])
-    bed = Bed(
-        "p1",
-        Signal(job.key, record.lead, record.fs_hz, samples[:end]),
-        Config(),
-        scorer,
-        lambda: 0.0,
-        datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC),
-        paced=False,
-    )
-    kept = Kept()
-    while not bed.ended:
-        bed.take(_PIECE, kept)
-        bed.settle(scorer.score_beats(bed.unscored), kept)
+    kept = play(Signal(job.key, record.lead, record.fs_hz, samples[:end]), scorer)
     truth = record.beat_samples < end
     return {
         kind: _counts(kept, record.beat_samples[truth], record.beat_labels[truth], parts, kind, record.fs_hz)
@@ -203,25 +139,12 @@ def _after_s(first: int, end: int, poor: Sequence[int], ended: Sequence[int], fs
     return (came[0] - first) / fs_hz if came else None
 
 
-_scorer: Scorer | None = None
-
-
-def _run(job: Job) -> tuple[Job, dict[str, Any]]:
-    global _scorer
-    _scorer = _scorer or Scorer()
-    return job, measure(job, _scorer)
-
-
 def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Every job with its counts, as they are done; in this process where one is enough."""
-    if processes == 1 or len(jobs) < 2:
-        yield from map(_run, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(_run, jobs)
+    """Every job with its counts, as they are done."""
+    return run_all(measure, jobs, processes)
 
 
-class Study:
+class Study(Runs):
     """The runs measured so far, in a file.
 
     Raises:
@@ -229,30 +152,9 @@ class Study:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.command = ""
-        self.model = Scorer().info.sha256
-        self.runs: dict[str, dict[str, Any]] = {}
-        if not path.is_file():
-            return
-        try:
-            told = json.loads(path.read_text("utf-8"))
-            self.runs, model, self.command = told["runs"], told["model_sha256"], told["command"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(f"{path}: no figures of tools/noise.py ({error!r}); move it away") from None
-        if model != self.model:
-            raise StudyError(f"{path}: measured with model {model[:12]}, not {self.model[:12]}; move it away")
+        super().__init__(path, "tools/noise.py", {"learning_s": CLEAN_S})
 
     def add(self, job: Job, counts: dict[str, Any]) -> None:
         """Keep one more run, on disk at once."""
-        self.runs[job.key] = {
-            "record": job.record,
-            "noise": job.noise,
-            "snr_db": job.snr_db,
-            "minutes": job.minutes,
-            **counts,
-        }
-        about = {"command": self.command, "seed": None, "model_sha256": self.model, "learning_s": CLEAN_S}
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(about | {"runs": self.runs}, indent=None, sort_keys=True) + "\n", "utf-8")
-        part.replace(self.path)
+        about = {"record": job.record, "noise": job.noise, "snr_db": job.snr_db, "minutes": job.minutes}
+        self.keep(job.key, about | counts)

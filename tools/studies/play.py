@@ -1,0 +1,72 @@
+"""A record through a whole bed, and what came of it."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import Gap, Scorer
+from monitor.bed import Bed
+from monitor.config import Config
+from monitor.messages import Alarm, AlarmMessage, BeatMessage
+from monitor.sources import Chunk, EndOfStream, Notice
+
+__all__ = ["Kept", "Signal", "play"]
+
+_PIECE = 360
+
+
+class Signal:
+    """A source that gives what it is made of."""
+
+    live, rails_mv, start_time = False, None, None
+
+    def __init__(self, name: str, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
+        self.name, self.lead, self.fs_hz = name, lead, fs_hz
+        self.total_samples: int | None = len(samples_mv)
+        self._samples, self._at = samples_mv, 0
+
+    def read(self, max_samples: int) -> Chunk | None:
+        if self._at >= len(self._samples):
+            raise EndOfStream
+        first, self._at = self._at, self._at + max_samples
+        return Chunk(first, self._samples[first : self._at])
+
+    def close(self) -> None:
+        pass
+
+
+class Kept:
+    """An output that keeps beats and alarms."""
+
+    def __init__(self) -> None:
+        self.beats: list[BeatMessage] = []
+        self.alarms: list[Alarm] = []
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        self.alarms.append(message.alarm)
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        self.beats.append(message)
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        pass
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        pass
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        pass
+
+
+def play(signal: Signal, scorer: Scorer) -> Kept:
+    """All of a signal through a bed of default settings, as fast as it goes."""
+    started = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    bed = Bed("p1", signal, Config(), scorer, lambda: 0.0, started, paced=False)
+    kept = Kept()
+    while not bed.ended:
+        bed.take(_PIECE, kept)
+        bed.settle(scorer.score_beats(bed.unscored), kept)
+    return kept
