@@ -271,7 +271,7 @@ def _open(settings: Config) -> Source:
         adc_bits=s.adc_bits or None,
         vref=s.vref or None,
         gain=s.gain or None,
-        rate_tolerance=settings.alarms.sampling_rate.limit / 100,
+        rate_tolerance=settings.alarms_of(settings.source.bed).sampling_rate.limit / 100,
         seed=s.seed,
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,

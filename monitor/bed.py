@@ -89,7 +89,8 @@ class Bed:
             self.detector = Detector(source.fs_hz, source.rails_mv, config.signal.mains)
         except ValueError as error:
             raise ConfigError(f"bed {name}: {error}") from None
-        self.engine = AlarmEngine(name, source.fs_hz, config.alarms)
+        self.limits = config.alarms_of(name)
+        self.engine = AlarmEngine(name, source.fs_hz, self.limits)
         self.reference = PatientReference(scorer.calibration)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.history = SignalHistory(round(_HISTORY_S * source.fs_hz))
@@ -109,6 +110,8 @@ class Bed:
         self._first: int | None = None
         self._quality = Quality.GOOD
         self._events: list[Event] = []
+        self._read_s = clock()
+        self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._strips: list[tuple[Alarm, int]] = []
@@ -137,6 +140,7 @@ class Bed:
 
     def take(self, max_samples: int, output: Output) -> Chunk | None:
         """Read a piece and run the detector over it; its beats then wait in `unscored`."""
+        before_s, self._read_s, self._oldest_s = self._read_s, self._clock(), None
         try:
             chunk = self.source.read(max_samples)
         except EndOfStream:
@@ -151,17 +155,17 @@ class Bed:
             return chunk
         if self._first is None:
             self._first = self.wave_sent = chunk.first_sample
-        self._arrivals.append(
-            (chunk.first_sample + chunk.samples.size, self._clock() if chunk.arrival_s is None else chunk.arrival_s)
-        )
+        arrival_s = self._clock() if chunk.arrival_s is None else chunk.arrival_s
+        self._arrivals.append((chunk.first_sample + chunk.samples.size, arrival_s))
+        self._oldest_s = max(before_s, arrival_s - chunk.samples.size / self.source.fs_hz)
         if chunk.time_s is not None:
             self._anchor = chunk.first_sample, chunk.time_s
+        for change in self.engine.source_state("no_data", False, self.now, ""):
+            self._alarm(change, output)
         self._events += self.detector.advance(chunk.samples, chunk.first_sample)
         self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
         self.last_data_s = self._clock()
         self.state = "running"
-        for change in self.engine.source_state("no_data", False, self.now, ""):
-            self._alarm(change, output)
         return chunk
 
     def end(self) -> None:
@@ -205,6 +209,16 @@ class Bed:
         self.state = kind
         for change in self.engine.source_state(kind, True, self.now, text):
             self._alarm(change, output)
+
+    def behind(self, late_s: float, output: Output) -> None:
+        """How long samples have waited here, s: too long is the alarm `overload`, until they do not any more."""
+        for change in self.engine.behind(late_s, self.now):
+            self._alarm(change, output)
+
+    @property
+    def waited_s(self) -> float:
+        """How long the oldest sample of the last piece of a live source has waited by now, s; 0 for an empty piece."""
+        return 0.0 if self._oldest_s is None else self._clock() - self._oldest_s
 
     def status(self) -> StatusMessage:
         """State of the bed now."""

@@ -7,12 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from detector import Beat, Gap, Judgement
 from detector.explain import SHAPE, WORDS, Word, explain
 from detector.findings import Findings, measure
 from monitor.messages import Evidence
 
-__all__ = ["EVIDENCE_BEATS", "ScoredBeat", "beat_evidence", "beat_text", "explained", "gap_text", "run_text"]
+__all__ = [
+    "EVIDENCE_BEATS",
+    "ScoredBeat",
+    "beat_evidence",
+    "beat_text",
+    "explained",
+    "gap_text",
+    "measured",
+    "rounded",
+    "run_text",
+]
 
 EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
 
@@ -56,12 +68,11 @@ def beat_text(scored: ScoredBeat) -> str:
     return ", ".join(map(str, scored.words)) or "unlike this patient"
 
 
-def run_text(beats: Sequence[ScoredBeat]) -> str:
-    """What a run of anomalous beats has in common: the words of at least half of them."""
-    text = f"{len(beats)} anomalous beats in a row"
+def run_text(beats: Sequence[ScoredBeat], head: str) -> str:
+    """What anomalous beats have in common: `head`, and the words of at least half of them."""
     counts = Counter(word.word for scored in beats for word in scored.words)
-    common = [word for word in WORDS if 2 * counts[word] >= len(beats)]
-    return f"{text}: {', '.join(common)}" if common else text
+    common = [word for word in WORDS if 2 * counts[word] >= len(beats) > 0]
+    return f"{head}: {', '.join(common)}" if common else head
 
 
 def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
@@ -82,6 +93,11 @@ def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
         residual=tuple(rounded(scored.beat.residual, 3) for scored in shown),
         threshold=rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
     )
+
+
+def measured(evidence: Evidence, value: float | None, limit: float | None, unit: str) -> Evidence:
+    """The same evidence with the number that was measured and the limit that it crossed."""
+    return msgspec.structs.replace(evidence, value=rounded(value, 3), limit=limit, limit_unit=unit)
 
 
 def gap_text(gap: Gap, fs_hz: float) -> str:

@@ -45,9 +45,10 @@ class PrintedLines:
         alarm = message.alarm
         if alarm.update or (alarm.state == "onset" and alarm.count > 1):
             return  # more is known of it, or the same alarm came back before anybody acknowledged it
+        now = f" (now {alarm.covered_by.split('/')[1]})" if alarm.covered_by else ""
         self._print(
-            f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<20}  {alarm.state:<12}  "
-            f"sample {alarm.onset_sample}: {alarm.text}"
+            f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<24}  {alarm.state:<12}  "
+            f"sample {alarm.onset_sample}: {alarm.text}{now}"
         )
 
     def notice(self, line: str) -> None:

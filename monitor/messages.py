@@ -100,6 +100,7 @@ class Alarm(msgspec.Struct, frozen=True):
         text: one line for a person.
         update: only text and evidence have grown (what followed the beat is known now): no new state, no new alarm.
         acknowledged_by: who acknowledged, empty if nobody did.
+        covered_by: id of the alarm of the same cause that took this one's place, empty if it ended by itself.
     """
 
     alarm_id: str
@@ -115,6 +116,7 @@ class Alarm(msgspec.Struct, frozen=True):
     count: int = 1
     acknowledged_by: str = ""
     update: bool = False
+    covered_by: str = ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):

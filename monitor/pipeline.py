@@ -32,6 +32,7 @@ __all__ = ["Pipeline"]
 
 _PIECE_MAX_S = 20.0  # most that is read at once: bounds memory, and stop requests wait no longer than this takes
 _LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 % of a core
+_WARM_UP_S = 30.0  # of signal: libraries load with the first window, and nobody relies on a monitor that just began
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
@@ -135,6 +136,7 @@ class Pipeline:
                         broken = error
                         self._lose(bed, error)
                 self._settle()
+                self._watch_lateness()
                 self._tell_state()
                 self._serve(0.0 if moved and self._speed == 0 else _LOOP_S)
             for bed in self.beds.values():
@@ -195,8 +197,19 @@ class Pipeline:
     def _watch_silence(self, bed: Bed) -> None:
         """A live source that gives nothing is an alarm, never a frozen trace."""
         silent_s = self._clock() - bed.last_data_s
-        if bed.state in ("starting", "running") and silent_s >= self.config.alarms.no_data.limit:
+        if bed.state in ("starting", "running") and silent_s >= bed.limits.no_data.limit:
             bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self)
+
+    def _watch_lateness(self) -> None:
+        """A bed that keeps real time must not fall behind unseen; a faster replay promises no time."""
+        for bed in self.beds.values():
+            watched_s = (bed.now - bed.first_sample) / bed.source.fs_hz
+            if bed.ended or watched_s < _WARM_UP_S:
+                continue
+            if bed.source.live:
+                bed.behind(bed.waited_s, self)
+            elif 0 < self._speed <= 1:
+                bed.behind(self._clock() - self._started_s - watched_s / self._speed, self)
 
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("detector", "train", "monitor")
 IMPURE = frozenset({"zmq", "serial", "threading", "multiprocessing", "asyncio", "socket", "time"})
-PURE_MONITOR = ("alarms.py", "messages.py")
+PURE_MONITOR = ("evidence.py", "messages.py")
 DRIVERS = frozenset({"live.py", "__main__.py"})  # of the dashboard: what may wait, poll and look at the clock
 
 
@@ -50,6 +50,7 @@ def parametrize(paths: list[Path]) -> pytest.MarkDecorator:
 PURE = (
     modules("detector")
     + [ROOT / "monitor" / name for name in PURE_MONITOR]
+    + modules("monitor/alarms")
     + [path for path in modules("monitor/dashboard") if path.name not in DRIVERS]
 )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.config import Config, ConfigError, load_config, merge
+from monitor.alarms.kinds import COVERS, TECHNICAL
+from monitor.config import _KNOWN_KEYS, AlarmsConfig, Config, ConfigError, KindConfig, load_config, merge
 
 FILE = Path(__file__).parents[2] / "config.toml"
 
@@ -38,6 +39,15 @@ def test_every_key_of_a_section_is_explained() -> None:
         ('[source]\nspeed = "fast"', r"bad\.toml.*source\.speed"),
         ('[source]\nbed = "a/b"', r"bad\.toml.*source\.bed"),
         ("[source\nspeed", r"bad\.toml.*not TOML"),
+        ("[alarms.anomalous_beat]\ndelay_s = 3", r"bad\.toml.*alarms.*anomalous_beat knows no delay_s"),
+        ('[alarms.leads_off]\nlatch = "always"', r"bad\.toml.*leads_off knows no latch"),
+        ("[alarms.tachycardia]\nbeats = 1", r"bad\.toml.*tachycardia\.beats=1: give at least 2"),
+        ("[beds.icu.alarms.asystole]\nlimt = 3", r"bad\.toml: key beds\.icu\.alarms\.asystole.*limt"),
+        ("[beds.icu.alarms.asystoly]\nlimit = 3", r"bad\.toml: key beds\.icu\.alarms.*asystoly"),
+        ('[beds.icu.alarms.asystole]\nlimit = "x"', r"bad\.toml: key beds\.icu\.alarms\.asystole\.limit"),
+        ("[beds.icu.alarms.pause]\nbeats = 3", r"bad\.toml: key beds\.icu\.alarms: alarms\.pause knows no beats"),
+        ("[beds.icu]\nlimit = 3", r"bad\.toml.*beds.*limit"),
+        ('[beds."a/b".alarms.asystole]\nlimit = 3', r"bad\.toml.*beds"),
     ],
 )
 def test_a_wrong_file_is_refused_naming_file_and_key(tmp_path: Path, text: str, said: str) -> None:
@@ -65,3 +75,34 @@ def test_later_changes_win() -> None:
     assert config.source.speed == 9.0
     with pytest.raises(ConfigError, match="--speed"):
         merge(Config(), {"source": {"speed": -1.0}}, "--speed")
+
+
+def test_a_bed_has_its_own_limits_over_those_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[alarms.tachycardia]\nlimit = 125.0\ndelay_s = 5.0\n"
+        '[beds.icu-4.alarms.tachycardia]\nlimit = 150.0\npriority = "high"\n'
+        "[beds.icu-4.alarms.anomalous_beat]\nenabled = false\n"
+    )
+    config = load_config(path)
+    usual, own = config.alarms_of("p1"), config.alarms_of("icu-4")
+    assert usual == config.alarms
+    assert (usual.tachycardia.limit, own.tachycardia.limit) == (125.0, 150.0)
+    assert (own.tachycardia.delay_s, own.tachycardia.priority, own.tachycardia.beats) == (5.0, "high", 16)
+    assert usual.anomalous_beat.enabled
+    assert not own.anomalous_beat.enabled
+    assert own.asystole == usual.asystole
+    later = merge(config, {"alarms": {"asystole": {"limit": 3.0}}}, "flags")
+    assert later.alarms_of("icu-4").asystole.limit == 3.0
+
+
+def test_every_kind_says_which_keys_it_knows() -> None:
+    """As `config.toml` and the engine have it: a kind that is new stands in each of them."""
+    kinds = {field.name for field in msgspec.structs.fields(AlarmsConfig)}
+    assert kinds == _KNOWN_KEYS.keys() == tomllib.loads(FILE.read_text())["alarms"].keys()
+    keys = {field.name for field in msgspec.structs.fields(KindConfig)}
+    assert all(known <= keys for known in _KNOWN_KEYS.values())
+    assert COVERS.keys() | {kind for lower in COVERS.values() for kind in lower} <= kinds
+    assert kinds >= TECHNICAL
+    for kind in TECHNICAL:
+        assert "latch" not in _KNOWN_KEYS[kind]

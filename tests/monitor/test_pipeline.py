@@ -23,9 +23,15 @@ from monitor.sources import SourceError, SourceOptions, open_source
 
 PHYSIOLOGICAL = {
     "asystole",
+    "ventricular_fibrillation",
+    "ventricular_run",
     "extreme_bradycardia",
     "extreme_tachycardia",
     "anomaly_run",
+    "anomaly_burden",
+    "bradycardia",
+    "tachycardia",
+    "pause",
     "anomalous_beat",
 }
 STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
@@ -224,6 +230,54 @@ def test_a_live_source_that_never_begins_is_silent_too(scorer: Scorer) -> None:
     run.pipeline.run(script)
     assert run.onsets() == ["no_data"]
     assert run.status().samples_in == 0
+
+
+def test_a_monitor_that_falls_behind_says_so_and_when_it_has_caught_up(scorer: Scorer) -> None:
+    """The loop is held up for 9 s in the middle of a live signal: as long did the oldest sample wait."""
+    source, signal = FedSource(), ecg("sinus=90")
+    fed_s = 0
+
+    def feed(now_s: int) -> None:
+        nonlocal fed_s
+        source.feed(signal[round(fed_s * FS_HZ) : round(now_s * FS_HZ)])
+        fed_s = now_s
+
+    def hold_up() -> None:
+        script.now_s = 60.0
+        feed(60)  # what has come meanwhile
+
+    moments = [*range(1, 51), *range(61, 88)]
+    acts: list[tuple[float, Any]] = [(float(t), lambda t=t: feed(t)) for t in moments]
+    script = Script([*acts[:50], (51.0, hold_up), *acts[50:]], step_s=0.5)
+    run = Run({"p1": source}, scorer, clock=script.clock)
+    run.pipeline.run(script)
+    assert run.states("overload") == ["onset", "cleared"]
+    onset = next(m.alarm for m in run.alarms if m.alarm.kind == "overload")
+    assert (onset.category, onset.priority) == ("technical", "low")
+    assert "behind its samples" in onset.text
+    assert onset.evidence.value is not None
+    assert 5.0 <= onset.evidence.value <= 10.0
+
+
+@pytest.mark.parametrize(("speed", "expected"), [(1.0, ["onset"]), (10.0, [])])
+def test_a_replay_that_falls_behind_real_time_says_so_and_a_faster_one_promises_none(
+    scorer: Scorer, speed: float, expected: list[str]
+) -> None:
+    source = FedSource(live=False)
+    source.feed(ecg("sinus=40"))
+    acts: list[tuple[float, Any]] = [(45.0, lambda: source.feed(ecg("sinus=10;seed=2"))), (60.0, lambda: None)]
+    script = Script(acts, step_s=0.5)
+    run = Run({"p1": source}, scorer, settings(source={"speed": speed}), clock=script.clock)
+    run.pipeline.run(script)
+    assert [state for state in run.states("overload") if state == "onset"] == expected
+
+
+def test_a_bed_has_its_own_limits(scorer: Scorer) -> None:
+    story = "sinus=14,asystole=7,sinus=5"
+    beds = {"p1": {"alarms": {"asystole": {"limit": 30.0}}}, "p3": {"alarms": {"asystole": {"enabled": False}}}}
+    run = Run({bed: sim(story) for bed in ("p1", "p2", "p3")}, scorer, settings(beds=beds))
+    run.pipeline.run()
+    assert ["asystole" in run.onsets(bed) for bed in ("p1", "p2", "p3")] == [False, True, False]
 
 
 def test_subscribers_hear_of_silence_at_once(scorer: Scorer) -> None:

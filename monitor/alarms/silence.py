@@ -1,0 +1,70 @@
+"""No QRS in good signal: a pause, and when it lasts an asystole."""
+
+from __future__ import annotations
+
+from detector import Quality, QualitySpan, Tick
+from monitor.alarms.book import AlarmBook
+from monitor.evidence import measured
+from monitor.messages import Evidence
+
+__all__ = ["Silence"]
+
+
+class Silence:
+    """Rules on the time since the last QRS, or since good signal began where that was later.
+
+    Asystole is seen on the detector's grid of one second, while it lasts. A silence that had ended before the grid
+    could see it is a pause, however long: what is over is no asystole.
+    """
+
+    def __init__(self, book: AlarmBook) -> None:
+        self._book = book
+        self._since: int | None = None  # last QRS, or where good signal began; None before any signal
+        self._good = True
+
+    def on_quality(self, span: QualitySpan) -> None:
+        """A verdict on the next stretch of signal."""
+        self._good = span.quality is Quality.GOOD
+        if self._since is None:
+            self._since = span.first_sample
+        if not self._good:
+            self._since = span.end_sample  # signal counts as present from here on at the earliest
+            self._book.end("asystole")
+            self._book.rest("pause")
+
+    def on_tick(self, tick: Tick) -> None:
+        """R-peaks, or none, up to here."""
+        if self._since is None:
+            self._since = tick.sample
+        for r_sample in tick.r_samples:
+            self._on_qrs(r_sample)
+        silent_s = (tick.decided_until - self._since) / self._book.fs_hz
+        if self._good:
+            for kind in ("asystole", "pause"):  # the higher first: it covers the lower
+                if silent_s >= self._book.limits(kind).limit:
+                    self._tell(kind, silent_s)
+
+    def interrupt(self, sample: int) -> None:
+        """Signal is missing up to `sample`."""
+        if self._since is not None:
+            self._since = max(self._since, sample)
+        for kind in ("asystole", "pause"):
+            self._book.end(kind)
+
+    def _on_qrs(self, r_sample: int) -> None:
+        """A QRS ends the silence."""
+        since = self._since if self._since is not None else r_sample
+        if r_sample <= since:
+            return
+        silent_s = (r_sample - since) / self._book.fs_hz
+        if self._book.holds("asystole"):
+            self._tell("asystole", silent_s)
+        elif self._good and silent_s >= self._book.limits("pause").limit:
+            self._tell("pause", silent_s)
+        self._since = r_sample
+        self._book.rest("asystole")
+        self._book.rest("pause")
+
+    def _tell(self, kind: str, silent_s: float) -> None:
+        evidence = measured(Evidence(), silent_s, self._book.limits(kind).limit, "s")
+        self._book.cause(kind, self._since or 0, f"no QRS for {silent_s:.1f} s", evidence)

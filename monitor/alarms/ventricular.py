@@ -1,0 +1,82 @@
+"""A run of beats that are wide or have another QRS than usual, and fast: what a ventricular tachycardia looks like.
+
+Five or more in a row at over 100 bpm (ventricular tachycardia of the 2015 PhysioNet/CinC Challenge). One lead cannot
+prove where a beat comes from; premature beats with the usual narrow QRS are supraventricular and no such run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from detector.explain import DIFFERENT, INVERTED, WIDE, explain
+from detector.findings import measure
+from monitor.alarms.book import AlarmBook
+from monitor.evidence import ScoredBeat
+
+__all__ = ["VentricularRun"]
+
+_VENTRICULAR = frozenset((WIDE, INVERTED, DIFFERENT))
+
+
+class VentricularRun:
+    """Follow consecutive beats of that look.
+
+    A run that is up goes on while its beats look unlike what was usual *before* it: within a dozen beats the
+    patient's template has become that of the tachycardia, and what is usual then is no reason to be at ease.
+
+    Attributes:
+        start: R-peak of the first beat of the run, samples.
+        length: beats of the run so far.
+        rate_bpm: mean rate over its last beats, beats a minute.
+    """
+
+    def __init__(self, book: AlarmBook) -> None:
+        self._book = book
+        self._intervals: deque[float] = deque(maxlen=max(book.limits("ventricular_run").beats - 1, 1))
+        self._first: ScoredBeat | None = None  # of the run
+        self.start = 0
+        self.length = 0
+        self.rate_bpm = 0.0
+
+    def on_beat(self, scored: ScoredBeat) -> bool:
+        """The next beat, scored or not.
+
+        Returns:
+            Whether it belongs to a run that is long and fast enough.
+        """
+        if not self._belongs(scored):
+            self._break()
+            return False
+        if self._first is None:
+            self._first, self.start = scored, scored.beat.r_sample
+        elif scored.beat.rr_s is not None:
+            self._intervals.append(scored.beat.rr_s)
+        self.length += 1
+        limits = self._book.limits("ventricular_run")
+        if self.length < limits.beats or not self._intervals:
+            return False
+        self.rate_bpm = 60.0 * len(self._intervals) / sum(self._intervals)
+        if self.rate_bpm > limits.limit - (limits.relief if self._book.up("ventricular_run") else 0.0):
+            return True
+        self._book.rest("ventricular_run")
+        return False
+
+    def interrupt(self) -> None:
+        """Signal is missing: the run is over."""
+        self._break()
+
+    def _break(self) -> None:
+        self._first, self.length = None, 0
+        self._intervals.clear()
+        self._book.rest("ventricular_run")
+
+    def _belongs(self, scored: ScoredBeat) -> bool:
+        if scored.score is None:
+            return False
+        if scored.anomalous and _VENTRICULAR & {word.word for word in scored.words}:
+            return True
+        if self._first is None or not self._book.up("ventricular_run"):
+            return False
+        as_before = replace(scored.beat, context=self._first.beat.context)
+        return bool(_VENTRICULAR & {word.word for word in explain(measure(as_before))})
