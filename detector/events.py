@@ -42,7 +42,8 @@ class RhythmSpan:
 
     Attributes:
         fibrillatory: whether all of the window looks like ventricular fibrillation, and can be judged at all.
-        measure: the number it was decided by; its limit is the detector's.
+        measure: the number it was decided by (`detector.fibrillation`), fibrillation from -0.1 on; NaN where less
+            than 4 s of signal are there.
     """
 
     first_sample: int

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from detector.template import PatientTemplate
 
-__all__ = ["MotionWatch", "fibrillates"]
+__all__ = ["MotionWatch"]
 
 _BEAT_SAMPLES, _R = 187, 62
 _REST = slice(0, _R - 17)  # -496 to -144 ms
@@ -46,9 +46,7 @@ _EARLY_SHARE = 2.5  # ... and where there are nearly only early ones: false R-pe
 _SUDDEN_BEATS, _SUDDEN_SHARE = 3, 2.0  # ... and where each of so many tells of it: at the onset
 _UNKNOWN = 0.03
 _LASTS_S = 4.0  # what the last beat told holds so long, if no other comes
-_FIBRILLATION_S = 4.0  # is looked for over so long
-_FIBRILLATED_S = 8.0  # and where it was found, motion is not believed for so long: it comes and goes
-_LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it, 1 % of those of DS1, with noise or without
+_FIBRILLATED_S = 8.0  # after fibrillation motion is not believed for so long: it comes and goes
 
 Samples = NDArray[np.float32]
 
@@ -64,7 +62,6 @@ class MotionWatch:
     def __init__(self, fs_hz: float) -> None:
         self._memory = round(_MEMORY_S * fs_hz)
         self._lasts = round(_LASTS_S * fs_hz)
-        self._looked_at = round(_FIBRILLATION_S * fs_hz)
         self._believed_again = round(_FIBRILLATED_S * fs_hz)
         self._usual: deque[float] = deque(maxlen=_USUAL_BEATS)
         self.reset()
@@ -80,14 +77,14 @@ class MotionWatch:
         self._fibrillated: int | None = None  # when the signal last looked like ventricular fibrillation
         self.restless = math.nan
 
-    def look(self, filtered: NDArray[np.float64], now: int) -> None:
-        """Once a second: whether the signal up to sample `now` fibrillates; then nothing told so far counts.
+    def look(self, sine: bool, now: int) -> None:
+        """Once a second: where the signal looks like ventricular fibrillation nothing told so far counts.
 
         Args:
-            filtered: (n,) float64, band-passed, mV; the last 4 s of it are looked at.
-            now: absolute index after its last sample.
+            sine: whether the last 4 s up to now are nearly one sine wave (`detector.fibrillation`).
+            now: absolute index after the last sample seen.
         """
-        if fibrillates(filtered[-self._looked_at :]):
+        if sine:
             self._fibrillated = now
             self.forget()
 
@@ -153,25 +150,6 @@ class MotionWatch:
     def _recent(self, told: deque[tuple[int, float]], peak: int) -> float:
         near = [distance for at, distance in told if at > peak - self._memory]
         return median(near) if len(near) >= _MIN_BEATS else math.nan
-
-
-def fibrillates(filtered: NDArray[np.float64]) -> bool:
-    """Whether a stretch of signal is nearly one sine wave, as in ventricular fibrillation, flutter or tachycardia.
-
-    The signal is added to itself half a mean period later; what a sine wave leaves then is nothing (Kuo and Dillman
-    1978, Computers in Cardiology 5:347-349). Such a signal must never be put down to the electrode.
-
-    Args:
-        filtered: (n,) float64, band-passed, a few seconds of it.
-    """
-    slope = float(np.abs(np.diff(filtered)).sum())
-    if slope == 0.0:
-        return False
-    half = round(math.pi * float(np.abs(filtered[1:]).sum()) / slope)
-    if not 0 < half < filtered.size // 2:
-        return False
-    late, now = filtered[:-half], filtered[half:]
-    return float(np.abs(now + late).sum() / (np.abs(now).sum() + np.abs(late).sum())) < _LEAKAGE
 
 
 def _likeness(samples: Samples, template: Samples | None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,9 @@ from scipy.signal import group_delay, sos2tf, sosfreqz
 
 from detector.bandpass import Bandpass, design_bandpass
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cut_beat
-from detector.events import Event, Gap, GapEffect, QualitySpan, Tick
+from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
+from detector.fibrillation import WINDOW_S as WAVES_S
+from detector.fibrillation import Waves, waves
 from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
 from detector.quality import BASELINE_S, MAX_MV, Quality, assess
@@ -94,6 +96,7 @@ class Detector:
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
         self._restart = math.ceil(_RESTART_S * self.fs_hz)
+        self._waves = round(WAVES_S * self.fs_hz)
         self._hold = SampleHold(self._restart)
         self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
         self._raw = np.empty(0)
@@ -245,8 +248,13 @@ class Detector:
 
     def _tick(self) -> list[Event]:
         """Everything that the samples up to now decide."""
-        self._motion.look(self._filtered, self._now)
-        events: list[Event] = [self._judge()]
+        seen = waves(self._filtered[-self._waves :], self.fs_hz)
+        self._motion.look(seen.sine, self._now)
+        span = self._judge()
+        rhythm = self._rhythm(seen)
+        if rhythm.fibrillatory and span.quality.rank <= Quality.MOTION.rank:
+            span = replace(span, quality=Quality.GOOD)  # it was the heart; each beat keeps its own verdict
+        events: list[Event] = [span, rhythm]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._filtered[low - self._first :]
         peaks = [peak for peak in self._rpeaks.decide(window, low) if not self._invalid(peak, peak)]
@@ -288,6 +296,14 @@ class Detector:
         span = QualitySpan(self._judged, self._now, quality)
         self._judged = self._now
         return span
+
+    def _rhythm(self, seen: Waves) -> RhythmSpan:
+        """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
+        low = max(self._start, self._now - self._waves)
+        whole = self._now - low == self._waves
+        judged = whole and self._verdicts.worst(low, self._now).rank <= Quality.MOTION.rank
+        fibrillatory = judged and seen.fibrillatory(self._template.amplitude_mv)
+        return RhythmSpan(low, self._now, fibrillatory, seen.measure if whole else math.nan)
 
     def _invalid(self, first: int, last: int) -> bool:
         """Whether samples between or 0.1 s around two instants were only held, not measured."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from detector import Detector, Quality, QualitySpan
-from detector.motion import fibrillates
 
 FS_HZ = 250.0
 
@@ -80,15 +79,6 @@ def test_bigeminy_is_no_motion() -> None:
         signal[at : at + wave.size] = wave + 0.01 * np.random.default_rng(at).standard_normal(wave.size)
     beats, _ = shares(signal, 32.0)
     assert beats < 0.05
-
-
-def test_a_sine_fibrillates_and_a_heart_or_noise_does_not() -> None:
-    t = np.arange(1000) / FS_HZ
-    assert fibrillates(np.sin(2 * np.pi * 5 * t) * (1 + 0.3 * np.sin(2 * np.pi * 0.5 * t)))
-    assert not fibrillates(synthetic_ecg(FS_HZ, 4)[0])
-    assert not fibrillates(np.random.default_rng(0).standard_normal(1000))
-    assert not fibrillates(np.zeros(1000))
-    assert not fibrillates(np.zeros(0))
 
 
 def test_real_ventricular_tachycardia_is_hardly_ever_motion(data_folder: Path) -> None:

@@ -1,0 +1,139 @@
+"""Ventricular fibrillation: seen in real onsets, never in hearts that beat nor in noise, told alike however cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_signals import keys, read_lead, run, synthetic_ecg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan
+from detector.fibrillation import waves
+
+FS_HZ = 250.0
+
+
+def fibrillating(fs_hz: float, seconds: float, height_mv: float = 0.5) -> NDArray[np.float64]:
+    """Waves of 4 to 6 Hz that wax and wane."""
+    t = np.arange(round(seconds * fs_hz)) / fs_hz
+    phase = 2 * np.pi * 5 * t + 2.0 * np.sin(2 * np.pi * 0.4 * t)
+    return height_mv * np.sin(phase) * (1 + 0.4 * np.sin(2 * np.pi * 0.7 * t))
+
+
+def rhythms(signal: NDArray[np.float64], fs_hz: float = FS_HZ) -> list[RhythmSpan]:
+    return [event for event in run(Detector(fs_hz), [signal]) if isinstance(event, RhythmSpan)]
+
+
+def told_s(signal: NDArray[np.float64], fs_hz: float) -> list[float]:
+    """When fibrillation is told, s."""
+    return [span.end_sample / fs_hz for span in rhythms(signal, fs_hz) if span.fibrillatory]
+
+
+def test_waves_fibrillate_and_a_heart_or_noise_does_not() -> None:
+    assert waves(fibrillating(FS_HZ, 4), FS_HZ).fibrillatory()
+    assert waves(fibrillating(FS_HZ, 4), FS_HZ).sine
+    assert waves(fibrillating(FS_HZ, 4), FS_HZ).mean_hz == pytest.approx(5.0, abs=0.7)
+    assert not waves(fibrillating(FS_HZ, 4), FS_HZ).fibrillatory(qrs_mv=12.0)
+    noise = np.random.default_rng(0).standard_normal(1000)
+    for signal in (synthetic_ecg(FS_HZ, 4)[0], noise, np.zeros(1000), np.zeros(3), np.zeros(0)):
+        assert not waves(signal, FS_HZ).sine
+        assert not waves(signal, FS_HZ).fibrillatory()
+
+
+@pytest.mark.parametrize("fs_hz", [100.0, 250.0, 360.0, 1000.0])
+def test_fibrillation_is_told_within_five_seconds_at_any_rate_and_not_before(fs_hz: float) -> None:
+    heart, _ = synthetic_ecg(fs_hz, 20)
+    times = told_s(np.concatenate((heart, fibrillating(fs_hz, 15), heart)), fs_hz)
+    assert 20.0 < times[0] <= 25.0
+    assert 33.0 < times[-1] < 39.0
+    assert len(times) >= times[-1] - times[0]
+
+
+def test_every_tick_has_its_window_and_what_is_sure_is_no_poor_signal() -> None:
+    slow = np.cumsum(np.random.default_rng(1).standard_normal(round(20 * FS_HZ))) * 0.05  # a baseline that wanders
+    heart, _ = synthetic_ecg(FS_HZ, 20)
+    events = run(Detector(FS_HZ), [np.concatenate((heart, fibrillating(FS_HZ, 20, 3.0) + slow))])
+    spans = [event for event in events if isinstance(event, QualitySpan | RhythmSpan)]
+    assert len(spans) == 80
+    sure = 0
+    for quality, rhythm in zip(spans[::2], spans[1::2], strict=True):
+        assert isinstance(quality, QualitySpan)
+        assert isinstance(rhythm, RhythmSpan)
+        assert rhythm.end_sample == quality.end_sample
+        assert rhythm.first_sample == max(0, rhythm.end_sample - 1000)
+        assert np.isnan(rhythm.measure) == (rhythm.end_sample < 1000)
+        sure += rhythm.fibrillatory
+        assert not rhythm.fibrillatory or quality.quality is Quality.GOOD
+    assert sure >= 15
+
+
+@pytest.mark.parametrize("spoil", ["invalid", "flat", "clipped", "missing"])
+def test_what_was_not_measured_is_no_fibrillation(spoil: str) -> None:
+    signal = np.concatenate((synthetic_ecg(FS_HZ, 10)[0], fibrillating(FS_HZ, 20)))
+    low, high = 20 * 250, 21 * 250
+    pieces: list[tuple[int, NDArray[np.float64]]] = [(0, signal)]
+    if spoil == "invalid":
+        signal[low:high] = np.nan
+    elif spoil == "flat":
+        signal[low:high] = signal[low]
+    elif spoil == "clipped":
+        signal[low:high] = np.clip(20 * signal[low:high], -3.0, 3.0)
+    else:
+        pieces = [(0, signal[:low]), (high, signal[high:])]
+    detector = Detector(FS_HZ)
+    events = [event for first, piece in pieces for event in detector.advance(piece, first)]
+    told = [event for event in events if isinstance(event, RhythmSpan) and event.fibrillatory]
+    assert told
+    assert not any(span.first_sample < high and span.end_sample > low for span in told)
+    assert told[-1].end_sample > high
+    assert (spoil == "missing") == any(isinstance(event, Gap) for event in events)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cuts=st.lists(st.integers(0, 4500), max_size=20),
+    hole=st.integers(1500, 4000),
+    fs_hz=st.sampled_from([100.0, 250.0]),
+)
+def test_however_it_is_cut(cuts: list[int], hole: int, fs_hz: float) -> None:
+    signal = np.concatenate((synthetic_ecg(fs_hz, 8)[0], fibrillating(fs_hz, 10)))
+    signal[hole : hole + 3] = np.nan
+    whole = run(Detector(fs_hz), [signal])
+    assert any(isinstance(event, RhythmSpan) and event.fibrillatory for event in whole) or fs_hz < 250
+    assert keys(run(Detector(fs_hz), np.split(signal, sorted(min(cut, signal.size) for cut in cuts)))) == keys(whole)
+
+
+@pytest.mark.parametrize(("record", "onset_s"), [("cu01", 214.2), ("cu08", 426.4), ("cu16", 254.8), ("cu24", 356.6)])
+def test_real_onsets_are_told_within_ten_seconds(record: str, onset_s: float, data_folder: Path) -> None:
+    import wfdb
+
+    first = round((onset_s - 60) * FS_HZ)
+    signal = wfdb.rdrecord(str(data_folder / "cudb" / record), sampfrom=first, sampto=first + 80 * 250).p_signal[:, 0]
+    times = told_s(signal, FS_HZ)
+    assert 60 < times[0] <= 70
+
+
+@pytest.mark.parametrize("record", ["102", "202", "222", "233"])
+def test_paced_hearts_atrial_flutter_and_ectopy_never_fibrillate(record: str, data_folder: Path) -> None:
+    signal = read_lead(data_folder, record, sampto=8 * 60 * 360)
+    assert told_s(signal, 360.0) == []
+
+
+def test_flutter_of_207_is_told(data_folder: Path) -> None:
+    signal = read_lead(data_folder, "207", sampto=4 * 60 * 360)
+    told = np.array(told_s(signal, 360.0)) * 360.0
+    inside = (told > 14665) & (told < 21731 + 4 * 360)  # the first two episodes by their annotations, 4 s apart
+    assert inside.sum() >= 0.9 * inside.size
+    assert inside.sum() >= 10
+
+
+@pytest.mark.parametrize("noise", ["em", "bw"])
+def test_noise_without_a_heart_never_fibrillates(noise: str, data_folder: Path) -> None:
+    import wfdb
+
+    signal = wfdb.rdrecord(str(data_folder / "nstdb" / noise), sampto=10 * 60 * 360).p_signal[:, 0]
+    assert told_s(signal, 360.0) == []
