@@ -22,6 +22,7 @@ __all__ = [
     "DashboardConfig",
     "JournalConfig",
     "KindConfig",
+    "MetricsConfig",
     "ModelConfig",
     "RecordConfig",
     "SignalConfig",
@@ -91,6 +92,13 @@ class JournalConfig(_Section, frozen=True):
     path: str = ""
 
 
+class MetricsConfig(_Section, frozen=True):
+    """`[metrics]`: counts for Prometheus. Port 0 = off, -1 = any free one."""
+
+    port: Annotated[int, Meta(ge=-1, le=65535)] = 0
+    listen: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+
+
 class RecordConfig(_Section, frozen=True):
     """`[record]`: files of the session."""
 
@@ -145,6 +153,7 @@ class Config(_Section, frozen=True):
     model: ModelConfig = ModelConfig()
     bus: BusConfig = BusConfig()
     journal: JournalConfig = JournalConfig()
+    metrics: MetricsConfig = MetricsConfig()
     record: RecordConfig = RecordConfig()
     dashboard: DashboardConfig = DashboardConfig()
     alarms: AlarmsConfig = AlarmsConfig()
