@@ -12,7 +12,7 @@ import bisect
 import errno
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from monitor import VERSION
 from monitor.config import MetricsConfig
@@ -32,6 +32,7 @@ _BUS_COUNTS = (
     "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
     "refused", "active_forgotten",
 )  # fmt: skip
+_SILENCE_S = 10.0  # so long a client may say nothing; each holds a thread
 _STATES = ("starting", "running", "no_data", "source_lost", "ended")
 _PRIORITIES = ("high", "medium", "low")
 _ACTIVE_STATES = ("onset", "latched", "acknowledged")
@@ -143,6 +144,8 @@ class MetricsServer:
             raise MetricsError(
                 f"metrics on {config.listen}:{port or '*'} {reason}; give another port, e.g. --metrics 9465"
             ) from error
+        handler = cast(type, self._server.RequestHandlerClass)
+        self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _SILENCE_S})
         host = f"[{config.listen}]" if ":" in config.listen else config.listen
         self.url = f"http://{host}:{self._server.server_port}/metrics"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -63,7 +64,23 @@ def export(
         found = _from_journal(journal, alarm_id, epoch)
     else:
         raise ConfigError("export: say where the alarm is, --journal FILE or --connect tcp://127.0.0.1:5556")
-    sys.stdout.write(_as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty()))
+    _write(_as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty()))
+
+
+def _write(text: str) -> None:
+    """All of it, or one line that says why not; a reader that has seen enough is no error.
+
+    Raises:
+        ConfigError: it cannot be written, e.g. on a full disk.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Else the interpreter complains of the same error when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ConfigError(f"export: standard output: {error.strerror}; write somewhere else") from None
 
 
 def _as_fhir(found: _Found) -> str:
@@ -101,14 +118,21 @@ def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
     """Look an alarm up in a journal.
 
     Raises:
-        ConfigError: no such file, run or alarm.
-        JournalError: no journal, or one that is in use.
+        ConfigError: no such file, run or alarm, or a journal that a monitor is writing.
+        JournalError: no journal.
     """
-    from monitor.journal import Journal, Limits
+    from monitor.journal import Journal, JournalError, Limits
 
     if not path.is_file():  # a Journal would make one
         raise ConfigError(f"export: no journal {path}; give the file that a monitor wrote with --journal or --record")
-    journal = Journal(path, limits=Limits(alarm_days=float("inf")))  # reading drops nothing that is old
+    try:
+        journal = Journal(path, limits=Limits(alarm_days=float("inf")))  # reading drops nothing that is old
+    except JournalError as error:
+        if "in use" not in str(error):
+            raise
+        raise ConfigError(
+            f"export: journal {path} is in use by a monitor; ask that one, e.g. --connect tcp://127.0.0.1:5556"
+        ) from error
     try:
         epochs = journal.epochs()
         if epoch and epoch not in epochs:

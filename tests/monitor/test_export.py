@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import hl7
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from helpers_bus import alarm, make_bus, status
-from helpers_command import ecg_monitor
+from helpers_command import COMMAND, ecg_monitor, environment
 from helpers_pipeline import FedSource, Run, Watched, ecg, settings, sim
 
 from detector import Scorer
@@ -135,6 +138,29 @@ def test_what_is_not_there_is_one_line_with_what_is(tmp_path: Path) -> None:
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_a_journal_that_a_monitor_writes_is_not_waited_for(tmp_path: Path) -> None:
+    kept = Journal(written(tmp_path / "j", "run-1"))
+    done = ecg_monitor("export", "p1/asystole/100", "--journal", str(tmp_path / "j"))
+    kept.close()
+    assert done.returncode == 2
+    assert "in use by a monitor; ask that one" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_and_a_reader_that_leaves_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path / "j", "run-1")
+    command = [*COMMAND, "export", "p1/asystole/100", "--journal", str(path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+    assert done.returncode == 2
+    assert re.fullmatch(r"ecg-monitor: export: standard output: [^\n]+\n", done.stderr)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment())
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_running_monitor_is_asked_over_the_bus(scorer: Scorer, tmp_path: Path) -> None:

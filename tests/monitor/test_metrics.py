@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 from helpers_command import FREE_BUS, ecg_monitor
 from helpers_pipeline import FedSource, Run, Watched, ecg, settings, sim
+from helpers_sources import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from test_source_zmq import Line, message
 
 from detector import Scorer
 from monitor.metrics import BATCH_BUCKETS, Histogram, MetricsError
@@ -100,8 +103,8 @@ def test_alarms_are_counted_by_kind_and_priority_once_each(told: tuple[Run, Coun
         of_kind = [alarm for alarm in raised if (alarm.bed, alarm.kind) == (bed, kind)]
         assert counted.get("alarms_total", bed=bed, kind=kind, priority=priority) == len(of_kind)
     active: dict[str, str] = {}
-    for message in run.alarms:
-        active[message.alarm.alarm_id] = message.alarm.state
+    for changed in run.alarms:
+        active[changed.alarm.alarm_id] = changed.alarm.state
     assert counted.get("alarms_active", bed="p1", priority="high", state="latched") == sum(
         state == "latched" for state in active.values()
     )
@@ -191,6 +194,43 @@ def test_scraping_all_the_time_neither_fails_nor_stops_the_monitor(scorer: Score
     assert run.status().beats > 10
     with pytest.raises(OSError, match="refused"):  # the port is free again
         scrape(url)
+
+
+def test_a_client_that_says_nothing_holds_nobody_up(scorer: Scorer) -> None:
+    run = Run({"p1": sim("sinus=8")}, scorer, settings(metrics=FREE))
+    assert run.pipeline.metrics is not None
+    address = run.pipeline.metrics.url.split("/")[2].rpartition(":")
+    with socket.create_connection((address[0], int(address[2])), timeout=30):
+        assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+        run.pipeline.run()  # closes the server: it returns though the connection is open
+    assert run.status().beats > 3
+
+
+def addresses() -> list[str]:
+    """Of this machine; the one of IPv6 where it has any."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return ["localhost", "127.0.0.2"]
+    return ["localhost", "127.0.0.2", "::1"]
+
+
+@pytest.mark.parametrize("listen", addresses())
+def test_it_listens_where_it_is_told(scorer: Scorer, listen: str) -> None:
+    run = Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": listen}))
+    assert run.pipeline.metrics is not None
+    assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+    run.pipeline.run()
+
+
+def test_a_live_source_says_how_many_samples_wait_in_it(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.send(message(0, [0.1] * 1000))
+    wait_for(lambda: line.source.read(100) is not None, "the first samples")
+    assert line.source.waiting == 900
+    line.source.close()
+    line.context.destroy(linger=0)
 
 
 def test_a_port_in_use_is_one_line_and_nothing_is_left_behind(scorer: Scorer, tmp_path: Path) -> None:
