@@ -24,8 +24,9 @@ from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits
+from monitor.measures import Measures
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
-from monitor.metrics import Measures, MetricsServer
+from monitor.metrics import MetricsServer
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,17 +21,25 @@ from numpy.typing import NDArray
 
 from monitor import VERSION
 from monitor.exporters import nomenclature
-from monitor.exporters.nomenclature import LOCAL_SYSTEM, MDC_SYSTEM, Term
+from monitor.exporters.fhir_types import (
+    LOINC,
+    Resource,
+    category,
+    concept,
+    instant,
+    mdc_coding,
+    quantity,
+    shifted,
+    stable_id,
+    stable_url,
+    text_string,
+)
+from monitor.exporters.nomenclature import LOCAL_SYSTEM, Term
 from monitor.messages import AlarmMessage
 
 __all__ = ["alarm_bundle", "alarm_observation", "sampled_data", "strip_observation"]
 
-Resource = dict[str, Any]
-UCUM = "http://unitsofmeasure.org"
-LOINC = "http://loinc.org"
 STEP_MV = 0.001  # of one count in SampledData.data: the numbers are whole microvolts
-_NAMES = uuid.UUID("8f1c9a52-3b0e-5d4c-9f57-2f6f0f0f6b11")  # namespace of our ids: the same alarm, the same ids
-_UNITS = {"s": "s", "ms": "ms", "bpm": "/min", "%": "%", "Hz": "Hz", "mV": "mV", "beats": "{beats}"}
 _SNOMED = {"ventricular_fibrillation": ("71908006", "Ventricular fibrillation")}  # MDC's term is not public
 _FINISHED = {"onset": "preliminary", "latched": "preliminary", "acknowledged": "preliminary", "cleared": "final"}
 
@@ -59,7 +66,7 @@ def sampled_data(
         for value, count in zip(samples.tolist(), _counts(samples), strict=True)
     ]
     data: dict[str, Any] = {
-        "origin": _quantity(0, "mV"),
+        "origin": quantity(0, "mV"),
         "period": 1000.0 / fs_hz,
         "factor": STEP_MV,
         "dimensions": 1,
@@ -100,19 +107,19 @@ def strip_observation(
         raise ValueError(f"samples of shape {samples.shape} for the channels {', '.join(channels)}")
     began = datetime.datetime.fromisoformat(start)
     ended = began + datetime.timedelta(seconds=(samples.shape[1] - 1) / fs_hz)
-    signal = _coding(nomenclature.lead_term(lead))
+    signal = mdc_coding(nomenclature.lead_term(lead))
     return {
         "resourceType": "Observation",
-        "id": _id(f"strip/{name or f'{bed}/{start}'}"),
+        "id": stable_id(f"strip/{name or f'{bed}/{start}'}"),
         "status": "final",
-        "category": [_category("procedure")],
-        "code": _concept({"system": LOINC, "code": "11524-6", "display": "EKG study"}, signal, text=f"ECG {lead}"),
+        "category": [category("procedure")],
+        "code": concept({"system": LOINC, "code": "11524-6", "display": "EKG study"}, signal, text=f"ECG {lead}"),
         "subject": _subject(bed),
-        "device": {"reference": _url("device")},
-        "effectivePeriod": {"start": _instant(began), "end": _instant(ended)},
+        "device": {"reference": stable_url("device")},
+        "effectivePeriod": {"start": instant(began), "end": instant(ended)},
         "component": [
             {
-                "code": _concept(signal, text=f"{lead} {channel}".strip()),
+                "code": concept(signal, text=f"{lead} {channel}".strip()),
                 "valueSampledData": sampled_data(row, fs_hz, limits_mv if channel == "raw" else None),
             }
             for row, channel in zip(samples, channels, strict=True)
@@ -133,12 +140,12 @@ def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bo
     term = nomenclature.event_term(alarm.kind)
     codings = [{"system": LOCAL_SYSTEM, "code": alarm.kind}]
     if term.code:
-        codings.insert(0, _coding(term))
+        codings.insert(0, mdc_coding(term))
     if alarm.kind in _SNOMED:
         code, display = _SNOMED[alarm.kind]
         codings.insert(0, {"system": "http://snomed.info/sct", "code": code, "display": display})
     components = [
-        _component(nomenclature.ALERT_SOURCE, valueCodeableConcept=_concept(_coding(nomenclature.lead_term(lead)))),
+        _component(nomenclature.ALERT_SOURCE, valueCodeableConcept=concept(mdc_coding(nomenclature.lead_term(lead)))),
         _component(nomenclature.EVENT_PHASE, valueString=facets.phase),
         _component(nomenclature.ALARM_STATE, valueString=facets.state),
         _component(nomenclature.INACTIVATION_STATE, valueString=facets.inactivation),
@@ -148,19 +155,19 @@ def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bo
     ]
     resource = {
         "resourceType": "Observation",
-        "id": _id(f"{message.epoch}/{alarm.alarm_id}/{message.seq}"),
+        "id": stable_id(f"{message.epoch}/{alarm.alarm_id}/{message.seq}"),
         "identifier": [{"value": f"{message.epoch}/{alarm.alarm_id}"}],
         "status": _FINISHED[alarm.state],
-        "code": _concept(_coding(nomenclature.ALARM)),
+        "code": concept(mdc_coding(nomenclature.ALARM)),
         "subject": _subject(alarm.bed),
-        "device": {"reference": _url("device")},
-        "valueCodeableConcept": _concept(*codings, text=alarm.text),
+        "device": {"reference": stable_url("device")},
+        "valueCodeableConcept": concept(*codings, text=alarm.text),
         "component": components,
     }
     if message.time:
         resource["effectiveInstant"] = message.time
-    if _string(alarm.acknowledged_by):
-        resource["note"] = [{"authorString": _string(alarm.acknowledged_by), "text": "acknowledged"}]
+    if text_string(alarm.acknowledged_by):
+        resource["note"] = [{"authorString": text_string(alarm.acknowledged_by), "text": "acknowledged"}]
     return resource
 
 
@@ -196,7 +203,7 @@ def alarm_bundle(
     resources = [_device(first), _location(first.alarm.bed), *states]
     if strip is not None and first.time:
         first_sample, fs_hz, samples = strip
-        start = _shifted(first.time, (first_sample - first.sample) / fs_hz)
+        start = shifted(first.time, (first_sample - first.sample) / fs_hz)
         observation = strip_observation(
             samples, fs_hz, start, first.alarm.bed, lead=lead, channels=("raw", "filtered")[: samples.shape[0]],
             limits_mv=limits_mv, name=f"{first.epoch}/{first.alarm.alarm_id}",
@@ -206,7 +213,7 @@ def alarm_bundle(
         resources.append(observation)
     return {
         "resourceType": "Bundle",
-        "id": _id(f"bundle/{first.epoch}/{first.alarm.alarm_id}"),
+        "id": stable_id(f"bundle/{first.epoch}/{first.alarm.alarm_id}"),
         "type": "collection",
         "entry": [{"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource} for resource in resources],
     }
@@ -220,19 +227,19 @@ def _evidence(message: AlarmMessage) -> list[dict[str, Any]]:
         loinc = {"system": LOINC, "code": "8867-4", "display": "Heart rate"}
         components.append(
             {
-                "code": _concept(loinc, _coding(nomenclature.HEART_RATE)),
-                "valueQuantity": _quantity(evidence.heart_rate_bpm, "bpm"),
+                "code": concept(loinc, mdc_coding(nomenclature.HEART_RATE)),
+                "valueQuantity": quantity(evidence.heart_rate_bpm, "bpm"),
             }
         )
     if evidence.value is not None:
         component: dict[str, Any] = {
             "code": {"text": "measured value"},
-            "valueQuantity": _quantity(evidence.value, evidence.limit_unit),
+            "valueQuantity": quantity(evidence.value, evidence.limit_unit),
         }
         if evidence.limit is not None:
             component["code"] = {"text": "measured value, and the limit it crossed"}
             side = "high" if evidence.value >= evidence.limit else "low"
-            component["referenceRange"] = [{side: _quantity(evidence.limit, evidence.limit_unit)}]
+            component["referenceRange"] = [{side: quantity(evidence.limit, evidence.limit_unit)}]
         components.append(component)
     return components
 
@@ -240,10 +247,10 @@ def _evidence(message: AlarmMessage) -> list[dict[str, Any]]:
 def _device(message: AlarmMessage) -> Resource:
     resource: Resource = {
         "resourceType": "Device",
-        "id": _id("device"),
+        "id": stable_id("device"),
         "status": "active",
         "deviceName": [{"name": "ecg-monitor (not a medical device)", "type": "other"}],
-        "type": _concept(_coding(nomenclature.MONITOR_MDS)),
+        "type": concept(mdc_coding(nomenclature.MONITOR_MDS)),
         "version": [{"type": {"text": "software"}, "value": VERSION}],
     }
     if message.model.sha256:
@@ -256,61 +263,22 @@ def _location(bed: str) -> Resource:
     system = "http://terminology.hl7.org/CodeSystem/location-physical-type"
     return {
         "resourceType": "Location",
-        "id": _id(f"bed/{bed}"),
+        "id": stable_id(f"bed/{bed}"),
         "status": "active",
         "name": bed,
         "mode": "instance",
-        "physicalType": _concept({"system": system, "code": "bd", "display": "Bed"}),
+        "physicalType": concept({"system": system, "code": "bd", "display": "Bed"}),
     }
 
 
 def _subject(bed: str) -> dict[str, Any]:
-    return {"reference": _url(f"bed/{bed}"), "display": f"bed {bed}"}
+    return {"reference": stable_url(f"bed/{bed}"), "display": f"bed {bed}"}
 
 
 def _component(term: Term, **value: Any) -> dict[str, Any]:
-    return {"code": _concept(_coding(term)), **value}
-
-
-def _category(code: str) -> dict[str, Any]:
-    return _concept({"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": code})
-
-
-def _coding(term: Term) -> dict[str, str]:
-    return {"system": MDC_SYSTEM, "code": str(term.code), "display": term.name}
-
-
-def _concept(*codings: dict[str, str], text: str = "") -> dict[str, Any]:
-    return {"coding": list(codings)} | ({"text": _string(text)} if _string(text) else {})
-
-
-def _string(text: str) -> str:
-    """Text as FHIR's `string` takes it: no control characters, no other white space than blanks and line ends."""
-    return "".join(c if c in " \t\r\n" or not (c.isspace() or c < " " or c == "\x7f") else " " for c in text).strip()
-
-
-def _quantity(value: float, unit: str) -> dict[str, Any]:
-    """A number with its UCUM unit, where it has one that UCUM knows."""
-    code, unit = _UNITS.get(unit), _string(unit)
-    return {"value": value} | ({"unit": unit, "system": UCUM, "code": code} if code else {"unit": unit} if unit else {})
+    return {"code": concept(mdc_coding(term)), **value}
 
 
 def _counts(samples: NDArray[np.float32]) -> list[int]:
     known = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     return [round(value) for value in (known / STEP_MV).tolist()]
-
-
-def _shifted(iso: str, seconds: float) -> str:
-    return _instant(datetime.datetime.fromisoformat(iso) + datetime.timedelta(seconds=seconds))
-
-
-def _instant(moment: datetime.datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
-def _id(name: str) -> str:
-    return str(uuid.uuid5(_NAMES, name))
-
-
-def _url(name: str) -> str:
-    return f"urn:uuid:{_id(name)}"

@@ -24,7 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_source_zmq import Line, message
 
 from detector import Scorer
-from monitor.metrics import BATCH_BUCKETS, Histogram, MetricsError
+from monitor.measures import BATCH_BUCKETS, Histogram
+from monitor.metrics import MetricsError
 
 GRAFANA = Path(__file__).parents[2] / "docs" / "grafana"
 PROMTOOL = shutil.which("promtool")
