@@ -1,8 +1,9 @@
 """Our kinds, leads and states in the codes of ISO/IEEE 11073-10101 (MDC), LOINC, SNOMED CT and UCUM.
 
-A context-free MDC code is partition * 65536 + term. Alert terms are of partition 3; the terms are those printed in
-Philips' "IntelliVue Patient Monitor: Data Export Interface Programming Guide" (nomenclature, `NOM_EVT_...`), which uses
-the standard's and marks its own as 61440 and higher; some also stand in DICOM PS3.16, CID 3038. Where no public source
+A context-free MDC code is partition * 65536 + term. Alert terms are of partition 3; the terms are those of Philips'
+"IntelliVue Patient Monitor: Data Export Interface Programming Guide" (nomenclature, `NOM_EVT_...`), as open-source
+readers of that interface have them. It uses the standard's and numbers its own from 61440 on; some also stand in DICOM
+PS3.16, CID 3038. Nobody has compared them with the standard itself, which is not public. Where no public source
 gives a standard term, there is none here: such a kind goes out as code 0 with a name that begins with `MDCX_`, which is
 how IHE marks a term that is not (yet) of the nomenclature.
 """

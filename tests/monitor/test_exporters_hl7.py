@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import doctest
 import typing
 from pathlib import Path
+from types import ModuleType
 
 import hl7
 import msgspec
@@ -19,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_messages import anything
 
+from monitor import exporters, measures
 from monitor.config import AlarmsConfig
 from monitor.exporters import nomenclature
 from monitor.exporters.hl7 import alarm_message, escape, frame, timestamp, unescape
@@ -55,6 +58,13 @@ def facet(text: str, number: int) -> hl7.Segment:
     """The OBX whose sub-id ends in the number of a facet."""
     (found,) = [s for s in hl7.parse(text).segments("OBX") if str(s[4]) == f"1.1.0.0.{number}"]
     return found
+
+
+@pytest.mark.parametrize("module", [exporters.hl7, exporters.nomenclature, measures], ids=lambda m: m.__name__)
+def test_the_examples_in_the_docstrings_are_true(module: ModuleType) -> None:
+    done = doctest.testmod(module)
+    assert done.attempted > 0
+    assert done.failed == 0
 
 
 @given(st.one_of(TEXT, NASTY))
