@@ -26,7 +26,7 @@ __all__ = ["MetricsError", "MetricsServer"]
 
 _BUS_COUNTS = (
     "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
-    "refused", "active_forgotten",
+    "refused", "denied", "slowed", "active_forgotten",
 )  # fmt: skip
 _SILENCE_S = 10.0  # so long a client may say nothing; each holds a thread
 _STATES = ("starting", "running", "no_data", "source_lost", "ended")
