@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor import VERSION
+from monitor.commands.export import export
 from monitor.config import Config, ConfigError, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 
@@ -53,6 +54,15 @@ def _speed(value: str) -> float:
     if not 0 < speed < float("inf"):
         raise ConfigError(f"--speed {value}: give a number above 0 (1 = real time), or max")
     return speed
+
+
+def _metrics_port(value: str) -> int:
+    """Port of the metrics: a number, or `*` for any that is free."""
+    if value == "*":
+        return -1
+    if not (value.isascii() and value.isdigit() and len(value) <= 5):
+        raise ConfigError(f"--metrics {value}: give a port, e.g. 9464, or * for any that is free")
+    return int(value)
 
 
 @app.callback(invoke_without_command=True)
@@ -100,6 +110,10 @@ def run(
     journal: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="SQLite file in which alarms outlive a restart.")
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(envvar="ECG_MONITOR_METRICS", help="Serve counts for Prometheus on this port; * = any free one."),
+    ] = None,
     dashboard: Annotated[
         bool | None, typer.Option("--dashboard/--no-dashboard", help="Screen, or one line per alarm.")
     ] = None,
@@ -139,6 +153,7 @@ def run(
         ("--bus", "bus", "listen", bus),
         ("--record", "record", "folder", record),
         ("--journal", "journal", "path", journal),
+        ("--metrics", "metrics", "port", None if metrics is None else _metrics_port(metrics)),
         ("--dashboard", "dashboard", "enabled", dashboard),
     ):
         if value is not None:
@@ -235,6 +250,9 @@ def emulate(
     raise typer.Exit(run_emulator(options, PrintedLines(stop).say, stop.is_set, time.monotonic))
 
 
+app.command()(export)
+
+
 def main() -> None:
     """Entry point: an error that names its remedy is one line and exit code 2, never a traceback."""
     try:
@@ -249,6 +267,7 @@ def main() -> None:
 # By name, so that nothing heavy is imported only to be able to say that it failed.
 _OUR_ERRORS = frozenset(
     {"BusError", "ClientError", "ConfigError", "JournalError", "ModelError", "RecorderError", "SourceError"}
+    | {"MetricsError"}
 )
 
 

@@ -24,7 +24,9 @@ from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits
+from monitor.measures import Measures
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
+from monitor.metrics import MetricsServer
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
 
@@ -56,11 +58,15 @@ class Pipeline:
 
     Attributes:
         endpoints: where the bus does listen.
+        metrics: the server of `--metrics`, None where it is off.
+        measures: what it gives beside the counts of beds, bus and journal.
+        started_unix_s: when this monitor was made, Unix time.
         beds: name -> Bed.
         incomplete: what went wrong on the way without stopping the monitor, one line each.
 
     Raises:
-        BusError, JournalError, RecorderError: a port, the journal or the folder cannot be had; nothing was recorded.
+        BusError, JournalError, MetricsError, RecorderError: a port, the journal or the folder cannot be had; nothing
+            was recorded.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class Pipeline:
     ) -> None:
         self.config = config
         self.incomplete: list[str] = []
+        self.measures = Measures()
+        self.metrics: MetricsServer | None = None
         self._scorer = scorer
         self._on_alarm = on_alarm
         self._on_notice = on_notice
@@ -83,6 +91,7 @@ class Pipeline:
         self._wall = wall
         self._started_s = clock()
         started = wall()
+        self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
         self._recorders: dict[str, Recorder] = {}
         with contextlib.ExitStack() as undo:
@@ -106,12 +115,20 @@ class Pipeline:
                     recorder = self._open_recorder(folder, bed)
                     self._recorders[bed.name] = recorder
                     undo.callback(recorder.close)
+            if config.metrics.port:
+                self.metrics = MetricsServer(config.metrics, self)
             undo.pop_all()
         self.endpoints = self.bus.endpoints
         self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
         self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
         self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
         self._repeat_due_s: dict[tuple[str, str], float] = {}
+
+    @property
+    def alarm_kinds(self) -> list[tuple[str, str, str]]:
+        """Bed, kind and priority of every alarm that may be raised."""
+        kinds = self.config.alarms
+        return [(bed, kind, getattr(kinds, kind).priority) for bed in self.beds for kind in kinds.__struct_fields__]
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -214,7 +231,9 @@ class Pipeline:
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
         waiting = {name: bed.unscored for name, bed in self.beds.items()}
+        began_s = time.perf_counter()
         scores = self._scorer.score_beats([beat for unscored in waiting.values() for beat in unscored])
+        self.measures.scored(time.perf_counter() - began_s, len(scores.score))
         first = 0
         for name, unscored in waiting.items():
             its = slice(first, first + len(unscored))
@@ -243,9 +262,11 @@ class Pipeline:
             self._heartbeat("running")
 
     def _heartbeat(self, state: Any) -> None:
+        now = self._wall()
+        self.measures.heartbeat_s = now.timestamp()
         self.bus.heartbeat(
             HeartbeatMessage(
-                time=self._wall().isoformat(timespec="milliseconds"),
+                time=now.isoformat(timespec="milliseconds"),
                 state=state,
                 beds=tuple(self.beds),
                 uptime_s=round(self._clock() - self._started_s, 3),
@@ -291,6 +312,7 @@ class Pipeline:
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
         """Publish, record and print a changed alarm."""
+        self.measures.alarm(message)
         published = self.bus.publish(bed_topic(bed.name, "alarm"), message)
         with self._recording(bed.name) as recorder:
             if recorder is not None:
@@ -299,6 +321,7 @@ class Pipeline:
 
     def beat(self, bed: Bed, message: BeatMessage) -> None:
         """Publish and record a beat."""
+        self.measures.beat(message.latency_ms)
         self.bus.publish(bed_topic(bed.name, "beat"), message)
         with self._recording(bed.name) as recorder:
             if recorder is not None:
@@ -383,6 +406,8 @@ class Pipeline:
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)
             last.callback(self.bus.close)
+            if self.metrics is not None:
+                last.callback(self.metrics.close)
             for bed in self.beds.values():
                 last.callback(bed.close)
             for name, recorder in list(self._recorders.items()):

@@ -1,0 +1,1 @@
+"""Subcommands of ecg-monitor, one module each."""
