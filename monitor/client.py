@@ -25,6 +25,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from monitor.keys import ClientKey, use_key
 from monitor.messages import (
     HEARTBEAT_TOPIC,
     PROTOCOL,
@@ -117,6 +118,7 @@ class AlarmClient:
         clock: monotonic time, s; judges the connection.
         patience_s: how long messages after a hole are held back while the journal does not answer, s.
         receive_hwm: messages queued for us before ZeroMQ drops.
+        key: ours, for a monitor that asks for one (`monitor.keys.load_client_key`).
 
     Attributes:
         epoch: of the monitor's run; empty until the first message.
@@ -137,6 +139,7 @@ class AlarmClient:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 3.0,
         receive_hwm: int = 10_000,
+        key: ClientKey | None = None,
     ) -> None:
         self.epoch = ""
         self.counters: Counter[str] = Counter()
@@ -145,6 +148,7 @@ class AlarmClient:
         self._beds = None if beds is None else frozenset(beds)
         self._streams = frozenset(streams)
         self._control_endpoint = control_endpoint
+        self._key = key
         self._topics: dict[str, _Topic] = {}
         self._past_epochs: list[str] = []
         self._out: list[Received] = []
@@ -271,6 +275,8 @@ class AlarmClient:
             sock.setsockopt(zmq.IMMEDIATE, 1)
         if endpoint.startswith("tcp://["):
             sock.setsockopt(zmq.IPV6, 1)
+        if self._key is not None:
+            use_key(sock, self._key)
         try:
             sock.connect(endpoint)
         except zmq.ZMQError as error:
@@ -407,6 +413,8 @@ class AlarmClient:
         """Begin: what is current, then what came since."""
         if self._early is None or reply.epoch in self._past_epochs:
             return
+        if _slowed(reply, self._snapshot):
+            return
         seqs = msgspec.convert(reply.data.get("seqs", {}), dict[str, int])
         if not reply.ok or "seqs" not in reply.data:
             self._join_without()
@@ -453,6 +461,8 @@ class AlarmClient:
 
     def _replied_since(self, name: str, topic: _Topic, reply: Reply) -> None:
         order, topic.question.asked = topic.order, ""
+        if _slowed(reply, topic.question):
+            return
         if not reply.ok:
             topic.question = _Question()
             self._give(name, order.give_up(self.epoch))
@@ -463,6 +473,14 @@ class AlarmClient:
         self._give(name, order.fill(self._decoded(reply), reached.epoch, reached.seq, more=reached.more))
         if before != (order.epoch, order.seq):  # it goes on: ask for the rest at once, with new patience
             topic.question = _Question()
+
+
+def _slowed(reply: Reply, question: _Question) -> bool:
+    """Whether we asked too much at once: the question is put again after RETRY_S, with new patience."""
+    if reply.ok or "retry_after_s" not in reply.data:
+        return False
+    question.since_s = None
+    return True
 
 
 def _received(sock: zmq.Socket[bytes]) -> Iterator[list[bytes]]:
