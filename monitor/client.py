@@ -49,6 +49,7 @@ __all__ = ["SHOWN", "AlarmClient", "ClientError", "ConnectionState", "Received",
 
 STALE_AFTER_S = 2.0  # two heartbeats missed
 LOST_AFTER_S = 5.0
+RECONNECT_S = 5.0
 RETRY_S = 1.0  # a request without an answer is sent again
 READ_MAX = 2_000  # messages of one socket in one poll
 TICK_S = 0.25  # the longest wait before holes and retries are looked at
@@ -149,6 +150,8 @@ class AlarmClient:
         self._streams = frozenset(streams)
         self._control_endpoint = control_endpoint
         self._key = key
+        self._connections: list[tuple[zmq.Socket[bytes], str]] = []
+        self._reconnected_s = clock()
         self._topics: dict[str, _Topic] = {}
         self._past_epochs: list[str] = []
         self._out: list[Received] = []
@@ -216,6 +219,7 @@ class AlarmClient:
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._read()
+            self._reconnect()
             self._ask_again()
             left_s = deadline_s - time.monotonic()
             if self._out or left_s <= 0:
@@ -282,7 +286,23 @@ class AlarmClient:
         except zmq.ZMQError as error:
             raise ClientError(f"cannot connect to {endpoint} ({error}); give e.g. tcp://127.0.0.1:5556") from error
         self._poller.register(sock, zmq.POLLIN)
+        self._connections.append((sock, endpoint))
         return sock
+
+    def _reconnect(self) -> None:
+        """Begin the connections anew while the monitor is lost.
+
+        libzmq gives one up for good where the other side wants keys and we have none, or the reverse: a monitor that
+        was once started wrong, and then right, would stay lost.
+        """
+        now_s = self._clock()
+        if self.state != "lost" or now_s - self._reconnected_s < RECONNECT_S:
+            return
+        self._reconnected_s = now_s
+        for sock, endpoint in self._connections:
+            with contextlib.suppress(zmq.ZMQError):  # given up already
+                sock.disconnect(endpoint)
+            sock.connect(endpoint)
 
     def _read(self) -> None:
         """Take in all that has come."""

@@ -95,7 +95,7 @@ _WORDS: dict[ConnectionState, str] = {
     "connecting": "waiting for a monitor at {connect}",
     "connected": "connected to {connect}",
     "stale": "no heartbeat from {connect} for 2 s",
-    "lost": "no monitor at {connect}, waiting for one",
+    "lost": "no monitor at {connect} that lets us in, waiting for one",
     "ended": "the monitor at {connect} has ended, waiting for the next",
 }
 

@@ -33,6 +33,7 @@ from monitor.keys import (
     use_key,
 )
 from monitor.messages import AlarmMessage, BeatMessage, Reply, Request, WaveHeader, bed_topic, encode
+from monitor.screen import LateClient
 
 ALARMS = bed_topic("p1", "alarm")
 
@@ -261,6 +262,19 @@ def test_the_screen_of_this_process_is_an_operator(guarded):
     assert guarded.served[0].who == "screen (anna)"
 
 
+def test_the_screen_connects_with_its_key(guarded):
+    client = LateClient()
+    client.connect(guarded.bus.endpoints, guarded.bus.screen_key)
+    got: list[object] = []
+    guarded.bus.heartbeat(heartbeat())
+    wait_for(
+        lambda: any(isinstance(body, AlarmMessage) for _, body, _ in got),
+        "the active alarm",
+        lambda: (guarded.turn(), got.extend(client.poll(0.0))),
+    )
+    client.close()
+
+
 # -- changes while it runs -----------------------------------------------------------------------------------
 
 
@@ -330,6 +344,31 @@ def test_a_list_that_cannot_be_read_changes_nothing_but_is_told(guarded, damage)
     assert len([line for line in guarded.told if "clients stay as they were" in line]) == 1
 
 
+@pytest.mark.parametrize("keyed_first", [True, False])
+def test_a_client_finds_a_monitor_again_that_was_started_wrong_first(tmp_path, keyed_first):
+    """libzmq gives a connection up for good where only one side wants keys."""
+    keys = make_server_keys(tmp_path / "keys")
+    key = load_client_key(add_client(tmp_path / "keys", "ward-3", "viewer"))
+    now_s = [0.0]
+    wrong = Bus(ANY_ENDPOINTS, epoch="a", journal=Journal(":memory:"), keys=keys if keyed_first else None)
+    ends = wrong.endpoints
+    client = AlarmClient(ends.alarms, ends.control, key=None if keyed_first else key, clock=lambda: now_s[0])
+    for _ in range(50):  # time for both to see that they do not fit
+        serve(wrong)
+    wrong.close()
+    right = Bus(ends, epoch="b", journal=Journal(":memory:"), keys=None if keyed_first else keys)
+
+    def turn() -> None:
+        now_s[0] += 0.05
+        right.heartbeat(heartbeat())
+        serve(right)
+        client.poll(0.0)
+
+    wait_for(lambda: client.state == "connected", "the monitor", turn)
+    client.close()
+    right.close()
+
+
 # -- floods --------------------------------------------------------------------------------------------------
 
 
@@ -369,7 +408,7 @@ def test_bytes_of_answers_are_limited_and_a_client_recovers_all_the_same(guarded
     guarded.bus.heartbeat(heartbeat())
 
     def turn() -> None:
-        guarded.now_s += 0.01
+        guarded.now_s += 0.01 * bool(guarded.bus.counters["slowed"])
         serve(guarded.bus)
         got.extend(client.poll(0.0))
 
@@ -479,6 +518,20 @@ def test_ipc_asks_for_keys_too(tmp_path):
         guarded.until(lambda: not door.known, "the end of it")
     finally:
         guarded.close()
+
+
+def test_the_example_of_the_documents_gets_alarms(guarded, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert "tcp://192.0.2.7:5556" in code
+    monkeypatch.chdir(guarded.folder)
+    scope: dict[str, zmq.Socket] = {}
+    exec(code.replace("tcp://192.0.2.7:5556", guarded.bus.endpoints.alarms), scope)
+    guarded.made.append(scope["alarms"])
+    try:
+        guarded.until(lambda: scope["alarms"].poll(0), "the active alarm")
+    finally:
+        scope["alarms"].context.destroy(linger=0)
 
 
 def test_a_bus_that_cannot_be_had_with_keys_leaves_nothing(tmp_path):
