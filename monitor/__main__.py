@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor import VERSION
+from monitor.commands import keys as keys_commands
 from monitor.commands.export import export
 from monitor.config import Config, ConfigError, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
@@ -41,6 +42,10 @@ app = typer.Typer(
     help="Watch raw ECG as it arrives: every beat scored by its exact likelihood, alarms on screen and on a socket.",
     epilog=_EPILOG,
 )
+
+
+app.add_typer(keys_commands.app, name="keys")
+KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
 
 
 def _speed(value: str) -> float:
@@ -104,6 +109,9 @@ def run(
         str | None,
         typer.Option(envvar="ECG_MONITOR_BUS", help="Where subscribers connect: tcp://127.0.0.1:5556; port * = free."),
     ] = None,
+    keys: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_KEYS", help="Folder of keys: who may connect (ecg-monitor keys).")
+    ] = None,
     record: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_RECORD", help="Write the session into this folder.")
     ] = None,
@@ -151,6 +159,7 @@ def run(
         ("--mains", "signal", "mains", mains),
         ("--model", "model", "path", model),
         ("--bus", "bus", "listen", bus),
+        ("--keys", "bus", "keys", keys),
         ("--record", "record", "folder", record),
         ("--journal", "journal", "path", journal),
         ("--metrics", "metrics", "port", None if metrics is None else _metrics_port(metrics)),
@@ -167,6 +176,7 @@ def watch(
     bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the dashboard instead, and exit.")] = None,
     after: Annotated[float, typer.Option(min=0.5, max=600, help="For --svg: watch so long before, s.")] = 14.0,
+    key: Annotated[Path | None, KEY_OPTION] = None,
 ) -> None:
     """Show the dashboard of a monitor that runs elsewhere."""
     from rich.console import Console
@@ -175,12 +185,14 @@ def watch(
     from monitor.dashboard.live import fits_dashboard, run_dashboard
     from monitor.dashboard.picture import take_picture
     from monitor.endpoints import endpoints_from
+    from monitor.keys import load_client_key
 
     console = Console()
     if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
     ends = endpoints_from(connect)
-    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves)
+    ours = load_client_key(key) if key is not None else None
+    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves, key=ours)
     try:
         if svg is None:
             raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
@@ -196,11 +208,14 @@ def tail(
     connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
     events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
+    key: Annotated[Path | None, KEY_OPTION] = None,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
+    from monitor.keys import load_client_key
     from monitor.tail import run_tail
 
-    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events))
+    ours = load_client_key(key) if key is not None else None
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, key=ours))
 
 
 @app.command()

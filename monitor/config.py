@@ -84,6 +84,7 @@ class BusConfig(_Section, frozen=True):
     """`[bus]`: where subscribers find us."""
 
     listen: str = "tcp://127.0.0.1:5556"
+    keys: str = ""
     waves_hz: Positive = 20.0
 
 

@@ -24,6 +24,7 @@ from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits
+from monitor.keys import load_server_keys
 from monitor.measures import Measures
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
 from monitor.metrics import MetricsServer
@@ -65,8 +66,8 @@ class Pipeline:
         incomplete: what went wrong on the way without stopping the monitor, one line each.
 
     Raises:
-        BusError, JournalError, MetricsError, RecorderError: a port, the journal or the folder cannot be had; nothing
-            was recorded.
+        BusError, ConfigError, JournalError, MetricsError, RecorderError: a port, the keys, the journal or the folder
+            cannot be had; nothing was recorded.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class Pipeline:
             self.journal = Journal(journal, limits=_MEMORY_LIMITS if journal == _MEMORY else None, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-            self.bus = Bus(endpoints_from(config.bus.listen), epoch=epoch, journal=self.journal, clock=clock)
+            keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
+            ends = endpoints_from(config.bus.listen)
+            self.bus = Bus(ends, epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=on_notice)
             undo.callback(self.bus.close)
             if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
                 for bed in self.beds.values():
