@@ -130,8 +130,8 @@ class Pipeline:
     @property
     def alarm_kinds(self) -> list[tuple[str, str, str]]:
         """Bed, kind and priority of every alarm that may be raised."""
-        kinds = self.config.alarms
-        return [(bed, kind, getattr(kinds, kind).priority) for bed in self.beds for kind in kinds.__struct_fields__]
+        beds = self.beds.values()
+        return [(b.name, kind, getattr(b.limits, kind).priority) for b in beds for kind in b.limits.__struct_fields__]
 
     # -- the loop -----------------------------------------------------------------------------------------
 

@@ -55,11 +55,14 @@ def export(
         Path | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="Journal of a monitor that has ended.")
     ] = None,
     connect: Annotated[str | None, typer.Option(help="Alarm socket of a running monitor instead.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(envvar="ECG_MONITOR_KEY", help="--connect: our key file, for a monitor with --keys.")
+    ] = None,
     epoch: Annotated[str, typer.Option(help="Run it belongs to; default: the newest with this id.")] = "",
 ) -> None:
     """Write one alarm with its states and its strip for other systems: FHIR R4 or HL7 v2.6 (IHE PCD-04)."""
     if connect is not None:
-        found = _from_bus(connect, alarm_id, epoch)
+        found = _from_bus(connect, alarm_id, epoch, key)
     elif journal is not None:
         found = _from_journal(journal, alarm_id, epoch)
     else:
@@ -151,7 +154,7 @@ def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
         journal.close()
 
 
-def _from_bus(connect: str, alarm_id: str, epoch: str) -> _Found:
+def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Found:
     """Ask a running monitor for an alarm of its run.
 
     Raises:
@@ -162,10 +165,12 @@ def _from_bus(connect: str, alarm_id: str, epoch: str) -> _Found:
 
     from monitor.client import AlarmClient
     from monitor.endpoints import endpoints_from
+    from monitor.keys import load_client_key
     from monitor.messages import Request
 
     ends = endpoints_from(connect)
-    client = AlarmClient(ends.alarms, ends.control, beds=(), streams=())
+    ours = load_client_key(key) if key is not None else None
+    client = AlarmClient(ends.alarms, ends.control, beds=(), streams=(), key=ours)
     try:
 
         def read(topic: str) -> Iterator[bytes]:

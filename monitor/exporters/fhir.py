@@ -168,6 +168,9 @@ def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bo
         resource["effectiveInstant"] = message.time
     if text_string(alarm.acknowledged_by):
         resource["note"] = [{"authorString": text_string(alarm.acknowledged_by), "text": "acknowledged"}]
+    if alarm.covered_by:
+        said = text_string(f"the same cause went on as {alarm.covered_by}")
+        resource["note"] = [*resource.get("note", []), {"text": said}]
     return resource
 
 

@@ -6,17 +6,19 @@ import json
 import os
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import hl7
 import pytest
 from fhir.resources.R4B.bundle import Bundle
-from helpers_bus import alarm, make_bus, status
+from helpers_bus import alarm, make_bus, status, wait_for
 from helpers_command import COMMAND, ecg_monitor, environment
 from helpers_pipeline import FedSource, Run, Watched, ecg, settings, sim
 
 from detector import Scorer
 from monitor.journal import Journal
+from monitor.keys import add_client, make_server_keys
 from monitor.messages import Request, bed_topic
 
 STORY = "sinus=14,asystole=6,sinus=8,leadsoff=3,sinus=4"
@@ -162,6 +164,24 @@ def test_a_full_disk_is_one_line_and_a_reader_that_leaves_is_none(tmp_path: Path
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment())
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_monitor_with_keys_is_asked_with_one(scorer: Scorer, tmp_path: Path) -> None:
+    make_server_keys(tmp_path / "keys")
+    key = add_client(tmp_path / "keys", "records", "viewer")
+    place, source, stop = f"ipc://{tmp_path}/ecg", FedSource(), threading.Event()
+    run = Run({"p1": source}, scorer, settings(bus={"listen": place, "keys": str(tmp_path / "keys")}))
+    thread = threading.Thread(target=run.pipeline.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        source.feed(ecg("sinus=14,asystole=7,sinus=4"))
+        wait_for(lambda: "asystole" in run.onsets(), "the alarm")
+        done = ecg_monitor("export", id_of(run, "asystole"), "--connect", place, "--key", str(key))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert Bundle.model_validate_json(done.stdout).entry
+    finally:
+        stop.set()
+        thread.join(60)
 
 
 def test_a_running_monitor_is_asked_over_the_bus(scorer: Scorer, tmp_path: Path) -> None:

@@ -161,6 +161,15 @@ def test_a_bundle_tells_the_story_of_an_alarm_and_nothing_of_a_patient() -> None
     assert "Patient" not in json.dumps(bundle)
 
 
+def test_an_alarm_that_another_took_over_says_which() -> None:
+    resource = alarm_observation(message(state="cleared", covered_by="p1/ventricular_run/9", acknowledged_by="n3"))
+    assert [note["text"] for note in resource["note"]] == [
+        "acknowledged",
+        "the same cause went on as p1/ventricular_run/9",
+    ]
+    valid(resource, Observation)
+
+
 def test_the_strip_lies_where_the_samples_say() -> None:
     first, fs_hz, samples = strip()
     bundle = alarm_bundle([message()], strip=(first, fs_hz, samples))
