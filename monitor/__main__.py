@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor import VERSION
+from monitor.commands import keys as keys_commands
+from monitor.commands.export import export
 from monitor.config import Config, ConfigError, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 
@@ -42,6 +44,10 @@ app = typer.Typer(
 )
 
 
+app.add_typer(keys_commands.app, name="keys")
+KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
+
+
 def _speed(value: str) -> float:
     """Replay speed: a number of times real time, or `max`."""
     if value == "max":
@@ -53,6 +59,15 @@ def _speed(value: str) -> float:
     if not 0 < speed < float("inf"):
         raise ConfigError(f"--speed {value}: give a number above 0 (1 = real time), or max")
     return speed
+
+
+def _metrics_port(value: str) -> int:
+    """Port of the metrics: a number, or `*` for any that is free."""
+    if value == "*":
+        return -1
+    if not (value.isascii() and value.isdigit() and len(value) <= 5):
+        raise ConfigError(f"--metrics {value}: give a port, e.g. 9464, or * for any that is free")
+    return int(value)
 
 
 @app.callback(invoke_without_command=True)
@@ -94,11 +109,18 @@ def run(
         str | None,
         typer.Option(envvar="ECG_MONITOR_BUS", help="Where subscribers connect: tcp://127.0.0.1:5556; port * = free."),
     ] = None,
+    keys: Annotated[
+        str | None, typer.Option(envvar="ECG_MONITOR_KEYS", help="Folder of keys: who may connect (ecg-monitor keys).")
+    ] = None,
     record: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_RECORD", help="Write the session into this folder.")
     ] = None,
     journal: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="SQLite file in which alarms outlive a restart.")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(envvar="ECG_MONITOR_METRICS", help="Serve counts for Prometheus on this port; * = any free one."),
     ] = None,
     dashboard: Annotated[
         bool | None, typer.Option("--dashboard/--no-dashboard", help="Screen, or one line per alarm.")
@@ -137,8 +159,10 @@ def run(
         ("--mains", "signal", "mains", mains),
         ("--model", "model", "path", model),
         ("--bus", "bus", "listen", bus),
+        ("--keys", "bus", "keys", keys),
         ("--record", "record", "folder", record),
         ("--journal", "journal", "path", journal),
+        ("--metrics", "metrics", "port", None if metrics is None else _metrics_port(metrics)),
         ("--dashboard", "dashboard", "enabled", dashboard),
     ):
         if value is not None:
@@ -152,6 +176,7 @@ def watch(
     bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the dashboard instead, and exit.")] = None,
     after: Annotated[float, typer.Option(min=0.5, max=600, help="For --svg: watch so long before, s.")] = 14.0,
+    key: Annotated[Path | None, KEY_OPTION] = None,
 ) -> None:
     """Show the dashboard of a monitor that runs elsewhere."""
     from rich.console import Console
@@ -160,12 +185,14 @@ def watch(
     from monitor.dashboard.live import fits_dashboard, run_dashboard
     from monitor.dashboard.picture import take_picture
     from monitor.endpoints import endpoints_from
+    from monitor.keys import load_client_key
 
     console = Console()
     if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
     ends = endpoints_from(connect)
-    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves)
+    ours = load_client_key(key) if key is not None else None
+    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves, key=ours)
     try:
         if svg is None:
             raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
@@ -181,11 +208,14 @@ def tail(
     connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
     events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
+    key: Annotated[Path | None, KEY_OPTION] = None,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
+    from monitor.keys import load_client_key
     from monitor.tail import run_tail
 
-    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events))
+    ours = load_client_key(key) if key is not None else None
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, key=ours))
 
 
 @app.command()
@@ -235,6 +265,9 @@ def emulate(
     raise typer.Exit(run_emulator(options, PrintedLines(stop).say, stop.is_set, time.monotonic))
 
 
+app.command()(export)
+
+
 def main() -> None:
     """Entry point: an error that names its remedy is one line and exit code 2, never a traceback."""
     try:
@@ -249,6 +282,7 @@ def main() -> None:
 # By name, so that nothing heavy is imported only to be able to say that it failed.
 _OUR_ERRORS = frozenset(
     {"BusError", "ClientError", "ConfigError", "JournalError", "ModelError", "RecorderError", "SourceError"}
+    | {"MetricsError"}
 )
 
 

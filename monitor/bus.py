@@ -21,7 +21,9 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from monitor.control import ControlRequest, RequestError, parse_request
+from monitor.authentication import Gate
+from monitor.config import ConfigError
+from monitor.control import ControlRequest, RequestError, SlowDownError, parse_request
 from monitor.endpoints import (
     DEFAULT_ENDPOINTS,
     BusEndpoints,
@@ -31,6 +33,8 @@ from monitor.endpoints import (
     require_loopback,
 )
 from monitor.journal import Journal, JournalError
+from monitor.keys import ClientKey, ServerKeys
+from monitor.limits import ClientLimits
 from monitor.messages import (
     HEARTBEAT_TOPIC,
     PROTOCOL,
@@ -54,7 +58,9 @@ CONTROL_HWM = 1_000
 SUBSCRIPTION_BYTES = 4 * 1024
 # Above the limit of a request, so that too long a one gets its answer; above this the connection is closed.
 FRAME_BYTES = 1 << 20
-REQUESTS_A_CALL = 64  # and not more, so that a client that floods cannot keep the loop from the next samples
+# And not more, so that a client that floods cannot keep the loop from the next samples.
+REQUESTS_A_CALL = 64
+ANSWER_BYTES_A_CALL = 2_000_000
 COMMIT_EVERY_S = 0.25
 LINGER_MS = 500
 MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
@@ -83,15 +89,18 @@ class Bus:
         epoch: id of this run, never used before.
         journal: keeps what is published; the caller closes it.
         clock: monotonic time, s.
+        keys: who may connect (CURVE, on loopback too); None = everybody, but on loopback only.
+        tell: given one line for a person: who was refused.
 
     Attributes:
         endpoints: where it does listen.
         epoch: as given.
-        counters: published, waves, unsent, subscriptions, requests, bad_requests, replies_lost, internal_errors,
-            active_forgotten.
+        counters: published, waves, unsent, subscriptions, requests, bad_requests, slowed, replies_lost,
+            internal_errors, active_forgotten; with keys: refused (connections), denied (requests).
 
     Raises:
-        BusError: an endpoint is in use, cannot be had, or is not loopback.
+        BusError: an endpoint is in use, cannot be had, or is not loopback and there are no keys.
+        ConfigError: the list of clients cannot be read.
         JournalError: the journal cannot be written.
     """
 
@@ -102,6 +111,8 @@ class Bus:
         epoch: str,
         journal: Journal,
         clock: Callable[[], float] = time.monotonic,
+        keys: ServerKeys | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.epoch = epoch
         self.counters: Counter[str] = Counter()
@@ -113,19 +124,27 @@ class Bus:
         self._topic_bytes: dict[str, bytes] = {}
         self._last: dict[str, bytes] = {}
         self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
+        self._limits = ClientLimits(clock)
+        self._answered_bytes = 0  # in this turn of the loop
         self._context = zmq.Context()
+        self._poller = zmq.Poller()
         try:
+            self._gate = Gate(self._context, keys, self.counters, tell, clock) if keys is not None else None
             self._alarms, alarms = self._bind(zmq.XPUB, endpoints.alarms, ALARM_HWM, SUBSCRIPTION_BYTES)
-            self._waves, waves = self._bind(zmq.PUB, endpoints.waves, WAVE_HWM, SUBSCRIPTION_BYTES)
+            self._waves, waves = self._bind(zmq.XPUB, endpoints.waves, WAVE_HWM, SUBSCRIPTION_BYTES)
             self._control, control = self._bind(zmq.ROUTER, endpoints.control, CONTROL_HWM, FRAME_BYTES)
             journal.start(epoch)
-        except (BusError, JournalError, ValueError):
+        except (BusError, ConfigError, JournalError, ValueError):
             self._context.destroy(linger=0)
             raise
         self.endpoints = BusEndpoints(alarms, waves, control)
-        self._poller = zmq.Poller()
-        self._poller.register(self._alarms, zmq.POLLIN)
-        self._poller.register(self._control, zmq.POLLIN)
+        for sock in (self._alarms, self._waves, self._control):
+            self._poller.register(sock, zmq.POLLIN)
+
+    @property
+    def screen_key(self) -> ClientKey | None:
+        """What the screen of this very process connects with, where there are keys."""
+        return None if self._gate is None else self._gate.screen
 
     @property
     def seqs(self) -> dict[str, int]:
@@ -197,9 +216,15 @@ class Bus:
             `.reply`. Comes back early when something came.
         """
         ready = dict(self._poller.poll(math.ceil(max(0.0, timeout_s) * 1000)))
+        if self._gate is not None:
+            self._gate.look()
         if self._alarms in ready:
             self._greet()
+        if self._waves in ready:
+            self._subscriptions(self._waves)
         waiting = self._receive() if self._control in ready else []
+        if self._gate is not None:
+            self._gate.settle()
         now_s = self._clock()
         if now_s - self._committed_s >= COMMIT_EVERY_S:
             self._journal.commit()
@@ -221,14 +246,19 @@ class Bus:
     def close(self) -> None:
         """Send what is queued, for at most half a second, and free the ports; may be called twice."""
         self._journal.commit()
+        if self._gate is not None:
+            self._gate.close()
         self._context.destroy(linger=LINGER_MS)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _bind(self, kind: int, endpoint: str, hwm: int, max_bytes: int) -> tuple[zmq.Socket[bytes], str]:
         """A bound socket and its actual endpoint."""
-        require_loopback(endpoint)
+        if self._gate is None:
+            require_loopback(endpoint)
         sock = self._context.socket(kind)
+        if self._gate is not None:
+            self._gate.guard(sock)
         sock.setsockopt(zmq.SNDHWM, hwm)
         sock.setsockopt(zmq.RCVHWM, hwm)
         sock.setsockopt(zmq.LINGER, LINGER_MS)
@@ -250,7 +280,10 @@ class Bus:
             raise BusError(
                 f"endpoint {endpoint} {reason}; give other ports, e.g. --bus tcp://127.0.0.1:6556"
             ) from error
-        return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
+        endpoint = sock.getsockopt_string(zmq.LAST_ENDPOINT)
+        if self._gate is not None:
+            self._gate.opened(sock, endpoint, self._poller)
+        return sock, endpoint
 
     def _keep_active(self, topic: str, body: AlarmMessage, raw: bytes) -> None:
         active = self._active.setdefault(topic, {})
@@ -270,42 +303,65 @@ class Bus:
 
     def _greet(self) -> None:
         """Send the newcomers what is current. ZeroMQ cannot address one of them, so others get duplicates."""
+        prefixes = self._subscriptions(self._alarms)
+        self.counters["subscriptions"] += len(prefixes)
+        for topic, raw in self._current(prefixes):
+            self._send(self._alarms, [self._topic_bytes[topic], raw])
+
+    def _subscriptions(self, sock: zmq.Socket[bytes]) -> list[bytes]:
+        """Prefixes that were newly subscribed to."""
         prefixes: list[bytes] = []
         with contextlib.suppress(zmq.Again):
             for _ in range(ALARM_HWM):
-                frames = self._alarms.recv_multipart(zmq.NOBLOCK)
-                if len(frames) == 1 and frames[0][:1] == b"\x01":
-                    self.counters["subscriptions"] += 1
-                    prefixes.append(frames[0][1:])
-        for topic, raw in self._current(prefixes):
-            self._send(self._alarms, [self._topic_bytes[topic], raw])
+                frames = sock.recv_multipart(zmq.NOBLOCK, copy=False)
+                if self._gate is not None:
+                    self._gate.hear(sock, frames[0])
+                if len(frames) == 1 and frames[0].bytes[:1] == b"\x01":
+                    prefixes.append(frames[0].bytes[1:])
+        return prefixes
 
     def _receive(self) -> list[ControlRequest]:
         """Read requests; answer what needs no pipeline, and what is wrong."""
         waiting: list[ControlRequest] = []
+        self._answered_bytes = 0
         for _ in range(REQUESTS_A_CALL):
+            if self._answered_bytes >= ANSWER_BYTES_A_CALL:
+                break
             try:
-                identity, *frames = self._control.recv_multipart(zmq.NOBLOCK)
+                parts = self._control.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 break
+            identity, *frames = (part.bytes for part in parts)
+            client = None if self._gate is None else self._gate.hear(self._control, parts[-1])
+            peer = identity if client is None else client.public.encode()
             self.counters["requests"] += 1
             # A REQ socket puts an empty frame before the body, a DEALER need not.
             envelope = [identity, *frames[:1]] if len(frames) > 1 and not frames[0] else [identity]
+            wait_s = self._limits.request(peer)
             try:
                 request = parse_request(frames[len(envelope) - 1 :])
+                if wait_s > 0:
+                    raise SlowDownError(request, wait_s)
+                if self._gate is not None:
+                    request = self._gate.permit(request, client)
                 reply = self._serve(request)
+            except SlowDownError as error:
+                self.counters["slowed"] += 1
+                data = {"retry_after_s": round(error.retry_after_s, 3)}
+                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error), data=data))
+                continue
             except RequestError as error:
                 self.counters["bad_requests"] += 1
-                self._answer(envelope, Reply(ok=False, id=error.request_id, error=str(error)))
+                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error)))
                 continue
             except Exception as error:  # whatever a request does, the monitor goes on
                 self.counters["internal_errors"] += 1
-                self._answer(envelope, Reply(ok=False, error=f"internal error: {error}"))
+                self._answer(envelope, peer, Reply(ok=False, error=f"internal error: {error}"))
                 continue
             if reply is None:
-                waiting.append(ControlRequest(request, self._answerer(envelope, request)))
+                waiting.append(ControlRequest(request, self._answerer(envelope, peer, request)))
             else:
-                self._answer(envelope, msgspec.structs.replace(reply, id=request.id))
+                self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id))
         return waiting
 
     def _serve(self, request: Request) -> Reply | None:
@@ -327,19 +383,21 @@ class Bus:
             data={"more": since.more, "epoch": since.epoch, "seq": since.seq},
         )
 
-    def _answerer(self, envelope: list[bytes], request: Request) -> Callable[[Reply], bool]:
+    def _answerer(self, envelope: list[bytes], peer: bytes, request: Request) -> Callable[[Reply], bool]:
         def send(reply: Reply) -> bool:
             data = {"seqs": self.seqs, **reply.data} if request.op == "snapshot" else reply.data
-            return self._answer(envelope, msgspec.structs.replace(reply, id=request.id, data=data))
+            return self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id, data=data))
 
         return send
 
-    def _answer(self, envelope: list[bytes], reply: Reply) -> bool:
+    def _answer(self, envelope: list[bytes], peer: bytes, reply: Reply) -> bool:
         try:
             body = encode(msgspec.structs.replace(reply, epoch=self.epoch))
         except (TypeError, ValueError) as error:  # data that is no JSON: our mistake, but the client must hear of it
             self.counters["internal_errors"] += 1
             body = encode(Reply(ok=False, id=reply.id, epoch=self.epoch, error=f"internal error: {error}"))
+        self._limits.answered(peer, len(body))
+        self._answered_bytes += len(body)
         try:
             self._control.send_multipart([*envelope, body], zmq.NOBLOCK)
         except zmq.ZMQError:  # the client has gone (EHOSTUNREACH) or does not read (EAGAIN)

@@ -25,6 +25,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from monitor.keys import ClientKey, use_key
 from monitor.messages import (
     HEARTBEAT_TOPIC,
     PROTOCOL,
@@ -48,6 +49,7 @@ __all__ = ["SHOWN", "AlarmClient", "ClientError", "ConnectionState", "Received",
 
 STALE_AFTER_S = 2.0  # two heartbeats missed
 LOST_AFTER_S = 5.0
+RECONNECT_S = 5.0
 RETRY_S = 1.0  # a request without an answer is sent again
 READ_MAX = 2_000  # messages of one socket in one poll
 TICK_S = 0.25  # the longest wait before holes and retries are looked at
@@ -117,6 +119,7 @@ class AlarmClient:
         clock: monotonic time, s; judges the connection.
         patience_s: how long messages after a hole are held back while the journal does not answer, s.
         receive_hwm: messages queued for us before ZeroMQ drops.
+        key: ours, for a monitor that asks for one (`monitor.keys.load_client_key`).
 
     Attributes:
         epoch: of the monitor's run; empty until the first message.
@@ -137,6 +140,7 @@ class AlarmClient:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 3.0,
         receive_hwm: int = 10_000,
+        key: ClientKey | None = None,
     ) -> None:
         self.epoch = ""
         self.counters: Counter[str] = Counter()
@@ -145,6 +149,9 @@ class AlarmClient:
         self._beds = None if beds is None else frozenset(beds)
         self._streams = frozenset(streams)
         self._control_endpoint = control_endpoint
+        self._key = key
+        self._connections: list[tuple[zmq.Socket[bytes], str]] = []
+        self._reconnected_s = clock()
         self._topics: dict[str, _Topic] = {}
         self._past_epochs: list[str] = []
         self._out: list[Received] = []
@@ -212,6 +219,7 @@ class AlarmClient:
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._read()
+            self._reconnect()
             self._ask_again()
             left_s = deadline_s - time.monotonic()
             if self._out or left_s <= 0:
@@ -271,12 +279,30 @@ class AlarmClient:
             sock.setsockopt(zmq.IMMEDIATE, 1)
         if endpoint.startswith("tcp://["):
             sock.setsockopt(zmq.IPV6, 1)
+        if self._key is not None:
+            use_key(sock, self._key)
         try:
             sock.connect(endpoint)
         except zmq.ZMQError as error:
             raise ClientError(f"cannot connect to {endpoint} ({error}); give e.g. tcp://127.0.0.1:5556") from error
         self._poller.register(sock, zmq.POLLIN)
+        self._connections.append((sock, endpoint))
         return sock
+
+    def _reconnect(self) -> None:
+        """Begin the connections anew while the monitor is lost.
+
+        libzmq gives one up for good where the other side wants keys and we have none, or the reverse: a monitor that
+        was once started wrong, and then right, would stay lost.
+        """
+        now_s = self._clock()
+        if self.state != "lost" or now_s - self._reconnected_s < RECONNECT_S:
+            return
+        self._reconnected_s = now_s
+        for sock, endpoint in self._connections:
+            with contextlib.suppress(zmq.ZMQError):  # given up already
+                sock.disconnect(endpoint)
+            sock.connect(endpoint)
 
     def _read(self) -> None:
         """Take in all that has come."""
@@ -407,6 +433,8 @@ class AlarmClient:
         """Begin: what is current, then what came since."""
         if self._early is None or reply.epoch in self._past_epochs:
             return
+        if _slowed(reply, self._snapshot):
+            return
         seqs = msgspec.convert(reply.data.get("seqs", {}), dict[str, int])
         if not reply.ok or "seqs" not in reply.data:
             self._join_without()
@@ -453,6 +481,8 @@ class AlarmClient:
 
     def _replied_since(self, name: str, topic: _Topic, reply: Reply) -> None:
         order, topic.question.asked = topic.order, ""
+        if _slowed(reply, topic.question):
+            return
         if not reply.ok:
             topic.question = _Question()
             self._give(name, order.give_up(self.epoch))
@@ -463,6 +493,14 @@ class AlarmClient:
         self._give(name, order.fill(self._decoded(reply), reached.epoch, reached.seq, more=reached.more))
         if before != (order.epoch, order.seq):  # it goes on: ask for the rest at once, with new patience
             topic.question = _Question()
+
+
+def _slowed(reply: Reply, question: _Question) -> bool:
+    """Whether we asked too much at once: the question is put again after RETRY_S, with new patience."""
+    if reply.ok or "retry_after_s" not in reply.data:
+        return False
+    question.since_s = None
+    return True
 
 
 def _received(sock: zmq.Socket[bytes]) -> Iterator[list[bytes]]:

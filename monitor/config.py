@@ -23,6 +23,7 @@ __all__ = [
     "DashboardConfig",
     "JournalConfig",
     "KindConfig",
+    "MetricsConfig",
     "ModelConfig",
     "RecordConfig",
     "SignalConfig",
@@ -83,6 +84,7 @@ class BusConfig(_Section, frozen=True):
     """`[bus]`: where subscribers find us."""
 
     listen: str = "tcp://127.0.0.1:5556"
+    keys: str = ""
     waves_hz: Positive = 20.0
 
 
@@ -90,6 +92,13 @@ class JournalConfig(_Section, frozen=True):
     """`[journal]`: what survives a restart."""
 
     path: str = ""
+
+
+class MetricsConfig(_Section, frozen=True):
+    """`[metrics]`: counts for Prometheus. Port 0 = off, -1 = any free one."""
+
+    port: Annotated[int, Meta(ge=-1, le=65535)] = 0
+    listen: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
 
 
 class RecordConfig(_Section, frozen=True):
@@ -208,6 +217,7 @@ class Config(_Section, frozen=True):
     model: ModelConfig = ModelConfig()
     bus: BusConfig = BusConfig()
     journal: JournalConfig = JournalConfig()
+    metrics: MetricsConfig = MetricsConfig()
     record: RecordConfig = RecordConfig()
     dashboard: DashboardConfig = DashboardConfig()
     alarms: AlarmsConfig = AlarmsConfig()

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.messages import AUDIO_PAUSE_MAX_S, Reply, Request
 
-__all__ = ["MAX_REQUEST_BYTES", "ControlRequest", "RequestError", "parse_request"]
+__all__ = ["MAX_REQUEST_BYTES", "ControlRequest", "RequestError", "SlowDownError", "parse_request"]
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_NAME_CHARS = 200  # of a bed, an alarm, a person: these go into the journal and onto screens
@@ -25,6 +25,14 @@ class RequestError(ValueError):
     def __init__(self, text: str, request_id: str = "") -> None:
         super().__init__(text)
         self.request_id = request_id
+
+
+class SlowDownError(RequestError):
+    """A request that is right but too soon; it may be sent again after `retry_after_s`."""
+
+    def __init__(self, request: Request, retry_after_s: float) -> None:
+        super().__init__(f"{request.op}: slow down, ask again in {retry_after_s:.2g} s", request.id)
+        self.retry_after_s = retry_after_s
 
 
 class ControlRequest:

@@ -95,7 +95,7 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def require_loopback(endpoint: str) -> None:
-    """Refuse to listen where other machines could reach us: nothing here is encrypted or asks who you are.
+    """Refuse to listen without keys where other machines could reach us.
 
     Args:
         endpoint: to be bound.
@@ -105,9 +105,8 @@ def require_loopback(endpoint: str) -> None:
     """
     if not is_loopback(endpoint):
         raise BusError(
-            f"cannot listen on {endpoint}: only loopback addresses (127.0.0.1) for now, keys for others come "
-            f"with a later version; to watch from another machine use an SSH tunnel: "
-            f"ssh -L 5556:127.0.0.1:5556 -L 5557:127.0.0.1:5557 -L 5558:127.0.0.1:5558 HOST"
+            f"cannot listen on {endpoint} without keys, for anybody could connect; make keys and give them: "
+            f"ecg-monitor keys new DIR, then --keys DIR; or listen on a loopback address (127.0.0.1)"
         )
 
 

@@ -39,6 +39,8 @@ class PrintedLines:
             s = bed.source
             self._print(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
         self._print(f"alarms on {pipeline.endpoints.alarms} (not a medical device)")
+        if pipeline.metrics is not None:
+            self._print(f"metrics on {pipeline.metrics.url}")
 
     def alarm(self, message: AlarmMessage) -> None:
         """One line for a new state of an alarm."""

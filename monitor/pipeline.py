@@ -24,7 +24,10 @@ from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits
+from monitor.keys import load_server_keys
+from monitor.measures import Measures
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
+from monitor.metrics import MetricsServer
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
 
@@ -56,11 +59,15 @@ class Pipeline:
 
     Attributes:
         endpoints: where the bus does listen.
+        metrics: the server of `--metrics`, None where it is off.
+        measures: what it gives beside the counts of beds, bus and journal.
+        started_unix_s: when this monitor was made, Unix time.
         beds: name -> Bed.
         incomplete: what went wrong on the way without stopping the monitor, one line each.
 
     Raises:
-        BusError, JournalError, RecorderError: a port, the journal or the folder cannot be had; nothing was recorded.
+        BusError, ConfigError, JournalError, MetricsError, RecorderError: a port, the keys, the journal or the folder
+            cannot be had; nothing was recorded.
     """
 
     def __init__(
@@ -76,6 +83,8 @@ class Pipeline:
     ) -> None:
         self.config = config
         self.incomplete: list[str] = []
+        self.measures = Measures()
+        self.metrics: MetricsServer | None = None
         self._scorer = scorer
         self._on_alarm = on_alarm
         self._on_notice = on_notice
@@ -83,6 +92,7 @@ class Pipeline:
         self._wall = wall
         self._started_s = clock()
         started = wall()
+        self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
         self._recorders: dict[str, Recorder] = {}
         with contextlib.ExitStack() as undo:
@@ -99,19 +109,29 @@ class Pipeline:
             self.journal = Journal(journal, limits=_MEMORY_LIMITS if journal == _MEMORY else None, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-            self.bus = Bus(endpoints_from(config.bus.listen), epoch=epoch, journal=self.journal, clock=clock)
+            keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
+            ends = endpoints_from(config.bus.listen)
+            self.bus = Bus(ends, epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=on_notice)
             undo.callback(self.bus.close)
             if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
                 for bed in self.beds.values():
                     recorder = self._open_recorder(folder, bed)
                     self._recorders[bed.name] = recorder
                     undo.callback(recorder.close)
+            if config.metrics.port:
+                self.metrics = MetricsServer(config.metrics, self)
             undo.pop_all()
         self.endpoints = self.bus.endpoints
         self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
         self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
         self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
         self._repeat_due_s: dict[tuple[str, str], float] = {}
+
+    @property
+    def alarm_kinds(self) -> list[tuple[str, str, str]]:
+        """Bed, kind and priority of every alarm that may be raised."""
+        beds = self.beds.values()
+        return [(b.name, kind, getattr(b.limits, kind).priority) for b in beds for kind in b.limits.__struct_fields__]
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -214,7 +234,9 @@ class Pipeline:
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
         waiting = {name: bed.unscored for name, bed in self.beds.items()}
+        began_s = time.perf_counter()
         scores = self._scorer.score_beats([beat for unscored in waiting.values() for beat in unscored])
+        self.measures.scored(time.perf_counter() - began_s, len(scores.score))
         first = 0
         for name, unscored in waiting.items():
             its = slice(first, first + len(unscored))
@@ -243,9 +265,11 @@ class Pipeline:
             self._heartbeat("running")
 
     def _heartbeat(self, state: Any) -> None:
+        now = self._wall()
+        self.measures.heartbeat_s = now.timestamp()
         self.bus.heartbeat(
             HeartbeatMessage(
-                time=self._wall().isoformat(timespec="milliseconds"),
+                time=now.isoformat(timespec="milliseconds"),
                 state=state,
                 beds=tuple(self.beds),
                 uptime_s=round(self._clock() - self._started_s, 3),
@@ -291,6 +315,7 @@ class Pipeline:
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
         """Publish, record and print a changed alarm."""
+        self.measures.alarm(message)
         published = self.bus.publish(bed_topic(bed.name, "alarm"), message)
         with self._recording(bed.name) as recorder:
             if recorder is not None:
@@ -299,6 +324,7 @@ class Pipeline:
 
     def beat(self, bed: Bed, message: BeatMessage) -> None:
         """Publish and record a beat."""
+        self.measures.beat(message.latency_ms)
         self.bus.publish(bed_topic(bed.name, "beat"), message)
         with self._recording(bed.name) as recorder:
             if recorder is not None:
@@ -383,6 +409,8 @@ class Pipeline:
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)
             last.callback(self.bus.close)
+            if self.metrics is not None:
+                last.callback(self.metrics.close)
             for bed in self.beds.values():
                 last.callback(bed.close)
             for name, recorder in list(self._recorders.items()):

@@ -5,8 +5,10 @@ The screen is there before the numeric libraries are imported, which takes longe
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -15,11 +17,13 @@ from monitor.client import SHOWN, AlarmClient, ClientError, Received
 from monitor.config import Config
 from monitor.dashboard.live import run_dashboard
 from monitor.endpoints import BusEndpoints
+from monitor.keys import ClientKey
 from monitor.messages import Reply, Request
 from monitor.sources import Source, SourceError
 
 __all__ = ["LateClient", "run_on_screen"]
 
+_REFUSED_LINES = 20  # who was turned away, told when the screen is left
 _JOIN_S = 2.0  # a short record at full speed would be over before the screen has connected
 
 
@@ -32,11 +36,12 @@ class LateClient:
     def __init__(self) -> None:
         self._known = threading.Event()
         self._endpoints: BusEndpoints | None = None
+        self._key: ClientKey | None = None
         self._client: AlarmClient | None = None
 
-    def connect(self, endpoints: BusEndpoints) -> None:
-        """The monitor listens there now."""
-        self._endpoints = endpoints
+    def connect(self, endpoints: BusEndpoints, key: ClientKey | None = None) -> None:
+        """The monitor listens there now, and asks for this key."""
+        self._endpoints, self._key = endpoints, key
         self._known.set()
 
     @property
@@ -48,7 +53,9 @@ class LateClient:
         """As AlarmClient.poll."""
         if self._client is None and self._known.wait(timeout_s) and self._endpoints is not None:
             ends = self._endpoints
-            self._client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves)
+            self._client = AlarmClient(
+                ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves, key=self._key
+            )
         return [] if self._client is None else self._client.poll(timeout_s)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
@@ -79,11 +86,16 @@ def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tupl
         What could not be kept, one line each.
 
     Raises:
-        BusError, JournalError, ModelError, RecorderError: the monitor could not begin.
+        BusError, ConfigError, JournalError, ModelError, RecorderError: the monitor could not begin.
     """
     client = LateClient()
     incomplete: list[str] = []
     failed: list[Exception] = []
+    refused: deque[str] = deque(maxlen=_REFUSED_LINES)
+
+    def notice(line: str) -> None:
+        if line.startswith("bus: "):
+            refused.append(line)
 
     def work() -> None:
         # Imported here, while the first frame is on the screen.
@@ -92,12 +104,12 @@ def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tupl
             from monitor.pipeline import Pipeline
 
             scorer = Scorer(config.model.path or None, config.model.threads)
-            pipeline = Pipeline({config.source.bed: source}, config, scorer)
+            pipeline = Pipeline({config.source.bed: source}, config, scorer, on_notice=notice)
         except Exception as error:  # told after the screen is restored
             source.close()
             failed.append(error)
             return
-        client.connect(pipeline.endpoints)
+        client.connect(pipeline.endpoints, pipeline.bus.screen_key)
         try:
             pipeline.wait_for_subscriber(_JOIN_S)
             pipeline.run(stop.is_set)
@@ -114,6 +126,8 @@ def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tupl
         stop.set()
         worker.join()
         client.close()
+        for line in refused:
+            print(f"ecg-monitor: {line}", file=sys.stderr)
     if failed and not isinstance(failed[0], SourceError):
         raise failed[0]
     return tuple(incomplete)

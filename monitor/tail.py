@@ -11,6 +11,7 @@ from typing import TextIO
 
 from monitor.client import AlarmClient, ClientError, ConnectionState
 from monitor.endpoints import BusError, endpoints_from
+from monitor.keys import ClientKey
 from monitor.messages import AlarmMessage, EventMessage, Stream
 
 __all__ = ["run_tail"]
@@ -26,6 +27,7 @@ def run_tail(
     out: TextIO,
     *,
     events: bool = False,
+    key: ClientKey | None = None,
     err: TextIO | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> int:
@@ -39,6 +41,7 @@ def run_tail(
         bed: only this one; None = all.
         out: flushed after each line.
         events: also what happened on the way in: gaps, losses, bad input.
+        key: ours, for a monitor that asks for one.
         err: told each change of the connection; None = standard error.
         stop: asked a few times a second.
 
@@ -55,6 +58,7 @@ def run_tail(
             beds=None if bed is None else (bed,),
             streams=streams,
             patience_s=PATIENCE_S,
+            key=key,
         )
     except (BusError, ClientError) as error:
         print(f"ecg-monitor: {error}", file=err)
@@ -91,7 +95,7 @@ _WORDS: dict[ConnectionState, str] = {
     "connecting": "waiting for a monitor at {connect}",
     "connected": "connected to {connect}",
     "stale": "no heartbeat from {connect} for 2 s",
-    "lost": "no monitor at {connect}, waiting for one",
+    "lost": "no monitor at {connect} that lets us in, waiting for one",
     "ended": "the monitor at {connect} has ended, waiting for the next",
 }
 

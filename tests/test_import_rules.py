@@ -51,6 +51,7 @@ PURE = (
     modules("detector")
     + [ROOT / "monitor" / name for name in PURE_MONITOR]
     + modules("monitor/alarms")
+    + modules("monitor/exporters")
     + [path for path in modules("monitor/dashboard") if path.name not in DRIVERS]
 )
 

@@ -49,8 +49,9 @@ def test_every_command_and_option_exists(command: list[str]) -> None:
         words = command[3:]
     group = typer.main.get_command(app)
     known = {option for parameter in group.params for option in parameter.opts + parameter.secondary_opts}
-    if words and not words[0].startswith("-"):
-        chosen = group.commands[words[0]]
+    chosen = group
+    while words and not words[0].startswith("-") and hasattr(chosen, "commands"):  # keys add has commands of its own
+        chosen, words = chosen.commands[words[0]], words[1:]
         known = {option for parameter in chosen.params for option in parameter.opts + parameter.secondary_opts}
     for word in words:
         if word.startswith("--"):

@@ -104,6 +104,11 @@ class BrainflowSource:
                 raise EndOfStream
             return self._runs.chunk(max_samples, self._arrival_s, self._take_notices(), self._places.time_s)
 
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
     def close(self) -> None:
         """Stop the thread and release the board; may be called twice."""
         self._closing.set()

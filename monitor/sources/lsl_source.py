@@ -133,6 +133,11 @@ class LslSource:
             self._pull()
         return self._runs.chunk(max_samples, self._arrival_s, self._notices())
 
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
     def close(self) -> None:
         """Let go of the stream; may be called twice."""
         self._closed = True

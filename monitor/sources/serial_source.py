@@ -116,6 +116,11 @@ class SerialSource:
                 raise EndOfStream
             return self._runs.chunk(max_samples, self._arrival_s, self._take_notices(), self._places.time_s)
 
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
     def close(self) -> None:
         """Stop the thread and close the port; may be called twice."""
         if self._format == "chords":

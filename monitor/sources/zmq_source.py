@@ -102,6 +102,11 @@ class ZmqSource:
             self._take()
         return self._runs.chunk(max_samples, self._arrival_s, self._notices())
 
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
     def close(self) -> None:
         """Close the socket; may be called twice."""
         self._context.destroy(linger=0)

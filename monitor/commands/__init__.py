@@ -1,0 +1,1 @@
+"""Subcommands of `ecg-monitor`, one module a noun; each imports late, so that `--help` answers at once."""

@@ -1,0 +1,67 @@
+"""`ecg-monitor keys`: who may connect to the bus."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Make and manage keys, without which the bus listens on loopback only.")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the monitor's keys.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: letters, digits, _ . -")]
+
+
+@app.command()
+def new(folder: Folder) -> None:
+    """Make the keys of a monitor and an empty list of clients; serve with them by --keys DIR."""
+    from monitor.keys import make_server_keys
+
+    keys = make_server_keys(folder)
+    typer.echo(f"{folder}: keys made, public key {keys.public}")
+    typer.echo(f"next: ecg-monitor keys add {folder} NAME, then: ecg-monitor --keys {folder} --bus tcp://ADDRESS:5556")
+
+
+@app.command()
+def add(
+    folder: Folder,
+    name: Name,
+    role: Annotated[
+        str, typer.Option(help="viewer: sees all; operator: acknowledges and pauses audio too.")
+    ] = "viewer",
+    file: Annotated[Path | None, typer.Option("--file", help="Where to write its key; default: DIR/NAME.key.")] = None,
+) -> None:
+    """Make the key of a client: one file to carry to its machine."""
+    from typing import cast
+
+    from monitor.keys import Role, add_client
+
+    path = add_client(folder, name, cast("Role", role), file)
+    typer.echo(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here")
+    typer.echo(f"there: ecg-monitor watch --connect tcp://ADDRESS:5556 --key {path.name}")
+
+
+@app.command("list")
+def show(folder: Folder) -> None:
+    """List the clients: name, role, public key."""
+    from monitor.keys import load_clients, load_server_keys
+
+    load_server_keys(folder)
+    clients = load_clients(folder)
+    for client in clients:
+        typer.echo(f"{client.name:<20}  {client.role:<8}  {client.public}")
+    if not clients:
+        print(f"ecg-monitor: no clients yet; make one with: ecg-monitor keys add {folder} NAME", file=sys.stderr)
+
+
+@app.command()
+def remove(folder: Folder, name: Name) -> None:
+    """Take a client from the list; a running monitor cuts it off at once."""
+    from monitor.keys import remove_client
+
+    gone = remove_client(folder, name)
+    typer.echo(f"{gone.name} ({gone.role}) may connect no more; a running monitor cuts it off at once")
