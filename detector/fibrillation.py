@@ -9,7 +9,7 @@ Two measures of the last 4 s decide, each of which says little alone:
   DOI 10.1007/s11760-009-0136-1), on the slope: so T waves and baseline count for little.
 
 Their line was fitted by logistic regression on the odd records of cudb against DS1 of mitdb and the first halves of
-nstdb's noises. Three bounds tell apart what waves as well: fibrillation has its waves above 2 Hz (a slow wide rhythm
+nstdb's noises. Three bounds tell apart what waves as well: fibrillation has its waves above 2.5 Hz (a slow wide rhythm
 has not; published dominant frequencies are 3 to 9 Hz), next to nothing above 9 Hz (muscle noise has; Barro et al.
 1989, J. Med. Eng. Technol. 13:249-254, measure it likewise), and a height (the P waves of a standstill have not).
 Limit and bounds were set with all of cudb in view; what that is worth stands in docs/alarms.md. Flutter and fast
@@ -32,7 +32,7 @@ _LIMIT = -0.1  # of the measure: share of steep time less 0.8 times the leakage
 _SLOPE_S = 0.012  # the slope is taken over so long, so that amplifier noise makes none
 _STEEPEST = 0.98  # quantile of the slopes that counts as the steepest
 _STEEP_SHARE = 0.25
-_SLOWEST_HZ = 2.0
+_SLOWEST_HZ = 2.5
 _FAST_HZ, _FAST_SHARE = 9.0, 0.2  # of the power
 _LEAST_MV = 0.15  # peak to peak; less is asystole's noise (fine fibrillation has 0.2 mV)
 _LEAST_SHARE = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detector.beats import BEAT_FS_HZ, R_INDEX, Beat
 
-__all__ = ["Findings", "measure", "qrs_duration_ms"]
+__all__ = ["Findings", "measure", "qrs_duration_ms", "qrs_likeness"]
 
 _MS = 1000.0 / BEAT_FS_HZ
 _QRS: Final = slice(R_INDEX - 12, R_INDEX + 18)  # -96 to +136 ms, where the template's amplitude is read
@@ -69,7 +69,7 @@ def measure(beat: Beat) -> Findings:
         qrs_ms=qrs_ms,
         usual_qrs_ms=qrs_duration_ms(template),
         height=float(np.ptp(samples[_QRS])) / height_mv,
-        likeness=_likeness(samples, template),
+        likeness=qrs_likeness(samples, template),
         st_t=_rms(samples[_ST_T] - template[_ST_T]) / height_mv,
         p_wave=_p_wave(samples, template),
         rough=_rms(np.concatenate([np.diff(samples[quiet], 2) for quiet in _QUIET])) / height_mv,
@@ -109,7 +109,13 @@ def _end(slope: list[float], limit: float, start: int, step: int, reach: int) ->
     return last + step * (here - limit) / (here - beyond) if beyond < limit < here else float(last)
 
 
-def _likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) -> float:
+def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) -> float:
+    """Correlation of the QRS of two beats, -1 to 1, best within 16 ms.
+
+    Args:
+        samples: (187,) mV, one beat.
+        template: (187,) mV, the other.
+    """
     usual = _centred(template[_QRS])
     best = -1.0
     for lag in range(-_QRS_LAG, _QRS_LAG + 1):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector import Beat, Judgement, Quality, QualitySpan, RhythmSpan, Tick
 from detector.template import BeatContext
@@ -18,7 +19,8 @@ FS_HZ = 250.0
 SHAPE = np.zeros(187, np.float32)
 NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
 ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
-Look = Literal["flat", "usual", "wide"]  # of a beat: no shape at all, the patient's own, a ventricular one
+# of a beat: no shape at all, the patient's own, a ventricular one, or what a moved electrode makes: each another
+Look = Literal["flat", "usual", "wide", "noise"]
 
 _AT_S = (np.arange(187) - 62) / 125.0
 SHAPES = {
@@ -26,6 +28,16 @@ SHAPES = {
     "usual": np.exp(-0.5 * (_AT_S / 0.012) ** 2).astype(np.float32),
     "wide": (1.3 * np.exp(-0.5 * ((_AT_S - 0.02) / 0.05) ** 2)).astype(np.float32),
 }
+
+
+def shape(look: Look, r_sample: int) -> NDArray[np.float32]:
+    """187 samples of a beat."""
+    if look != "noise":
+        return SHAPES[look]
+    bumps = np.random.default_rng(r_sample).standard_normal(187)
+    return np.convolve(bumps, SHAPES["wide"][52:77], "same").astype(np.float32) / 3
+
+
 CONTEXT = BeatContext(SHAPES["usual"], SHAPES["usual"], np.full(8, np.nan, np.float32))
 
 
@@ -66,7 +78,7 @@ class Ward:
         self.last_r = r_sample
         ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
         decided, context = self.now + round(FS_HZ), None if look == "flat" else CONTEXT
-        beat = Beat(r_sample, rr_s, SHAPES[look], quality, None, ratio, None, decided, context)
+        beat = Beat(r_sample, rr_s, shape(look, r_sample), quality, None, ratio, None, decided, context)
         good = quality is Quality.GOOD
         scored = ScoredBeat(beat)
         if good:

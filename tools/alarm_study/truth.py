@@ -63,8 +63,9 @@ class Truth:
         self.tachycardia = _noted(at_s, symbols, notes, "(VT", length_s)
         self._flutter = [*self.fibrillation, *_noted(at_s, symbols, notes, "(VFL", length_s)]
         self._rr = np.diff(self.beats_s)
-        fluttering = self._inside(self.beats_s, self._flutter)
-        self._counted = ~(fluttering[1:] | fluttering[:-1])  # waves, not beats
+        self._counted = np.ones(self._rr.size, bool)  # intervals between beats, not among waves
+        for low, high in self._flutter:
+            self._counted &= (self.beats_s[1:] < low) | (self.beats_s[:-1] > high)
 
     # -- what must alarm ------------------------------------------------------------------------------------
 
@@ -147,13 +148,6 @@ class Truth:
 
     def _fluttered(self, onset_s: float, decided_s: float) -> bool:
         return any(low - _RUN_SPAN_S <= onset_s and decided_s <= high + WITHIN_S for low, high in self._flutter)
-
-    @staticmethod
-    def _inside(at_s: NDArray[np.float64], spans: list[tuple[float, float]]) -> NDArray[np.bool_]:
-        inside = np.zeros(at_s.size, bool)
-        for low, high in spans:
-            inside |= (at_s >= low) & (at_s <= high)
-        return inside
 
 
 def read_truth(path: Path, fs_hz: float, length_s: float) -> Truth:
