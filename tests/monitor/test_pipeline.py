@@ -248,7 +248,7 @@ def test_a_monitor_that_falls_behind_says_so_and_when_it_has_caught_up(scorer: S
 
     moments = [*range(1, 36), *range(46, 52)]
     acts: list[tuple[float, Any]] = [(float(t), lambda t=t: feed(t)) for t in moments]
-    script = Script([*acts[:35], (36.0, hold_up), *acts[35:]], step_s=1.0)
+    script = Script([*acts[:35], (36.0, hold_up), *acts[35:]], step_s=0.5)
     run = Run({"p1": source}, scorer, clock=script.clock)
     run.pipeline.run(script)
     assert run.states("overload") == ["onset", "cleared"]
@@ -265,7 +265,7 @@ def test_a_replay_that_falls_behind_real_time_says_so_and_a_faster_one_promises_
 ) -> None:
     source = FedSource(live=False)
     source.feed(ecg("sinus=40"))
-    acts: list[tuple[float, Any]] = [(45.0, lambda: source.feed(ecg("sinus=10;seed=2"))), (55.0, lambda: None)]
+    acts: list[tuple[float, Any]] = [(48.0, lambda: source.feed(ecg("sinus=10;seed=2"))), (55.0, lambda: None)]
     script = Script(acts, step_s=1.0)
     run = Run({"p1": source}, scorer, settings(source={"speed": speed}), clock=script.clock)
     run.pipeline.run(script)
