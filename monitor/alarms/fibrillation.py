@@ -22,7 +22,7 @@ class Fibrillation:
         self._book = book
         self._since: int | None = None  # where the fibrillatory stretch began
         self._until = 0
-        self._from: int | None = None  # what came before was interrupted
+        self._from: int | None = None  # where signal was last missing
         self._good = True
 
     def on_quality(self, span: QualitySpan) -> None:
@@ -50,5 +50,6 @@ class Fibrillation:
 
     def interrupt(self, sample: int) -> None:
         """Signal is missing up to `sample`."""
-        self._since, self._from = None, sample
+        self._since = None
+        self._from = sample if self._from is None else max(self._from, sample)
         self._book.end(_KIND)

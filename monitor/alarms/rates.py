@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 
 from monitor.alarms.book import AlarmBook
 from monitor.evidence import ScoredBeat, beat_evidence, measured
@@ -60,6 +61,7 @@ class Rates:
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
         rate = 60.0 * len(intervals) / sum(intervals)
         if kind in _EXTREME:
+            rate = 60.0 / median(intervals)  # the one that is off must not count in what is told either
             crossed = [(60.0 / interval < limit) if slow else (60.0 / interval > limit) for interval in intervals]
             holds = crossed.count(False) <= len(intervals) // 16 and (up or (crossed[0] and crossed[-1]))
         else:
