@@ -177,8 +177,11 @@ class Gate:
         except ConfigError as error:
             self._tell(f"bus: {error}; the clients stay as they were")
             return
-        self._clients = self._with_screen(clients)
-        self._tell(f"bus: {len(clients)} clients may connect from now on")
+        before, self._clients = self._clients, self._with_screen(clients)
+        gone = [client.name for key, client in before.items() if key not in self._clients]
+        self._tell(
+            f"bus: {len(clients)} clients may connect from now on" + (f", no more: {', '.join(gone)}" if gone else "")
+        )
         for connections in self._connections.values():
             connections.keep_only(self._clients)
 

@@ -22,6 +22,7 @@ EVENTS_A_CALL = 2_000
 MAX_CONNECTIONS = 200  # of one socket; three times this is well under the 1024 files a process may usually open
 MAX_SUBSCRIPTIONS = 10_000  # of one connection: 2,000 beds, each stream by itself
 TELL_EVERY_S = 10.0
+LINES_A_TIME = 5  # kinds told by themselves: who makes up keys must not fill a log
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | zmq.EVENT_DISCONNECTED
@@ -32,7 +33,7 @@ _PROTOCOL_WORDS = {
 
 
 class Refusals:
-    """Counts who was turned away, and tells it: the first at once, then one line every TELL_EVERY_S.
+    """Counts who was turned away, and tells it: the first at once, then every TELL_EVERY_S a line for each kind.
 
     Args:
         counters: of the bus; `refused` is ours.
@@ -45,14 +46,12 @@ class Refusals:
         self._tell = tell
         self._clock = clock
         self._due_s = clock()
-        self._untold = 0
-        self._last = ""
+        self._untold: Counter[str] = Counter()
 
     def add(self, whom: str) -> None:
         """One more."""
         self._counters["refused"] += 1
-        self._untold += 1
-        self._last = whom
+        self._untold[whom if whom in self._untold or len(self._untold) < LINES_A_TIME else "others"] += 1
         self.tell_due()
 
     def tell_due(self, *, at_end: bool = False) -> None:
@@ -60,9 +59,11 @@ class Refusals:
         now_s = self._clock()
         if not self._untold or (now_s < self._due_s and not at_end):
             return
-        more = f", {self._untold} times since the last line" if self._untold > 1 else ""
-        self._tell(f"bus: refused {self._last}{more} ({self._counters['refused']} in all)")
-        self._untold, self._due_s = 0, now_s + TELL_EVERY_S
+        for whom, times in self._untold.items():
+            more = f", {times} times since the last line" if times > 1 else ""
+            self._tell(f"bus: refused {whom}{more} ({self._counters['refused']} in all)")
+        self._untold.clear()
+        self._due_s = now_s + TELL_EVERY_S
 
 
 class Connections:
