@@ -266,7 +266,9 @@ class Bus:
         if endpoint.startswith("tcp://["):
             sock.setsockopt(zmq.IPV6, 1)
         if kind == zmq.XPUB:
-            sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # else a second subscriber to a topic stays unseen
+            sock.setsockopt(
+                zmq.XPUB_VERBOSER, 1
+            )  # else only the first subscriber to a topic and the last to leave are seen
         if kind == zmq.ROUTER:
             sock.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a reply to a client that left is dropped unseen
         try:
@@ -314,9 +316,10 @@ class Bus:
         with contextlib.suppress(zmq.Again):
             for _ in range(ALARM_HWM):
                 frames = sock.recv_multipart(zmq.NOBLOCK, copy=False)
+                kind = frames[0].bytes[:1] if len(frames) == 1 else b""
                 if self._gate is not None:
-                    self._gate.hear(sock, frames[0])
-                if len(frames) == 1 and frames[0].bytes[:1] == b"\x01":
+                    self._gate.hear(sock, frames[0], {b"\x01": 1, b"\x00": -1}.get(kind, 0))
+                if kind == b"\x01":
                     prefixes.append(frames[0].bytes[1:])
         return prefixes
 
