@@ -122,12 +122,18 @@ class TopicOrder:
         out: list[Item] = []
         if epoch != self.epoch:
             out += self._to(self._end())
-            between = list(self._runs)[: self._runs.index(epoch)] if epoch in self._runs else []
-            for run in between:  # runs that the journal knows nothing of: what is held is all there is of them
+            for run in self._between(epoch):  # the journal knows nothing of them: what is held is all there is
                 self._enter(run)
                 out += self._to(self._end())
             self._enter(epoch)
         return out + self._to(seq)
+
+    def _between(self, epoch: str) -> list[str]:
+        """Runs after ours and before `epoch`, as far as that can be told."""
+        if self._runs and epoch == self._runs[-1]:  # the newest: so all others of which something is held
+            held = dict.fromkeys(run for run, _ in self._held)
+            return [run for run in dict.fromkeys((*held, *self._runs)) if run not in (self.epoch, epoch)]
+        return list(self._runs)[: self._runs.index(epoch)] if epoch in self._runs else []
 
     def _end(self) -> int:
         """Last known `seq` of our run."""
