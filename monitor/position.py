@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -60,6 +59,6 @@ def save_position(path: Path, position: Position) -> None:
     new = path.with_name(path.name + ".new")
     try:
         new.write_bytes(msgspec.json.encode(position) + b"\n")
-        os.replace(new, path)  # noqa: PTH105 - the one call that is atomic
+        new.replace(path)
     except OSError as error:
         raise PositionError(f"position {path}: {error.strerror}; name a file that can be read and written") from None
