@@ -154,13 +154,11 @@ def burst(programs: Programs, sizes: Sizes) -> Outcome:
         raise FaultError(f"the publisher has ended: {publisher.errors()}")
     ended_s = time.time()
     stopped.program.signal(signal.SIGCONT)
-    last = {"alarm": {"bed": "p1"}, "epoch": "", "seq": sizes.messages // 2}
+    last = "p1", reading.joined().epoch, sizes.messages // 2
     for subscriber in (reading, stopped):
-        (last["epoch"],) = {epoch for epoch, _ in subscriber.joined().values()}
-        wait_for(lambda s=subscriber: s.has(last), "the last alarm message of the burst")  # type: ignore[misc]
-    assert publisher.process.stdin is not None
+        wait_for(lambda s=subscriber: s.has(*last), "the last alarm message of the burst")  # type: ignore[misc]
     publisher.look()
-    publisher.process.stdin.close()
+    publisher.tell("end")
     for subscriber in (reading, stopped):
         wait_for(lambda s=subscriber: s.counts().get("state") == "ended", "the goodbye at the subscriber")  # type: ignore[misc]
         subscriber.program.end()

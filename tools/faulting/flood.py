@@ -1,7 +1,7 @@
 """A bus without a monitor behind it, to publish faster than one can: python -m faulting.flood CONNECT JOURNAL COUNT
 
-Waits for a line on standard input, publishes COUNT messages, alarms and beats by turns, as fast as it goes, says
-`done`, and serves on until standard input ends.
+Waits for the line `go` on standard input, publishes COUNT messages, alarms and beats by turns, as fast as it goes,
+says `done`, and serves on until any other line or the end of standard input.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main(connect: str, journal_path: str, count: int) -> None:
     while True:
         serve(0.02)
         if select.select([sys.stdin], [], [], 0)[0]:
-            if not sys.stdin.readline():
+            if sys.stdin.readline().strip() != "go":
                 break
             for n in range(count // 2):
                 bus.publish(bed_topic(BED, "alarm"), alarm(n))

@@ -15,9 +15,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from monitor.position import Position, load_position
+
 __all__ = ["FaultError", "Monitor", "Program", "Programs", "Subscriber", "free_port", "wait_for"]
 
 ROOT = Path(__file__).resolve().parents[2]
+Given = tuple[str, str, int]
+"""A message that a subscriber was given: topic, epoch, seq."""
 LONG_S = 120.0  # nothing here takes so long on any machine
 MB = 1e6
 
@@ -50,14 +54,21 @@ def free_port() -> int:
 
 
 class Program:
-    """A program under test."""
+    """A program under test.
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    Args:
+        command: with its words.
+        folder: for what it says on standard error.
+        listens: it is told lines, and what it says is read; else it says it to nobody.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, *, listens: bool) -> None:
         self._errors = (folder / f"errors-{random.SystemRandom().randrange(1 << 40):x}").open("w+")
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ECG_MONITOR_") or k == "ECG_MONITOR_DATA"}
         paths = f"{ROOT}{os.pathsep}{ROOT / 'tools'}"
+        pipe = subprocess.PIPE if listens else subprocess.DEVNULL  # a pipe that nobody reads stops who writes
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, cwd=ROOT,
+            command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True, cwd=ROOT,
             env=kept | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         self.most_mb = 0.0
@@ -92,7 +103,7 @@ class Program:
             raise FaultError(f"{self.process.args!r} does not end") from None
         if self.process.returncode:
             raise FaultError(f"{self.process.args!r} ended with {self.process.returncode}: {self.errors()}")
-        return said
+        return said or ""
 
     def errors(self) -> str:
         """What it said on standard error."""
@@ -150,14 +161,15 @@ class Programs:
         """End all that still run; may be called twice."""
         self._stack.close()
 
-    def start(self, command: Sequence[str]) -> Program:
-        program = Program(command, self.folder)
+    def start(self, command: Sequence[str], *, listens: bool = False) -> Program:
+        """As Program."""
+        program = Program(command, self.folder, listens=listens)
         self._stack.callback(program.close)
         return program
 
     def module(self, name: str, *words: str, prefix: Sequence[str] = ()) -> Program:
         """One of this package."""
-        return self.start([*prefix, sys.executable, "-m", f"faulting.{name}", *words])
+        return self.start([*prefix, sys.executable, "-m", f"faulting.{name}", *words], listens=True)
 
 
 class Monitor:
@@ -217,6 +229,9 @@ class Subscriber:
         self._start = lambda: programs.module("subscriber", connect, str(self.folder), prefix=prefix)
         self.program = self._start()
         self._recovered = self._missed = 0
+        self._seen: list[Given] = []
+        self._seen_once: set[Given] = set()
+        self._read_bytes = 0
 
     def again(self) -> None:
         """Start it anew after it was killed; what it counted before is kept."""
@@ -226,14 +241,14 @@ class Subscriber:
         (self.folder / "counts").unlink(missing_ok=True)
         self.program = self._start()
 
-    def joined(self) -> dict[str, tuple[str, int]]:
-        """Where it began, by topic, once it has."""
+    def joined(self) -> Position:
+        """Where it began, once it has."""
         path = self.folder / "joined"
         wait_for(lambda: path.exists() or not self.program.alive, "a subscriber that has joined")
-        if not path.exists():
+        position = load_position(path)
+        if position is None:
             raise FaultError(f"the subscriber has ended: {self.program.errors()}")
-        topics = json.loads(path.read_text())["topics"]
-        return {topic: (place["epoch"], place["seq"]) for topic, place in topics.items()}
+        return position
 
     def counts(self) -> dict[str, Any]:
         """What its client counts."""
@@ -250,21 +265,26 @@ class Subscriber:
     def missed(self) -> int:
         return self._missed + int(self.counts().get("missed", 0))
 
-    def seen(self) -> list[tuple[str, str, int]]:
-        """(topic, epoch, seq) of all it was given, in order."""
-        try:
-            text = (self.folder / "seen").read_text(encoding="utf-8")
-        except OSError:
-            return []
-        lines = (line.split(" ", 2) for line in text[: text.rfind("\n") + 1].splitlines())
-        return [(topic, epoch, int(seq)) for epoch, seq, topic in lines]
+    def seen(self) -> list[Given]:
+        """All it was given, in order."""
+        with suppress(OSError), (self.folder / "seen").open("rb") as file:
+            file.seek(self._read_bytes)
+            text = file.read()
+            text = text[: text.rfind(b"\n") + 1]  # whole lines only
+            self._read_bytes += len(text)
+            for line in text.decode().splitlines():
+                epoch, seq, topic = line.split(" ", 2)
+                self._seen.append((topic, epoch, int(seq)))
+                self._seen_once.add(self._seen[-1])
+        return self._seen
 
-    def has(self, alarm: dict[str, Any]) -> bool:
+    def has(self, bed: str, epoch: str, seq: int) -> bool:
         """Whether it was given this alarm message."""
-        topic = f"v1/{alarm['alarm']['bed']}/alarm/"
-        return (topic, alarm["epoch"], alarm["seq"]) in set(self.seen())
+        self.seen()
+        return (f"v1/{bed}/alarm/", epoch, seq) in self._seen_once
 
     def caught_up(self, monitor: Monitor) -> None:
         """Wait until it has the newest alarm that the monitor has recorded by now."""
         newest = monitor.alarms()[-1]
-        wait_for(lambda: self.has(newest), f"alarm message {newest['seq']} at the subscriber")
+        place = newest["alarm"]["bed"], newest["epoch"], newest["seq"]
+        wait_for(lambda: self.has(*place), f"alarm message {newest['seq']} at the subscriber")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from faulting.programs import Monitor, Subscriber
+from monitor.position import Place
 
 __all__ = ["Outcome", "judge"]
 
@@ -85,8 +86,8 @@ def judge(
     joined = subscriber.joined()
 
     def after_joining(topic: str, epoch: str, seq: int) -> bool:
-        first, last = joined.get(topic, (runs[0], 0))
-        return (runs.index(epoch), seq) > (runs.index(first), last)
+        place = joined.topics.get(topic, Place(joined.epoch, 0))
+        return place.epoch not in runs or (runs.index(epoch), seq) > (runs.index(place.epoch), place.seq)
 
     alarms = [(topic, epoch, seq) for topic, epoch, seq, _ in rows if topic.endswith("/alarm/")]
     sent = {place for place in alarms if after_joining(*place)}
