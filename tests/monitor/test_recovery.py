@@ -228,3 +228,45 @@ for machine in (Patient, Impatient, Forgetful, ManyDeaths):
     machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestPatient, TestImpatient = Patient.TestCase, Impatient.TestCase
 TestForgetful, TestManyDeaths = Forgetful.TestCase, ManyDeaths.TestCase
+
+
+def question_of(client: Recovery, now_s: float) -> list[str]:
+    """Ids of what it asks at that time."""
+    asked: list[str] = []
+    client.turn(now_s, lambda _: asked.append(f"{now_s}") or asked[-1])
+    return asked
+
+
+def test_who_is_told_to_slow_down_asks_later_and_does_not_lose_patience():
+    """A monitor that limits us does answer: only later."""
+    client = Recovery(beds=None, streams=("alarm",), patience_s=2.0, position=Position("run-1", {}))
+    assert client.follow("run-1")
+    client.expect(msgspec.structs.replace(heartbeat(), epoch="run-1", beds=("p1",), seqs={TOPICS[0]: 1}))
+    now_s = 0.0
+    for _ in range(10):
+        (asked,) = question_of(client, now_s)
+        slow = Reply(ok=False, id=asked, epoch="run-1", error="slow down", data={"retry_after_s": 1.5})
+        assert client.replied(slow) == []
+        assert question_of(client, now_s + 1.0) == []
+        now_s += 1.5
+    assert client.missed == 0
+    for _ in range(5):  # nobody answers
+        now_s += 1.0
+        question_of(client, now_s)
+    assert client.missed == 1
+
+
+def test_an_answer_slower_than_the_retry_is_taken():
+    client = Recovery(beds=None, streams=("alarm",), patience_s=10.0, position=Position("run-1", {}))
+    assert client.follow("run-1")
+    client.expect(msgspec.structs.replace(heartbeat(), epoch="run-1", beds=("p1",), seqs={TOPICS[0]: 1}))
+    (first,) = question_of(client, 0.0)
+    (second,) = question_of(client, 1.0)
+    body = msgspec.structs.replace(alarm(1), epoch="run-1", seq=1)
+    reply = Reply(
+        ok=True, id=first, epoch="run-1", messages=(msgspec.Raw(encode(body)),),
+        data={"more": False, "epoch": "run-1", "seq": 1},
+    )  # fmt: skip
+    assert [place[1] for place in client.replied(reply)] == [body]
+    assert client.replied(msgspec.structs.replace(reply, id=second)) == []
+    assert question_of(client, 20.0) == []
