@@ -209,13 +209,16 @@ def tail(
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
     events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
     key: Annotated[Path | None, KEY_OPTION] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep the position in this file, and go on from it at the next start.")
+    ] = None,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
     from monitor.keys import load_client_key
     from monitor.tail import run_tail
 
     ours = load_client_key(key) if key is not None else None
-    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, key=ours))
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, resume=resume, key=ours))
 
 
 @app.command()

@@ -63,6 +63,8 @@ REQUESTS_A_CALL = 64
 ANSWER_BYTES_A_CALL = 2_000_000
 COMMIT_EVERY_S = 0.25
 LINGER_MS = 500
+PEER_PING_MS = 10_000
+PEER_GONE_MS = 30_000
 MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
 BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
@@ -128,6 +130,10 @@ class Bus:
         self._answered_bytes = 0  # in this turn of the loop
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        # A subscriber behind a cut network costs a full queue until TCP gives up, after a quarter of an hour, and one
+        # that comes back through a shaky one leaves such a queue each time: let go of who gives no sign for so long.
+        self._context.setsockopt(zmq.HEARTBEAT_IVL, PEER_PING_MS)
+        self._context.setsockopt(zmq.HEARTBEAT_TIMEOUT, PEER_GONE_MS)
         try:
             self._gate = Gate(self._context, keys, self.counters, tell, clock) if keys is not None else None
             self._alarms, alarms = self._bind(zmq.XPUB, endpoints.alarms, ALARM_HWM, SUBSCRIPTION_BYTES)
