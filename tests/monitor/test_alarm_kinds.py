@@ -287,6 +287,28 @@ def test_fibrillation_is_told_once_whatever_else_it_looks_like() -> None:
     assert told(ward.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "latched")
 
 
+def test_a_fast_regular_run_that_waves_is_told_as_the_run_and_fibrillation_once_it_is_irregular() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8, look="usual")
+    last = ward.last_r or 0
+    waving = [last + 100 + 80 * k for k in range(30)]  # 188 bpm, each second one of the detector's fibrillatory windows
+    irregular = [waving[-1] + 190 * k + extra for k in range(15) for extra in (50, 190)]
+    for second in range(24):
+        upto = ward.now + round(FS_HZ)
+        here = tuple(r for r in [*waving, *irregular] if ward.now <= r < upto)
+        for r in here:
+            ward.beat(r, odd=True, look="wide")
+        ward.tick(r_samples=here, fibrillatory=second >= 4)
+        if upto <= waving[-1] + 3 * FS_HZ:  # windows of 4 s, of which the run has told the first
+            assert "ventricular_fibrillation" not in ward.kinds()
+    high = [alarm for alarm in told(ward.changes) if alarm[0].startswith("ventricular")]
+    assert high[:3] == [
+        ("ventricular_run", "onset"),
+        ("ventricular_fibrillation", "onset"),
+        ("ventricular_run", "latched"),
+    ]
+
+
 @pytest.mark.parametrize("quality", [Quality.MOTION, Quality.LEADS_OFF, Quality.SETTLING])
 def test_no_fibrillation_out_of_signal_that_is_not_good(quality: Quality) -> None:
     ward = Ward()
