@@ -164,7 +164,9 @@ def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
             assert len(since.bodies) == written[topic] - journal.lost[stream]
         assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         journal.close()
-        assert [run.ended for run in JournalReader(path).runs()] == ["in order"]
+        reader = JournalReader(path)
+        assert [run.ended for run in reader.runs()] == ["in order"]
+        reader.close()
 
 
 def test_a_disk_that_stays_full_ends_with_what_was_lost(tmp_path):
