@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor import VERSION
+from monitor.commands import alarms as alarms_commands
 from monitor.commands import keys as keys_commands
 from monitor.commands.export import export
 from monitor.config import Config, ConfigError, load_config, merge
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(alarms_commands.app, name="alarms")
 KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
 
 
