@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor import VERSION
+from monitor.commands import alarms as alarms_commands
 from monitor.commands import keys as keys_commands
 from monitor.commands.export import export
 from monitor.config import Config, ConfigError, load_config, merge
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(alarms_commands.app, name="alarms")
 KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
 
 
@@ -209,13 +211,16 @@ def tail(
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
     events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
     key: Annotated[Path | None, KEY_OPTION] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep the position in this file, and go on from it at the next start.")
+    ] = None,
 ) -> None:
     """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
     from monitor.keys import load_client_key
     from monitor.tail import run_tail
 
     ours = load_client_key(key) if key is not None else None
-    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, key=ours))
+    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, resume=resume, key=ours))
 
 
 @app.command()

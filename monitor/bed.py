@@ -114,7 +114,8 @@ class Bed:
         self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._strips: list[tuple[Alarm, int]] = []
+        self._strips: list[tuple[Alarm, int]] = []  # that wait for the rest of their 10 s
+        self._strip_of: dict[str, str] = {}  # kind -> its last alarm that has one
 
     # -- samples in ---------------------------------------------------------------------------------------
 
@@ -219,6 +220,11 @@ class Bed:
     def waited_s(self) -> float:
         """How long the oldest sample of the last piece of a live source has waited by now, s; 0 for an empty piece."""
         return 0.0 if self._oldest_s is None else self._clock() - self._oldest_s
+
+    def journal_failed(self, holds: bool, text: str, output: Output) -> None:
+        """The journal cannot be written, or is written again."""
+        for change in self.engine.source_state("journal_failed", holds, self.now, text):
+            self._alarm(change, output)
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
@@ -328,6 +334,12 @@ class Bed:
         )
 
     def _alarm(self, alarm: Alarm, output: Output) -> None:
+        if alarm.state == "onset" and self._strip_of.get(alarm.kind) != alarm.alarm_id:
+            # What is there already, committed with the alarm: the monitor may die, or the source go silent, before the
+            # rest has come.
+            self._strip_of[alarm.kind] = alarm.alarm_id
+            self._cut_strip(alarm, output)
+            self._strips.append((alarm, alarm.onset_sample + round(_STRIP_S / 2 * self.source.fs_hz)))
         output.alarm(
             self,
             AlarmMessage(
@@ -338,8 +350,6 @@ class Bed:
                 latency_ms=self._latency_ms(alarm.decided_sample),
             ),
         )
-        if alarm.state == "onset" and alarm.count == 1 and not alarm.update:
-            self._strips.append((alarm, alarm.onset_sample + round(_STRIP_S / 2 * self.source.fs_hz)))
 
     def _latency_ms(self, decided_sample: int) -> float | None:
         """From the arrival of the deciding sample to now, ms; None in replay at full speed."""
@@ -367,16 +377,19 @@ class Bed:
                 self._alarm(change, output)
 
     def _cut_strips(self, output: Output) -> None:
-        """Keep the 10 s around each onset as soon as they are there (or the end is)."""
-        n = round(_STRIP_S * self.source.fs_hz)
+        """Keep the whole 10 s around each onset as soon as they are there (or the end is)."""
         waiting = []
         for alarm, wanted in self._strips:
             if self.now >= wanted or self.ended:
-                first = alarm.onset_sample - n // 2
-                output.strip(self, alarm, first, self.history.get(first, n))
+                self._cut_strip(alarm, output)
             else:
                 waiting.append((alarm, wanted))
         self._strips = waiting
+
+    def _cut_strip(self, alarm: Alarm, output: Output) -> None:
+        n = round(_STRIP_S * self.source.fs_hz)
+        first = alarm.onset_sample - n // 2
+        output.strip(self, alarm, first, self.history.get(first, n))
 
 
 def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:

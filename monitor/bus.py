@@ -63,6 +63,8 @@ REQUESTS_A_CALL = 64
 ANSWER_BYTES_A_CALL = 2_000_000
 COMMIT_EVERY_S = 0.25
 LINGER_MS = 500
+PEER_PING_MS = 10_000
+PEER_GONE_MS = 30_000
 MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
 BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
@@ -128,6 +130,10 @@ class Bus:
         self._answered_bytes = 0  # in this turn of the loop
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        # A subscriber behind a cut network costs a full queue until TCP gives up, after a quarter of an hour, and one
+        # that comes back through a shaky one leaves such a queue each time: let go of who gives no sign for so long.
+        self._context.setsockopt(zmq.HEARTBEAT_IVL, PEER_PING_MS)
+        self._context.setsockopt(zmq.HEARTBEAT_TIMEOUT, PEER_GONE_MS)
         try:
             self._gate = Gate(self._context, keys, self.counters, tell, clock) if keys is not None else None
             self._alarms, alarms = self._bind(zmq.XPUB, endpoints.alarms, ALARM_HWM, SUBSCRIPTION_BYTES)
@@ -266,7 +272,9 @@ class Bus:
         if endpoint.startswith("tcp://["):
             sock.setsockopt(zmq.IPV6, 1)
         if kind == zmq.XPUB:
-            sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # else a second subscriber to a topic stays unseen
+            sock.setsockopt(
+                zmq.XPUB_VERBOSER, 1
+            )  # else only the first subscriber to a topic and the last to leave are seen
         if kind == zmq.ROUTER:
             sock.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a reply to a client that left is dropped unseen
         try:
@@ -314,9 +322,10 @@ class Bus:
         with contextlib.suppress(zmq.Again):
             for _ in range(ALARM_HWM):
                 frames = sock.recv_multipart(zmq.NOBLOCK, copy=False)
+                kind = frames[0].bytes[:1] if len(frames) == 1 else b""
                 if self._gate is not None:
-                    self._gate.hear(sock, frames[0])
-                if len(frames) == 1 and frames[0].bytes[:1] == b"\x01":
+                    self._gate.hear(sock, frames[0], {b"\x01": 1, b"\x00": -1}.get(kind, 0))
+                if kind == b"\x01":
                     prefixes.append(frames[0].bytes[1:])
         return prefixes
 

@@ -92,6 +92,8 @@ class JournalConfig(_Section, frozen=True):
     """`[journal]`: what survives a restart."""
 
     path: str = ""
+    keep_days: NotNegative = 90.0
+    max_mb: NotNegative = 1000.0
 
 
 class MetricsConfig(_Section, frozen=True):
@@ -159,6 +161,7 @@ _KNOWN_KEYS: dict[str, set[str]] = {
     "poor_signal": {"limit", "hold_s", "per_hour"},
     "gap": {"hold_s", "per_hour"},
     "overload": {"limit", "relief", "per_hour"},
+    "journal_failed": set(),
 }
 
 
@@ -187,6 +190,7 @@ class AlarmsConfig(_Section, frozen=True):
     poor_signal: KindConfig = KindConfig("low", limit=2.0, hold_s=2.0, per_hour=20)
     gap: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
     overload: KindConfig = KindConfig("low", limit=5.0, relief=4.0, per_hour=20)
+    journal_failed: KindConfig = KindConfig("medium")
 
     def __post_init__(self) -> None:
         plain = msgspec.structs.fields(KindConfig)

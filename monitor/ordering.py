@@ -1,6 +1,7 @@
 """One topic in order: every message once, nothing skipped, whatever the wire dropped, doubled or cut off.
 
 Pure: messages go in, messages come out. The client does the asking where `hole` says that something is missing.
+What has come is never thrown away: where the journal has lost a message that is held here, it goes out in its place.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class TopicOrder:
         epoch, seq: the last message given out.
         duplicates: messages that came again.
         recovered: messages that `fill` brought.
-        missed: messages that were skipped: given up, or gone from the journal.
+        missed: messages known to have been published that were skipped: given up, or gone from the journal.
     """
 
     def __init__(self, epoch: str, seq: int = 0) -> None:
@@ -41,32 +42,31 @@ class TopicOrder:
         self._held: dict[tuple[str, int], Item] = {}
         self._past: deque[str] = deque(maxlen=PAST_EPOCHS)
         self._newest = seq  # known to exist in `epoch`
-        self._moved = False  # the monitor is in a later run than we are
+        self._runs: deque[str] = deque(maxlen=PAST_EPOCHS)  # heard of after ours, oldest first
+        self._more = False  # the journal has not told all yet
 
     @property
     def hole(self) -> bool:
         """Whether something is missing: ask for what follows (`epoch`, `seq`)."""
-        return bool(self._held) or self._newest > self.seq or self._moved
+        return self._more or bool(self._held) or self._newest > self.seq or bool(self._runs)
 
     def accept(self, body: Message, raw: bytes) -> list[Item]:
         """Take a message off the wire; gives what may go out now: it, more, or nothing yet."""
-        if body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq):
-            self.duplicates += 1
+        if self._known(body):
             return []
-        if body.epoch == self.epoch and body.seq == self.seq + 1 and not self._moved:
+        if body.epoch == self.epoch and body.seq == self.seq + 1 and not self._runs:
             return [self._advance(body, raw), *self._drain()]
+        self.expect(body.epoch, body.seq)
         if len(self._held) < HELD_MAX:
             self._held.setdefault((body.epoch, body.seq), (body, raw))
-        else:
-            self._newest = max(self._newest, body.seq) if body.epoch == self.epoch else self._newest
         return []
 
     def expect(self, epoch: str, seq: int) -> None:
-        """Learn from a heartbeat that the monitor's run `epoch` has published up to `seq`."""
+        """Learn that the run `epoch` of the monitor has published up to `seq`."""
         if epoch == self.epoch:
             self._newest = max(self._newest, seq)
-        elif epoch not in self._past:
-            self._moved = True
+        elif epoch not in self._past and epoch not in self._runs:
+            self._runs.append(epoch)
 
     def fill(self, items: Iterable[Item], epoch: str, seq: int, *, more: bool) -> list[Item]:
         """Take the journal's answer to what followed our position; gives what may go out now.
@@ -78,25 +78,16 @@ class TopicOrder:
         """
         out: list[Item] = []
         for body, raw in items:
-            if body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq):
-                self.duplicates += 1
+            if self._known(body):
                 continue
-            self._held.pop((body.epoch, body.seq), None)
+            out += self._go(body.epoch, body.seq - 1)
             self.recovered += 1
             out.append(self._advance(body, raw))
+        self._more = more
         if more:
             return out
-        self._moved = False
-        if epoch != self.epoch or seq > self.seq:  # the journal has lost what lies between
-            self._skip_to(epoch, seq)
-        # What is held of another run is either older than the journal's, or newer: then the next answer has it.
-        others = {key for key in self._held if key[0] != self.epoch}
-        self._moved = any(key[0] not in self._past for key in others)
-        for key in others:
-            del self._held[key]
-        for key in [key for key in self._held if key[1] <= self.seq]:
-            self.duplicates += 1
-            del self._held[key]
+        if epoch not in self._past:
+            out += self._go(epoch, seq)  # what the journal has lost of it is skipped
         return out + self._drain()
 
     def give_up(self, epoch: str) -> list[Item]:
@@ -105,34 +96,70 @@ class TopicOrder:
         Args:
             epoch: the monitor's run now.
         """
-        held = sorted(self._held.items(), key=lambda item: (item[0][0] != self.epoch, item[0][0] == epoch, item[0][1]))
+        newest = self._newest if epoch == self.epoch else 0
+        out = self._go(epoch, max([newest, *(seq for run, seq in self._held if run == epoch)]))
+        self.missed += len(self._held)  # of runs later than `epoch`: nobody gives up before the newest
         self._held.clear()
-        self._moved = False
-        out = [self._advance(body, raw) for _, (body, raw) in held]
-        if self.epoch != epoch:
-            self._skip_to(epoch, 0)
-        elif self._newest > self.seq:
-            self._skip_to(epoch, self._newest)
+        self._runs.clear()
+        self._more = False
         return out
+
+    def _known(self, body: Message) -> bool:
+        """Whether it was given out before, or is of a run that is over."""
+        known = body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq)
+        self.duplicates += known
+        return known
 
     def _drain(self) -> list[Item]:
         """What was held back and follows without a hole."""
         out: list[Item] = []
-        while item := self._held.pop((self.epoch, self.seq + 1), None):
+        while item := self._held.get((self.epoch, self.seq + 1)):
             out.append(self._advance(*item))
         return out
 
+    def _go(self, epoch: str, seq: int) -> list[Item]:
+        """Move to a position; what is held of what lies between goes out, the rest is counted as missed."""
+        out: list[Item] = []
+        if epoch != self.epoch:
+            out += self._to(self._end())
+            for run in self._between(epoch):  # the journal knows nothing of them: what is held is all there is
+                self._enter(run)
+                out += self._to(self._end())
+            self._enter(epoch)
+        return out + self._to(seq)
+
+    def _between(self, epoch: str) -> list[str]:
+        """Runs after ours and before `epoch`, as far as that can be told."""
+        if self._runs and epoch == self._runs[-1]:  # the newest: so all others of which something is held
+            held = dict.fromkeys(run for run, _ in self._held)
+            return [run for run in dict.fromkeys((*held, *self._runs)) if run not in (self.epoch, epoch)]
+        return list(self._runs)[: self._runs.index(epoch)] if epoch in self._runs else []
+
+    def _end(self) -> int:
+        """Last known `seq` of our run."""
+        return max([self.seq, self._newest, *(seq for run, seq in self._held if run == self.epoch)])
+
+    def _to(self, seq: int) -> list[Item]:
+        """Move within our run."""
+        held = sorted(key for key in self._held if key[0] == self.epoch and key[1] <= seq) if self._held else []
+        out = [self._advance(*self._held[key]) for key in held]
+        self._skip_to(seq)
+        return out
+
+    def _enter(self, epoch: str) -> None:
+        """Our run is over."""
+        self._past.append(self.epoch)
+        self.epoch, self.seq, self._newest = epoch, 0, 0
+        if epoch in self._runs:
+            self._runs.remove(epoch)
+
     def _advance(self, body: Message, raw: bytes) -> Item:
-        self._skip_to(body.epoch, body.seq - 1)
+        """Give out a message of our run."""
+        self._held.pop((body.epoch, body.seq), None)
+        self._skip_to(body.seq - 1)
         self.seq = body.seq
         return body, raw
 
-    def _skip_to(self, epoch: str, seq: int) -> None:
-        """Move the position, counting what lies between as missed."""
-        if epoch != self.epoch:
-            self._past.append(self.epoch)
-            self.epoch = epoch
-            self.seq = 0
-            self._newest = 0
+    def _skip_to(self, seq: int) -> None:
         self.missed += max(0, seq - self.seq)
         self.seq = max(self.seq, seq)

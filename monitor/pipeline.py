@@ -23,10 +23,10 @@ from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
 from monitor.evidence import gap_text
-from monitor.journal import Action, Journal, Limits
+from monitor.journal import Action, Journal, Limits, Session
 from monitor.keys import load_server_keys
 from monitor.measures import Measures
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic, decode
 from monitor.metrics import MetricsServer
 from monitor.recorder import Recorder, RecorderError
 from monitor.sources import Notice, Source, SourceError
@@ -41,7 +41,8 @@ _STATUS_S = 1.0
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
 # A journal in memory is for subscribers that missed something, not for the archive: half an hour of beats, some 10 MB.
 _MEMORY = ":memory:"
-_MEMORY_LIMITS = Limits(alarm_rows=1_000, beat_rows=2_000, status_rows=500, strips=100, actions=1_000)
+_MEMORY_LIMITS = Limits(max_mb=0, alarm_rows=1_000, beat_rows=2_000, status_rows=500, strips=100, actions=1_000)
+_TOLD_ALARMS = 10  # of a run that died, named in one line
 _REPEAT_S = 10.0  # so often they are told, with their count since
 
 
@@ -106,13 +107,16 @@ class Pipeline:
             if folder is not None:
                 _make_folder(folder)
             journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
-            self.journal = Journal(journal, limits=_MEMORY_LIMITS if journal == _MEMORY else None, report=self._report)
+            limits = Limits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
+            limits = _MEMORY_LIMITS if journal == _MEMORY else limits
+            self.journal = Journal(journal, limits=limits, clock=clock, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
             ends = endpoints_from(config.bus.listen)
             self.bus = Bus(ends, epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=on_notice)
             undo.callback(self.bus.close)
+            self.journal.put_sessions(map(_session, self.beds.values()), VERSION)
             if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
                 for bed in self.beds.values():
                     recorder = self._open_recorder(folder, bed)
@@ -123,6 +127,7 @@ class Pipeline:
             undo.pop_all()
         self.endpoints = self.bus.endpoints
         self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
+        self._journal_failed = False
         self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
         self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
         self._repeat_due_s: dict[tuple[str, str], float] = {}
@@ -146,6 +151,7 @@ class Pipeline:
         for bed in self.beds.values():
             bed.last_data_s = self._started_s
         try:
+            self._tell_who_died()
             self._tell_state()
             while not stop() and not all(bed.ended for bed in self.beds.values()):
                 moved = False
@@ -157,11 +163,15 @@ class Pipeline:
                         self._lose(bed, error)
                 self._settle()
                 self._watch_lateness()
+                self._watch_journal()
                 self._tell_state()
                 self._serve(0.0 if moved and self._speed == 0 else _LOOP_S)
             for bed in self.beds.values():
                 bed.end()
             self._settle()
+        except BaseException:
+            self.journal.ending = "error"
+            raise
         finally:
             self._close()
         if broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
@@ -230,6 +240,30 @@ class Pipeline:
                 bed.behind(bed.waited_s, self)
             elif 0 < self._speed <= 1:
                 bed.behind(self._clock() - self._started_s - watched_s / self._speed, self)
+
+    def _watch_journal(self) -> None:
+        """A journal that cannot be written is an alarm; what was not written is told when it can be again."""
+        failing = bool(self.journal.failure)
+        if failing == self._journal_failed:
+            return
+        self._journal_failed = failing
+        text = f"the journal cannot be written: {self.journal.failure}"
+        for bed in self.beds.values():
+            bed.journal_failed(failing, text if failing else "", self)
+            if not failing:
+                told = f"the journal is written again; lost: {self.journal.lost_words()}"
+                self._event(bed, "journal_back", told, self.journal.lost_rows, bed.now)
+
+    def _tell_who_died(self) -> None:
+        """A run that was killed did not clear its alarms: whoever comes later must hear of them."""
+        for epoch in self.journal.died:
+            bodies = [decode(raw) for raw in self.journal.active_alarms(epoch)]
+            alarms = [body.alarm for body in bodies if isinstance(body, AlarmMessage)]
+            self._on_notice(f"the monitor of run {epoch} was killed; {_active_then(alarms)}")
+            for bed in self.beds.values():
+                of_bed = [alarm for alarm in alarms if alarm.bed == bed.name]
+                text = f"the monitor of run {epoch} was killed; {_active_then(of_bed)}"
+                self._event(bed, "monitor_died", text, max(1, len(of_bed)), bed.now)
 
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
@@ -420,6 +454,17 @@ class Pipeline:
                     recorder.close({"session": session, "bus": dict(self.bus.counters)})
             self._tell_state()
             self._heartbeat("goodbye")
+
+
+def _session(bed: Bed) -> Session:
+    source = bed.source
+    return Session(bed.name, source.name, source.lead, source.fs_hz, bed.model.name, bed.model.sha256)
+
+
+def _active_then(alarms: list[Alarm]) -> str:
+    told = ", ".join(f"{alarm.kind} ({alarm.state})" for alarm in alarms[-_TOLD_ALARMS:])
+    more = f" and {len(alarms) - _TOLD_ALARMS} before" if len(alarms) > _TOLD_ALARMS else ""
+    return f"alarms then active: {told or 'none'}{more}"
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,12 +7,14 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 from monitor.client import AlarmClient, ClientError, ConnectionState
 from monitor.endpoints import BusError, endpoints_from
 from monitor.keys import ClientKey
 from monitor.messages import AlarmMessage, EventMessage, Stream
+from monitor.position import Position, PositionError, load_position, save_position
 
 __all__ = ["run_tail"]
 
@@ -28,13 +30,15 @@ def run_tail(
     *,
     events: bool = False,
     key: ClientKey | None = None,
+    resume: Path | None = None,
     err: TextIO | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Write the alarms of a running monitor to `out`, one line each, exactly as published, until told to stop.
 
-    First come the alarms that are active now. It waits for a monitor that is not there yet, outlives its restarts
-    (and then writes what was said in between), and ends quietly when the reader of a pipe goes away.
+    First come the alarms that are active now; with `resume` what was published since it ended, however it did. It
+    waits for a monitor that is not there yet, outlives its restarts (and then writes what was said in between), and
+    ends quietly when the reader of a pipe goes away.
 
     Args:
         connect: endpoint of the monitor's alarms, e.g. `tcp://127.0.0.1:5556`.
@@ -42,16 +46,19 @@ def run_tail(
         out: flushed after each line.
         events: also what happened on the way in: gaps, losses, bad input.
         key: ours, for a monitor that asks for one.
+        resume: file of the position: read at the start where there is one, written after the lines it tells of. Killed
+            in between, it writes those lines once more.
         err: told each change of the connection; None = standard error.
         stop: asked a few times a second.
 
     Returns:
-        Exit code: 0; 2 where the endpoint cannot be used.
+        Exit code: 0; 2 where the endpoint or the file of the position cannot be used.
     """
     err = sys.stderr if err is None else err
     streams: tuple[Stream, ...] = ("alarm", "event") if events else ("alarm",)
     try:
         endpoints = endpoints_from(connect)
+        position = load_position(resume) if resume is not None else None
         client = AlarmClient(
             endpoints.alarms,
             endpoints.control,
@@ -59,14 +66,18 @@ def run_tail(
             streams=streams,
             patience_s=PATIENCE_S,
             key=key,
+            resume=position,
         )
-    except (BusError, ClientError) as error:
+    except (BusError, ClientError, PositionError) as error:
         print(f"ecg-monitor: {error}", file=err)
         return 2
     try:
-        _follow(client, connect, out, err, stop)
+        _follow(client, connect, out, err, stop, resume)
     except KeyboardInterrupt:
         pass
+    except PositionError as error:
+        print(f"ecg-monitor: {error}", file=err)
+        return 2
     except BrokenPipeError:
         _silence(out)
     finally:
@@ -74,23 +85,36 @@ def run_tail(
     return 0
 
 
-def _follow(client: AlarmClient, connect: str, out: TextIO, err: TextIO, stop: Callable[[], bool]) -> None:
+def _follow(
+    client: AlarmClient, connect: str, out: TextIO, err: TextIO, stop: Callable[[], bool], resume: Path | None
+) -> None:
     said: ConnectionState | None = None
-    missed = 0
+    kept: Position | None = client.position
+    missed = incomplete = 0
     gone = _reader_gone(out)
     while not stop() and not gone():
         for _, body, raw in client.poll(TURN_S):
             if isinstance(body, AlarmMessage | EventMessage):
                 out.write(raw.decode() + "\n")
                 out.flush()
+        if resume is not None and (position := client.position) is not None and position != kept:
+            save_position(resume, position)
+            kept = position
         if client.state != said:
             said = client.state
             print(f"ecg-monitor: {_WORDS[said].format(connect=connect)}", file=err, flush=True)
         if client.missed > missed:
             print(f"ecg-monitor: {client.missed - missed} messages could not be had", file=err, flush=True)
             missed = client.missed
+        if client.counters["incomplete"] > incomplete:
+            print(f"ecg-monitor: {_INCOMPLETE.format(connect=connect)}", file=err, flush=True)
+            incomplete = client.counters["incomplete"]
 
 
+_INCOMPLETE = (
+    "the monitor at {connect} no longer has all that was said since: some may be missing here "
+    "(its --journal FILE outlives a restart)"
+)
 _WORDS: dict[ConnectionState, str] = {
     "connecting": "waiting for a monitor at {connect}",
     "connected": "connected to {connect}",

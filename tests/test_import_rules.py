@@ -13,7 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("detector", "train", "monitor")
 IMPURE = frozenset({"zmq", "serial", "threading", "multiprocessing", "asyncio", "socket", "time"})
-PURE_MONITOR = ("evidence.py", "messages.py")
+PURE_MONITOR = (
+    "evidence.py",
+    "freshness.py",
+    "messages.py",
+    "ordering.py",
+    "question.py",
+    "recovery.py",
+    "skipped.py",
+)
 DRIVERS = frozenset({"live.py", "__main__.py"})  # of the dashboard: what may wait, poll and look at the clock
 
 

@@ -109,7 +109,7 @@ class Anomalies:
     def _count(self, scored: ScoredBeat) -> None:
         """Anomalous beats in the last minute, without those that a run has told."""
         book, limits, now = self._book, self._book.limits("anomaly_burden"), scored.beat.r_sample
-        runs = [alarm for kind in _RUNS if (alarm := book.up(kind)) is not None]
+        runs = [alarm for kind in (*_RUNS, "ventricular_fibrillation") if (alarm := book.up(kind)) is not None]
         if runs:
             told = min(alarm.onset_sample for alarm in runs)
             self._minute = deque((r for r in self._minute if r < told), _MINUTE_BEATS)

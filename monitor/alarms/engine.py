@@ -35,10 +35,10 @@ class AlarmEngine:
         self._quality = Quality.GOOD
         self._audio = AudioPause(fs_hz)
         self._book = AlarmBook(bed, fs_hz, limits or AlarmsConfig(), self._audio, self._in_context)
-        self._fibrillation = Fibrillation(self._book)
         self._silence = Silence(self._book)
         self._anomalies = Anomalies(self._book)
         self._rates = Rates(self._book)
+        self._fibrillation = Fibrillation(self._book, self._rates.regular)
         self._technical = Technical(self._book)
 
     # -- what it knows ------------------------------------------------------------------------------------
@@ -82,6 +82,7 @@ class AlarmEngine:
                 self._rates.on_beat(event)
             case Tick():
                 self._book.advance(event.sample)
+                self._fibrillation.on_tick()  # before the silence: what has no QRS may wave
                 self._silence.on_tick(event)
                 self._anomalies.on_tick(event)
                 self._book.settle()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detector import Quality, QualitySpan, RhythmSpan
 from monitor.alarms.book import AlarmBook
 from monitor.evidence import measured
@@ -13,16 +15,24 @@ _KIND = "ventricular_fibrillation"
 
 
 class Fibrillation:
-    """Rule on the detector's windows: consecutive fibrillatory ones must cover the limit; then one usual ends it.
+    """Rule on the detector's windows: consecutive fibrillatory ones must cover the limit.
 
-    It ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes.
+    It ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes. A fast ventricular
+    tachycardia without a level line between its beats waves like it: while a ventricular run is up and its beats come
+    regularly, that is what it is called, and as urgent.
+
+    Args:
+        book: the bed's alarms.
+        regular: whether the last beats came regularly.
     """
 
-    def __init__(self, book: AlarmBook) -> None:
+    def __init__(self, book: AlarmBook, regular: Callable[[], bool]) -> None:
         self._book = book
+        self._regular = regular
+        self._window: RhythmSpan | None = None  # waits for the beats of its second
         self._since: int | None = None  # where the fibrillatory stretch began
         self._until = 0
-        self._from: int | None = None  # what came before was interrupted
+        self._from = 0  # where signal was last missing, or was told of
         self._good = True
 
     def on_quality(self, span: QualitySpan) -> None:
@@ -30,11 +40,18 @@ class Fibrillation:
         self._good = span.quality is Quality.GOOD
 
     def on_rhythm(self, span: RhythmSpan) -> None:
-        """A verdict on the next window."""
+        """A verdict on the next window; it counts at the tick that follows."""
+        self._window = span
+
+    def on_tick(self) -> None:
+        """The beats of this second are known, too."""
+        span, self._window = self._window, None
+        if span is None:
+            return
         if self._since is not None and span.first_sample > self._until:
             self._since = None
         self._until = span.end_sample
-        if not span.fibrillatory or (self._from is not None and span.first_sample < self._from):
+        if not span.fibrillatory or span.first_sample < self._from:
             self._since = None
             self._book.rest(_KIND)
             return
@@ -42,13 +59,17 @@ class Fibrillation:
             self._since = span.first_sample
         lasted_s = (span.end_sample - self._since) / self._book.fs_hz
         limit = self._book.limits(_KIND).limit
-        if self._good and lasted_s >= limit:
+        if not self._good:
+            self._book.rest(_KIND)
+        elif self._book.holds("ventricular_run") and self._regular():
+            self._since, self._from = None, span.end_sample  # the run has told of all this
+            self._book.rest(_KIND)
+        elif lasted_s >= limit:
             text = f"fibrillatory waveform for {lasted_s:.1f} s"
             self._book.cause(_KIND, self._since, text, measured(Evidence(), lasted_s, limit, "s"))
-        elif not self._good:
-            self._book.rest(_KIND)
 
     def interrupt(self, sample: int) -> None:
         """Signal is missing up to `sample`."""
-        self._since, self._from = None, sample
+        self._window = self._since = None
+        self._from = max(self._from, sample)
         self._book.end(_KIND)

@@ -10,7 +10,7 @@ __all__ = ["COVERED_BY", "COVERS", "RANK", "SILENT", "TECHNICAL", "TOLD"]
 
 RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
 SILENT: Final = ("no_data", "source_lost")  # no sample comes, so the sample clock stands still
-TOLD: Final = (*SILENT, "sampling_rate")  # only source and pipeline can know
+TOLD: Final = (*SILENT, "sampling_rate", "journal_failed")  # only source and pipeline can know
 TECHNICAL: Final = frozenset((*TOLD, "leads_off", "poor_signal", "gap", "overload"))
 
 # One cause, one alarm: while the first is up the others are not raised, for they would say the same again with less

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 
 from monitor.alarms.book import AlarmBook
 from monitor.evidence import ScoredBeat, beat_evidence, measured
@@ -10,6 +11,7 @@ from monitor.evidence import ScoredBeat, beat_evidence, measured
 __all__ = ["Rates"]
 
 _HEART_RATE_BEATS = 8
+_REGULAR_BEATS, _REGULAR_SHARE = 4, 0.2  # a tachycardia that begins is not all regular yet
 _KEPT_BEATS = 32
 _EXTREME = ("extreme_bradycardia", "extreme_tachycardia")
 _KINDS = (*_EXTREME, "bradycardia", "tachycardia")  # the higher first: it covers the lower
@@ -33,6 +35,14 @@ class Rates:
         """Mean rate over the last 8 RR intervals, beats a minute; None where not known."""
         intervals = [s.beat.rr_s for s in list(self._recent)[-_HEART_RATE_BEATS:] if s.beat.rr_s is not None]
         return round(60.0 * len(intervals) / sum(intervals), 1) if len(intervals) >= 2 else None
+
+    def regular(self) -> bool:
+        """Whether the last 4 RR intervals lie within 20 % of their median."""
+        intervals = [s.beat.rr_s for s in list(self._recent)[-_REGULAR_BEATS:] if s.beat.rr_s is not None]
+        if len(intervals) < _REGULAR_BEATS:
+            return False
+        usual = median(intervals)
+        return all(abs(interval - usual) <= _REGULAR_SHARE * usual for interval in intervals)
 
     def on_beat(self, scored: ScoredBeat) -> None:
         """The next beat, scored or not."""
@@ -60,6 +70,7 @@ class Rates:
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
         rate = 60.0 * len(intervals) / sum(intervals)
         if kind in _EXTREME:
+            rate = 60.0 / median(intervals)  # the one that is off must not count in what is told either
             crossed = [(60.0 / interval < limit) if slow else (60.0 / interval > limit) for interval in intervals]
             holds = crossed.count(False) <= len(intervals) // 16 and (up or (crossed[0] and crossed[-1]))
         else:

@@ -19,14 +19,14 @@ class Silence:
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
-        self._since: int | None = None  # last QRS, or where good signal began; None before any signal
+        self._since = 0  # last QRS, or where good signal began
+        self._began = False
         self._good = True
 
     def on_quality(self, span: QualitySpan) -> None:
         """A verdict on the next stretch of signal."""
         self._good = span.quality is Quality.GOOD
-        if self._since is None:
-            self._since = span.first_sample
+        self._begin(span.first_sample)
         if not self._good:
             self._since = span.end_sample  # signal counts as present from here on at the earliest
             self._book.end("asystole")
@@ -34,8 +34,7 @@ class Silence:
 
     def on_tick(self, tick: Tick) -> None:
         """R-peaks, or none, up to here."""
-        if self._since is None:
-            self._since = tick.sample
+        self._begin(tick.sample)
         for r_sample in tick.r_samples:
             self._on_qrs(r_sample)
         silent_s = (tick.decided_until - self._since) / self._book.fs_hz
@@ -46,17 +45,21 @@ class Silence:
 
     def interrupt(self, sample: int) -> None:
         """Signal is missing up to `sample`."""
-        if self._since is not None:
-            self._since = max(self._since, sample)
+        self._since = max(self._since, sample)
         for kind in ("asystole", "pause"):
             self._book.end(kind)
 
+    def _begin(self, first_sample: int) -> None:
+        """A source may begin at any sample."""
+        if not self._began:
+            self._began = True
+            self._since = max(self._since, first_sample)
+
     def _on_qrs(self, r_sample: int) -> None:
         """A QRS ends the silence."""
-        since = self._since if self._since is not None else r_sample
-        if r_sample <= since:
+        if r_sample <= self._since:
             return
-        silent_s = (r_sample - since) / self._book.fs_hz
+        silent_s = (r_sample - self._since) / self._book.fs_hz
         if self._book.holds("asystole"):
             self._tell("asystole", silent_s)
         elif self._good and silent_s >= self._book.limits("pause").limit:
@@ -67,4 +70,4 @@ class Silence:
 
     def _tell(self, kind: str, silent_s: float) -> None:
         evidence = measured(Evidence(), silent_s, self._book.limits(kind).limit, "s")
-        self._book.cause(kind, self._since or 0, f"no QRS for {silent_s:.1f} s", evidence)
+        self._book.cause(kind, self._since, f"no QRS for {silent_s:.1f} s", evidence)

@@ -52,7 +52,7 @@ def export(
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Of the alarm, e.g. p1/asystole/8823.")],
     form: Annotated[Format, typer.Option("--format", help="fhir: one Bundle; hl7: one ORU^R40 a state.")] = Format.FHIR,
     journal: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="Journal of a monitor that has ended.")
+        Path | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="Journal of a monitor, also of one that runs.")
     ] = None,
     connect: Annotated[str | None, typer.Option(help="Alarm socket of a running monitor instead.")] = None,
     key: Annotated[
@@ -121,21 +121,14 @@ def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
     """Look an alarm up in a journal.
 
     Raises:
-        ConfigError: no such file, run or alarm, or a journal that a monitor is writing.
+        ConfigError: no such file, run or alarm.
         JournalError: no journal.
     """
-    from monitor.journal import Journal, JournalError, Limits
+    from monitor.journal import JournalReader
 
-    if not path.is_file():  # a Journal would make one
+    if not path.is_file():
         raise ConfigError(f"export: no journal {path}; give the file that a monitor wrote with --journal or --record")
-    try:
-        journal = Journal(path, limits=Limits(alarm_days=float("inf")))  # reading drops nothing that is old
-    except JournalError as error:
-        if "in use" not in str(error):
-            raise
-        raise ConfigError(
-            f"export: journal {path} is in use by a monitor; ask that one, e.g. --connect tcp://127.0.0.1:5556"
-        ) from error
+    journal = JournalReader(path)
     try:
         epochs = journal.epochs()
         if epoch and epoch not in epochs:

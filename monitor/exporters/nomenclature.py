@@ -66,6 +66,7 @@ ALERT_KINDS: dict[str, Term] = {
     "anomalous_beat": Term(0, "MDCX_EVT_ECG_ANOMALOUS_BEAT"),
     "sampling_rate": Term(0, "MDCX_EVT_SAMPLING_RATE"),
     "overload": Term(0, "MDCX_EVT_OVERLOAD"),
+    "journal_failed": Term(0, "MDCX_EVT_JOURNAL_FAILED"),
 }
 _RATE_SIGN = {"extreme_bradycardia": "L", "bradycardia": "L", "extreme_tachycardia": "H", "tachycardia": "H"}
 

@@ -287,6 +287,28 @@ def test_fibrillation_is_told_once_whatever_else_it_looks_like() -> None:
     assert told(ward.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "latched")
 
 
+def test_a_fast_regular_run_that_waves_is_told_as_the_run_and_fibrillation_once_it_is_irregular() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8, look="usual")
+    last = ward.last_r or 0
+    waving = [last + 100 + 80 * k for k in range(30)]  # 188 bpm, each second one of the detector's fibrillatory windows
+    irregular = [waving[-1] + 190 * k + extra for k in range(15) for extra in (50, 190)]
+    for second in range(24):
+        upto = ward.now + round(FS_HZ)
+        here = tuple(r for r in [*waving, *irregular] if ward.now <= r < upto)
+        for r in here:
+            ward.beat(r, odd=True, look="wide")
+        ward.tick(r_samples=here, fibrillatory=second >= 4)
+        if upto <= waving[-1] + 3 * FS_HZ:  # windows of 4 s, of which the run has told the first
+            assert "ventricular_fibrillation" not in ward.kinds()
+    high = [alarm for alarm in told(ward.changes) if alarm[0].startswith("ventricular")]
+    assert high[:3] == [
+        ("ventricular_run", "onset"),
+        ("ventricular_fibrillation", "onset"),
+        ("ventricular_run", "latched"),
+    ]
+
+
 @pytest.mark.parametrize("quality", [Quality.MOTION, Quality.LEADS_OFF, Quality.SETTLING])
 def test_no_fibrillation_out_of_signal_that_is_not_good(quality: Quality) -> None:
     ward = Ward()
@@ -392,3 +414,34 @@ def test_an_acknowledged_alarm_gives_a_pause_no_rank() -> None:
     for _ in range(2):
         ward.tick(fibrillatory=True)
     assert ward.engine.audio_paused_s(ward.now) == 0, "another high alarm is heard"
+
+
+def test_silence_that_outlasts_the_loss_of_its_source_is_told_again() -> None:
+    """A port that is lost says all; when it is back and still silent, that is the same silence."""
+    ward = Ward()
+    ward.rhythm(5, 0.8)
+    changes = [
+        change
+        for kind, holds in (("no_data", True), ("source_lost", True), ("source_lost", False), ("no_data", False))
+        for change in ward.engine.source_state(kind, holds, ward.now, "unplugged")
+    ]
+    assert told(changes) == [
+        ("no_data", "onset"),
+        ("source_lost", "onset"),
+        ("no_data", "cleared"),
+        ("source_lost", "cleared"),
+        ("no_data", "onset"),
+        ("no_data", "cleared"),
+    ]
+    assert {a.alarm_id for a in changes if a.kind == "no_data"} == {f"p1/no_data/{ward.now}"}
+    assert [a.count for a in changes if a.kind == "no_data"] == [1, 1, 2, 2]
+
+
+def test_one_missed_qrs_does_not_change_the_rate_that_an_extreme_alarm_tells() -> None:
+    ward = Ward()
+    ward.rhythm(10, 0.8)
+    ward.rhythm(3, 0.4)
+    ward.last_r = (ward.last_r or 0) + round(0.4 * FS_HZ)
+    ward.rhythm(12, 0.4)
+    onset = next(a for a in ward.changes if a.kind == "extreme_tachycardia")
+    assert onset.text == "heart rate 150 bpm over 17 beats"

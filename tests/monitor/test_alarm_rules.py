@@ -178,10 +178,10 @@ class AnythingHappens(RuleBasedStateMachine):
         if self.good and self.ward.now - round(0.6 * FS_HZ) - self.since_qrs >= 4 * FS_HZ:
             self.must_be_up("asystole")
         if self.good and self.fibrillating_since is not None and end - self.fibrillating_since >= 4 * FS_HZ:
-            self.must_be_up("ventricular_fibrillation")
+            assert self.up().keys() & {"ventricular_fibrillation", "ventricular_run"}
 
     def interrupt(self, sample: int) -> None:
-        self.interrupted = sample
+        self.interrupted = max(self.interrupted, sample)
         self.since_qrs = max(self.since_qrs, sample)
         self.odd, self.odd_minute, self.fibrillating_since = [], [], None
 
@@ -264,16 +264,22 @@ class AnythingHappens(RuleBasedStateMachine):
             self.absorb(self.ward.engine.handle(gap), scorable=False)
             self.tick()
 
-    @rule(kind=st.sampled_from(["no_data", "source_lost", "sampling_rate"]), holds=st.booleans())
-    def source(self, kind: str, holds: bool) -> None:
+    @rule(
+        kind=st.sampled_from(["no_data", "source_lost", "sampling_rate"]),
+        holds=st.booleans(),
+        ago=st.integers(0, 500),
+    )
+    def source(self, kind: str, holds: bool, ago: int) -> None:
+        """The pipeline says what it knows, maybe of a moment that the engine has gone past."""
+        sample = max(0, self.ward.now - ago)
         if kind != "sampling_rate":
             if holds and kind not in self.silent:
-                self.interrupt(self.ward.now)
+                self.interrupt(sample)
                 self.ward.last_r = None
             (self.silent.add if holds else self.silent.discard)(kind)
-        self.absorb(self.ward.engine.source_state(kind, holds, self.ward.now, "x"), scorable=False)
-        if holds:
-            self.must_be_up(kind)
+        self.absorb(self.ward.engine.source_state(kind, holds, sample, "x"), scorable=False)
+        for told in self.silent | ({kind} if holds else set()):
+            self.must_be_up(told)
 
     @rule(late_s=st.sampled_from([0.0, 2.0, 5.0, 20.0]))
     def late(self, late_s: float) -> None:

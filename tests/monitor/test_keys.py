@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers_bus import wait_for
@@ -227,22 +228,11 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(arguments, said):
 
 
 @contextlib.contextmanager
-def monitor(endpoint: str, folder: Path, *arguments: str):
+def running(*arguments: str, key: Path | None = None):
+    """The command in a process of its own, told to end at the end."""
     process = subprocess.Popen(
-        (
-            *COMMAND,
-            "--source",
-            "sim:asystole=600",
-            "--speed",
-            "4",
-            "--no-dashboard",
-            "--bus",
-            endpoint,
-            "--keys",
-            str(folder),
-            *arguments,
-        ),
-        env=environment(),
+        (*COMMAND, *arguments),
+        env=environment(**({"ECG_MONITOR_KEY": str(key)} if key else {})),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -255,24 +245,28 @@ def monitor(endpoint: str, folder: Path, *arguments: str):
         process.communicate(timeout=60)
 
 
+def next_alarm(tail: subprocess.Popen[str], **wanted: str) -> dict[str, Any]:
+    """The next alarm that a tail prints with these fields."""
+    assert tail.stdout is not None
+    for line in iter(tail.stdout.readline, ""):
+        alarm: dict[str, Any] = json.loads(line)["alarm"]
+        if all(alarm[key] == value for key, value in wanted.items()):
+            return alarm
+    raise AssertionError("tail has ended")
+
+
 def test_a_monitor_with_keys_tail_and_a_stranger(folder):
     endpoint = free_endpoint()
     desk = add_client(folder, "desk", "operator")
     ends = endpoints_from(endpoint)
-    with monitor(endpoint.replace("127.0.0.1", "0.0.0.0"), folder) as process:
-        tails = [
-            subprocess.Popen(
-                (*COMMAND, "tail", "--connect", endpoint),
-                env=environment(**({"ECG_MONITOR_KEY": str(key)} if key else {})),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for key in (folder / "ward-3.key", None)
-        ]
-        assert tails[0].stdout is not None
-        alarm = json.loads(tails[0].stdout.readline())["alarm"]
-        assert alarm["kind"] == "asystole"
+    everywhere = endpoint.replace("127.0.0.1", "0.0.0.0")
+    source = ("--source", "sim:asystole=600", "--speed", "4", "--no-dashboard")
+    with (
+        running(*source, "--bus", everywhere, "--keys", str(folder)) as monitor,
+        running("tail", "--connect", endpoint, key=folder / "ward-3.key") as tail,
+        running("tail", "--connect", endpoint) as stranger,
+    ):
+        alarm = next_alarm(tail, kind="asystole")
         client = AlarmClient(ends.alarms, ends.control, key=load_client_key(desk))
         try:
             wait_for(lambda: client.state == "connected", "the monitor", lambda: client.poll(0.05))
@@ -280,15 +274,12 @@ def test_a_monitor_with_keys_tail_and_a_stranger(folder):
             assert client.request(request, timeout_s=20).ok
         finally:
             client.close()
-        acknowledged = json.loads(tails[0].stdout.readline())["alarm"]
-        assert (acknowledged["state"], acknowledged["acknowledged_by"]) == ("acknowledged", "desk (anna)")
+        acknowledged = next_alarm(tail, alarm_id=alarm["alarm_id"], state="acknowledged")
+        assert acknowledged["acknowledged_by"] == "desk (anna)"
         remove_client(folder, "ward-3")
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        while "not allowed any more" not in line and "unknown key" not in line:
-            assert line.startswith("ecg-monitor: bus: "), line
-            line = process.stderr.readline()
-        for tail in tails:
-            tail.send_signal(signal.SIGINT)
-        said = [tail.communicate(timeout=60)[0] for tail in tails]
-    assert said[1] == ""  # the stranger got nothing
+        assert monitor.stderr is not None
+        lines = iter(monitor.stderr.readline, "")
+        assert any("1 clients may connect from now on, no more: ward-3" in line for line in lines)
+        assert any("refused unknown key" in line or "not allowed any more" in line for line in lines)
+        stranger.send_signal(signal.SIGINT)
+        assert stranger.communicate(timeout=60)[0] == ""

@@ -131,3 +131,28 @@ def test_a_message_of_a_run_the_journal_does_not_know_is_asked_for_once_more():
     body: Message = message("c", 1)[0]
     assert places(order.fill([(body, b"")], "c", 1, more=False)) == [("c", 1)]
     assert not order.hole
+
+
+def test_what_is_held_goes_out_where_the_journal_has_lost_it():
+    """A disk that was full: sent, never journalled."""
+    order = TopicOrder("a")
+    for seq in (3, 4, 6):
+        assert order.accept(*message("a", seq)) == []
+    got = order.fill([message("a", 1), message("a", 7)], "a", 8, more=False)
+    assert places(got) == [("a", seq) for seq in (1, 3, 4, 6, 7)]
+    assert order.missed == 3
+    assert not order.hole
+
+
+def test_what_is_held_of_a_run_goes_out_before_the_next():
+    """A monitor that died without a journal on disk: what came of its run is all there is of it."""
+    order = TopicOrder("a", 2)
+    order.expect("a", 6)
+    assert order.accept(*message("a", 4)) == []
+    assert order.accept(*message("b", 2)) == []
+    order.expect("c", 0)
+    assert places(order.fill([message("c", 1)], "c", 1, more=False)) == [("a", 4), ("b", 2), ("c", 1)]
+    assert order.missed == 3 + 1
+    assert not order.hole
+    assert order.accept(*message("b", 3)) == []
+    assert not order.hole

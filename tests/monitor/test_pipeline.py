@@ -234,7 +234,7 @@ def test_a_live_source_that_never_begins_is_silent_too(scorer: Scorer) -> None:
 
 def test_a_monitor_that_falls_behind_says_so_and_when_it_has_caught_up(scorer: Scorer) -> None:
     """The loop is held up for 9 s in the middle of a live signal: as long did the oldest sample wait."""
-    source, signal = FedSource(), ecg("sinus=90")
+    source, signal = FedSource(), ecg("sinus=60")
     fed_s = 0
 
     def feed(now_s: int) -> None:
@@ -243,12 +243,12 @@ def test_a_monitor_that_falls_behind_says_so_and_when_it_has_caught_up(scorer: S
         fed_s = now_s
 
     def hold_up() -> None:
-        script.now_s = 60.0
-        feed(60)  # what has come meanwhile
+        script.now_s = 45.0
+        feed(45)  # what has come meanwhile
 
-    moments = [*range(1, 51), *range(61, 88)]
+    moments = [*range(1, 36), *range(46, 52)]
     acts: list[tuple[float, Any]] = [(float(t), lambda t=t: feed(t)) for t in moments]
-    script = Script([*acts[:50], (51.0, hold_up), *acts[50:]], step_s=0.5)
+    script = Script([*acts[:35], (36.0, hold_up), *acts[35:]], step_s=0.5)
     run = Run({"p1": source}, scorer, clock=script.clock)
     run.pipeline.run(script)
     assert run.states("overload") == ["onset", "cleared"]
@@ -265,8 +265,8 @@ def test_a_replay_that_falls_behind_real_time_says_so_and_a_faster_one_promises_
 ) -> None:
     source = FedSource(live=False)
     source.feed(ecg("sinus=40"))
-    acts: list[tuple[float, Any]] = [(45.0, lambda: source.feed(ecg("sinus=10;seed=2"))), (60.0, lambda: None)]
-    script = Script(acts, step_s=0.5)
+    acts: list[tuple[float, Any]] = [(48.0, lambda: source.feed(ecg("sinus=10;seed=2"))), (55.0, lambda: None)]
+    script = Script(acts, step_s=1.0)
     run = Run({"p1": source}, scorer, settings(source={"speed": speed}), clock=script.clock)
     run.pipeline.run(script)
     assert [state for state in run.states("overload") if state == "onset"] == expected

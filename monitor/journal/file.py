@@ -1,0 +1,161 @@
+"""The journal's file: opened, checked, migrated and locked, or one line that says why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import urllib.parse
+from pathlib import Path
+
+from monitor.journal.lock import JournalLock
+from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
+
+__all__ = ["MEMORY", "JournalError", "open_for_reading", "open_for_writing", "unusable"]
+
+MEMORY = ":memory:"
+OPEN_TIMEOUT_S = 1.0
+READ_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_MS = 50  # while the monitor runs: who holds SQLite's own lock must not hold up the loop
+WAL_BYTES = 8 << 20  # kept of a log that a long reading has let grow
+
+
+class JournalError(Exception):
+    """The journal cannot be opened. One line: which file, why, and the remedy."""
+
+
+def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:
+    """Open a journal's file, made with its folder and tables where there is none, migrated where it is older.
+
+    The connection is in autocommit mode: transactions begin and end where the caller says. Others may read meanwhile.
+
+    Args:
+        path: of the file, or `:memory:`.
+
+    Returns:
+        The connection, and the lock that keeps another monitor out, None in memory.
+
+    Raises:
+        JournalError: in use by another monitor, damaged, not a journal, read-only, or of a newer version.
+    """
+    lock: JournalLock | None = None
+    db: sqlite3.Connection | None = None
+    try:
+        if path != MEMORY:
+            _require_writable(path)
+            lock = JournalLock(path)
+        # The thread that opens need not be the one of the loop; there is never more than one at a time.
+        db = sqlite3.connect(path, timeout=OPEN_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        _prepare(db, path)
+    except (sqlite3.Error, OSError, ValueError, JournalError) as error:
+        if db is not None:
+            db.close()
+        if lock is not None:
+            lock.release()
+        if isinstance(error, JournalError):
+            raise
+        raise unusable(path, error) from error
+    return db, lock
+
+
+def open_for_reading(path: str) -> sqlite3.Connection:
+    """Open a journal to read it, also while a monitor writes it.
+
+    Raises:
+        JournalError: no such file, damaged, not a journal, or of another version.
+    """
+    if not Path(path).is_file():
+        raise JournalError(
+            f"journal {path}: no such file; give the one that a monitor wrote with --journal or --record"
+        )
+    quoted = urllib.parse.quote(str(Path(path).resolve()))
+    db: sqlite3.Connection | None = None
+    try:
+        # Who may not write the folder cannot make SQLite's shared memory, and need not where nobody writes.
+        wal = Path(f"{path}-wal")
+        still = not os.access(Path(path).resolve().parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+        options = "mode=ro&immutable=1" if still else "mode=ro"
+        db = sqlite3.connect(f"file:{quoted}?{options}", uri=True, timeout=READ_TIMEOUT_S, isolation_level=None)
+        empty, version = _marks(db, path)
+        if empty or version < VERSION:
+            what = "is empty" if empty else f"is of version {version}, this program reads {VERSION}"
+            raise JournalError(f"journal {path} {what}; a monitor started with --journal {path} brings it up to date")
+    except (sqlite3.Error, OSError, JournalError) as error:
+        if db is not None:
+            db.close()
+        if isinstance(error, JournalError):
+            raise
+        raise unusable(path, error, reading=True) from error
+    return db
+
+
+def unusable(path: str, error: Exception, *, reading: bool = False) -> JournalError:
+    """The world's reason in one line, with a remedy."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or isinstance(error, BlockingIOError):
+        why = "is in use by another program; give this monitor another file"
+    elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        why = f"is damaged or no journal ({error}); move it away or give another file"
+    elif reading:
+        why = f"cannot be read ({error}); give another file"
+    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")) or isinstance(error, OSError):
+        why = f"cannot be written ({error}); give a file in a folder of your own"
+    else:
+        why = f"cannot be used ({error}); give another file"
+    remedy = "" if reading else ", or :memory: for none on disk"
+    return JournalError(f"journal {path} {why}{remedy}".replace("\n", " "))
+
+
+def _require_writable(path: str) -> None:
+    """SQLite opens what it may not write and complains later, of a disk I/O error.
+
+    Trying by opening the file ourselves would, on closing it, drop SQLite's locks of a journal open in this process.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    effective = os.access in os.supports_effective_ids
+    if Path(path).exists() and not os.access(path, os.W_OK, effective_ids=effective):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _prepare(db: sqlite3.Connection, path: str) -> None:
+    """Settings, tables, migration: in one transaction, so that a kill in the middle leaves what was there."""
+    empty, _ = _marks(db, path)
+    if empty:
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only possible before the first table
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+    db.execute("BEGIN EXCLUSIVE")
+    empty, version = _marks(db, path)
+    if empty:
+        create(db)
+    else:
+        migrate(db, version)
+    db.execute(f"PRAGMA user_version={VERSION}")  # a write, so that a read-only file is found out now
+    db.execute("COMMIT")
+    db.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
+    """Whether there is nothing in it yet, and the version of its tables.
+
+    Raises:
+        JournalError: another program's, or of a newer version.
+    """
+    empty = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
+    application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    if empty:
+        return True, 0
+    if application != APPLICATION_ID or version < 1:
+        raise JournalError(
+            f"journal {path} is not a journal this version can read (marks {application:#x}, {version}); "
+            f"give another file"
+        )
+    if version > VERSION:
+        raise JournalError(
+            f"journal {path} is of version {version}, written by a newer ecg-monitor; this one knows {VERSION}: "
+            f"update it, or give another file"
+        )
+    return False, version

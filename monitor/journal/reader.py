@@ -1,0 +1,191 @@
+"""Reading a journal, also while a monitor writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from monitor.journal.file import open_for_reading
+from monitor.journal.lock import is_locked
+from monitor.journal.rows import Action, Run, Session, Since, Strip
+
+__all__ = ["JournalReader"]
+
+SINCE_ROWS = 1000  # of one answer: about 0.5 MB, so that one request never holds up the loop for long
+SINCE_BYTES = 1 << 20
+
+
+class JournalReader:
+    """Questions to a journal.
+
+    Args:
+        path: file.
+        db: an open connection to it, else the file is opened here for reading only.
+
+    Attributes:
+        epoch: the run meant where none is named; the newest in the file.
+        newest: topic -> last seq of that run, where the writer knows more than the file.
+
+    Raises:
+        JournalError: no such file, damaged, not a journal, or of another version.
+    """
+
+    def __init__(self, path: str | Path, db: sqlite3.Connection | None = None) -> None:
+        self.path = str(path)
+        self.epoch = ""
+        self.newest: dict[str, int] = {}
+        self._db = open_for_reading(self.path) if db is None else db
+        self._writing = db is not None
+        if not self._writing:
+            names = self.epochs()
+            self.epoch = names[-1] if names else ""
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        self._db.close()
+
+    # -- messages ----------------------------------------------------------------------------------------------
+
+    def since(self, topic: str, epoch: str, seq: int, *, rows: int = SINCE_ROWS, max_bytes: int = SINCE_BYTES) -> Since:
+        """Messages of a topic after a position, those of all later runs included.
+
+        An unknown epoch (another journal's, or forgotten) gives what there is of this run, marked incomplete.
+
+        Args:
+            topic: whole topic.
+            epoch: run the position belongs to; empty = this run.
+            seq: last one the asker has; 0 = none.
+            rows, max_bytes: bounds of one answer (one body is always given, however long).
+
+        Raises:
+            sqlite3.Error: the journal cannot be read.
+        """
+        known = self._epoch_id(epoch or self.epoch)
+        this = self._epoch_id(self.epoch) or 0
+        topic_row = self._db.execute(
+            "SELECT id, pruned_epoch, pruned_seq FROM topics WHERE name = ?", (topic,)
+        ).fetchone() or (0, 0, 0)
+        at = (known, seq) if known is not None else (this, 0)
+        complete = known is not None and at >= topic_row[1:]
+        names = {this: self.epoch, at[0]: epoch if known is not None and epoch else self.epoch}
+        bodies: list[bytes] = []
+        size = 0
+        for row_epoch, row_seq, name, body in self._db.execute(
+            "SELECT m.epoch, m.seq, e.name, m.body FROM messages m JOIN epochs e ON e.id = m.epoch "
+            "WHERE m.topic = ? AND (m.epoch, m.seq) > (?, ?) ORDER BY m.epoch, m.seq",
+            (topic_row[0], *at),
+        ):
+            size += len(body)
+            if bodies and (len(bodies) >= rows or size > max_bytes):
+                return Since(tuple(bodies), complete, True, names[at[0]], at[1])
+            # Each run counts from 1 without a hole; a hole here was never written (a full disk).
+            complete = complete and row_seq == (at[1] + 1 if row_epoch == at[0] else 1)
+            at = (row_epoch, row_seq)
+            names[row_epoch] = name
+            bodies.append(body)
+        newest = (this, self.newest.get(topic, 0))
+        if at < newest:
+            complete = complete and newest[1] == 0
+            at = newest
+        return Since(tuple(bodies), complete, False, names[at[0]], at[1])
+
+    def active_alarms(self, epoch: str = "") -> list[bytes]:
+        """Last message of every alarm that is not cleared, oldest first, of one run (empty = this one)."""
+        rows = self._db.execute(
+            "SELECT body FROM messages m WHERE epoch = ? "
+            "AND alarm_id IS NOT NULL AND state != 'cleared' AND NOT EXISTS (SELECT 1 FROM messages n "
+            "WHERE n.alarm_id = m.alarm_id AND n.epoch = m.epoch AND n.id > m.id) ORDER BY id",
+            (self._epoch_id(epoch or self.epoch),),
+        )
+        return [row[0] for row in rows]
+
+    def alarms(self, bed: str = "", epoch: str = "", alarm_id: str = "") -> Iterator[bytes]:
+        """Every message of alarms, oldest first by topic; of one bed, run, alarm where named.
+
+        Raises:
+            sqlite3.Error: the journal cannot be read.
+        """
+        topics = [f"v1/{bed}/alarm/"] if bed else [name for name in self.topics() if name.endswith("/alarm/")]
+        chosen = self._epoch_id(epoch) if epoch else None
+        for topic in topics:
+            for (body,) in self._db.execute(
+                "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?1) "
+                "AND (?2 = '' OR epoch = ?3) AND (?4 = '' OR alarm_id = ?4) ORDER BY epoch, seq",
+                (topic, epoch, chosen, alarm_id),
+            ):
+                yield body
+
+    def beats(self, bed: str, epoch: str, first_sample: int, last_sample: int) -> list[bytes]:
+        """Beats of one run whose R-peak is in a stretch of samples, both ends included, in order."""
+        rows = self._db.execute(
+            "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?) AND epoch = ? "
+            "AND sample BETWEEN ? AND ? ORDER BY seq",
+            (f"v1/{bed}/beat/", self._epoch_id(epoch), first_sample, last_sample),
+        )
+        return [row[0] for row in rows]
+
+    def topics(self) -> list[str]:
+        """Topics of which anything was ever written."""
+        return [row[0] for row in self._db.execute("SELECT name FROM topics ORDER BY name")]
+
+    # -- the rest ----------------------------------------------------------------------------------------------
+
+    def get_strip(self, alarm_id: str, epoch: str = "") -> Strip | None:
+        """Signal around an alarm, or None; without an epoch the newest run's (replays give the same ids)."""
+        row = self._db.execute(
+            "SELECT first_sample, fs_hz, channels, samples FROM alarm_strips WHERE alarm_id = ?1 "
+            "AND (?2 = '' OR epoch = (SELECT id FROM epochs WHERE name = ?2)) ORDER BY epoch DESC LIMIT 1",
+            (alarm_id, epoch),
+        ).fetchone()
+        if row is None:
+            return None
+        return Strip(row[0], row[1], np.frombuffer(row[3], dtype="<f4").reshape(row[2], -1))
+
+    def actions(self, limit: int = 1000) -> list[Action]:
+        """The newest operator actions, oldest first."""
+        rows = self._db.execute(
+            "SELECT who, what, bed, alarm_id, sample, detail, wall_s, e.name FROM operator_actions a "
+            "JOIN epochs e ON e.id = a.epoch ORDER BY a.id DESC LIMIT ?",
+            (limit,),
+        ).fetchall()
+        return [Action(*row) for row in reversed(rows)]
+
+    def epochs(self) -> list[str]:
+        """Runs in the journal, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT name FROM epochs ORDER BY id")]
+
+    def runs(self) -> list[Run]:
+        """Runs in the journal with how they ended, oldest first; one that still `runs` but has no monitor has died."""
+        rows = [
+            Run(*row)
+            for row in self._db.execute("SELECT name, version, started_s, ended, ended_s FROM epochs ORDER BY id")
+        ]
+        if self._writing or is_locked(self.path):
+            return rows
+        return [run._replace(ended="died", ended_s=self.last_written_s(run.epoch)) if run.ended == "running" else run
+                for run in rows]  # fmt: skip
+
+    def last_written_s(self, epoch: str) -> float:
+        """When a run last wrote a message, Unix time, s; its start where it wrote none."""
+        (found,) = self._db.execute(
+            "SELECT COALESCE((SELECT wall_s FROM messages WHERE epoch = e.id ORDER BY id DESC LIMIT 1), started_s) "
+            "FROM epochs e WHERE name = ?",
+            (epoch,),
+        ).fetchone() or (0.0,)
+        return float(found)
+
+    def sessions(self, epoch: str = "") -> list[Session]:
+        """What was watched, of one run or of all, oldest run first."""
+        rows = self._db.execute(
+            "SELECT s.bed, s.source, s.lead, s.fs_hz, s.model, s.sha256, e.name FROM sessions s "
+            "JOIN epochs e ON e.id = s.epoch WHERE ?1 = '' OR e.name = ?1 ORDER BY e.id, s.bed",
+            (epoch,),
+        )
+        return [Session(*row) for row in rows]
+
+    def _epoch_id(self, name: str) -> int | None:
+        row = self._db.execute("SELECT id FROM epochs WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]

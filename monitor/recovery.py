@@ -1,0 +1,322 @@
+"""What a subscriber has and lacks: messages and replies in; messages, each once and in order, and questions out.
+
+Pure: `monitor.client` brings what comes over its sockets and sends what is to be asked. Holes are found by `seq`, by
+the heartbeat's `seqs` (of topics that are silent) and by a new `epoch`; what came after is held back, the journal is
+asked (`since`), and it goes on. The alarms socket alone tells which run is the monitor's now: an answer of another
+run is asked for once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from monitor.messages import (
+    AlarmMessage,
+    BeatMessage,
+    EventMessage,
+    HeartbeatMessage,
+    Message,
+    Reply,
+    Request,
+    StatusMessage,
+    Stream,
+    bed_topic,
+    decode,
+)
+from monitor.ordering import HELD_MAX, Item, TopicOrder
+from monitor.position import Place, Position
+from monitor.question import Question
+from monitor.skipped import Skipped
+
+__all__ = ["Received", "Recovery"]
+
+PAST_EPOCHS = 16  # runs whose belated messages are known to be old
+KEPT: Final[frozenset[Stream]] = frozenset(("alarm", "event"))  # what is asked for even after it was given up
+
+Received = tuple[str, Message, bytes]
+"""Topic, message, and its bytes as published (of a wave: its samples, see `monitor.client.wave_samples`)."""
+Ask = Callable[[Request], str]
+"""Sends a request; gives its id, or nothing where the monitor is not there."""
+
+
+class _Reached(msgspec.Struct):
+    """`data` of the reply to `since`: how far it goes."""
+
+    epoch: str
+    seq: int
+    more: bool = False
+
+
+@dataclass(slots=True)
+class _Topic:
+    """A topic: its order, what is asked of it, and what was skipped of it and may still be had."""
+
+    order: TopicOrder
+    question: Question = field(default_factory=Question)
+    skipped: Skipped | None = None
+
+
+class Recovery:
+    """The state of one subscriber.
+
+    Args:
+        beds: names; None = all.
+        streams: kept in order.
+        patience_s: how long messages after a hole are held back while the journal does not answer, s.
+        position: given: goes on from there, and takes no snapshot.
+
+    Attributes:
+        epoch: of the monitor's run; empty until the first message.
+        counters: snapshots, incomplete, refused, late, undecodable; see `monitor.client.AlarmClient`.
+    """
+
+    def __init__(
+        self,
+        *,
+        beds: Collection[str] | None,
+        streams: Collection[Stream],
+        patience_s: float,
+        position: Position | None = None,
+    ) -> None:
+        self.epoch = ""
+        self.counters: Counter[str] = Counter()
+        self._beds = None if beds is None else frozenset(beds)
+        self._streams = frozenset(streams)
+        self._patience_s = patience_s
+        self._topics: dict[str, _Topic] = {}
+        self._past: list[str] = []
+        self._begun = ""  # run in which reading began: a topic we did not know begins there
+        self._early: list[Received] | None = []  # until the snapshot is here; None = joined
+        self._snapshot = Question()
+        self._heartbeat: HeartbeatMessage | None = None
+        self._turned_s: float | None = None
+        if position is not None:
+            self._early, self._begun = None, position.epoch
+            for name, place in position.topics.items():
+                if self.wanted(name):
+                    self._topics[name] = _Topic(TopicOrder(place.epoch, place.seq))
+
+    @property
+    def missed(self) -> int:
+        """Messages known to have been published that could not be had (in time)."""
+        return sum(topic.order.missed for topic in self._topics.values())
+
+    @property
+    def recovered(self) -> int:
+        """Messages that came from the journal because the wire had dropped them."""
+        return sum(topic.order.recovered for topic in self._topics.values())
+
+    @property
+    def position(self) -> Position | None:
+        """How far everything was given out; None before it has joined. What was skipped counts as not read."""
+        if self._early is not None or not self._begun:
+            return None
+        places = {
+            name: Place(topic.order.epoch, topic.order.seq) if topic.skipped is None else topic.skipped.place
+            for name, topic in self._topics.items()
+        }
+        return Position(self._begun, places)
+
+    def wanted(self, topic: str) -> bool:
+        """Whether a topic is kept in order; the heartbeat is not, only its newest counts."""
+        _, bed, stream, *_ = f"{topic}///".split("/")
+        return stream in self._streams and (self._beds is None or bed in self._beds)
+
+    def follow(self, epoch: str) -> bool:
+        """Hear of a run on the alarms socket; False where it is one that is over."""
+        if epoch in self._past:
+            return False
+        if epoch != self.epoch:
+            if self.epoch:
+                self._past = [*self._past[1 - PAST_EPOCHS :], self.epoch]
+            self.epoch = epoch
+            self._heartbeat = None
+            for topic in self._topics.values():  # what its last run still said is in the journal
+                topic.order.expect(epoch, 0)
+        return True
+
+    def take(self, name: str, body: Message, raw: bytes) -> list[Received]:
+        """Take a message of a wanted topic, of the run that is followed."""
+        if self._early is None:
+            return self._give(name, self._topic(name).order.accept(body, raw))
+        self._early.append((name, body, raw))
+        del self._early[:-HELD_MAX]
+        return []
+
+    def expect(self, body: HeartbeatMessage) -> None:
+        """Learn from a heartbeat what there is."""
+        self._heartbeat = body
+        if self._early is not None:
+            return
+        for bed in body.beds:
+            # Also topics on which we never heard a word: the first one may have been lost with the run that said it.
+            for name in (bed_topic(bed, stream) for stream in self._streams):
+                if self.wanted(name):
+                    self._topic(name)
+        for name, seq in body.seqs.items():
+            if self.wanted(name):
+                self._topic(name).order.expect(body.epoch, seq)
+
+    def turn(self, now_s: float, ask: Ask) -> list[Received]:
+        """Ask for what is missing, ask again where nobody answered, give up where nobody does."""
+        step_s = 0.0 if self._turned_s is None else now_s - self._turned_s
+        self._turned_s = now_s
+        out: list[Received] = []
+        if self._early is not None and self.epoch:
+            bed = next(iter(self._beds)) if self._beds is not None and len(self._beds) == 1 else ""
+            request = Request(op="snapshot", bed=bed)
+            if self._snapshot.pursue(now_s, step_s, lambda: ask(request)) >= self._patience_s:
+                out += self._join_without()
+        for name, topic in self._topics.items():
+            order = topic.order
+            if order.hole:
+                request = Request(op="since", topic=name, epoch=order.epoch, seq=order.seq)
+                if topic.question.pursue(now_s, step_s, lambda r=request: ask(r)) >= self._patience_s:  # type: ignore[misc]
+                    out += self._give_up(name, topic)
+            else:
+                topic.question = Question()
+                if topic.skipped is not None:
+                    request = topic.skipped.request(name)
+                    topic.skipped.question.pursue(now_s, step_s, lambda r=request: ask(r))  # type: ignore[misc]
+        return out
+
+    def replied(self, reply: Reply) -> list[Received]:
+        """Take a reply to one of our questions; others are nothing to us.
+
+        Raises:
+            ValueError: its `data` are not as agreed.
+        """
+        if reply.epoch != self.epoch:
+            return []
+        if self._early is not None:
+            if not self._snapshot.asked(reply.id) or self._refused(reply, self._snapshot):
+                return []
+            return self._replied_snapshot(reply)
+        for name, topic in self._topics.items():
+            if topic.question.asked(reply.id):
+                return self._replied_since(name, topic, reply)
+            if topic.skipped is not None and topic.skipped.question.asked(reply.id) and not topic.order.hole:
+                return self._replied_late(name, topic, topic.skipped, reply)
+        return []
+
+    # -- joining ---------------------------------------------------------------------------------------------
+
+    def _replied_snapshot(self, reply: Reply) -> list[Received]:
+        """Begin: what is current, then what came since."""
+        if not reply.ok or "seqs" not in reply.data:  # no such bed
+            return self._join_without()
+        seqs = msgspec.convert(reply.data["seqs"], dict[str, int])
+        self.counters["snapshots"] += 1
+        out: list[Received] = []
+        for body, raw in self._decoded(reply):
+            topic = _topic_of(body)
+            if topic and self.wanted(topic):
+                out.append((topic, body, raw))
+        return out + self._join(seqs)
+
+    def _join_without(self) -> list[Received]:
+        """Nobody gives a snapshot: begin with what the alarms socket sent a newcomer."""
+        early = [item for item in self._early or () if item[1].epoch == self.epoch]
+        seqs = dict(self._heartbeat.seqs) if self._heartbeat is not None else {}
+        if not seqs:
+            for name, body, _ in early:
+                seqs[name] = max(body.seq, seqs.get(name, 0))
+        current = {(name, body.seq): (name, body, raw) for name, body, raw in early if body.seq <= seqs.get(name, 0)}
+        return [current[key] for key in sorted(current)] + self._join(seqs)
+
+    def _join(self, seqs: dict[str, int]) -> list[Received]:
+        """Begin behind these; give what has come since."""
+        early, self._early = self._early or [], None
+        self._begun = self.epoch
+        for name, seq in seqs.items():
+            if self.wanted(name):
+                self._topics[name] = _Topic(TopicOrder(self.epoch, seq))
+        out: list[Received] = []
+        for name, body, raw in early:
+            if body.epoch == self.epoch:
+                out += self._give(name, self._topic(name).order.accept(body, raw))
+        return out
+
+    # -- holes -----------------------------------------------------------------------------------------------
+
+    def _topic(self, name: str) -> _Topic:
+        """A topic; one that we did not know begins with the run in which we did."""
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = _Topic(TopicOrder(self._begun))
+            topic.order.expect(self.epoch, 0)
+        return topic
+
+    def _give(self, name: str, items: list[Item]) -> list[Received]:
+        skipped = self._topics[name].skipped
+        if skipped is not None and not skipped.passed(items):
+            self._topics[name].skipped = None  # too long ago: it stays missed
+        return [(name, body, raw) for body, raw in items]
+
+    def _replied_since(self, name: str, topic: _Topic, reply: Reply) -> list[Received]:
+        if self._refused(reply, topic.question) or not reply.ok:  # else the journal cannot be read: patience decides
+            return []
+        reached = msgspec.convert(reply.data, _Reached)
+        self.counters["incomplete"] += not reply.complete
+        before = (topic.order.epoch, topic.order.seq)
+        items = topic.order.fill(self._decoded(reply), reached.epoch, reached.seq, more=reached.more)
+        if before != (topic.order.epoch, topic.order.seq):  # it goes on: ask for the rest at once, with new patience
+            topic.question = Question()
+        return self._give(name, items)
+
+    def _give_up(self, name: str, topic: _Topic) -> list[Received]:
+        """An alarm is worth more now than in order; what was skipped is still asked for."""
+        place = Place(topic.order.epoch, topic.order.seq)
+        topic.question = Question()
+        items = topic.order.give_up(self.epoch)
+        if topic.skipped is None and name.rstrip("/").rpartition("/")[2] in KEPT:
+            topic.skipped = Skipped(place)
+        return self._give(name, items)
+
+    def _replied_late(self, name: str, topic: _Topic, skipped: Skipped, reply: Reply) -> list[Received]:
+        if self._refused(reply, skipped.question) or not reply.ok:
+            return []
+        reached = msgspec.convert(reply.data, _Reached)
+        self.counters["incomplete"] += not reply.complete
+        items = skipped.late(self._decoded(reply), topic.order.epoch, topic.order.seq)
+        self.counters["late"] += len(items)
+        topic.skipped = skipped.after(Place(reached.epoch, reached.seq)) if reached.more else None
+        return [(name, body, raw) for body, raw in items]
+
+    def _refused(self, reply: Reply, question: Question) -> bool:
+        """Count an error; whether it says that we asked too much at once."""
+        self.counters["refused"] += not reply.ok
+        if reply.ok or "retry_after_s" not in reply.data:
+            return False
+        question.slowed(msgspec.convert(reply.data["retry_after_s"], float))
+        return True
+
+    def _decoded(self, reply: Reply) -> list[Item]:
+        """The messages of a reply; what is not understood is counted and skipped, as on the wire."""
+        items: list[Item] = []
+        for raw in reply.messages:
+            try:
+                items.append((decode(raw), bytes(raw)))
+            except ValueError:
+                self.counters["undecodable"] += 1
+        return items
+
+
+def _topic_of(body: Message) -> str:
+    """Topic of a message that came in a snapshot, without it."""
+    match body:
+        case AlarmMessage():
+            return bed_topic(body.alarm.bed, "alarm")
+        case BeatMessage():
+            return bed_topic(body.bed, "beat")
+        case StatusMessage():
+            return bed_topic(body.bed, "status")
+        case EventMessage():
+            return bed_topic(body.bed, "event")
+        case _:
+            return ""
