@@ -221,7 +221,9 @@ def test_show_tells_states_evidence_operators_and_draws(session: Path, tmp_path:
     assert root.attrib["width"] == "285mm"
     ids = {element.get("id") for element in root.iter()}
     assert {"trace", "calibration", "grid-1mm", "grid-5mm", "threshold"} <= ids
-    run = next(row for row in listed(session / "journal.sqlite") if row["kind"] == "anomaly_burden")
+    # Which kinds 8 s of ventricular tachycardia raise is the engine's to say; one is about what began within it.
+    onsets = {row["alarm_id"]: row["onset_sample"] / 250 for row in listed(session / "journal.sqlite")}
+    run = {"alarm_id": next(alarm_id for alarm_id, onset_s in onsets.items() if 19 <= onset_s <= 24)}
     drawn = ecg_monitor("alarms", "show", str(run["alarm_id"]), "--record", str(session), "--svg", "-")
     root = ET.fromstring(drawn.stdout)
     odd = [element for element in root.iter() if element.get("data-r")]
