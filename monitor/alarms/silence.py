@@ -13,8 +13,8 @@ __all__ = ["Silence"]
 class Silence:
     """Rules on the time since the last QRS, or since good signal began where that was later.
 
-    Asystole is seen on the detector's grid of one second, while it lasts. A silence that had ended before the grid
-    could see it is a pause, however long: what is over is no asystole.
+    Both are seen on the detector's grid of one second while they last, or at the QRS that ends them before the grid has
+    seen them: R-peaks are decided up to 2 s late, so a silence of 4 to 6 s may be over by then, and was one.
     """
 
     def __init__(self, book: AlarmBook) -> None:
@@ -60,10 +60,9 @@ class Silence:
         if r_sample <= self._since:
             return
         silent_s = (r_sample - self._since) / self._book.fs_hz
-        if self._book.holds("asystole"):
-            self._tell("asystole", silent_s)
-        elif self._good and silent_s >= self._book.limits("pause").limit:
-            self._tell("pause", silent_s)
+        for kind in ("asystole", "pause"):  # the higher first: it covers the lower
+            if self._book.holds(kind) or (self._good and silent_s >= self._book.limits(kind).limit):
+                self._tell(kind, silent_s)
         self._since = r_sample
         self._book.rest("asystole")
         self._book.rest("pause")

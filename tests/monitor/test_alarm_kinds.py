@@ -261,6 +261,20 @@ def test_a_pause_that_was_over_before_the_grid_saw_it_is_told_and_one_across_noi
     assert noisy.changes == []
 
 
+@pytest.mark.parametrize(("enabled", "kinds"), [(True, ["asystole"]), (False, ["pause"])])
+def test_an_asystole_that_was_over_before_the_grid_saw_it_is_told_and_latches(enabled: bool, kinds: list[str]) -> None:
+    ward = Ward(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
+    ward.rhythm(10, 0.8)
+    last = ward.last_r or 0
+    ward.tick()
+    ward.tick(r_samples=(last + round(4.4 * FS_HZ),))
+    assert [alarm.kind for alarm in ward.engine.active] == kinds
+    (alarm,) = ward.engine.active
+    assert (alarm.onset_sample, alarm.text) == (last, "no QRS for 4.4 s")
+    if enabled:
+        assert told(ward.changes) == [("asystole", "onset"), ("asystole", "latched")]
+
+
 # -- fibrillation ---------------------------------------------------------------------------------------------
 
 
