@@ -505,7 +505,8 @@ def test_a_subscriber_that_never_polls_holds_a_bounded_queue_and_gets_the_rest_l
         # It finds the end of the hole by a heartbeat; the first was dropped like what came before it.
         wait_for(lambda: client.poll() is not None, "the rest", lambda: process.tell("heartbeat"))
         grown_mb, recovered, missed = client.stdout.read().split()
-        assert float(grown_mb) < 60.0  # 10,000 messages are some 10 MB
+        # 10,000 messages are some 10 MB; but each may hold the 8 kB that libzmq read it with.
+        assert float(grown_mb) < 120.0
         assert int(recovered) > 0, "nothing was dropped: the test proves nothing"
         assert missed == "0"
     finally:
