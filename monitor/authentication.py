@@ -19,10 +19,11 @@ import zmq
 from zmq.utils import z85
 
 from monitor.config import ConfigError
-from monitor.connections import Connections, Refusals, received
+from monitor.connections import Connections, Refusals
 from monitor.control import RequestError
 from monitor.keys import CLIENTS_FILE, Client, ServerKeys, load_clients, screen_key
 from monitor.messages import Request
+from monitor.receive import received
 
 __all__ = ["Gate"]
 
@@ -95,7 +96,7 @@ class Gate:
 
     def look(self) -> None:
         """Answer who knocks; before the sockets are read."""
-        questions = received(self._zap, QUESTIONS_A_CALL)
+        questions = list(received(self._zap, QUESTIONS_A_CALL))
         for connections in self._connections.values():
             connections.read()
         for frames in questions:

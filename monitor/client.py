@@ -15,7 +15,7 @@ import contextlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -39,6 +39,7 @@ from monitor.messages import (
     encode,
 )
 from monitor.position import Position
+from monitor.receive import received
 from monitor.recovery import Received, Recovery
 
 __all__ = ["SHOWN", "AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
@@ -269,14 +270,14 @@ class AlarmClient:
     def _read(self) -> None:
         """Take in all that has come."""
         self._read_replies()
-        for frames in _received(self._sub):
+        for frames in received(self._sub, READ_MAX):
             try:
                 topic, raw = frames[0].decode(), frames[1]
                 if topic == HEARTBEAT_TOPIC or self._recovery.wanted(topic):
                     self._take(topic, decode(raw), raw)
             except (ValueError, IndexError):  # a newer monitor may have kinds we do not know
                 self.counters["undecodable"] += 1
-        for frames in _received(self._waves) if self._waves is not None else ():
+        for frames in received(self._waves, READ_MAX) if self._waves is not None else ():
             try:
                 self._out.append((frames[0].decode(), decode(frames[1]), frames[2]))
             except (ValueError, IndexError):
@@ -305,7 +306,7 @@ class AlarmClient:
         return request.id
 
     def _read_replies(self) -> None:
-        for frames in _received(self._control):
+        for frames in received(self._control, READ_MAX):
             try:
                 reply = _reply_decoder.decode(frames[-1])
                 if reply.id in self._answers:
@@ -314,10 +315,3 @@ class AlarmClient:
                     self._out += self._recovery.replied(reply)
             except ValueError:
                 self.counters["undecodable"] += 1
-
-
-def _received(sock: zmq.Socket[bytes]) -> Iterator[list[bytes]]:
-    """What has come, bounded."""
-    with contextlib.suppress(zmq.Again):
-        for _ in range(READ_MAX):
-            yield sock.recv_multipart(zmq.NOBLOCK)

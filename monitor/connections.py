@@ -12,11 +12,14 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Container
+from typing import cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-__all__ = ["Connections", "Refusals", "received"]
+from monitor.receive import received
+
+__all__ = ["Connections", "Refusals"]
 
 EVENTS_A_CALL = 2_000
 MAX_CONNECTIONS = 200  # of one socket; three times this is well under the 1024 files a process may usually open
@@ -81,10 +84,8 @@ class Connections:
     """
 
     def __init__(self, sock: zmq.Socket[bytes], refusals: Refusals) -> None:
-        events = sock.get_monitor_socket(_EVENTS)
-        assert events is not None
-        events.setsockopt(zmq.LINGER, 0)
-        self.events: zmq.Socket[bytes] = events
+        self.events = cast("zmq.Socket[bytes]", sock.get_monitor_socket(_EVENTS))
+        self.events.setsockopt(zmq.LINGER, 0)
         self.opened: set[int] = set()
         self.known: dict[int, str] = {}
         self.subscriptions: Counter[int] = Counter()
@@ -173,15 +174,6 @@ class Connections:
             self._failed -= 1
         else:
             self._refusals.add("a connection that spoke no ZeroMQ")
-
-
-def received(sock: zmq.Socket[bytes], most: int) -> list[list[bytes]]:
-    """What has come, bounded."""
-    got: list[list[bytes]] = []
-    with contextlib.suppress(zmq.Again):
-        while len(got) < most:
-            got.append(sock.recv_multipart(zmq.NOBLOCK))
-    return got
 
 
 def _cut(descriptor: int, place: int | str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from monitor.messages import Message
 
-__all__ = ["HELD_MAX", "Item", "TopicOrder"]
+__all__ = ["HELD_MAX", "PAST_EPOCHS", "Item", "TopicOrder"]
 
 HELD_MAX = 10_000  # messages held back behind a hole; what is more is asked for again
 PAST_EPOCHS = 16  # runs whose belated messages are known to be old

@@ -342,7 +342,9 @@ class Pipeline:
     def _stored_strip(self, alarm_id: str, epoch: str) -> Reply:
         strip = self.journal.get_strip(alarm_id, epoch)
         if strip is None:
-            return Reply(ok=False, error=f"no strip of alarm {alarm_id!r}: unknown, or its 10 s are not complete yet")
+            return Reply(
+                ok=False, error=f"no strip of alarm {alarm_id!r}: the alarm is unknown, or it is no longer kept"
+            )
         return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
 
     # -- Output: where the beds' messages go --------------------------------------------------------------

@@ -28,14 +28,13 @@ from monitor.messages import (
     bed_topic,
     decode,
 )
-from monitor.ordering import HELD_MAX, Item, TopicOrder
+from monitor.ordering import HELD_MAX, PAST_EPOCHS, Item, TopicOrder
 from monitor.position import Place, Position
 from monitor.question import Question
 from monitor.skipped import Skipped
 
 __all__ = ["Received", "Recovery"]
 
-PAST_EPOCHS = 16  # runs whose belated messages are known to be old
 KEPT: Final[frozenset[Stream]] = frozenset(("alarm", "event"))  # what is asked for even after it was given up
 
 Received = tuple[str, Message, bytes]

@@ -15,8 +15,10 @@ from detector import Scorer
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from noise_study.study import Job, Study, StudyError, jobs_of, measure  # noqa: E402
+from noise_study.study import Job, Study, jobs_of, measure  # noqa: E402
 from noise_study.tell import put, tables  # noqa: E402
+from studies.command import command_line  # noqa: E402
+from studies.kept import StudyError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def scorer() -> Scorer:
 
 
 def high(counts: dict[str, Any]) -> int:
-    return sum(n for part in counts.values() for name, n in part["alarms"].items() if name.startswith("high"))
+    parts = counts["noisy"], counts["clean"]
+    return sum(n for part in parts for name, n in part["alarms"].items() if name.startswith("high"))
 
 
 @pytest.mark.parametrize("noise", ["em", "ma"])
@@ -58,7 +61,8 @@ def test_a_study_is_kept_goes_on_and_tells_its_goals(tmp_path: Path) -> None:
     }
     study = Study(tmp_path / "noise.json")
     study.command = "python tools/noise.py"
-    study.add(Job("100", "em", 6, 8.0), {"noisy": part, "clean": part})
+    job = Job("100", "em", 6, 8.0)
+    study.keep(job.key, {"record": "100", "noise": "em", "snr_db": 6, "minutes": 8.0, "noisy": part, "clean": part})
     again = Study(tmp_path / "noise.json")
     assert again.runs == study.runs
     told = tables(again)
@@ -74,6 +78,11 @@ def test_a_study_is_kept_goes_on_and_tells_its_goals(tmp_path: Path) -> None:
     (tmp_path / "noise.json").write_text(json.dumps({"runs": {}}))
     with pytest.raises(StudyError, match="move it away"):
         Study(tmp_path / "noise.json")
+
+
+def test_the_command_is_told_without_how_it_was_run() -> None:
+    words = ["--processes", "1", "--minutes", "13", "--again", "--processes=2", "--snr", "6"]
+    assert command_line("tools/noise.py", words) == "python tools/noise.py --minutes 13 --snr 6"
 
 
 def test_bad_lists_are_refused() -> None:

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # what is measured is this working tree
 
 from alarm_study.study import SETS, Study, jobs_of, measure  # noqa: E402
 from alarm_study.tell import put, tables  # noqa: E402
-from studies.kept import StudyError, run_jobs  # noqa: E402
+from studies.command import command_line, measure_all, tell_page  # noqa: E402
+from studies.kept import StudyError  # noqa: E402
 
 from train.data import DataError  # noqa: E402
 
@@ -45,20 +44,10 @@ def main(
     try:
         study = Study(json)
         if write or check:
-            page = put(PAGE.read_text("utf-8"), tables(study))
-            if check:
-                raise typer.Exit(int(page != PAGE.read_text("utf-8")))
-            PAGE.write_text(page, "utf-8")
+            tell_page(PAGE, put, tables(study), check=check)
             return
-        study.command = " ".join(["python tools/alarms.py", *(word for word in sys.argv[1:] if word != "--again")])
-        wanted = jobs_of(sets, records)[:limit]
-        todo = [job for job in wanted if again or job.key not in study.runs]
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("alarms", total=len(wanted), completed=len(wanted) - len(todo))
-            for job, run in run_jobs(measure, todo, processes):
-                study.keep(job.key, run)
-                progress.update(task, advance=1, description=job.key)
+        study.command = command_line("tools/alarms.py", sys.argv[1:])
+        measure_all("alarms", study, jobs_of(sets, records)[:limit], measure, processes, again=again)
         print(tables(study))
     except (StudyError, DataError, OSError, ValueError) as error:
         print(f"alarms: {error}", file=sys.stderr)

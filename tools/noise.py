@@ -4,8 +4,8 @@ Mixes the pure noises of nstdb (bw baseline wander, em electrode motion, ma musc
 plays nstdb's own records, through the whole bed: detector, shipped model, alarms. Noise comes as in nstdb, after five
 clean minutes for two minutes in every four. Limits of the detector were chosen on DS1 and on the first fifteen minutes
 of each noise (but see docs/quality.md); here are DS2 and the second fifteen.
-What is measured is kept in --json after every record, so that a
-run goes on where it stopped; docs/quality.md is written from it (--write) and held equal to it (--check).
+What is measured is kept in --json after every record, so that a run goes on where it stopped;
+docs/quality.md is written from it (--write) and held equal to it (--check).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # what is measured is this working tree
 
-from noise_study.study import SNR_DB, Study, StudyError, jobs_of, run_jobs  # noqa: E402
+from noise_study.study import SNR_DB, Study, jobs_of, measure  # noqa: E402
 from noise_study.tell import put, tables  # noqa: E402
+from studies.command import command_line, measure_all, tell_page  # noqa: E402
+from studies.kept import StudyError  # noqa: E402
 
 RESULTS = ROOT / "train" / "results" / "noise.json"
 PAGE = ROOT / "docs" / "quality.md"
@@ -36,6 +36,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=6, help="How much of each record.")] = 30.1,
     processes: Annotated[int, typer.Option(min=1, max=16)] = 2,
     json: Annotated[Path, typer.Option(help="Where the figures are kept.")] = RESULTS,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what is in the file already.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the tables into docs/quality.md and end.")] = False,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if docs/quality.md differs, 0 if not.")] = False,
 ) -> None:
@@ -43,20 +44,10 @@ def main(
     try:
         study = Study(json)
         if write or check:
-            page = put(PAGE.read_text("utf-8"), tables(study))
-            if check:
-                raise typer.Exit(int(page != PAGE.read_text("utf-8")))
-            PAGE.write_text(page, "utf-8")
+            tell_page(PAGE, put, tables(study), check=check)
             return
-        study.command = "python tools/noise.py " + " ".join(sys.argv[1:])
-        wanted = jobs_of(records, noise, snr, minutes)[:limit]
-        todo = [job for job in wanted if job.key not in study.runs]
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("noise", total=len(wanted), completed=len(wanted) - len(todo))
-            for job, counts in run_jobs(todo, processes):
-                study.add(job, counts)
-                progress.update(task, advance=1, description=f"{job.record} {job.noise} {job.snr_db:g} dB")
+        study.command = command_line("tools/noise.py", sys.argv[1:])
+        measure_all("noise", study, jobs_of(records, noise, snr, minutes)[:limit], measure, processes, again=again)
         print(tables(study))
     except (StudyError, OSError, ValueError) as error:
         print(f"noise: {error}", file=sys.stderr)

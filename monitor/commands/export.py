@@ -177,7 +177,7 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
         reply = client.request(Request(op="strip", alarm_id=alarm_id, epoch=found.states[0].epoch), _TIMEOUT_S)
     finally:
         client.close()
-    if not reply.ok:  # the 5 s after the onset are not over yet
+    if not reply.ok:  # no longer kept
         return found
     rows = np.array([reply.data["raw_mv"], reply.data["filtered_mv"]], dtype=np.float32)  # null becomes NaN
     return found._replace(strip=(reply.data["first_sample"], reply.data["fs_hz"], rows))

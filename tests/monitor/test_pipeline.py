@@ -16,24 +16,14 @@ import zmq
 from helpers_pipeline import FS_HZ, FedSource, Run, Script, breaking_record, ecg, kept, settings, sim, watched
 
 from detector import Beat, Scorer, Scores
+from monitor.alarms.kinds import TECHNICAL
 from monitor.client import wave_samples
+from monitor.config import AlarmsConfig
 from monitor.journal import Journal
 from monitor.messages import Request, WaveHeader, bed_topic, decode
 from monitor.sources import SourceError, SourceOptions, open_source
 
-PHYSIOLOGICAL = {
-    "asystole",
-    "ventricular_fibrillation",
-    "ventricular_run",
-    "extreme_bradycardia",
-    "extreme_tachycardia",
-    "anomaly_run",
-    "anomaly_burden",
-    "bradycardia",
-    "tachycardia",
-    "pause",
-    "anomalous_beat",
-}
+PHYSIOLOGICAL = set(AlarmsConfig.__struct_fields__) - TECHNICAL
 STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from studies.kept import Runs, StudyError
-from studies.kept import run_jobs as run_all
 from studies.play import Kept, Signal, play
 
 from detector import Scorer
@@ -19,7 +18,7 @@ from train.noise_mix import NOISES, mix, read_noise
 from train.noise_protocol import CLEAN_S, SNR_DB, minutes, record_name
 from train.streamed import MATCH_S, match_beats
 
-__all__ = ["SNR_DB", "Job", "Study", "StudyError", "jobs_of", "measure", "run_jobs"]
+__all__ = ["SNR_DB", "Job", "Study", "jobs_of", "measure"]
 
 _OWN: Final = ("118", "119")
 
@@ -62,7 +61,7 @@ def jobs_of(records: str, noise: str, snr: str, minutes: float) -> list[Job]:
 
 
 def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
-    """Run one record through a bed and count, noisy and clean minutes apart."""
+    """Run one record through a bed; what was run, and counts of its `noisy` and `clean` minutes."""
     if job.noise == "nstdb":
         record = read_record(record_name(job.record, job.snr_db), "nstdb")
         samples = record.samples_mv
@@ -76,10 +75,11 @@ def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
         samples = mix(record, pure, job.snr_db, parts["noisy"])
     kept = play(Signal(job.key, record.lead, record.fs_hz, samples[:end]), scorer)
     truth = record.beat_samples < end
-    return {
+    counts = {
         kind: _counts(kept, record.beat_samples[truth], record.beat_labels[truth], parts, kind, record.fs_hz)
         for kind in parts
     }
+    return {"record": job.record, "noise": job.noise, "snr_db": job.snr_db, "minutes": job.minutes, **counts}
 
 
 def _counts(
@@ -139,11 +139,6 @@ def _after_s(first: int, end: int, poor: Sequence[int], ended: Sequence[int], fs
     return (came[0] - first) / fs_hz if came else None
 
 
-def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Every job with its counts, as they are done."""
-    return run_all(measure, jobs, processes)
-
-
 class Study(Runs):
     """The runs measured so far, in a file.
 
@@ -153,8 +148,3 @@ class Study(Runs):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "tools/noise.py", {"learning_s": CLEAN_S})
-
-    def add(self, job: Job, counts: dict[str, Any]) -> None:
-        """Keep one more run, on disk at once."""
-        about = {"record": job.record, "noise": job.noise, "snr_db": job.snr_db, "minutes": job.minutes}
-        self.keep(job.key, about | counts)

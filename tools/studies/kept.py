@@ -6,13 +6,21 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from detector import Scorer
 
-__all__ = ["Runs", "StudyError", "run_jobs"]
+__all__ = ["KeyedJob", "Measure", "Runs", "StudyError", "run_jobs"]
+
+
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str:
+        """Name of the run in the file."""
+
 
 Job = TypeVar("Job")
+KeyedJob = TypeVar("KeyedJob", bound=_Keyed)
 Measure = Callable[[Job, Scorer], dict[str, Any]]
 
 
