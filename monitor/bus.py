@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from monitor.authentication import Gate
 from monitor.config import ConfigError
-from monitor.control import ControlRequest, RequestError, SlowDownError, parse_request
+from monitor.control import ControlRequest, RequestError
 from monitor.endpoints import (
     DEFAULT_ENDPOINTS,
     BusEndpoints,
@@ -34,7 +34,7 @@ from monitor.endpoints import (
 )
 from monitor.journal import Journal, JournalError
 from monitor.keys import ClientKey, ServerKeys
-from monitor.limits import ClientLimits
+from monitor.last_values import LastValues
 from monitor.messages import (
     HEARTBEAT_TOPIC,
     PROTOCOL,
@@ -47,6 +47,7 @@ from monitor.messages import (
     bed_topic,
     encode,
 )
+from monitor.request_socket import RequestSocket
 
 __all__ = ["Bus", "BusEndpoints", "BusError", "ControlRequest", "Published", "endpoints_from"]
 
@@ -58,14 +59,10 @@ CONTROL_HWM = 1_000
 SUBSCRIPTION_BYTES = 4 * 1024
 # Above the limit of a request, so that too long a one gets its answer; above this the connection is closed.
 FRAME_BYTES = 1 << 20
-# And not more, so that a client that floods cannot keep the loop from the next samples.
-REQUESTS_A_CALL = 64
-ANSWER_BYTES_A_CALL = 2_000_000
 COMMIT_EVERY_S = 0.25
 LINGER_MS = 500
 PEER_PING_MS = 10_000
 PEER_GONE_MS = 30_000
-MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
 BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
 
@@ -124,10 +121,7 @@ class Bus:
         self._seqs: dict[str, int] = {}
         self._wave_seqs: dict[str, int] = {}
         self._topic_bytes: dict[str, bytes] = {}
-        self._last: dict[str, bytes] = {}
-        self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
-        self._limits = ClientLimits(clock)
-        self._answered_bytes = 0  # in this turn of the loop
+        self._last = LastValues(self.counters)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
         # A subscriber behind a cut network costs a full queue until TCP gives up, after a quarter of an hour, and one
@@ -144,6 +138,9 @@ class Bus:
             self._context.destroy(linger=0)
             raise
         self.endpoints = BusEndpoints(alarms, waves, control)
+        self._requests = RequestSocket(
+            self._control, epoch=epoch, gate=self._gate, counters=self.counters, clock=clock, serve=self._serve
+        )
         for sock in (self._alarms, self._waves, self._control):
             self._poller.register(sock, zmq.POLLIN)
 
@@ -182,9 +179,7 @@ class Bus:
         if isinstance(body, AlarmMessage):
             self._journal.commit()  # before it is sent: who missed it must find it even if we die right after
             self._committed_s = self._clock()
-            self._keep_active(topic, body, raw)
-        else:
-            self._last[topic] = raw
+        self._last.keep(topic, body, raw)
         self._send(self._alarms, [wire_topic, raw])
         self.counters["published"] += 1
         return Published(topic, body, raw)
@@ -228,7 +223,7 @@ class Bus:
             self._greet()
         if self._waves in ready:
             self._subscriptions(self._waves)
-        waiting = self._receive() if self._control in ready else []
+        waiting = self._requests.receive() if self._control in ready else []
         if self._gate is not None:
             self._gate.settle()
         now_s = self._clock()
@@ -239,15 +234,15 @@ class Bus:
 
     def current(self, prefix: str = "") -> list[bytes]:
         """What a late subscriber to `prefix` needs: active alarms, oldest first, then the last of other topics."""
-        return [raw for _, raw in self._current([prefix.encode()])]
+        return [raw for _, raw in self._last.current([prefix.encode()])]
 
     def snapshot(self, bed: str = "") -> Reply:
         """The reply to `snapshot`: what is current, of one bed or of all, and the `seqs` it goes up to."""
         prefix = f"{PROTOCOL}/{bed}/" if bed else ""
         messages = tuple(
-            msgspec.Raw(raw) for topic, raw in self._current([prefix.encode()]) if topic != HEARTBEAT_TOPIC
+            msgspec.Raw(raw) for topic, raw in self._last.current([prefix.encode()]) if topic != HEARTBEAT_TOPIC
         )
-        return Reply(ok=True, messages=messages)
+        return Reply(ok=True, messages=messages, data={"seqs": self.seqs})
 
     def close(self) -> None:
         """Send what is queued, for at most half a second, and free the ports; may be called twice."""
@@ -272,9 +267,8 @@ class Bus:
         if endpoint.startswith("tcp://["):
             sock.setsockopt(zmq.IPV6, 1)
         if kind == zmq.XPUB:
-            sock.setsockopt(
-                zmq.XPUB_VERBOSER, 1
-            )  # else only the first subscriber to a topic and the last to leave are seen
+            # Else only the first subscriber to a topic and the last to leave are seen.
+            sock.setsockopt(zmq.XPUB_VERBOSER, 1)
         if kind == zmq.ROUTER:
             sock.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a reply to a client that left is dropped unseen
         try:
@@ -293,27 +287,11 @@ class Bus:
             self._gate.opened(sock, endpoint, self._poller)
         return sock, endpoint
 
-    def _keep_active(self, topic: str, body: AlarmMessage, raw: bytes) -> None:
-        active = self._active.setdefault(topic, {})
-        active.pop(body.alarm.alarm_id, None)
-        if body.alarm.state != "cleared":
-            active[body.alarm.alarm_id] = raw
-        if len(active) > MAX_ACTIVE:
-            del active[next(iter(active))]
-            self.counters["active_forgotten"] += 1
-
-    def _current(self, prefixes: list[bytes]) -> list[tuple[str, bytes]]:
-        """Alarms first and the heartbeat last: who has the heartbeat has had everything else."""
-        wanted = {topic for topic, wire in self._topic_bytes.items() if wire.startswith(tuple(prefixes))}
-        found = [(topic, raw) for topic, active in self._active.items() if topic in wanted for raw in active.values()]
-        last = sorted(self._last.items(), key=lambda item: item[0] == HEARTBEAT_TOPIC)
-        return found + [(topic, raw) for topic, raw in last if topic in wanted]
-
     def _greet(self) -> None:
         """Send the newcomers what is current. ZeroMQ cannot address one of them, so others get duplicates."""
         prefixes = self._subscriptions(self._alarms)
         self.counters["subscriptions"] += len(prefixes)
-        for topic, raw in self._current(prefixes):
+        for topic, raw in self._last.current(prefixes):
             self._send(self._alarms, [self._topic_bytes[topic], raw])
 
     def _subscriptions(self, sock: zmq.Socket[bytes]) -> list[bytes]:
@@ -328,50 +306,6 @@ class Bus:
                 if kind == b"\x01":
                     prefixes.append(frames[0].bytes[1:])
         return prefixes
-
-    def _receive(self) -> list[ControlRequest]:
-        """Read requests; answer what needs no pipeline, and what is wrong."""
-        waiting: list[ControlRequest] = []
-        self._answered_bytes = 0
-        for _ in range(REQUESTS_A_CALL):
-            if self._answered_bytes >= ANSWER_BYTES_A_CALL:
-                break
-            try:
-                parts = self._control.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                break
-            identity, *frames = (part.bytes for part in parts)
-            client = None if self._gate is None else self._gate.hear(self._control, parts[-1])
-            peer = identity if client is None else client.public.encode()
-            self.counters["requests"] += 1
-            # A REQ socket puts an empty frame before the body, a DEALER need not.
-            envelope = [identity, *frames[:1]] if len(frames) > 1 and not frames[0] else [identity]
-            wait_s = self._limits.request(peer)
-            try:
-                request = parse_request(frames[len(envelope) - 1 :])
-                if wait_s > 0:
-                    raise SlowDownError(request, wait_s)
-                if self._gate is not None:
-                    request = self._gate.permit(request, client)
-                reply = self._serve(request)
-            except SlowDownError as error:
-                self.counters["slowed"] += 1
-                data = {"retry_after_s": round(error.retry_after_s, 3)}
-                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error), data=data))
-                continue
-            except RequestError as error:
-                self.counters["bad_requests"] += 1
-                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error)))
-                continue
-            except Exception as error:  # whatever a request does, the monitor goes on
-                self.counters["internal_errors"] += 1
-                self._answer(envelope, peer, Reply(ok=False, error=f"internal error: {error}"))
-                continue
-            if reply is None:
-                waiting.append(ControlRequest(request, self._answerer(envelope, peer, request)))
-            else:
-                self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id))
-        return waiting
 
     def _serve(self, request: Request) -> Reply | None:
         """The reply, or None where only the pipeline knows it."""
@@ -391,28 +325,6 @@ class Bus:
             complete=since.complete,
             data={"more": since.more, "epoch": since.epoch, "seq": since.seq},
         )
-
-    def _answerer(self, envelope: list[bytes], peer: bytes, request: Request) -> Callable[[Reply], bool]:
-        def send(reply: Reply) -> bool:
-            data = {"seqs": self.seqs, **reply.data} if request.op == "snapshot" else reply.data
-            return self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id, data=data))
-
-        return send
-
-    def _answer(self, envelope: list[bytes], peer: bytes, reply: Reply) -> bool:
-        try:
-            body = encode(msgspec.structs.replace(reply, epoch=self.epoch))
-        except (TypeError, ValueError) as error:  # data that is no JSON: our mistake, but the client must hear of it
-            self.counters["internal_errors"] += 1
-            body = encode(Reply(ok=False, id=reply.id, epoch=self.epoch, error=f"internal error: {error}"))
-        self._limits.answered(peer, len(body))
-        self._answered_bytes += len(body)
-        try:
-            self._control.send_multipart([*envelope, body], zmq.NOBLOCK)
-        except zmq.ZMQError:  # the client has gone (EHOSTUNREACH) or does not read (EAGAIN)
-            self.counters["replies_lost"] += 1
-            return False
-        return True
 
     def _send(self, sock: zmq.Socket[bytes], frames: list[bytes]) -> None:
         try:

@@ -12,7 +12,6 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Container
-from typing import cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -84,7 +83,7 @@ class Connections:
     """
 
     def __init__(self, sock: zmq.Socket[bytes], refusals: Refusals) -> None:
-        self.events = cast("zmq.Socket[bytes]", sock.get_monitor_socket(_EVENTS))
+        self.events: zmq.Socket[bytes] = sock.get_monitor_socket(_EVENTS)
         self.events.setsockopt(zmq.LINGER, 0)
         self.opened: set[int] = set()
         self.known: dict[int, str] = {}

@@ -6,30 +6,26 @@ import contextlib
 import datetime
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from detector import Gap, Scores
+from detector import Scores
 from detector.scorer import Scorer
 from monitor import VERSION
 from monitor.bed import Bed, strip_data
 from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
-from monitor.evidence import gap_text
 from monitor.journal import Action, Journal, Limits, Session
 from monitor.keys import load_server_keys
 from monitor.measures import Measures
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Reply, bed_topic, decode
+from monitor.messages import Alarm, AlarmMessage, HeartbeatMessage, Reply, bed_topic, decode
 from monitor.metrics import MetricsServer
-from monitor.recorder import Recorder, RecorderError
-from monitor.sources import Notice, Source, SourceError
+from monitor.outlet import Outlet, make_folder
+from monitor.sources import Source, SourceError
 
 __all__ = ["Pipeline"]
 
@@ -38,12 +34,10 @@ _LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 
 _WARM_UP_S = 30.0  # of signal: libraries load with the first window, and nobody relies on a monitor that just began
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
-_REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
 # A journal in memory is for subscribers that missed something, not for the archive: half an hour of beats, some 10 MB.
 _MEMORY = ":memory:"
 _MEMORY_LIMITS = Limits(max_mb=0, alarm_rows=1_000, beat_rows=2_000, status_rows=500, strips=100, actions=1_000)
 _TOLD_ALARMS = 10  # of a run that died, named in one line
-_REPEAT_S = 10.0  # so often they are told, with their count since
 
 
 class Pipeline:
@@ -87,7 +81,6 @@ class Pipeline:
         self.measures = Measures()
         self.metrics: MetricsServer | None = None
         self._scorer = scorer
-        self._on_alarm = on_alarm
         self._on_notice = on_notice
         self._clock = clock
         self._wall = wall
@@ -95,7 +88,6 @@ class Pipeline:
         started = wall()
         self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
-        self._recorders: dict[str, Recorder] = {}
         with contextlib.ExitStack() as undo:
             for source in sources.values():
                 undo.callback(source.close)
@@ -105,7 +97,7 @@ class Pipeline:
             }
             folder = Path(config.record.folder) if config.record.folder else None
             if folder is not None:
-                _make_folder(folder)
+                make_folder(folder)
             journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
             limits = Limits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
             limits = _MEMORY_LIMITS if journal == _MEMORY else limits
@@ -117,20 +109,27 @@ class Pipeline:
             self.bus = Bus(ends, epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=on_notice)
             undo.callback(self.bus.close)
             self.journal.put_sessions(map(_session, self.beds.values()), VERSION)
-            if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
-                for bed in self.beds.values():
-                    recorder = self._open_recorder(folder, bed)
-                    self._recorders[bed.name] = recorder
-                    undo.callback(recorder.close)
+            self._out = Outlet(
+                self.bus,
+                self.journal,
+                self.measures,
+                on_alarm=on_alarm,
+                on_notice=on_notice,
+                report=self._report,
+                clock=clock,
+            )
             if config.metrics.port:
                 self.metrics = MetricsServer(config.metrics, self)
+                undo.callback(self.metrics.close)
+            undo.callback(self._out.abandon)
+            if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
+                for bed in self.beds.values():
+                    self._out.record(folder, bed, config)
             undo.pop_all()
         self.endpoints = self.bus.endpoints
         self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
         self._journal_failed = False
         self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
-        self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
-        self._repeat_due_s: dict[tuple[str, str], float] = {}
 
     @property
     def alarm_kinds(self) -> list[tuple[str, str, str]]:
@@ -193,24 +192,20 @@ class Pipeline:
         if most <= 0:
             return False
         before, began = bed.now, bed.began
-        chunk = bed.take(most, self)
+        chunk = bed.take(most, self._out)
         if bed.ended:
             return True
         if chunk is None or chunk.samples.size == 0:
             self._watch_silence(bed)
             return False
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
-                if began and chunk.first_sample > before:
-                    recorder.gap(before, chunk.first_sample - before)
-                recorder.signal(chunk.first_sample, chunk.samples)
+        self._out.signal(bed, chunk, chunk.first_sample - before if began else 0)
         return True
 
     def _lose(self, bed: Bed, error: SourceError) -> None:
         """A source broke: what it gave is scored, then its loss is told."""
         bed.end()
         self._settle()
-        bed.silent("source_lost", str(error), self)
+        bed.silent("source_lost", str(error), self._out)
         self._report(str(error))
 
     def _allowed(self, bed: Bed) -> int:
@@ -228,7 +223,7 @@ class Pipeline:
         """A live source that gives nothing is an alarm, never a frozen trace."""
         silent_s = self._clock() - bed.last_data_s
         if bed.state in ("starting", "running") and silent_s >= bed.limits.no_data.limit:
-            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self)
+            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self._out)
 
     def _watch_lateness(self) -> None:
         """A bed that keeps real time must not fall behind unseen; a faster replay promises no time."""
@@ -237,9 +232,9 @@ class Pipeline:
             if bed.ended or watched_s < _WARM_UP_S:
                 continue
             if bed.source.live:
-                bed.behind(bed.waited_s, self)
+                bed.behind(bed.waited_s, self._out)
             elif 0 < self._speed <= 1:
-                bed.behind(self._clock() - self._started_s - watched_s / self._speed, self)
+                bed.behind(self._clock() - self._started_s - watched_s / self._speed, self._out)
 
     def _watch_journal(self) -> None:
         """A journal that cannot be written is an alarm; what was not written is told when it can be again."""
@@ -249,10 +244,10 @@ class Pipeline:
         self._journal_failed = failing
         text = f"the journal cannot be written: {self.journal.failure}"
         for bed in self.beds.values():
-            bed.journal_failed(failing, text if failing else "", self)
+            bed.journal_failed(failing, text if failing else "", self._out)
             if not failing:
                 told = f"the journal is written again; lost: {self.journal.lost_words()}"
-                self._event(bed, "journal_back", told, self.journal.lost_rows, bed.now)
+                self._out.event(bed, "journal_back", told, self.journal.lost_rows)
 
     def _tell_who_died(self) -> None:
         """A run that was killed did not clear its alarms: whoever comes later must hear of them."""
@@ -263,7 +258,7 @@ class Pipeline:
             for bed in self.beds.values():
                 of_bed = [alarm for alarm in alarms if alarm.bed == bed.name]
                 text = f"the monitor of run {epoch} was killed; {_active_then(of_bed)}"
-                self._event(bed, "monitor_died", text, max(1, len(of_bed)), bed.now)
+                self._out.event(bed, "monitor_died", text, max(1, len(of_bed)))
 
     def _settle(self) -> None:
         """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
@@ -274,7 +269,7 @@ class Pipeline:
         first = 0
         for name, unscored in waiting.items():
             its = slice(first, first + len(unscored))
-            self.beds[name].settle(Scores(scores.log_prob[its], scores.score[its]), self)
+            self.beds[name].settle(Scores(scores.log_prob[its], scores.score[its]), self._out)
             first = its.stop
 
     def _tell_state(self) -> None:
@@ -332,7 +327,7 @@ class Pipeline:
         bed = self.beds.get(bed_name)
         if bed is None:
             return Reply(ok=False, error=f"no bed {bed_name!r}; there are {', '.join(self.beds)}")
-        reply = bed.answer(request, self)
+        reply = bed.answer(request, self._out)
         if reply.ok and request.op != "strip":
             detail = f"{reply.data['seconds']:g} s" if request.op == "pause_audio" else ""
             self.journal.put_action(Action(request.who, request.op, bed.name, request.alarm_id, bed.now, detail))
@@ -342,89 +337,8 @@ class Pipeline:
     def _stored_strip(self, alarm_id: str, epoch: str) -> Reply:
         strip = self.journal.get_strip(alarm_id, epoch)
         if strip is None:
-            return Reply(
-                ok=False, error=f"no strip of alarm {alarm_id!r}: the alarm is unknown, or it is no longer kept"
-            )
+            return Reply(ok=False, error=f"no strip of alarm {alarm_id!r}: unknown, or no longer kept")
         return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
-
-    # -- Output: where the beds' messages go --------------------------------------------------------------
-
-    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
-        """Publish, record and print a changed alarm."""
-        self.measures.alarm(message)
-        published = self.bus.publish(bed_topic(bed.name, "alarm"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
-                recorder.alarm(published.raw)
-        self._on_alarm(message)
-
-    def beat(self, bed: Bed, message: BeatMessage) -> None:
-        """Publish and record a beat."""
-        self.measures.beat(message.latency_ms)
-        self.bus.publish(bed_topic(bed.name, "beat"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
-                recorder.beat(message)
-
-    def gap(self, bed: Bed, gap: Gap) -> None:
-        """Publish and record every gap with its length; the alarm `gap` groups them."""
-        text = gap_text(gap, bed.source.fs_hz)
-        self._event(bed, "gap", text, gap.n_samples, gap.first_sample, gap.n_samples)
-
-    def notice(self, bed: Bed, notice: Notice) -> None:
-        """Something on the way in, for a person; what comes again and again is counted and told now and then."""
-        key, now_s = (bed.name, notice.kind), self._clock()
-        if notice.kind in _REPEATED_NOTICES:
-            if now_s < self._repeat_due_s.get(key, -np.inf):
-                self._repeats[key] += notice.count
-                return
-            self._repeat_due_s[key] = now_s + _REPEAT_S
-        before = self._repeats.pop(key, 0)
-        self._on_notice(f"{bed.name}: {notice.text}" + (f", after {before} more" if before else ""))
-        self._event(bed, notice.kind, notice.text, notice.count + before, bed.now)
-
-    def _event(self, bed: Bed, kind: str, text: str, count: int, first_sample: int, n_samples: int = 0) -> None:
-        message = EventMessage(
-            sample=bed.now,
-            time=bed.time_of(first_sample),
-            bed=bed.name,
-            kind=kind,
-            text=text,
-            count=count,
-            first_sample=first_sample,
-            n_samples=n_samples,
-        )
-        published = self.bus.publish(bed_topic(bed.name, "event"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
-                recorder.event(published.raw)
-
-    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        """Keep the signal around an onset."""
-        self.journal.put_strip(alarm.alarm_id, first_sample, bed.source.fs_hz, samples)
-
-    # -- recorder -----------------------------------------------------------------------------------------
-
-    def _open_recorder(self, folder: Path, bed: Bed) -> Recorder:
-        return Recorder(
-            folder,
-            bed.name,
-            bed.source.fs_hz,
-            bed.source.lead,
-            bed.time_of(0),
-            msgspec.to_builtins(self.config),
-            bed.model,
-            rails_mv=bed.source.rails_mv,
-        )
-
-    @contextlib.contextmanager
-    def _recording(self, bed_name: str) -> Iterator[Recorder | None]:
-        """A full disk ends the recording, not the watching: said once, and in the exit code."""
-        try:
-            yield self._recorders.get(bed_name)
-        except RecorderError as error:
-            self._report(str(error))
-            self._recorders.pop(bed_name).close()
 
     def _report(self, line: str) -> None:
         self.incomplete.append(line)
@@ -436,11 +350,7 @@ class Pipeline:
             bed.ended = True
             if bed.state != "source_lost":
                 bed.state = "ended"
-        for (bed_name, kind), count in self._repeats.items():
-            text = f"{kind.replace('_', ' ')}: {count} more since"
-            self._on_notice(f"{bed_name}: {text}")
-            bed = self.beds[bed_name]
-            self._event(bed, kind, f"{bed.source.name}: {text}", count, bed.now)
+        self._out.tell_repeats(self.beds)
         self._wave_due_s = self._status_due_s = -np.inf
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)
@@ -449,11 +359,7 @@ class Pipeline:
                 last.callback(self.metrics.close)
             for bed in self.beds.values():
                 last.callback(bed.close)
-            for name, recorder in list(self._recorders.items()):
-                status = msgspec.to_builtins(self.beds[name].status())
-                session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
-                with self._recording(name):
-                    recorder.close({"session": session, "bus": dict(self.bus.counters)})
+            self._out.close(self.beds)
             self._tell_state()
             self._heartbeat("goodbye")
 
@@ -467,15 +373,3 @@ def _active_then(alarms: list[Alarm]) -> str:
     told = ", ".join(f"{alarm.kind} ({alarm.state})" for alarm in alarms[-_TOLD_ALARMS:])
     more = f" and {len(alarms) - _TOLD_ALARMS} before" if len(alarms) > _TOLD_ALARMS else ""
     return f"alarms then active: {told or 'none'}{more}"
-
-
-def _make_folder(folder: Path) -> None:
-    """The folder of the session.
-
-    Raises:
-        RecorderError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecorderError(f"recording to {folder}: {error.strerror}; name another folder") from None

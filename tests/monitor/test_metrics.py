@@ -243,6 +243,7 @@ def test_a_port_in_use_is_one_line_and_nothing_is_left_behind(scorer: Scorer, tm
         Run({"p1": source}, scorer, settings(metrics={"port": port}, record={"folder": str(tmp_path / "rec")}))
     assert "\n" not in str(error.value)
     assert source.closed
+    assert not list((tmp_path / "rec").glob("p1/*")), "the next attempt would trip over them"
     done = ecg_monitor("--source", "sim:sinus=2", "--speed", "max", *FREE_BUS, "--no-dashboard", "--metrics", str(port))
     assert done.returncode == 2
     assert re.fullmatch(rf"ecg-monitor: metrics on 127\.0\.0\.1:{port} is in use[^\n]*\n", done.stderr)

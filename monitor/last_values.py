@@ -1,0 +1,48 @@
+"""What is true now, for whoever comes late: every alarm that is not cleared, and the last message of other topics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from monitor.messages import HEARTBEAT_TOPIC, AlarmMessage, Message
+
+__all__ = ["LastValues"]
+
+MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
+
+
+class LastValues:
+    """Messages by topic, as published.
+
+    Args:
+        counters: of the bus; `active_forgotten` is ours.
+    """
+
+    def __init__(self, counters: Counter[str]) -> None:
+        self._counters = counters
+        self._last: dict[str, bytes] = {}
+        self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
+
+    def keep(self, topic: str, body: Message, raw: bytes) -> None:
+        """A message was published."""
+        if not isinstance(body, AlarmMessage):
+            self._last[topic] = raw
+            return
+        active = self._active.setdefault(topic, {})
+        active.pop(body.alarm.alarm_id, None)
+        if body.alarm.state != "cleared":
+            active[body.alarm.alarm_id] = raw
+        if len(active) > MAX_ACTIVE:
+            del active[next(iter(active))]
+            self._counters["active_forgotten"] += 1
+
+    def current(self, prefixes: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """(topic, message) of the topics that begin with one of the prefixes.
+
+        Alarms first, oldest message first, and the heartbeat last: who has the heartbeat has had everything else.
+        """
+        starts = tuple(prefixes)
+        alarms = [(topic, raw) for topic, active in self._active.items() for raw in active.values()]
+        last = sorted(self._last.items(), key=lambda item: item[0] == HEARTBEAT_TOPIC)
+        return [(topic, raw) for topic, raw in (*alarms, *last) if topic.encode().startswith(starts)]
