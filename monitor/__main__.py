@@ -267,7 +267,9 @@ def emulate(
     options = EmulateOptions(
         source, form, faults, link, port, baud, seed, start, duration, channel, fs, speed, scale, as_json
     )
-    raise typer.Exit(run_emulator(options, PrintedLines(stop).say, stop.is_set, time.monotonic))
+    with PrintedLines(stop) as lines:
+        code = run_emulator(options, lines.say, stop.is_set, time.monotonic)
+    raise typer.Exit(code)
 
 
 app.command()(export)
@@ -339,14 +341,16 @@ def _monitor(settings: Config) -> int:
     from monitor.sources import SourceError
 
     scorer = Scorer(settings.model.path or None, settings.model.threads)
-    lines = PrintedLines(stop)
-    sources = {settings.source.bed: _open(settings)}
-    pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
-    _end_in_order_on_signals(stop)
-    lines.begin(pipeline)
-    with contextlib.suppress(SourceError):  # it was told when it happened
-        pipeline.run(stop.is_set)
-    lines.end(pipeline)
+    source = _open(settings)
+    with PrintedLines(stop, patient=settings.source.speed == 0 and not source.live) as lines:
+        pipeline = Pipeline(
+            {settings.source.bed: source}, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice
+        )
+        _end_in_order_on_signals(stop)
+        lines.begin(pipeline)
+        with contextlib.suppress(SourceError):  # it was told when it happened
+            pipeline.run(stop.is_set)
+        lines.end(pipeline)
     return EXIT_INCOMPLETE if pipeline.incomplete or lines.failed else 0
 
 

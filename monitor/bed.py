@@ -28,12 +28,12 @@ from monitor.messages import (
     WaveHeader,
 )
 from monitor.sources import Chunk, EndOfStream, Notice, Source
+from monitor.strips import STRIP_S, StripCutter, strip_data
 
 __all__ = ["Bed", "Output", "State"]
 
 State = Literal["starting", "running", "no_data", "source_lost", "ended"]
 
-_STRIP_S = 10.0
 _HISTORY_S = 60.0
 _LATENCIES = 1000  # beats whose latency the percentiles are over
 _ARRIVALS = 4096
@@ -114,8 +114,7 @@ class Bed:
         self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._strips: list[tuple[Alarm, int]] = []  # that wait for the rest of their 10 s
-        self._strip_of: dict[str, str] = {}  # kind -> its last alarm that has one
+        self._strips = StripCutter(self.history, source.fs_hz)
 
     # -- samples in ---------------------------------------------------------------------------------------
 
@@ -203,7 +202,8 @@ class Bed:
                     changes = self.engine.handle(event)
             for change in changes:
                 self._alarm(change, output)
-        self._cut_strips(output)
+        for cut in self._strips.complete(ended=self.ended):
+            output.strip(self, *cut)
 
     def silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
         """The source gives nothing (`no_data`) or is gone (`source_lost`)."""
@@ -280,7 +280,7 @@ class Bed:
                 return Reply(ok=True, data={"seconds": self.engine.pause_audio(request.seconds, self.now)})
         except ValueError as error:
             return Reply(ok=False, error=str(error))
-        n = min(request.n or round(_STRIP_S * self.source.fs_hz), self.history.capacity)
+        n = min(request.n or round(STRIP_S * self.source.fs_hz), self.history.capacity)
         first = self.now - n if request.first_sample is None else request.first_sample
         return Reply(ok=True, data=strip_data(first, self.source.fs_hz, self.history.get(first, n)))
 
@@ -334,12 +334,8 @@ class Bed:
         )
 
     def _alarm(self, alarm: Alarm, output: Output) -> None:
-        if alarm.state == "onset" and self._strip_of.get(alarm.kind) != alarm.alarm_id:
-            # What is there already, committed with the alarm: the monitor may die, or the source go silent, before the
-            # rest has come.
-            self._strip_of[alarm.kind] = alarm.alarm_id
-            self._cut_strip(alarm, output)
-            self._strips.append((alarm, alarm.onset_sample + round(_STRIP_S / 2 * self.source.fs_hz)))
+        if (cut := self._strips.begin(alarm)) is not None:
+            output.strip(self, *cut)  # before the alarm, to be committed with it
         output.alarm(
             self,
             AlarmMessage(
@@ -375,24 +371,3 @@ class Bed:
             self.state, self.last_data_s = "starting", self._clock()  # silence counts anew from here
             for change in self.engine.source_state("source_lost", False, self.now, ""):
                 self._alarm(change, output)
-
-    def _cut_strips(self, output: Output) -> None:
-        """Keep the whole 10 s around each onset as soon as they are there (or the end is)."""
-        waiting = []
-        for alarm, wanted in self._strips:
-            if self.now >= wanted or self.ended:
-                self._cut_strip(alarm, output)
-            else:
-                waiting.append((alarm, wanted))
-        self._strips = waiting
-
-    def _cut_strip(self, alarm: Alarm, output: Output) -> None:
-        n = round(_STRIP_S * self.source.fs_hz)
-        first = alarm.onset_sample - n // 2
-        output.strip(self, alarm, first, self.history.get(first, n))
-
-
-def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:
-    """A strip as the control socket gives it; NaN becomes null, which JSON can say."""
-    raw, filtered = ([None if np.isnan(v) else round(float(v), 4) for v in row] for row in samples)
-    return {"first_sample": first_sample, "fs_hz": fs_hz, "raw_mv": raw, "filtered_mv": filtered}

@@ -15,7 +15,7 @@ import numpy as np
 from detector import Scores
 from detector.scorer import Scorer
 from monitor import VERSION
-from monitor.bed import Bed, strip_data
+from monitor.bed import Bed
 from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
@@ -26,6 +26,7 @@ from monitor.messages import Alarm, AlarmMessage, HeartbeatMessage, Reply, bed_t
 from monitor.metrics import MetricsServer
 from monitor.outlet import Outlet, make_folder
 from monitor.sources import Source, SourceError
+from monitor.strips import strip_data
 
 __all__ = ["Pipeline"]
 
