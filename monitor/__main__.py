@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +13,12 @@ import typer
 from monitor import VERSION
 from monitor.commands import alarms as alarms_commands
 from monitor.commands import keys as keys_commands
+from monitor.commands.devices import emulate, ports
 from monitor.commands.export import export
+from monitor.commands.watching import tail, watch
 from monitor.config import Config, ConfigError, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
+from monitor.signals import end_in_order_on_signals
 
 if TYPE_CHECKING:
     from monitor.sources import Source
@@ -47,7 +48,6 @@ app = typer.Typer(
 
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(alarms_commands.app, name="alarms")
-KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
 
 
 def _speed(value: str) -> float:
@@ -172,106 +172,10 @@ def run(
     raise typer.Exit(_monitor(settings))
 
 
-@app.command()
-def watch(
-    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
-    bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture of the dashboard instead, and exit.")] = None,
-    after: Annotated[float, typer.Option(min=0.5, max=600, help="For --svg: watch so long before, s.")] = 14.0,
-    key: Annotated[Path | None, KEY_OPTION] = None,
-) -> None:
-    """Show the dashboard of a monitor that runs elsewhere."""
-    from rich.console import Console
-
-    from monitor.client import SHOWN, AlarmClient
-    from monitor.dashboard.live import fits_dashboard, run_dashboard
-    from monitor.dashboard.picture import take_picture
-    from monitor.endpoints import endpoints_from
-    from monitor.keys import load_client_key
-
-    console = Console()
-    if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
-        raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {connect}")
-    ends = endpoints_from(connect)
-    ours = load_client_key(key) if key is not None else None
-    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves, key=ours)
-    try:
-        if svg is None:
-            raise typer.Exit(run_dashboard(client, console, time.monotonic, bed=bed))
-        take_picture(client, svg, after, time.monotonic)
-    except OSError as error:
-        raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
-    finally:
-        client.close()
-
-
-@app.command()
-def tail(
-    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
-    bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
-    events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
-    key: Annotated[Path | None, KEY_OPTION] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Keep the position in this file, and go on from it at the next start.")
-    ] = None,
-) -> None:
-    """Print alarms as JSON lines, for pipes; connection changes go to standard error."""
-    from monitor.keys import load_client_key
-    from monitor.tail import run_tail
-
-    ours = load_client_key(key) if key is not None else None
-    raise typer.Exit(run_tail(connect, bed, sys.stdout, events=events, resume=resume, key=ours))
-
-
-@app.command()
-def ports() -> None:
-    """List the serial ports of this machine: path, USB vendor and product, serial number, name."""
-    from monitor.sources.serial_ports import list_ports
-
-    found = list_ports()
-    for port in found:
-        typer.echo(f"{port.device:<16}  {port.vid_pid or '-':<9}  {port.serial_number or '-':<20}  {port.name or '-'}")
-    if not found:
-        print("ecg-monitor: no serial ports; plug the device in, then look again", file=sys.stderr)
-
-
-@app.command(epilog=f"Faults: {FAULT_GRAMMAR}.")
-def emulate(
-    source: Annotated[str, typer.Option(help="What the device measures, e.g. sim or mitdb:208.")] = "sim",
-    form: Annotated[
-        str, typer.Option("--format", help="lines, openview, openview-max30003, chords, cyton or raw16.")
-    ] = "lines",
-    faults: Annotated[str, typer.Option(help='What goes wrong, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
-    link: Annotated[Path | None, typer.Option(help="Name of the pseudo-terminal; default: a temporary one.")] = None,
-    port: Annotated[str | None, typer.Option(help="A real serial port instead, cabled to the monitor's.")] = None,
-    baud: Annotated[int | None, typer.Option(help="Speed of a real port, bits a second.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the faults and of the simulator.")] = 0,
-    start: Annotated[float, typer.Option(help="Where in the record to begin, s.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(help="How much to play, s of signal.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
-    fs: Annotated[float | None, typer.Option(help="Sampling rate, Hz, where the source has none.")] = None,
-    speed: Annotated[float, typer.Option(help="Times real time.")] = 1.0,
-    adc_bits: Annotated[int | None, typer.Option(help="Resolution of the device's ADC.")] = None,
-    vref: Annotated[float | None, typer.Option(help="Its reference, V.")] = None,
-    gain: Annotated[float | None, typer.Option(help="Amplification before it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as one line of JSON.")] = False,
-) -> None:
-    """Play a record as a serial device on a pseudo-terminal, with faults: to try the monitor without hardware."""
-    from monitor.emulator.emulate import EmulateOptions, run_emulator
-    from monitor.emulator.encoder import Scale
-    from monitor.lines import PrintedLines
-
-    stop = threading.Event()
-    _end_in_order_on_signals(stop)
-    scale = Scale(adc_bits, vref, gain)
-    options = EmulateOptions(
-        source, form, faults, link, port, baud, seed, start, duration, channel, fs, speed, scale, as_json
-    )
-    with PrintedLines(stop) as lines:
-        code = run_emulator(options, lines.say, stop.is_set, time.monotonic)
-    raise typer.Exit(code)
-
-
+app.command()(watch)
+app.command()(tail)
+app.command()(ports)
+app.command(epilog=f"Faults: {FAULT_GRAMMAR}.")(emulate)
 app.command()(export)
 
 
@@ -329,7 +233,7 @@ def _monitor(settings: Config) -> int:
         from monitor.screen import run_on_screen
 
         source = _open(settings)  # before the screen comes up: most that is wrong is wrong here
-        _end_in_order_on_signals(stop)
+        end_in_order_on_signals(stop)
         incomplete = run_on_screen(source, settings, stop)
         for line in incomplete:
             print(f"ecg-monitor: {line}", file=sys.stderr)
@@ -346,19 +250,12 @@ def _monitor(settings: Config) -> int:
         pipeline = Pipeline(
             {settings.source.bed: source}, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice
         )
-        _end_in_order_on_signals(stop)
+        end_in_order_on_signals(stop)
         lines.begin(pipeline)
         with contextlib.suppress(SourceError):  # it was told when it happened
             pipeline.run(stop.is_set)
         lines.end(pipeline)
     return EXIT_INCOMPLETE if pipeline.incomplete or lines.failed else 0
-
-
-def _end_in_order_on_signals(stop: threading.Event) -> None:
-    """Not before everything is open: until then Ctrl-C must break off a download that hangs."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, lambda *_: stop.set())
 
 
 def _has_screen() -> bool:

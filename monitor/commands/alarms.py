@@ -9,10 +9,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from monitor.alarm_list import FORMATS
 from monitor.config import AlarmsConfig, Config, ConfigError, load_config, merge
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-FORMATS = ("table", "jsonl", "csv")
-COLUMNS = ("time", "bed", "kind", "priority", "state", "lasted_s", "text", "who", "count", "alarm_id", "epoch")
 PRIORITIES = ("high", "medium", "low")
-PIPED_WIDTH = 160  # of a table that nobody looks at in a terminal
 _NEWEST = 3  # ids named where the one asked for is not there
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -68,7 +66,7 @@ def alarms(
     context.obj = journal, record, config
     if context.invoked_subcommand is not None:
         return
-    _one_of("--format", [form], FORMATS)
+    _one_of("--format", [form], tuple(FORMATS))
     _one_of("--priority", priority, PRIORITIES)
     states = [_OUTCOMES.get(word, word) for word in state or ()]
     _one_of("--state", state, (*_OUTCOMES, "open"))
@@ -88,7 +86,7 @@ def alarms(
         ]
     shown = found[-limit:] if limit else found
     with _quietly(sys.stdout):
-        {"table": _table, "jsonl": _jsonl, "csv": _csv}[form](shown, sys.stdout)
+        FORMATS[form](shown, sys.stdout)
     if len(shown) < len(found):
         print(f"ecg-monitor: the newest {len(shown)} of {len(found)}; --limit 0 gives all", file=sys.stderr)
 
@@ -247,86 +245,7 @@ def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     )
 
 
-# -- writing -------------------------------------------------------------------------------------------------
-
-
-def _row(alarm: PastAlarm) -> dict[str, Any]:
-    last, lasted_s = alarm.last, alarm.lasted_s
-    return {
-        "time": alarm.onset_time.isoformat(timespec="milliseconds"),
-        "bed": last.bed,
-        "kind": last.kind,
-        "priority": last.priority,
-        "state": alarm.outcome,
-        "lasted_s": None if lasted_s is None else round(lasted_s, 3),
-        "text": last.text,
-        "who": alarm.who,
-        "count": last.count,
-        "alarm_id": last.alarm_id,
-        "epoch": alarm.epoch,
-    }
-
-
-def _table(alarms: list[PastAlarm], out: TextIO) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(file=out, width=None if out.isatty() else int(os.environ.get("COLUMNS") or PIPED_WIDTH))
-    if not alarms:
-        console.print("no such alarm")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("time", "bed", "kind", "priority", "state", "lasted", "text", "who", "id"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("time", "priority"))
-    for alarm in alarms:
-        last = alarm.last
-        cells = (
-            f"{alarm.onset_time:%Y-%m-%d %H:%M:%S}", last.bed, last.kind.replace("_", " "), last.priority,
-            alarm.outcome, _lasted(alarm.lasted_s), last.text, alarm.who, last.alarm_id,
-        )  # fmt: skip
-        style = _STYLES[last.priority] if alarm.outcome != "cleared" else ""
-        table.add_row(*(Text("".join(c for c in cell if c.isprintable())) for cell in cells), style=style)
-    console.print(table)
-
-
-_STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
-
-
-def _lasted(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
-
-
-def _jsonl(alarms: list[PastAlarm], out: TextIO) -> None:
-    import msgspec
-
-    for alarm in alarms:
-        row = _row(alarm) | {
-            "category": alarm.last.category,
-            "onset_sample": alarm.last.onset_sample,
-            "evidence": alarm.last.evidence,
-            "states": [
-                {
-                    "time": m.time,
-                    "sample": m.alarm.decided_sample,
-                    "state": m.alarm.state,
-                    "who": m.alarm.acknowledged_by,
-                }
-                for m in alarm.messages
-                if not m.alarm.update
-            ],
-        }
-        out.write(msgspec.json.encode(row).decode() + "\n")
-
-
-def _csv(alarms: list[PastAlarm], out: TextIO) -> None:
-    import csv
-
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(alarm) for alarm in alarms)
+# -- on the way in and out ----------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -344,9 +263,6 @@ def _quietly(out: TextIO) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         if not isinstance(error, BrokenPipeError):
             raise ConfigError(f"alarms: standard output: {error.strerror}; write somewhere else") from None
-
-
-# -- reading options -----------------------------------------------------------------------------------------
 
 
 def _one_of(flag: str, values: list[str] | None, known: tuple[str, ...]) -> None:
