@@ -25,7 +25,6 @@ MM_PER_MV: Final = 10.0
 LEFT_MM: Final = 12.0  # of the paper; a second of the calibration pulse lies before the trace
 PULSE_MM: Final = 15.0
 RIGHT_MM: Final = 8.0
-MARKS_MM: Final = 26.0  # where the lane of the marks begins
 TOP_MM: Final = 38.0  # of the paper
 UP_MM: Final = (20.0, 45.0)  # least and most above the baseline: room for 2 to 4.5 mV
 DOWN_MM: Final = (15.0, 35.0)
