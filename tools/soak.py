@@ -19,13 +19,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what is tested is this working tree
 
-from soaking.checks import AFTER_S, Onset, Watched, judge
-from soaking.world import Tap, World, open_serial
+from soaking.checks import AFTER_S, Onset, judge
+from soaking.listener import Listener
+from soaking.world import PATIENCE_S, Tap, World, open_serial
 
 from detector.scorer import Scorer
 from monitor.config import Config, merge
 from monitor.emulator.faults import BOOT_S, Fault, Faults
 from monitor.messages import AlarmMessage
+from monitor.pipeline import Pipeline
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial_formats import FORMATS
 
@@ -85,7 +87,7 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     world.tap = Tap(source, world.ledger)
     config = merge(Config(), {"bus": {"listen": "tcp://127.0.0.1:*"}, "source": {"speed": 0.0}}, "soak")
     start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-    pipeline = Watched(
+    pipeline = Pipeline(
         {BED: world.tap},
         config,
         Scorer(None, 1),
@@ -93,7 +95,10 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
         clock=world.clock,
         wall=lambda: start + datetime.timedelta(seconds=world.device_s),
     )
-    world.state = lambda: pipeline.beds[BED].state
+    bed = pipeline.beds[BED]
+    world.state = lambda: bed.state
+    listener = Listener(pipeline.endpoints.alarms, BED)
+    pipeline.wait_for_subscriber(PATIENCE_S)
     told = 0
 
     def stop() -> bool:
@@ -101,21 +106,23 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
         if world.device_s >= (told + 1) * options.hours * 360:
             told += 1
             print(f"{10 * told} % after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+        listener.listen()
         return world.turn()
 
     try:
         pipeline.run(stop)
+        listener.finish()
     finally:
         world.port.close()
         patient.close()
     world.ledger.finish()
-    checks = judge(world, pipeline, BED, onsets, options.format)
+    checks = judge(world, bed, listener, onsets, options.format)
     return {
         "options": {key: str(value) for key, value in vars(options).items() if value is not None},
         "faults": dict(Counter(fault.kind for fault in faults.lasting)),
         "device": world.device.tally(),
-        "beats": pipeline.beds[BED].status().beats,
-        "unscored_beats": pipeline.beds[BED].status().unscored_beats,
+        "beats": bed.status().beats,
+        "unscored_beats": bed.status().unscored_beats,
         "alarms": dict(Counter(onset.kind for onset in onsets)),
         "shifts": world.ledger.shifts,
         "incomplete": pipeline.incomplete,

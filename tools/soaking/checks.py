@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detector import Gap
 from monitor.bed import Bed
 from monitor.emulator.device import BANNER
 from monitor.emulator.plan import Fate, Span
-from monitor.pipeline import Pipeline
 from monitor.sources.serial_formats import FORMATS
+from soaking.listener import Listener
 from soaking.world import World
 
 AFTER_S = 15.0  # an alarm so long after a fault is still of it
 SHIFT_S = 0.3  # what a clock may be wrong by after a device was away: only time tells then
 GROWTH = 1.05, 4e6  # of memory: times, plus bytes
-
-
-class Watched(Pipeline):
-    """The pipeline, with a look at the gaps it publishes."""
-
-    gap_samples = 0
-
-    def gap(self, bed: Bed, gap: Gap) -> None:
-        self.gap_samples += gap.n_samples
-        super().gap(bed, gap)
 
 
 @dataclass
@@ -54,10 +43,10 @@ def alarms_of(span: Span, spans: Sequence[Span], kind: str, onsets: list[Onset])
     return sum(onset.kind == kind and start_s <= onset.at_s <= min(end_s, later_s) for onset in onsets)
 
 
-def judge(world: World, pipeline: Watched, bed: str, onsets: list[Onset], form: str) -> list[Check]:
+def judge(world: World, bed: Bed, listener: Listener, onsets: list[Onset], form: str) -> list[Check]:
     """What must hold."""
     device, ledger, tap = world.device, world.ledger, world.tap
-    status = pipeline.beds[bed].status()
+    status = bed.status()
     fates, spans = device.fates, device.plan.spans
     if tap is None or tap.end is None:
         return [Check("samples taken", "0", False)]
@@ -96,8 +85,8 @@ def judge(world: World, pipeline: Watched, bed: str, onsets: list[Onset], form: 
         ),
         Check(
             "gaps published = samples lost",
-            f"{pipeline.gap_samples}",
-            pipeline.gap_samples == status.samples_lost == tap.lost,
+            f"{listener.gap_samples}",
+            listener.gap_samples == status.samples_lost == tap.lost,
         ),
         Check("gap lengths wrong outside of faults", f"{len(stray)}", not stray or not exact),
         Check("clock wrong after a fault, at most", f"{worst / fs_hz * 1e3:.0f} ms", worst <= SHIFT_S * fs_hz),
