@@ -17,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from detector import Quality
 from detector.explain import DIFFERENT, INVERTED, WIDE, explain
 from detector.findings import measure, qrs_likeness
 from monitor.alarms.book import AlarmBook
@@ -28,6 +29,33 @@ _VENTRICULAR = frozenset((WIDE, INVERTED, DIFFERENT))
 _MOST = 0.6  # of the last beats are wide or different: 3 of 5
 _WIDE = 0.4  # ... and wide: 2 of 5
 _ALIKE = 0.97  # likeness of a beat's QRS to the most alike of the others: median of the last beats
+
+_NOISE = frozenset((Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED))
+_NOISY_BEATS = 3  # so many that noise kept from being scored ...
+_NOISY_S = 30.0  # ... within so long leave a doubt ...
+_USUAL_BEATS = 5  # ... until so many in all are scored since the last of them and are as usual for this patient
+
+
+class _Noise:
+    """Whether noise was there just before, and no proof since that it is over."""
+
+    def __init__(self, fs_hz: float) -> None:
+        self._reach = _NOISY_S * fs_hz
+        self._noisy: deque[int] = deque(maxlen=_NOISY_BEATS)  # R-peaks
+        self._usual = 0
+
+    def on_beat(self, scored: ScoredBeat) -> None:
+        """The next beat, scored or not."""
+        if scored.beat.quality in _NOISE:
+            self._noisy.append(scored.beat.r_sample)
+            self._usual = 0
+        elif scored.score is not None and not scored.anomalous:
+            self._usual += 1
+
+    def doubtful(self, r_sample: int) -> bool:
+        """Whether a run that is now at this R-peak may be noise."""
+        many = len(self._noisy) == _NOISY_BEATS and r_sample - self._noisy[0] <= self._reach
+        return many and self._usual < _USUAL_BEATS
 
 
 class VentricularRun:
@@ -47,6 +75,7 @@ class VentricularRun:
         self._intervals: deque[float] = deque(maxlen=max(book.limits("ventricular_run").beats - 1, 1))
         self._last: deque[ScoredBeat] = deque(maxlen=book.limits("ventricular_run").beats)
         self._first: ScoredBeat | None = None  # of the run
+        self._noise = _Noise(book.fs_hz)
         self.start = 0
         self.length = 0
         self.rate_bpm = 0.0
@@ -57,6 +86,7 @@ class VentricularRun:
         Returns:
             Whether it belongs to a run that is long and fast enough.
         """
+        self._noise.on_beat(scored)
         if not self._belongs(scored):
             self._break()
             return False
@@ -71,7 +101,8 @@ class VentricularRun:
             return False
         self.rate_bpm = 60.0 * len(self._intervals) / sum(self._intervals)
         up = self._book.up("ventricular_run") is not None
-        if self.rate_bpm > limits.limit - limits.relief * up and (up or self._ventricular()):
+        fast = self.rate_bpm > limits.limit - limits.relief * up
+        if fast and (up or (self._ventricular() and not self._noise.doubtful(scored.beat.r_sample))):
             return True
         self._book.rest("ventricular_run")
         return False

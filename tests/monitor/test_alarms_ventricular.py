@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers_alarms import FS_HZ, Look, Ward
 
+from detector import Quality
+
 
 def run(looks: list[Look], rr_s: float = 0.45) -> list[str]:
     """Kinds raised by anomalous beats of these looks, after a minute of usual ones."""
@@ -32,3 +34,37 @@ def test_few_wide_or_slow_beats_are_no_ventricular_run() -> None:
     assert "ventricular_run" not in run(["wide"] * 4)
     assert "ventricular_run" not in run(["wide"] * 8, rr_s=0.65)
     assert "ventricular_run" not in run(["usual", "wide", "usual", "usual", "wide", "usual", "usual"])
+
+
+def after_noise(quality: Quality, noisy: int, usual: int, wide: int, quiet_s: float = 0.0) -> list[str]:
+    """Kinds raised by a run of wide beats after so many that were not scored, a rest, and so many usual ones."""
+    ward = Ward()
+    ward.rhythm(60, 0.8, look="usual")
+    for n in range(noisy + usual + wide):
+        assert ward.last_r is not None
+        rr_s = 0.45 if n >= noisy + usual else 0.8 + quiet_s * (n == noisy)
+        ward.beat(
+            ward.last_r + round(rr_s * FS_HZ),
+            odd=n >= noisy + usual,
+            quality=quality if n < noisy else Quality.GOOD,
+            look="usual" if n < noisy + usual else "wide",
+        )
+    return ward.kinds()
+
+
+@pytest.mark.parametrize("quality", [Quality.MOTION, Quality.WANDER, Quality.MUSCLE, Quality.HUM, Quality.CLIPPED])
+@pytest.mark.parametrize("usual", [0, 4])
+def test_what_follows_noise_without_a_usual_beat_between_is_in_doubt(quality: Quality, usual: int) -> None:
+    assert "ventricular_run" not in after_noise(quality, 3, usual, 20)
+
+
+def test_a_doubt_is_over_with_usual_beats_or_with_time() -> None:
+    assert "ventricular_run" in after_noise(Quality.MOTION, 20, 5, 5)
+    told = after_noise(Quality.MOTION, 20, 0, 80)
+    assert "ventricular_run" in told  # 36 s of it
+    assert "ventricular_run" in after_noise(Quality.MOTION, 20, 4, 5, quiet_s=30.0)
+
+
+def test_a_single_noisy_beat_or_one_cut_short_is_no_doubt() -> None:
+    assert "ventricular_run" in after_noise(Quality.MOTION, 2, 0, 5)
+    assert "ventricular_run" in after_noise(Quality.GAP, 9, 0, 5)
