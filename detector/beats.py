@@ -9,6 +9,7 @@ scored 0.992 s after its R-peak.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -99,12 +100,27 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
     # The whole part of the position stays out of the fractions: a beat must not change in its last bit with the
     # place that it happens to have in a buffer.
     whole = math.floor(r_index)
-    position = (r_index - whole) + _OFFSETS_S * fs_hz
-    floor = np.floor(position).astype(np.int64)
-    t = position - floor
-    left = whole + floor
+    left, t, taps = _instants(r_index - whole, fs_hz)
+    first, end = whole + left[0] - 1, whole + left[-1] + 3
+    if first >= 0 and end <= signal.size:  # the usual case: every tap is there
+        return _cubic(signal[taps + whole], t).astype(np.float32)
+    left = whole + left
     inside = (left >= 0) & (left + (t > 0) <= signal.size - 1)
-    taps = np.clip(left[:, None] + np.arange(-1, 3), 0, max(signal.size - 1, 0))
-    p0, p1, p2, p3 = signal[taps].T if signal.size else np.zeros((4, BEAT_SAMPLES))
-    value = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+    clipped = np.clip(taps + whole, 0, max(signal.size - 1, 0))
+    value = _cubic(signal[clipped] if signal.size else np.zeros((4, BEAT_SAMPLES)), t)
     return np.where(inside, value, 0.0).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=64)  # a detector's R-peaks are whole samples, so one entry a sampling rate
+def _instants(fraction: float, fs_hz: float) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Of each instant, in samples from R's whole part: the sample to its left, how far on, and its four taps."""
+    position = fraction + _OFFSETS_S * fs_hz
+    floor = np.floor(position).astype(np.int64)
+    return floor, position - floor, np.arange(-1, 3)[:, None] + floor
+
+
+def _cubic(points: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+    p0, p1, p2, p3 = points
+    value: NDArray[np.float64]
+    value = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+    return value

@@ -86,16 +86,18 @@ def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
         fs_hz: sampling rate, Hz.
     """
     leakage, half = _leakage(filtered)
+    height = float(filtered.max() - filtered.min()) if filtered.size else 0.0
     if half == 0:
-        return Waves(leakage, -_LEAKAGE_WEIGHT, 0.0, 0.0, float(np.ptp(filtered)) if filtered.size else 0.0)
+        return Waves(leakage, -_LEAKAGE_WEIGHT, 0.0, 0.0, height)
     lag = min(max(1, round(_SLOPE_S * fs_hz)), filtered.size - 1)
     slope = np.abs(filtered[lag:] - filtered[:-lag])
     rank = round(_STEEPEST * (slope.size - 1))
-    steepest = float(np.partition(slope, rank)[rank])
+    slope.partition(rank)  # in place: from here on only how many are steep counts
+    steepest = float(slope[rank])
     steep = np.count_nonzero(slope > _STEEP_SHARE * steepest) / slope.size
     measure = steep - _LEAKAGE_WEIGHT * leakage
     fast = _fast_share(filtered, fs_hz) if measure > _LIMIT else math.nan
-    return Waves(leakage, measure, fs_hz / (2 * half), fast, float(np.ptp(filtered)))
+    return Waves(leakage, measure, fs_hz / (2 * half), fast, height)
 
 
 def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:
@@ -108,7 +110,7 @@ def _leakage(filtered: NDArray[np.float64]) -> tuple[float, int]:
 
     (1, 0) where there is no wave, or hardly one in the stretch.
     """
-    slope = float(np.abs(np.diff(filtered)).sum())
+    slope = float(np.abs(filtered[1:] - filtered[:-1]).sum())
     if slope == 0.0:
         return 1.0, 0
     half = round(math.pi * float(np.abs(filtered[1:]).sum()) / slope)

@@ -101,7 +101,8 @@ class MainsFilter:
         if recent.size < self.watched or not np.isfinite(recent).all():
             self.hum_mv = 0.0
             return
-        centred = recent[-self.watched :] - recent[-self.watched :].mean()
+        watched = recent[-self.watched :]
+        centred = watched - np.add.reduce(watched) / watched.size
         found, self.hum_mv = None, 0.0
         for hz, probe in zip(self._lines, self._probes, strict=True):
             # einsum, for a product by BLAS wakes its threads, which costs more than the product

@@ -141,11 +141,13 @@ class MotionWatch:
         if template.template is None or rr_s is None:
             return None
         rests = np.abs(_AT_S + rr_s) > _NEAR_S
-        if np.count_nonzero(rests) < _MIN_SAMPLES:
+        resting = np.count_nonzero(rests)
+        if resting < _MIN_SAMPLES:
             return None
         known = np.array([template.template[_REST], *self._neighbours])
-        distances = np.einsum("ij,j->i", np.abs(known - samples[_REST]), rests.astype(np.float32))
-        return float(distances.min()) / float(np.count_nonzero(rests)) / template.amplitude_mv
+        known -= samples[_REST]
+        distances = np.einsum("ij,j->i", np.abs(known, out=known), rests.astype(np.float32))
+        return float(distances.min()) / float(resting) / template.amplitude_mv
 
     def _recent(self, told: deque[tuple[int, float]], peak: int) -> float:
         near = [distance for at, distance in told if at > peak - self._memory]
@@ -161,4 +163,4 @@ def _likeness(samples: Samples, template: Samples | None) -> float:
     n = usual.size
     squares = np.einsum("ij,ij->i", pieces, pieces) - pieces.sum(axis=1) ** 2 / n
     norms = np.sqrt(np.maximum(squares, 0.0) * float(usual @ usual))
-    return float(np.max(np.einsum("ij,j->i", pieces, usual) / np.maximum(norms, 1e-9)))
+    return float((np.einsum("ij,j->i", pieces, usual) / np.maximum(norms, 1e-9)).max())

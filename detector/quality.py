@@ -71,7 +71,7 @@ def _longest_plateau(samples: NDArray[np.float64]) -> int:
     """Longest run of samples equal to the maximum or the minimum."""
     longest = 0
     for extreme in (samples.max(), samples.min()):
-        at = np.flatnonzero(samples == extreme)
+        at = (samples == extreme).nonzero()[0]
         if at.size > 1:
             breaks = np.flatnonzero(np.diff(at) > 1)
             edges = np.concatenate(([-1], breaks, [at.size - 1]))
@@ -89,7 +89,9 @@ def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> float:
     n = filtered.size // piece
     if n < 5:
         return 0.0
-    fast = filtered - uniform_filter1d(filtered, 2 * round(_MUSCLE_HALF_S * fs_hz) + 1, mode="nearest")
+    fast = np.empty_like(filtered)
+    uniform_filter1d(filtered, 2 * round(_MUSCLE_HALF_S * fs_hz) + 1, output=fast, mode="nearest")
+    fast = filtered - fast
     pieces = fast[: n * piece].reshape(n, piece)
     power = sorted((np.einsum("ij,ij->i", pieces, pieces) / piece).tolist())
     low = math.floor(_MUSCLE_QUANTILE * (n - 1))
@@ -102,8 +104,11 @@ def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> float:
     n = round(_BASELINE_MEAN_S * fs_hz)
     if recent.size <= n:
         return 0.0
-    total = np.concatenate(([0.0], np.cumsum(recent - recent[0])))
-    return float(np.ptp(total[n:] - total[:-n])) / n
+    total = np.empty(recent.size + 1)
+    total[0] = 0.0
+    (recent - recent[0]).cumsum(out=total[1:])
+    mean = total[n:] - total[:-n]
+    return float(mean.max() - mean.min()) / n
 
 
 def assess(
@@ -132,24 +137,32 @@ def assess(
     """
     if raw.size == 0:
         return Quality.LEADS_OFF
-    valid = raw[~np.isnan(raw)]
+    valid = _valid(raw)
     if valid.size < raw.size * (1 - _INVALID_SHARE):
         return Quality.LEADS_OFF
-    swing = float(np.ptp(valid))
+    low, high = float(valid.min()), float(valid.max())
+    swing = high - low
     if swing < _FLAT_MV and raw.size >= _FLAT_MIN_S * fs_hz:
         return Quality.FLAT
-    if rails_mv is not None and np.mean((valid <= rails_mv[0]) | (valid >= rails_mv[1])) > _CLIPPED_SHARE:
-        return Quality.CLIPPED
+    if rails_mv is not None and (low <= rails_mv[0] or high >= rails_mv[1]):
+        clipped = np.count_nonzero((valid <= rails_mv[0]) | (valid >= rails_mv[1]))
+        if clipped / valid.size > _CLIPPED_SHARE:
+            return Quality.CLIPPED
     if swing > _PLATEAU_MIN_MV and _longest_plateau(valid) >= max(3, round(_PLATEAU_S * fs_hz)):
         return Quality.CLIPPED
     height = qrs_mv or _USUAL_MV
-    wander = wander_mv(valid if recent is None else recent[~np.isnan(recent)], fs_hz)
+    wander = wander_mv(valid if recent is None else _valid(recent), fs_hz)
     if swing > _within(_SWING * height, _SWING_MV) or wander > _within(_WANDER * height, _WANDER_MV):
         return Quality.WANDER
     noise = fast_noise_mv(filtered, fs_hz)
     if noise > _MUSCLE * height:
         return Quality.HUM if hum_mv / np.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
     return Quality.GOOD
+
+
+def _valid(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    missing = np.isnan(raw)
+    return raw[~missing] if missing.any() else raw
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

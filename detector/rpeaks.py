@@ -236,9 +236,9 @@ class RPeakDetector:
         for beat in beats:
             place = beat - first
             low = max(0, place - half)
-            options = [low + int(np.argmax(np.abs(window[low : place + half + 1]))), place]
+            options = [low + int(np.abs(window[low : place + half + 1]).argmax()), place]
             if known.size:
-                nearest = int(known[np.argmin(np.abs(known - place))])
+                nearest = int(known[np.abs(known - place).argmin()])
                 if abs(nearest - place) <= self._reach:
                     options.insert(0, nearest)
             for option in options:
@@ -255,7 +255,8 @@ def _evidence(
     """Evidence of each candidate for being a QRS, nats."""
     evidence = _HEIGHT_WEIGHT * np.log(height / np.sqrt(usual * around)) + _LIKENESS_WEIGHT * like + _PRIOR
     noise = np.log(np.maximum(1.0, around / (_NOISY * usual)))
-    return np.clip(evidence - _NOISE_PRICE * (1.0 - like) * noise, _LEAST, _MOST)
+    bounded: NDArray[np.float64] = (evidence - _NOISE_PRICE * (1.0 - like) * noise).clip(_LEAST, _MOST)
+    return bounded
 
 
 def _long_price(interval: int, rr: float | None) -> float:
