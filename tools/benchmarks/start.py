@@ -15,8 +15,8 @@ from benchmarks.report import BenchError, Figure, Report, paired_ratio, timed
 
 __all__ = ["measure"]
 
-HELP_GOAL_S = 0.5
-FRAME_GOAL_S = 1.5
+HELP_GOAL_S = 0.3
+FRAME_GOAL_S = 1.0
 _WAIT_S = 60.0
 _SCREEN = (40, 120)  # rows, columns
 # The first frame carries the bed's name in the heading and the note at its end; the second mark needs the bed's
