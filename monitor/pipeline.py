@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from detector import Beat, Scores
+from detector import Beat, Detector, Scores
 from detector.scorer import Scorer
 from monitor import VERSION
 from monitor.bed import Bed
@@ -37,6 +38,10 @@ from monitor.strips import strip_data
 __all__ = ["Pipeline"]
 
 _WARM_UP_S = 30.0  # of signal: libraries load with the first window, and nobody relies on a monitor that just began
+_FEW = 8  # beds; the libraries of more are loaded before they begin
+_WARM_FS_HZ = 250.0
+_WARM_UP_SIGNAL_S = 12.0
+_WARM_BEAT = np.exp(-0.5 * ((np.arange(_WARM_FS_HZ) - 100) / 4.0) ** 2)  # one a second, 1 mV
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
 _SELDOM_STATUS_S = 5.0  # of beds that do not change, while there is no time
@@ -153,6 +158,8 @@ class Pipeline:
         Raises:
             SourceError: every source broke (of one alone, `incomplete` tells).
         """
+        if len(self.beds) > _FEW:
+            self._warm_up()
         self._started_s = self._clock()
         self._begin()
         try:
@@ -178,6 +185,11 @@ class Pipeline:
         until_s = self._clock() + timeout_s
         while not self.bus.counters["subscriptions"] and self._clock() < until_s:
             self._serve(LOOP_S)
+
+    def _warm_up(self) -> None:
+        """Load libraries before the first second of many beds is due, which would all wait for them."""
+        beats = Detector(_WARM_FS_HZ).push(np.tile(_WARM_BEAT, round(_WARM_UP_SIGNAL_S)))
+        self._scorer.score_beats(beats)
 
     def _begin(self) -> None:
         """Say when each bed is looked at first: spread over a second, so that their seconds are not one burst."""
@@ -229,7 +241,7 @@ class Pipeline:
     def _pause_s(self, began_s: float) -> float:
         """How long to wait for requests after a turn: until a bed is due, but for the beats of many beds at least."""
         now_s = self._clock()
-        return max(self._schedule.wait_s(now_s), min(LOOP_S, began_s + turn_s(len(self.beds)) - now_s))
+        return max(self._schedule.wait_s(now_s), began_s + turn_s(len(self.beds)) - now_s)
 
     def _look(self, bed: Bed) -> bool:
         """Read from a bed; whether anything came. Whatever goes wrong there is the end of that bed alone."""
@@ -496,6 +508,7 @@ def _memory_limits(beds: int) -> Limits:
         status_rows=max(60, min(500, 10_000 // beds)),
         strips=100,
         actions=1_000,
+        slack_rows=min(50, beds),
     )
 
 

@@ -128,12 +128,16 @@ def test_copies_of_the_simulator_are_patients_of_their_own() -> None:
         ({"spec": "mitdb:*"}, r"mitdb:\*.*--beds-count"),
         ({"spec": "csv:*", "beds_count": 2}, r"csv:\*: \* stands for all records of mitdb"),
         ({"spec": "mitdb:999", "beds_count": 2}, "999"),
-        ({"spec": "zmq:tcp://127.0.0.1:*", "beds_count": 2, "fs_hz": 250.0}, "live source cannot be copied"),
     ],
 )
 def test_what_cannot_be_many_is_refused(data_folder: Path, source: dict[str, Any], said: str) -> None:
     with pytest.raises((ConfigError, SourceError), match=said):
         planned_beds(settings(source=source))
+
+
+def test_a_live_source_cannot_be_many(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="live source cannot be copied"):
+        planned_beds(settings(source={"spec": f"zmq:ipc://{tmp_path}/s", "beds_count": 2, "fs_hz": 250.0}))
 
 
 def everything(source: Source, most: int) -> list[tuple[int, float]]:
