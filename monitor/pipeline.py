@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import math
 import secrets
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -158,8 +159,11 @@ class Pipeline:
         Raises:
             SourceError: every source broke (of one alone, `incomplete` tells).
         """
-        if len(self.beds) > _FEW:
-            self._warm_up()
+        warming = threading.Thread(target=self._warm_up, name="warm up", daemon=True)
+        if self._speed > 0:
+            warming.start()
+            if len(self.beds) > _FEW:
+                warming.join()
         self._started_s = self._clock()
         self._begin()
         try:
@@ -177,6 +181,8 @@ class Pipeline:
             raise
         finally:
             self._close()
+            if warming.ident is not None:
+                warming.join()
         if self._broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
             raise self._broken
 
@@ -187,7 +193,7 @@ class Pipeline:
             self._serve(LOOP_S)
 
     def _warm_up(self) -> None:
-        """Load libraries before the first second of many beds is due, which would all wait for them."""
+        """Load libraries while the first seconds come, or before the first of many beds begins: all would wait."""
         beats = Detector(_WARM_FS_HZ).push(np.tile(_WARM_BEAT, round(_WARM_UP_SIGNAL_S)))
         self._scorer.score_beats(beats)
 
