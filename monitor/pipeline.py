@@ -210,22 +210,23 @@ class Pipeline:
         beds = [self.beds[name] for name in self._schedule.take(now_s)]
         if self._speed > 0:
             self._watch_turn(now_s)
-        moved = False
+        moved: set[str] = set()
         for number, bed in enumerate(beds):
             if isinstance(bed.source, LateSource) and not bed.ended and (source := bed.source.opened()) is not None:
                 beds[number] = bed = self._replace(bed, source)
-            moved |= self._look(bed)
+            if self._look(bed):
+                moved.add(bed.name)
         self._settle(beds)
         for bed in beds:
             self._watch_lateness(bed)
         self._watch_journal()
         self._tell_state(beds)
         for bed in beds:
-            self._schedule.put(bed.name, self._due_s(bed))
-        return moved
+            self._schedule.put(bed.name, self._due_s(bed, bed.name in moved))
+        return bool(moved)
 
-    def _due_s(self, bed: Bed) -> float:
-        """When a bed is looked at next."""
+    def _due_s(self, bed: Bed, moved: bool) -> float:
+        """When a bed is looked at next; in the past where it is late, unless there was nothing to be had."""
         now_s = self._clock()
         if bed.ended:
             return now_s + _STATUS_S
@@ -234,9 +235,9 @@ class Pipeline:
         every_s = look_every_s(len(self.beds), live=bed.source.live)
         if every_s > LOOP_S and self.bus.shows(bed.name) and "waves" not in self._thinning.thinned:
             every_s = min(every_s, look_every_s(self._beds_viewed(), live=bed.source.live))
-        if bed.source.live or not bed.began:
+        if bed.source.live or not moved:
             return now_s + every_s
-        return min(now_s + every_s, max(now_s, bed.tick_due_s))
+        return min(now_s + every_s, bed.tick_due_s)
 
     def _beds_viewed(self) -> int:
         """Beds whose waves somebody looks at."""
