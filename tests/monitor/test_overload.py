@@ -13,7 +13,7 @@ from detector import Beat, Scorer, Scores
 from monitor.messages import HeartbeatMessage, Message, StatusMessage
 from monitor.sources import Source
 
-STORY = "sinus=120"
+STORY = "sinus=80"
 BEDS = 3
 
 
@@ -41,10 +41,10 @@ def scorer() -> Scorer:
     return Scorer()
 
 
-def watch(scorer: SlowScorer, seconds: float, **sections: dict[str, Any]) -> tuple[Run, list[tuple[float, Message]]]:
+def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
     """Beds in real time by the clock that is moved, with somebody who looks at their waves."""
     sources: dict[str, Source] = {f"b{n}": sim(f"{STORY};seed={n + 1}") for n in range(BEDS)}
-    run = Run(sources, scorer, settings(source={"speed": 1.0}, **sections), clock=scorer.clock)  # type: ignore[arg-type]
+    run = Run(sources, scorer, settings(source={"speed": 1.0}), clock=scorer.clock)  # type: ignore[arg-type]
     said: list[tuple[float, Message]] = []
     real, waves = run.pipeline.bus.publish, run.pipeline.bus.publish_wave
 
@@ -66,7 +66,7 @@ def watch(scorer: SlowScorer, seconds: float, **sections: dict[str, Any]) -> tup
 
         def step() -> bool:
             scorer.now_s += 0.25
-            return scorer.now_s >= seconds
+            return scorer.now_s > 200  # it ends with its sources
 
         run.pipeline.run(step)
     return run, said
@@ -80,8 +80,8 @@ def per_second(said: list[tuple[float, Message]], schema: str, first_s: float, l
 def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> None:
     slow, quick = SlowScorer(scorer), SlowScorer(scorer)
     quick.slow_s = (0.0, 0.0)
-    run, said = watch(slow, 84.0)
-    usual, _ = watch(quick, 84.0)
+    run, said = watch(slow)
+    usual, _ = watch(quick)
 
     assert run.states("overload", "b0")[:1] == ["onset"]
     assert run.states("overload", "b0")[-1] == "cleared", "it has caught up"
@@ -98,16 +98,16 @@ def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> Non
     assert heartbeats[-1][1].thinned == ()
     assert per_second(said, "wave/1", 24, 34) > 3
     assert per_second(said, "wave/1", 40, 48) == 0
-    assert per_second(said, "wave/1", 74, 84) > 3
+    assert per_second(said, "wave/1", 68, 78) > 3
     assert per_second(said, "status/1", 24, 34) > 0.9
     assert per_second(said, "status/1", 40, 48) < 0.5
-    assert per_second(said, "status/1", 74, 84) > 0.9
+    assert per_second(said, "status/1", 68, 78) > 0.9
     assert len([line for line in run.notices if "late" in line]) >= 1
     assert run.notices[-1].startswith("beds are looked at in time again")
 
     # Not a beat differs, nor an alarm of the patients.
     for bed in (f"b{n}" for n in range(BEDS)):
-        assert run.status(bed).samples_in == usual.status(bed).samples_in > 80 * FS_HZ
+        assert run.status(bed).samples_in == usual.status(bed).samples_in == 80 * FS_HZ
         assert run.status(bed).beats == usual.status(bed).beats > 60
         assert run.status(bed).samples_lost == 0
         assert run.status(bed).dropped_waves > 0
