@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_command import FREE_BUS, ecg_monitor
-from helpers_pipeline import FedSource, settings
+from helpers_pipeline import FedSource, Run, ecg, settings
 
+from detector.scorer import Scorer
 from monitor.beds import open_bed, open_beds, planned_beds
 from monitor.config import Config, ConfigError, load_beds, merge
 from monitor.sources import EndOfStream, Source, SourceError, SourceOptions
@@ -190,3 +192,49 @@ def test_a_source_that_is_not_there_is_tried_again_until_it_is() -> None:
     assert len(tries) == 3
     late.close()
     assert not there.closed, "it belongs to who was given it"
+
+
+def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
+    there, now_s = FedSource("late", fs_hz=360.0), 0.0
+    plugged = False
+
+    def open_it() -> Source:
+        if not plugged:
+            raise SourceError("late: no port")
+        return there
+
+    scorer = Scorer()
+    late = LateSource(open_it, "late", "late: no port; waited for", clock=lambda: now_s)
+    run = Run(
+        {"icu-1": late, "icu-2": FedSource("other")},
+        scorer,
+        settings(record={"folder": str(tmp_path)}, alarms={"no_data": {"enabled": False}}),
+        clock=lambda: now_s,
+    )
+    seen: list[str] = []
+
+    def step() -> bool:
+        nonlocal now_s, plugged
+        now_s += 0.25
+        bed = run.pipeline.beds["icu-1"]
+        seen.append(bed.state)
+        plugged = now_s > 12
+        if bed.source.fs_hz == 360.0 and there.next == 0:
+            there.feed(ecg("sinus=12", 360.0))
+            there.end()
+        if plugged and not bed.began:  # a thread opens it
+            time.sleep(0.001)
+            now_s -= 0.2
+        return bed.ended or len(seen) > 100_000
+
+    run.pipeline.run(step)
+    assert "source_lost" in seen
+    assert run.states("source_lost", "icu-1") == ["onset", "cleared"]
+    assert run.onsets("icu-2") == []
+    assert run.status("icu-1").beats > 8
+    assert run.status("icu-1").fs_hz == 360.0
+    assert run.notices[0] == "icu-1: late: no port; waited for"
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "icu-1" / "events.jsonl").read_text().splitlines()]
+    assert kinds == ["source_back"], "its files begin when it is there"
+    assert (tmp_path / "icu-1" / "beats.csv").read_text().count("\n") > 8
+    assert there.closed
