@@ -115,6 +115,7 @@ class Bed:
             datetime.datetime.fromisoformat(source.start_time) if source.start_time is not None else started
         )
         self._first: int | None = None
+        self._harvested = 0  # samples up to here are told of
         self._quality = Quality.GOOD
         self._events: list[Event] = []
         self._read_s = clock()
@@ -215,9 +216,21 @@ class Bed:
 
     # -- results out --------------------------------------------------------------------------------------
 
-    def settle(self, scores: Scores, output: Output) -> None:
-        """Go through the events in order, with the scores of `unscored`, and tell what came of them."""
+    def harvest(self) -> list[Event]:
+        """What the detector gave since the last time, to be scored and settled while it goes on."""
         events, self._events = self._events, []
+        self._harvested = self.now
+        return events
+
+    def settle(self, scores: Scores, output: Output, events: list[Event] | None = None) -> None:
+        """Go through the events in order, with the scores of the scorable beats, and tell what came of them.
+
+        Args:
+            scores: of `unscored`, or of those in `events`.
+            output: told what came of them.
+            events: from `harvest`; None = harvest them now.
+        """
+        events = self.harvest() if events is None else events
         remaining = zip(scores.log_prob.tolist(), scores.score.tolist(), strict=True)
         for event in events:
             match event:
@@ -251,7 +264,7 @@ class Bed:
 
     def behind(self, late_s: float, output: Output) -> None:
         """How long samples have waited here, s: too long is the alarm `overload`, until they do not any more."""
-        for change in self.engine.behind(late_s, self.now):
+        for change in self.engine.behind(late_s, self._harvested):
             self._alarm(change, output)
 
     @property

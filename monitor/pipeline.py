@@ -9,14 +9,14 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from detector import Beat, Detector, Scores
+from detector import Detector
 from detector.scorer import Scorer
 from monitor import VERSION
 from monitor.bed import Bed
@@ -32,6 +32,7 @@ from monitor.outlet import Outlet, make_folder
 from monitor.reading import GuardedSource, Readers
 from monitor.recorder import RecorderError
 from monitor.schedule import LOOP_S, Schedule, Thinning, look_every_s, piece_s, stagger_s, turn_s
+from monitor.scoring import Batches
 from monitor.sources import Notice, Source, SourceError
 from monitor.sources.late import LateSource
 from monitor.strips import strip_data
@@ -100,6 +101,7 @@ class Pipeline:
         self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
         self._broken: SourceError | None = None
+        self._batches = Batches(scorer, self.measures, beside=self._speed > 0 and len(sources) > _FEW)
         self._readers = Readers()
         self._schedule = Schedule()
         self._thinning = Thinning()
@@ -169,13 +171,18 @@ class Pipeline:
         try:
             self._tell_who_died()
             self._tell_state(self.beds.values())
+            self._tell_heartbeat()
             while not stop() and not all(bed.ended for bed in self.beds.values()):
                 began_s = self._clock()
                 moved = self._turn(began_s)
+                if self._batches.ready(self._pause_s(began_s)):
+                    self._settle()
                 self._serve(0.0 if moved and self._speed == 0 else self._pause_s(began_s))
             for bed in self.beds.values():
                 self._end(bed)
-            self._settle(list(self.beds.values()))
+            self._settle()
+            self._batches.put(list(self.beds.values()))
+            self._settle()
         except BaseException:
             self.journal.ending = "error"
             raise
@@ -216,11 +223,12 @@ class Pipeline:
                 beds[number] = bed = self._replace(bed, source)
             if self._look(bed):
                 moved.add(bed.name)
-        self._settle(beds)
-        for bed in beds:
-            self._watch_lateness(bed)
+        self._settle()  # the batch of the turn before
+        self._batches.put(beds)
+        if not self._batches.beside:
+            self._settle()
         self._watch_journal()
-        self._tell_state(beds)
+        self._tell_heartbeat()
         for bed in beds:
             self._schedule.put(bed.name, self._due_s(bed, bed.name in moved))
         return bool(moved)
@@ -280,9 +288,10 @@ class Pipeline:
         """A source broke: what it gave is scored, then its loss is told."""
         text = str(error) if isinstance(error, SourceError) else _fault(bed, error)
         self._broken = error if isinstance(error, SourceError) else SourceError(text)
+        self._settle()
         self._end(bed)
         with contextlib.suppress(Exception):  # it is broken: that is what is told here
-            self._score([(bed, bed.unscored)])
+            bed.settle(self._scorer.score_beats(bed.unscored), self._out)
         bed.silent("source_lost", text, self._out)
         self._out.event(bed, "source_lost", text, 1)
         self._report(text)
@@ -368,6 +377,7 @@ class Pipeline:
         if failing == self._journal_failed:
             return
         self._journal_failed = failing
+        self._settle()  # what came before it
         text = f"the journal cannot be written: {self.journal.failure}"
         for bed in self.beds.values():
             bed.journal_failed(failing, text if failing else "", self._out)
@@ -386,28 +396,22 @@ class Pipeline:
                 text = f"the monitor of run {epoch} was killed; {_active_then(of_bed)}"
                 self._out.event(bed, "monitor_died", text, max(1, len(of_bed)))
 
-    def _settle(self, beds: Sequence[Bed]) -> None:
-        """Score what waits, of all these beds in one batch, and let each tell what came of it."""
-        self._score([(bed, bed.unscored) for bed in beds])
-
-    def _score(self, waiting: Sequence[tuple[Bed, list[Beat]]]) -> None:
-        began_s = time.perf_counter()
-        scores = self._scorer.score_beats([beat for _, unscored in waiting for beat in unscored])
-        self.measures.scored(time.perf_counter() - began_s, len(scores.score))
-        first = 0
-        for bed, unscored in waiting:
-            its = slice(first, first + len(unscored))
-            first = its.stop
+    def _settle(self) -> None:
+        """Take the scores of the batch that was put, if any, and let each bed tell what came of them."""
+        scored = self._batches.take()
+        for bed, events, scores in scored:
             try:
-                bed.settle(Scores(scores.log_prob[its], scores.score[its]), self._out)
+                bed.settle(scores, self._out, events)
             except Exception as error:
                 if bed.ended:
                     self._report(_fault(bed, error))
                 else:
                     self._lose(bed, error)
+            self._watch_lateness(bed)
+        self._tell_state([bed for bed, *_ in scored])
 
     def _tell_state(self, beds: Iterable[Bed]) -> None:
-        """Status of these beds once a second (a change of state at once), waves many times; the heartbeat."""
+        """Status of these beds once a second (a change of state at once), waves many times."""
         now_s = self._clock()
         thinned = self._thinning.thinned
         for bed in beds:
@@ -426,6 +430,9 @@ class Pipeline:
                 )
                 bed.told = bed.condition
                 self.bus.publish(bed_topic(bed.name, "status"), bed.status())
+
+    def _tell_heartbeat(self) -> None:
+        now_s = self._clock()
         if now_s >= self._heartbeat_due_s:
             self._heartbeat_due_s = now_s + _HEARTBEAT_S
             self._heartbeat("running")
@@ -499,6 +506,7 @@ class Pipeline:
             if self.metrics is not None:
                 last.callback(self.metrics.close)
             last.callback(self._readers.close)
+            last.callback(self._batches.close)
             for bed in self.beds.values():
                 last.callback(bed.close)
             self._out.close(self.beds)
