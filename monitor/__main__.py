@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +16,9 @@ from monitor.commands import keys as keys_commands
 from monitor.commands.devices import emulate, ports
 from monitor.commands.export import export
 from monitor.commands.watching import tail, watch
-from monitor.config import Config, ConfigError, load_config, merge
+from monitor.config import Config, ConfigError, load_beds, load_config, merge
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 from monitor.signals import end_in_order_on_signals
-
-if TYPE_CHECKING:
-    from monitor.sources import Source
 
 __all__ = ["app", "main"]
 
@@ -77,6 +74,12 @@ def run(
     context: typer.Context,
     source: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_SOURCE", help="What to watch (see below).")] = None,
     bed: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_BED", help="Name of the bed.")] = None,
+    beds: Annotated[
+        Path | None, typer.Option(envvar="ECG_MONITOR_BEDS", help="File of many beds, each with its source.")
+    ] = None,
+    beds_count: Annotated[
+        int | None, typer.Option(help="So many beds b0001, ... out of --source; mitdb:* = all its records.")
+    ] = None,
     speed: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_SPEED", help="Replay speed: 1 = real time, 10, ..., max.")
     ] = None,
@@ -139,11 +142,14 @@ def run(
     if context.invoked_subcommand is not None:
         return
     settings = load_config(config) if config is not None else Config()
+    if beds is not None:
+        settings = load_beds(beds, settings)
     if speed is not None:
         settings = _given(settings, "source", "--speed", speed=_speed(speed))
     for flag, section, key, value in (
         ("--source", "source", "spec", source),
         ("--bed", "source", "bed", bed),
+        ("--beds-count", "source", "beds_count", beds_count),
         ("--start", "source", "start_s", start),
         ("--duration", "source", "duration_s", duration),
         ("--channel", "source", "channel", channel),
@@ -169,6 +175,10 @@ def run(
     ):
         if value is not None:
             settings = _given(settings, section, flag, **{key: value})
+    named = next((name for name, its in settings.beds.items() if its.source), None)
+    for flag, one in (("--source", source), ("--bed", bed)):
+        if named is not None and one is not None:
+            raise ConfigError(f"{flag} {one}: says one bed, [beds.{named}] and its like say many; give one of the two")
     raise typer.Exit(_monitor(settings))
 
 
@@ -201,40 +211,17 @@ def _given(settings: Config, section: str, flag: str, **values: Any) -> Config:
     return merge(settings, {section: values}, flag)
 
 
-def _open(settings: Config) -> Source:
-    from monitor.sources import SourceOptions, open_source
-
-    s = settings.source
-    options = SourceOptions(
-        fs_hz=s.fs_hz or None,
-        channel=int(s.channel) if s.channel.isdigit() else s.channel or None,
-        start_s=s.start_s,
-        duration_s=s.duration_s or None,
-        port=s.port or None,
-        format=s.format,
-        baud=s.baud or None,
-        adc_bits=s.adc_bits or None,
-        vref=s.vref or None,
-        gain=s.gain or None,
-        rate_tolerance=settings.alarms_of(settings.source.bed).sampling_rate.limit / 100,
-        seed=s.seed,
-        column=int(s.column) if s.column.isdigit() else s.column or None,
-        unit=s.unit or None,
-        mv_per_unit=s.mv_per_unit or None,
-        tell=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
-    )
-    return open_source(s.spec, options)
-
-
 def _monitor(settings: Config) -> int:
     """Open everything, run, close everything; the exit code."""
+    from monitor.beds import open_beds
+
     stop = threading.Event()
     if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
         from monitor.screen import run_on_screen
 
-        source = _open(settings)  # before the screen comes up: most that is wrong is wrong here
+        sources = open_beds(settings)  # before the screen comes up: most that is wrong is wrong here
         end_in_order_on_signals(stop)
-        incomplete = run_on_screen(source, settings, stop)
+        incomplete = run_on_screen(sources, settings, stop)
         for line in incomplete:
             print(f"ecg-monitor: {line}", file=sys.stderr)
         return EXIT_INCOMPLETE if incomplete else 0
@@ -245,11 +232,11 @@ def _monitor(settings: Config) -> int:
     from monitor.sources import SourceError
 
     scorer = Scorer(settings.model.path or None, settings.model.threads)
-    source = _open(settings)
-    with PrintedLines(stop, patient=settings.source.speed == 0 and not source.live) as lines:
-        pipeline = Pipeline(
-            {settings.source.bed: source}, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice
-        )
+    sources = open_beds(settings)
+    with PrintedLines(
+        stop, patient=settings.source.speed == 0 and not any(source.live for source in sources.values())
+    ) as lines:
+        pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
         end_in_order_on_signals(stop)
         lines.begin(pipeline)
         with contextlib.suppress(SourceError):  # it was told when it happened

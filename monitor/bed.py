@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
+from detector.rpeaks import STEP_S
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.config import Config, ConfigError
@@ -36,7 +37,8 @@ State = Literal["starting", "running", "no_data", "source_lost", "ended"]
 
 _HISTORY_S = 60.0
 _LATENCIES = 1000  # beats whose latency the percentiles are over
-_ARRIVALS = 4096
+_FRESH_BEATS = 10  # so often they are computed anew
+_ARRIVALS = 512  # pieces, some 10 s: a beat is decided by one of the last
 
 
 class Output(Protocol):
@@ -97,9 +99,14 @@ class Bed:
         self.state: State = "starting"
         self.ended = False
         self.last_data_s = clock()
+        self.began_s = clock()  # when its replay began
+        self.duration_s = config.source_of(name).duration_s
+        self.status_due_s = self.wave_due_s = -math.inf
+        self.told: object = None  # of its condition
         self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
         self.wave_sent = 0
         self._speed = config.source.speed
+        self._step = round(STEP_S * source.fs_hz)
         self._clock = clock
         self._paced = paced
         self._started_s = clock()  # of `started`
@@ -108,12 +115,15 @@ class Bed:
             datetime.datetime.fromisoformat(source.start_time) if source.start_time is not None else started
         )
         self._first: int | None = None
+        self._harvested = 0  # samples up to here are told of
         self._quality = Quality.GOOD
         self._events: list[Event] = []
         self._read_s = clock()
         self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
-        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
+        self._latencies = np.empty(_LATENCIES, np.float32)  # ms; a ring
+        self._timed = 0  # beats with a latency
+        self._percentiles: tuple[int, float | None, float | None] = (0, None, None)  # of so many; p50, p99
         self._strips = StripCutter(self.history, source.fs_hz)
 
     # -- samples in ---------------------------------------------------------------------------------------
@@ -138,6 +148,30 @@ class Bed:
         """Index of the first sample ever taken."""
         return self._first or 0
 
+    @property
+    def follows_clock(self) -> bool:
+        """Whether it is a replay that keeps a pace."""
+        return self._paced and not self.source.live
+
+    def due_s(self, sample: int) -> float:
+        """When a replay that keeps its pace has come to a sample, by the clock, s."""
+        return self.began_s + (sample - self.first_sample) / (self.source.fs_hz * self._speed)
+
+    @property
+    def tick_due_s(self) -> float:
+        """When the next sample that decides anything is due: the detector works on full seconds; of such a replay."""
+        return self.due_s((self.now // self._step + 1) * self._step)
+
+    @property
+    def late_s(self) -> float:
+        """How long the next sample of such a replay has been due, s."""
+        return self._clock() - self.due_s(self.now)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a read of its source has not come back."""
+        return bool(getattr(self.source, "hangs", False))
+
     def take(self, max_samples: int, output: Output) -> Chunk | None:
         """Read a piece and run the detector over it; its beats then wait in `unscored`."""
         before_s, self._read_s, self._oldest_s = self._read_s, self._clock(), None
@@ -156,7 +190,8 @@ class Bed:
         if self._first is None:
             self._first = self.wave_sent = chunk.first_sample
         arrival_s = self._clock() if chunk.arrival_s is None else chunk.arrival_s
-        self._arrivals.append((chunk.first_sample + chunk.samples.size, arrival_s))
+        if self.source.live:
+            self._arrivals.append((chunk.first_sample + chunk.samples.size, arrival_s))
         self._oldest_s = max(before_s, arrival_s - chunk.samples.size / self.source.fs_hz)
         if chunk.time_s is not None:
             self._anchor = chunk.first_sample, chunk.time_s
@@ -181,9 +216,21 @@ class Bed:
 
     # -- results out --------------------------------------------------------------------------------------
 
-    def settle(self, scores: Scores, output: Output) -> None:
-        """Go through the events in order, with the scores of `unscored`, and tell what came of them."""
+    def harvest(self) -> list[Event]:
+        """What the detector gave since the last time, to be scored and settled while it goes on."""
         events, self._events = self._events, []
+        self._harvested = self.now
+        return events
+
+    def settle(self, scores: Scores, output: Output, events: list[Event] | None = None) -> None:
+        """Go through the events in order, with the scores of the scorable beats, and tell what came of them.
+
+        Args:
+            scores: of `unscored`, or of those in `events`.
+            output: told what came of them.
+            events: from `harvest`; None = harvest them now.
+        """
+        events = self.harvest() if events is None else events
         remaining = zip(scores.log_prob.tolist(), scores.score.tolist(), strict=True)
         for event in events:
             match event:
@@ -211,9 +258,13 @@ class Bed:
         for change in self.engine.source_state(kind, True, self.now, text):
             self._alarm(change, output)
 
+    def found(self, notice: Notice, output: Output) -> None:
+        """The source that could not be opened is there; a bed with its rate takes the place of this one."""
+        self._notice(notice, output)
+
     def behind(self, late_s: float, output: Output) -> None:
         """How long samples have waited here, s: too long is the alarm `overload`, until they do not any more."""
-        for change in self.engine.behind(late_s, self.now):
+        for change in self.engine.behind(late_s, self._harvested):
             self._alarm(change, output)
 
     @property
@@ -228,7 +279,7 @@ class Bed:
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
-        latencies = np.array(self._latencies) if self._paced and self._latencies else None
+        p50_ms, p99_ms = self._latency_percentiles()
         return StatusMessage(
             sample=self.now,
             time=self.time_of(self.now),
@@ -243,8 +294,8 @@ class Bed:
             heart_rate_bpm=self.engine.heart_rate_bpm if self.state == "running" else None,
             samples_in=self.detector.samples_in,
             samples_lost=self.detector.samples_lost,
-            latency_p50_ms=None if latencies is None else round(float(np.quantile(latencies, 0.5)), 2),
-            latency_p99_ms=None if latencies is None else round(float(np.quantile(latencies, 0.99)), 2),
+            latency_p50_ms=p50_ms,
+            latency_p99_ms=p99_ms,
             audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
             model=self.model,
             mains_hz=self.detector.mains_hz,
@@ -254,6 +305,11 @@ class Bed:
             gaps=self.counts["gaps"],
             dropped_waves=self.counts["dropped_waves"],
         )
+
+    def skip_wave(self, *, counted: bool) -> None:
+        """What is not shown: nobody looks, or (`counted`) there is no time for it."""
+        self.counts["dropped_waves"] += counted and self.now > self.wave_sent
+        self.wave_sent = self.now
 
     def wave(self, most: int) -> tuple[WaveHeader, NDArray[np.float32]] | None:
         """Samples not yet shown, the newest `most` of them; None where there are none."""
@@ -312,7 +368,8 @@ class Bed:
         self.counts["unscored_beats"] += judgement is None
         latency = self._latency_ms(beat.decided_sample)
         if latency is not None:
-            self._latencies.append(latency)
+            self._latencies[self._timed % _LATENCIES] = latency
+            self._timed += 1
         output.beat(
             self,
             BeatMessage(
@@ -352,11 +409,21 @@ class Bed:
         if not self._paced:
             return None
         arrived_s = now_s = self._clock()
+        if not self.source.live:
+            return round(max(0.0, now_s - self.due_s(decided_sample)) * 1e3, 2) if self.began else None
         for end, arrival_s in reversed(self._arrivals):  # it came with one of the last pieces
             if end < decided_sample:
                 break
             arrived_s = arrival_s
         return round(max(0.0, now_s - arrived_s) * 1e3, 2)
+
+    def _latency_percentiles(self) -> tuple[float | None, float | None]:
+        """p50 and p99 of the last beats, ms; not anew for every beat, for that costs more than a beat."""
+        of, *_ = self._percentiles
+        if self._timed - of >= (_FRESH_BEATS if of else 1):
+            p50, p99 = np.quantile(self._latencies[: self._timed], (0.5, 0.99))
+            self._percentiles = self._timed, round(float(p50), 2), round(float(p99), 2)
+        return self._percentiles[1:]
 
     def _notice(self, notice: Notice, output: Output) -> None:
         output.notice(self, notice)

@@ -121,6 +121,7 @@ class Bus:
         self._seqs: dict[str, int] = {}
         self._wave_seqs: dict[str, int] = {}
         self._topic_bytes: dict[str, bytes] = {}
+        self._viewers: Counter[bytes] = Counter()  # prefixes that somebody wants waves of
         self._last = LastValues(self.counters)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
@@ -203,6 +204,17 @@ class Bus:
         self._send(self._waves, [topic.encode(), encode(header), block])
         self.counters["waves"] += 1
 
+    @property
+    def viewers(self) -> int:
+        """How many subscriptions to waves there are."""
+        return self._viewers.total()
+
+    def shows(self, bed: str) -> bool:
+        """Whether anybody looks at the waves of a bed."""
+        if not self._viewers:
+            return False
+        return bed_topic(bed, "wave").encode().startswith(tuple(self._viewers))
+
     def heartbeat(self, body: HeartbeatMessage) -> Published:
         """Publish a heartbeat; its `seqs` are filled in, so that holes in silent topics show."""
         return self.publish(HEARTBEAT_TOPIC, msgspec.structs.replace(body, seqs=self.seqs))
@@ -222,7 +234,7 @@ class Bus:
         if self._alarms in ready:
             self._greet()
         if self._waves in ready:
-            self._subscriptions(self._waves)
+            self._subscriptions(self._waves, self._viewers)
         waiting = self._requests.receive() if self._control in ready else []
         if self._gate is not None:
             self._gate.settle()
@@ -294,8 +306,8 @@ class Bus:
         for topic, raw in self._last.current(prefixes):
             self._send(self._alarms, [self._topic_bytes[topic], raw])
 
-    def _subscriptions(self, sock: zmq.Socket[bytes]) -> list[bytes]:
-        """Prefixes that were newly subscribed to."""
+    def _subscriptions(self, sock: zmq.Socket[bytes], held: Counter[bytes] | None = None) -> list[bytes]:
+        """Prefixes that were newly subscribed to; `held` counts those that are."""
         prefixes: list[bytes] = []
         with contextlib.suppress(zmq.Again):
             for _ in range(ALARM_HWM):
@@ -303,6 +315,9 @@ class Bus:
                 kind = frames[0].bytes[:1] if len(frames) == 1 else b""
                 if self._gate is not None:
                     self._gate.hear(sock, frames[0], {b"\x01": 1, b"\x00": -1}.get(kind, 0))
+                if held is not None and kind in (b"\x00", b"\x01"):
+                    held[frames[0].bytes[1:]] += 1 if kind == b"\x01" else -1
+                    held += Counter()  # keeps what is more than none
                 if kind == b"\x01":
                     prefixes.append(frames[0].bytes[1:])
         return prefixes

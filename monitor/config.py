@@ -28,6 +28,7 @@ __all__ = [
     "RecordConfig",
     "SignalConfig",
     "SourceConfig",
+    "load_beds",
     "load_config",
     "merge",
 ]
@@ -65,6 +66,7 @@ class SourceConfig(_Section, frozen=True):
     vref: NotNegative = 0.0
     gain: NotNegative = 0.0
     seed: int = 1
+    beds_count: Annotated[int, Meta(ge=1, le=100_000)] = 1
 
 
 class SignalConfig(_Section, frozen=True):
@@ -203,13 +205,31 @@ class AlarmsConfig(_Section, frozen=True):
                 raise ValueError(f"alarms.{kind}.beats={config.beats}: give at least 2")
 
 
-class BedConfig(_Section, frozen=True):
+class BedConfig(_Section, frozen=True, omit_defaults=True):
     """`[beds.<name>]`: what is different for one bed.
 
     Attributes:
+        source: what is watched there; empty = these are only limits, for a bed that is watched anyway.
         alarms: kind -> key -> value, laid over `[alarms]`; `Config.alarms_of` gives the whole.
+
+    The others are keys of `[source]`, laid over it where they are given; `Config.source_of` gives the whole.
     """
 
+    source: str = ""
+    start_s: NotNegative | None = None
+    duration_s: NotNegative | None = None
+    channel: str | None = None
+    fs_hz: NotNegative | None = None
+    column: str | None = None
+    unit: str | None = None
+    mv_per_unit: NotNegative | None = None
+    port: str | None = None
+    format: str | None = None
+    baud: Annotated[int, Meta(ge=0)] | None = None
+    adc_bits: Annotated[int, Meta(ge=0, le=24)] | None = None
+    vref: NotNegative | None = None
+    gain: NotNegative | None = None
+    seed: int | None = None
     alarms: dict[str, dict[str, Any]] = {}
 
 
@@ -233,7 +253,7 @@ class Config(_Section, frozen=True):
         Raises:
             ConfigError: what `[beds.<bed>.alarms]` says is unknown or does not fit.
         """
-        if bed not in self.beds:
+        if bed not in self.beds or not self.beds[bed].alarms:
             return self.alarms
         tree: dict[str, Any] = msgspec.to_builtins(self.alarms)
         _lay_over(tree, self.beds[bed].alarms)
@@ -241,6 +261,17 @@ class Config(_Section, frozen=True):
             return msgspec.convert(tree, AlarmsConfig)
         except msgspec.ValidationError as error:
             raise ConfigError(_readable(error, f"beds.{bed}.alarms")) from None
+
+    def source_of(self, bed: str) -> SourceConfig:
+        """`[source]` as it holds for one bed; `spec` is the bed's own where it has one."""
+        if bed not in self.beds:
+            return msgspec.structs.replace(self.source, bed=bed)
+        own = self.beds[bed]
+        given = {key: value for key in _BED_KEYS if (value := getattr(own, key)) is not None}
+        return msgspec.structs.replace(self.source, bed=bed, **({"spec": own.source} if own.source else {}), **given)
+
+
+_BED_KEYS = tuple(key for key in BedConfig.__struct_fields__ if key in SourceConfig.__struct_fields__)
 
 
 def merge(config: Config, changes: dict[str, dict[str, Any]], origin: str) -> Config:
@@ -256,6 +287,7 @@ def merge(config: Config, changes: dict[str, dict[str, Any]], origin: str) -> Co
     """
     tree: dict[str, Any] = msgspec.to_builtins(config)
     _lay_over(tree, changes)
+    _check_beds(tree["beds"], origin)
     try:
         merged = msgspec.convert(tree, Config)
         for bed in merged.beds:
@@ -273,13 +305,56 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: no such file, not TOML, unknown key or unfit value; names file and key.
     """
+    return merge(Config(), _toml(path, "config", "give --config FILE or leave it out"), f"config {path}")
+
+
+def load_beds(path: Path, config: Config) -> Config:
+    """Read a file of beds, `[beds.<name>]` each with its `source`, over a configuration.
+
+    Raises:
+        ConfigError: no such file, not TOML (a name given twice is not), something else than beds in it, no bed, a bed
+            without a source, an unknown key or an unfit value; names file, bed and key.
+    """
+    changes = _toml(path, "beds", "give --beds FILE")
+    if other := [key for key in changes if key != "beds"]:
+        raise ConfigError(f"beds {path}: [{other[0]}] is no bed; write [beds.NAME], and the rest into --config FILE")
+    beds = changes.get("beds", {})
+    if not isinstance(beds, dict) or not beds:
+        raise ConfigError(f'beds {path}: no bed in it; write [beds.NAME] and under it source = "mitdb:208"')
+    merged = merge(config, changes, f"beds {path}")
+    for bed in beds:
+        if not merged.beds[bed].source:
+            raise ConfigError(f'beds {path}: bed {bed} has no source; write source = "mitdb:208" under [beds.{bed}]')
+    return merged
+
+
+def _toml(path: Path, what: str, remedy: str) -> dict[str, Any]:
     try:
-        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"config {path}: {error.strerror}; give --config FILE or leave it out") from None
+        raise ConfigError(f"{what} {path}: {error.strerror}; {remedy}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config {path}: not TOML ({error})") from None
-    return merge(Config(), changes, f"config {path}")
+        raise ConfigError(f"{what} {path}: not TOML ({error})") from None
+
+
+def _check_beds(beds: Any, origin: str) -> None:
+    """One by one, for the error of all together does not say which bed it is.
+
+    Raises:
+        ConfigError: an unknown key or an unfit value; names bed, key, and value or what there is.
+    """
+    if not isinstance(beds, dict):
+        raise ConfigError(f"{origin}: beds = {beds!r}; write [beds.NAME]")
+    for bed, keys in beds.items():
+        known = BedConfig.__struct_fields__
+        if isinstance(keys, dict) and (unknown := [key for key in keys if key not in known]):
+            raise ConfigError(f"{origin}: beds.{bed} knows no {unknown[0]}; it has {', '.join(known)}")
+        try:
+            msgspec.convert(keys, BedConfig)
+        except msgspec.ValidationError as error:
+            key = str(error).partition(" - at `$")[2].strip("`.")
+            value = f" = {keys[key]!r}" if isinstance(keys, dict) and key in keys else ""
+            raise ConfigError(f"{origin}: {_readable(error, f'beds.{bed}', value)}") from None
 
 
 def _lay_over(tree: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -290,8 +365,8 @@ def _lay_over(tree: dict[str, Any], changes: dict[str, Any]) -> None:
             tree[key] = value
 
 
-def _readable(error: msgspec.ValidationError, section: str = "") -> str:
-    """msgspec's message with its `$.source.speed` read as a key."""
+def _readable(error: msgspec.ValidationError, section: str = "", value: str = "") -> str:
+    """msgspec's message with its `$.source.speed` read as a key, and ` = value` where it is known."""
     message, _, where = str(error).partition(" - at `$")
     key = ".".join(part for part in (section, where.strip("`. ")) if part) or "top level"
-    return f"key {key}: {message[0].lower()}{message[1:]}"
+    return f"key {key}{value}: {message[0].lower()}{message[1:]}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PrintedLines"]
 
+BEDS: Final = 20  # told one by one at the beginning and the end
 LINES: Final = 10_000  # that wait for a slow reader, some 2 MB; what is more is counted
 LOOK_S: Final = 0.1  # at whether it is time to stop, while it is waited for a reader
 GRACE_S: Final = 2.0  # for a reader that does read, when the program was told to end
@@ -85,9 +86,12 @@ class PrintedLines:
 
     def begin(self, pipeline: Pipeline) -> None:
         """What is watched, and where alarms are to be had."""
-        for bed in pipeline.beds.values():
+        beds = list(pipeline.beds.values())
+        for bed in beds[:BEDS]:
             s = bed.source
             self.say(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
+        if len(beds) > BEDS:
+            self.say(f"... and {len(beds) - BEDS} beds more, to {beds[-1].name}")
         self.say(f"alarms on {pipeline.endpoints.alarms} (not a medical device)")
         if pipeline.metrics is not None:
             self.say(f"metrics on {pipeline.metrics.url}")
@@ -109,12 +113,21 @@ class PrintedLines:
 
     def end(self, pipeline: Pipeline) -> None:
         """What was watched in all."""
-        for bed in pipeline.beds.values():
+        beds = list(pipeline.beds.values())
+        for bed in beds[:BEDS]:
             status = bed.status()
             seconds = status.samples_in / status.fs_hz
             self.say(
                 f"{bed.name}: {seconds:.1f} s watched, {status.beats} beats, {status.anomalous_beats} anomalous, "
                 f"{status.unscored_beats} not scored, {status.gaps} gaps, {status.samples_lost} samples lost"
+            )
+        if len(beds) > BEDS:
+            every = [bed.status() for bed in beds]
+            self.say(
+                f"all {len(beds)} beds: {sum(s.samples_in / s.fs_hz for s in every):.1f} s watched, "
+                f"{sum(s.beats for s in every)} beats, {sum(s.anomalous_beats for s in every)} anomalous, "
+                f"{sum(s.unscored_beats for s in every)} not scored, {sum(s.gaps for s in every)} gaps, "
+                f"{sum(s.samples_lost for s in every)} samples lost"
             )
 
     # -- in the loop's thread --------------------------------------------------------------------------------

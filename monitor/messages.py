@@ -258,6 +258,8 @@ class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
         beds: names of the beds.
         uptime_s: since start, s.
         seqs: last `seq` of every topic, so that a subscriber sees a hole in a silent topic.
+        late_s: how late beds are looked at, s: the latest of the last second.
+        thinned: what is left out meanwhile because of that: `waves`, `status`; never a beat or alarm.
     """
 
     state: Literal["running", "goodbye"]
@@ -265,6 +267,8 @@ class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
     uptime_s: float
     version: str
     seqs: dict[str, int] = {}
+    late_s: float = 0.0
+    thinned: tuple[str, ...] = ()
 
 
 class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import secrets
+import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from detector import Scores
+from detector import Detector
 from detector.scorer import Scorer
 from monitor import VERSION
 from monitor.bed import Bed
@@ -25,19 +29,26 @@ from monitor.measures import Measures
 from monitor.messages import Alarm, AlarmMessage, HeartbeatMessage, Reply, bed_topic, decode
 from monitor.metrics import MetricsServer
 from monitor.outlet import Outlet, make_folder
-from monitor.sources import Source, SourceError
+from monitor.reading import GuardedSource, Readers
+from monitor.recorder import RecorderError
+from monitor.schedule import LOOP_S, Schedule, Thinning, look_every_s, piece_s, stagger_s, turn_s
+from monitor.scoring import Batches
+from monitor.sources import Notice, Source, SourceError
+from monitor.sources.late import LateSource
 from monitor.strips import strip_data
 
 __all__ = ["Pipeline"]
 
-_PIECE_MAX_S = 20.0  # most that is read at once: bounds memory, and stop requests wait no longer than this takes
-_LOOP_S = 0.02  # a live sample waits at most this long; the loop costs about 2 % of a core
 _WARM_UP_S = 30.0  # of signal: libraries load with the first window, and nobody relies on a monitor that just began
+_FEW = 8  # beds; the libraries of more are loaded before they begin
+_WARM_FS_HZ = 250.0
+_WARM_UP_SIGNAL_S = 12.0
+_WARM_BEAT = np.exp(-0.5 * ((np.arange(_WARM_FS_HZ) - 100) / 4.0) ** 2)  # one a second, 1 mV
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
+_SELDOM_STATUS_S = 5.0  # of beds that do not change, while there is no time
 # A journal in memory is for subscribers that missed something, not for the archive: half an hour of beats, some 10 MB.
 _MEMORY = ":memory:"
-_MEMORY_LIMITS = Limits(max_mb=0, alarm_rows=1_000, beat_rows=2_000, status_rows=500, strips=100, actions=1_000)
 _TOLD_ALARMS = 10  # of a run that died, named in one line
 
 
@@ -89,19 +100,24 @@ class Pipeline:
         started = wall()
         self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
+        self._broken: SourceError | None = None
+        self._batches = Batches(scorer, self.measures, beside=self._speed > 0 and len(sources) > _FEW)
+        self._readers = Readers()
+        self._schedule = Schedule()
+        self._thinning = Thinning()
+        self._late_s = 0.0  # most since the last heartbeat
+        self._viewed = (-1, 0)  # of so many subscriptions: beds that somebody looks at
         with contextlib.ExitStack() as undo:
             for source in sources.values():
                 undo.callback(source.close)
-            self.beds = {
-                name: Bed(name, source, config, scorer, clock, started, source.live or self._speed > 0)
-                for name, source in sources.items()
-            }
+            self._started = started
+            self.beds = {name: self._bed(name, source) for name, source in sources.items()}
             folder = Path(config.record.folder) if config.record.folder else None
             if folder is not None:
                 make_folder(folder)
             journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
             limits = Limits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
-            limits = _MEMORY_LIMITS if journal == _MEMORY else limits
+            limits = _memory_limits(len(sources)) if journal == _MEMORY else limits
             self.journal = Journal(journal, limits=limits, clock=clock, report=self._report)
             undo.callback(self.journal.close)
             epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -123,14 +139,13 @@ class Pipeline:
                 self.metrics = MetricsServer(config.metrics, self)
                 undo.callback(self.metrics.close)
             undo.callback(self._out.abandon)
-            if folder is not None:  # last: a port in use must not leave files that the next attempt trips over
-                for bed in self.beds.values():
-                    self._out.record(folder, bed, config)
+            self._folder = folder
+            for bed in self.beds.values():  # last: a port in use must not leave files that the next attempt trips over
+                self._record(bed)
             undo.pop_all()
         self.endpoints = self.bus.endpoints
-        self._heartbeat_due_s = self._status_due_s = self._wave_due_s = -np.inf
+        self._heartbeat_due_s = -math.inf
         self._journal_failed = False
-        self._told: dict[str, object] = {}  # bed -> what of its last status must not wait a second
 
     @property
     def alarm_kinds(self) -> list[tuple[str, str, str]]:
@@ -146,47 +161,114 @@ class Pipeline:
         Raises:
             SourceError: every source broke (of one alone, `incomplete` tells).
         """
-        broken: SourceError | None = None
+        warming = threading.Thread(target=self._warm_up, name="warm up", daemon=True)
+        if self._speed > 0:
+            warming.start()
+            if len(self.beds) > _FEW:
+                warming.join()
         self._started_s = self._clock()
-        for bed in self.beds.values():
-            bed.last_data_s = self._started_s
+        self._begin()
         try:
             self._tell_who_died()
-            self._tell_state()
+            self._tell_state(self.beds.values())
+            self._tell_heartbeat()
             while not stop() and not all(bed.ended for bed in self.beds.values()):
-                moved = False
-                for bed in self.beds.values():
-                    try:
-                        moved |= not bed.ended and self._intake(bed)
-                    except SourceError as error:
-                        broken = error
-                        self._lose(bed, error)
-                self._settle()
-                self._watch_lateness()
-                self._watch_journal()
-                self._tell_state()
-                self._serve(0.0 if moved and self._speed == 0 else _LOOP_S)
+                began_s = self._clock()
+                moved = self._turn(began_s)
+                if self._batches.ready(self._pause_s(began_s)):
+                    self._settle()
+                self._serve(0.0 if moved and self._speed == 0 else self._pause_s(began_s))
             for bed in self.beds.values():
-                bed.end()
+                self._end(bed)
+            self._settle()
+            self._batches.put(list(self.beds.values()))
             self._settle()
         except BaseException:
             self.journal.ending = "error"
             raise
         finally:
             self._close()
-        if broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
-            raise broken
+            if warming.ident is not None:
+                warming.join()
+        if self._broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
+            raise self._broken
 
     def wait_for_subscriber(self, timeout_s: float) -> None:
         """Before `run`: give somebody the time to subscribe who wants to see all from the beginning."""
         until_s = self._clock() + timeout_s
         while not self.bus.counters["subscriptions"] and self._clock() < until_s:
-            self._serve(_LOOP_S)
+            self._serve(LOOP_S)
+
+    def _warm_up(self) -> None:
+        """Load libraries while the first seconds come, or before the first of many beds begins: all would wait."""
+        beats = Detector(_WARM_FS_HZ).push(np.tile(_WARM_BEAT, round(_WARM_UP_SIGNAL_S)))
+        self._scorer.score_beats(beats)
+
+    def _begin(self) -> None:
+        """Say when each bed is looked at first: spread over a second, so that their seconds are not one burst."""
+        for number, bed in enumerate(self.beds.values()):
+            bed.began_s = self._started_s + stagger_s(number, len(self.beds), self._speed)
+            bed.last_data_s = self._started_s
+            bed.status_due_s = self._started_s + _STATUS_S * number / len(self.beds)
+            self._schedule.put(bed.name, bed.began_s if bed.follows_clock else self._started_s)
+
+    def _turn(self, now_s: float) -> bool:
+        """Look at the beds that are due, score their beats in one batch, tell what came of it; whether any moved."""
+        beds = [self.beds[name] for name in self._schedule.take(now_s)]
+        if self._speed > 0:
+            self._watch_turn(now_s)
+        moved: set[str] = set()
+        for number, bed in enumerate(beds):
+            if isinstance(bed.source, LateSource) and not bed.ended and (source := bed.source.opened()) is not None:
+                beds[number] = bed = self._replace(bed, source)
+            if self._look(bed):
+                moved.add(bed.name)
+        self._settle()  # the batch of the turn before
+        self._batches.put(beds)
+        if not self._batches.beside:
+            self._settle()
+        self._watch_journal()
+        self._tell_heartbeat()
+        for bed in beds:
+            self._schedule.put(bed.name, self._due_s(bed, bed.name in moved))
+        return bool(moved)
+
+    def _due_s(self, bed: Bed, moved: bool) -> float:
+        """When a bed is looked at next; in the past where it is late, unless there was nothing to be had."""
+        now_s = self._clock()
+        if bed.ended:
+            return now_s + _STATUS_S
+        if self._speed == 0 and not bed.source.live:
+            return now_s
+        every_s = look_every_s(len(self.beds), live=bed.source.live)
+        if every_s > LOOP_S and self.bus.shows(bed.name) and "waves" not in self._thinning.thinned:
+            every_s = min(every_s, look_every_s(self._beds_viewed(), live=bed.source.live))
+        if bed.source.live or not moved:
+            return now_s + every_s
+        return min(now_s + every_s, bed.tick_due_s)
+
+    def _beds_viewed(self) -> int:
+        """Beds whose waves somebody looks at."""
+        if self._viewed[0] != self.bus.viewers:
+            self._viewed = self.bus.viewers, sum(self.bus.shows(name) for name in self.beds)
+        return self._viewed[1]
+
+    def _pause_s(self, began_s: float) -> float:
+        """How long to wait for requests after a turn: until a bed is due, but for the beats of many beds at least."""
+        now_s = self._clock()
+        return max(self._schedule.wait_s(now_s), began_s + turn_s(len(self.beds)) - now_s)
+
+    def _look(self, bed: Bed) -> bool:
+        """Read from a bed; whether anything came. Whatever goes wrong there is the end of that bed alone."""
+        try:
+            return not bed.ended and self._intake(bed)
+        except Exception as error:
+            self._lose(bed, error)
+            return True
 
     def _intake(self, bed: Bed) -> bool:
         """Read what the pace allows; whether anything came."""
-        duration_s = self.config.source.duration_s
-        if bed.source.live and duration_s and self._clock() - self._started_s >= duration_s:
+        if bed.source.live and bed.duration_s and self._clock() - self._started_s >= bed.duration_s:
             bed.end()
             return True
         most = self._allowed(bed)
@@ -202,40 +284,92 @@ class Pipeline:
         self._out.signal(bed, chunk, chunk.first_sample - before if began else 0)
         return True
 
-    def _lose(self, bed: Bed, error: SourceError) -> None:
+    def _lose(self, bed: Bed, error: Exception) -> None:
         """A source broke: what it gave is scored, then its loss is told."""
-        bed.end()
+        text = str(error) if isinstance(error, SourceError) else _fault(bed, error)
+        self._broken = error if isinstance(error, SourceError) else SourceError(text)
         self._settle()
-        bed.silent("source_lost", str(error), self._out)
-        self._report(str(error))
+        self._end(bed)
+        with contextlib.suppress(Exception):  # it is broken: that is what is told here
+            bed.settle(self._scorer.score_beats(bed.unscored), self._out)
+        bed.silent("source_lost", text, self._out)
+        self._out.event(bed, "source_lost", text, 1)
+        self._report(text)
+
+    def _end(self, bed: Bed) -> None:
+        """No more is read; what its detector cannot give any more is lost with it."""
+        try:
+            bed.end()
+        except Exception as error:
+            bed.ended = True
+            self._report(_fault(bed, error))
+
+    def _bed(self, name: str, source: Source) -> Bed:
+        """A bed, and somebody who reads for it where that may block."""
+        if not getattr(source, "never_blocks", False):
+            source = GuardedSource(source, self._readers)
+        paced = source.live or self._speed > 0
+        return Bed(name, source, self.config, self._scorer, self._clock, self._started, paced)
+
+    def _record(self, bed: Bed) -> None:
+        """Begin its files, once it is known what is to be written."""
+        if self._folder is not None and not isinstance(bed.source, LateSource):
+            own = {bed.name: self.config.beds[bed.name]} if bed.name in self.config.beds else {}
+            self._out.record(self._folder, bed, msgspec.structs.replace(self.config, beds=own))
+
+    def _replace(self, late: Bed, source: Source) -> Bed:
+        """A source that could not be opened at first is there: its bed begins."""
+        try:
+            bed = self._bed(late.name, source)
+            self._record(bed)
+        except Exception as error:
+            source.close()
+            self._lose(late, error if isinstance(error, RecorderError) else SourceError(str(error)))
+            return late
+        text = f"{source.name}: opened"
+        late.found(Notice("source_back", text), self._out)
+        self.journal.put_sessions([_session(bed)], VERSION)
+        bed.status_due_s = late.status_due_s
+        self.beds[bed.name] = bed
+        return bed
 
     def _allowed(self, bed: Bed) -> int:
         """How many samples may be read now: all a live source has, or what is due at the replay speed."""
-        most = round(_PIECE_MAX_S * bed.source.fs_hz)
-        if bed.source.live:
-            return most
-        if self._speed == 0:
+        most = round(piece_s(len(self.beds)) * bed.source.fs_hz)
+        if bed.source.live or self._speed == 0:
             return most
         taken = bed.now - bed.first_sample if bed.began else 0
-        due = (self._clock() - self._started_s) * self._speed * bed.source.fs_hz
-        return min(most, int(due) - taken)
+        due = (self._clock() - bed.began_s) * self._speed * bed.source.fs_hz
+        return min(most, math.floor(due + 1e-6) - taken)  # the last of a second, not all but the last
 
     def _watch_silence(self, bed: Bed) -> None:
         """A live source that gives nothing is an alarm, never a frozen trace."""
         silent_s = self._clock() - bed.last_data_s
         if bed.state in ("starting", "running") and silent_s >= bed.limits.no_data.limit:
-            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}", self._out)
+            hangs = ", whose read does not come back" if bed.hangs else ""
+            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}{hangs}", self._out)
 
-    def _watch_lateness(self) -> None:
+    def _watch_lateness(self, bed: Bed) -> None:
         """A bed that keeps real time must not fall behind unseen; a faster replay promises no time."""
-        for bed in self.beds.values():
-            watched_s = (bed.now - bed.first_sample) / bed.source.fs_hz
-            if bed.ended or watched_s < _WARM_UP_S:
-                continue
-            if bed.source.live:
-                bed.behind(bed.waited_s, self._out)
-            elif 0 < self._speed <= 1:
-                bed.behind(self._clock() - self._started_s - watched_s / self._speed, self._out)
+        if bed.ended or (bed.now - bed.first_sample) / bed.source.fs_hz < _WARM_UP_S:
+            return
+        if bed.source.live:
+            bed.behind(bed.waited_s, self._out)
+        elif 0 < self._speed <= 1:
+            bed.behind(bed.late_s, self._out)
+
+    def _watch_turn(self, now_s: float) -> None:
+        """Where beds are looked at too late, what is only for looking goes first; told when that begins and ends."""
+        late_s = self._schedule.late_s
+        self._late_s = max(self._late_s, late_s)
+        if now_s - self._started_s < _WARM_UP_S or not self._thinning.look(late_s, now_s):
+            return
+        thinned = " and ".join(self._thinning.thinned)
+        self._on_notice(
+            f"beds are looked at {late_s:.1f} s late: less {thinned} until they are in time"
+            if thinned
+            else "beds are looked at in time again: all waves and status"
+        )
 
     def _watch_journal(self) -> None:
         """A journal that cannot be written is an alarm; what was not written is told when it can be again."""
@@ -243,6 +377,7 @@ class Pipeline:
         if failing == self._journal_failed:
             return
         self._journal_failed = failing
+        self._settle()  # what came before it
         text = f"the journal cannot be written: {self.journal.failure}"
         for bed in self.beds.values():
             bed.journal_failed(failing, text if failing else "", self._out)
@@ -262,34 +397,42 @@ class Pipeline:
                 self._out.event(bed, "monitor_died", text, max(1, len(of_bed)))
 
     def _settle(self) -> None:
-        """Score what waits, of all beds in one batch, and let each bed tell what came of it."""
-        waiting = {name: bed.unscored for name, bed in self.beds.items()}
-        began_s = time.perf_counter()
-        scores = self._scorer.score_beats([beat for unscored in waiting.values() for beat in unscored])
-        self.measures.scored(time.perf_counter() - began_s, len(scores.score))
-        first = 0
-        for name, unscored in waiting.items():
-            its = slice(first, first + len(unscored))
-            self.beds[name].settle(Scores(scores.log_prob[its], scores.score[its]), self._out)
-            first = its.stop
+        """Take the scores of the batch that was put, if any, and let each bed tell what came of them."""
+        scored = self._batches.take()
+        for bed, events, scores in scored:
+            try:
+                bed.settle(scores, self._out, events)
+            except Exception as error:
+                if bed.ended:
+                    self._report(_fault(bed, error))
+                else:
+                    self._lose(bed, error)
+            self._watch_lateness(bed)
+        self._tell_state([bed for bed, *_ in scored])
 
-    def _tell_state(self) -> None:
-        """Heartbeat and status once a second (a change of state at once), waves many times."""
+    def _tell_state(self, beds: Iterable[Bed]) -> None:
+        """Status of these beds once a second (a change of state at once), waves many times."""
         now_s = self._clock()
-        if now_s >= self._wave_due_s:
-            # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
-            self._wave_due_s = max(self._wave_due_s + 1.0 / self.config.bus.waves_hz, now_s)
-            for bed in self.beds.values():
-                wave = bed.wave(bed.history.capacity)
-                if wave is not None:
+        thinned = self._thinning.thinned
+        for bed in beds:
+            if self.bus.shows(bed.name) and now_s >= bed.wave_due_s:
+                # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
+                bed.wave_due_s = max(bed.wave_due_s + 1.0 / self.config.bus.waves_hz, now_s)
+                if "waves" in thinned:
+                    bed.skip_wave(counted=True)
+                elif (wave := bed.wave(bed.history.capacity)) is not None:
                     self.bus.publish_wave(*wave)
-        due = now_s >= self._status_due_s
-        if due:
-            self._status_due_s = now_s + _STATUS_S
-        for bed in self.beds.values():
-            if due or self._told.get(bed.name) != bed.condition:
-                self._told[bed.name] = bed.condition
+            elif not self.bus.shows(bed.name):
+                bed.skip_wave(counted=False)
+            if now_s >= bed.status_due_s or bed.told != bed.condition:
+                bed.status_due_s = max(
+                    bed.status_due_s + _STATUS_S, now_s + (_SELDOM_STATUS_S if "status" in thinned else _STATUS_S / 2)
+                )
+                bed.told = bed.condition
                 self.bus.publish(bed_topic(bed.name, "status"), bed.status())
+
+    def _tell_heartbeat(self) -> None:
+        now_s = self._clock()
         if now_s >= self._heartbeat_due_s:
             self._heartbeat_due_s = now_s + _HEARTBEAT_S
             self._heartbeat("running")
@@ -304,8 +447,11 @@ class Pipeline:
                 beds=tuple(self.beds),
                 uptime_s=round(self._clock() - self._started_s, 3),
                 version=VERSION,
+                late_s=round(self._late_s, 3),
+                thinned=self._thinning.thinned,
             )
         )
+        self._late_s = 0.0
 
     def _serve(self, timeout_s: float) -> None:
         for request in self.bus.service(timeout_s):
@@ -332,7 +478,8 @@ class Pipeline:
         if reply.ok and request.op != "strip":
             detail = f"{reply.data['seconds']:g} s" if request.op == "pause_audio" else ""
             self.journal.put_action(Action(request.who, request.op, bed.name, request.alarm_id, bed.now, detail))
-            self._status_due_s = -np.inf
+            bed.status_due_s = -math.inf
+            self._tell_state([bed])
         return reply
 
     def _stored_strip(self, alarm_id: str, epoch: str) -> Reply:
@@ -351,18 +498,41 @@ class Pipeline:
             bed.ended = True
             if bed.state != "source_lost":
                 bed.state = "ended"
+            bed.wave_due_s = bed.status_due_s = -math.inf
         self._out.tell_repeats(self.beds)
-        self._wave_due_s = self._status_due_s = -np.inf
         with contextlib.ExitStack() as last:
             last.callback(self.journal.close)
             last.callback(self.bus.close)
             if self.metrics is not None:
                 last.callback(self.metrics.close)
+            last.callback(self._readers.close)
+            last.callback(self._batches.close)
             for bed in self.beds.values():
                 last.callback(bed.close)
             self._out.close(self.beds)
-            self._tell_state()
+            self._tell_state(self.beds.values())
             self._heartbeat("goodbye")
+
+
+def _memory_limits(beds: int) -> Limits:
+    """Of each bed the less, the more there are: some 20 MB of beats and status in all, and of each 5 minutes."""
+    return Limits(
+        max_mb=0,
+        alarm_rows=max(100, min(1_000, 20_000 // beds)),
+        beat_rows=max(400, min(2_000, 40_000 // beds)),
+        status_rows=max(60, min(500, 10_000 // beds)),
+        strips=100,
+        actions=1_000,
+        slack_rows=min(50, beds),
+    )
+
+
+def _fault(bed: Bed, error: Exception) -> str:
+    """One line for what nobody foresaw: where it was, for who has to find it."""
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in at)
+    words = " ".join(str(error).split())
+    return f"{bed.source.name}: {type(error).__name__}: {words}{where}; bed {bed.name} ended, please report this"
 
 
 def _session(bed: Bed) -> Session:

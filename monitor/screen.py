@@ -74,11 +74,11 @@ class LateClient:
             self._client.close()
 
 
-def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tuple[str, ...]:
-    """Watch `source` on the terminal until the person leaves or `stop` is set.
+def run_on_screen(sources: dict[str, Source], config: Config, stop: threading.Event) -> tuple[str, ...]:
+    """Watch beds on the terminal until the person leaves or `stop` is set.
 
     Args:
-        source: open; closed here.
+        sources: bed name -> open source; closed here.
         config: the whole configuration.
         stop: set when the process is told to end.
 
@@ -104,9 +104,10 @@ def run_on_screen(source: Source, config: Config, stop: threading.Event) -> tupl
             from monitor.pipeline import Pipeline
 
             scorer = Scorer(config.model.path or None, config.model.threads)
-            pipeline = Pipeline({config.source.bed: source}, config, scorer, on_notice=notice)
+            pipeline = Pipeline(sources, config, scorer, on_notice=notice)
         except Exception as error:  # told after the screen is restored
-            source.close()
+            for source in sources.values():
+                source.close()
             failed.append(error)
             return
         client.connect(pipeline.endpoints, pipeline.bus.screen_key)

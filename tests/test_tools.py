@@ -85,6 +85,27 @@ def test_rpeaks_finds_the_beats_too(tmp_path: Path, data_folder: Path) -> None:
     assert figures["Se, wfdb gqrs_detect"] > 80
 
 
+def test_beds_are_held_and_counted(tmp_path: Path, data_folder: Path) -> None:
+    figures = measured(tmp_path, "beds", "--beds", "5", "--minutes", "0.2")
+    assert figures["beats received"] > 5 * 3
+    assert figures["beats and alarms lost"] == 0
+    assert figures["samples not watched"] == 0
+    assert 0 < figures["resident, one bed alone"] < figures["resident, most"]
+    assert 0 <= figures["deciding sample to alarm received, p50"] <= figures["deciding sample to alarm received, p99"]
+
+
+def test_the_curve_of_beds_is_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "curve.png"
+    figures = measured(tmp_path, "curve", "--counts", "2,1", "--seconds", "6", "--source", "sim", "--no-journal",
+                       "--plot", str(picture))  # fmt: skip
+    assert figures["1 beds: processor, a second of a bed"] > 0
+    assert figures["2 beds: beats and alarms lost"] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    done = bench("curve", "--counts", "1,x")
+    assert done.returncode == 2
+    assert "1,x" in done.stderr
+
+
 def test_what_keeps_a_benchmark_from_running_is_one_line(tmp_path: Path) -> None:
     done = bench("rpeaks", ECG_MONITOR_DATA=str(tmp_path))
     assert done.returncode == 2

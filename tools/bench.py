@@ -1,4 +1,5 @@
-"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks.
+"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks
+| beds | curve.
 
 Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
 turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
@@ -19,6 +20,8 @@ from benchmarks.report import BenchError, Report, show
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
+Beds = Annotated[str, typer.Option(help="What the beds watch; mitdb:* = all records in turn.")]
+Journal = Annotated[bool, typer.Option(help="Keep a journal in a file, as a ward would.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures into this file.")]
 Model = Annotated[str | None, typer.Option(help="ONNX file; default: the shipped model.")]
 Record = Annotated[str, typer.Option(help="Record of mitdb.")]
@@ -94,6 +97,45 @@ def rpeaks(record: Record = "208", repeats: Repeats = 3, seconds: Seconds = None
     from benchmarks.rpeaks import measure
 
     _show(measure(record, repeats, seconds), json)
+
+
+@app.command()
+def beds(
+    beds: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of signal, and of your time.")] = 10.0,
+    source: Beds = "mitdb:*",
+    seed: Seed = 1,
+    journal: Journal = True,
+    model: Model = None,
+    json: Json = None,
+) -> None:
+    """Many beds in real time: deciding sample to alarm received, what is lost, memory and processor."""
+    from benchmarks.beds import measure
+
+    _show(measure(beds, minutes, source, seed, journal, model), json)
+
+
+@app.command()
+def curve(
+    counts: Annotated[str, typer.Option(help="Numbers of beds.")] = "1,10,100,1000,3000",
+    seconds: Annotated[float, typer.Option(min=5, help="Of signal of each bed, each number.")] = 60,
+    source: Beds = "mitdb:*",
+    seed: Seed = 1,
+    journal: Journal = True,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this file, PNG or SVG.")] = None,
+    model: Model = None,
+    json: Json = None,
+) -> None:
+    """What beds cost from one to thousands: processor and memory."""
+    from benchmarks.curve import measure
+
+    try:
+        numbers = sorted({int(word) for word in counts.split(",")})
+    except ValueError:
+        numbers = [0]
+    if numbers[0] < 1:
+        raise BenchError(f"--counts {counts}: give numbers of beds, e.g. 1,10,100")
+    _show(measure(numbers, seconds, source, seed, journal, model, plot, lambda line: print(line, flush=True)), json)
 
 
 def _show(report: Report, json: Path | None) -> None:

@@ -34,6 +34,7 @@ class Limits:
         alarm_rows, beat_rows, status_rows: newest messages kept of each topic; events as status.
         strips: newest strips kept, of all beds (10 s of two channels at 360 Hz: 29 kB each).
         actions: newest operator actions kept.
+        slack_rows: so many more may stay until they are deleted together, of each: the more topics, the fewer steps.
     """
 
     keep_days: float = 90.0
@@ -43,6 +44,7 @@ class Limits:
     status_rows: int = 1_000_000
     strips: int = 20_000
     actions: int = 100_000
+    slack_rows: int = 0
 
     def rows(self, stream: str) -> int:
         """Rows kept of one topic of a stream, or of a table."""
@@ -69,6 +71,11 @@ class Retention:
         for what, table in _TABLES.items():
             self._rows[what] = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         self._open: Counter[str] = Counter()  # what of it is not yet committed
+        self._most: dict[str, int] = {}  # rows kept of each, with what may stay for a while
+        self._over: set[str] = set()  # which have more
+        self._names: list[str] = []  # in turn for a look at their age
+        for what in self._rows:
+            self._count(what)
         if limits.keep_days:  # whole runs of the past: unlike later, nobody waits for the next sample
             self._db.execute("BEGIN")
             while any(self._drop_aged(topic, wall_s, 10_000) for topic in self._rows):
@@ -81,6 +88,7 @@ class Retention:
         """Rows were written to a topic, to `strips` or to `actions`; negative where they were deleted."""
         self._rows[what] = self._rows.get(what, 0) + rows
         self._open[what] += rows
+        self._count(what)
 
     def committed(self) -> None:
         """What was written stays."""
@@ -90,6 +98,7 @@ class Retention:
         """What was written and deleted since the last commit was not."""
         for what, rows in self._open.items():
             self._rows[what] -= rows
+            self._count(what)
         self._open.clear()
 
     def step(self, written: int, wall_s: float) -> None:
@@ -100,13 +109,11 @@ class Retention:
             wall_s: Unix time now.
         """
         most = STEP_ROWS + 2 * written
-        for what, count in self._rows.items():
-            over = count - self._limits.rows(_stream(what))
-            if over > 0:
-                self._drop(what, min(over, most))
-        if self._limits.keep_days and self._rows:
-            self._turn = (self._turn + 1) % len(self._rows)
-            self._drop_aged(list(self._rows)[self._turn], wall_s, most)
+        for what in sorted(self._over):
+            self._drop(what, min(self._rows[what] - self._limits.rows(_stream(what)), most))
+        if self._limits.keep_days and self._names:
+            self._turn = (self._turn + 1) % len(self._names)
+            self._drop_aged(self._names[self._turn], wall_s, most)
         self._bound_size(most)
 
     def give_back(self) -> None:
@@ -118,8 +125,21 @@ class Retention:
 
     # -- inside ------------------------------------------------------------------------------------------------
 
+    def _count(self, what: str) -> None:
+        """Note whether there are too many rows of it; the hot path, once a row."""
+        most = self._most.get(what)
+        if most is None:
+            most = self._most[what] = self._limits.rows(_stream(what)) + self._limits.slack_rows
+            self._names.append(what)
+        if self._rows[what] > most:
+            self._over.add(what)
+        elif self._over:
+            self._over.discard(what)
+
     def _bound_size(self, most: int) -> None:
         budget = self._budget()
+        if not budget:
+            return
         pages, free = self._pages()
         # Some pages short of it, so that what is written until the next step finds room among the free ones.
         if budget and pages - free > budget - min(FREE_PAGES, budget // 8):

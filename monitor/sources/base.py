@@ -65,6 +65,9 @@ class Source(Protocol):
         rails_mv: what the ADC can give at most, (low, high) mV; None if not known.
         start_time: ISO 8601 time of sample 0 where the source knows it, else None.
         total_samples: length where known, else None.
+
+    A source whose `read` cannot block, whatever the world does, may say so with `never_blocks = True`; all others are
+    read by a thread, so that none can hold up the other beds.
     """
 
     name: str

@@ -50,6 +50,7 @@ class CsvSource:
     """
 
     live = False
+    never_blocks = True
     rails_mv: tuple[float, float] | None = None
     start_time: str | None = None
     total_samples: int | None = None

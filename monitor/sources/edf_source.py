@@ -51,6 +51,7 @@ class EdfSource:
     """
 
     live = False
+    never_blocks = True
     rails_mv: tuple[float, float] | None = None  # a converter may have set the range to what the signal reached
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:

@@ -50,6 +50,7 @@ class SourceOptions:
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
         unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = what the file says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
+        held_s: most that a replay holds in memory at a time, s of signal; None = as much as is quickest.
     """
 
     fs_hz: float | None = None
@@ -69,6 +70,7 @@ class SourceOptions:
     column: int | str | None = None
     unit: str | None = None
     mv_per_unit: float | None = None
+    held_s: float | None = None
 
 
 def check_fs(fs_hz: float, source: str) -> float:

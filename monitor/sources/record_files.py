@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monitor.sources.base import SourceError
 
-__all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "nearest"]
+__all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "nearest", "records"]
 
 DATABASES = {"mitdb": "1.0.0", "nstdb": "1.0.0", "cudb": "1.0.0"}  # the version to download
 PHYSIONET_URL = "https://physionet.org/files"
@@ -26,6 +26,22 @@ def data_folders(db: str) -> tuple[Path, Path]:
     cache = Path(user_cache_dir("ecg-monitor")) / db
     root = os.environ.get("ECG_MONITOR_DATA")
     return (Path(root) / db if root else cache), cache
+
+
+def records(db: str) -> list[str]:
+    """Names of all records of `db` that are here, sorted.
+
+    Raises:
+        SourceError: there is none.
+    """
+    folders = data_folders(db)
+    names = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.hea")})
+    if not names:
+        raise SourceError(
+            f"{db}:* : no record in {' or '.join(map(str, dict.fromkeys(folders)))}; set ECG_MONITOR_DATA to a folder "
+            f"that holds {db}/"
+        )
+    return names
 
 
 def nearest(name: str, names: list[str]) -> str:

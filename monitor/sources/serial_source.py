@@ -54,6 +54,7 @@ class SerialSource:
     """
 
     live = True
+    never_blocks = True
     start_time: str | None = None
     total_samples: int | None = None
 

@@ -194,6 +194,7 @@ class Simulator:
 
     lead = "II"
     live = False
+    never_blocks = True
     rails_mv: tuple[float, float] | None = None
     start_time: str | None = None
 

@@ -47,6 +47,7 @@ class StdinSource:
     """
 
     live = True
+    never_blocks = True
     rails_mv: tuple[float, float] | None = None
     start_time: str | None = None
     total_samples: int | None = None

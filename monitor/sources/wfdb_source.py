@@ -49,6 +49,7 @@ class WfdbSource:
     """
 
     live = False
+    never_blocks = True
 
     def __init__(self, path: Path, options: SourceOptions, name: str) -> None:
         self.name = name
@@ -61,6 +62,7 @@ class WfdbSource:
         if mv is None:
             raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage")
         self._mv = mv
+        self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))
         rails = signal.rails
         self.rails_mv: tuple[float, float] | None = (rails[0] * mv, rails[1] * mv) if rails else None
         self.start_time: str | None = self._record.start_time
@@ -75,7 +77,7 @@ class WfdbSource:
         if self._next >= self._stop:
             raise EndOfStream
         if self._next >= self._piece_first + self._piece.size:
-            self._load(min(self._stop, self._next + PIECE_SAMPLES))
+            self._load(min(self._stop, self._next + self._held))
         low = self._next - self._piece_first
         samples = self._piece[low : low + max(0, max_samples)].copy()
         chunk = Chunk(self._next, samples)

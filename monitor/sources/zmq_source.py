@@ -52,6 +52,7 @@ class ZmqSource:
     """
 
     live = True
+    never_blocks = True
     rails_mv: tuple[float, float] | None = None
     total_samples: int | None = None
 

@@ -15,7 +15,9 @@ cut_lists = st.lists(st.integers(0, 2000), max_size=30).map(sorted)
 
 
 @given(seed=st.integers(0, 2**32 - 1), cuts=cut_lists, fs_hz=st.sampled_from(RATES_HZ), offset=st.floats(-500, 500))
-def test_any_cut_is_bit_equal_to_one_call_which_is_sosfilt(seed: int, cuts: list[int], fs_hz: float, offset: float) -> None:
+def test_any_cut_is_bit_equal_to_one_call_which_is_sosfilt(
+    seed: int, cuts: list[int], fs_hz: float, offset: float
+) -> None:
     signal = np.random.default_rng(seed).normal(offset, 1.0, 2000)
     sos = design_bandpass(fs_hz)
     whole, _ = sosfilt(sos, signal, zi=sosfilt_zi(sos) * signal[0])

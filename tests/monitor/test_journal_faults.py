@@ -14,6 +14,7 @@ from helpers_journal import child, fillable_disk, put
 from helpers_pipeline import FS_HZ, FedSource, Run, Script, ecg, settings
 
 from detector.scorer import Scorer
+from monitor.bus import ControlRequest
 from monitor.journal import Action, Journal, JournalError, JournalReader, Limits, Session
 from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode
 
@@ -258,13 +259,12 @@ def test_what_was_active_when_the_monitor_died_is_not_forgotten(tmp_path: Path, 
 
 
 def test_an_error_of_the_program_is_no_end_in_order(tmp_path: Path, scorer: Scorer) -> None:
-    source = FedSource(live=False)
-    run = Run({"p1": source}, scorer, settings(journal={"path": str(tmp_path / "j.db")}))
+    run = Run({"p1": FedSource()}, scorer, settings(journal={"path": str(tmp_path / "j.db")}))
 
-    def fails(_: int) -> None:
+    def fails(_: float) -> list[ControlRequest]:
         raise RuntimeError("a mistake of ours")
 
-    source.read = fails  # type: ignore[method-assign, assignment]
+    run.pipeline.bus.service = fails  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         run.pipeline.run()
     reader = JournalReader(tmp_path / "j.db")
