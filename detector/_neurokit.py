@@ -2,7 +2,8 @@
 
 `import neurokit2` takes 1 to 2 s, nearly all of it for pandas, scikit-learn and matplotlib, which the finder never
 uses on an array. So its few source files are run here by an import function of our own, which hands out a
-stand-in for every package but numpy and scipy. `sys.modules` is not touched: an ordinary `import neurokit2`, before
+stand-in for every package but numpy and scipy; of scipy the finder gets only the `find_peaks` that it calls for every
+QRS, in the cheaper form of `detector.peaks`. `sys.modules` is not touched: an ordinary `import neurokit2`, before
 or after or in another thread, is what it always is. Where anything is not as expected (another layout of the
 package, a stand-in in use), the ordinary import takes over.
 """
@@ -23,11 +24,14 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.peaks import find_prominent
+
 __all__ = ["findpeaks"]
 
 Finder = Callable[..., Mapping[str, Any]]
 
 _REAL = frozenset(sys.stdlib_module_names) | {"numpy", "scipy"}
+_FINDER = "ecg_findpeaks"
 _NEEDED = frozenset({"signal_sanitize", "signal_smooth"})  # what the neurokit method calls of its own package
 
 
@@ -66,6 +70,8 @@ def _run_source(root: Path, package: str, name: str) -> dict[str, Any]:
             )
         if level or module.partition(".")[0] not in _REAL:
             return _Absent
+        if module.startswith("scipy.") and not fromlist and name == _FINDER:
+            return SimpleNamespace(signal=SimpleNamespace(find_peaks=find_prominent))  # what it knows as `scipy`
         return builtins.__import__(module, module_globals, module_locals, fromlist or (), 0)
 
     full_name = f"neurokit2.{package}.{name}"
@@ -93,7 +99,7 @@ def _lean() -> Finder:
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("neurokit2 is not installed as a package")
     root = Path(next(iter(spec.submodule_search_locations)))
-    finder: Finder = _run_source(root, "ecg", "ecg_findpeaks")["ecg_findpeaks"]
+    finder: Finder = _run_source(root, "ecg", _FINDER)[_FINDER]
     return finder
 
 

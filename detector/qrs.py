@@ -11,7 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import find_peaks
+
+from detector.peaks import find_apart
 
 __all__ = ["QrsShapes", "background", "candidates", "envelope", "slope"]
 
@@ -46,8 +47,7 @@ def envelope(steep: Samples, fs_hz: float) -> Samples:
 
 def candidates(heights: Samples, least: float, fs_hz: float) -> Indices:
     """Peaks of the envelope that reach `least`, rising, at least 0.1 s apart."""
-    found: Indices = find_peaks(heights, height=least, distance=max(1, round(_APART_S * fs_hz)))[0]
-    return found
+    return find_apart(heights, least, max(1, round(_APART_S * fs_hz)))
 
 
 def background(heights: Samples, at: Indices, fs_hz: float) -> Samples:
