@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,9 @@ class BeatTable:
 
     def abandon(self) -> None:
         """Let go of the file, whatever state it is in; after `close` nothing happens."""
+        with contextlib.suppress(Exception):  # what is written of it is thrown away
+            self._writer.close()
+        self._writer.is_open = False  # else it tries again, and complains, when it is collected
         self._file.close()
 
     def _flush(self) -> None:

@@ -18,7 +18,7 @@ __all__ = ["ArchiveRecord", "find_records"]
 
 _LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow")
 _FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf",), "csv": (".csv", ".txt")}
-_IN_FOLDERS: Final = ("wfdb", "edf")  # a text file in a folder may be anything: it has to be named
+_BY_CHANCE: Final = ("wfdb", "edf")  # a text file that lies there may be anything: it has to be named
 _NAME_MAX: Final = 100  # file systems allow 255 bytes, and `.part` or `.lock` is added
 
 
@@ -105,7 +105,8 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
             yield _record(root, path, kinds[0] if kinds else str(_kind_of(path)))
             return
         raise ConfigError(f"score {text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
-    records = [(file, kind) for file in dict.fromkeys(found) if (kind := _kind_of(file)) in (kinds or _FILE_KINDS)]
+    kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _BY_CHANCE)
+    records = [(file, kind) for file in dict.fromkeys(found) if (kind := _kind_of(file)) in kinds]
     segments = {
         (file.parent / name) for file, kind in records if kind == "wfdb" for name in _segments(file.with_suffix(""))
     }
@@ -119,7 +120,7 @@ def _below(path: Path, kinds: tuple[str, ...]) -> list[Path]:
     """The file itself, or the records of a folder."""
     if not path.is_dir():
         return [path]
-    wanted = _suffixes(kinds or _IN_FOLDERS)
+    wanted = _suffixes(kinds or _BY_CHANCE)
     return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file())
 
 
@@ -128,8 +129,11 @@ def _suffixes(kinds: tuple[str, ...]) -> list[str]:
 
 
 def _kind_of(file: Path) -> str | None:
-    known = next((kind for kind, suffixes in _FILE_KINDS.items() if file.suffix.lower() in suffixes), None)
-    return "wfdb" if known is None and file.with_name(file.name + ".hea").is_file() else known
+    for kind, suffixes in _FILE_KINDS.items():
+        if file.suffix.lower() in suffixes:
+            return kind
+    bare = file.with_suffix("") if file.suffix == ".dat" else file
+    return "wfdb" if bare.with_name(bare.name + ".hea").is_file() else None
 
 
 def _segments(path: Path) -> list[str]:

@@ -80,19 +80,21 @@ def score(
 
 def _score(records: list[str], out: Path, settings: Config, strips: int, processes: int, on_ray: bool) -> int:
     """Everything that can be wrong with the whole is told before anything begins; the exit code."""
-    from detector.scorer import Scorer
     from monitor.archive.beat_table import pyarrow_or_error
-    from monitor.archive.progress import Told
     from monitor.archive.records import find_records
     from monitor.archive.results import Results
+
+    found = find_records(records)
+    results = Results(out)
+    pyarrow_or_error()
+
+    from detector.scorer import Scorer
+    from monitor.archive.progress import Told
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
     from monitor.signals import end_in_order_on_signals
 
-    pyarrow_or_error()
-    found = find_records(records)
     sha256 = Scorer(settings.model.path or None).info.sha256
-    results = Results(out)
     command = ("ecg-monitor", *sys.argv[1:])
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
     stop = threading.Event()
