@@ -33,7 +33,7 @@ class Told:
 
             columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("records", total=self._total)
+            self._bar.add_task("", total=self._total)
             self._bar.start()
         return self
 
@@ -54,11 +54,11 @@ class Told:
         if self._bar is None:
             print(f"ecg-monitor: {self._done}/{self._total} {line}", file=sys.stderr, flush=True)
             return
+        from rich.markup import escape
+
+        (bar,) = self._bar.task_ids
         if outcome.state == "failed":
             self._bar.console.print(f"ecg-monitor: {line}", markup=False, highlight=False, soft_wrap=True)
-        self._bar.update(self._bar.task_ids[0], advance=1, description=_plain(line))
-
-
-def _plain(text: str) -> str:
-    """Without what rich would take for its markup."""
-    return text.replace("[", r"\[")
+            self._bar.update(bar, advance=1)
+        else:
+            self._bar.update(bar, advance=1, description=escape(line))

@@ -48,6 +48,8 @@ def score_record(task: Task) -> Outcome:
             return _score(task, results) if ours else Outcome(task.name, "busy")
     except (SourceError, ConfigError) as error:
         return Outcome(task.name, "failed", _line(error))
+    except UnicodeError:
+        return Outcome(task.name, "failed", f"{task.spec!a}: its path is no UTF-8, no summary can name it; rename it")
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return Outcome(task.name, "failed", f"{task.spec}: cannot be written{where} ({error.strerror or error})")

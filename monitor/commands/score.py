@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,11 +98,11 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     sha256 = Scorer(settings.model.path or None).info.sha256
     command = ("ecg-monitor", *sys.argv[1:])
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
-    stop = threading.Event()
+    stop, began_s = threading.Event(), time.monotonic()
     end_in_order_on_signals(stop)
     with _workers(min(processes, len(tasks)), len(tasks), on_ray) as workers, Told(len(tasks)) as told:
         done = score_all(tasks, results, workers, told, stop.is_set)
-    return _conclude(results, done)
+    return _conclude(results, done, time.monotonic() - began_s)
 
 
 def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWorkers:
@@ -114,7 +115,7 @@ def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWo
     return LocalWorkers(processes or min(usable_cores(), records))
 
 
-def _conclude(results: Results, done: Done) -> int:
+def _conclude(results: Results, done: Done, took_s: float) -> int:
     """The table over all that is there, and what is not."""
     from monitor.archive.overview import write_overview
 
@@ -130,7 +131,7 @@ def _conclude(results: Results, done: Done) -> int:
     told = f"{len(done.scored)} scored, {len(done.there)} scored before, {len(done.failed)} failed"
     if done.left:
         told += f", {len(done.left)} not come to: the same command goes on"
-    print(f"ecg-monitor: {told}; {results.out}", file=sys.stderr)
+    print(f"ecg-monitor: {told}; {took_s:.1f} s, {results.out}", file=sys.stderr)
     return _EXIT_INCOMPLETE if failed else 0
 
 

@@ -195,6 +195,16 @@ def test_what_cannot_be_scored_is_one_line(spec: str, said: str, tmp_path: Path,
     assert Results(tmp_path).names() == []
 
 
+def test_a_path_that_cannot_be_written_down_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.csv")
+    path.write_text("1.0\n2.0\n" * 2000)
+    outcome = score_record(task_of(f"csv:{path}", tmp_path / "out", source={"fs_hz": 250.0}))
+    assert outcome.state == "failed"
+    assert "no UTF-8" in outcome.text
+    assert outcome.text.isascii()
+    assert Results(tmp_path / "out").names() == []
+
+
 def test_a_record_of_nothing_valid_is_a_result_without_beats(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(["1.0", *["nan"] * 5000]))
     outcome = score_record(task_of(f"csv:{tmp_path / 'a.csv'}", tmp_path, source={"fs_hz": 250.0}))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pyarrow.parquet as parquet
 import pytest
 from helpers_archive import alive, children_of, summary_of, write_record
@@ -23,7 +24,7 @@ from monitor.archive.results import BEATS, Results
 PATIENCE_S = 90.0
 ROOT = Path(__file__).parents[2]
 SHORT = "sinus=20,vt=4,sinus=12"
-LONG = "sim:sinus=7200"  # some seconds of work: time enough to be killed in
+LONG = "sim:sinus=3600"  # some seconds of work: time enough to be killed in
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -92,7 +93,7 @@ def test_a_killed_run_leaves_nothing_half_and_the_next_goes_on(tmp_path: Path) -
     arguments = (*records, "--out", str(tmp_path), "--processes", "2")
     first = begun(*arguments)
     long_part = tmp_path / ".score"
-    until(lambda: len(Results(tmp_path).names()) == 3 and list(long_part.glob("sim-sinus-7200*.part")), "the long one")
+    until(lambda: len(Results(tmp_path).names()) == 3 and list(long_part.glob("sim-sinus-3600*.part")), "the long one")
     workers = children_of(first.pid)
     first.kill()
     first.communicate()
@@ -167,6 +168,20 @@ def test_a_full_disk_is_one_line_and_no_result(tmp_path: Path) -> None:
     assert "sim:sinus=300: cannot be written (File too large)" in done.stderr
     assert "Traceback" not in done.stderr
     assert Results(tmp_path).names() == []
+
+
+def test_on_a_terminal_a_bar_tells_how_far_it_is(tmp_path: Path) -> None:
+    arguments = [*COMMAND[1:], "score", *shorts(2), "csv:" + str(ROOT / "README.md"), "--fs", "250", "--out"]
+    run = pexpect.spawn(
+        COMMAND[0], [*arguments, str(tmp_path)], env=environment(TERM="xterm"), dimensions=(24, 200), encoding="utf-8"
+    )
+    run.expect("0/3", timeout=PATIENCE_S)
+    run.expect("README.md: column .* holds no number", timeout=PATIENCE_S)
+    run.expect("3/3", timeout=PATIENCE_S)
+    run.expect("2 scored, 0 scored before, 1 failed", timeout=PATIENCE_S)
+    run.expect(pexpect.EOF, timeout=PATIENCE_S)
+    run.close()
+    assert run.exitstatus == 3
 
 
 @pytest.mark.parametrize(
