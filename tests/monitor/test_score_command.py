@@ -19,6 +19,7 @@ from helpers_command import COMMAND, ecg_monitor, environment
 
 from monitor.archive.beat_table import COLUMNS
 from monitor.archive.overview import ROW_COLUMNS
+from monitor.archive.records import find_records
 from monitor.archive.results import BEATS, Results
 
 PATIENCE_S = 90.0
@@ -143,6 +144,19 @@ def test_two_runs_at_once_score_each_record_once(tmp_path: Path) -> None:
     assert len(Results(tmp_path).names()) == 8
     for name in Results(tmp_path).names():
         assert_whole(tmp_path, name)
+
+
+def test_a_record_that_another_run_is_at_is_come_back_to(tmp_path: Path) -> None:
+    taken, free = (record.name for record in find_records(shorts(2)))
+    results = Results(tmp_path)
+    with results.lock(taken) as ours:
+        assert ours
+        run = begun(*shorts(2), "--out", str(tmp_path), "--processes", "1")
+        until(lambda: results.names() == [free], "the record that nobody is at")
+    _, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, err
+    assert "2 scored, 0 scored before, 0 failed" in err.splitlines()[-1]
+    assert set(results.names()) == {taken, free}
 
 
 def test_a_worker_that_dies_takes_one_record_with_it(tmp_path: Path) -> None:
