@@ -125,9 +125,10 @@ def test_strips_are_drawings_of_the_highest_scores(scored: Path) -> None:
     assert min(np.diff(at)) >= APART_S * summary.fs_hz
     files = {str(file.relative_to(scored / "rec")) for file in (scored / "rec" / "strips").iterdir()}
     assert files == {strip.file for strip in strips}
-    for strip in strips:
+    for number, strip in enumerate(strips, 1):
         assert strip.end_sample - strip.first_sample == 10 * summary.fs_hz
         drawing = ET.parse(scored / "rec" / strip.file).getroot()
+        assert f"highest scores, {number} of {len(strips)}" in {text.text for text in drawing.iterfind(".//{*}text")}
         trace = drawing.find(".//*[@id='trace']")
         assert trace is not None
         assert len(trace.get("d", "")) > 1000
