@@ -13,6 +13,7 @@ from typing import Final
 
 from monitor.archive.inputs import is_segmented, named_in_header
 from monitor.config import ConfigError
+from monitor.sources import SourceError
 
 __all__ = ["ArchiveRecord", "find_records"]
 
@@ -76,16 +77,15 @@ def _expand(text: str) -> Iterator[ArchiveRecord]:
 
 
 def _of_database(db: str, pattern: str) -> list[str]:
-    from monitor.sources.record_files import data_folders
+    from monitor.sources.record_files import nearest, records
 
-    folders = data_folders(db)
-    names = {file.stem for folder in folders for file in folder.glob("*.hea")}
-    chosen = sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+    try:
+        names = records(db)
+    except SourceError as error:
+        raise ConfigError(f"score {db}:{pattern}: {error}") from None
+    chosen = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
     if not chosen:
-        raise ConfigError(
-            f"score {db}:{pattern}: no such record in {' or '.join(dict.fromkeys(map(str, folders)))}; "
-            f"set ECG_MONITOR_DATA to the folder that holds {db}/"
-        )
+        raise ConfigError(f"score {db}:{pattern}: no such record{nearest(pattern, names)}")
     return chosen
 
 

@@ -97,7 +97,7 @@ def test_names_are_plain_and_keep_records_apart(tmp_path: Path) -> None:
         (["-"], "live source"),
         (["serial"], "live source"),
         (["lsl:ECG"], "live source"),
-        (["mitdb:x*"], "no such record"),
+        (["mitdb:x*"], "no such record|no record in"),
         (["{archive}/nothing.hea"], "no such file"),
         (["{archive}/*.nothing"], "no record there"),
         (["{archive}/notes"], "no such file"),
