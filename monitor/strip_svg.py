@@ -75,6 +75,7 @@ class StripPicture:
         time: of the onset, for the header.
         lead, source, filtered: for the header, e.g. `MLII`, `mitdb:208`, `0.5-40 Hz`.
         foot: one line below, e.g. model and run.
+        title: instead of kind and priority, where it is no alarm's strip.
     """
 
     first_sample: int
@@ -87,6 +88,7 @@ class StripPicture:
     source: str = ""
     filtered: str = ""
     foot: str = ""
+    title: str = ""
 
 
 def marked_beats(beats: Iterable[BeatMessage], alarm: Alarm) -> list[MarkedBeat]:
@@ -165,7 +167,7 @@ class _Drawing:
         p, alarm = self._p, self._p.alarm
         lead = f"lead {p.lead}" if p.lead else "lead not known"
         facts = [lead, p.source, f"{MM_PER_S:g} mm/s", f"{MM_PER_MV:g} mm/mV", p.filtered, f"{p.fs_hz:g} Hz"]
-        title = f"{alarm.kind.replace('_', ' ')} ({alarm.priority}, {alarm.category})"
+        title = p.title or f"{alarm.kind.replace('_', ' ')} ({alarm.priority}, {alarm.category})"
         most = int((width - 2 * LEFT_MM) / (3.4 * CHAR_MM))
         text = alarm.text if len(alarm.text) <= most else alarm.text[: most - 1] + "…"
         return [
@@ -202,13 +204,13 @@ class _Drawing:
         return f'<path id="calibration" class="ecg" d="{d}"/>'
 
     def _seconds_axis(self) -> list[str]:
-        """Seconds from the onset, under each."""
+        """Seconds from the onset (of what is no alarm: from the beat), under each."""
         p = self._p
         onset_s = (p.alarm.onset_sample - p.first_sample) / p.fs_hz
         out = []
         for second in range(math.ceil(-onset_s), math.floor(self._seconds - onset_s) + 1):
             x = self._x0 + (onset_s + second) * MM_PER_S
-            label = f"{second:+d} s" if second else "onset"
+            label = f"{second:+d} s" if second else "0 s" if p.title else "onset"
             out.append(f'<path class="axis" d="M{x:.2f} {self._bottom:g}v1.2"/>')
             out.append(_text(x, self._bottom + 4.2, 2.6, label, anchor="middle"))
         return out

@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("detector", "train", "monitor")
 IMPURE = frozenset({"zmq", "serial", "threading", "multiprocessing", "asyncio", "socket", "time"})
 PURE_MONITOR = (
+    "archive/tally.py",
+    "archive/worst.py",
     "evidence.py",
     "freshness.py",
     "messages.py",

@@ -1,0 +1,1 @@
+"""Archives: whole records scored as fast as the machine can, each into a folder of its own."""

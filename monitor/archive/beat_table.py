@@ -1,0 +1,119 @@
+"""Beats as Parquet, written in pieces: a day of beats is never in memory at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from monitor.config import ConfigError
+from monitor.messages import BeatMessage
+
+__all__ = ["COLUMNS", "BeatTable", "pyarrow_or_error"]
+
+# Name, type and meaning of each column; docs/archives.md has the same table, a test holds them equal.
+COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("r_sample", "int64", "R-peak, samples of the record from its sample 0"),
+    ("time_s", "double", "R-peak, s from sample 0 of the record"),
+    ("rr_s", "double", "RR interval to the beat before, s; null after a gap and at the start"),
+    ("heart_rate_bpm", "double", "mean of the last 8 RR intervals, beats a minute; null where not known"),
+    ("log_prob", "double", "log p(x), nats, higher = more normal; null where not scored"),
+    ("score", "double", "anomaly score, all evidence together, higher = more anomalous; null where not scored"),
+    ("threshold", "double", "score over which a beat of this patient was anomalous then; null where not scored"),
+    ("p_value", "double", "p-value against the patient's own beats, 0 to 1; null where not scored"),
+    ("anomalous", "bool", "p-value under alpha"),
+    ("quality", "string", "good, or why the beat was not scored (docs/quality.md)"),
+    ("words", "list<element: string>", "why an anomalous beat is unusual, e.g. wide, early; empty for others"),
+)
+_ROWS: Final = 16_384  # a row group: some four hours
+
+
+def pyarrow_or_error() -> ModuleType:
+    """pyarrow, which writes Parquet.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ConfigError(f"score: Parquet needs pyarrow ({error}); pip install 'ecg-monitor[archive]'") from None
+    module: ModuleType = pyarrow
+    return module
+
+
+class BeatTable:
+    """A Parquet file of beats, in order of their R-peaks.
+
+    Args:
+        path: of the file; must not be there.
+        fs_hz: sampling rate of the record, Hz.
+        about: further key-value metadata of the file.
+    """
+
+    def __init__(self, path: Path, fs_hz: float, about: dict[str, str]) -> None:
+        self._arrow: Any = pyarrow_or_error()
+        import pyarrow.parquet as parquet
+
+        self._fs_hz = fs_hz
+        types = {"double": "float64", "bool": "bool_", "int64": "int64", "string": "string"}
+        arrow = self._arrow
+        fields = [
+            arrow.field(
+                name,
+                getattr(arrow, types[kind])() if kind in types else arrow.list_(arrow.string()),
+                metadata={"description": meaning},
+            )
+            for name, kind, meaning in COLUMNS
+        ]
+        self._schema = arrow.schema(fields, metadata={"fs_hz": f"{fs_hz:g}", **about})
+        self._rows: list[tuple[Any, ...]] = []
+        self._file = path.open("xb")
+        self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
+
+    def put(self, beat: BeatMessage) -> None:
+        """The next beat."""
+        self._rows.append(
+            (
+                beat.r_sample,
+                beat.r_sample / self._fs_hz,
+                beat.rr_s,
+                beat.heart_rate_bpm,
+                beat.log_prob,
+                beat.score,
+                beat.threshold,
+                beat.p_value,
+                beat.anomalous,
+                beat.quality,
+                beat.words,
+            )
+        )
+        if len(self._rows) >= _ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left, and wait until the disk has it all."""
+        self._flush()
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, whatever state it is in; after `close` nothing happens."""
+        with contextlib.suppress(Exception):  # what is written of it is thrown away
+            self._writer.close()
+        self._writer.is_open = False  # else it tries again, and complains, when it is collected
+        self._file.close()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = zip(*self._rows, strict=True)
+        arrays = [
+            self._arrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
+        ]
+        self._rows.clear()
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))

@@ -1,0 +1,111 @@
+"""The files that a record is made of, and whether they are still those that were scored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from monitor.sources import SourceError
+
+__all__ = ["InputFile", "files_of", "is_segmented", "look_at", "named_in_header", "unchanged"]
+
+_PIECE_BYTES = 1 << 20
+
+
+class InputFile(msgspec.Struct, frozen=True):
+    """A file as it was when it was scored.
+
+    Attributes:
+        path: absolute.
+        size: bytes.
+        mtime_ns: when it was last written, ns since 1970.
+        sha256: of its content, hex.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def files_of(spec: str) -> list[Path]:
+    """Files of a source, in a fixed order; none of a source that is not made of files (`sim`, other packages).
+
+    Raises:
+        SourceError: no such record.
+    """
+    from monitor.sources.record_files import DATABASES, find_record
+
+    kind, _, what = spec.partition(":")
+    if kind in DATABASES:
+        return _of_wfdb(find_record(kind, what))
+    if kind == "wfdb":
+        return _of_wfdb(Path(what.removesuffix(".hea").removesuffix(".dat")))
+    return [Path(what)] if kind in ("edf", "csv") else []
+
+
+def look_at(files: Sequence[Path], spec: str) -> list[InputFile]:
+    """Read each file once for its SHA-256.
+
+    Raises:
+        SourceError: one cannot be read.
+    """
+    found = []
+    for path in files:
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE_BYTES):
+                    digest.update(piece)
+            stat = path.stat()
+        except OSError as error:
+            raise SourceError(f"{spec}: {path} cannot be read ({error.strerror})") from None
+        found.append(InputFile(str(path.resolve()), stat.st_size, stat.st_mtime_ns, digest.hexdigest()))
+    return found
+
+
+def unchanged(known: Sequence[InputFile], files: Sequence[Path]) -> bool:
+    """Whether the files are those known, by path, size and time, as `make` would say; nothing is read."""
+    if [file.path for file in known] != [str(path.resolve()) for path in files]:
+        return False
+    for file, path in zip(known, files, strict=True):
+        try:
+            stat = path.stat()
+        except OSError:
+            return False
+        if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
+            return False
+    return True
+
+
+def is_segmented(path: Path) -> bool:
+    """Whether `path`.hea is the header of a record of several segments (header(5) of the WFDB manual)."""
+    lines = _lines(path)
+    return bool(lines) and "/" in lines[0].split()[0]
+
+
+def named_in_header(path: Path) -> list[str]:
+    """Segments, or signal files, that `path`.hea names, each once."""
+    names = dict.fromkeys(line.split()[0] for line in _lines(path)[1:])
+    names.pop("~", None)
+    return list(names)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []  # whoever opens the record tells
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _of_wfdb(path: Path, *, segments: bool = True) -> list[Path]:
+    header = path.with_name(path.name + ".hea")
+    beside = [path.with_name(name) for name in named_in_header(path)]
+    if is_segmented(path):
+        inner = [_of_wfdb(segment, segments=False) for segment in beside] if segments else []
+        return list(dict.fromkeys([header, *(file for files in inner for file in files)]))
+    return [header, *(file for file in beside if file.is_file())]

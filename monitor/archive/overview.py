@@ -1,0 +1,161 @@
+"""All records of a folder of results: one row each, as CSV, as Parquet and as a table for a person."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from monitor.archive.beat_table import pyarrow_or_error
+from monitor.archive.results import Results
+from monitor.archive.summary import Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["ROW_COLUMNS", "overview_table", "row_of", "write_overview"]
+
+CSV_NAME: Final = "summary.csv"
+PARQUET_NAME: Final = "summary.parquet"
+_SHOWN: Final = 60  # rows of the table for a person
+
+# docs/archives.md has the same table, a test holds them equal.
+ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("name", "string", "of its folder"),
+    ("source", "string", "what was scored, e.g. mitdb:208"),
+    ("lead", "string", "name of the lead"),
+    ("duration_s", "double", "what was scored, s"),
+    ("beats", "int64", "beats found"),
+    ("unscored", "int64", "of these, not scored for their signal quality"),
+    ("abnormal", "int64", "scored and anomalous"),
+    ("abnormal_share", "double", "abnormal / scored, 0 to 1"),
+    ("busiest_hour", "int64", "the hour with the most abnormal beats, 0 = the first; null without any"),
+    ("busiest_hour_abnormal", "int64", "abnormal beats in it"),
+    ("mean_bpm", "double", "heart rate over all RR intervals between scored beats, beats a minute"),
+    ("min_bpm", "double", "lowest mean of 8 RR intervals, beats a minute"),
+    ("max_bpm", "double", "highest mean of 8 RR intervals, beats a minute"),
+    ("runs", "int64", "runs of abnormal beats"),
+    ("longest_run_beats", "int64", "beats of the longest run; null without any"),
+    ("longest_run_time_s", "double", "where it begins, s from sample 0"),
+    ("longest_run_bpm", "double", "its rate, beats a minute"),
+    ("pauses", "int64", "RR intervals that reach the limit of the alarm pause"),
+    ("longest_pause_s", "double", "the longest of them, s; null without any"),
+    ("longest_pause_time_s", "double", "the R-peak after which it came, s from sample 0"),
+    ("alarms_high", "int64", "alarms of high priority that began"),
+    ("alarms_medium", "int64", "of medium priority"),
+    ("alarms_low", "int64", "of low priority"),
+    ("samples_lost", "int64", "missing in gaps"),
+    ("worst_score", "double", "the highest score of a beat; null where no strip was asked for"),
+    ("model_sha256", "string", "of the model that scored, hex"),
+)
+
+
+def row_of(summary: Summary) -> dict[str, Any]:
+    """The row of one record, keys as ROW_COLUMNS."""
+    run, pauses, rates = summary.longest_run, summary.pauses, summary.rates
+    busiest = max(summary.hours, key=lambda hour: hour.abnormal, default=None)
+    if busiest is not None and not busiest.abnormal:
+        busiest = None
+    of_priority = {"high": 0, "medium": 0, "low": 0}
+    for kind, n in summary.alarms.items():
+        of_priority[summary.settings["alarms"][kind]["priority"]] += n
+    return {
+        "name": summary.name,
+        "source": summary.source,
+        "lead": summary.lead,
+        "duration_s": summary.duration_s,
+        "beats": summary.beats,
+        "unscored": summary.unscored,
+        "abnormal": summary.abnormal,
+        "abnormal_share": summary.abnormal_share,
+        "busiest_hour": busiest.hour if busiest else None,
+        "busiest_hour_abnormal": busiest.abnormal if busiest else None,
+        "mean_bpm": rates.mean_bpm,
+        "min_bpm": rates.min_bpm,
+        "max_bpm": rates.max_bpm,
+        "runs": summary.runs,
+        "longest_run_beats": run.beats if run else None,
+        "longest_run_time_s": run.time_s if run else None,
+        "longest_run_bpm": run.rate_bpm if run else None,
+        "pauses": pauses.count,
+        "longest_pause_s": pauses.longest_s,
+        "longest_pause_time_s": pauses.longest_time_s,
+        "alarms_high": of_priority["high"],
+        "alarms_medium": of_priority["medium"],
+        "alarms_low": of_priority["low"],
+        "samples_lost": summary.samples_lost,
+        "worst_score": summary.strips[0].score if summary.strips else None,
+        "model_sha256": summary.model.sha256,
+    }
+
+
+def write_overview(results: Results, summaries: Sequence[Summary]) -> None:
+    """Write `summary.csv` and `summary.parquet`.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    rows = [row_of(summary) for summary in summaries]
+    names = [name for name, _, _ in ROW_COLUMNS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    results.replace(CSV_NAME, text.getvalue().encode())
+
+    arrow: Any = pyarrow_or_error()
+    import pyarrow.parquet as parquet
+
+    types = {"string": arrow.string(), "int64": arrow.int64(), "double": arrow.float64()}
+    schema = arrow.schema(
+        [arrow.field(n, types[kind], metadata={"description": told}) for n, kind, told in ROW_COLUMNS]
+    )
+    table = arrow.Table.from_arrays(
+        [arrow.array([row[field.name] for row in rows], type=field.type) for field in schema], schema=schema
+    )
+    sink = io.BytesIO()
+    parquet.write_table(table, sink, compression="zstd")
+    results.replace(PARQUET_NAME, sink.getvalue())
+
+
+def overview_table(summaries: Sequence[Summary]) -> Table:
+    """The records for a person; of many those with the most abnormal beats."""
+    from rich.table import Table
+
+    shown = list(summaries)
+    if len(shown) > _SHOWN:
+        most = sorted(shown, key=lambda summary: -summary.abnormal)[:_SHOWN]
+        shown = [summary for summary in shown if summary in most]
+    beats = sum(summary.beats for summary in summaries)
+    hours = sum(summary.duration_s for summary in summaries) / 3600
+    title = f"{len(summaries)} records, {hours:.1f} h, {beats} beats"
+    table = Table(
+        title=title if len(shown) == len(summaries) else f"{title}; shown: the {_SHOWN} with the most abnormal beats"
+    )
+    table.add_column("record", no_wrap=True)
+    for column in ("time", "beats", "not scored", "abnormal", "bpm (min-max)", "longest run", "pauses", "alarms h/m/l"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for summary in shown:
+        row = row_of(summary)
+        table.add_row(
+            summary.name,
+            _span(summary.duration_s),
+            str(summary.beats),
+            str(summary.unscored),
+            f"{summary.abnormal} ({100 * (summary.abnormal_share or 0.0):.1f} %)",
+            f"{_whole(row['mean_bpm'])} ({_whole(row['min_bpm'])}-{_whole(row['max_bpm'])})",
+            f"{row['longest_run_beats']} at {_span(row['longest_run_time_s'])}" if summary.longest_run else "-",
+            f"{summary.pauses.count} (to {summary.pauses.longest_s:.1f} s)" if summary.pauses.longest_s else "-",
+            f"{row['alarms_high']}/{row['alarms_medium']}/{row['alarms_low']}",
+        )
+    return table
+
+
+def _span(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _whole(bpm: float | None) -> str:
+    return "-" if bpm is None else f"{bpm:.0f}"

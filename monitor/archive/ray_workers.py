@@ -1,0 +1,96 @@
+"""Workers of a Ray cluster. Every node must see the records and --out at the same paths, e.g. on a network file system.
+
+Ray does what an engine is for: it finds free cores on all nodes, and begins a record anew whose node died. A result
+takes its place as a whole and under a lock, so it is one result however often its record was begun.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from monitor.archive.task import Outcome, Task
+from monitor.config import ConfigError
+
+__all__ = ["RayWorkers"]
+
+_STORE_BYTES: Final = 80 * 1024 * 1024  # Ray's least; what passes through it is a line a record
+
+
+class RayWorkers:
+    """Records as Ray tasks of one core each; a context.
+
+    The cluster is the one of `RAY_ADDRESS` (`auto`: the one that runs on this machine), else one of this machine alone
+    that lasts as long as the run.
+
+    Args:
+        n: tasks at once; 0 = as many as the cluster has cores.
+
+    Raises:
+        ConfigError: Ray is not installed, or its cluster does not answer.
+    """
+
+    def __init__(self, n: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(f"score --ray needs Ray ({error}); pip install 'ecg-monitor[cluster]'") from None
+        self._ray: Any = ray
+        self._given = n
+        self.slots = 0
+        self._tasks: dict[Any, Task] = {}  # what Ray will answer -> task
+
+    def __enter__(self) -> RayWorkers:
+        from monitor.archive.workers import usable_cores
+
+        ray = self._ray
+        where: dict[str, Any] = {}  # what a cluster that runs has, it has
+        if not os.environ.get("RAY_ADDRESS"):
+            cores = self._given or usable_cores()
+            where = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
+            where |= {"include_dashboard": False}
+        try:
+            ray.init(log_to_driver=False, logging_level="error", configure_logging=True, **where)
+        except Exception as error:  # Ray raises whatever its transport meets
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"score --ray: the cluster does not answer ({reason}); see RAY_ADDRESS") from None
+        self.slots = self._given or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._score = ray.remote(num_cpus=1)(_score)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the cluster; what is being scored is left undone."""
+        for answer in self._tasks:
+            self._ray.cancel(answer, force=True)
+        self._tasks.clear()
+        self._ray.shutdown()
+
+    @property
+    def free(self) -> int:
+        """How many more tasks it takes now."""
+        return self.slots - len(self._tasks)
+
+    def submit(self, task: Task) -> None:
+        """Begin with a task."""
+        self._tasks[self._score.remote(task)] = task
+
+    def done(self, timeout_s: float) -> list[Outcome]:
+        """Outcomes that came, after at most `timeout_s`."""
+        ready, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=timeout_s)
+        outcomes = []
+        for answer in ready:
+            task = self._tasks.pop(answer)
+            try:
+                outcome: Outcome = self._ray.get(answer)
+            except Exception as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                outcome = Outcome(task.name, "failed", f"{task.spec}: Ray could not score it ({reason})")
+            outcomes.append(outcome)
+        return outcomes
+
+
+def _score(task: Task) -> Outcome:
+    from monitor.archive.scoring import score_record
+
+    return score_record(task)
