@@ -23,6 +23,7 @@ from monitor.bed import Bed
 from monitor.bus import Bus, endpoints_from
 from monitor.config import Config
 from monitor.control import ControlRequest
+from monitor.intake import Intake
 from monitor.journal import Action, Journal, Limits, Session
 from monitor.keys import load_server_keys
 from monitor.measures import Measures
@@ -31,7 +32,7 @@ from monitor.metrics import MetricsServer
 from monitor.outlet import Outlet, make_folder
 from monitor.reading import GuardedSource, Readers
 from monitor.recorder import RecorderError
-from monitor.schedule import LOOP_S, Schedule, Thinning, look_every_s, piece_s, stagger_s, turn_s
+from monitor.schedule import LOOP_S
 from monitor.scoring import Batches
 from monitor.sources import Notice, Source, SourceError
 from monitor.sources.late import LateSource
@@ -39,7 +40,6 @@ from monitor.strips import strip_data
 
 __all__ = ["Pipeline"]
 
-_WARM_UP_S = 30.0  # of signal: libraries load with the first window, and nobody relies on a monitor that just began
 _FEW = 8  # beds; the libraries of more are loaded before they begin
 _WARM_FS_HZ = 250.0
 _WARM_UP_SIGNAL_S = 12.0
@@ -96,17 +96,12 @@ class Pipeline:
         self._on_notice = on_notice
         self._clock = clock
         self._wall = wall
-        self._started_s = clock()
         started = wall()
         self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
         self._broken: SourceError | None = None
         self._batches = Batches(scorer, self.measures, beside=self._speed > 0 and len(sources) > _FEW)
         self._readers = Readers()
-        self._schedule = Schedule()
-        self._thinning = Thinning()
-        self._late_s = 0.0  # most since the last heartbeat
-        self._viewed = (-1, 0)  # of so many subscriptions: beds that somebody looks at
         with contextlib.ExitStack() as undo:
             for source in sources.values():
                 undo.callback(source.close)
@@ -135,6 +130,7 @@ class Pipeline:
                 report=self._report,
                 clock=clock,
             )
+            self._intake = Intake(self.beds, self._speed, self.bus, self._out, on_notice, clock)
             if config.metrics.port:
                 self.metrics = MetricsServer(config.metrics, self)
                 undo.callback(self.metrics.close)
@@ -166,8 +162,7 @@ class Pipeline:
             warming.start()
             if len(self.beds) > _FEW:
                 warming.join()
-        self._started_s = self._clock()
-        self._begin()
+        self._intake.begin(_STATUS_S)
         try:
             self._tell_who_died()
             self._tell_state(self.beds.values())
@@ -175,9 +170,9 @@ class Pipeline:
             while not stop() and not all(bed.ended for bed in self.beds.values()):
                 began_s = self._clock()
                 moved = self._turn(began_s)
-                if self._batches.ready(self._pause_s(began_s)):
+                if self._batches.ready(self._intake.pause_s(began_s)):
                     self._settle()
-                self._serve(0.0 if moved and self._speed == 0 else self._pause_s(began_s))
+                self._serve(0.0 if moved and self._speed == 0 else self._intake.pause_s(began_s))
             for bed in self.beds.values():
                 self._end(bed)
             self._settle()
@@ -204,19 +199,9 @@ class Pipeline:
         beats = Detector(_WARM_FS_HZ).push(np.tile(_WARM_BEAT, round(_WARM_UP_SIGNAL_S)))
         self._scorer.score_beats(beats)
 
-    def _begin(self) -> None:
-        """Say when each bed is looked at first: spread over a second, so that their seconds are not one burst."""
-        for number, bed in enumerate(self.beds.values()):
-            bed.began_s = self._started_s + stagger_s(number, len(self.beds), self._speed)
-            bed.last_data_s = self._started_s
-            bed.status_due_s = self._started_s + _STATUS_S * number / len(self.beds)
-            self._schedule.put(bed.name, bed.began_s if bed.follows_clock else self._started_s)
-
     def _turn(self, now_s: float) -> bool:
         """Look at the beds that are due, score their beats in one batch, tell what came of it; whether any moved."""
-        beds = [self.beds[name] for name in self._schedule.take(now_s)]
-        if self._speed > 0:
-            self._watch_turn(now_s)
+        beds = self._intake.due(now_s)
         moved: set[str] = set()
         for number, bed in enumerate(beds):
             if isinstance(bed.source, LateSource) and not bed.ended and (source := bed.source.opened()) is not None:
@@ -230,59 +215,16 @@ class Pipeline:
         self._watch_journal()
         self._tell_heartbeat()
         for bed in beds:
-            self._schedule.put(bed.name, self._due_s(bed, bed.name in moved))
+            self._intake.put_back(bed, bed.name in moved)
         return bool(moved)
-
-    def _due_s(self, bed: Bed, moved: bool) -> float:
-        """When a bed is looked at next; in the past where it is late, unless there was nothing to be had."""
-        now_s = self._clock()
-        if bed.ended:
-            return now_s + _STATUS_S
-        if self._speed == 0 and not bed.source.live:
-            return now_s
-        every_s = look_every_s(len(self.beds), live=bed.source.live)
-        if every_s > LOOP_S and self.bus.shows(bed.name) and "waves" not in self._thinning.thinned:
-            every_s = min(every_s, look_every_s(self._beds_viewed(), live=bed.source.live))
-        if bed.source.live or not moved:
-            return now_s + every_s
-        return min(now_s + every_s, bed.tick_due_s)
-
-    def _beds_viewed(self) -> int:
-        """Beds whose waves somebody looks at."""
-        if self._viewed[0] != self.bus.viewers:
-            self._viewed = self.bus.viewers, sum(self.bus.shows(name) for name in self.beds)
-        return self._viewed[1]
-
-    def _pause_s(self, began_s: float) -> float:
-        """How long to wait for requests after a turn: until a bed is due, but for the beats of many beds at least."""
-        now_s = self._clock()
-        return max(self._schedule.wait_s(now_s), began_s + turn_s(len(self.beds)) - now_s)
 
     def _look(self, bed: Bed) -> bool:
         """Read from a bed; whether anything came. Whatever goes wrong there is the end of that bed alone."""
         try:
-            return not bed.ended and self._intake(bed)
+            return not bed.ended and self._intake.read(bed)
         except Exception as error:
             self._lose(bed, error)
             return True
-
-    def _intake(self, bed: Bed) -> bool:
-        """Read what the pace allows; whether anything came."""
-        if bed.source.live and bed.duration_s and self._clock() - self._started_s >= bed.duration_s:
-            bed.end()
-            return True
-        most = self._allowed(bed)
-        if most <= 0:
-            return False
-        before, began = bed.now, bed.began
-        chunk = bed.take(most, self._out)
-        if bed.ended:
-            return True
-        if chunk is None or chunk.samples.size == 0:
-            self._watch_silence(bed)
-            return False
-        self._out.signal(bed, chunk, chunk.first_sample - before if began else 0)
-        return True
 
     def _lose(self, bed: Bed, error: Exception) -> None:
         """A source broke: what it gave is scored, then its loss is told."""
@@ -333,44 +275,6 @@ class Pipeline:
         self.beds[bed.name] = bed
         return bed
 
-    def _allowed(self, bed: Bed) -> int:
-        """How many samples may be read now: all a live source has, or what is due at the replay speed."""
-        most = round(piece_s(len(self.beds)) * bed.source.fs_hz)
-        if bed.source.live or self._speed == 0:
-            return most
-        taken = bed.now - bed.first_sample if bed.began else 0
-        due = (self._clock() - bed.began_s) * self._speed * bed.source.fs_hz
-        return min(most, math.floor(due + 1e-6) - taken)  # the last of a second, not all but the last
-
-    def _watch_silence(self, bed: Bed) -> None:
-        """A live source that gives nothing is an alarm, never a frozen trace."""
-        silent_s = self._clock() - bed.last_data_s
-        if bed.state in ("starting", "running") and silent_s >= bed.limits.no_data.limit:
-            hangs = ", whose read does not come back" if bed.hangs else ""
-            bed.silent("no_data", f"no samples for {silent_s:.1f} s from {bed.source.name}{hangs}", self._out)
-
-    def _watch_lateness(self, bed: Bed) -> None:
-        """A bed that keeps real time must not fall behind unseen; a faster replay promises no time."""
-        if bed.ended or (bed.now - bed.first_sample) / bed.source.fs_hz < _WARM_UP_S:
-            return
-        if bed.source.live:
-            bed.behind(bed.waited_s, self._out)
-        elif 0 < self._speed <= 1:
-            bed.behind(bed.late_s, self._out)
-
-    def _watch_turn(self, now_s: float) -> None:
-        """Where beds are looked at too late, what is only for looking goes first; told when that begins and ends."""
-        late_s = self._schedule.late_s
-        self._late_s = max(self._late_s, late_s)
-        if now_s - self._started_s < _WARM_UP_S or not self._thinning.look(late_s, now_s):
-            return
-        thinned = " and ".join(self._thinning.thinned)
-        self._on_notice(
-            f"beds are looked at {late_s:.1f} s late: less {thinned} until they are in time"
-            if thinned
-            else "beds are looked at in time again: all waves and status"
-        )
-
     def _watch_journal(self) -> None:
         """A journal that cannot be written is an alarm; what was not written is told when it can be again."""
         failing = bool(self.journal.failure)
@@ -407,13 +311,13 @@ class Pipeline:
                     self._report(_fault(bed, error))
                 else:
                     self._lose(bed, error)
-            self._watch_lateness(bed)
+            self._intake.watch_lateness(bed)
         self._tell_state([bed for bed, *_ in scored])
 
     def _tell_state(self, beds: Iterable[Bed]) -> None:
         """Status of these beds once a second (a change of state at once), waves many times."""
         now_s = self._clock()
-        thinned = self._thinning.thinned
+        thinned = self._intake.thinning.thinned
         for bed in beds:
             if self.bus.shows(bed.name) and now_s >= bed.wave_due_s:
                 # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
@@ -445,13 +349,12 @@ class Pipeline:
                 time=now.isoformat(timespec="milliseconds"),
                 state=state,
                 beds=tuple(self.beds),
-                uptime_s=round(self._clock() - self._started_s, 3),
+                uptime_s=round(self._clock() - self._intake.started_s, 3),
                 version=VERSION,
-                late_s=round(self._late_s, 3),
-                thinned=self._thinning.thinned,
+                late_s=round(self._intake.take_late_s(), 3),
+                thinned=self._intake.thinning.thinned,
             )
         )
-        self._late_s = 0.0
 
     def _serve(self, timeout_s: float) -> None:
         for request in self.bus.service(timeout_s):

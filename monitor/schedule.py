@@ -12,8 +12,9 @@ from typing import Final, Literal
 __all__ = ["LOOP_S", "TURN_BEDS", "Schedule", "Thinning", "look_every_s", "piece_s", "stagger_s", "turn_s"]
 
 LOOP_S: Final = 0.02  # of few beds: a sample waits no longer; costs about 2 % of a core
-REPLAY_COST_S: Final = 0.002  # a bed; so looks within the second take a tenth of a core, however many beds there are
+REPLAY_COST_S: Final = 0.005  # a bed; so looks within the second take some 5 % of a core, however many beds there are
 LIVE_COST_S: Final = 0.0005  # a bed: a live sample is looked for more often, since it is not known when it comes
+STAGGER_S: Final = 0.002  # between the beginnings of two replays, at most
 TURN_BEDS: Final = 128  # looked at before requests are served and beats scored
 _MOST_S: Final = 1.0
 _TURN_COST_S: Final = 0.005  # a bed: the model takes 16 beats in the time of one, so beats wait for each other
@@ -41,7 +42,7 @@ def piece_s(beds: int) -> float:
 
 def stagger_s(number: int, beds: int, speed: float) -> float:
     """How long after the first the replay of bed `number` (from 0) begins, s: their seconds are not one burst."""
-    return 0.0 if speed <= 0 else number * min(1.0 / beds, REPLAY_COST_S) / speed
+    return 0.0 if speed <= 0 else number * min(1.0 / beds, STAGGER_S) / speed
 
 
 class Schedule:

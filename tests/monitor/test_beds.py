@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from helpers_command import FREE_BUS, ecg_monitor
 from helpers_pipeline import FedSource, Run, ecg, settings
 
@@ -238,3 +239,42 @@ def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
     assert kinds == ["source_back"], "its files begin when it is there"
     assert (tmp_path / "icu-1" / "beats.csv").read_text().count("\n") > 8
     assert there.closed
+
+
+def test_waves_go_out_only_of_beds_that_somebody_looks_at() -> None:
+    beds = {name: FedSource(name, live=False) for name in ("b1", "b10")}
+    for source in beds.values():
+        source.feed(ecg("sinus=20"))
+    now_s = 0.0
+    run = Run(dict(beds), Scorer(), settings(source={"speed": 1.0}), clock=lambda: now_s)
+    bus = run.pipeline.bus
+    with zmq.Context() as context, context.socket(zmq.SUB) as looking:
+        looking.connect(bus.endpoints.waves)
+        looking.subscribe(b"v1/b1/wave/")
+
+        def until(viewers: int) -> None:
+            deadline_s = time.monotonic() + 60
+            while bus.viewers != viewers and time.monotonic() < deadline_s:
+                bus.service(0.01)
+            assert bus.viewers == viewers
+
+        until(1)
+        assert [bus.shows(bed) for bed in beds] == [True, False]
+        counted: list[int] = []
+
+        def step() -> bool:
+            nonlocal now_s
+            now_s += 0.05
+            if now_s > 2 and not counted:
+                counted.append(bus.counters["waves"])
+                looking.unsubscribe(b"v1/b1/wave/")
+                until(0)
+            return now_s > 4
+
+        run.pipeline.run(step)
+        assert counted[0] == bus.counters["waves"] > 20, "none after nobody looks"
+        topics = set()
+        while looking.poll(100):
+            topics.add(looking.recv_multipart()[0])
+    assert topics <= {b"v1/b1/wave/"}
+    assert run.status("b1").dropped_waves == run.status("b10").dropped_waves == 0
