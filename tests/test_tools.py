@@ -123,3 +123,39 @@ def test_the_parsers_of_serial_formats_stand_anything() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == 8
+
+
+def summary(folder: Path, *figures: tuple[str, float], benchmark: str = "latency") -> str:
+    folder.mkdir(exist_ok=True)
+    machine = {"cpu": "a chip", "cores": 2, "system": "Linux", "python": "3.11", "versions": {}, "load_1_min": 0.5}
+    report = {"benchmark": benchmark, "settings": {"beds": 7, "minutes": 3.0}, "machine": machine}
+    report["figures"] = [{"what": what, "value": value} for what, value in figures]
+    (folder / f"{benchmark}.json").write_text(json.dumps(report))
+    done = bench("table", "--out", str(folder))
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+def test_the_table_of_all_says_what_is_met_and_what_is_missed(tmp_path: Path) -> None:
+    beat = "deciding sample to beat received"
+    told = summary(tmp_path, (f"{beat}, p50", 20.0), (f"{beat}, p99", 151.0))
+    assert "20 ms | ≤ 50 ms, met |" in told
+    assert "151 ms | ≤ 150 ms, missed |" in told
+    assert "a chip, 2 cores" in told
+
+
+def test_a_figure_that_was_not_measured_is_named(tmp_path: Path) -> None:
+    told = summary(tmp_path, ("something else", 1.0), benchmark="beds")
+    assert "has no figure 'held in real time" in told
+    assert "bench.py all" in bench("table", "--out", str(tmp_path / "empty")).stderr
+
+
+def test_the_tables_figures_are_those_that_the_benchmarks_give(tmp_path: Path, data_folder: Path) -> None:
+    """Run at toy size, in one folder, and told as one table: no name has drifted."""
+    done = bench("all", "--quick", "--only", "latency,beds", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.rpartition("| figure |")[2]
+    assert "beds in one process for 0.2 minutes" in told
+    assert "one bed, deciding sample to beat received, p99" in told
+    again = bench("all", "--quick", "--only", "latency,beds", "--resume", "--out", str(tmp_path))
+    assert again.stderr == ""
+    assert "bench: --only nothing" in bench("all", "--only", "nothing").stderr

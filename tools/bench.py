@@ -7,6 +7,7 @@ turn, repeat by repeat, so that a busy machine slows both alike: the ratios coun
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,19 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what is measured is this working tree
 
 from benchmarks.report import BenchError, Report, show
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ROOT / "docs" / "results" / "bench"
+QUICK = {  # every benchmark, and how it is tried
+    "score": ("--beats", "64", "--repeats", "1"),
+    "rpeaks": ("--seconds", "60", "--repeats", "1"),
+    "start": ("--repeats", "1"),
+    "latency": ("--seconds", "10"),
+    "replay": ("--seconds", "60", "--repeats", "1"),
+    "memory": ("--hours", "0.05"),
+    "beds": ("--beds", "20", "--minutes", "0.2"),
+    "curve": ("--counts", "1,5", "--seconds", "10"),
+}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -136,6 +150,47 @@ def curve(
     if numbers[0] < 1:
         raise BenchError(f"--counts {counts}: give numbers of beds, e.g. 1,10,100")
     _show(measure(numbers, seconds, source, seed, journal, model, plot, lambda line: print(line, flush=True)), json)
+
+
+@app.command("all")
+def everything(
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = FIGURES,
+    only: Annotated[str, typer.Option(help="Some of them, with commas.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out what the folder has already.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="At toy size, to try: its figures say little.")] = False,
+) -> None:
+    """Every benchmark in turn, half an hour on a quiet machine, then the table of all."""
+    names = [name for name in only.split(",") if name] or list(QUICK)
+    if unknown := set(names) - set(QUICK):
+        raise BenchError(f"--only {','.join(sorted(unknown))}: there are {', '.join(QUICK)}")
+    out.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names, 1):
+        file = out / f"{name}.json"
+        if resume and file.exists():
+            continue
+        print(f"{number} of {len(names)}: {name}", file=sys.stderr, flush=True)
+        drawn = ("--plot", str(file.with_suffix(".png"))) if name == "curve" else ()
+        sizes = QUICK[name] if quick else ()
+        if subprocess.run([sys.executable, __file__, name, "--json", str(file), *drawn, *sizes]).returncode:
+            raise BenchError(f"{name} failed; go on with --resume once it is mended")
+    table(out)
+
+
+@app.command()
+def table(
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = FIGURES,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into README.md and end.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if README.md differs, 0 if not.")] = False,
+) -> None:
+    """The figures that the project is held to, as a table."""
+    from benchmarks.summary import put
+    from benchmarks.summary import table as summary
+    from studies.command import tell_page
+
+    if write or check:
+        tell_page(ROOT / "README.md", put, summary(out), check=check)
+    else:
+        print(summary(out))
 
 
 def _show(report: Report, json: Path | None) -> None:
