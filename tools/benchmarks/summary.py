@@ -39,7 +39,8 @@ class Row:
 
 _HELD = "held in real time: in time, nothing lost, no overload (1 = yes)"
 ROWS = (
-    Row("beds in one process for {minutes:g} minutes: in time, nothing lost, no overload", "beds", _HELD, "{settings[beds]:,}"),
+    Row("beds in one process for {minutes:g} minutes: in time, nothing lost, no overload", "beds", _HELD,
+        "{settings[beds]:,}"),
     Row("... deciding sample to alarm received, p99", "beds", "deciding sample to alarm received, p99",
         "{value:,.0f} ms", "≤ 1,000 ms", at_most=1000),
     Row("... beats and alarms lost", "beds", "beats and alarms lost", "{value:,.0f}", "0", at_most=0),
