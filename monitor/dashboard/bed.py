@@ -6,6 +6,7 @@ it only ever answers "how long is it silent".
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.dashboard.ring import WaveRing
 from monitor.dashboard.scale import VerticalScale, fit_scale
+from monitor.dashboard.urgency import most_urgent
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, Priority, StatusMessage, WaveHeader
 
 __all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
@@ -27,7 +29,9 @@ MAX_ACTIVE = 64
 MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us allocate
 NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
 NO_RATE_AFTER_S = 5.0  # without an R-peak for so long an old heart rate is no longer true
-_SCALE_EVERY_S = 0.25
+CLOCK_STILL_S = 3.0  # of a bed whose waves are not had, by the status that comes once a second
+SCALE_EVERY_S = 0.25
+UNREAD_MAX = 64  # wave messages kept as they came, until somebody looks
 _ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
 
 StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
@@ -75,8 +79,6 @@ class BedState:
 
     Attributes:
         name: the bed.
-        wave: the last seconds of the filtered lead; None before the first wave message.
-        scale: the plot's vertical scale.
         r_peaks, trend: newest last.
         status: the last status message.
         active: alarms not cleared, by id.
@@ -87,11 +89,11 @@ class BedState:
         heart_rate_bpm: the latest, beats a minute.
         event: the newest event that has no alarm of its own, and when it was heard of.
         wave_at_s, status_at_s, advanced_at_s: `now_s` of the last wave, status and step of the sample clock.
+        waves_from_s: `now_s` since when waves are to come; None = they are not asked for.
+        scale_every_s: how often the vertical scale is looked at, s of signal.
     """
 
     name: str
-    wave: WaveRing | None = None
-    scale: VerticalScale = field(default_factory=VerticalScale)
     r_peaks: deque[RPeak] = field(default_factory=lambda: deque(maxlen=R_PEAKS))
     trend: deque[TrendPoint] = field(default_factory=lambda: deque(maxlen=TREND_BEATS))
     last_beat: LastBeat | None = None
@@ -108,14 +110,36 @@ class BedState:
     wave_at_s: float | None = None
     status_at_s: float | None = None
     advanced_at_s: float | None = None
+    waves_from_s: float | None = -math.inf
+    scale_every_s: float = SCALE_EVERY_S
+    _ring: WaveRing | None = None
+    _scale: VerticalScale = field(default_factory=VerticalScale)
+    _unread: list[tuple[WaveHeader, bytes]] = field(default_factory=list)
+    _unread_samples: int = 0
     _wave_seq: int | None = None
     _fitted_at: int | None = None
+    _beats_sample: int | None = None  # where the count of beats in the status last rose
+    _top: tuple[Alarm | None] | None = None
+
+    @property
+    def wave(self) -> WaveRing | None:
+        """The last seconds of the filtered lead; None before the first wave message."""
+        if self._unread:
+            self._read_waves()
+        return self._ring
+
+    @property
+    def scale(self) -> VerticalScale:
+        """The plot's vertical scale."""
+        if self._unread:
+            self._read_waves()
+        return self._scale
 
     @property
     def fs_hz(self) -> float | None:
         """Sampling rate, Hz; None while unknown."""
-        if self.wave is not None:
-            return self.wave.fs_hz
+        if (wave := self.wave) is not None:
+            return wave.fs_hz
         return self.status.fs_hz if self.status is not None and self.status.fs_hz > 0 else None
 
     def alarms(self) -> list[Alarm]:
@@ -125,6 +149,31 @@ class BedState:
     def top_unacknowledged(self) -> Alarm | None:
         """The alarm an acknowledgement would be for."""
         return next((alarm for alarm in self.alarms() if alarm.state != "acknowledged"), None)
+
+    @property
+    def most_urgent(self) -> Alarm | None:
+        """The alarm to look at first, see `urgency`."""
+        if self._top is None:
+            self._top = (most_urgent(self.active.values()),)
+        return self._top[0]
+
+    def look(self, now_s: float, *, waves: bool, closely: bool) -> None:
+        """Learn what is asked for from now on; what is not asked for any more is forgotten, for it grows old.
+
+        Args:
+            now_s: the subscriber's monotonic clock, s.
+            waves: its waves.
+            closely: its beats and events.
+        """
+        if waves != (self.waves_from_s is not None):
+            self.waves_from_s = now_s if waves else None
+            self._ring, self._wave_seq, self._fitted_at, self.wave_at_s = None, None, None, None
+            self._unread.clear()
+            self._unread_samples = 0
+        if not closely:
+            self.last_beat = self.last_anomalous = self.event = None
+            self.r_peaks.clear()
+            self.trend.clear()
 
     def age_s(self, alarm: Alarm, now_s: float) -> float | None:
         """Age of an alarm: by the sample clock, and by our own while that stands still; None without fs."""
@@ -141,8 +190,9 @@ class BedState:
         return max(0.0, self.status.audio_paused_s - (now_s - self.status_at_s))
 
     def silent_s(self, now_s: float) -> float:
-        """How long no waveform has come, s."""
-        return 0.0 if self.wave_at_s is None else max(0.0, now_s - self.wave_at_s)
+        """How long no waveform has come, s; where none is asked for, how long the sample clock stands still."""
+        last_s = self.advanced_at_s if self.waves_from_s is None else self.wave_at_s
+        return 0.0 if last_s is None else max(0.0, now_s - last_s)
 
     def stream_condition(self, now_s: float) -> StreamCondition:
         """Whether the waveform is live, from what the monitor says and from what we see ourselves."""
@@ -150,7 +200,12 @@ class BedState:
         if said in ("no_data", "source_lost", "ended"):
             return said
         if self.wave_at_s is None:
-            return "starting" if self.status_at_s is None or said == "starting" else "no_data"
+            if self.status_at_s is None or said == "starting":
+                return "starting"
+            if self.waves_from_s is not None and now_s - self.waves_from_s > NO_DATA_AFTER_S:
+                return "no_data"
+            still = self.advanced_at_s is None or now_s - self.advanced_at_s > CLOCK_STILL_S
+            return "no_data" if still else "live"
         return "no_data" if self.silent_s(now_s) > NO_DATA_AFTER_S else "live"
 
     def shown_rate_bpm(self, now_s: float) -> float | None:
@@ -164,6 +219,13 @@ class BedState:
             since_beat_s = (self.clock_sample - self.last_beat.r_sample) / self.fs_hz
             if since_beat_s > NO_RATE_AFTER_S:
                 return None
+        elif (
+            self._beats_sample is not None
+            and self.fs_hz is not None
+            # Counts come with the status, once a second.
+            and (self.clock_sample - self._beats_sample) / self.fs_hz > NO_RATE_AFTER_S + 1.0
+        ):
+            return None
         return self.heart_rate_bpm
 
     def fold_wave(self, header: WaveHeader, raw_samples: bytes, now_s: float) -> bool:
@@ -173,22 +235,12 @@ class BedState:
             return False
         if len(raw_samples) != 4 * rows * header.n:
             return False
-        channels: NDArray[np.float32] = np.frombuffer(raw_samples, dtype="<f4").reshape(rows, header.n)
-        names = list(header.channels)
-        shown = channels[names.index("filtered") if "filtered" in names else rows - 1]
-        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
-            shown = np.where(np.isfinite(channels[names.index("raw")]), shown, np.float32(np.nan))
-        if self.wave is None or self.wave.fs_hz != header.fs_hz:
-            self.wave = WaveRing(header.fs_hz, WAVE_WINDOW_S)
-            self._fitted_at = None
-        dropped = self._wave_seq is not None and header.seq > self._wave_seq + 1
-        self.wave.write(header.first_sample, shown, dropped=dropped)
-        self._wave_seq = header.seq
+        self._unread.append((header, raw_samples))
+        self._unread_samples += header.n
         self.wave_at_s = now_s
         self._step(header.first_sample + header.n, header.time, now_s)
-        if self._fitted_at is None or abs(header.first_sample - self._fitted_at) >= _SCALE_EVERY_S * header.fs_hz:
-            self._fitted_at = header.first_sample
-            self.scale = fit_scale(self.wave.latest(WAVE_WINDOW_S), self.scale)
+        if len(self._unread) >= UNREAD_MAX or self._unread_samples > WAVE_WINDOW_S * header.fs_hz:
+            self._read_waves()
         return True
 
     def fold_beat(self, beat: BeatMessage, now_s: float) -> None:
@@ -214,6 +266,8 @@ class BedState:
     def fold_status(self, status: StatusMessage, now_s: float) -> None:
         """Add a status."""
         self._step(status.sample, status.time, now_s)
+        if self.status is None or status.beats != self.status.beats:
+            self._beats_sample = status.sample
         self.status = status
         self.status_at_s = now_s
         self.heart_rate_bpm = status.heart_rate_bpm
@@ -225,6 +279,7 @@ class BedState:
         alarm = message.alarm
         self.model_name = message.model.name or self.model_name
         known = self.active.pop(alarm.alarm_id, None)
+        self._top = None
         if alarm.state == "cleared":
             if known is not None:
                 self.cleared.append(alarm)
@@ -241,8 +296,50 @@ class BedState:
         if event.kind not in _ALARMED_EVENTS:
             self.event = event, now_s
 
+    def _read_waves(self) -> None:
+        """Write what came of waves into the ring: in one go where it follows one another, for that is cheap."""
+        unread, self._unread, self._unread_samples = self._unread, [], 0
+        run: list[tuple[WaveHeader, bytes]] = []
+        for header, raw in unread:
+            if run:
+                last = run[-1][0]
+                if (header.first_sample, header.seq, header.fs_hz, header.channels) != (
+                    last.first_sample + last.n,
+                    last.seq + 1,
+                    last.fs_hz,
+                    last.channels,
+                ):
+                    self._write(run)
+                    run = []
+            run.append((header, raw))
+        self._write(run)
+        ring, end = self._ring, self._ring.end if self._ring is not None else None
+        if ring is None or end is None:
+            return
+        if self._fitted_at is None or abs(end - self._fitted_at) >= self.scale_every_s * ring.fs_hz:
+            self._fitted_at = end
+            self._scale = fit_scale(ring.latest(WAVE_WINDOW_S), self._scale)
+
+    def _write(self, run: list[tuple[WaveHeader, bytes]]) -> None:
+        """Add messages that follow one another."""
+        first, names = run[0][0], list(run[0][0].channels)
+        shown = _row(run, names.index("filtered") if "filtered" in names else len(names) - 1)
+        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
+            shown = np.where(np.isfinite(_row(run, names.index("raw"))), shown, np.float32(np.nan))
+        if self._ring is None or self._ring.fs_hz != first.fs_hz:
+            self._ring = WaveRing(first.fs_hz, WAVE_WINDOW_S)
+            self._fitted_at = None
+        dropped = self._wave_seq is not None and first.seq > self._wave_seq + 1
+        self._ring.write(first.first_sample, shown, dropped=dropped)
+        self._wave_seq = run[-1][0].seq
+
     def _step(self, sample: int, time: str, now_s: float) -> None:
         if sample > self.clock_sample:
             self.clock_sample = sample
             self.advanced_at_s = now_s
             self.stream_time = time or self.stream_time
+
+
+def _row(run: list[tuple[WaveHeader, bytes]], row: int) -> NDArray[np.float32]:
+    """One row of messages that follow one another, (n,) float32 mV."""
+    return np.frombuffer(b"".join(raw[4 * row * h.n : 4 * (row + 1) * h.n] for h, raw in run), dtype="<f4")
