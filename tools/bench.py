@@ -1,5 +1,5 @@
 """Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks
-| beds | curve.
+| beds | curve | ward.
 
 Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
 turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
@@ -136,6 +136,18 @@ def curve(
     if numbers[0] < 1:
         raise BenchError(f"--counts {counts}: give numbers of beds, e.g. 1,10,100")
     _show(measure(numbers, seconds, source, seed, journal, model, plot, lambda line: print(line, flush=True)), json)
+
+
+@app.command()
+def ward(
+    beds: Annotated[int, typer.Option(min=1, help="On one bus, made up.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=1, help="Measured at each size of the terminal.")] = 20,
+    json: Json = None,
+) -> None:
+    """Share of a core that the dashboard of many beds takes."""
+    from benchmarks.ward import measure
+
+    _show(measure(beds, seconds), json)
 
 
 def _show(report: Report, json: Path | None) -> None:

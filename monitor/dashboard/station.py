@@ -5,6 +5,7 @@ It asks each monitor for what is on the screen only: waves of the beds of the pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
@@ -76,6 +77,7 @@ class Station:
         self._ward = WardView()
         self._note_until_s: float | None = None
         self._size = (80, 24)
+        self._surveyed_s = -math.inf
         self._looked: tuple[frozenset[BedRef], BedRef | None] | None = None
         self._look(frozenset(), None, 0.0)
 
@@ -100,9 +102,12 @@ class Station:
             for _topic, message, raw in client.poll(0.0):
                 state.apply(message, raw, now_s=now_s)
             state.set_connection(client.state, now_s)
-        self.survey.look(now_s)
-        self._settle_bed()
-        self._look_at_screen(now_s)
+        # Behind an open bed a look at a thousand others, twelve times a second, would cost more than the bed itself.
+        if self.in_ward or len(self.survey.entries) <= 1 or now_s - self._surveyed_s >= 1 / WARD_FRAMES_PER_S:
+            self._surveyed_s = now_s
+            self.survey.look(now_s)
+            self._settle_bed()
+            self._look_at_screen(now_s)
 
     def _settle_bed(self) -> None:
         """Open what was asked for once it is known; leave a bed that its monitor has no more."""
@@ -213,6 +218,7 @@ class Station:
             if page.cursor is not None:
                 self._open, self._mode = page.cursor.ref, "bed"
                 self._ward = replace(self._ward, cursor=page.cursor.ref)
+                self._surveyed_s = -math.inf
         elif key == "/":
             self._ward = replace(self._ward, finding=True, find="", cursor=None, help=False)
         elif key == "escape":
@@ -270,6 +276,7 @@ class Station:
             self._open, self._mode = refs[(refs.index(self._open) + 1) % len(refs)], "bed"
             self._view = replace(self._view, frozen=None)
             self._ward = replace(self._ward, cursor=self._open)
+            self._surveyed_s = -math.inf
 
     def _acknowledge(self, now_s: float) -> None:
         entry = self._chosen()

@@ -12,6 +12,7 @@ from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_cloc
 from monitor.dashboard.bed import BedState
 from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.canvas import Canvas, Ink, printable
+from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
 from monitor.dashboard.survey import Entry
 from monitor.dashboard.waveform import CONDITION_WORDS
@@ -158,14 +159,14 @@ def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: 
     end_dot -= end_dot % 2
     edges = column_edges(end_dot - 2 * cols, 2 * cols, samples_per_dot)
     first = int(edges[0])
-    values, _ = wave.read(first, int(edges[-1]) - first)
+    values, kinds = wave.read(first, int(edges[-1]) - first)
     low, high = column_extrema(values, edges - first)
     levels = 4 * rows
     dots = draw_extrema(
         quantise(low, scale.low_mv, scale.high_mv, levels), quantise(high, scale.low_mv, scale.high_mv, levels), levels
     )
     chars = dots_to_chars(dots)
-    missing = np.isnan(low).reshape(cols, 2).all(axis=1)
-    if missing.any():
-        chars[rows // 2, missing] = "╌"
+    if (kinds > SampleKind.VALID).any():  # what never came; before the first wave there is just nothing
+        at = np.searchsorted(edges - first, np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
+        chars[rows // 2, np.unique(at // 2)] = "╌"
     canvas.block(top, left, chars, Ink.TRACE)
