@@ -117,6 +117,7 @@ class AlarmClient:
         self._freshness = Freshness(clock())
         self._out: list[Received] = []
         self._position = resume
+        self._given = False  # `poll` has given everything that was taken in, so the position can be read off
         self._answers: dict[str, Reply | None] = {}  # of `request`, by id
         self._name = uuid.uuid4().hex[:8]
         self._asked = 0
@@ -171,6 +172,8 @@ class AlarmClient:
 
         Keep it after what `poll` gave was dealt with: who dies in between gets that once more, and loses nothing.
         """
+        if self._given:
+            self._position, self._given = self._recovery.position or self._position, False
         return self._position
 
     def poll(self, timeout_s: float = 0.0) -> list[Received]:
@@ -181,13 +184,14 @@ class AlarmClient:
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
+            self._given = False
             self._read()
             self._reconnect()
             self._out += self._recovery.turn(self._clock(), self._ask)
             left_s = deadline_s - time.monotonic()
             if self._out or left_s <= 0:
                 out, self._out = self._out, []
-                self._position = self._recovery.position or self._position
+                self._given = True
                 return out
             self._poller.poll(math.ceil(min(left_s, TICK_S) * 1000))
 
@@ -202,6 +206,7 @@ class AlarmClient:
             ClientError: no reply in time.
         """
         deadline_s = time.monotonic() + timeout_s
+        _ = self.position  # what comes meanwhile is given by the next `poll`
         sent = ""
         try:
             while True:

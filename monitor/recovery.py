@@ -92,6 +92,7 @@ class Recovery:
         self._topics: dict[str, _Topic] = {}
         self._looked: dict[str, int] = {}  # topic -> how many messages back it begins
         self._wanted: dict[str, bool] = {}
+        self._restless: set[str] = set()  # topics with a hole, or of which something was skipped; may have others too
         self._told_beds: tuple[str, ...] = ()
         self._left: Counter[str] = Counter()  # counts of topics that are followed no more
         self._past: list[str] = []
@@ -154,6 +155,7 @@ class Recovery:
         for name in new:
             if name not in self._topics and self._early is None and self.epoch:
                 self._topics[name] = self._looked_topic(name)
+                self._restless.add(name)
 
     def follow(self, epoch: str) -> bool:
         """Hear of a run on the alarms socket; False where it is one that is over."""
@@ -166,12 +168,17 @@ class Recovery:
             self._heartbeat = None
             for topic in self._topics.values():  # what its last run still said is in the journal
                 topic.order.expect(epoch, 0)
+            self._restless.update(self._topics)
         return True
 
     def take(self, name: str, body: Message, raw: bytes) -> list[Received]:
         """Take a message of a wanted topic, of the run that is followed."""
         if self._early is None:
-            return self._give(name, self._topic(name).order.accept(body, raw))
+            order = self._topic(name).order
+            items = order.accept(body, raw)
+            if order.hole:
+                self._restless.add(name)
+            return self._give(name, items)
         self._early.append((name, body, raw))
         del self._early[:-HELD_MAX]
         return []
@@ -190,7 +197,10 @@ class Recovery:
                         self._topic(name)
         for name, seq in body.seqs.items():
             if self.wanted(name):
-                self._topic(name).order.expect(body.epoch, seq)
+                order = self._topic(name).order
+                order.expect(body.epoch, seq)
+                if order.hole:
+                    self._restless.add(name)
 
     def turn(self, now_s: float, ask: Ask) -> list[Received]:
         """Ask for what is missing, ask again where nobody answered, give up where nobody does."""
@@ -202,7 +212,11 @@ class Recovery:
             request = Request(op="snapshot", bed=bed)
             if self._snapshot.pursue(now_s, step_s, lambda: ask(request)) >= self._patience_s:
                 out += self._join_without()
-        for name, topic in self._topics.items():
+        for name in [*self._restless]:
+            topic = self._topics.get(name)
+            if topic is None:
+                self._restless.remove(name)
+                continue
             order = topic.order
             if order.hole:
                 request = Request(op="since", topic=name, epoch=order.epoch, seq=order.seq)
@@ -214,6 +228,8 @@ class Recovery:
                 if topic.skipped is not None:
                     request = topic.skipped.request(name)
                     topic.skipped.question.pursue(now_s, step_s, lambda r=request: ask(r))  # type: ignore[misc]
+                else:
+                    self._restless.remove(name)
         return out
 
     def replied(self, reply: Reply) -> list[Received]:
@@ -270,6 +286,7 @@ class Recovery:
                 self._topics[name].order.expect(self.epoch, seq)
         for name in self._looked:
             self._topic(name)
+        self._restless.update(self._topics)
         out: list[Received] = []
         for name, body, raw in early:
             if body.epoch == self.epoch:
@@ -284,6 +301,7 @@ class Recovery:
         if topic is None:
             topic = self._topics[name] = _Topic(TopicOrder(self._begun))
             topic.order.expect(self.epoch, 0)
+            self._restless.add(name)
         return topic
 
     def _looked_topic(self, name: str) -> _Topic:
