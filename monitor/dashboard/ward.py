@@ -174,6 +174,10 @@ def render_ward(survey: Survey, width: int, height: int, now_s: float, view: War
     return canvas.frame()
 
 
+def _beds(number: int) -> str:
+    return f"{number:,} bed{'s' * (number != 1)}"
+
+
 def _head_rows(survey: Survey) -> int:
     return 2 if len(survey.states) > 1 else 1
 
@@ -190,7 +194,7 @@ def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
     else:
         right, right_ink = f"✕ {len(connections) - up} of {len(connections)} monitors not connected", Ink.HIGH
     room = canvas.width - cell_len(right) - 3
-    parts: list[tuple[str, Ink]] = [(f" {counts.beds:,} bed{'s' * (counts.beds != 1)} ", Ink.BED)]
+    parts: list[tuple[str, Ink]] = [(f" {_beds(counts.beds)} ", Ink.BED)]
     for priority, mark in MARKS.items():
         number = counts.alarms.get(priority, 0)
         inks = FULL_INK if counts.new.get(priority, 0) else TEXT_INK
@@ -218,8 +222,7 @@ def _draw_monitors(canvas: Canvas, row: int, survey: Survey, now_s: float) -> No
     col = 1
     for number, (address, state) in enumerate(states):
         word, ink = CONNECTION[state.connection_now(now_s)]
-        beds = f"{len(state.beds):,} bed{'s' * (len(state.beds) != 1)}"
-        text = f"{short_address(address)} {beds}"
+        text = f"{short_address(address)} {_beds(len(state.beds))}"
         rest = len(states) - number
         more = f"and {rest} more"
         if col + cell_len(word) + cell_len(text) + 3 > canvas.width - (len(more) + 1 if rest > 1 else 0):
@@ -246,7 +249,7 @@ def _draw_footer(canvas: Canvas, row: int, page: Page, view: WardView) -> None:
         return
     col = 1
     if view.find:
-        text = f" {view.find}: {len(page.beds):,} beds, Esc: all "
+        text = f" {view.find}: {_beds(len(page.beds))}, Esc: all "
         col = canvas.text(row, col, text, Ink.BED, room - 1) + 1
     keys = (("q", "quit"), ("Enter", "open"), ("?", "help"), ("a", "acknowledge"), ("/", "find"), ("m", "pause audio"))
     for key, word in keys:
