@@ -190,8 +190,8 @@ class BedState:
         return max(0.0, self.status.audio_paused_s - (now_s - self.status_at_s))
 
     def silent_s(self, now_s: float) -> float:
-        """How long no waveform has come, s; where none is asked for, how long the sample clock stands still."""
-        last_s = self.advanced_at_s if self.waves_from_s is None else self.wave_at_s
+        """How long no waveform has come, s; where there never was one, how long the sample clock stands still."""
+        last_s = self.advanced_at_s if self.wave_at_s is None else self.wave_at_s
         return 0.0 if last_s is None else max(0.0, now_s - last_s)
 
     def stream_condition(self, now_s: float) -> StreamCondition:
@@ -215,6 +215,8 @@ class BedState:
             return None
         if status is not None and status.quality in ("leads_off", "flat"):
             return None
+        if any(alarm.kind == "asystole" and alarm.state != "latched" for alarm in self.active.values()):
+            return None  # the alarm comes up to a second before the status that takes the rate back
         if self.last_beat is not None and self.fs_hz is not None:
             since_beat_s = (self.clock_sample - self.last_beat.r_sample) / self.fs_hz
             if since_beat_s > NO_RATE_AFTER_S:

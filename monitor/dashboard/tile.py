@@ -120,7 +120,9 @@ def _draw_words(
             kind = f"{kind[: room - 1]}…"
         parts.append((f"{kind}{state}{more}", words_ink))
     if entry.condition == "live" and bed.status is not None and bed.status.quality != "good":
-        parts.append((f"signal {quality_words(bed.status.quality)}", Ink.BOLD))
+        words = quality_words(bed.status.quality)
+        if alarm is None or words != alarm.kind.replace("_", " "):
+            parts.append((f"signal {words}", Ink.BOLD))
     paused_s = bed.audio_paused_s(now_s)
     if paused_s > 0:
         parts.append((f"audio off {format_clock(paused_s)[3:]}", Ink.NOTICE))
@@ -169,4 +171,4 @@ def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: 
     if (kinds > SampleKind.VALID).any():  # what never came; before the first wave there is just nothing
         at = np.searchsorted(edges - first, np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
         chars[rows // 2, np.unique(at // 2)] = "╌"
-    canvas.block(top, left, chars, Ink.TRACE)
+    canvas.block(top, left, chars, np.where(chars == "╌", Ink.DIM, Ink.TRACE).astype(np.uint8))

@@ -190,9 +190,9 @@ def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
     if len(connections) == 1:
         right, right_ink = CONNECTION[connections[0]]
     elif up == len(connections):
-        right, right_ink = f"● all {up} monitors connected", Ink.GOOD
+        right, right_ink = f"● all {up} connected", Ink.GOOD
     else:
-        right, right_ink = f"✕ {len(connections) - up} of {len(connections)} monitors not connected", Ink.HIGH
+        right, right_ink = f"✕ {len(connections) - up} of {len(connections)} not connected", Ink.HIGH
     room = canvas.width - cell_len(right) - 3
     parts: list[tuple[str, Ink]] = [(f" {_beds(counts.beds)} ", Ink.BED)]
     for priority, mark in MARKS.items():
@@ -222,6 +222,7 @@ def _draw_monitors(canvas: Canvas, row: int, survey: Survey, now_s: float) -> No
     col = 1
     for number, (address, state) in enumerate(states):
         word, ink = CONNECTION[state.connection_now(now_s)]
+        word = word.replace("CONNECTION ", "").replace("MONITOR ", "").replace(" connected", "")
         text = f"{short_address(address)} {_beds(len(state.beds))}"
         rest = len(states) - number
         more = f"and {rest} more"

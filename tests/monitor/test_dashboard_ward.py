@@ -249,9 +249,9 @@ def test_all_tiles_of_a_lost_monitor_say_so_and_those_of_others_do_not(traces: b
     text = "\n".join(lines[2:])
     assert text.count("CONNECTION LOST") == 3
     assert text.count("---") == 3
-    assert "✕ 1 of 2 monitors not connected" in lines[0]
-    assert lines[1].startswith(" ✕ CONNECTION LOST 10.0.0.1:5556 3 beds")
-    assert "● connected 10.0.0.2:5556 2 beds" in lines[1]
+    assert "✕ 1 of 2 not connected" in lines[0]
+    assert lines[1].startswith(" ✕ LOST 10.0.0.1:5556 3 beds")
+    assert "● 10.0.0.2:5556 2 beds" in lines[1]
     assert order(survey)[:3] == ["a", "b", "c"]
 
 

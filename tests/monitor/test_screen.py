@@ -242,15 +242,15 @@ def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: 
     places = [monitor.endpoint.removeprefix("tcp://") for monitor in (one, two)]
     try:
         child = shell("watch", "--connect", one.endpoint, "--connect", two.endpoint)
-        child.expect_exact("all 2 monitors connected")
+        child.expect_exact("all 2 connected")
         child.expect_exact(f"!!! icu-1@{places[1]}")
         child.send("a")
         child.expect_exact(f"acknowledged: asystole (icu-1@{places[1]})")
         child.expect_exact("asystole ✓")
         assert (len(one.acknowledged), len(two.acknowledged)) == (0, 1)
         one.stop()
-        child.expect_exact("1 of 2 monitors not connected")
-        child.expect(f"CONNECTION LOST.{{0,30}}{re.escape(places[0])}")  # in the line of monitors
+        child.expect_exact("1 of 2 not connected")
+        child.expect(f"✕ LOST.{{0,30}}{re.escape(places[0])}")  # in the line of monitors
         child.expect_exact("CONNECTION LOST ")  # and in its tiles
         child.send("q")
         assert ended(child, tmp_path, 0) == ""
