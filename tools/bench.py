@@ -141,13 +141,14 @@ def curve(
 @app.command()
 def ward(
     beds: Annotated[int, typer.Option(min=1, help="On one bus, made up.")] = 1000,
-    seconds: Annotated[float, typer.Option(min=1, help="Measured at each size of the terminal.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, help="Measured at each size of the terminal, s.")] = 20,
+    settle: Annotated[float, typer.Option(min=0, help="Left out before, s.")] = 8,
     json: Json = None,
 ) -> None:
     """Share of a core that the dashboard of many beds takes."""
     from benchmarks.ward import measure
 
-    _show(measure(beds, seconds), json)
+    _show(measure(beds, seconds, settle), json)
 
 
 def _show(report: Report, json: Path | None) -> None:
