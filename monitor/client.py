@@ -45,7 +45,7 @@ from monitor.recovery import Received, Recovery
 __all__ = ["SHOWN", "WARD", "AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
 
 RECONNECT_S = 5.0
-READ_MAX = 2_000  # messages of one socket in one poll
+READ_MAX = 10_000  # messages of one socket in one poll: a second of 4,000 beds
 TICK_S = 0.25  # the longest wait before holes and retries are looked at
 REPLY_BYTES = 64 << 20
 WAVES_HWM = 2_000  # half a second of a screen full of beds; about 1 MB

@@ -62,6 +62,7 @@ class Counts:
         unseen: without data: the source or the monitor is silent.
         waiting: have not begun.
         ended: are over.
+        left_out: that a monitor has and we cannot show.
     """
 
     beds: int = 0
@@ -70,6 +71,7 @@ class Counts:
     unseen: int = 0
     waiting: int = 0
     ended: int = 0
+    left_out: int = 0
 
 
 class Survey:
@@ -128,7 +130,9 @@ class Survey:
             self._sorted_s = now_s
             self.entries.sort(key=lambda entry: (entry.rank, entry.sort_key))
         self._high = high
-        self.counts = _counts(self.entries)
+        told = ((state.heartbeat, len(state.beds)) for state in self.states.values())
+        left_out = sum(max(0, len(heartbeat.beds) - known) for heartbeat, known in told if heartbeat is not None)
+        self.counts = _counts(self.entries, left_out)
 
     def _list_anew(self) -> None:
         """Beds have come or gone: places of those that stay are kept until the next sorting."""
@@ -163,7 +167,7 @@ def _natural(label: str) -> tuple[tuple[str, ...], str]:
     return tuple(part.lstrip("0").rjust(20, "0") if at % 2 else part for at, part in enumerate(parts)), label
 
 
-def _counts(entries: Sequence[Entry]) -> Counts:
+def _counts(entries: Sequence[Entry], left_out: int) -> Counts:
     alarms: dict[Priority, int] = {"high": 0, "medium": 0, "low": 0}
     new = dict(alarms)
     conditions: Counter[Condition] = Counter()
@@ -179,4 +183,5 @@ def _counts(entries: Sequence[Entry]) -> Counts:
         unseen=sum(conditions[condition] for condition in _UNSEEN),
         waiting=conditions["starting"],
         ended=conditions["ended"],
+        left_out=left_out,
     )

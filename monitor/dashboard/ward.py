@@ -200,6 +200,7 @@ def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
         inks = FULL_INK if counts.new.get(priority, 0) else TEXT_INK
         parts.append((f" {mark.strip()} {number:,} {priority} ", inks[priority] if number else Ink.DIM))
     for number, word, ink in (
+        (counts.left_out, "NOT SHOWN", Ink.HIGH),
         (counts.unseen, "NO DATA", Ink.MEDIUM),
         (counts.waiting, "starting", Ink.PLAIN),
         (counts.ended, "ended", Ink.PLAIN),

@@ -6,6 +6,9 @@ import io
 from collections.abc import Collection, Sequence
 
 from helpers_dashboard import FS_HZ, alarm, beat, ecg, heartbeat, status, wave
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.client import ClientError
@@ -230,6 +233,40 @@ def test_help_lies_over_the_ward_and_goes_with_any_key() -> None:
     assert "open the bed under the cursor" not in press(station, "enter")
     assert "2 beds" in shown(station)
     assert "back to the ward" in press(station, "enter", "?")
+
+
+KEYS = ("up", "down", "left", "right", "page up", "page down", "home", "end", "enter", "escape", "backspace")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([*KEYS, *"hjklgG<>/ abmptw?"]),
+            st.lists(st.sampled_from(["p1", "p2", "p10", "icu-1", "bed"]), unique=True, max_size=5),
+            st.tuples(st.integers(1, 200), st.integers(1, 60)),
+        ),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_whatever_is_pressed_while_beds_come_and_go_there_is_a_frame(acts: list[object], several: bool) -> None:
+    clients = {A: Given("run-0"), B: Given("other")} if several else {A: Given("run-0")}
+    station = Station(clients, "jd")
+    size, now_s = SIZE, 10.0
+    for number, act in enumerate(acts):
+        now_s += 0.3
+        if isinstance(act, str):
+            station.press(act, now_s)
+        elif isinstance(act, list):
+            clients[A].epoch = f"run-{number + 1}"
+            clients[A].beds(*act)
+        elif isinstance(act, tuple):
+            size = act
+        text = shown(station, now_s, size)
+        assert [cell_len(line) for line in text.split("\n")] == [size[0]] * size[1]
+        if len(station.survey.entries) > 1:  # asked for is what is there
+            assert clients[A].looked[0] <= set(station._states[A].beds) | clients[A].looked[1]
 
 
 def test_a_frozen_waveform_stands_and_the_ward_ends_it() -> None:

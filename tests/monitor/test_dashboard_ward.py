@@ -16,7 +16,7 @@ from rich.console import Console
 from monitor.dashboard.bed import CLOCK_STILL_S
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keys import keys_in
-from monitor.dashboard.state import DashboardState
+from monitor.dashboard.state import MAX_BEDS, DashboardState
 from monitor.dashboard.survey import SORT_EVERY_S, BedRef, Survey
 from monitor.dashboard.tile import shortened
 from monitor.dashboard.urgency import CALM
@@ -279,6 +279,11 @@ def test_a_rate_is_not_shown_when_the_count_of_beats_stands_still() -> None:
         shown.append(bed.shown_rate_bpm(now_s))
         assert bed.stream_condition(now_s) == "live"
     assert shown == [60.0] * 7 + [None]
+
+
+def test_beds_that_cannot_be_shown_are_counted_in_the_header() -> None:
+    state = ward_state([f"bed-{number}" for number in range(MAX_BEDS + 7)])
+    assert "7 NOT SHOWN" in screen(surveyed(m=state))[0]
 
 
 # -- names and several monitors ----------------------------------------------------------------------------------
