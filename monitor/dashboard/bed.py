@@ -11,27 +11,21 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from monitor.dashboard.lead import Lead
 from monitor.dashboard.ring import WaveRing
-from monitor.dashboard.scale import VerticalScale, fit_scale
+from monitor.dashboard.scale import VerticalScale
 from monitor.dashboard.urgency import most_urgent
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, Priority, StatusMessage, WaveHeader
 
 __all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
 
-WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is whole
 TREND_BEATS = 240
 R_PEAKS = 96  # over 12.5 s at 400 bpm
 CLEARED = 16
 MAX_ACTIVE = 64
-MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us allocate
 NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
 NO_RATE_AFTER_S = 5.0  # without an R-peak for so long an old heart rate is no longer true
 CLOCK_STILL_S = 3.0  # of a bed whose waves are not had, by the status that comes once a second
-SCALE_EVERY_S = 0.25
-UNREAD_MAX = 64  # wave messages kept as they came, until somebody looks
 _ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
 
 StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
@@ -90,7 +84,7 @@ class BedState:
         event: the newest event that has no alarm of its own, and when it was heard of.
         wave_at_s, status_at_s, advanced_at_s: `now_s` of the last wave, status and step of the sample clock.
         waves_from_s: `now_s` since when waves are to come; None = they are not asked for.
-        scale_every_s: how often the vertical scale is looked at, s of signal.
+        lead: the samples that are drawn.
     """
 
     name: str
@@ -111,29 +105,19 @@ class BedState:
     status_at_s: float | None = None
     advanced_at_s: float | None = None
     waves_from_s: float | None = -math.inf
-    scale_every_s: float = SCALE_EVERY_S
-    _ring: WaveRing | None = None
-    _scale: VerticalScale = field(default_factory=VerticalScale)
-    _unread: list[tuple[WaveHeader, bytes]] = field(default_factory=list)
-    _unread_samples: int = 0
-    _wave_seq: int | None = None
-    _fitted_at: int | None = None
+    lead: Lead = field(default_factory=Lead)
     _beats_sample: int | None = None  # where the count of beats in the status last rose
     _top: tuple[Alarm | None] | None = None
 
     @property
     def wave(self) -> WaveRing | None:
         """The last seconds of the filtered lead; None before the first wave message."""
-        if self._unread:
-            self._read_waves()
-        return self._ring
+        return self.lead.wave
 
     @property
     def scale(self) -> VerticalScale:
         """The plot's vertical scale."""
-        if self._unread:
-            self._read_waves()
-        return self._scale
+        return self.lead.scale
 
     @property
     def fs_hz(self) -> float | None:
@@ -167,9 +151,7 @@ class BedState:
         """
         if waves != (self.waves_from_s is not None):
             self.waves_from_s = now_s if waves else None
-            self._ring, self._wave_seq, self._fitted_at, self.wave_at_s = None, None, None, None
-            self._unread.clear()
-            self._unread_samples = 0
+            self.lead, self.wave_at_s = Lead(), None
         if not closely:
             self.last_beat = self.last_anomalous = self.event = None
             self.r_peaks.clear()
@@ -232,17 +214,10 @@ class BedState:
 
     def fold_wave(self, header: WaveHeader, raw_samples: bytes, now_s: float) -> bool:
         """Add a wave message; False where header and samples do not fit each other."""
-        rows = len(header.channels)
-        if not 0 < header.fs_hz <= MAX_FS_HZ or header.n < 0 or rows == 0:
+        if not self.lead.add(header, raw_samples):
             return False
-        if len(raw_samples) != 4 * rows * header.n:
-            return False
-        self._unread.append((header, raw_samples))
-        self._unread_samples += header.n
         self.wave_at_s = now_s
         self._step(header.first_sample + header.n, header.time, now_s)
-        if len(self._unread) >= UNREAD_MAX or self._unread_samples > WAVE_WINDOW_S * header.fs_hz:
-            self._read_waves()
         return True
 
     def fold_beat(self, beat: BeatMessage, now_s: float) -> None:
@@ -298,50 +273,8 @@ class BedState:
         if event.kind not in _ALARMED_EVENTS:
             self.event = event, now_s
 
-    def _read_waves(self) -> None:
-        """Write what came of waves into the ring: in one go where it follows one another, for that is cheap."""
-        unread, self._unread, self._unread_samples = self._unread, [], 0
-        run: list[tuple[WaveHeader, bytes]] = []
-        for header, raw in unread:
-            if run:
-                last = run[-1][0]
-                if (header.first_sample, header.seq, header.fs_hz, header.channels) != (
-                    last.first_sample + last.n,
-                    last.seq + 1,
-                    last.fs_hz,
-                    last.channels,
-                ):
-                    self._write(run)
-                    run = []
-            run.append((header, raw))
-        self._write(run)
-        ring, end = self._ring, self._ring.end if self._ring is not None else None
-        if ring is None or end is None:
-            return
-        if self._fitted_at is None or abs(end - self._fitted_at) >= self.scale_every_s * ring.fs_hz:
-            self._fitted_at = end
-            self._scale = fit_scale(ring.latest(WAVE_WINDOW_S), self._scale)
-
-    def _write(self, run: list[tuple[WaveHeader, bytes]]) -> None:
-        """Add messages that follow one another."""
-        first, names = run[0][0], list(run[0][0].channels)
-        shown = _row(run, names.index("filtered") if "filtered" in names else len(names) - 1)
-        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
-            shown = np.where(np.isfinite(_row(run, names.index("raw"))), shown, np.float32(np.nan))
-        if self._ring is None or self._ring.fs_hz != first.fs_hz:
-            self._ring = WaveRing(first.fs_hz, WAVE_WINDOW_S)
-            self._fitted_at = None
-        dropped = self._wave_seq is not None and first.seq > self._wave_seq + 1
-        self._ring.write(first.first_sample, shown, dropped=dropped)
-        self._wave_seq = run[-1][0].seq
-
     def _step(self, sample: int, time: str, now_s: float) -> None:
         if sample > self.clock_sample:
             self.clock_sample = sample
             self.advanced_at_s = now_s
             self.stream_time = time or self.stream_time
-
-
-def _row(run: list[tuple[WaveHeader, bytes]], row: int) -> NDArray[np.float32]:
-    """One row of messages that follow one another, (n,) float32 mV."""
-    return np.frombuffer(b"".join(raw[4 * row * h.n : 4 * (row + 1) * h.n] for h, raw in run), dtype="<f4")

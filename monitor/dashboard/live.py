@@ -17,11 +17,12 @@ from types import FrameType
 from rich.console import Console
 from rich.live import Live
 
+from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keys import Keyboard
-from monitor.dashboard.station import BusClient, Station
+from monitor.dashboard.station import Station
 
-__all__ = ["BusClient", "fits_dashboard", "run_dashboard"]
+__all__ = ["fits_dashboard", "run_dashboard"]
 
 WAKE_S = 0.1  # between two looks whether it is to stop
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from monitor.dashboard.station import BusClient, Station
+from monitor.dashboard.bus_client import BusClient
+from monitor.dashboard.station import Station
 from monitor.dashboard.svg import HEIGHT, WIDTH, export_frame
 
 __all__ = ["take_picture"]

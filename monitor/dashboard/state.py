@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from monitor.dashboard.bed import SCALE_EVERY_S, BedState, StreamCondition
+from monitor.dashboard.bed import BedState, StreamCondition
+from monitor.dashboard.lead import SCALE_EVERY_S
 from monitor.messages import (
     AlarmMessage,
     BeatMessage,
@@ -110,7 +111,7 @@ class DashboardState:
             if new != tuple(names is None or bed.name in names for names in before):
                 bed.look(now_s, waves=new[0], closely=new[1])
             if new[0]:
-                bed.scale_every_s = SCALE_EVERY_S if new[1] else TILE_SCALE_EVERY_S
+                bed.lead.scale_every_s = SCALE_EVERY_S if new[1] else TILE_SCALE_EVERY_S
 
     def set_connection(self, connection: str, now_s: float) -> None:
         """Take over what the client says, one of `Connection`'s words; anything else is `connecting`."""

@@ -6,21 +6,22 @@ It asks each monitor for what is on the screen only: waves of the beds of the pa
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from monitor.client import ClientError
 from monitor.dashboard.bed import BedState
+from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.panels import View
 from monitor.dashboard.render import render
 from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.survey import BedRef, Entry, Survey
 from monitor.dashboard.ward import WardView, page_of, render_ward
-from monitor.messages import AUDIO_PAUSE_MAX_S, Message, Reply, Request
+from monitor.messages import AUDIO_PAUSE_MAX_S, Request
 
-__all__ = ["BusClient", "Station"]
+__all__ = ["Station"]
 
 BED_FRAMES_PER_S = 12.0  # smooth enough to the eye; a frame of 100 x 30 cells costs a few ms
 WARD_FRAMES_PER_S = 3.0  # for finding out where to look
@@ -28,27 +29,6 @@ NOTE_S = 5.0
 REQUEST_TIMEOUT_S = 1.0  # the screen stands still meanwhile
 FIND_MAX = 40
 OTHERS = 64  # beds in the line below an open one; more than any terminal is wide
-
-
-class BusClient(Protocol):
-    """What the dashboard needs of a client; `monitor.client.AlarmClient` is one."""
-
-    @property
-    def state(self) -> str:
-        """`connecting`, `connected`, `stale`, `lost` or `ended`."""
-        ...
-
-    def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
-        """Topic, message and its bytes (of a wave: its samples), after at most `timeout_s`."""
-        ...
-
-    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        """Ask the monitor."""
-        ...
-
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        """Have waves of these beds only, and beats and events of those only."""
-        ...
 
 
 class Station:
