@@ -11,17 +11,17 @@ from typing import Annotated
 import typer
 
 from monitor.config import ConfigError
-from monitor.endpoints import DEFAULT_ENDPOINTS
 
 __all__ = ["tail", "watch"]
 
+DEFAULT = "tcp://127.0.0.1:5556"
 KEY_OPTION = typer.Option(envvar="ECG_MONITOR_KEY", help="Our key file, for a monitor with --keys.")
 
 
 def watch(
     connect: Annotated[
         list[str] | None,
-        typer.Option(help="Alarm socket of a running monitor; again for more.", show_default=DEFAULT_ENDPOINTS.alarms),
+        typer.Option(help="Alarm socket of a running monitor; again for more.", show_default=DEFAULT),
     ] = None,
     bed: Annotated[str | None, typer.Option(help="Bed to show first.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the dashboard instead, and exit.")] = None,
@@ -38,7 +38,7 @@ def watch(
     from monitor.keys import load_client_key
 
     console = Console()
-    addresses = list(dict.fromkeys(connect or [DEFAULT_ENDPOINTS.alarms]))  # the same one twice is one monitor
+    addresses = list(dict.fromkeys(connect or [DEFAULT]))  # the same one twice is one monitor
     if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {addresses[0]}")
     ours = load_client_key(key) if key is not None else None
@@ -57,7 +57,7 @@ def watch(
 
 
 def tail(
-    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = "tcp://127.0.0.1:5556",
+    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = DEFAULT,
     bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
     events: Annotated[bool, typer.Option(help="Also gaps, losses and bad input.")] = False,
     key: Annotated[Path | None, KEY_OPTION] = None,
