@@ -25,6 +25,7 @@ from monitor.dashboard.station import Station
 __all__ = ["fits_dashboard", "run_dashboard"]
 
 WAKE_S = 0.1  # between two looks whether it is to stop
+JOIN_S = 0.02  # between two looks whether the monitor has answered
 
 
 def fits_dashboard(console: Console) -> bool:
@@ -135,8 +136,11 @@ class _Driver:
     def wait(self, until_s: float, should_stop: Callable[[], bool]) -> None:
         """Wait for a key, at most until then. One wait a frame: waking up for each message costs more than it says."""
         while not (self.left or self.suspend or should_stop()) and (left_s := until_s - self.clock()) > 0:
-            if self.keyboard.wait(min(left_s, WAKE_S)):
+            joined = self.station.joined
+            if self.keyboard.wait(min(left_s, WAKE_S if joined else JOIN_S)):
                 return
+            if not joined:  # heartbeat, snapshot and its answer follow one another: a frame each would be felt
+                self.station.fold(self.clock())
 
     def frame(self) -> Frame:
         """The screen as it is now."""

@@ -73,6 +73,11 @@ class Station:
         """How often it is worth drawing."""
         return WARD_FRAMES_PER_S if self.in_ward else BED_FRAMES_PER_S
 
+    @property
+    def joined(self) -> bool:
+        """Whether anything of a bed is known yet; until then it is worth folding more often than drawing."""
+        return any(entry.bed.status is not None for entry in self.survey.entries)
+
     # -- in ----------------------------------------------------------------------------------------------------
 
     def fold(self, now_s: float) -> None:

@@ -236,6 +236,17 @@ def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_comes_back(shell: Start, 
         monitor.stop()
 
 
+def test_a_monitor_of_many_beds_begins_with_its_ward(shell: Start, tmp_path: Path) -> None:
+    child = shell("--source", "sim", "--beds-count", "5", "--speed", "5", *FREE_BUS)
+    child.expect_exact("5 beds")
+    child.expect(TRACE)
+    for key, seen in (("\r", "heart rate, bpm"), ("b", "RR "), ("w", "5 beds")):
+        child.send(key)
+        child.expect_exact(seen)
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+
+
 def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: Start, tmp_path: Path) -> None:
     one = WardMonitor(["icu-1", "icu-2"], epoch="one")
     two = WardMonitor(["icu-1", "icu-9"], [("icu-1", "asystole", "high")], epoch="two")
