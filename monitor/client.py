@@ -42,14 +42,17 @@ from monitor.position import Position
 from monitor.receive import received
 from monitor.recovery import Received, Recovery
 
-__all__ = ["SHOWN", "AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
+__all__ = ["SHOWN", "WARD", "AlarmClient", "ClientError", "ConnectionState", "Received", "wave_samples"]
 
 RECONNECT_S = 5.0
-READ_MAX = 2_000  # messages of one socket in one poll
+READ_MAX = 10_000  # messages of one socket in one poll: a second of 4,000 beds
 TICK_S = 0.25  # the longest wait before holes and retries are looked at
 REPLY_BYTES = 64 << 20
+WAVES_HWM = 2_000  # half a second of a screen full of beds; about 1 MB
 
-SHOWN: Final[tuple[Stream, ...]] = ("alarm", "beat", "status", "event")  # what a screen shows, waves aside
+SHOWN: Final[tuple[Stream, ...]] = ("alarm", "beat", "status", "event")  # all there is, waves aside
+WARD: Final[tuple[Stream, ...]] = ("alarm", "status")  # of every bed; the rest of those that are looked at
+PAST_BEATS = 60  # of a bed that is looked at closely: its trend does not begin empty
 
 _reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
@@ -114,6 +117,7 @@ class AlarmClient:
         self._freshness = Freshness(clock())
         self._out: list[Received] = []
         self._position = resume
+        self._given = False  # `poll` has given everything that was taken in, so the position can be read off
         self._answers: dict[str, Reply | None] = {}  # of `request`, by id
         self._name = uuid.uuid4().hex[:8]
         self._asked = 0
@@ -122,19 +126,19 @@ class AlarmClient:
         try:
             self._sub = self._connect(zmq.SUB, alarms_endpoint, receive_hwm)
             self._control = self._connect(zmq.DEALER, control_endpoint, 1_000)
-            self._waves = self._connect(zmq.SUB, waves_endpoint, 100) if waves_endpoint else None
+            self._waves = self._connect(zmq.SUB, waves_endpoint, WAVES_HWM) if waves_endpoint else None
         except ClientError:
             self._context.destroy(linger=0)
             raise
         beds_topics = [f"{PROTOCOL}/"]
-        waves_topics = [f"{PROTOCOL}/"]
+        self._waves_topics = {f"{PROTOCOL}/"}
         if beds is not None:
             beds_topics = [bed_topic(bed, stream) for bed in beds for stream in streams]
-            waves_topics = [bed_topic(bed, "wave") for bed in beds]
+            self._waves_topics = {bed_topic(bed, "wave") for bed in beds}
         for topic in (*beds_topics, HEARTBEAT_TOPIC):  # the heartbeat last: when it answers, all others are in force
             self._sub.subscribe(topic)
         if self._waves is not None:
-            for topic in waves_topics:
+            for topic in self._waves_topics:
                 self._waves.subscribe(topic)
 
     @property
@@ -168,6 +172,8 @@ class AlarmClient:
 
         Keep it after what `poll` gave was dealt with: who dies in between gets that once more, and loses nothing.
         """
+        if self._given:
+            self._position, self._given = self._recovery.position or self._position, False
         return self._position
 
     def poll(self, timeout_s: float = 0.0) -> list[Received]:
@@ -178,13 +184,14 @@ class AlarmClient:
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
+            self._given = False
             self._read()
             self._reconnect()
             self._out += self._recovery.turn(self._clock(), self._ask)
             left_s = deadline_s - time.monotonic()
             if self._out or left_s <= 0:
                 out, self._out = self._out, []
-                self._position = self._recovery.position or self._position
+                self._given = True
                 return out
             self._poller.poll(math.ceil(min(left_s, TICK_S) * 1000))
 
@@ -199,6 +206,7 @@ class AlarmClient:
             ClientError: no reply in time.
         """
         deadline_s = time.monotonic() + timeout_s
+        _ = self.position  # what comes meanwhile is given by the next `poll`
         sent = ""
         try:
             while True:
@@ -218,6 +226,26 @@ class AlarmClient:
                 self._control.poll(math.ceil(min(left_s, TICK_S if sent else 0.02) * 1000))
         finally:
             self._answers.clear()
+
+    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
+        """Have the waves of these beds only, and of those looked at closely the beats and events too.
+
+        Alarms and status go on for all. The last beats of a bed come out of the journal first.
+
+        Args:
+            waves: names of beds; needs a `waves_endpoint`.
+            closely: names of beds; kept in order and recovered as the other streams are.
+        """
+        topics = {bed_topic(bed, "beat"): PAST_BEATS for bed in closely}
+        self._recovery.look(topics | {bed_topic(bed, "event"): 0 for bed in closely})
+        if self._waves is None:
+            return
+        wanted = {bed_topic(bed, "wave") for bed in waves}
+        for topic in self._waves_topics - wanted:
+            self._waves.unsubscribe(topic)
+        for topic in wanted - self._waves_topics:
+            self._waves.subscribe(topic)
+        self._waves_topics = wanted
 
     def close(self) -> None:
         """Let go of the sockets; may be called twice."""

@@ -25,6 +25,11 @@ class Question:
         self._retry_s = RETRY_S
         self._waited_s: float | None = None
 
+    @property
+    def pursued(self) -> bool:
+        """Whether it was ever waited for an answer."""
+        return self._waited_s is not None
+
     def slowed(self, retry_after_s: float) -> None:
         """We asked too much at once: ask again so much later, with new patience, for somebody does answer."""
         self._retry_s = max(RETRY_S, retry_after_s)

@@ -9,7 +9,7 @@ run is asked for once more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,8 @@ from monitor.question import Question
 from monitor.skipped import Skipped
 
 __all__ = ["Received", "Recovery"]
+
+WANTED_MAX = 50_000  # topics of which it is remembered whether they are wanted
 
 KEPT: Final[frozenset[Stream]] = frozenset(("alarm", "event"))  # what is asked for even after it was given up
 
@@ -88,6 +90,11 @@ class Recovery:
         self._streams = frozenset(streams)
         self._patience_s = patience_s
         self._topics: dict[str, _Topic] = {}
+        self._looked: dict[str, int] = {}  # topic -> how many messages back it begins
+        self._wanted: dict[str, bool] = {}
+        self._restless: set[str] = set()  # topics with a hole, or of which something was skipped; may have others too
+        self._told_beds: tuple[str, ...] = ()
+        self._left: Counter[str] = Counter()  # counts of topics that are followed no more
         self._past: list[str] = []
         self._begun = ""  # run in which reading began: a topic we did not know begins there
         self._early: list[Received] | None = []  # until the snapshot is here; None = joined
@@ -103,12 +110,12 @@ class Recovery:
     @property
     def missed(self) -> int:
         """Messages known to have been published that could not be had (in time)."""
-        return sum(topic.order.missed for topic in self._topics.values())
+        return self._left["missed"] + sum(topic.order.missed for topic in self._topics.values())
 
     @property
     def recovered(self) -> int:
         """Messages that came from the journal because the wire had dropped them."""
-        return sum(topic.order.recovered for topic in self._topics.values())
+        return self._left["recovered"] + sum(topic.order.recovered for topic in self._topics.values())
 
     @property
     def position(self) -> Position | None:
@@ -123,8 +130,32 @@ class Recovery:
 
     def wanted(self, topic: str) -> bool:
         """Whether a topic is kept in order; the heartbeat is not, only its newest counts."""
-        _, bed, stream, *_ = f"{topic}///".split("/")
-        return stream in self._streams and (self._beds is None or bed in self._beds)
+        known = self._wanted.get(topic)
+        if known is None:
+            _, bed, stream, *_ = f"{topic}///".split("/")
+            known = topic in self._looked or (stream in self._streams and (self._beds is None or bed in self._beds))
+            if len(self._wanted) >= WANTED_MAX:  # topics are words of others
+                self._wanted.clear()
+            self._wanted[topic] = known
+        return known
+
+    def look(self, topics: Mapping[str, int]) -> None:
+        """Follow these topics as well, besides those of our streams; those of the call before no more.
+
+        Args:
+            topics: topic -> how many of its last messages are wanted first, out of the journal.
+        """
+        gone = [name for name in self._looked if name not in topics]
+        new = [name for name in topics if name not in self._looked]
+        self._looked = dict(topics)
+        self._wanted.clear()
+        for name in gone:
+            if not self.wanted(name) and (topic := self._topics.pop(name, None)) is not None:
+                self._left.update(missed=topic.order.missed, recovered=topic.order.recovered)
+        for name in new:
+            if name not in self._topics and self._early is None and self.epoch:
+                self._topics[name] = self._looked_topic(name)
+                self._restless.add(name)
 
     def follow(self, epoch: str) -> bool:
         """Hear of a run on the alarms socket; False where it is one that is over."""
@@ -137,12 +168,17 @@ class Recovery:
             self._heartbeat = None
             for topic in self._topics.values():  # what its last run still said is in the journal
                 topic.order.expect(epoch, 0)
+            self._restless.update(self._topics)
         return True
 
     def take(self, name: str, body: Message, raw: bytes) -> list[Received]:
         """Take a message of a wanted topic, of the run that is followed."""
         if self._early is None:
-            return self._give(name, self._topic(name).order.accept(body, raw))
+            order = self._topic(name).order
+            items = order.accept(body, raw)
+            if order.hole:
+                self._restless.add(name)
+            return self._give(name, items)
         self._early.append((name, body, raw))
         del self._early[:-HELD_MAX]
         return []
@@ -152,14 +188,19 @@ class Recovery:
         self._heartbeat = body
         if self._early is not None:
             return
-        for bed in body.beds:
-            # Also topics on which we never heard a word: the first one may have been lost with the run that said it.
-            for name in (bed_topic(bed, stream) for stream in self._streams):
-                if self.wanted(name):
-                    self._topic(name)
+        if body.beds != self._told_beds:
+            self._told_beds = body.beds
+            for bed in body.beds:
+                # Also topics on which we never heard a word: the first may have been lost with the run that said it.
+                for name in (bed_topic(bed, stream) for stream in self._streams):
+                    if self.wanted(name):
+                        self._topic(name)
         for name, seq in body.seqs.items():
             if self.wanted(name):
-                self._topic(name).order.expect(body.epoch, seq)
+                order = self._topic(name).order
+                order.expect(body.epoch, seq)
+                if order.hole:
+                    self._restless.add(name)
 
     def turn(self, now_s: float, ask: Ask) -> list[Received]:
         """Ask for what is missing, ask again where nobody answered, give up where nobody does."""
@@ -171,17 +212,24 @@ class Recovery:
             request = Request(op="snapshot", bed=bed)
             if self._snapshot.pursue(now_s, step_s, lambda: ask(request)) >= self._patience_s:
                 out += self._join_without()
-        for name, topic in self._topics.items():
+        for name in [*self._restless]:
+            topic = self._topics.get(name)
+            if topic is None:
+                self._restless.remove(name)
+                continue
             order = topic.order
             if order.hole:
                 request = Request(op="since", topic=name, epoch=order.epoch, seq=order.seq)
                 if topic.question.pursue(now_s, step_s, lambda r=request: ask(r)) >= self._patience_s:  # type: ignore[misc]
                     out += self._give_up(name, topic)
             else:
-                topic.question = Question()
+                if topic.question.pursued:
+                    topic.question = Question()
                 if topic.skipped is not None:
                     request = topic.skipped.request(name)
                     topic.skipped.question.pursue(now_s, step_s, lambda r=request: ask(r))  # type: ignore[misc]
+                else:
+                    self._restless.remove(name)
         return out
 
     def replied(self, reply: Reply) -> list[Received]:
@@ -214,7 +262,7 @@ class Recovery:
         out: list[Received] = []
         for body, raw in self._decoded(reply):
             topic = _topic_of(body)
-            if topic and self.wanted(topic):
+            if topic and self.wanted(topic) and topic not in self._looked:  # of those more than the last is asked for
                 out.append((topic, body, raw))
         return out + self._join(seqs)
 
@@ -234,7 +282,11 @@ class Recovery:
         self._begun = self.epoch
         for name, seq in seqs.items():
             if self.wanted(name):
-                self._topics[name] = _Topic(TopicOrder(self.epoch, seq))
+                self._topics[name] = _Topic(TopicOrder(self.epoch, max(0, seq - self._looked.get(name, 0))))
+                self._topics[name].order.expect(self.epoch, seq)
+        for name in self._looked:
+            self._topic(name)
+        self._restless.update(self._topics)
         out: list[Received] = []
         for name, body, raw in early:
             if body.epoch == self.epoch:
@@ -249,6 +301,15 @@ class Recovery:
         if topic is None:
             topic = self._topics[name] = _Topic(TopicOrder(self._begun))
             topic.order.expect(self.epoch, 0)
+            self._restless.add(name)
+        return topic
+
+    def _looked_topic(self, name: str) -> _Topic:
+        """A topic that is followed from now on, or from a little before."""
+        known = self._heartbeat is not None and self._heartbeat.epoch == self.epoch
+        seq = self._heartbeat.seqs.get(name, 0) if self._heartbeat is not None and known else 0
+        topic = _Topic(TopicOrder(self.epoch, max(0, seq - self._looked[name])))
+        topic.order.expect(self.epoch, seq)
         return topic
 
     def _give(self, name: str, items: list[Item]) -> list[Received]:

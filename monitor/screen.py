@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 
-from monitor.client import SHOWN, AlarmClient, ClientError, Received
+from monitor.client import WARD, AlarmClient, ClientError, Received
 from monitor.config import Config
 from monitor.dashboard.live import run_dashboard
 from monitor.endpoints import BusEndpoints
@@ -38,6 +38,7 @@ class LateClient:
         self._endpoints: BusEndpoints | None = None
         self._key: ClientKey | None = None
         self._client: AlarmClient | None = None
+        self._looked: tuple[Collection[str], Collection[str]] = (), ()
 
     def connect(self, endpoints: BusEndpoints, key: ClientKey | None = None) -> None:
         """The monitor listens there now, and asks for this key."""
@@ -54,8 +55,9 @@ class LateClient:
         if self._client is None and self._known.wait(timeout_s) and self._endpoints is not None:
             ends = self._endpoints
             self._client = AlarmClient(
-                ends.alarms, ends.control, streams=SHOWN, waves_endpoint=ends.waves, key=self._key
+                ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves, key=self._key
             )
+            self._client.look(*self._looked)
         return [] if self._client is None else self._client.poll(timeout_s)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
@@ -67,6 +69,12 @@ class LateClient:
         if self._client is None:
             raise ClientError("the monitor is starting")
         return self._client.request(request, timeout_s)
+
+    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
+        """As AlarmClient.look."""
+        self._looked = waves, closely
+        if self._client is not None:
+            self._client.look(waves, closely)
 
     def close(self) -> None:
         """Let go of the sockets."""

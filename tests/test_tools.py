@@ -106,6 +106,13 @@ def test_the_curve_of_beds_is_drawn(tmp_path: Path) -> None:
     assert "1,x" in done.stderr
 
 
+def test_ward_watches_many_beds_on_terminals_of_three_sizes(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "ward", "--beds", "50", "--seconds", "1", "--settle", "1")
+    for what in ("ward, 80x24", "ward, 120x40", "ward, 200x60", "one bed opened, 120x40"):
+        assert figures[what] > 0
+        assert figures[f"frames, {what}"] > 0
+
+
 def test_what_keeps_a_benchmark_from_running_is_one_line(tmp_path: Path) -> None:
     done = bench("rpeaks", ECG_MONITOR_DATA=str(tmp_path))
     assert done.returncode == 2

@@ -1,5 +1,5 @@
-"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks
-| beds | curve.
+"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks | ward |
+beds | curve; all runs every one, table tells what they found.
 
 Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
 turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
@@ -28,6 +28,7 @@ QUICK = {  # every benchmark, and how it is tried
     "latency": ("--seconds", "10"),
     "replay": ("--seconds", "60", "--repeats", "1"),
     "memory": ("--hours", "0.05"),
+    "ward": ("--beds", "20", "--seconds", "2"),
     "beds": ("--beds", "20", "--minutes", "0.2"),
     "curve": ("--counts", "1,5", "--seconds", "10"),
 }
@@ -150,6 +151,19 @@ def curve(
     if numbers[0] < 1:
         raise BenchError(f"--counts {counts}: give numbers of beds, e.g. 1,10,100")
     _show(measure(numbers, seconds, source, seed, journal, model, plot, lambda line: print(line, flush=True)), json)
+
+
+@app.command()
+def ward(
+    beds: Annotated[int, typer.Option(min=1, help="On one bus, made up.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=1, help="Measured at each size of the terminal, s.")] = 20,
+    settle: Annotated[float, typer.Option(min=0, help="Left out before, s.")] = 8,
+    json: Json = None,
+) -> None:
+    """Share of a core that the dashboard of many beds takes."""
+    from benchmarks.ward import measure
+
+    _show(measure(beds, seconds, settle), json)
 
 
 @app.command("all")

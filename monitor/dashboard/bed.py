@@ -6,28 +6,26 @@ it only ever answers "how long is it silent".
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from monitor.dashboard.lead import Lead
 from monitor.dashboard.ring import WaveRing
-from monitor.dashboard.scale import VerticalScale, fit_scale
+from monitor.dashboard.scale import VerticalScale
+from monitor.dashboard.urgency import most_urgent
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, Priority, StatusMessage, WaveHeader
 
 __all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
 
-WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is whole
 TREND_BEATS = 240
 R_PEAKS = 96  # over 12.5 s at 400 bpm
 CLEARED = 16
 MAX_ACTIVE = 64
-MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us allocate
 NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
 NO_RATE_AFTER_S = 5.0  # without an R-peak for so long an old heart rate is no longer true
-_SCALE_EVERY_S = 0.25
+CLOCK_STILL_S = 3.0  # of a bed whose waves are not had, by the status that comes once a second
 _ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
 
 StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
@@ -75,8 +73,6 @@ class BedState:
 
     Attributes:
         name: the bed.
-        wave: the last seconds of the filtered lead; None before the first wave message.
-        scale: the plot's vertical scale.
         r_peaks, trend: newest last.
         status: the last status message.
         active: alarms not cleared, by id.
@@ -87,11 +83,11 @@ class BedState:
         heart_rate_bpm: the latest, beats a minute.
         event: the newest event that has no alarm of its own, and when it was heard of.
         wave_at_s, status_at_s, advanced_at_s: `now_s` of the last wave, status and step of the sample clock.
+        waves_from_s: `now_s` since when waves are to come; None = they are not asked for.
+        lead: the samples that are drawn.
     """
 
     name: str
-    wave: WaveRing | None = None
-    scale: VerticalScale = field(default_factory=VerticalScale)
     r_peaks: deque[RPeak] = field(default_factory=lambda: deque(maxlen=R_PEAKS))
     trend: deque[TrendPoint] = field(default_factory=lambda: deque(maxlen=TREND_BEATS))
     last_beat: LastBeat | None = None
@@ -108,14 +104,26 @@ class BedState:
     wave_at_s: float | None = None
     status_at_s: float | None = None
     advanced_at_s: float | None = None
-    _wave_seq: int | None = None
-    _fitted_at: int | None = None
+    waves_from_s: float | None = -math.inf
+    lead: Lead = field(default_factory=Lead)
+    _beats_sample: int | None = None  # where the count of beats in the status last rose
+    _top: tuple[Alarm | None] | None = None
+
+    @property
+    def wave(self) -> WaveRing | None:
+        """The last seconds of the filtered lead; None before the first wave message."""
+        return self.lead.wave
+
+    @property
+    def scale(self) -> VerticalScale:
+        """The plot's vertical scale."""
+        return self.lead.scale
 
     @property
     def fs_hz(self) -> float | None:
         """Sampling rate, Hz; None while unknown."""
-        if self.wave is not None:
-            return self.wave.fs_hz
+        if (wave := self.wave) is not None:
+            return wave.fs_hz
         return self.status.fs_hz if self.status is not None and self.status.fs_hz > 0 else None
 
     def alarms(self) -> list[Alarm]:
@@ -125,6 +133,29 @@ class BedState:
     def top_unacknowledged(self) -> Alarm | None:
         """The alarm an acknowledgement would be for."""
         return next((alarm for alarm in self.alarms() if alarm.state != "acknowledged"), None)
+
+    @property
+    def most_urgent(self) -> Alarm | None:
+        """The alarm to look at first, see `urgency`."""
+        if self._top is None:
+            self._top = (most_urgent(self.active.values()),)
+        return self._top[0]
+
+    def look(self, now_s: float, *, waves: bool, closely: bool) -> None:
+        """Learn what is asked for from now on; what is not asked for any more is forgotten, for it grows old.
+
+        Args:
+            now_s: the subscriber's monotonic clock, s.
+            waves: its waves.
+            closely: its beats and events.
+        """
+        if waves != (self.waves_from_s is not None):
+            self.waves_from_s = now_s if waves else None
+            self.lead, self.wave_at_s = Lead(), None
+        if not closely:
+            self.last_beat = self.last_anomalous = self.event = None
+            self.r_peaks.clear()
+            self.trend.clear()
 
     def age_s(self, alarm: Alarm, now_s: float) -> float | None:
         """Age of an alarm: by the sample clock, and by our own while that stands still; None without fs."""
@@ -141,8 +172,9 @@ class BedState:
         return max(0.0, self.status.audio_paused_s - (now_s - self.status_at_s))
 
     def silent_s(self, now_s: float) -> float:
-        """How long no waveform has come, s."""
-        return 0.0 if self.wave_at_s is None else max(0.0, now_s - self.wave_at_s)
+        """How long no waveform has come, s; where there never was one, how long the sample clock stands still."""
+        last_s = self.advanced_at_s if self.wave_at_s is None else self.wave_at_s
+        return 0.0 if last_s is None else max(0.0, now_s - last_s)
 
     def stream_condition(self, now_s: float) -> StreamCondition:
         """Whether the waveform is live, from what the monitor says and from what we see ourselves."""
@@ -150,7 +182,12 @@ class BedState:
         if said in ("no_data", "source_lost", "ended"):
             return said
         if self.wave_at_s is None:
-            return "starting" if self.status_at_s is None or said == "starting" else "no_data"
+            if self.status_at_s is None or said == "starting":
+                return "starting"
+            if self.waves_from_s is not None and now_s - self.waves_from_s > NO_DATA_AFTER_S:
+                return "no_data"
+            still = self.advanced_at_s is None or now_s - self.advanced_at_s > CLOCK_STILL_S
+            return "no_data" if still else "live"
         return "no_data" if self.silent_s(now_s) > NO_DATA_AFTER_S else "live"
 
     def shown_rate_bpm(self, now_s: float) -> float | None:
@@ -160,35 +197,27 @@ class BedState:
             return None
         if status is not None and status.quality in ("leads_off", "flat"):
             return None
+        if any(alarm.kind == "asystole" and alarm.state != "latched" for alarm in self.active.values()):
+            return None  # the alarm comes up to a second before the status that takes the rate back
         if self.last_beat is not None and self.fs_hz is not None:
             since_beat_s = (self.clock_sample - self.last_beat.r_sample) / self.fs_hz
             if since_beat_s > NO_RATE_AFTER_S:
                 return None
+        elif (
+            self._beats_sample is not None
+            and self.fs_hz is not None
+            # Counts come with the status, once a second.
+            and (self.clock_sample - self._beats_sample) / self.fs_hz > NO_RATE_AFTER_S + 1.0
+        ):
+            return None
         return self.heart_rate_bpm
 
     def fold_wave(self, header: WaveHeader, raw_samples: bytes, now_s: float) -> bool:
         """Add a wave message; False where header and samples do not fit each other."""
-        rows = len(header.channels)
-        if not 0 < header.fs_hz <= MAX_FS_HZ or header.n < 0 or rows == 0:
+        if not self.lead.add(header, raw_samples):
             return False
-        if len(raw_samples) != 4 * rows * header.n:
-            return False
-        channels: NDArray[np.float32] = np.frombuffer(raw_samples, dtype="<f4").reshape(rows, header.n)
-        names = list(header.channels)
-        shown = channels[names.index("filtered") if "filtered" in names else rows - 1]
-        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
-            shown = np.where(np.isfinite(channels[names.index("raw")]), shown, np.float32(np.nan))
-        if self.wave is None or self.wave.fs_hz != header.fs_hz:
-            self.wave = WaveRing(header.fs_hz, WAVE_WINDOW_S)
-            self._fitted_at = None
-        dropped = self._wave_seq is not None and header.seq > self._wave_seq + 1
-        self.wave.write(header.first_sample, shown, dropped=dropped)
-        self._wave_seq = header.seq
         self.wave_at_s = now_s
         self._step(header.first_sample + header.n, header.time, now_s)
-        if self._fitted_at is None or abs(header.first_sample - self._fitted_at) >= _SCALE_EVERY_S * header.fs_hz:
-            self._fitted_at = header.first_sample
-            self.scale = fit_scale(self.wave.latest(WAVE_WINDOW_S), self.scale)
         return True
 
     def fold_beat(self, beat: BeatMessage, now_s: float) -> None:
@@ -214,6 +243,8 @@ class BedState:
     def fold_status(self, status: StatusMessage, now_s: float) -> None:
         """Add a status."""
         self._step(status.sample, status.time, now_s)
+        if self.status is None or status.beats != self.status.beats:
+            self._beats_sample = status.sample
         self.status = status
         self.status_at_s = now_s
         self.heart_rate_bpm = status.heart_rate_bpm
@@ -225,6 +256,7 @@ class BedState:
         alarm = message.alarm
         self.model_name = message.model.name or self.model_name
         known = self.active.pop(alarm.alarm_id, None)
+        self._top = None
         if alarm.state == "cleared":
             if known is not None:
                 self.cleared.append(alarm)

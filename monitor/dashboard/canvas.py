@@ -73,7 +73,8 @@ class Frame:
 
     def __init__(self, lines: list[list[Segment]], width: int) -> None:
         self._lines = lines
-        self._width = width
+        self.width = width
+        self.height = len(lines)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for number, line in enumerate(self._lines):
@@ -82,7 +83,7 @@ class Frame:
             yield from line
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(self._width, self._width)
+        return Measurement(self.width, self.width)
 
 
 class Canvas:

@@ -11,11 +11,34 @@ import tty
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Keyboard"]
+__all__ = ["Keyboard", "keys_in"]
 
-# Arrow and function keys come as escape sequences (ECMA-48): they are none of our keys, and their letters
-# must not be taken for keys either.
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?")
+# Arrow and function keys come as escape sequences (ECMA-48); their letters must not be taken for keys.
+_KEYS = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|\[[0-?]*[ -/]*$|O?$|[^\[O\x1b]))|(.)", re.DOTALL)
+_NAMES = {
+    "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end",
+    "1~": "home", "4~": "end", "5~": "page up", "6~": "page down", "7~": "home", "8~": "end",
+}  # fmt: skip
+_CONTROL = {"\r": "enter", "\n": "enter", "\x1b": "escape", "\x7f": "backspace", "\b": "backspace"}
+_REST_S = 0.03  # within which the rest of an escape sequence follows, else it was the Escape key
+
+
+def keys_in(text: str) -> list[str]:
+    """Names of the keys in what a terminal sent: a character, or e.g. `up`, `enter`, `escape`; others are left out.
+
+    >>> keys_in("a\\x1b[A\\x1bOB\\r\\x1b[15~\\x1b")
+    ['a', 'up', 'down', 'enter', 'escape']
+    """
+    keys: list[str] = []
+    for sequence, char in _KEYS.findall(text):
+        if sequence == "\x1b":
+            keys.append("escape")
+        elif sequence:
+            name = _NAMES.get(sequence[2:])
+            keys += [name] if name is not None and sequence[1] in "[O" else []
+        elif char.isprintable() or char in _CONTROL:
+            keys.append(_CONTROL.get(char, char))
+    return keys
 
 
 class Keyboard:
@@ -28,6 +51,7 @@ class Keyboard:
     def __init__(self, fd: int | None) -> None:
         self._fd = fd if fd is not None and os.isatty(fd) else None
         self._before: list[Any] | None = None
+        self._gone = False
 
     def __enter__(self) -> Keyboard:
         if self._fd is not None:
@@ -47,17 +71,32 @@ class Keyboard:
             termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
         self._before = None
 
-    def read(self) -> str:
-        """The keys pressed since the last call; empty if none, or if this is no terminal."""
-        if self._fd is None or self._before is None:
-            return ""
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a key, at most so long, s; whether there is something to `read`."""
+        try:
+            return bool(select.select(self._readable(), [], [], timeout_s)[0])
+        except OSError:
+            self._gone = True
+            return False
+
+    def read(self) -> list[str]:
+        """The keys pressed since the last call, see `keys_in`; none if this is no terminal."""
         pressed = b""
         try:
-            while select.select([self._fd], [], [], 0)[0]:
-                piece = os.read(self._fd, 1024)
+            while select.select(self._readable(), [], [], _REST_S if _unfinished(pressed) else 0)[0]:
+                piece = os.read(self._readable()[0], 1024)
+                self._gone = not piece
                 pressed += piece
                 if not piece or len(pressed) > 4096:
                     break
         except OSError:  # the terminal is gone: SIGHUP says the rest
-            return ""
-        return _SEQUENCE.sub("", pressed.decode("ascii", "ignore"))
+            self._gone = True
+        return keys_in(pressed.decode("utf-8", "ignore"))
+
+    def _readable(self) -> list[int]:
+        return [] if self._fd is None or self._before is None or self._gone else [self._fd]
+
+
+def _unfinished(pressed: bytes) -> bool:
+    """Whether it ends within what may be an escape sequence."""
+    return re.search(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$", pressed) is not None

@@ -11,43 +11,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 
-from monitor.client import ClientError
+from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keys import Keyboard
-from monitor.dashboard.render import View, render
-from monitor.dashboard.state import DashboardState
-from monitor.messages import AUDIO_PAUSE_MAX_S, Message, Reply, Request
+from monitor.dashboard.station import Station
 
-__all__ = ["BusClient", "fits_dashboard", "run_dashboard"]
+__all__ = ["fits_dashboard", "run_dashboard"]
 
-FRAMES_PER_S = 12.0  # smooth enough to the eye; a frame of 100 x 30 cells costs a few ms
-NOTE_S = 5.0
-REQUEST_TIMEOUT_S = 1.0  # the screen stands still meanwhile
-
-
-class BusClient(Protocol):
-    """What the dashboard needs of a client; `monitor.client.AlarmClient` is one."""
-
-    @property
-    def state(self) -> str:
-        """`connecting`, `connected`, `stale`, `lost` or `ended`."""
-        ...
-
-    def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
-        """Topic, message and its bytes (of a wave: its samples), after at most `timeout_s`."""
-        ...
-
-    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        """Ask the monitor."""
-        ...
+WAKE_S = 0.1  # between two looks whether it is to stop
+JOIN_S = 0.02  # between two looks whether the monitor has answered
 
 
 def fits_dashboard(console: Console) -> bool:
@@ -56,7 +34,7 @@ def fits_dashboard(console: Console) -> bool:
 
 
 def run_dashboard(
-    client: BusClient,
+    clients: BusClient | Mapping[str, BusClient],
     console: Console,
     clock: Callable[[], float],
     bed: str | None = None,
@@ -72,10 +50,10 @@ def run_dashboard(
     too, and are back in force afterwards.
 
     Args:
-        client: where messages come from; it is not closed here.
+        clients: where messages come from, by the address of each monitor where there are several; not closed here.
         console: a terminal, see `fits_dashboard`.
         clock: monotonic time, s.
-        bed: the bed shown first; None = the first one heard of.
+        bed: the bed shown first; None = the ward, or the bed where there is only one.
         should_stop: asked many times a second; True ends it.
         on_quit: called once when the person or a signal ended it.
         keyboard_fd: the terminal that keys come from; standard input if not given.
@@ -90,7 +68,8 @@ def run_dashboard(
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
     keyboard = Keyboard(_stdin() if keyboard_fd is None else keyboard_fd)
-    driver = _Driver(client, console, clock, bed, who or _user(), keyboard)
+    by_address = clients if isinstance(clients, Mapping) else {"": clients}
+    driver = _Driver(Station(by_address, who or _user(), bed), console, clock, keyboard)
     try:
         with _signals(driver):
             while driver.run(should_stop):
@@ -108,7 +87,7 @@ def run_dashboard(
 
 
 class _Driver:
-    """The loop and what the person chose.
+    """The loop.
 
     Attributes:
         left: the person or a signal ended it.
@@ -116,26 +95,14 @@ class _Driver:
         drawing: the terminal is being written to.
     """
 
-    def __init__(
-        self,
-        client: BusClient,
-        console: Console,
-        clock: Callable[[], float],
-        bed: str | None,
-        who: str,
-        keyboard: Keyboard,
-    ) -> None:
-        self.client = client
+    def __init__(self, station: Station, console: Console, clock: Callable[[], float], keyboard: Keyboard) -> None:
+        self.station = station
         self.console = console
         self.clock = clock
-        self.who = who
         self.keyboard = keyboard
-        self.state = DashboardState()
-        self.view = View(bed=bed)
         self.left = False
         self.suspend = False
         self.drawing = False
-        self._note_until_s = 0.0
 
     def run(self, should_stop: Callable[[], bool]) -> bool:
         """Run on the terminal's other screen; True: left for a suspension only."""
@@ -150,97 +117,35 @@ class _Driver:
         )
         self.drawing = True
         with self.keyboard, live:
+            self.drawing = False
             next_frame_s = self.clock()
             while not (self.left or self.suspend or should_stop()):
-                self.drawing = False
-                self.fold(max(0.0, next_frame_s - self.clock()))
+                self.wait(next_frame_s, should_stop)
+                # Keys before messages: what they are about is what was on the screen when they were pressed.
                 for key in self.keyboard.read():
-                    self.press(key)
+                    self.station.press(key, self.clock())
+                self.left |= self.station.left
+                self.station.fold(self.clock())
                 self.drawing = True
-                now_s = self.clock()
-                if now_s >= next_frame_s:
-                    live.refresh()
-                    # From now, not from when it was due: a slow terminal gets fewer frames, never a queue of them.
-                    next_frame_s = max(next_frame_s + 1 / FRAMES_PER_S, now_s)
+                live.refresh()
+                self.drawing = False
+                # From now, not from when it was due: a slow terminal gets fewer frames, never a queue of them.
+                next_frame_s = max(next_frame_s + 1 / self.station.frames_per_s, self.clock())
         return self.suspend and not self.left
 
-    def fold(self, timeout_s: float) -> None:
-        """Take in what the client has, waiting at most `timeout_s`."""
-        messages = self.client.poll(timeout_s)
-        now_s = self.clock()
-        for _topic, message, raw in messages:
-            self.state.apply(message, raw, now_s=now_s)
-        self.state.set_connection(self.client.state, now_s)
+    def wait(self, until_s: float, should_stop: Callable[[], bool]) -> None:
+        """Wait for a key, at most until then. One wait a frame: waking up for each message costs more than it says."""
+        while not (self.left or self.suspend or should_stop()) and (left_s := until_s - self.clock()) > 0:
+            joined = self.station.joined
+            if self.keyboard.wait(min(left_s, WAKE_S if joined else JOIN_S)):
+                return
+            if not joined:  # heartbeat, snapshot and its answer follow one another: a frame each would be felt
+                self.station.fold(self.clock())
 
     def frame(self) -> Frame:
         """The screen as it is now."""
-        now_s = self.clock()
-        if self.view.note and now_s >= self._note_until_s:
-            self.view = replace(self.view, note="")
         width, height = self.console.size
-        return render(self.state, width, height, now_s, self.view)
-
-    def press(self, key: str) -> None:
-        """Do what a key asks."""
-        if key == "q":
-            self.left = True
-        elif key in " p":
-            self._freeze()
-        elif key == "b":
-            self._next_bed()
-        elif key == "a":
-            self._acknowledge()
-        elif key == "m":
-            self._pause_audio()
-        elif key == "?":
-            self.view = replace(self.view, help=not self.view.help)
-        elif self.view.help:
-            self.view = replace(self.view, help=False)
-
-    def note(self, text: str) -> None:
-        """Show one line for a few seconds."""
-        self.view = replace(self.view, note=text)
-        self._note_until_s = self.clock() + NOTE_S
-
-    def _freeze(self) -> None:
-        bed = self.state.bed(self.view.bed)
-        if self.view.frozen is not None or bed is None:
-            self.view = replace(self.view, frozen=None)
-        else:
-            self.view = replace(self.view, frozen=self.state.frozen_bed(bed.name), frozen_at_s=self.clock())
-
-    def _next_bed(self) -> None:
-        names = list(self.state.beds)
-        bed = self.state.bed(self.view.bed)
-        if bed is not None:
-            following = names[(names.index(bed.name) + 1) % len(names)]
-            self.view = replace(self.view, bed=following, frozen=None)
-
-    def _acknowledge(self) -> None:
-        bed = self.state.bed(self.view.bed)
-        alarm = bed.top_unacknowledged() if bed is not None else None
-        if alarm is None:
-            self.note("nothing to acknowledge")
-            return
-        request = Request(op="acknowledge", bed=alarm.bed, alarm_id=alarm.alarm_id, who=self.who)
-        self._ask(request, f"acknowledged: {alarm.kind.replace('_', ' ')}")
-
-    def _pause_audio(self) -> None:
-        bed = self.state.bed(self.view.bed)
-        if bed is None:
-            self.note("no bed yet")
-            return
-        seconds = 0.0 if bed.audio_paused_s(self.clock()) > 0 else AUDIO_PAUSE_MAX_S
-        done = f"alarm audio paused for {seconds:.0f} s" if seconds else "alarm audio on"
-        self._ask(Request(op="pause_audio", bed=bed.name, seconds=seconds, who=self.who), done)
-
-    def _ask(self, request: Request, done: str) -> None:
-        try:
-            reply = self.client.request(request, REQUEST_TIMEOUT_S)
-        except ClientError as error:
-            self.note(str(error))
-            return
-        self.note(done if reply.ok else f"refused: {reply.error}")
+        return self.station.frame(width, height, self.clock())
 
 
 @contextlib.contextmanager

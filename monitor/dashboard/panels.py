@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.dashboard.alarm_panel import FULL_INK, MARKS, format_clock
+from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
-from monitor.dashboard.state import Connection, DashboardState
+from monitor.dashboard.state import Condition, Connection, DashboardState
 from monitor.words import quality_words
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "draw_footer",
     "draw_header",
     "draw_help",
+    "draw_page",
     "draw_vitals",
 ]
 
@@ -59,6 +61,11 @@ class View:
         frozen_at_s: when it was frozen, on the clock of `now_s`.
         help: whether the help page lies over the screen.
         note: one line for the person, e.g. what a request gave.
+        label: what the bed is called here, where its name alone does not tell it apart.
+        only: no other bed may take its place, not even while this one is not known.
+        ward: whether there is a ward to go back to.
+        others: what to show of all beds in one line, this one first; None = those of the state.
+        warning: what a person must know besides, e.g. of another monitor.
     """
 
     bed: str | None = None
@@ -66,13 +73,19 @@ class View:
     frozen_at_s: float = 0.0
     help: bool = False
     note: str = ""
+    label: str = ""
+    only: bool = False
+    ward: bool = False
+    others: Sequence[tuple[str, BedState, Condition]] | None = None
+    warning: str = ""
 
 
-def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now_s: float) -> None:
+def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now_s: float, label: str = "") -> None:
     """The top line: bed, source, lead, fs, speed, clock, connection, model, and what this is not."""
     connection, ink = CONNECTION[state.connection_now(now_s)]
     right: list[tuple[str, Ink]] = [(connection, ink), (NOTICE, Ink.NOTICE)]
-    left: list[tuple[str, Ink]] = [(f" {bed.name} " if bed is not None else " no bed ", Ink.BED)]
+    name = label or (bed.name if bed is not None else "no bed")
+    left: list[tuple[str, Ink]] = [(f" {name} ", Ink.BED)]
     optional: list[tuple[str, Ink]] = []
     if bed is not None:
         status = bed.status
@@ -200,17 +213,21 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
         canvas.text(row, max(left + 1, left + cols - len(value) - 1), value, ink)
 
 
-def draw_beds(canvas: Canvas, row: int, state: DashboardState, shown: str, now_s: float) -> None:
+def draw_beds(
+    canvas: Canvas, row: int, beds: Sequence[tuple[str, BedState, Condition]], shown: str, now_s: float, warning: str
+) -> None:
     """All beds in one line: rate, and the most urgent alarm of each."""
     col = canvas.text(row, 1, "beds", Ink.DIM) + 1
-    for name, bed in state.beds.items():
-        alarms = bed.alarms()
-        condition = state.condition(bed, now_s)
+    if warning:
+        col = canvas.text(row, 1, f" {warning} ", Ink.HIGH) + 1
+    for name, bed, condition in beds:
+        alarms = [] if bed.most_urgent is None else [bed.most_urgent]
         rate = bed.shown_rate_bpm(now_s) if condition == "live" else None
         value = "--" if rate is None else f"{rate:.0f}"
         word = "" if condition == "live" else f" {condition.replace('_', ' ').upper()}"
         mark = f" {MARKS[alarms[0].priority].strip()}" if alarms else ""
-        ink = FULL_INK[alarms[0].priority] if alarms else Ink.PLAIN
+        inks = TEXT_INK if alarms and alarms[0].state == "acknowledged" else FULL_INK
+        ink = inks[alarms[0].priority] if alarms else Ink.PLAIN
         text = f" {name} {value}{word}{mark} "
         if col + len(text) + 4 > canvas.width:
             canvas.text(row, col, " …", Ink.BOLD)
@@ -230,15 +247,17 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now
         canvas.text(row, col + (col == 0), view.note, Ink.BOLD)
         return
     keys = [("q", "quit"), ("space", "freeze"), ("a", "acknowledge"), ("m", "pause audio"), ("?", "help")]
-    if len(state.beds) > 1:
+    if len(state.beds) > 1 or view.ward:
         keys.insert(2, ("b", "next bed"))
+    if view.ward:
+        keys.insert(1, ("w", "ward"))
     col += col == 0
     for key, word in keys:
         if col + len(key) + len(word) + 3 > canvas.width:
             return
         col = canvas.text(row, col, key, Ink.BOLD)
         col = canvas.text(row, col + 1, word, Ink.DIM) + 2
-    bed = state.bed(view.bed)
+    bed = state.beds.get(view.bed or "") if view.only else state.bed(view.bed)
     if bed is not None and bed.event is not None and now_s - bed.event[1] < EVENT_SHOWN_S:
         room = canvas.width - col - 2
         text = bed.event[0].text
@@ -247,9 +266,14 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now
             canvas.text(row, canvas.width - len(text) - 1, text, Ink.LOW_TEXT)
 
 
-def draw_help(canvas: Canvas) -> None:
-    """The help page, in the middle of the screen."""
-    lines = [*(f"{key:>9}  {word}" for key, word in HELP), "", *(f" {line}" for line in LEGEND)]
+def draw_help(canvas: Canvas, *, ward: bool = False) -> None:
+    """The help page; with its way back to the ward where there is one."""
+    draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if ward else HELP, LEGEND)
+
+
+def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str]) -> None:
+    """Keys and signs in words, in the middle of the screen."""
+    lines = [*(f"{key:>9}  {word}" for key, word in keys), "", *(f" {line}" for line in legend)]
     width = min(canvas.width - 4, max(map(len, lines)) + 4)
     height = min(canvas.height - 2, len(lines) + 2)
     top, left = (canvas.height - height) // 2, (canvas.width - width) // 2

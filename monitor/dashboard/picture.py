@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from monitor.dashboard.live import BusClient
-from monitor.dashboard.state import DashboardState
-from monitor.dashboard.svg import export_svg
+from monitor.dashboard.bus_client import BusClient
+from monitor.dashboard.station import Station
+from monitor.dashboard.svg import HEIGHT, WIDTH, export_frame
 
 __all__ = ["take_picture"]
 
-_TURN_S = 0.05
 
-
-def take_picture(client: BusClient, path: Path, after_s: float, clock: Callable[[], float]) -> None:
+def take_picture(
+    clients: Mapping[str, BusClient],
+    path: Path,
+    after_s: float,
+    clock: Callable[[], float],
+    wait: Callable[[float], None],
+    bed: str | None = None,
+) -> None:
     """Watch for `after_s` seconds, then write what the dashboard would show as SVG.
 
     Args:
-        client: a subscriber with waves; it is not closed here.
+        clients: subscribers with waves, by the address of each monitor; not closed here.
         path: SVG file to write.
         after_s: how long to watch, s; 12 s fill the trace.
         clock: monotonic time, s.
+        wait: waits so many seconds.
+        bed: shown; None = the ward, or the bed where there is only one.
 
     Raises:
         OSError: the file cannot be written.
     """
-    state = DashboardState()
+    station = Station(clients, "", bed)
     end_s = clock() + after_s
-    while clock() < end_s:
-        for _, message, raw in client.poll(_TURN_S):
-            state.apply(message, raw, now_s=clock())
-        state.set_connection(client.state, clock())
-    export_svg(state, path, now_s=clock())
+    while True:
+        station.fold(clock())
+        frame = station.frame(WIDTH, HEIGHT, clock())
+        left_s = end_s - clock()
+        if left_s <= 0:
+            break
+        wait(min(left_s, 1 / station.frames_per_s))
+    export_frame(frame, path)

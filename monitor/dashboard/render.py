@@ -43,14 +43,17 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
         return canvas.frame()
-    bed = state.bed(view.bed)
+    bed = state.beds.get(view.bed or "") if view.only else state.bed(view.bed)
     condition: Condition = "starting" if bed is None else state.condition(bed, now_s)
-    draw_header(canvas, state, bed, now_s)
+    draw_header(canvas, state, bed, now_s, view.label)
     draw_footer(canvas, height - 1, state, view, now_s)
     bottom = height - 1
-    if len(state.beds) > 1 and bed is not None:
+    beds = view.others
+    if beds is None:
+        beds = [(each.name, each, state.condition(each, now_s)) for each in state.beds.values()]
+    if (len(beds) > 1 or view.warning) and bed is not None:
         bottom -= 1
-        draw_beds(canvas, bottom, state, bed.name, now_s)
+        draw_beds(canvas, bottom, beds, view.label or bed.name, now_s, view.warning)
     alarm_rows = max(2, min(8, height // 7))
     draw_alarms(canvas, 1, alarm_rows, bed, now_s, state.connection_now(now_s))
     top = 1 + alarm_rows
@@ -62,7 +65,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
     else:
         _draw_below(canvas, top, bottom - top, bed, condition, view, now_s)
     if view.help:
-        draw_help(canvas)
+        draw_help(canvas, ward=view.ward)
     return canvas.frame()
 
 

@@ -14,7 +14,9 @@ from monitor.dashboard.canvas import Frame
 from monitor.dashboard.render import View, render
 from monitor.dashboard.state import DashboardState
 
-__all__ = ["THEME", "export_svg"]
+__all__ = ["HEIGHT", "THEME", "WIDTH", "export_frame", "export_svg"]
+
+WIDTH, HEIGHT = 110, 34  # of a picture, cells
 
 # A calm dark theme of our own, so that the picture does not depend on anybody's terminal.
 THEME = TerminalTheme(
@@ -68,8 +70,8 @@ class _Words:
 def export_svg(
     state: DashboardState,
     path: Path,
-    width: int = 110,
-    height: int = 34,
+    width: int = WIDTH,
+    height: int = HEIGHT,
     title: str = "ecg-monitor",
     now_s: float | None = None,
     view: View | None = None,
@@ -87,16 +89,29 @@ def export_svg(
     Raises:
         OSError: the file cannot be written.
     """
+    export_frame(render(state, width, height, state.updated_s if now_s is None else now_s, view), path, title)
+
+
+def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
+    """Write a finished screen as an SVG picture.
+
+    Args:
+        frame: the screen.
+        path: the file, overwritten.
+        title: title of the window that is drawn around.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     console = Console(
         record=True,
-        width=width,
-        height=height,
+        width=frame.width,
+        height=frame.height,
         file=io.StringIO(),
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,
         _environ={},
     )
-    frame = render(state, width, height, state.updated_s if now_s is None else now_s, view)
     console.print(_Words(frame))
     path.write_text(console.export_svg(title=title, theme=THEME), encoding="utf-8")

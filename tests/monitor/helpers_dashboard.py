@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,7 @@ class MemoryClient:
         self.requests: list[Request] = []
         self._crash_after = crash_after
         self._polls = 0
+        self.looked: tuple[set[str], set[str]] = set(), set()
         self._start_s = time.monotonic()
         self._next = 0
         self._second = -1
@@ -184,6 +185,9 @@ class MemoryClient:
                 self._out.append(("", alarm("asystole", "high"), b""))
         out, self._out = self._out, []
         return out
+
+    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
+        self.looked = set(waves), set(closely)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
         self.requests.append(request)

@@ -40,6 +40,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
         state.apply(alarm("anomalous_beat", "low", onset=sample, sample=sample), now_s=now_s)  # never cleared
         state.apply(status(sample, seq=number + 1), now_s=now_s)
         if number in (2_000, 24_999):
+            assert state.beds["p1"].wave.end == sample + 25  # what is only kept as it came is read
             sizes.append(size_of(state))
     bed = state.beds["p1"]
     assert (len(bed.r_peaks), len(bed.trend), len(bed.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)

@@ -18,6 +18,7 @@ import pexpect
 import pytest
 from helpers_command import FREE_BUS, environment, free_endpoint
 from helpers_pipeline import breaking_record
+from helpers_ward import WardMonitor
 
 ROWS, COLUMNS = 30, 100
 TIMEOUT_S = 60
@@ -203,6 +204,84 @@ def test_watch_sees_a_monitor_elsewhere_die_and_come_back(shell: Start, tmp_path
             if process is not None:
                 process.kill()
                 process.wait()
+
+
+def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_comes_back(shell: Start, tmp_path: Path) -> None:
+    monitor = WardMonitor([f"bed-{number}" for number in range(1, 41)], [("bed-33", "asystole", "high")])
+    try:
+        child = shell("watch", "--connect", monitor.endpoint)
+        child.expect_exact("40 beds")
+        child.expect_exact("!!! bed-33")
+        child.expect(TRACE)
+        child.expect_exact("page 1 of 2")
+        child.send("\x1b[C")  # to the bed beside it, and back
+        child.send("\x1b[D")
+        child.send("\r")
+        child.expect_exact("heart rate, bpm")
+        child.expect_exact("!!! HIGH")
+        child.send("a")
+        child.expect_exact("acknowledged: asystole")
+        child.expect_exact("ACKNOWLEDGED")
+        child.send("\x1b")
+        child.expect_exact("40 beds")
+        child.expect_exact("asystole ✓")
+        child.send("\x1b[6~")
+        child.expect_exact("page 2 of 2")
+        child.send("?")
+        child.expect_exact("open the bed under the cursor")
+        child.send("q")
+        assert ended(child, tmp_path, 0) == ""
+        assert [alarm_id for alarm_id, _ in monitor.acknowledged] == ["bed-33/asystole/0"]
+    finally:
+        monitor.stop()
+
+
+def test_a_monitor_of_many_beds_begins_with_its_ward(shell: Start, tmp_path: Path) -> None:
+    child = shell("--source", "sim", "--beds-count", "5", "--speed", "5", *FREE_BUS)
+    child.expect_exact("5 beds")
+    child.expect(TRACE)
+    for key, seen in (("\r", "heart rate, bpm"), ("b", "RR "), ("w", "5 beds")):
+        child.send(key)
+        child.expect_exact(seen)
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+
+
+def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: Start, tmp_path: Path) -> None:
+    one = WardMonitor(["icu-1", "icu-2"], epoch="one")
+    two = WardMonitor(["icu-1", "icu-9"], [("icu-1", "asystole", "high")], epoch="two")
+    places = [monitor.endpoint.removeprefix("tcp://") for monitor in (one, two)]
+    try:
+        child = shell("watch", "--connect", one.endpoint, "--connect", two.endpoint)
+        child.expect_exact("all 2 connected")
+        child.expect_exact(f"!!! icu-1@{places[1]}")
+        child.send("a")
+        child.expect_exact(f"acknowledged: asystole (icu-1@{places[1]})")
+        child.expect_exact("asystole ✓")
+        assert (len(one.acknowledged), len(two.acknowledged)) == (0, 1)
+        one.stop()
+        child.expect_exact("1 of 2 not connected")
+        child.expect(f"✕ LOST.{{0,30}}{re.escape(places[0])}")  # in the line of monitors
+        child.expect_exact("CONNECTION LOST ")  # and in its tiles
+        child.send("q")
+        assert ended(child, tmp_path, 0) == ""
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_watch_draws_a_ward_as_a_picture(tmp_path: Path) -> None:
+    monitor = WardMonitor(["icu-1", "icu-2", "icu-3"], [("icu-2", "tachycardia", "medium")])
+    try:
+        picture = tmp_path / "ward.svg"
+        command = [*MONITOR, "watch", "--connect", monitor.endpoint, "--svg", str(picture), "--after", "4"]
+        subprocess.run(command, env=environment(), check=True, timeout=TIMEOUT_S)
+        words = picture.read_text("utf-8").replace("&#160;", " ")
+        for word in ("icu-1", "icu-2", "icu-3", "tachycardia", "beds"):
+            assert word in words
+        assert re.search(TRACE, words)
+    finally:
+        monitor.stop()
 
 
 def tmux(folder: Path, *arguments: str) -> str:

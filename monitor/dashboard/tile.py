@@ -1,0 +1,174 @@
+"""One bed of the ward: name, heart rate, the most urgent alarm or what is wrong with the signal, a small trace.
+
+Where a tile is narrow or low the trace goes first, then words; sign, name and rate stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.cells import cell_len
+
+from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
+from monitor.dashboard.bed import BedState
+from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
+from monitor.dashboard.canvas import Canvas, Ink, printable
+from monitor.dashboard.ring import SampleKind
+from monitor.dashboard.state import Condition
+from monitor.dashboard.survey import Entry
+from monitor.dashboard.waveform import CONDITION_WORDS
+from monitor.words import quality_words
+
+__all__ = ["HEAD_ROWS", "draw_tile", "shortened", "trace_seconds"]
+
+HEAD_ROWS = 2  # name and rate; words
+RATE_CELLS = 4
+DOTS_PER_S = 14  # coarser than the trace of one bed: rhythm is what shows at this size
+MIN_SECONDS, MAX_SECONDS = 3, 12
+_CONDITION_INK: dict[Condition, Ink] = {
+    "starting": Ink.BED,
+    "ended": Ink.BED,
+    "stale": Ink.MEDIUM,
+    "no_data": Ink.MEDIUM,
+}
+
+
+def trace_seconds(cells: int) -> int:
+    """Whole seconds in a trace of that many cells."""
+    return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
+
+
+def shortened(text: str, cells: int) -> str:
+    """A name in so many cells; what is left out is left out of its middle, for names differ at their ends.
+
+    >>> shortened("icu-4@127.0.0.1:5556", 12)
+    'icu-4@…:5556'
+    """
+    text = printable(text)
+    if cell_len(text) <= cells:
+        return text
+    if not text.isascii():
+        return text  # the canvas cuts it at the right
+    after = (cells - 1) // 2
+    return f"{text[: cells - 1 - after]}…{text[len(text) - after :]}"
+
+
+def draw_tile(
+    canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: Entry, now_s: float, *, chosen: bool
+) -> None:
+    """Draw one bed.
+
+    Args:
+        canvas: where to.
+        top, left, rows, cols: rectangle in cells, at least 1 row and 16 columns; the last column stays free.
+        entry: the bed.
+        now_s: the subscriber's monotonic clock, s.
+        chosen: whether the cursor is on it.
+    """
+    if chosen:
+        canvas.fill(top, left, rows, 1, "▌", Ink.BOLD)
+    left, cols = left + 1, cols - 2
+    _draw_head(canvas, top, left, cols, entry, now_s, chosen=chosen)
+    if rows >= HEAD_ROWS:
+        _draw_words(canvas, top + 1, left, cols, entry, now_s, beside_trace=rows > HEAD_ROWS)
+    if rows > HEAD_ROWS:
+        if entry.condition == "live":
+            _draw_trace(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry.bed)
+        else:
+            _draw_banner(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry, now_s)
+
+
+def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: Entry, now_s: float, *, chosen: bool) -> None:
+    """Sign, name, rate. Painted in the alarm's colour while nobody has acknowledged it."""
+    alarm = entry.alarm
+    ink, mark = Ink.DIM, ""
+    if alarm is not None:
+        mark = MARKS[alarm.priority].strip()
+        ink = TEXT_INK[alarm.priority] if alarm.state == "acknowledged" else FULL_INK[alarm.priority]
+    painted = alarm is not None and alarm.state != "acknowledged"
+    canvas.fill(row, left, 1, cols, " " if painted else "─", ink)
+    rate = entry.bed.shown_rate_bpm(now_s) if entry.condition == "live" else None
+    text = "---" if rate is None else f"{min(rate, 999):.0f}"
+    rate_left = left + cols - RATE_CELLS
+    at = left
+    if mark:
+        at = canvas.text(row, at, f"{mark} ", ink)
+    name_ink = ink if painted else Ink.BED if chosen else Ink.BOLD
+    at = canvas.text(row, at, shortened(entry.label, rate_left - at - 1), name_ink, rate_left - at - 1)
+    if not painted:
+        canvas.text(row, at, " ")
+    rate_ink = ink if painted else Ink.DIM if rate is None else Ink.GOOD
+    canvas.text(row, rate_left, text.rjust(RATE_CELLS), rate_ink)
+
+
+def _draw_words(
+    canvas: Canvas, row: int, left: int, cols: int, entry: Entry, now_s: float, *, beside_trace: bool
+) -> None:
+    """The alarm in words, or what is wrong with the signal; without room for a banner that the stream stands still."""
+    parts: list[tuple[str, Ink]] = []
+    if entry.condition != "live" and not beside_trace:
+        parts.append((CONDITION_WORDS[entry.condition], _condition_ink(entry.condition)))
+    bed, alarm = entry.bed, entry.alarm
+    if alarm is not None:
+        kind = alarm.kind.replace("_", " ")
+        kind = f"TECH {kind}" if alarm.category == "technical" else kind
+        acknowledged = alarm.state == "acknowledged"
+        state = " ✓" if acknowledged else " latched" if alarm.state == "latched" else ""
+        more = f" +{len(bed.active) - 1}" if len(bed.active) > 1 else ""
+        words_ink = TEXT_INK[alarm.priority]
+        room = cols - sum(cell_len(text) + 1 for text, _ in parts) - len(state) - len(more)
+        if len(kind) > room > 1:
+            kind = f"{kind[: room - 1]}…"
+        parts.append((f"{kind}{state}{more}", words_ink))
+    if entry.condition == "live" and bed.status is not None and bed.status.quality != "good":
+        words = quality_words(bed.status.quality)
+        if alarm is None or words != alarm.kind.replace("_", " "):
+            parts.append((f"signal {words}", Ink.BOLD))
+    paused_s = bed.audio_paused_s(now_s)
+    if paused_s > 0:
+        parts.append((f"audio off {format_clock(paused_s)[3:]}", Ink.NOTICE))
+    if not parts and bed.status is not None:
+        parts.append((bed.status.source, Ink.DIM))
+    at = left
+    for text, ink in parts:
+        if at > left and at + cell_len(text) > left + cols:
+            continue  # the first is cut, the others left out: half a word is none
+        at = canvas.text(row, at, text, ink, left + cols - at) + 1
+
+
+def _condition_ink(condition: Condition) -> Ink:
+    return _CONDITION_INK.get(condition, Ink.BED)
+
+
+def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: Entry, now_s: float) -> None:
+    """In place of the trace: nothing that stands still may look alive."""
+    ink = _condition_ink(entry.condition)
+    canvas.fill(top, left, rows, cols, "╌", Ink.DIM)
+    silent_s = entry.bed.silent_s(now_s)
+    since = "" if silent_s < 1 or entry.condition in ("starting", "ended") else f" {format_clock(silent_s)[2:]}"
+    word = CONDITION_WORDS[entry.condition]
+    text = f" {word}{since} "
+    text = text if len(text) <= cols else f" {word} "
+    canvas.text(top + (rows - 1) // 2, left + max(0, (cols - len(text)) // 2), text, ink, cols)
+
+
+def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+    """The last seconds, scrolled by whole cells as the large one is."""
+    wave, scale = bed.wave, bed.scale
+    if wave is None or wave.end is None:
+        return
+    samples_per_dot = trace_seconds(cols) * wave.fs_hz / (2 * cols)
+    end_dot = int(wave.end / samples_per_dot)
+    end_dot -= end_dot % 2
+    edges = column_edges(end_dot - 2 * cols, 2 * cols, samples_per_dot)
+    first = int(edges[0])
+    values, kinds = wave.read(first, int(edges[-1]) - first)
+    low, high = column_extrema(values, edges - first)
+    levels = 4 * rows
+    dots = draw_extrema(
+        quantise(low, scale.low_mv, scale.high_mv, levels), quantise(high, scale.low_mv, scale.high_mv, levels), levels
+    )
+    chars = dots_to_chars(dots)
+    if (kinds > SampleKind.VALID).any():  # what never came; before the first wave there is just nothing
+        at = np.searchsorted(edges - first, np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
+        chars[rows // 2, np.unique(at // 2)] = "╌"
+    canvas.block(top, left, chars, np.where(chars == "╌", Ink.DIM, Ink.TRACE).astype(np.uint8))

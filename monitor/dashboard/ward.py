@@ -1,0 +1,261 @@
+"""The ward: all beds as tiles, the most urgent first, page by page. A pure function of survey, view and size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
+from monitor.dashboard.canvas import Canvas, Frame, Ink
+from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
+from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH
+from monitor.dashboard.survey import BedRef, Entry, Survey, short_address
+from monitor.dashboard.tile import HEAD_ROWS, draw_tile
+
+__all__ = ["WARD_HELP", "Grid", "Page", "WardView", "lay_out", "page_of", "render_ward"]
+
+TILE_COLS = 26  # at least: sign, a name of a dozen letters, rate; words of most alarms; 3 s of trace
+TILE_ROWS = 4
+TILE_ASPECT = 4.5  # columns for a row where there is room: a trace twice as wide as high
+TILE_MAX_ROWS = 14
+WARD_HELP = (
+    ("arrows", "move the cursor; also h j k l"),
+    ("PgUp PgDn", "a page back, a page on; also < and >"),
+    ("Home, Esc", "back to the most urgent bed"),
+    ("Enter", "open the bed under the cursor; Esc or w comes back"),
+    ("a", "acknowledge its top alarm"),
+    ("m", "pause its alarm audio for 2 min; again: end the pause"),
+    ("/", "show only beds whose name has these letters; Esc: all"),
+    ("t", "tiles with or without a trace"),
+    ("q", "quit"),
+    ("?", "this page"),
+)
+WARD_LEGEND = (
+    "!!! high   !! medium   ! low   TECH: not the patient",
+    "painted: nobody has acknowledged it   ✓: somebody has",
+    "new high first, then new, acknowledged, not seen, low, by name",
+)
+
+
+@dataclass(frozen=True)
+class WardView:
+    """What the person at the ward chose.
+
+    Attributes:
+        cursor: the bed under the cursor, and with it the page; None = the first bed, whichever that is.
+        traces: whether tiles have one where there is room.
+        find: only beds whose name has these letters.
+        finding: they are being typed.
+        help: whether the help page lies over the screen.
+        note: one line for the person.
+    """
+
+    cursor: BedRef | None = None
+    traces: bool = True
+    find: str = ""
+    finding: bool = False
+    help: bool = False
+    note: str = ""
+
+
+class Grid(NamedTuple):
+    """How tiles lie: so many a page, each of that size in cells."""
+
+    cols: int
+    rows: int
+    tile_cols: int
+    tile_rows: int
+
+    @property
+    def per_page(self) -> int:
+        """Tiles of a page."""
+        return self.cols * self.rows
+
+
+class Page(NamedTuple):
+    """What is on the screen.
+
+    Attributes:
+        beds: all that are asked for, in order.
+        shown: those of this page.
+        at: place of the cursor among `beds`.
+        number, pages: of the page, from 0.
+        grid: how its tiles lie.
+    """
+
+    beds: Sequence[Entry]
+    shown: Sequence[Entry]
+    at: int
+    number: int
+    pages: int
+    grid: Grid
+
+    @property
+    def cursor(self) -> Entry | None:
+        """The bed under the cursor."""
+        return self.beds[self.at] if self.beds else None
+
+
+def lay_out(beds: int, width: int, rows: int, *, traces: bool) -> Grid:
+    """The largest tiles with which all beds fit one page; else the smallest.
+
+    Args:
+        beds: how many.
+        width, rows: what there is, cells.
+        traces: whether tiles are to have one.
+    """
+    most_cols = max(1, width // TILE_COLS)
+    least_rows = min(TILE_ROWS if traces else HEAD_ROWS, max(rows, 1))
+    best: Grid | None = None
+    best_size = 0.0
+    for cols in range(1, most_cols + 1):
+        down = max(1, -(-beds // cols))
+        tile_rows = min(rows // down, TILE_MAX_ROWS if traces else HEAD_ROWS)
+        if tile_rows < least_rows:
+            continue
+        size = min(width // cols, TILE_ASPECT * tile_rows)
+        if size > best_size:
+            best, best_size = Grid(cols, down, width // cols, tile_rows), size
+    if best is not None:
+        return best
+    down = max(1, rows // least_rows)
+    return Grid(most_cols, down, width // most_cols, max(1, rows // down))
+
+
+def page_of(survey: Survey, view: WardView, width: int, height: int) -> Page:
+    """Which beds are on a screen of that size."""
+    letters = view.find.casefold()
+    beds = [entry for entry in survey.entries if letters in entry.label.casefold()] if letters else survey.entries
+    grid = lay_out(len(beds), width, height - 1 - _head_rows(survey), traces=view.traces)
+    at = next((at for at, entry in enumerate(beds) if entry.ref == view.cursor), 0) if view.cursor is not None else 0
+    number = at // grid.per_page
+    first = number * grid.per_page
+    pages = max(1, -(-len(beds) // grid.per_page))
+    return Page(beds, beds[first : first + grid.per_page], at, number, pages, grid)
+
+
+def render_ward(survey: Survey, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
+    """Draw the ward.
+
+    Args:
+        survey: what is known; it has looked.
+        width, height: the screen, cells. Under 60 x 16 the screen is one line that says so.
+        now_s: the subscriber's monotonic clock, s.
+        view: cursor, filter, help.
+
+    Returns:
+        A rich renderable of exactly `height` lines of `width` cells.
+    """
+    view = view or WardView()
+    canvas = Canvas(max(1, width), max(1, height))
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+        return canvas.frame()
+    page = page_of(survey, view, width, height)
+    _draw_header(canvas, survey, now_s)
+    if len(survey.states) > 1:
+        _draw_monitors(canvas, 1, survey, now_s)
+    top, grid = _head_rows(survey), page.grid
+    for number, entry in enumerate(page.shown):
+        row, col = divmod(number, grid.cols)
+        draw_tile(
+            canvas, top + row * grid.tile_rows, col * grid.tile_cols, grid.tile_rows, grid.tile_cols, entry, now_s,
+            chosen=entry is page.cursor,
+        )  # fmt: skip
+    if not page.shown:
+        text = f"no bed is called so: {view.find}" if view.find else "waiting for the monitor"
+        canvas.text(height // 2, 0, text.center(width), Ink.BOLD)
+    _draw_footer(canvas, height - 1, page, view)
+    if view.help:
+        draw_page(canvas, WARD_HELP, WARD_LEGEND)
+    return canvas.frame()
+
+
+def _beds(number: int) -> str:
+    return f"{number:,} bed{'s' * (number != 1)}"
+
+
+def _head_rows(survey: Survey) -> int:
+    return 2 if len(survey.states) > 1 else 1
+
+
+def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
+    """How many beds, how many with alarms, how many without data; at the right the connection."""
+    counts = survey.counts
+    connections = [state.connection_now(now_s) for state in survey.states.values()]
+    up = sum(connection == "connected" for connection in connections)
+    if len(connections) == 1:
+        right, right_ink = CONNECTION[connections[0]]
+    elif up == len(connections):
+        right, right_ink = f"● all {up} connected", Ink.GOOD
+    else:
+        right, right_ink = f"✕ {len(connections) - up} of {len(connections)} not connected", Ink.HIGH
+    room = canvas.width - cell_len(right) - 3
+    parts: list[tuple[str, Ink]] = [(f" {_beds(counts.beds)} ", Ink.BED)]
+    for priority, mark in MARKS.items():
+        number = counts.alarms.get(priority, 0)
+        inks = FULL_INK if counts.new.get(priority, 0) else TEXT_INK
+        parts.append((f" {mark.strip()} {number:,} {priority} ", inks[priority] if number else Ink.DIM))
+    for number, word, ink in (
+        (counts.left_out, "NOT SHOWN", Ink.HIGH),
+        (counts.unseen, "NO DATA", Ink.MEDIUM),
+        (counts.waiting, "starting", Ink.PLAIN),
+        (counts.ended, "ended", Ink.PLAIN),
+    ):
+        if number:
+            parts.append((f" {number:,} {word} ", ink))
+    if sum(len(text) + 1 for text, _ in parts) > room:  # the words of the priorities go; their signs stay
+        short = {f" {priority} ": " " for priority in MARKS}
+        parts = [(next((t.replace(a, b) for a, b in short.items() if t.endswith(a)), t), ink) for t, ink in parts]
+    col = 0
+    for text, ink in parts:
+        if col + len(text) <= room:
+            col = canvas.text(0, col, text, ink) + 1
+    canvas.text(0, canvas.width - cell_len(right) - 1, right, right_ink)
+
+
+def _draw_monitors(canvas: Canvas, row: int, survey: Survey, now_s: float) -> None:
+    """Each monitor with its connection, the broken ones first."""
+    states = sorted(survey.states.items(), key=lambda item: item[1].connection_now(now_s) == "connected")
+    col = 1
+    for number, (address, state) in enumerate(states):
+        word, ink = CONNECTION[state.connection_now(now_s)]
+        word = word.replace("CONNECTION ", "").replace("MONITOR ", "").replace(" connected", "")
+        text = f"{short_address(address)} {_beds(len(state.beds))}"
+        rest = len(states) - number
+        more = f"and {rest} more"
+        if col + cell_len(word) + cell_len(text) + 3 > canvas.width - (len(more) + 1 if rest > 1 else 0):
+            canvas.text(row, col, more, Ink.BOLD)
+            return
+        col = canvas.text(row, col, word, ink)
+        col = canvas.text(row, col + 1, text, Ink.DIM if ink is Ink.GOOD else Ink.BOLD) + 3
+
+
+def _draw_footer(canvas: Canvas, row: int, page: Page, view: WardView) -> None:
+    """Keys, or what is being typed, or the note; at the right the page and what this is not."""
+    right = f"{NOTICE} "
+    if page.pages > 1:
+        right = f"page {page.number + 1:,} of {page.pages:,}  {right}"
+    left = canvas.width - len(right)
+    canvas.text(row, left, right[: -len(NOTICE) - 1], Ink.BOLD)
+    canvas.text(row, canvas.width - len(NOTICE) - 1, NOTICE, Ink.NOTICE)
+    room = left - 1
+    if view.finding:
+        canvas.text(row, 1, f"name: {view.find}_   Enter: done, Esc: all beds", Ink.BOLD, room - 1)
+        return
+    if view.note:
+        canvas.text(row, 1, view.note, Ink.BOLD, room - 1)
+        return
+    col = 1
+    if view.find:
+        text = f" {view.find}: {_beds(len(page.beds))}, Esc: all "
+        col = canvas.text(row, col, text, Ink.BED, room - 1) + 1
+    keys = (("q", "quit"), ("Enter", "open"), ("?", "help"), ("a", "acknowledge"), ("/", "find"), ("m", "pause audio"))
+    for key, word in keys:
+        if col + len(key) + len(word) + 1 > room:
+            return
+        col = canvas.text(row, col, key, Ink.BOLD)
+        col = canvas.text(row, col + 1, word, Ink.DIM) + 2
