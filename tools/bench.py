@@ -1,5 +1,5 @@
-"""Benchmarks, one sub-command a question: python tools/bench.py replay | start | latency | memory | score | rpeaks | ward |
-beds | curve; all runs every one, table tells what they found.
+"""Benchmarks, one sub-command a question: python tools/bench.py score | rpeaks | start | latency | replay | memory |
+ward | beds | curve; `all` runs every one, `table` tells what they found.
 
 Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
 turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
