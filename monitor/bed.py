@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from monitor.messages import (
     StatusMessage,
     WaveHeader,
 )
+from monitor.resume import BedState
 from monitor.sources import Chunk, EndOfStream, Notice, Source
 from monitor.strips import STRIP_S, StripCutter, strip_data
 
@@ -125,6 +127,45 @@ class Bed:
         self._timed = 0  # beats with a latency
         self._percentiles: tuple[int, float | None, float | None] = (0, None, None)  # of so many; p50, p99
         self._strips = StripCutter(self.history, source.fs_hz)
+        self.resumed: BedState | None = None
+
+    # -- after a run that is over ---------------------------------------------------------------------------
+
+    def resume(self, state: BedState) -> None:
+        """Go on where an earlier run left off; before any sample.
+
+        Alarms, counts and sample clock are as they were; what is usual for the patient is learned anew. The source
+        gives `state.clock` or a later sample first; what is missing until there is a gap.
+        """
+        self.resumed, last = state, state.status
+        self.engine.restore(state.changes, state.clock)
+        for alarm in self.engine.active:
+            self._strips.has(alarm)
+        self.history.end = self.wave_sent = state.clock
+        self.detector.samples_in, self.detector.samples_lost = last.samples_in, last.samples_lost
+        self.counts |= {key: getattr(last, key) for key in self.counts}
+        if self.source.start_time is None:
+            self._start_time = state.sample_0_time
+
+    def tell_resumed(self, output: Output) -> None:
+        """Tell of the alarms that this run has from the one before; their state is as it was."""
+        for alarm in reversed(self.engine.active):
+            self._alarm(msgspec.structs.replace(alarm, update=True), output)
+
+    def _resume_at(self, first_sample: int, output: Output) -> None:
+        """The signal goes on: what nobody watched is a gap."""
+        state = self.resumed
+        if state is None or first_sample <= state.watched_until:
+            return
+        gap = Gap(state.watched_until, first_sample - state.watched_until)
+        self.detector.samples_lost += max(0, first_sample - state.clock)
+        self._events.append(gap)
+        lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
+        text = (
+            f"watched again: {gap.n_samples} samples ({lost_s:.1f} s) were not looked at; {kept} alarms go on as they "
+            "were; what is usual for this patient is learned anew"
+        )
+        output.notice(self, Notice("bed_resumed", text, gap.n_samples))
 
     # -- samples in ---------------------------------------------------------------------------------------
 
@@ -189,6 +230,7 @@ class Bed:
             return chunk
         if self._first is None:
             self._first = self.wave_sent = chunk.first_sample
+            self._resume_at(chunk.first_sample, output)
         arrival_s = self._clock() if chunk.arrival_s is None else chunk.arrival_s
         if self.source.live:
             self._arrivals.append((chunk.first_sample + chunk.samples.size, arrival_s))

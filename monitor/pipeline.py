@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from monitor.metrics import MetricsServer
 from monitor.outlet import Outlet, make_folder
 from monitor.reading import GuardedSource, Readers
 from monitor.recorder import RecorderError
+from monitor.resume import BedState
 from monitor.schedule import LOOP_S
 from monitor.scoring import Batches
 from monitor.sources import Notice, Source, SourceError
@@ -63,6 +64,7 @@ class Pipeline:
         on_notice: told one line for a person.
         clock: monotonic, s.
         wall: wall time now.
+        resume: beds that go on where a run that is over left them.
 
     Attributes:
         endpoints: where the bus does listen.
@@ -87,6 +89,7 @@ class Pipeline:
         on_notice: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        resume: Mapping[str, BedState] | None = None,
     ) -> None:
         self.config = config
         self.incomplete: list[str] = []
@@ -107,6 +110,8 @@ class Pipeline:
                 undo.callback(source.close)
             self._started = started
             self.beds = {name: self._bed(name, source) for name, source in sources.items()}
+            for name, state in (resume or {}).items():
+                self.beds[name].resume(state)
             folder = Path(config.record.folder) if config.record.folder else None
             if folder is not None:
                 make_folder(folder)
@@ -165,6 +170,8 @@ class Pipeline:
         self._intake.begin(_STATUS_S)
         try:
             self._tell_who_died()
+            for bed in self.beds.values():
+                bed.tell_resumed(self._out)
             self._tell_state(self.beds.values())
             self._tell_heartbeat()
             while not stop() and not all(bed.ended for bed in self.beds.values()):
@@ -295,7 +302,7 @@ class Pipeline:
             bodies = [decode(raw) for raw in self.journal.active_alarms(epoch)]
             alarms = [body.alarm for body in bodies if isinstance(body, AlarmMessage)]
             self._on_notice(f"the monitor of run {epoch} was killed; {_active_then(alarms)}")
-            for bed in self.beds.values():
+            for bed in (bed for bed in self.beds.values() if bed.resumed is None):
                 of_bed = [alarm for alarm in alarms if alarm.bed == bed.name]
                 text = f"the monitor of run {epoch} was killed; {_active_then(of_bed)}"
                 self._out.event(bed, "monitor_died", text, max(1, len(of_bed)))

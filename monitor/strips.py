@@ -42,6 +42,10 @@ class StripCutter:
         self._waiting.append(alarm)
         return self._cut(alarm)
 
+    def has(self, alarm: Alarm) -> None:
+        """An alarm of a run before has its strip: none is cut of signal that this one never saw."""
+        self._last[alarm.kind] = alarm.alarm_id
+
     def complete(self, *, ended: bool) -> list[Cut]:
         """Strips whose signal is there by now, or all that wait where nothing more comes."""
         ready: list[Alarm] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from monitor.alarms.audio import AudioPause
-from monitor.alarms.kinds import COVERED_BY, COVERS, RANK, TECHNICAL
+from monitor.alarms.kinds import COVERED_BY, COVERS, RANK, TECHNICAL, TOLD
 from monitor.config import AlarmsConfig, KindConfig
 from monitor.messages import Alarm, Evidence
 
@@ -182,6 +182,25 @@ class AlarmBook:
         if text is not None:
             self._tell(self._changed(entry.known, update=True))
 
+    def restore(self, changes: Iterable[Alarm], sample: int) -> None:
+        """Begin with the alarms of an engine that is no more; gives no change out.
+
+        Args:
+            changes: what it gave out, in order: at least the last of each alarm that is not cleared, and all of the
+                last hour.
+            sample: up to where it had come. Whether the cause of an alarm still holds there is not known: it rests
+                from here on, until a rule says so again.
+        """
+        self.advance(sample)
+        for alarm in changes:
+            self._onsets_of(alarm)
+            if alarm.state == "cleared":
+                self._entries.pop(alarm.kind, None)
+                self._cleared[alarm.kind] = alarm
+            else:
+                rested = None if alarm.state == "latched" or alarm.kind in TOLD else sample
+                self._entries[alarm.kind] = _Entry(alarm, alarm, rested)
+
     def acknowledge(self, alarm_id: str, who: str) -> None:
         """Somebody has seen an alarm: it is acknowledged, or cleared where it was latched.
 
@@ -220,8 +239,7 @@ class AlarmBook:
             alarm = msgspec.structs.replace(
                 alarm, alarm_id=before.alarm_id, onset_sample=before.onset_sample, count=before.count + 1
             )
-        if self._limited(kind):
-            self._onsets.setdefault(kind, deque(maxlen=limits.per_hour)).append(self.sample)
+        self._onsets_of(alarm)
         self._tell(alarm)
         for lower in COVERS.get(kind, ()):
             if self.up(lower) and self.covered(lower):
@@ -275,6 +293,12 @@ class AlarmBook:
         entry.known = known
 
     # -- how often one may say so ---------------------------------------------------------------------------
+
+    def _onsets_of(self, alarm: Alarm) -> None:
+        """Count an onset where so many an hour are allowed."""
+        if alarm.state == "onset" and not alarm.update and self._limited(alarm.kind):
+            onsets = self._onsets.setdefault(alarm.kind, deque(maxlen=self.limits(alarm.kind).per_hour))
+            onsets.append(alarm.decided_sample)
 
     def _limited(self, kind: str) -> bool:
         limits = self.limits(kind)

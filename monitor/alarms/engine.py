@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from detector import Gap, Quality, QualitySpan, RhythmSpan, Tick
@@ -108,6 +110,20 @@ class AlarmEngine:
             self._book.advance(sample)
             self._technical.behind(late_s)
         return self._book.take_changes()
+
+    def restore(self, changes: Iterable[Alarm], sample: int) -> None:
+        """Begin where an engine that is no more left off; before anything else is handled.
+
+        Alarms are as they were, with their ids, counts and acknowledgements. What was building up, and an audio pause,
+        are gone: hand in the `Gap` from there to where the signal goes on.
+
+        Args:
+            changes: what that engine returned, in order: at least the last of each alarm that is not cleared, and all
+                of the last hour (so that low alarms keep to their onsets an hour).
+            sample: up to where it had come.
+        """
+        self._book.restore(changes, sample)
+        self._technical.restore(self._book.active)
 
     def acknowledge(self, alarm_id: str, who: str) -> list[Alarm]:
         """Somebody has seen an alarm: it is acknowledged, or cleared where its cause is gone; nothing if it was before.

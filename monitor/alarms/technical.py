@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from detector import Gap, Quality, QualitySpan
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.kinds import TOLD
 from monitor.evidence import gap_text, measured
-from monitor.messages import Evidence
+from monitor.messages import Alarm, Evidence
 from monitor.words import quality_words
 
 __all__ = ["Technical"]
@@ -42,6 +44,10 @@ class Technical:
         self._bad_since.clear()
         for kind in ("leads_off", "poor_signal"):
             self._book.end(kind)
+
+    def restore(self, active: Iterable[Alarm]) -> None:
+        """What an engine that is no more had been told still holds, until the pipeline says that it does not."""
+        self._told = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in TOLD}
 
     def tells(self, kind: str, holds: bool) -> bool:
         """Whether `source_state` would change anything.

@@ -118,6 +118,30 @@ class JournalReader:
             ):
                 yield body
 
+    def last(self, topic: str) -> bytes | None:
+        """The newest message of a topic, of whichever run; None where there is none."""
+        row = self._db.execute(
+            "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?) "
+            "ORDER BY epoch DESC, seq DESC LIMIT 1",
+            (topic,),
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def changes(self, bed: str, first_sample: int) -> list[bytes]:
+        """What gives the state of a bed's alarms, whichever run told it, in order.
+
+        Args:
+            bed: its name.
+            first_sample: all messages of alarms from there on; of before only the last of each that is not cleared.
+        """
+        rows = self._db.execute(
+            "SELECT body FROM messages m WHERE topic = (SELECT id FROM topics WHERE name = ?) AND (sample >= ? OR "
+            "(state != 'cleared' AND NOT EXISTS (SELECT 1 FROM messages n WHERE n.alarm_id = m.alarm_id "
+            "AND n.id > m.id))) ORDER BY epoch, seq",
+            (f"v1/{bed}/alarm/", first_sample),
+        )
+        return [row[0] for row in rows]
+
     def beats(self, bed: str, epoch: str, first_sample: int, last_sample: int) -> list[bytes]:
         """Beats of one run whose R-peak is in a stretch of samples, both ends included, in order."""
         rows = self._db.execute(
