@@ -176,6 +176,11 @@ class AlarmClient:
             self._position, self._given = self._recovery.position or self._position, False
         return self._position
 
+    @property
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """To wait for several clients at once; what comes over them is had by `poll`."""
+        return [sock for sock, _ in self._connections]
+
     def poll(self, timeout_s: float = 0.0) -> list[Received]:
         """What has come, at once where there is something, else after at most `timeout_s`.
 

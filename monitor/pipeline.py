@@ -270,6 +270,8 @@ class Pipeline:
         """A source that could not be opened at first is there: its bed begins."""
         try:
             bed = self._bed(late.name, source)
+            if late.resumed is not None:
+                bed.resume(late.resumed)
             self._record(bed)
         except Exception as error:
             source.close()

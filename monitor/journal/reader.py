@@ -127,6 +127,13 @@ class JournalReader:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
+    def newest_messages(self, most: int) -> list[tuple[str, bytes]]:
+        """The last messages that were written, topic and body, newest first."""
+        rows = self._db.execute(
+            "SELECT t.name, m.body FROM messages m JOIN topics t ON t.id = m.topic ORDER BY m.id DESC LIMIT ?", (most,)
+        )
+        return [(row[0], bytes(row[1])) for row in rows]
+
     def changes(self, bed: str, first_sample: int) -> list[bytes]:
         """What gives the state of a bed's alarms, whichever run told it, in order.
 

@@ -1,0 +1,182 @@
+"""A shard: some beds, one pipeline, one journal, in a thread; started anew it goes on where its journal ends."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from detector.scorer import Scorer
+from monitor.beds import BedPlan, open_bed
+from monitor.config import Config, ConfigError, merge
+from monitor.endpoints import BusEndpoints, BusError
+from monitor.fleet.resumed_source import ResumedSource
+from monitor.journal import JournalError
+from monitor.pipeline import Pipeline
+from monitor.resume import BedState, read_states
+from monitor.sources import Source, SourceError
+from monitor.sources.late import LateSource
+
+__all__ = ["Shard", "ShardOrder", "ShardReport", "ShardState"]
+
+ShardState = Literal["starting", "running", "ended", "stopped", "failed"]
+
+_OURS = (BusError, ConfigError, JournalError, SourceError)  # whose words are enough
+_JOURNAL_S = 0.2  # between tries to have the journal, which the shard's last worker may still hold
+
+
+@dataclass(frozen=True)
+class ShardOrder:
+    """What a shard is.
+
+    Attributes:
+        name: e.g. `s003`.
+        plans: its beds.
+        config: of the whole fleet.
+        folder: its journal lies there, `<name>.sqlite`.
+        listen: where its sockets are, e.g. `tcp://127.0.0.1:*`.
+        keys: folder of the keys that who connects must have; empty = none.
+    """
+
+    name: str
+    plans: tuple[BedPlan, ...]
+    config: Config
+    folder: Path
+    listen: str = "tcp://127.0.0.1:*"
+    keys: str = ""
+
+    @property
+    def journal(self) -> Path:
+        """Its file."""
+        return self.folder / f"{self.name}.sqlite"
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """How a shard is.
+
+    Attributes:
+        state: `starting`; `running`; `ended`: all its sources have; `stopped`: as it was told to; `failed`: see `text`.
+        text: one line for a person.
+        endpoints: where it listens, while it runs.
+        first_epoch: of the first run in its journal.
+        resumed: how many beds go on where an earlier run left them.
+        notices: what was told since the last report, one line each.
+    """
+
+    state: ShardState
+    text: str = ""
+    endpoints: BusEndpoints | None = None
+    first_epoch: str = ""
+    resumed: int = 0
+    notices: tuple[str, ...] = field(default=())
+
+
+class Shard:
+    """Run a shard in a thread of its own.
+
+    Args:
+        order: what it is.
+    """
+
+    def __init__(self, order: ShardOrder) -> None:
+        self.order = order
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._report = ShardReport("starting")
+        self._notices: list[str] = []
+        self._thread = threading.Thread(target=self._work, name=order.name, daemon=True)
+        self._thread.start()
+
+    def report(self) -> ShardReport:
+        """How it is now."""
+        with self._lock:
+            notices, self._notices = tuple(self._notices), []
+            return replace(self._report, notices=notices)
+
+    def stop(self) -> None:
+        """Have it end in order; it says `stopped` when it has let go of its journal."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout_s)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _tell(self, report: ShardReport) -> None:
+        with self._lock:
+            self._report = report
+
+    def _notice(self, line: str) -> None:
+        with self._lock:
+            self._notices.append(line)
+            del self._notices[:-100]
+
+    def _work(self) -> None:
+        try:
+            pipeline = self._open()
+            if pipeline is None:
+                self._tell(ShardReport("stopped"))
+                return
+            first_epoch = pipeline.journal.epochs()[0]
+            resumed = sum(bed.resumed is not None for bed in pipeline.beds.values())
+            running = ShardReport("running", "", pipeline.endpoints, first_epoch, resumed)
+            self._tell(running)
+            with contextlib.suppress(SourceError):  # every source broke, as each bed has told
+                pipeline.run(self._stop.is_set)
+        except Exception as error:  # of this shard alone; whoever runs the fleet hears of it
+            name = "" if isinstance(error, _OURS) else f"{type(error).__name__}: "
+            self._tell(ShardReport("failed", f"{name}{error}"))
+            return
+        state: ShardState = "stopped" if self._stop.is_set() else "ended"
+        self._tell(replace(running, state=state, text="; ".join(pipeline.incomplete)))
+
+    def _open(self) -> Pipeline | None:
+        """The pipeline, once it can have its journal; None where it was told to stop before."""
+        order = self.order
+        listen = {"listen": order.listen, "keys": order.keys}
+        changes: dict[str, dict[str, Any]] = {
+            "bus": listen,
+            "journal": {"path": str(order.journal)},
+            "metrics": {"port": 0},
+        }
+        config = merge(order.config, changes, f"shard {order.name}")
+        scorer = Scorer(config.model.path or None, config.model.threads)
+        while not self._stop.is_set():
+            try:
+                states = read_states(order.journal, [plan.name for plan in order.plans])
+            except JournalError:
+                if order.journal.exists():
+                    raise
+                states = {}
+            sources = {plan.name: self._source(plan, config, states.get(plan.name)) for plan in order.plans}
+            try:
+                return Pipeline(sources, config, scorer, on_notice=self._notice, resume=states)
+            except JournalError as error:
+                if "in use" not in str(error):
+                    raise
+                self._tell(ShardReport("starting", str(error)))
+                self._stop.wait(_JOURNAL_S)
+        return None
+
+    def _source(self, plan: BedPlan, config: Config, state: BedState | None) -> Source:
+        """The source of a bed; one that goes on and cannot be opened is tried again for ever.
+
+        Raises:
+            SourceError: it cannot be opened at the very first.
+        """
+
+        def opened() -> Source:
+            source = open_bed(plan, config)
+            return source if state is None else ResumedSource(source, state, config.source.speed)
+
+        try:
+            return opened()
+        except SourceError as error:
+            if state is None:
+                raise SourceError(f"bed {plan.name}: {error}") from None
+            fs_hz = state.status.fs_hz
+            return LateSource(opened, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz)
