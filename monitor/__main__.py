@@ -15,6 +15,7 @@ from monitor.commands import alarms as alarms_commands
 from monitor.commands import keys as keys_commands
 from monitor.commands.devices import emulate, ports
 from monitor.commands.export import export
+from monitor.commands.fleet import fleet
 from monitor.commands.score import score
 from monitor.commands.watching import tail, watch
 from monitor.config import Config, ConfigError, load_beds, load_config, merge
@@ -189,6 +190,7 @@ app.command()(ports)
 app.command(epilog=f"Faults: {FAULT_GRAMMAR}.")(emulate)
 app.command()(export)
 app.command()(score)
+app.command()(fleet)
 
 
 def main() -> None:

@@ -196,11 +196,10 @@ class Hub:
             self._heartbeat(goodbye=False)
 
     def close(self) -> None:
-        """Publish what has come, say goodbye, let go."""
+        """Publish the last words of shards that have stopped by now, say goodbye, let go."""
         for shard in self._shards.values():
-            if shard.link is not None:
-                self._take(shard, shard.link.poll())
-                self._unlink(shard)
+            if not shard.drained and (shard.link is not None or shard.position is not None):
+                self._drain(shard)
         self._save()
         self._heartbeat(goodbye=True)
         self.bus.close()
@@ -261,13 +260,14 @@ class Hub:
             self.bus.publish(topic, body)
 
     def _status(self, shard: _Shard, body: StatusMessage) -> StatusMessage:
-        if body.state == "ended" and shard.order.leaving:  # it goes on elsewhere
+        leaving = body.state == "ended" and shard.order.leaving  # it goes on elsewhere
+        if leaving:
             body = not_watched(body)
         if body.bed not in self._last:
             session = Session(body.bed, body.source, body.lead, body.fs_hz, body.model.name, body.model.sha256)
             self.journal.put_sessions([session], VERSION)
         self._last[body.bed] = body
-        if body.state != "no_data" and (cleared := self._outages.end(body.bed)) is not None:
+        if not leaving and (cleared := self._outages.end(body.bed)) is not None:
             self.bus.publish(bed_topic(body.bed, "alarm"), cleared)
         return body
 

@@ -1,4 +1,4 @@
-"""The hub's line to one shard: its messages, each once and in order; its waves, of beds that are looked at; requests."""
+"""The hub's line to one shard: messages, each once and in order; waves of beds that are looked at; requests."""
 
 from __future__ import annotations
 

@@ -20,13 +20,16 @@ def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
     return [tuple(items[first::parts]) for first in range(parts)] if items else []
 
 
-def place(shards: Sequence[str], workers: Sequence[str], now: Mapping[str, str]) -> dict[str, str]:
+def place(
+    shards: Sequence[str], workers: Sequence[str], now: Mapping[str, str], home: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """A worker for each shard.
 
     Args:
         shards: to be placed, all alike.
         workers: that can take some.
         now: shard -> worker that has it; a worker that is not among `workers` has it no more.
+        home: shard -> worker that had it at first: to a worker that comes back its own shards go back.
 
     Returns:
         Shard -> worker; empty where there is no worker. Loads differ by one shard at most, and a shard moves only where
@@ -34,6 +37,7 @@ def place(shards: Sequence[str], workers: Sequence[str], now: Mapping[str, str])
     """
     if not workers:
         return {}
+    home = home or {}
     held: dict[str, list[str]] = {worker: [] for worker in workers}
     for shard in shards:
         if now.get(shard) in held:
@@ -42,7 +46,10 @@ def place(shards: Sequence[str], workers: Sequence[str], now: Mapping[str, str])
         if now.get(shard) not in held:
             min(held.values(), key=len).append(shard)
     while True:
-        most, least = max(held.values(), key=len), min(held.values(), key=len)
-        if len(most) - len(least) <= 1:
+        least = min(held, key=lambda worker: len(held[worker]))
+        # Of the fullest, one that has a shard whose home it is.
+        most = max(held, key=lambda worker: (len(held[worker]), any(home.get(s) == least for s in held[worker])))
+        if len(held[most]) - len(held[least]) <= 1:
             return {shard: worker for worker, its in held.items() for shard in its}
-        least.append(most.pop())
+        going = next((at for at, shard in enumerate(held[most]) if home.get(shard) == least), -1)
+        held[least].append(held[most].pop(going))
