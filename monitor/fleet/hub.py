@@ -5,8 +5,9 @@ address they would say in turn that the monitor was started anew. The hub has wh
 and in order (`monitor.client.AlarmClient`), numbers it anew, keeps it in its own journal and publishes it as one
 monitor does; requests go to the shard that has the bed.
 
-A hub that was killed begins with the positions that it kept, asks every shard for the rest, and leaves out what it had
-published already.
+A hub that was killed begins with the positions that it kept, asks every shard for the rest, and leaves out what its
+journal says was published already: every alarm, and every beat but those of the last quarter of a second, which come
+twice.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class Hub:
         self._poller = zmq.Poller()
         self._started_s = clock()
         self._look_due_s = self._save_due_s = self._heartbeat_due_s = clock()
+        self._closed = False
         self.refused = ""
         config = order.config
         path = order.journal
@@ -196,7 +198,10 @@ class Hub:
             self._heartbeat(goodbye=False)
 
     def close(self) -> None:
-        """Publish the last words of shards that have stopped by now, say goodbye, let go."""
+        """Publish the last words of shards that have stopped by now, say goodbye, let go; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
         for shard in self._shards.values():
             if not shard.drained and (shard.link is not None or shard.position is not None):
                 self._drain(shard)

@@ -21,7 +21,7 @@ def test_every_shard_has_one_worker_and_loads_are_even(shards, workers, now):
         assert placed == {}
         return
     assert sorted(placed) == sorted(shards)
-    loads = Counter({worker: 0 for worker in workers})
+    loads = Counter(dict.fromkeys(workers, 0))
     loads.update(placed.values())
     assert set(loads) == set(workers)
     assert max(loads.values()) - min(loads.values()) <= 1
