@@ -42,6 +42,8 @@ def run_fleet(config: Config, folder: Path | None, *, address: str, cores: int, 
         if folder is None:
             last.callback(shutil.rmtree, run, ignore_errors=True)
         stop = threading.Event()
+        # Ray says on standard output what becomes of its processes; what of that concerns a person, we say ourselves.
+        last.enter_context(contextlib.redirect_stdout(last.enter_context((run / "ray.log").open("w", buffering=1))))
         engine = Engine(address, cores)
         last.callback(engine.close)
         end_in_order_on_signals(stop)  # after Ray, which has handlers of its own

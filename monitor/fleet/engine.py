@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +106,7 @@ class Engine:
     def __init__(self, address: str = "", cores: int = 0) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns in our user's face
+        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             import ray
             import ray.exceptions

@@ -40,6 +40,7 @@ from monitor.position import Position, PositionError, load_position, save_positi
 
 __all__ = ["Hub", "HubOrder", "HubReport"]
 
+_ENDPOINTS = "hub-endpoints.json"
 _WAIT_S = 0.02
 _LOOK_S = 0.25  # between looks at links on which nothing came, and at who wants waves
 _SAVE_S = 1.0
@@ -138,12 +139,14 @@ class Hub:
             self.epoch = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
             self.bus = Bus(
-                endpoints_from(config.bus.listen), epoch=self.epoch, journal=self.journal, clock=clock, keys=keys,
+                self._listen(), epoch=self.epoch, journal=self.journal, clock=clock, keys=keys,
                 tell=self._report,
             )  # fmt: skip
         except BaseException:
             self.journal.close()
             raise
+        with contextlib.suppress(OSError):  # the folder is full: that is told of the positions
+            (self._folder / _ENDPOINTS).write_bytes(msgspec.json.encode(self.bus.endpoints))
         for message in active:  # what is true now belongs to this run, too
             self._outages.adopt(message)
             told = msgspec.structs.replace(message, alarm=msgspec.structs.replace(message.alarm, update=True))
@@ -362,6 +365,13 @@ class Hub:
 
     def _report(self, line: str) -> None:
         self.refused = line
+
+    def _listen(self) -> BusEndpoints:
+        """Where the hub before us did, whichever ports were free then: subscribers look for it there."""
+        try:
+            return msgspec.json.decode((self._folder / _ENDPOINTS).read_bytes(), type=BusEndpoints)
+        except (OSError, ValueError):
+            return endpoints_from(self._order.config.bus.listen)
 
     def _restore(self, path: Path) -> tuple[set[bytes], list[AlarmMessage]]:
         """What a hub of this fleet that was killed had published last, and the alarms that were active then."""

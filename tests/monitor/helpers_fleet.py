@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from monitor.pipeline import Pipeline
 
 PATIENCE_S = 40.0
 SCENARIO = "sim:" + ",".join(["sinus=25,asystole=7,sinus=20,vt=8,sinus=15"] * 40)  # 50 minutes
-SETTLED_S = 12.0  # behind a gap: the first beats are not scored, then the patient is learned anew
 
 
 def fleet_config(speed: float, beds: int = 0, **sections: dict[str, object]) -> Config:
@@ -64,14 +64,21 @@ def as_told(message: AlarmMessage | BeatMessage) -> bytes:
 
 
 def undisturbed(plans: Iterable[BedPlan], config: Config, reached_s: float, folder: Path) -> dict[str, list]:
-    """What a single monitor tells of the same beds up to somewhere: bed -> beats and alarms, each in order."""
-    long = [
-        BedPlan(p.name, msgspec.structs.replace(p.source, duration_s=reached_s + 15.0)) for p in plans
-    ]  # fmt: skip
-    quick = merge(config, {"source": {"speed": 0.0}, "journal": {"path": str(folder / "alone.sqlite")}}, "test")
+    """What a single monitor tells of the same beds: bed -> beats and alarms, each in order.
+
+    Args:
+        reached_s: how far, s from the source's sample 0.
+    """
+    long = []
+    for plan in plans:
+        duration_s = reached_s + 15.0 - plan.source.start_s
+        long.append(BedPlan(plan.name, msgspec.structs.replace(plan.source, duration_s=duration_s)))
+    path = folder / f"alone-{uuid.uuid4().hex}.sqlite"
+    quick = merge(config, {"source": {"speed": 0.0}, "journal": {"path": str(path)}}, "test")
+    quick = merge(quick, {"bus": {"listen": "tcp://127.0.0.1:*"}}, "test")
     pipeline = Pipeline({plan.name: open_bed(plan, quick) for plan in long}, quick, Scorer())
     pipeline.run()
-    reader = JournalReader(folder / "alone.sqlite")
+    reader = JournalReader(path)
     told: dict[str, list] = {}
     for plan in long:
         told[plan.name] = []
