@@ -235,8 +235,8 @@ class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):
         kind: `gap` (samples that never came), `bad_input` (what was no sample), `overrun` (samples that came faster
             than they could be taken), `source_lost`, `source_back`, `sampling_rate`, `sampling_rate_right`, `format`
             (what a device was taken for), `monitor_died` (the run before was killed: its alarms of then),
-            `journal_back` (it is written again: what was lost), `bed_resumed` (its monitor was killed or moved: how many
-            samples nobody looked at), or a word of a source of your own.
+            `journal_back` (it is written again: what was lost), `bed_resumed` (its monitor was killed or moved: how
+            many samples nobody looked at), or a word of a source of your own.
         text: one line for a person.
         count: how many; of `bad_input` and `overrun`, which come in numbers, all since the event before.
         first_sample: `gap`: the first sample missing; else the bed's sample clock.

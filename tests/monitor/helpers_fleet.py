@@ -67,11 +67,11 @@ def undisturbed(plans: Iterable[BedPlan], config: Config, reached_s: float, fold
     """What a single monitor tells of the same beds: bed -> beats and alarms, each in order.
 
     Args:
-        reached_s: how far, s from the source's sample 0.
+        reached_s: how far, s from the source's sample 0; 0 = to their end.
     """
     long = []
     for plan in plans:
-        duration_s = reached_s + 15.0 - plan.source.start_s
+        duration_s = reached_s + 15.0 - plan.source.start_s if reached_s else plan.source.duration_s
         long.append(BedPlan(plan.name, msgspec.structs.replace(plan.source, duration_s=duration_s)))
     path = folder / f"alone-{uuid.uuid4().hex}.sqlite"
     quick = merge(config, {"source": {"speed": 0.0}, "journal": {"path": str(path)}}, "test")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from helpers_command import free_endpoint
 from helpers_fleet import Subscriber, as_told, fleet_config, patients, undisturbed, until
 
+from monitor.beds import BedPlan
 from monitor.config import Config, merge
 from monitor.fleet.hub import Hub, HubOrder
 from monitor.fleet.link import LinkOrder
 from monitor.fleet.shard import Shard, ShardOrder
+from monitor.keys import add_client, make_server_keys
 from monitor.messages import AlarmMessage, BeatMessage, EventMessage, HeartbeatMessage, Request, StatusMessage
 
 SPEED = 12.0
@@ -21,11 +25,15 @@ SPEED = 12.0
 class Ward:
     """Shards in threads and a hub that this thread turns."""
 
-    def __init__(self, folder: Path, beds: int, **sections: dict[str, object]) -> None:
-        self.config = fleet_config(SPEED, **sections)
+    def __init__(self, folder: Path, beds: int, duration_s: float = 0.0) -> None:
+        self.config = fleet_config(SPEED)
         # A port that the next hub has, too.
         self.config = merge(self.config, {"bus": {"listen": free_endpoint()}}, "test")
         self.plans = patients(self.config, beds)
+        if duration_s:
+            self.plans = [
+                BedPlan(p.name, msgspec.structs.replace(p.source, duration_s=duration_s)) for p in self.plans
+            ]  # fmt: skip
         self.folder = folder
         self.shards = {
             f"s{n}": Shard(ShardOrder(f"s{n}", (plan,), self.shard_config, folder))
@@ -212,6 +220,46 @@ def test_a_bed_whose_shard_is_lost_is_said_not_to_be_watched(ward, monkeypatch):
         "the all-clear", *turns,
     )  # fmt: skip
     until(lambda: len(gap_events(seen)) == 1, "the gap", *turns)
+
+
+def test_all_that_a_fleet_said_is_there_when_its_sources_have_ended(tmp_path):
+    """Its shards are gone before the hub has heard of them: the rest is in their journals."""
+    ward = Ward(tmp_path, 2, duration_s=30.0)
+    try:
+        seen = ward.subscriber()
+        until(
+            lambda: all(s.report().state == "ended" for s in ward.shards.values()), "the end", lambda: time.sleep(0.02)
+        )
+        until(lambda: seen.client.state == "connected", "the hub", ward.hub.turn, seen.poll)
+        ward.follow()
+        until(lambda: len(ward.hub.report().drained) == 2, "the rest", ward.hub.turn, seen.poll)
+        ward.hub.close()
+        until(lambda: seen.client.state == "ended", "the goodbye", seen.poll)
+        alone = undisturbed(ward.plans, ward.config, 0.0, tmp_path)
+        for plan in ward.plans:
+            for kind in (BeatMessage, AlarmMessage):
+                told = [as_told(m) for m in seen.of(kind, plan.name)]
+                assert told == [as_told(m) for m in alone[plan.name] if isinstance(m, kind)]
+    finally:
+        ward.close()
+
+
+def test_a_shard_on_another_machine_asks_the_hub_for_its_key(tmp_path):
+    keys = tmp_path / "keys"
+    make_server_keys(keys)
+    key = add_client(keys, "hub", "operator")
+    ward = Ward(tmp_path, 1)
+    try:
+        order = replace(ward.shards["s1"].order, name="s9", keys=str(keys))
+        ward.shards["s1"].stop()
+        ward.shards["s1"].join(30)
+        ward.shards["s1"] = shard = Shard(order)
+        seen = ward.subscriber()
+        until(lambda: shard.report().state == "running", "the shard", lambda: time.sleep(0.02))
+        ward.hub.follow((replace(ward.link("s1"), key=str(key)),))
+        until(lambda: len(seen.of(BeatMessage, "b1")) > 3, "beats", ward.hub.turn, seen.poll)
+    finally:
+        ward.close()
 
 
 def gap_events(seen: Subscriber) -> list[EventMessage]:
