@@ -166,6 +166,19 @@ def ward(
     _show(measure(beds, seconds, settle), json)
 
 
+@app.command()
+def hub(
+    messages: Annotated[int, typer.Option(min=1000, help="Sent in each repeat.")] = 20_000,
+    beds: Annotated[int, typer.Option(min=1, help="In turn.")] = 100,
+    repeats: Repeats = 3,
+    json: Json = None,
+) -> None:
+    """What the hub of a fleet costs a message, against a proxy that passes bytes on."""
+    from benchmarks.hub import measure
+
+    _show(measure(messages, beds, repeats), json)
+
+
 @app.command("all")
 def everything(
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = FIGURES,
