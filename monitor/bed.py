@@ -29,7 +29,7 @@ from monitor.messages import (
     StatusMessage,
     WaveHeader,
 )
-from monitor.resume import BedState
+from monitor.resume import WATCHED_AGAIN, BedState
 from monitor.sources import Chunk, EndOfStream, Notice, Source
 from monitor.strips import STRIP_S, StripCutter, strip_data
 
@@ -162,8 +162,8 @@ class Bed:
         self._events.append(gap)
         lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
         text = (
-            f"watched again: {gap.n_samples} samples ({lost_s:.1f} s) were not looked at; {kept} alarms go on as they "
-            "were; what is usual for this patient is learned anew"
+            f"{WATCHED_AGAIN}: {gap.n_samples} samples ({lost_s:.1f} s) were not looked at; {kept} alarms go on as "
+            "they were; what is usual for this patient is learned anew"
         )
         output.notice(self, Notice("bed_resumed", text, gap.n_samples))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from monitor.journal import JournalReader
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, StatusMessage, bed_topic, decode
 
-__all__ = ["BedState", "read_states"]
+__all__ = ["WATCHED_AGAIN", "BedState", "read_states"]
 
+WATCHED_AGAIN = "watched again"  # how the word on a bed that goes on begins
 _DECIDED_S = 2.0  # a beat is given at most so long after its R-peak (`detector.Detector.push`)
 _HOUR_S = 3600.0  # low alarms are held to so many onsets in it
 

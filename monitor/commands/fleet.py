@@ -60,6 +60,9 @@ def fleet(
         if value is not None:
             changes: dict[str, dict[str, Any]] = {section: {key: value}}
             settings = merge(settings, changes, flag)
+    named = next((name for name, its in settings.beds.items() if its.source), None)
+    if named is not None and source is not None:
+        raise ConfigError(f"--source {source}: says one bed, [beds.{named}] and its like say many; give one of the two")
     if settings.record.folder:
         raise ConfigError("a fleet keeps journals, no recordings; leave out [record]")
     from monitor.fleet.command import run_fleet

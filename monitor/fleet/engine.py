@@ -106,12 +106,12 @@ class Engine:
     def __init__(self, address: str = "", cores: int = 0) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns in our user's face
-        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             import ray
             import ray.exceptions
         except ImportError:
             raise ConfigError("fleet needs Ray: python -m pip install 'ecg-monitor[cluster]'") from None
+        logging.getLogger("ray").setLevel(logging.ERROR)  # after the import, which sets it, too
         self._ray: Any = ray
         own: dict[str, Any] = {} if address else {
             "num_cpus": cores or None,

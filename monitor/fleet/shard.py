@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detector.scorer import Scorer
-from monitor.beds import BedPlan, open_bed
+from monitor.beds import WAITED_FOR, BedPlan, open_bed
 from monitor.config import Config, ConfigError, merge
 from monitor.endpoints import BusEndpoints, BusError
 from monitor.fleet.resumed_source import ResumedSource
 from monitor.journal import JournalError
 from monitor.pipeline import Pipeline
-from monitor.resume import BedState, read_states
+from monitor.resume import WATCHED_AGAIN, BedState, read_states
 from monitor.sources import Source, SourceError
 from monitor.sources.late import LateSource
 
@@ -111,6 +111,8 @@ class Shard:
             self._report = report
 
     def _notice(self, line: str) -> None:
+        if WATCHED_AGAIN in line:  # of every bed an event; a person is told of the shard
+            return
         with self._lock:
             self._notices.append(line)
             del self._notices[:-100]
@@ -163,7 +165,7 @@ class Shard:
         return None
 
     def _source(self, plan: BedPlan, config: Config, state: BedState | None) -> Source:
-        """The source of a bed; one that goes on and cannot be opened is tried again for ever.
+        """The source of a bed; a device, and one that goes on, is tried again for ever where it cannot be opened.
 
         Raises:
             SourceError: it cannot be opened at the very first.
@@ -176,7 +178,7 @@ class Shard:
         try:
             return opened()
         except SourceError as error:
-            if state is None:
-                raise SourceError(f"bed {plan.name}: {error}") from None
-            fs_hz = state.status.fs_hz
+            if state is None and plan.source.spec.partition(":")[0] not in WAITED_FOR:
+                raise SourceError(f"beds.{plan.name}.source = {plan.source.spec!r}: {error}") from None
+            fs_hz = plan.source.fs_hz or None if state is None else state.status.fs_hz
             return LateSource(opened, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz)
