@@ -85,6 +85,13 @@ def test_rpeaks_finds_the_beats_too(tmp_path: Path, data_folder: Path) -> None:
     assert figures["Se, wfdb gqrs_detect"] > 80
 
 
+def test_the_hub_is_measured_against_a_proxy(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "hub", "--messages", "1000", "--beds", "5", "--repeats", "1")
+    hub = figures["hub: in order, numbered anew, journalled, sent"]
+    proxy = figures["proxy: bytes passed on, XSUB to XPUB in Python"]
+    assert figures["ratio: hub / proxy"] == pytest.approx(hub / proxy)
+
+
 def test_beds_are_held_and_counted(tmp_path: Path, data_folder: Path) -> None:
     figures = measured(tmp_path, "beds", "--beds", "5", "--minutes", "0.2")
     assert figures["beats received"] > 5 * 3

@@ -37,7 +37,7 @@ def measure(messages: int, beds: int, repeats: int) -> Report:
     figures = [
         timed("hub: in order, numbered anew, journalled, sent", hub, "µs a message"),
         timed("proxy: bytes passed on, XSUB to XPUB in Python", proxy, "µs a message"),
-        paired_ratio("hub / proxy", hub, proxy),
+        paired_ratio("ratio: hub / proxy", hub, proxy),
         Figure("one core of the hub carries", 1e6 / (sum(hub) / len(hub)), "messages a second"),
     ]
     notes = ["Time of the hub's thread; ZeroMQ's own threads are not counted. The journal is a file."]
