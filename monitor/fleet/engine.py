@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from monitor.config import ConfigError
 
 __all__ = ["Actor", "Engine", "Lost", "Node"]
 
+_REACH_S = 5.0
 _OBJECT_STORE_BYTES = 80_000_000  # nothing large goes through Ray: samples stay in their shard, messages have sockets
 
 
@@ -113,6 +115,7 @@ class Engine:
             raise ConfigError("fleet needs Ray: python -m pip install 'ecg-monitor[cluster]'") from None
         logging.getLogger("ray").setLevel(logging.ERROR)  # after the import, which sets it, too
         self._ray: Any = ray
+        _reach(address)
         own: dict[str, Any] = {} if address else {
             "num_cpus": cores or None,
             "object_store_memory": _OBJECT_STORE_BYTES,
@@ -157,3 +160,18 @@ class Engine:
     def close(self) -> None:
         """Let go; our own cluster ends."""
         self._ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Ray itself tries for over a minute, and writes about it.
+
+    Raises:
+        ConfigError: nobody listens at `HOST:PORT`.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(f"--address {address}: no Ray cluster there ({error}); start one: ray start --head") from None

@@ -293,10 +293,12 @@ def test_without_ray_one_line_names_the_extra():
         (("--speed", "0"), "a fleet keeps a pace"),
         (("--source", "mitdb:*"), "say how many beds"),
         (("--beds", "nowhere.toml"), "beds nowhere.toml"),
+        (("--beds-count", "2", "--address", "127.0.0.1:1"), "no Ray cluster there"),
+        (("--beds-count", "2", "--address", "ward:x"), "no Ray cluster there"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, words):
     done = ecg_monitor("fleet", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
