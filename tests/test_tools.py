@@ -173,3 +173,15 @@ def test_the_tables_figures_are_those_that_the_benchmarks_give(tmp_path: Path, d
     again = bench("all", "--quick", "--only", "latency,beds", "--resume", "--out", str(tmp_path))
     assert again.stderr == ""
     assert "bench: --only nothing" in bench("all", "--only", "nothing").stderr
+
+
+def test_the_readme_tells_the_figures_that_are_kept() -> None:
+    done = bench("table", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_fleet_is_measured_from_its_hub(tmp_path: Path, data_folder: Path) -> None:
+    figures = measured(tmp_path, "fleet", "--beds", "4", "--minutes", "0.25", "--shards", "2")
+    assert figures["beds seen"] == 4
+    assert figures["beats received"] > 4 * 5
+    assert figures["beats and alarms lost"] == 0

@@ -1,5 +1,5 @@
 """Benchmarks, one sub-command a question: python tools/bench.py score | rpeaks | start | latency | replay | memory |
-ward | beds | curve; `all` runs every one, `table` tells what they found.
+ward | beds | fleet | curve | hub; `all` runs every one, `table` tells what they found.
 
 Each prints a table with its ratios, and with --json FILE writes the same for a program. What is compared runs in
 turn, repeat by repeat, so that a busy machine slows both alike: the ratios count, not the seconds.
@@ -30,6 +30,7 @@ QUICK = {  # every benchmark, and how it is tried
     "memory": ("--hours", "0.05"),
     "ward": ("--beds", "20", "--seconds", "2"),
     "beds": ("--beds", "20", "--minutes", "0.2"),
+    "fleet": ("--beds", "12", "--minutes", "0.3", "--shards", "2"),
     "curve": ("--counts", "1,5", "--seconds", "10"),
 }
 
@@ -128,6 +129,21 @@ def beds(
     from benchmarks.beds import measure
 
     _show(measure(beds, minutes, source, seed, journal, model), json)
+
+
+@app.command()
+def fleet(
+    beds: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of signal, and of your time.")] = 10.0,
+    shards: Annotated[int, typer.Option(min=0, help="Parts of the beds; 0 = 4 a core.")] = 0,
+    source: Beds = "mitdb:*",
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """Many beds in real time on all cores, by Ray: deciding sample to alarm received from the hub."""
+    from benchmarks.fleet import measure
+
+    _show(measure(beds, minutes, shards, source, seed), json)
 
 
 @app.command()

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MONITOR = (sys.executable, "-m", "monitor")  # what the `ecg-monitor` script does, of this working tree
 FREE_BUS = ("--bus", "tcp://127.0.0.1:*")
 _LIMIT_S = 3600.0
-_ENDPOINT = re.compile(r"alarms on (\S+)")
+_ENDPOINT = re.compile(r"(?:alarms|listening) on (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
