@@ -21,9 +21,9 @@ __all__ = ["MODEL_FORMAT", "ModelError", "ModelInfo", "Scorer", "Scores", "shipp
 
 MODEL_FORMAT = "ecg-monitor/2"
 # One fixed shape of block, the last one padded: the matrix kernels pick their order of summation by the shape, so
-# this makes a beat's score bit-identical whatever beats it is scored with (replay at any speed must agree). Of a
-# block of 64 a beat costs two thirds, and one of 4 half as much as one of 16: they are used once they have given the
-# same bits on this machine.
+# this makes a beat's score bit-identical whatever beats it is scored with (replay at any speed must agree). A block of
+# 4 costs a quarter of one of 16, and of one of 64 a beat costs less on a busy machine: they are used once they have
+# given the same bits on this one.
 _BLOCK = 16
 _OTHER_BLOCKS = (4, 64)
 _EXPECTED = {

@@ -16,6 +16,7 @@ from monitor.emulator.device import Action, Bytes, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
 from monitor.emulator.port import PtyPort
+from monitor.schedule import LOOP_S
 from monitor.sources import Chunk, Source, SourceOptions
 from monitor.sources.serial_formats import make_decoder
 from monitor.sources.serial_source import SerialSource
@@ -94,12 +95,14 @@ class World:
     def turn(self) -> bool:
         """Given to the pipeline as its `stop`, which it asks once a round; True = the end."""
         if self.tap is not None and not self.tap.idle:
-            return False  # first it reads what has come
+            self.now_s += LOOP_S  # first it reads what has come, for which it has to be time
+            return False
         if self._awaited is not None:
             wanted, until_s = self._awaited
             if (self.state() == "source_lost") != (wanted == "lost"):
                 if time.monotonic() > until_s:
                     raise TimeoutError(f"waited {PATIENCE_S:g} s for the source to see its port {wanted}")
+                self.now_s += LOOP_S
                 return False
             self._awaited = None
         if not self._todo:
