@@ -52,7 +52,7 @@ ROWS = (
         "{value:,.0f} ms", "≤ 1,000 ms", at_most=1000),
     Row("... beats and alarms lost", "fleet", "beats and alarms lost", "{value:,.0f}", "0", at_most=0),
     Row("... cores in use", "fleet", "processor, cores in use on the mean", "{value:.2f}"),
-    Row("cost of a bed-second, {counts[-1]:,} beds over {counts[1]:,}", "curve",
+    Row("cost of a bed-second, the most beds of {counts} over the second fewest", "curve",
         "ratio: a bed-second of the most beds / of the second fewest", "{value:.2f}", "near 1", 0.5, 1.5),
     Row("half-hour record, everything written: `nk.ecg_process` / ours", "replay", "ratio: our process / their call",
         "{value:.1f} times", "≥ 30", at_least=30),
