@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.sources import Chunk, Source
+from monitor.sources.around import SourceAround
 
 __all__ = ["GuardedSource", "Readers"]
 
@@ -71,7 +72,7 @@ class Readers:
             task.done.set()
 
 
-class GuardedSource:
+class GuardedSource(SourceAround):
     """A source whose reads may block; a read that does is waited for a moment, and later only looked after.
 
     Args:
@@ -82,18 +83,10 @@ class GuardedSource:
         hangs: a read has not come back.
     """
 
-    never_blocks = True
-
     def __init__(self, source: Source, readers: Readers) -> None:
-        self.name = source.name
-        self.lead = source.lead
-        self.fs_hz = source.fs_hz
-        self.live = source.live
-        self.rails_mv = source.rails_mv
-        self.start_time = source.start_time
-        self.total_samples = source.total_samples
+        super().__init__(source)
+        self.never_blocks = True
         self.hangs = False
-        self._source = source
         self._readers = readers
         self._task: _Task | None = None
 
@@ -115,7 +108,7 @@ class GuardedSource:
     def close(self) -> None:
         """Close the source; one that hangs is given up where it does not close within a second."""
         if not self.hangs:
-            self._source.close()
+            super().close()
             return
         with contextlib.suppress(RuntimeError):
             closing = threading.Thread(target=self._source.close, name="close", daemon=True)

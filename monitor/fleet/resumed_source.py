@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from monitor.resume import BedState
+from monitor.sources.around import SourceAround
 from monitor.sources.base import Chunk, EndOfStream, Source
 
 __all__ = ["ResumedSource"]
@@ -14,7 +15,7 @@ __all__ = ["ResumedSource"]
 _SKIP = 1 << 16  # samples passed over at a time
 
 
-class ResumedSource:
+class ResumedSource(SourceAround):
     """What another source gives, from where it would be by now.
 
     A replay at a pace is passed over up to where it would have come had nobody interrupted it, one at full speed up to
@@ -29,15 +30,7 @@ class ResumedSource:
     """
 
     def __init__(self, source: Source, state: BedState, speed: float, wall: Callable[[], float] = time.time) -> None:
-        self.name = source.name
-        self.lead = source.lead
-        self.fs_hz = source.fs_hz
-        self.live = source.live
-        self.rails_mv = source.rails_mv
-        self.start_time = source.start_time
-        self.total_samples = source.total_samples
-        self.never_blocks = bool(getattr(source, "never_blocks", False))
-        self._source = source
+        super().__init__(source)
         self._state = state
         self._speed = speed
         self._wall = wall
@@ -54,10 +47,6 @@ class ResumedSource:
         if self._shift is None:
             self._shift = self._live_shift(chunk)
         return replace(chunk, first_sample=chunk.first_sample + self._shift)
-
-    def close(self) -> None:
-        """Let go of the other."""
-        self._source.close()
 
     def _live_shift(self, chunk: Chunk) -> int:
         clock = self._state.clock

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from monitor.sources.base import Chunk, EndOfStream, Source, SourceError
+from monitor.sources.around import SourceAround
+from monitor.sources.base import Chunk, EndOfStream, SourceError
 from monitor.sources.options import SourceOptions
 
 __all__ = ["SEAM_S", "RepeatedSource"]
@@ -12,7 +13,7 @@ __all__ = ["SEAM_S", "RepeatedSource"]
 SEAM_S = 1.0  # between its end and its beginning: told as a gap, so that nothing is computed across it
 
 
-class RepeatedSource:
+class RepeatedSource(SourceAround):
     """Source that begins anew where another one ends; its sample clock goes on.
 
     Args:
@@ -23,24 +24,16 @@ class RepeatedSource:
         SourceError: it cannot be opened, is live, or gives nothing.
     """
 
-    never_blocks = True
-
     def __init__(self, spec: str, options: SourceOptions) -> None:
         from monitor.sources import open_source
 
         self._open = open_source
         self._spec = spec
         self._options = replace(options, duration_s=None)
-        self._source: Source = open_source(spec, self._options)
-        if self._source.live:
-            self._source.close()
+        super().__init__(open_source(spec, self._options))
+        if self.live:
+            self.close()
             raise SourceError(f"{spec}: a live source cannot be copied; take a record, a file or sim")
-        self.name = self._source.name
-        self.lead = self._source.lead
-        self.fs_hz = self._source.fs_hz
-        self.live = False
-        self.rails_mv = self._source.rails_mv
-        self.start_time = self._source.start_time
         self._left = None if options.duration_s is None else max(1, round(options.duration_s * self.fs_hz))
         self.total_samples = self._left
         self._shift = 0
@@ -69,12 +62,8 @@ class RepeatedSource:
         self._end = chunk.first_sample + chunk.samples.size
         return chunk
 
-    def close(self) -> None:
-        """Let go of the other."""
-        self._source.close()
-
     def _begin_anew(self) -> None:
-        self._source.close()
+        self.close()
         self._source = self._open(self._spec, replace(self._options, start_s=0.0))
         self._shift = self._end + round(SEAM_S * self.fs_hz)
         self._gave = False
