@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -19,6 +18,7 @@ from monitor.alarms import AlarmEngine
 from monitor.config import Config, ConfigError
 from monitor.evidence import ScoredBeat, explained
 from monitor.history import SignalHistory
+from monitor.latency import Arrivals, LatencyPercentiles
 from monitor.messages import (
     Alarm,
     AlarmMessage,
@@ -38,9 +38,6 @@ __all__ = ["Bed", "Output", "State"]
 State = Literal["starting", "running", "no_data", "source_lost", "ended"]
 
 _HISTORY_S = 60.0
-_LATENCIES = 1000  # beats whose latency the percentiles are over
-_FRESH_BEATS = 10  # so often they are computed anew
-_ARRIVALS = 512  # pieces, some 10 s: a beat is decided by one of the last
 
 
 class Output(Protocol):
@@ -122,10 +119,8 @@ class Bed:
         self._events: list[Event] = []
         self._read_s = clock()
         self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
-        self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)  # (end sample, arrival)
-        self._latencies = np.empty(_LATENCIES, np.float32)  # ms; a ring
-        self._timed = 0  # beats with a latency
-        self._percentiles: tuple[int, float | None, float | None] = (0, None, None)  # of so many; p50, p99
+        self._arrivals = Arrivals()  # of a live source
+        self._latencies = LatencyPercentiles()
         self._strips = StripCutter(self.history, source.fs_hz)
         self.resumed: BedState | None = None
 
@@ -233,7 +228,7 @@ class Bed:
             self._resume_at(chunk.first_sample, output)
         arrival_s = self._clock() if chunk.arrival_s is None else chunk.arrival_s
         if self.source.live:
-            self._arrivals.append((chunk.first_sample + chunk.samples.size, arrival_s))
+            self._arrivals.put(chunk.first_sample + chunk.samples.size, arrival_s)
         self._oldest_s = max(before_s, arrival_s - chunk.samples.size / self.source.fs_hz)
         if chunk.time_s is not None:
             self._anchor = chunk.first_sample, chunk.time_s
@@ -321,7 +316,7 @@ class Bed:
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
-        p50_ms, p99_ms = self._latency_percentiles()
+        p50_ms, p99_ms = self._latencies.p50_p99_ms
         return StatusMessage(
             sample=self.now,
             time=self.time_of(self.now),
@@ -410,8 +405,7 @@ class Bed:
         self.counts["unscored_beats"] += judgement is None
         latency = self._latency_ms(beat.decided_sample)
         if latency is not None:
-            self._latencies[self._timed % _LATENCIES] = latency
-            self._timed += 1
+            self._latencies.put(latency)
         output.beat(
             self,
             BeatMessage(
@@ -450,22 +444,11 @@ class Bed:
         """From the arrival of the deciding sample to now, ms; None in replay at full speed."""
         if not self._paced:
             return None
-        arrived_s = now_s = self._clock()
+        now_s = self._clock()
         if not self.source.live:
             return round(max(0.0, now_s - self.due_s(decided_sample)) * 1e3, 2) if self.began else None
-        for end, arrival_s in reversed(self._arrivals):  # it came with one of the last pieces
-            if end < decided_sample:
-                break
-            arrived_s = arrival_s
-        return round(max(0.0, now_s - arrived_s) * 1e3, 2)
-
-    def _latency_percentiles(self) -> tuple[float | None, float | None]:
-        """p50 and p99 of the last beats, ms; not anew for every beat, for that costs more than a beat."""
-        of, *_ = self._percentiles
-        if self._timed - of >= (_FRESH_BEATS if of else 1):
-            p50, p99 = np.quantile(self._latencies[: self._timed], (0.5, 0.99))
-            self._percentiles = self._timed, round(float(p50), 2), round(float(p99), 2)
-        return self._percentiles[1:]
+        arrived_s = self._arrivals.of(decided_sample)
+        return 0.0 if arrived_s is None else round(max(0.0, now_s - arrived_s) * 1e3, 2)
 
     def _notice(self, notice: Notice, output: Output) -> None:
         output.notice(self, notice)
