@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,16 +15,30 @@ from monitor.commands import keys as keys_commands
 from monitor.commands.devices import emulate, ports
 from monitor.commands.export import export
 from monitor.commands.fleet import fleet
+from monitor.commands.options import (
+    EXIT_BAD_INPUT,
+    EXIT_INCOMPLETE,
+    Beds,
+    BedsCount,
+    BusAddress,
+    Channel,
+    ConfigFile,
+    Duration,
+    Keys,
+    Mains,
+    Model,
+    MvPerUnit,
+    Seed,
+    Start,
+    settings_of,
+)
 from monitor.commands.score import score
 from monitor.commands.watching import tail, watch
-from monitor.config import Config, ConfigError, load_beds, load_config, merge
+from monitor.config import Config, ConfigError
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
 from monitor.signals import end_in_order_on_signals
 
 __all__ = ["app", "main"]
-
-EXIT_BAD_INPUT = 2
-EXIT_INCOMPLETE = 3
 
 _EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
@@ -76,18 +89,14 @@ def run(
     context: typer.Context,
     source: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_SOURCE", help="What to watch (see below).")] = None,
     bed: Annotated[str | None, typer.Option(envvar="ECG_MONITOR_BED", help="Name of the bed.")] = None,
-    beds: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_BEDS", help="File of many beds, each with its source.")
-    ] = None,
-    beds_count: Annotated[
-        int | None, typer.Option(help="So many beds b0001, ... out of --source; mitdb:* = all its records.")
-    ] = None,
+    beds: Beds = None,
+    beds_count: BedsCount = None,
     speed: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_SPEED", help="Replay speed: 1 = real time, 10, ..., max.")
     ] = None,
-    start: Annotated[float | None, typer.Option(help="Where in the record to begin, s.")] = None,
-    duration: Annotated[float | None, typer.Option(help="How much to watch, s of signal.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
+    start: Start = None,
+    duration: Duration = None,
+    channel: Channel = None,
     fs: Annotated[
         float | None, typer.Option(envvar="ECG_MONITOR_FS", help="Sampling rate, Hz, where the source has none.")
     ] = None,
@@ -104,21 +113,12 @@ def run(
     gain: Annotated[float | None, typer.Option(help="Serial: amplification before that ADC.")] = None,
     column: Annotated[str | None, typer.Option(help="csv, -, serial: column by name or number.")] = None,
     unit: Annotated[str | None, typer.Option(help="csv, edf, -, serial: mV, uV, V or adc.")] = None,
-    mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
-    mains: Annotated[
-        str | None, typer.Option(envvar="ECG_MONITOR_MAINS", help="Notch against mains hum: auto, off, 50 or 60 Hz.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")
-    ] = None,
-    bus: Annotated[
-        str | None,
-        typer.Option(envvar="ECG_MONITOR_BUS", help="Where subscribers connect: tcp://127.0.0.1:5556; port * = free."),
-    ] = None,
-    keys: Annotated[
-        str | None, typer.Option(envvar="ECG_MONITOR_KEYS", help="Folder of keys: who may connect (ecg-monitor keys).")
-    ] = None,
+    mv_per_unit: MvPerUnit = None,
+    seed: Seed = None,
+    mains: Mains = None,
+    model: Model = None,
+    bus: BusAddress = None,
+    keys: Keys = None,
     record: Annotated[
         str | None, typer.Option(envvar="ECG_MONITOR_RECORD", help="Write the session into this folder.")
     ] = None,
@@ -132,9 +132,7 @@ def run(
     dashboard: Annotated[
         bool | None, typer.Option("--dashboard/--no-dashboard", help="Screen, or one line per alarm.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_CONFIG", help="Configuration file (see config.toml).")
-    ] = None,
+    config: ConfigFile = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Run a monitor: `ecg-monitor` alone watches a synthetic patient on a live screen."""
@@ -143,12 +141,8 @@ def run(
         raise typer.Exit
     if context.invoked_subcommand is not None:
         return
-    settings = load_config(config) if config is not None else Config()
-    if beds is not None:
-        settings = load_beds(beds, settings)
-    if speed is not None:
-        settings = _given(settings, "source", "--speed", speed=_speed(speed))
-    for flag, section, key, value in (
+    flags = (
+        ("--speed", "source", "speed", None if speed is None else _speed(speed)),
         ("--source", "source", "spec", source),
         ("--bed", "source", "bed", bed),
         ("--beds-count", "source", "beds_count", beds_count),
@@ -174,14 +168,8 @@ def run(
         ("--journal", "journal", "path", journal),
         ("--metrics", "metrics", "port", None if metrics is None else _metrics_port(metrics)),
         ("--dashboard", "dashboard", "enabled", dashboard),
-    ):
-        if value is not None:
-            settings = _given(settings, section, flag, **{key: value})
-    named = next((name for name, its in settings.beds.items() if its.source), None)
-    for flag, one in (("--source", source), ("--bed", bed)):
-        if named is not None and one is not None:
-            raise ConfigError(f"{flag} {one}: says one bed, [beds.{named}] and its like say many; give one of the two")
-    raise typer.Exit(_monitor(settings))
+    )
+    raise typer.Exit(_monitor(settings_of(config, flags, beds)))
 
 
 app.command()(watch)
@@ -209,10 +197,6 @@ _OUR_ERRORS = frozenset(
     {"BusError", "ClientError", "ConfigError", "JournalError", "ModelError", "RecorderError", "SourceError"}
     | {"MetricsError"}
 )
-
-
-def _given(settings: Config, section: str, flag: str, **values: Any) -> Config:
-    return merge(settings, {section: values}, flag)
 
 
 def _monitor(settings: Config) -> int:

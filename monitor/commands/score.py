@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.config import Config, ConfigError, load_config, merge
+from monitor.commands.options import EXIT_INCOMPLETE, Channel, ConfigFile, Mains, Model, MvPerUnit, Seed, settings_of
+from monitor.config import Config, ConfigError
 
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["score"]
 
-_EXIT_INCOMPLETE = 3
 _STRIPS_MAX = 100
 _PIPE_COLUMNS = 240  # the table is not folded where no terminal says how wide it is
 
@@ -44,25 +44,18 @@ def score(
     strips: Annotated[int, typer.Option(min=0, max=_STRIPS_MAX, help="Worst strips to draw of each record.")] = 6,
     start: Annotated[float | None, typer.Option(help="Where in each record to begin, s.")] = None,
     duration: Annotated[float | None, typer.Option(help="How much of each to score, s.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
+    channel: Channel = None,
     fs: Annotated[float | None, typer.Option(help="csv, sim: sampling rate, Hz.")] = None,
     column: Annotated[str | None, typer.Option(help="csv: column by name or number.")] = None,
     unit: Annotated[str | None, typer.Option(help="csv, edf: mV, uV, V or adc.")] = None,
-    mv_per_unit: Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the simulator.")] = None,
-    mains: Annotated[
-        str | None, typer.Option(envvar="ECG_MONITOR_MAINS", help="Notch against mains hum: auto, off, 50 or 60 Hz.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_CONFIG", help="Configuration file (see config.toml).")
-    ] = None,
+    mv_per_unit: MvPerUnit = None,
+    seed: Seed = None,
+    mains: Mains = None,
+    model: Model = None,
+    config: ConfigFile = None,
 ) -> None:
     """Score archives: beats as Parquet, a summary and the worst strips of every record, each exactly once."""
-    settings = load_config(config) if config is not None else Config()
-    for flag, section, key, value in (
+    flags = (
         ("--start", "source", "start_s", start),
         ("--duration", "source", "duration_s", duration),
         ("--channel", "source", "channel", channel),
@@ -73,10 +66,8 @@ def score(
         ("--seed", "source", "seed", seed),
         ("--mains", "signal", "mains", mains),
         ("--model", "model", "path", model),
-    ):
-        if value is not None:
-            settings = merge(settings, {section: {key: value}}, flag)
-    raise typer.Exit(_score(records, out, settings, strips, processes, ray))
+    )
+    raise typer.Exit(_score(records, out, settings_of(config, flags), strips, processes, ray))
 
 
 def _score(records: list[str], out: Path, settings: Config, strips: int, processes: int, on_ray: bool) -> int:
@@ -132,7 +123,7 @@ def _conclude(results: Results, done: Done, took_s: float) -> int:
     if done.left:
         told += f", {len(done.left)} not come to: the same command goes on"
     print(f"ecg-monitor: {told}; {took_s:.1f} s, {results.out}", file=sys.stderr)
-    return _EXIT_INCOMPLETE if failed else 0
+    return EXIT_INCOMPLETE if failed else 0
 
 
 def _print(summaries: list[Any]) -> None:

@@ -99,6 +99,7 @@ class _Shard:
     order: LinkOrder
     link: Link | None = None
     position: Position | None = None
+    heartbeat: HeartbeatMessage | None = None  # the last
     away_s: float = 0.0  # since when nothing is heard
     drained: bool = False
 
@@ -264,6 +265,7 @@ class Hub:
     def _take(self, shard: _Shard, items: list[Received]) -> None:
         for topic, body, _ in items:
             if isinstance(body, HeartbeatMessage):
+                shard.heartbeat = body
                 continue
             if self._known and _digest(topic, body) in self._known:
                 continue
@@ -343,6 +345,7 @@ class Hub:
     # -- what is due -----------------------------------------------------------------------------------------
 
     def _heartbeat(self, *, goodbye: bool) -> None:
+        shards = [shard.heartbeat for shard in self._shards.values() if shard.link is not None and shard.heartbeat]
         self.bus.heartbeat(
             HeartbeatMessage(
                 time=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
@@ -350,6 +353,8 @@ class Hub:
                 beds=self._order.beds,
                 uptime_s=round(self._clock() - self._started_s, 3),
                 version=VERSION,
+                late_s=max((told.late_s for told in shards), default=0.0),
+                thinned=max((told.thinned for told in shards), key=len, default=()),  # waves first, then status, too
             )
         )
 
