@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from helpers_bus import heartbeat, make_bus, serve
 from helpers_command import free_endpoint
 from helpers_fleet import Subscriber, as_told, fleet_config, patients, undisturbed, until
 
@@ -264,3 +265,35 @@ def test_a_shard_on_another_machine_asks_the_hub_for_its_key(tmp_path):
 
 def gap_events(seen: Subscriber) -> list[EventMessage]:
     return [e for e in seen.of(EventMessage, "b1") if e.kind == "gap"]
+
+
+def test_the_hub_tells_how_late_the_latest_shard_is_and_what_any_leaves_out(tmp_path):
+    hub = Hub(HubOrder(fleet_config(1.0), tmp_path, ("b1", "b2"), time.time()))
+    told = {
+        "s1": msgspec.structs.replace(heartbeat(), late_s=0.6, thinned=("waves",)),
+        "s2": msgspec.structs.replace(heartbeat(), late_s=3.5, thinned=("waves", "status")),
+    }
+    buses = {name: make_bus(epoch=f"run of {name}") for name in told}
+    hub.follow(tuple(LinkOrder(name, (f"b{name[1]}",), "", bus.endpoints, bus.epoch) for name, bus in buses.items()))
+    seen = Subscriber(hub.bus.endpoints.alarms, hub.bus.endpoints.control)
+
+    def turn() -> None:
+        for name, bus in buses.items():
+            bus.heartbeat(told[name])
+            serve(bus)
+        hub.turn()
+        seen.poll()
+
+    def latest() -> tuple[float, tuple[str, ...]]:
+        beats = seen.of(HeartbeatMessage)
+        return (beats[-1].late_s, beats[-1].thinned) if beats else (0.0, ())
+
+    try:
+        until(lambda: latest() == (3.5, ("waves", "status")), "the latest", turn)
+        told["s2"] = heartbeat()
+        until(lambda: latest() == (0.6, ("waves",)), "the other", turn)
+    finally:
+        seen.client.close()
+        hub.close()
+        for bus in buses.values():
+            bus.close()
