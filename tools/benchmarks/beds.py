@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -12,9 +11,9 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from benchmarks.proc import cpu_s, need_proc, rss_mb
 from benchmarks.process import FREE_BUS, MONITOR, announced_endpoint, data_folder, run, running
 from benchmarks.report import BenchError, Figure, Report, percentile
 
@@ -129,8 +128,7 @@ def watch(beds: int, seconds: float, source: str, seed: int, journal: bool, mode
     Raises:
         BenchError: no /proc, no records, or the monitor failed.
     """
-    if not Path("/proc/self/stat").exists():
-        raise BenchError("this benchmark reads /proc: run it on Linux")
+    need_proc()
     if not source.startswith("sim"):
         data_folder()
     with contextlib.ExitStack() as stack:
@@ -213,9 +211,8 @@ class _Look:
     """Looks at a process from outside while it runs: memory, and processor time from now on."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._folder = Path("/proc") / str(process.pid)
-        self._ticks = os.sysconf("SC_CLK_TCK")
-        self._first_s = self._cpu_s()
+        self._pid = process.pid
+        self._first_s = cpu_s(self._pid)
         self._last_s = self._first_s
         self._rss: list[float] = []
         self._stop = threading.Event()
@@ -238,11 +235,6 @@ class _Look:
     def _work(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(OSError, IndexError, ValueError):  # it is leaving
-                self._last_s = max(self._last_s, self._cpu_s())
-                pages = int((self._folder / "statm").read_text().split()[1])
-                self._rss.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+                self._last_s = max(self._last_s, cpu_s(self._pid))
+                self._rss.append(rss_mb(self._pid))
             self._stop.wait(_LOOK_S)
-
-    def _cpu_s(self) -> float:
-        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / self._ticks

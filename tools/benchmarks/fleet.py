@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.proc import cpu_s, need_proc
 from benchmarks.process import FREE_BUS, MONITOR, announced_endpoint, data_folder, run, running
 from benchmarks.report import BenchError, Figure, Report, percentile
 
@@ -35,8 +36,7 @@ def measure(beds: int, minutes: float, shards: int, source: str, seed: int) -> R
     Raises:
         BenchError: no /proc, no Ray, no records, or the fleet failed.
     """
-    if not Path("/proc/self/environ").exists():
-        raise BenchError("this benchmark reads /proc: run it on Linux")
+    need_proc()
     if find_spec("ray") is None:
         raise BenchError("a fleet needs Ray: pip install 'ecg-monitor[cluster]'")
     if not source.startswith("sim"):
@@ -133,7 +133,6 @@ class _Look:
         self._thread.join()
 
     def _work(self) -> None:
-        ticks = os.sysconf("SC_CLK_TCK")
         turn = 0
         while not self._stop.wait(_LOOK_S):
             turn += 1
@@ -147,8 +146,7 @@ class _Look:
                             and b"ward_listener" not in (folder / "cmdline").read_bytes()
                         )
                     if self._ours[pid]:
-                        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                        self._cpu[pid] = (int(fields[11]) + int(fields[12])) / ticks
+                        self._cpu[pid] = cpu_s(pid)
                         if turn % 10 == 0:
                             told = (folder / "smaps_rollup").read_text().split("Pss:", 1)[1]
                             pss_kb += int(told.split()[0])

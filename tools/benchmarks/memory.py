@@ -9,13 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.proc import need_proc, rss_mb
 from benchmarks.process import FREE_BUS, MONITOR, announced_endpoint, running
 from benchmarks.report import BenchError, Figure, Report
 
 __all__ = ["measure"]
 
 GOAL_MB = 400.0
-_PAGE_KB = 1024  # /proc tells kB
 _WARM_SHARE = 0.25  # buffers, the patient's baseline and SQLite's cache have filled by then
 
 
@@ -32,8 +32,7 @@ def measure(hours: float, every_s: float, seed: int, record: bool, model: str | 
     Raises:
         BenchError: no /proc, or the monitor failed.
     """
-    if not Path("/proc/self/status").exists():
-        raise BenchError("this benchmark reads /proc: run it on Linux")
+    need_proc()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         command = (
@@ -81,12 +80,11 @@ def _watch(monitor: subprocess.Popen[str], every_s: float) -> tuple[list[tuple[f
     folder = Path("/proc") / str(monitor.pid)
     while monitor.poll() is None:
         try:
-            status, maps = (folder / "status").read_text(), (folder / "maps").read_text() or maps
+            resident_mb, maps = rss_mb(monitor.pid), (folder / "maps").read_text() or maps
         except OSError:
             break
-        rss = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
-        if rss:  # a process that is just ending has none
-            samples.append((time.monotonic(), int(rss[0]) * _PAGE_KB / 1e6))
+        if resident_mb:
+            samples.append((time.monotonic(), resident_mb))
         with contextlib.suppress(subprocess.TimeoutExpired):
             monitor.wait(every_s)
     return samples, maps

@@ -6,8 +6,8 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
+from benchmarks.proc import cpu_s, need_proc, rss_mb
 from benchmarks.process import MONITOR, ROOT, announced_endpoint, environment, running
 from benchmarks.report import BenchError, Figure, Report
 
@@ -35,8 +35,7 @@ def measure(beds: int, seconds: float, settle_s: float) -> Report:
     Raises:
         BenchError: no /proc, or a program failed.
     """
-    if not Path("/proc/self/stat").exists():
-        raise BenchError("this benchmark reads /proc: run it on Linux")
+    need_proc()
     figures: list[Figure] = []
     shares: list[float] = []
 
@@ -111,8 +110,7 @@ class _Screen:
 
     def resident_mb(self) -> float:
         """Resident memory, MB."""
-        status = Path(f"/proc/{self._child.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmRSS"))
+        return rss_mb(self._child.pid)
 
     def close(self) -> None:
         self._child.close(force=True)
@@ -128,14 +126,9 @@ class _Screen:
 
 def _share(pid: int, seconds: float) -> float:
     """Percent of a core that a process takes."""
-    before, began_s = _cpu_s(pid), time.monotonic()
-    time.sleep(seconds)
-    return 100 * (_cpu_s(pid) - before) / (time.monotonic() - began_s)
-
-
-def _cpu_s(pid: int) -> float:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        before, began_s = cpu_s(pid), time.monotonic()
+        time.sleep(seconds)
+        return 100 * (cpu_s(pid) - before) / (time.monotonic() - began_s)
     except OSError:
         raise BenchError("a program ended while it was measured") from None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

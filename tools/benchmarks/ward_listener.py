@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from collections import Counter
 from typing import Any
 
 import msgspec
-import zmq
+
+from benchmarks.heard import heard
 
 
 class _Beat(msgspec.Struct):
@@ -51,35 +51,27 @@ def main(endpoint: str, seconds: float) -> None:
     beds: dict[str, tuple[float, int, int]] = {}
     heartbeats: list[tuple[float, float, float, list[str]]] = []
     last: dict[str, Any] = {}
-    with zmq.Context() as context, context.socket(zmq.SUB) as sub:
-        sub.setsockopt(zmq.LINGER, 0)
-        sub.setsockopt(zmq.RCVHWM, 0)
-        sub.connect(endpoint)
-        sub.subscribe("v1/")
-        deadline_s = time.monotonic() + seconds
-        while (left_s := deadline_s - time.monotonic()) > 0 and sub.poll(round(left_s * 1000)):
-            topic, body = sub.recv_multipart()
-            now_s = time.monotonic()
-            stream = topic.split(b"/")[2]
-            if stream == b"status":
-                told = status.decode(body)
-                beds[told.bed] = (told.fs_hz, told.samples_in, told.samples_lost)
-            elif stream == b"heartbeat":
-                last = json.loads(body)
-                heartbeats.append((now_s, last["uptime_s"], last["late_s"], last["thinned"]))
-                if last["state"] == "goodbye":
-                    break
-            elif stream in (b"beat", b"alarm"):
-                message = (beat if stream == b"beat" else alarm).decode(body)
-                if message.seq <= newest[topic]:  # a newcomer's greeting
-                    continue
-                newest[topic] = message.seq
-                received[topic] += 1
-                if stream == b"beat":
-                    beats_ms.append(message.latency_ms)
-                else:
-                    a = message.alarm
-                    alarms.append((now_s, a.bed, a.kind, a.state, a.decided_sample, message.latency_ms))
+    for now_s, topic, body in heard(endpoint, seconds):
+        stream = topic.split(b"/")[2]
+        if stream == b"status":
+            told = status.decode(body)
+            beds[told.bed] = (told.fs_hz, told.samples_in, told.samples_lost)
+        elif stream == b"heartbeat":
+            last = json.loads(body)
+            heartbeats.append((now_s, last["uptime_s"], last["late_s"], last["thinned"]))
+            if last["state"] == "goodbye":
+                break
+        elif stream in (b"beat", b"alarm"):
+            message = (beat if stream == b"beat" else alarm).decode(body)
+            if message.seq <= newest[topic]:  # a newcomer's greeting
+                continue
+            newest[topic] = message.seq
+            received[topic] += 1
+            if stream == b"beat":
+                beats_ms.append(message.latency_ms)
+            else:
+                a = message.alarm
+                alarms.append((now_s, a.bed, a.kind, a.state, a.decided_sample, message.latency_ms))
     seqs = {topic: seq for topic, seq in last.get("seqs", {}).items() if topic.endswith(("/beat/", "/alarm/"))}
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(
