@@ -87,7 +87,7 @@ class _Scene:
             window_s=(self.began_s, self.ended_s),
             memory={
                 "monitor": (self.before_mb[0], max(monitor.program.most_mb for monitor in self.monitors)),
-                "subscriber": (self.before_mb[1], self.subscriber.program.most_mb),
+                "subscriber": (self.before_mb[1], self.subscriber.most_mb),
             },
         )  # fmt: skip
 
@@ -170,7 +170,7 @@ def burst(programs: Programs, sizes: Sizes) -> Outcome:
             window_s=None,
             memory={
                 "publisher": (before_mb[0], publisher.most_mb),
-                "subscriber": (before_mb[1], subscriber.program.most_mb),
+                "subscriber": (before_mb[1], subscriber.most_mb),
             },
         )
         for subscriber, how in ((reading, "subscriber reads"), (stopped, "subscriber stopped meanwhile"))

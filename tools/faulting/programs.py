@@ -229,6 +229,7 @@ class Subscriber:
         self._start = lambda: programs.module("subscriber", connect, str(self.folder), prefix=prefix)
         self.program = self._start()
         self._recovered = self._missed = 0
+        self._most_mb = 0.0  # of its lives before
         self._seen: list[Given] = []
         self._seen_once: set[Given] = set()
         self._read_bytes = 0
@@ -239,7 +240,13 @@ class Subscriber:
         self._recovered += counts.get("recovered", 0)
         self._missed += counts.get("missed", 0)
         (self.folder / "counts").unlink(missing_ok=True)
+        self._most_mb = self.most_mb
         self.program = self._start()
+
+    @property
+    def most_mb(self) -> float:
+        """The most memory it ever held, in any of its lives, MB."""
+        return max(self._most_mb, self.program.most_mb)
 
     def joined(self) -> Position:
         """Where it began, once it has."""
