@@ -19,7 +19,7 @@ from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, B
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
-from detector.stream import BRIDGE_S, Detector
+from detector.stream import BRIDGE_S, Detector, advance_together
 from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Scorer",
     "Scores",
     "Tick",
+    "advance_together",
     "calibrate",
     "cut_beat",
     "shipped_model",

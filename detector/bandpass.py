@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt_zi
 
+from detector.lockstep import Stage, Steps, run
+
 __all__ = ["BAND_HZ", "FILTER_ORDER", "FS_MAX_HZ", "FS_MIN_HZ", "Bandpass", "design_bandpass"]
 
 BAND_HZ = (
@@ -51,11 +53,10 @@ class Bandpass:
     """
 
     def __init__(self, fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> None:
-        sos = design_bandpass(fs_hz, band_hz)
-        # Section by section, which is what sosfilt does, in a third of the time that it takes for a second of samples.
-        self._sections = [(section[:3], section[3:]) for section in sos]
-        self._zi_unit: NDArray[np.float64] = sosfilt_zi(sos)
-        self._zi: list[NDArray[np.float64]] | None = None
+        self._sos = design_bandpass(fs_hz, band_hz)
+        self._sections = self._sos.tobytes()
+        self._zi_unit: NDArray[np.float64] = sosfilt_zi(self._sos)
+        self._zi: NDArray[np.float64] | None = None  # (FILTER_ORDER, 2)
 
     def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
         """Filter the next piece.
@@ -66,15 +67,35 @@ class Bandpass:
         Returns:
             (n,) float64, same unit.
         """
+        return run(self.pushing(samples))
+
+    def pushing(self, samples: NDArray[np.float64]) -> Steps[NDArray[np.float64]]:
+        """`push` as a routine, in step with the filters of other beds."""
         if samples.size == 0:
             return samples
         if self._zi is None:
-            self._zi = list(self._zi_unit * samples[0])
-        filtered = samples
-        for i, (b, a) in enumerate(self._sections):
-            filtered, self._zi[i] = lfilter(b, a, filtered, zi=self._zi[i])
+            self._zi = self._zi_unit * samples[0]
+        filtered, self._zi = yield from _FILTERING.ask((self._sections, samples.size), (self._sos, samples, self._zi))
         return filtered
 
     def reset(self) -> None:
         """Forget the past: the next sample starts a new signal."""
         self._zi = None
+
+
+Filtering = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _filtered(pieces: list[Filtering]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Filtered samples and the state behind them, of each (sections, samples, state).
+
+    Section by section, which is what `sosfilt` does, in a third of the time that it takes for a second of samples.
+    """
+    rows = np.array([samples for _, samples, _ in pieces])
+    states = np.array([state for *_, state in pieces])
+    for section, coefficients in enumerate(pieces[0][0]):
+        rows, states[:, section] = lfilter(coefficients[:3], coefficients[3:], rows, zi=states[:, section])
+    return list(zip(rows, states, strict=True))
+
+
+_FILTERING = Stage(10, _filtered)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.lockstep import Stage, Steps, run
 from detector.quality import Quality
 from detector.template import BeatContext, template_score
 
@@ -97,13 +98,19 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
     Returns:
         (187,) float32, mV; zeros outside the signal.
     """
+    return run(cutting(signal, r_index, fs_hz))
+
+
+def cutting(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> Steps[NDArray[np.float32]]:
+    """`cut_beat` as a routine, in step with other beds."""
     # The whole part of the position stays out of the fractions: a beat must not change in its last bit with the
     # place that it happens to have in a buffer.
     whole = math.floor(r_index)
-    left, t, taps = _instants(r_index - whole, fs_hz)
-    first, end = whole + left[0] - 1, whole + left[-1] + 3
+    left, t, taps = instants = _instants(r_index - whole, fs_hz)
+    first, end = whole + int(left[0]) - 1, whole + int(left[-1]) + 3
     if first >= 0 and end <= signal.size:  # the usual case: every tap is there
-        return _cubic(signal[taps + whole], t).astype(np.float32)
+        beat = yield from _CUTS.ask((r_index - whole, fs_hz), (signal[first:end], instants))
+        return beat
     left = whole + left
     inside = (left >= 0) & (left + (t > 0) <= signal.size - 1)
     clipped = np.clip(taps + whole, 0, max(signal.size - 1, 0))
@@ -111,8 +118,22 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
     return np.where(inside, value, 0.0).astype(np.float32)
 
 
+Instants = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+
+
+def _cut(stretches: list[tuple[NDArray[np.float64], Instants]]) -> list[NDArray[np.float32]]:
+    """The beat in each stretch of signal, which begins with the first tap."""
+    left, t, taps = stretches[0][1]
+    rows = np.array([stretch for stretch, _ in stretches])
+    # Each an array of its own, since a template may hold it for long.
+    return [row.copy() for row in _cubic(rows[:, taps - (left[0] - 1)].swapaxes(0, 1), t).astype(np.float32)]
+
+
+_CUTS = Stage(70, _cut)
+
+
 @functools.lru_cache(maxsize=64)  # a detector's R-peaks are whole samples, so one entry a sampling rate
-def _instants(fraction: float, fs_hz: float) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def _instants(fraction: float, fs_hz: float) -> Instants:
     """Of each instant, in samples from R's whole part: the sample to its left, how far on, and its four taps."""
     position = fraction + _OFFSETS_S * fs_hz
     floor = np.floor(position).astype(np.int64)
@@ -120,6 +141,7 @@ def _instants(fraction: float, fs_hz: float) -> tuple[NDArray[np.int64], NDArray
 
 
 def _cubic(points: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 187) values at t between the second and third of (4, ..., 187) points."""
     p0, p1, p2, p3 = points
     value: NDArray[np.float64]
     value = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))

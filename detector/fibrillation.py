@@ -24,7 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WINDOW_S", "Waves", "waves"]
+from detector.lockstep import Stage, Steps, run
+
+__all__ = ["WINDOW_S", "Waves", "measuring", "waves"]
 
 WINDOW_S = 4.0
 _LEAKAGE_WEIGHT = 0.8
@@ -85,19 +87,43 @@ def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
         filtered: (n,) float64, band-passed, mV; n may be 0.
         fs_hz: sampling rate, Hz.
     """
-    leakage, half = _leakage(filtered)
-    height = float(filtered.max() - filtered.min()) if filtered.size else 0.0
-    if half == 0:
-        return Waves(leakage, -_LEAKAGE_WEIGHT, 0.0, 0.0, height)
-    lag = min(max(1, round(_SLOPE_S * fs_hz)), filtered.size - 1)
-    slope = np.abs(filtered[lag:] - filtered[:-lag])
-    rank = round(_STEEPEST * (slope.size - 1))
-    slope.partition(rank)  # in place: from here on only how many are steep counts
-    steepest = float(slope[rank])
-    steep = np.count_nonzero(slope > _STEEP_SHARE * steepest) / slope.size
-    measure = steep - _LEAKAGE_WEIGHT * leakage
-    fast = _fast_share(filtered, fs_hz) if measure > _LIMIT else math.nan
-    return Waves(leakage, measure, fs_hz / (2 * half), fast, height)
+    return run(measuring(filtered, fs_hz))
+
+
+def measuring(filtered: NDArray[np.float64], fs_hz: float) -> Steps[Waves]:
+    """`waves` as a routine, in step with other beds."""
+    if filtered.size < 2:
+        return _NO_WAVES
+    found = yield from _WAVES.ask((filtered.size, fs_hz), (filtered, fs_hz))
+    return found
+
+
+_NO_WAVES = Waves(1.0, -_LEAKAGE_WEIGHT, 0.0, 0.0, 0.0)
+
+
+def _measured(stretches: list[tuple[NDArray[np.float64], float]]) -> list[Waves]:
+    """`Waves` of each stretch, all of one length and one rate."""
+    rows, fs_hz = np.array([stretch for stretch, _ in stretches]), stretches[0][1]
+    n = rows.shape[1]
+    heights = (rows.max(axis=1) - rows.min(axis=1)).tolist()
+    lag = min(max(1, round(_SLOPE_S * fs_hz)), n - 1)
+    slopes = np.abs(rows[:, lag:] - rows[:, :-lag])
+    rank = round(_STEEPEST * (slopes.shape[1] - 1))
+    slopes.partition(rank, axis=1)  # in place: from here on only how many are steep counts
+    limits = _STEEP_SHARE * slopes[:, rank : rank + 1]
+    steep = (np.count_nonzero(slopes > limits, axis=1) / slopes.shape[1]).tolist()
+    found = []
+    for row, height, share, (leakage, half) in zip(rows, heights, steep, _leakages(rows), strict=True):
+        if half == 0:
+            found.append(Waves(leakage, -_LEAKAGE_WEIGHT, 0.0, 0.0, height))
+            continue
+        measure = share - _LEAKAGE_WEIGHT * leakage
+        fast = _fast_share(row, fs_hz) if measure > _LIMIT else math.nan
+        found.append(Waves(leakage, measure, fs_hz / (2 * half), fast, height))
+    return found
+
+
+_WAVES = Stage(30, _measured)
 
 
 def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:
@@ -105,16 +131,23 @@ def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:
     return float(power[math.ceil(_FAST_HZ * filtered.size / fs_hz) :].sum() / power.sum())
 
 
-def _leakage(filtered: NDArray[np.float64]) -> tuple[float, int]:
-    """What the VF filter lets through, 0 (a sine wave) to 1, and half the mean period, samples.
+def _leakages(rows: NDArray[np.float64]) -> list[tuple[float, int]]:
+    """Of each row what the VF filter lets through, 0 (a sine wave) to 1, and half the mean period, samples.
 
     (1, 0) where there is no wave, or hardly one in the stretch.
     """
-    slope = float(np.abs(filtered[1:] - filtered[:-1]).sum())
-    if slope == 0.0:
-        return 1.0, 0
-    half = round(math.pi * float(np.abs(filtered[1:]).sum()) / slope)
-    if not 0 < half < filtered.size // 2:
-        return 1.0, 0
-    late, now = filtered[:-half], filtered[half:]
-    return float(np.abs(now + late).sum() / (np.abs(now).sum() + np.abs(late).sum())), half
+    n = rows.shape[1]
+    slopes = np.abs(rows[:, 1:] - rows[:, :-1]).sum(axis=1).tolist()
+    heights = np.abs(rows)
+    wholes = heights.sum(axis=1).tolist()
+    together = np.empty(n)
+    found = []
+    for row, height, slope, whole in zip(rows, heights, slopes, wholes, strict=True):
+        half = round(math.pi * (whole - float(height[0])) / slope) if slope else 0
+        if not 0 < half < n // 2:
+            found.append((1.0, 0))
+            continue
+        both = np.add(row[half:], row[:-half], out=together[: n - half])
+        apart = 2 * whole - float(np.add.reduce(height[:half])) - float(np.add.reduce(height[-half:]))
+        found.append((float(np.add.reduce(np.abs(both, out=both))) / apart, half))
+    return found

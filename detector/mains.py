@@ -7,13 +7,14 @@ without a notch, and what does not disturb is better left alone.
 
 from __future__ import annotations
 
-from statistics import median
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import iirnotch, sosfilt, sosfilt_zi, tf2sos
 from scipy.signal.windows import hann
+
+from detector.lockstep import Stage, Steps, run
 
 __all__ = ["MAINS_HZ", "Mains", "MainsFilter", "design_notch", "mains_fits"]
 
@@ -98,18 +99,18 @@ class MainsFilter:
 
     def look(self, recent: NDArray[np.float64]) -> None:
         """Once a second: the last 2 s as they came, mV; may switch the notch for the samples that follow."""
+        run(self.looking(recent))
+
+    def looking(self, recent: NDArray[np.float64]) -> Steps[None]:
+        """`look` as a routine, in step with other beds."""
         if recent.size < self.watched or not np.isfinite(recent).all():
             self.hum_mv = 0.0
             return
-        watched = recent[-self.watched :]
-        centred = watched - np.add.reduce(watched) / watched.size
         found, self.hum_mv = None, 0.0
-        for hz, probe in zip(self._lines, self._probes, strict=True):
-            # einsum, for a product by BLAS wakes its threads, which costs more than the product
-            waves = np.einsum("ijk,k->ij", probe, centred)
-            line, *beside = np.hypot(waves[0], waves[1]).tolist()
-            if line > _LINE_RATIO * median(beside) and line > self.hum_mv:
-                found, self.hum_mv = hz, line
+        lines = yield from _LINES.ask(self._fs_hz, (recent[-self.watched :], self._probes))
+        for hz, (line_mv, beside_mv) in zip(self._lines, lines, strict=True):
+            if line_mv > _LINE_RATIO * beside_mv and line_mv > self.hum_mv:
+                found, self.hum_mv = hz, line_mv
         if not self._auto:
             return
         if self.hz is None:
@@ -140,3 +141,25 @@ class MainsFilter:
         turns = 2 * np.pi * np.array([hz, *beside])[:, None] * np.arange(self.watched) / self._fs_hz
         rows: NDArray[np.float64] = np.stack((np.cos(turns), np.sin(turns))) * window * (2.0 / window.sum())
         return rows
+
+
+def _measured(watched: list[tuple[NDArray[np.float64], list[NDArray[np.float64]]]]) -> list[list[tuple[float, float]]]:
+    """Of each signal, for each line: its amplitude, and the median of what is beside it, mV."""
+    rows, probes = np.array([signal for signal, _ in watched]), watched[0][1]
+    rows -= rows.mean(axis=1, keepdims=True)
+    lines = []
+    for probe in probes:
+        # einsum, for a product by BLAS wakes its threads, which costs more than the product
+        waves = np.einsum("ijk,bk->bij", probe, rows)
+        amplitudes = np.hypot(waves[:, 0], waves[:, 1])
+        lines.append(zip(amplitudes[:, 0].tolist(), _medians(amplitudes[:, 1:]), strict=True))
+    return [list(of_lines) for of_lines in zip(*lines, strict=True)] if lines else [[] for _ in watched]
+
+
+def _medians(rows: NDArray[np.float64]) -> list[float]:
+    ordered, n = np.sort(rows, axis=1), rows.shape[1]
+    medians: list[float] = ((ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2).tolist()
+    return medians
+
+
+_LINES = Stage(20, _measured)

@@ -20,19 +20,12 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.comparison import REST, Comparison
 from detector.template import PatientTemplate
 
 __all__ = ["MotionWatch"]
 
-_BEAT_SAMPLES, _R = 187, 62
-_REST = slice(0, _R - 17)  # -496 to -144 ms
-_AT_S = (np.arange(_BEAT_SAMPLES) - _R)[_REST] / 125.0
-_NEAR_S = 0.144  # around the R-peak before
-_MIN_SAMPLES = 8
 _EARLY_RATIO = 0.75
-_QRS = slice(_R - 9, _R + 14)  # -72 to +104 ms
-_LAG = 3
-_LAGS = np.arange(_QRS.start, _QRS.stop) + np.arange(-_LAG, _LAG + 1)[:, None]  # (7, 23) samples of a beat
 _LIKE = 0.9  # correlation of QRS complexes from which one is the usual one
 _LONG_RR_S = 0.95  # after so long even a ventricular beat's T wave is over
 _NEIGHBOURS = 8
@@ -68,7 +61,8 @@ class MotionWatch:
 
     def reset(self) -> None:
         """A new signal begins; what is usual for the patient stays."""
-        self._neighbours: deque[Samples] = deque(maxlen=_NEIGHBOURS)
+        self._rests = np.empty((_NEIGHBOURS, REST.stop), np.float32)  # of the last beats, the oldest overwritten
+        self._seen = 0
         self._sure: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # (R-peak, distance) after a usual beat
         self._any: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # of every beat that is not early
         self._early: deque[tuple[int, float]] = deque(maxlen=_BEATS)  # of every beat
@@ -88,8 +82,20 @@ class MotionWatch:
             self._fibrillated = now
             self.forget()
 
+    @property
+    def last_beats(self) -> Samples:
+        """(k, 45) float32, mV: the last beats where the heart rests before them, for `detector.comparison`."""
+        return self._rests[: self._seen]
+
     def moves(
-        self, peak: int, samples: Samples, rr_s: float | None, template: PatientTemplate, good: bool, now: int
+        self,
+        peak: int,
+        samples: Samples,
+        rr_s: float | None,
+        compared: Comparison | None,
+        template: PatientTemplate,
+        good: bool,
+        now: int,
     ) -> bool:
         """Whether the electrode moves, as far as this beat and those before it tell.
 
@@ -97,19 +103,22 @@ class MotionWatch:
             peak: R-peak, samples.
             samples: (187,) float32, mV, the beat.
             rr_s: interval to the R-peak before, s.
+            compared: with the template and `last_beats`; None where there is no template.
             template: what is usual, before this beat is learnt.
             good: whether the beat is good otherwise, and may tell what is usual.
             now: absolute index after the last sample seen. Not long after fibrillation nothing is put down to motion.
         """
-        distance, ratio = self._distance(samples, rr_s, template), template.rr_ratio(rr_s)
+        distance = None if compared is None or math.isnan(compared.nearest) else compared.nearest
+        ratio = template.rr_ratio(rr_s)
         on_time = distance is not None and ratio is not None and ratio >= _EARLY_RATIO
         told = on_time and rr_s is not None and (self._after_usual or rr_s > _LONG_RR_S)
         if distance is not None:
             for queue, belongs in ((self._early, True), (self._any, on_time), (self._sure, told)):
                 if belongs:
                     queue.append((peak, distance))
-        self._neighbours.append(samples[_REST])
-        self._after_usual = _likeness(samples, template.template) > _LIKE
+        self._rests[self._seen % _NEIGHBOURS] = samples[REST]
+        self._seen += 1
+        self._after_usual = compared is not None and compared.likeness > _LIKE
         limit = min(max(_USUAL_SHARE * (median(self._usual) if self._usual else _UNKNOWN), _LIMITS[0]), _LIMITS[1])
         sure, every, early = (self._recent(queue, peak) for queue in (self._sure, self._any, self._early))
         self.restless = sure if math.isfinite(sure) else every if math.isfinite(every) else early
@@ -136,31 +145,6 @@ class MotionWatch:
             queue.clear()
         self._last = None
 
-    def _distance(self, samples: Samples, rr_s: float | None, template: PatientTemplate) -> float | None:
-        """Mean distance, before the beat, to what is nearest of the template and the last beats; in QRS amplitudes."""
-        if template.template is None or rr_s is None:
-            return None
-        rests = np.abs(_AT_S + rr_s) > _NEAR_S
-        resting = np.count_nonzero(rests)
-        if resting < _MIN_SAMPLES:
-            return None
-        known = np.array([template.template[_REST], *self._neighbours])
-        known -= samples[_REST]
-        distances = np.einsum("ij,j->i", np.abs(known, out=known), rests.astype(np.float32))
-        return float(distances.min()) / float(resting) / template.amplitude_mv
-
     def _recent(self, told: deque[tuple[int, float]], peak: int) -> float:
         near = [distance for at, distance in told if at > peak - self._memory]
         return median(near) if len(near) >= _MIN_BEATS else math.nan
-
-
-def _likeness(samples: Samples, template: Samples | None) -> float:
-    """Highest correlation of the QRS with the template's within 24 ms; 0 where there is no template."""
-    if template is None:
-        return 0.0
-    pieces = samples.astype(np.float64)[_LAGS]
-    usual = template[_QRS] - template[_QRS].mean(dtype=np.float64)
-    n = usual.size
-    squares = np.einsum("ij,ij->i", pieces, pieces) - pieces.sum(axis=1) ** 2 / n
-    norms = np.sqrt(np.maximum(squares, 0.0) * float(usual @ usual))
-    return float((np.einsum("ij,j->i", pieces, usual) / np.maximum(norms, 1e-9)).max())

@@ -10,14 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks, peak_prominences
 
-__all__ = ["find_apart", "find_prominent"]
+__all__ = ["find_apart", "find_prominent", "kept_apart", "maxima"]
 
 Samples = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
+def maxima(rows: Samples) -> list[Indices | None]:
+    """Of each row the places over both neighbours, rising; None where neighbours are equal, or no numbers.
+
+    Args:
+        rows: (rows, n) float64, n at least 3.
+    """
+    before, after = rows[:, :-1], rows[:, 1:]
+    rises = after > before
+    falls = after < before
+    tops = rises[:, :-1] & falls[:, 1:]
+    known: NDArray[np.bool_] = np.logical_and.reduce(rises | falls, axis=1)
+    return [of_row.nonzero()[0] + 1 if whole else None for of_row, whole in zip(tops, known.tolist(), strict=True)]
+
+
 def _maxima(signal: Samples) -> Indices | None:
-    """Places over both neighbours, rising; None where neighbours are equal, or no numbers."""
+    """`maxima` of one row."""
     before, after = signal[:-1], signal[1:]
     rises = after > before
     falls = after < before
@@ -61,7 +75,11 @@ def find_apart(signal: Samples, least: float, apart: int) -> Indices:
     Returns:
         (k,) int64 places, rising.
     """
-    places = _maxima(signal) if signal.size > 2 else None
+    return kept_apart(signal, _maxima(signal) if signal.size > 2 else None, least, apart)
+
+
+def kept_apart(signal: Samples, places: Indices | None, least: float, apart: int) -> Indices:
+    """`find_apart` where the maxima are known already; None = they are not."""
     if places is None:
         found: Indices = find_peaks(signal, height=least, distance=apart)[0]
         return found

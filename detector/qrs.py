@@ -7,14 +7,16 @@ and T waves; what is around it tells it from noise; likeness to this patient's r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import correlate1d, uniform_filter1d
 
-from detector.peaks import find_apart
+from detector.lockstep import Stage, Steps
+from detector.peaks import kept_apart, maxima
 
-__all__ = ["QrsShapes", "background", "candidates", "envelope", "slope"]
+__all__ = ["QrsShapes", "Steepness", "background", "envelope", "looking", "slope"]
 
 _SLOPE_S = 0.008  # differences of means so long: what is left of mains and muscle noise over 40 Hz is averaged out
 _QRS_S = 0.1
@@ -32,11 +34,17 @@ Indices = NDArray[np.int64]
 
 
 def slope(signal: Samples, fs_hz: float) -> Samples:
-    """Smoothed slope, mV a sample: the mean of the next 8 ms less that of the last 8 ms; 0 at both ends."""
+    """Smoothed slope, mV a sample: the mean of the next 8 ms less that of the last 8 ms; 0 at both ends.
+
+    Args:
+        signal: (..., n) float64, mV; so of the functions below.
+        fs_hz: sampling rate, Hz.
+    """
     n = max(1, round(_SLOPE_S * fs_hz))
-    taps = np.concatenate((np.full(n, 1.0), [0.0], np.full(n, -1.0))) / (n * (n + 1))
-    steep = np.convolve(signal, taps, "same")
-    steep[:n] = steep[-n:] = 0.0  # there the convolution saw the edge as a step
+    taps = np.concatenate((np.full(n, -1.0), [0.0], np.full(n, 1.0))) / (n * (n + 1))
+    steep = np.empty_like(signal)
+    correlate1d(signal, taps, output=steep, mode="nearest")
+    steep[..., :n] = steep[..., -n:] = 0.0  # there the signal was made up
     return steep
 
 
@@ -45,18 +53,54 @@ def envelope(steep: Samples, fs_hz: float) -> Samples:
     return _mean_over(np.abs(steep), max(1, round(_QRS_S * fs_hz)))
 
 
-def candidates(heights: Samples, least: float, fs_hz: float) -> Indices:
-    """Peaks of the envelope that reach `least`, rising, at least 0.1 s apart."""
-    return find_apart(heights, least, max(1, round(_APART_S * fs_hz)))
-
-
-def background(heights: Samples, at: Indices, fs_hz: float) -> Samples:
-    """Mean of the envelope within 0.6 s of each place, less the 0.1 s nearest to it, mV a sample."""
+def background(heights: Samples, fs_hz: float) -> Samples:
+    """Mean of the envelope within 0.6 s of each sample, less the 0.1 s nearest to it, mV a sample."""
     wide, near = 2 * round(_AROUND_S * fs_hz) + 1, 2 * round(_QRS_S * fs_hz) + 1
-    total = _mean_over(heights, wide)[at] * wide
-    inner = _mean_over(heights, near)[at] * near
-    around: Samples = (total - inner) / (wide - near)
+    around = _mean_over(heights, wide)
+    around *= wide
+    around -= _mean_over(heights, near) * near
+    around /= wide - near
     return around
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steepness:
+    """How steep a stretch of signal is: all that is read from it before anything of the patient is known.
+
+    Attributes:
+        slope: (n,) float64, mV a sample, and so the next two.
+        envelope: (n,) float64.
+        around: (n,) float64, `background`.
+        tops: (k,) int64, maxima of the envelope, rising; None where some are plateaus.
+        fs_hz: sampling rate, Hz.
+    """
+
+    slope: Samples
+    envelope: Samples
+    around: Samples
+    tops: Indices | None
+    fs_hz: float
+
+    def candidates(self, least: float) -> Indices:
+        """Maxima of the envelope that reach `least`, mV a sample, rising, at least 0.1 s apart."""
+        return kept_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
+
+
+def looking(signal: Samples, fs_hz: float) -> Steps[Steepness]:
+    """Measure how steep a stretch of signal is, (n,) float64, mV, n at least 3; a routine, in step with other beds."""
+    found = yield from _STEEPNESS.ask((signal.size, fs_hz), (signal, fs_hz))
+    return found
+
+
+def _steepness(stretches: list[tuple[Samples, float]]) -> list[Steepness]:
+    signal, fs_hz = np.array([stretch for stretch, _ in stretches]), stretches[0][1]
+    steep = slope(signal, fs_hz)
+    heights = envelope(steep, fs_hz)
+    rows = zip(steep, heights, background(heights, fs_hz), maxima(heights), strict=True)
+    return [Steepness(*row, fs_hz) for row in rows]
+
+
+_STEEPNESS = Stage(50, _steepness)
 
 
 def _mean_over(signal: Samples, n: int) -> Samples:
@@ -89,22 +133,20 @@ class QrsShapes:
         """Forget every shape."""
         self._shapes.clear()
 
-    def likeness(self, steep: Samples, at: Indices) -> Samples:
-        """How like the nearest known shape each place is.
+    def likeness(self, steep: Samples, at: Indices) -> Steps[Samples]:
+        """How like the nearest known shape each place is; a routine, in step with other beds.
 
         Args:
             steep: (n,) float64, from `slope`.
-            at: (k,) int64 places, `margin` or more from both ends.
+            at: (k,) int64 places, `margin` or more from both ends, at least one.
 
         Returns:
             (k,) float64, highest correlation within 30 ms, 0 to 1, higher = more alike; 0 where nothing is known.
         """
         if not self._shapes:
             return np.zeros(at.size)
-        pieces, norms = self._pieces(steep, at)
-        products = pieces @ np.array(self._shapes).T  # (k, lags, shapes)
-        highest: Samples = (products.max(axis=2) / norms).max(axis=1)
-        return np.maximum(highest, 0.0)
+        like = yield from _LIKENESS.ask(self._around.shape, (steep, at, self._shapes, self._around))
+        return like
 
     def mutual(self, steep: Samples, at: Indices) -> Samples:
         """How like another of them each place is: `likeness` where a rhythm is new and nothing like it is known."""
@@ -137,6 +179,28 @@ class QrsShapes:
             if len(self._shapes) == _SHAPES:
                 del self._shapes[0]
             self._shapes.append(_unit(pieces[self._lag]))
+
+
+Compared = tuple[Samples, Indices, list[Samples], Indices]
+
+
+def _likeness(compared: list[Compared]) -> list[Samples]:
+    """Of each (slope, places, shapes, samples around a place)."""
+    around = compared[0][3]
+    pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in compared])  # (places, lags, length)
+    shapes = np.zeros((len(pieces), around.shape[1], _SHAPES))
+    ends = np.cumsum([at.size for _, at, *_ in compared]).tolist()
+    first = 0
+    for (*_, known, _), end in zip(compared, ends, strict=True):
+        shapes[first:end, :, : len(known)] = np.array(known).T
+        first = end
+    norms = np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
+    # what is no shape has a product of 0, and so has what is like none
+    like = ((pieces @ shapes).max(axis=2) / norms).max(axis=1)
+    return np.split(like, ends[:-1])
+
+
+_LIKENESS = Stage(60, _likeness)
 
 
 def _norm(piece: Samples) -> float:

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-__all__ = ["BASELINE_S", "MAX_MV", "Quality", "assess"]
+from detector.lockstep import Stage, Steps, run
+
+__all__ = ["BASELINE_S", "MAX_MV", "Quality", "assess", "assessing"]
 
 
 class Quality(enum.Enum):
@@ -67,48 +69,53 @@ _MUSCLE_QUANTILE = 0.2  # of the tenths of a second: those without QRS and T wav
 _HUM_SHARE = 0.5  # of that noise: then it is told as hum
 
 
-def _longest_plateau(samples: NDArray[np.float64]) -> int:
-    """Longest run of samples equal to the maximum or the minimum."""
-    longest = 0
-    for extreme in (samples.max(), samples.min()):
-        at = (samples == extreme).nonzero()[0]
-        if at.size > 1:
-            breaks = np.flatnonzero(np.diff(at) > 1)
-            edges = np.concatenate(([-1], breaks, [at.size - 1]))
-            longest = max(longest, int(np.diff(edges).max()))
-    return longest
-
-
-def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> float:
-    """RMS of what is faster than about 15 Hz between the waves of a band-passed stretch, mV.
+def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
+    """RMS of what is faster than about 15 Hz between the waves of band-passed stretches, mV.
 
     What a mean over 36 ms leaves, in tenths of a second; the 20 % quantile of them, where no QRS is. Within the band
     that is used, so that it does not depend on the sampling rate. 0 for less than half a second.
+
+    Args:
+        filtered: (rows, n) float64, mV.
+        fs_hz: sampling rate, Hz.
+
+    Returns:
+        (rows,) float64, mV.
     """
     piece = round(_MUSCLE_PIECE_S * fs_hz)
-    n = filtered.size // piece
+    rows, n = len(filtered), filtered.shape[1] // piece
     if n < 5:
-        return 0.0
+        return np.zeros(rows)
     fast = np.empty_like(filtered)
     uniform_filter1d(filtered, 2 * round(_MUSCLE_HALF_S * fs_hz) + 1, output=fast, mode="nearest")
-    fast = filtered - fast
-    pieces = fast[: n * piece].reshape(n, piece)
-    power = sorted((np.einsum("ij,ij->i", pieces, pieces) / piece).tolist())
+    np.subtract(filtered, fast, out=fast)
+    pieces = fast[:, : n * piece].reshape(rows, n, piece)
+    power = np.einsum("ijk,ijk->ij", pieces, pieces) / piece
+    power.sort(axis=1)
     low = math.floor(_MUSCLE_QUANTILE * (n - 1))
     share = _MUSCLE_QUANTILE * (n - 1) - low
-    return math.sqrt((1 - share) * power[low] + share * power[low + 1])  # numpy's own quantile costs far more
+    quiet: NDArray[np.float64] = np.sqrt((1 - share) * power[:, low] + share * power[:, low + 1])
+    return quiet
 
 
-def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> float:
-    """How far the mean over 0.6 s moves within a stretch, mV; 0 where the stretch is no longer than that."""
+def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
+    """How far the mean over 0.6 s moves within stretches, mV; 0 where the stretch is no longer than that.
+
+    Args:
+        recent: (rows, n) float64, mV.
+        fs_hz: sampling rate, Hz.
+
+    Returns:
+        (rows,) float64, mV.
+    """
     n = round(_BASELINE_MEAN_S * fs_hz)
-    if recent.size <= n:
-        return 0.0
-    total = np.empty(recent.size + 1)
-    total[0] = 0.0
-    (recent - recent[0]).cumsum(out=total[1:])
-    mean = total[n:] - total[:-n]
-    return float(mean.max() - mean.min()) / n
+    if recent.shape[1] <= n:
+        return np.zeros(len(recent))
+    total = np.zeros((len(recent), recent.shape[1] + 1))
+    np.cumsum(recent - recent[:, :1], axis=1, out=total[:, 1:])
+    mean = total[:, n:] - total[:, :-n]
+    moved: NDArray[np.float64] = (mean.max(axis=1) - mean.min(axis=1)) / n
+    return moved
 
 
 def assess(
@@ -135,12 +142,26 @@ def assess(
     Returns:
         The worst verdict that applies.
     """
-    if raw.size == 0:
-        return Quality.LEADS_OFF
+    return run(assessing(raw, filtered, fs_hz, rails_mv, recent=recent, qrs_mv=qrs_mv, hum_mv=hum_mv))
+
+
+def assessing(
+    raw: NDArray[np.float64],
+    filtered: NDArray[np.float64],
+    fs_hz: float,
+    rails_mv: tuple[float, float] | None = None,
+    *,
+    recent: NDArray[np.float64] | None = None,
+    qrs_mv: float = 0.0,
+    hum_mv: float = 0.0,
+) -> Steps[Quality]:
+    """`assess` as a routine, in step with other beds."""
     valid = _valid(raw)
-    if valid.size < raw.size * (1 - _INVALID_SHARE):
+    if valid.size == 0 or valid.size < raw.size * (1 - _INVALID_SHARE):
         return Quality.LEADS_OFF
-    low, high = float(valid.min()), float(valid.max())
+    recent = valid if recent is None else _valid(recent)
+    shape = valid.size, filtered.size, recent.size, fs_hz
+    low, high, wander, noise = yield from _MEASURES.ask(shape, (valid, filtered, recent, fs_hz))
     swing = high - low
     if swing < _FLAT_MV and raw.size >= _FLAT_MIN_S * fs_hz:
         return Quality.FLAT
@@ -148,21 +169,48 @@ def assess(
         clipped = np.count_nonzero((valid <= rails_mv[0]) | (valid >= rails_mv[1]))
         if clipped / valid.size > _CLIPPED_SHARE:
             return Quality.CLIPPED
-    if swing > _PLATEAU_MIN_MV and _longest_plateau(valid) >= max(3, round(_PLATEAU_S * fs_hz)):
+    if swing > _PLATEAU_MIN_MV and _longest_plateau(valid, low, high) >= max(3, round(_PLATEAU_S * fs_hz)):
         return Quality.CLIPPED
     height = qrs_mv or _USUAL_MV
-    wander = wander_mv(valid if recent is None else _valid(recent), fs_hz)
     if swing > _within(_SWING * height, _SWING_MV) or wander > _within(_WANDER * height, _WANDER_MV):
         return Quality.WANDER
-    noise = fast_noise_mv(filtered, fs_hz)
     if noise > _MUSCLE * height:
-        return Quality.HUM if hum_mv / np.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
+        return Quality.HUM if hum_mv / math.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
     return Quality.GOOD
 
 
-def _valid(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+Samples = NDArray[np.float64]
+Measured = tuple[float, float, float, float]  # lowest and highest value, wander, noise; mV
+
+
+def _measured(stretches: list[tuple[Samples, Samples, Samples, float]]) -> list[Measured]:
+    """Of each (raw, filtered, recent, fs_hz)."""
+    raw = np.array([stretch[0] for stretch in stretches])
+    fs_hz = stretches[0][3]
+    wander = wander_mv(np.array([stretch[2] for stretch in stretches]), fs_hz)
+    noise = fast_noise_mv(np.array([stretch[1] for stretch in stretches]), fs_hz)
+    columns = raw.min(axis=1), raw.max(axis=1), wander, noise
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+_MEASURES = Stage(40, _measured)
+
+
+def _valid(raw: Samples) -> NDArray[np.float64]:
     missing = np.isnan(raw)
     return raw[~missing] if missing.any() else raw
+
+
+def _longest_plateau(samples: NDArray[np.float64], low: float, high: float) -> int:
+    """Longest run of samples equal to the lowest or the highest."""
+    longest = 0
+    for extreme in (high, low):
+        at = (samples == extreme).nonzero()[0]
+        if at.size > 1:
+            breaks = np.flatnonzero(np.diff(at) > 1)
+            edges = np.concatenate(([-1], breaks, [at.size - 1]))
+            longest = max(longest, int(np.diff(edges).max()))
+    return longest
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector._neurokit import findpeaks
-from detector.qrs import QrsShapes, background, candidates, envelope, slope
+from detector.lockstep import Steps, run
+from detector.qrs import QrsShapes, Steepness, looking
 
 __all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "RPeakDetector"]
 
@@ -83,6 +84,8 @@ class RPeakDetector:
         self._overlap = max(self._reach, round(_OVERLAP_S * fs_hz))
         self._neurokit = round(_NEUROKIT_S * fs_hz)
         self._refractory = math.ceil(_REFRACTORY_S * fs_hz)
+        # Until a window ends, from what the one before left undecided, and what is looked at before that.
+        self._end = round((STEP_S + EDGE_S + _BEHIND_S) * fs_hz) + self._overlap - self._reach
         self._floor = _SLOPE_MIN_MV_S / fs_hz
         self._shapes = QrsShapes(fs_hz)
         self._heights: deque[float] = deque(maxlen=_MEMORY_BEATS)
@@ -107,6 +110,10 @@ class RPeakDetector:
         Returns:
             New R-peaks, absolute indices in filtered samples, rising.
         """
+        return run(self.deciding(window, first_sample))
+
+    def deciding(self, window: NDArray[np.float64], first_sample: int) -> Steps[list[int]]:
+        """`decide` as a routine, in step with other beds."""
         if window.size < _MIN_WINDOW_S * self.fs_hz:
             return []
         until = first_sample + window.size - self.edge
@@ -118,25 +125,27 @@ class RPeakDetector:
             since = max(since, self._last_qrs + self._refractory)
         # Until enough is known, what is usual is read from the whole window; then its end will do.
         enough = len(self._heights) >= _ENOUGH_BEATS
-        cut = max(0, since - first_sample - round(_BEHIND_S * self.fs_hz)) if enough else 0
-        steep = slope(window[cut:], self.fs_hz)
-        beats = self._beats(steep, first_sample + cut, since, until)
+        cut = max(0, window.size - self._end) if enough else 0
+        steepness = yield from looking(window[cut:], self.fs_hz)
+        beats = yield from self._beats(steepness, first_sample + cut, since, until)
         return self._r_peaks(window, first_sample, beats) if beats else []
 
     # -- which are beats ------------------------------------------------------------------------------------
 
-    def _beats(self, steep: NDArray[np.float64], first: int, since: int, until: int) -> list[int]:
+    def _beats(self, steepness: Steepness, first: int, since: int, until: int) -> Steps[list[int]]:
         """Middle of each QRS from `since` to `until`, absolute; they are remembered."""
-        heights = envelope(steep, self.fs_hz)
+        steep, heights = steepness.slope, steepness.envelope
         usual = self._usual(heights)
-        at = candidates(heights, max(self._floor, _NOISE_SHARE * usual), self.fs_hz)
+        at = steepness.candidates(max(self._floor, _NOISE_SHARE * usual))
         margin = self._shapes.margin
         at = at[(at >= max(since - first, margin)) & (at < steep.size - margin)]
         if at.size == 0:
             return []
-        height = heights[at]
-        around = np.maximum(background(heights, at, self.fs_hz), 0.01 * usual)
-        known = self._shapes.likeness(steep, at) if self._shapes else np.full(at.size, _LIKENESS_UNKNOWN)
+        height, around = heights[at], np.maximum(steepness.around[at], 0.01 * usual)
+        if self._shapes:
+            known = yield from self._shapes.likeness(steep, at)
+        else:
+            known = np.full(at.size, _LIKENESS_UNKNOWN)
         path = self._best_sequence(at, height, _evidence(height, usual, around, known), first, first + steep.size)
         next_qrs = min(until, path[0][0] + first) if path else until
         if at.size > 1 and self._pause(next_qrs):
@@ -178,12 +187,12 @@ class RPeakDetector:
         self,
         places: NDArray[np.int64],
         heights: NDArray[np.float64],
-        evidences: NDArray[np.float64],
+        evidence: list[float],
         first: int,
         end: int,
     ) -> list[tuple[int, float]]:
         """(place, height) of the candidates whose evidence, less the price of their intervals, is the most."""
-        at, height, evidence = places.tolist(), heights.tolist(), evidences.tolist()  # plain numbers are faster
+        at, height = places.tolist(), heights.tolist()  # plain numbers are faster
         rr = median(self._intervals) if len(self._intervals) > 1 else None
         best: list[float] = []
         before: list[int] = []
@@ -251,12 +260,14 @@ class RPeakDetector:
 
 def _evidence(
     height: NDArray[np.float64], usual: float, around: NDArray[np.float64], like: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Evidence of each candidate for being a QRS, nats."""
-    evidence = _HEIGHT_WEIGHT * np.log(height / np.sqrt(usual * around)) + _LIKENESS_WEIGHT * like + _PRIOR
-    noise = np.log(np.maximum(1.0, around / (_NOISY * usual)))
-    bounded: NDArray[np.float64] = (evidence - _NOISE_PRICE * (1.0 - like) * noise).clip(_LEAST, _MOST)
-    return bounded
+) -> list[float]:
+    """Evidence of each candidate for being a QRS, nats; they are few, and plain numbers are faster."""
+    evidences = []
+    for high, beside, alike in zip(height.tolist(), around.tolist(), like.tolist(), strict=True):
+        evidence = _HEIGHT_WEIGHT * math.log(high / math.sqrt(usual * beside)) + _LIKENESS_WEIGHT * alike + _PRIOR
+        noise = math.log(max(1.0, beside / (_NOISY * usual)))
+        evidences.append(min(max(evidence - _NOISE_PRICE * (1.0 - alike) * noise, _LEAST), _MOST))
+    return evidences
 
 
 def _long_price(interval: int, rr: float | None) -> float:

@@ -5,6 +5,7 @@ Bounded and causal, known before any model has scored.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from statistics import median  # of a few numbers: ten times faster than numpy's
 
 import numpy as np
 from numpy.typing import NDArray
+
+from detector.comparison import REST, Comparison, comparing
+from detector.lockstep import Steps, run
 
 __all__ = [
     "CONTEXT_FIELDS",
@@ -47,13 +51,9 @@ _AMPLITUDE_MIN_MV = 0.05
 _STEADY_SHARE = 4  # one beat in so many, those after the longest pauses, make the steady template
 _STEADY_MIN_BEATS = 4
 _LONG_QUANTILE = 0.85
-# Before a beat that is not early the heart rests: -496 to -144 ms, but for 144 ms around the R-peak before.
-_REST = slice(0, 62 - 17)
-_REST_NEAR_S = 0.144
-_REST_MIN_SAMPLES = 8
 _EARLY_RATIO = 0.75
+_NO_BEATS = np.empty((0, REST.stop), np.float32)
 MOTION_LIMIT = 0.4  # one in 800 normal beats of the training patients is restless beyond it
-_AT_S = (np.arange(_BEAT_SAMPLES) - 62) / 125.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +87,7 @@ class PatientTemplate:
         self._amplitudes: deque[float] = deque(maxlen=TEMPLATE_BEATS)
         self._beats_rr_s: deque[float] = deque(maxlen=TEMPLATE_BEATS)  # of each beat kept; -inf = not known
         self._rr_s: deque[float] = deque(maxlen=TEMPLATE_BEATS)
+        self._rr_rising: list[float] = []  # the same in order of length
         self._residuals: deque[float] = deque(maxlen=TEMPLATE_BEATS)
         self._template: NDArray[np.float32] | None = None
         self._steady: NDArray[np.float32] | None = None
@@ -113,35 +114,38 @@ class PatientTemplate:
         Args:
             samples: (187,) float32, mV.
         """
+        compared = run(self.comparing(samples, None, _NO_BEATS))
+        return None if compared is None else compared.residual
+
+    def comparing(
+        self, samples: NDArray[np.float32], rr_s: float | None, last_beats: NDArray[np.float32]
+    ) -> Steps[Comparison | None]:
+        """Compare a beat with the template and the last beats (`detector.comparison`); None during the first beats."""
         if self._template is None:
             return None
-        apart = samples[_SHAPE] - self._template[_SHAPE]
-        return float(np.sqrt(apart.dot(apart)) / self._amplitude_mv)  # as numpy.linalg.norm does it
+        compared = yield from comparing(samples, self._template, self._amplitude_mv, rr_s, last_beats)
+        return compared
 
-    def restless(self, samples: NDArray[np.float32], rr_s: float | None) -> float:
+    def restless(self, compared: Comparison | None, rr_s: float | None) -> float:
         """How far the signal strays from the template where the heart rests, in the patient's QRS amplitudes.
 
         Mean distance before the P wave and over it. Over `MOTION_LIMIT` the electrode moves, not the heart; a score
         would tell of the cable. 0 where the heart does not rest (an early beat) or where nothing is known.
 
         Args:
-            samples: (187,) float32, mV.
+            compared: the beat beside the template; None where there is none.
             rr_s: interval to the R-peak before, s.
         """
         ratio = self.rr_ratio(rr_s)
-        if self._template is None or rr_s is None or ratio is None or ratio < _EARLY_RATIO:
+        if compared is None or ratio is None or ratio < _EARLY_RATIO or math.isnan(compared.strays):
             return 0.0
-        rests = np.abs(_AT_S[_REST] + rr_s) > _REST_NEAR_S
-        if np.count_nonzero(rests) < _REST_MIN_SAMPLES:
-            return 0.0
-        return float(np.abs(samples[_REST] - self._template[_REST])[rests].mean() / self._amplitude_mv)
+        return compared.strays
 
     def rr_ratio(self, rr_s: float | None, beats: int = TEMPLATE_BEATS) -> float | None:
         """RR over the median of the last `beats` RR intervals; under 1 = early. None where not known."""
         if rr_s is None or len(self._rr_s) < TEMPLATE_MIN_BEATS:
             return None
-        recent = list(self._rr_s)[-beats:]
-        return rr_s / median(recent)
+        return rr_s / (_middle(self._rr_rising) if beats == TEMPLATE_BEATS else median(list(self._rr_s)[-beats:]))
 
     def ratios(self, rr_s: float | None) -> tuple[float | None, float | None]:
         """`rr_ratio` over 64 and over 8 intervals."""
@@ -155,10 +159,9 @@ class PatientTemplate:
         values[0] = np.nan if rr_s is None else rr_s
         if len(self._rr_s) >= TEMPLATE_MIN_BEATS:
             recent = list(self._rr_s)
-            rr, ordered = np.array(recent), sorted(recent)
-            usual = median(ordered)
+            rr, usual = np.array(recent), _middle(self._rr_rising)
             variability = float(np.abs(rr[1:] - rr[:-1]).mean()) / usual
-            values[1:6] = recent[-1], usual, median(recent[-_RECENT_RR:]), _quantile(ordered), variability
+            values[1:6] = recent[-1], usual, median(recent[-_RECENT_RR:]), _quantile(self._rr_rising), variability
         values[6] = self._amplitude_mv
         if len(self._residuals) >= TEMPLATE_MIN_BEATS:
             values[7] = median(self._residuals)
@@ -166,7 +169,10 @@ class PatientTemplate:
 
     def learn(self, samples: NDArray[np.float32], rr_s: float | None) -> None:
         """Take a beat of good quality into the memory; the oldest leaves."""
-        residual = self.residual(samples)
+        self.learn_compared(samples, rr_s, self.residual(samples))
+
+    def learn_compared(self, samples: NDArray[np.float32], rr_s: float | None, residual: float | None) -> None:
+        """`learn` where the residual is known already."""
         if residual is not None:
             self._residuals.append(residual)
         self._beats[:, self._learnt % TEMPLATE_BEATS] = samples
@@ -174,7 +180,10 @@ class PatientTemplate:
         self._beats_rr_s.append(-math.inf if rr_s is None else rr_s)
         self._amplitudes.append(float(np.ptp(samples[_AMPLITUDE])))
         if rr_s is not None:
+            if len(self._rr_s) == TEMPLATE_BEATS:
+                del self._rr_rising[bisect.bisect_left(self._rr_rising, self._rr_s[0])]
             self._rr_s.append(rr_s)
+            bisect.insort(self._rr_rising, rr_s)
         self._since_refresh += 1
         if self._learnt >= TEMPLATE_MIN_BEATS and (self._template is None or self._since_refresh >= _REFRESH_BEATS):
             self._template = _median(self._beats[:, : min(self._learnt, TEMPLATE_BEATS)])
@@ -188,6 +197,12 @@ class PatientTemplate:
         kept = max(n // _STEADY_SHARE, _STEADY_MIN_BEATS)
         latest = np.argsort(np.array(self._beats_rr_s), kind="stable")[-kept:]
         return (latest + self._learnt - n) % TEMPLATE_BEATS
+
+
+def _middle(ordered: list[float]) -> float:
+    """Median of rising values."""
+    n = len(ordered)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
 def _quantile(ordered: list[float]) -> float:

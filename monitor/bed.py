@@ -210,6 +210,13 @@ class Bed:
 
     def take(self, max_samples: int, output: Output) -> Chunk | None:
         """Read a piece and run the detector over it; its beats then wait in `unscored`."""
+        chunk = self.read(max_samples, output)
+        if chunk is not None and chunk.samples.size:
+            self.took(chunk, self.detector.advance(chunk.samples, chunk.first_sample))
+        return chunk
+
+    def read(self, max_samples: int, output: Output) -> Chunk | None:
+        """Read a piece, for the detector; when that has had it, `took` follows. None where nothing came."""
         before_s, self._read_s, self._oldest_s = self._read_s, self._clock(), None
         try:
             chunk = self.source.read(max_samples)
@@ -234,11 +241,14 @@ class Bed:
             self._anchor = chunk.first_sample, chunk.time_s
         for change in self.engine.source_state("no_data", False, self.now, ""):
             self._alarm(change, output)
-        self._events += self.detector.advance(chunk.samples, chunk.first_sample)
+        return chunk
+
+    def took(self, chunk: Chunk, events: list[Event]) -> None:
+        """The detector has had a piece, and gave these events."""
+        self._events += events
         self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
         self.last_data_s = self._clock()
         self.state = "running"
-        return chunk
 
     def end(self) -> None:
         """The monitor stops: give what the detector still holds back."""

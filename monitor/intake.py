@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from detector import advance_together
 from monitor.bed import Bed
 from monitor.bus import Bus
 from monitor.outlet import Outlet
 from monitor.schedule import LOOP_S, Schedule, Thinning, look_every_s, piece_s, stagger_s, turn_s
+from monitor.sources import Chunk
 
 __all__ = ["Intake"]
 
@@ -84,27 +86,40 @@ class Intake:
         late_s, self.late_s = self.late_s, 0.0
         return late_s
 
-    def read(self, bed: Bed) -> bool:
-        """Read what the pace allows from a bed that has not ended; whether anything came.
+    def look(self, beds: Iterable[Bed], lose: Callable[[Bed, Exception], None]) -> set[str]:
+        """Read from beds what the pace allows, and run their detectors over it in step.
 
-        Raises:
-            Exception: whatever its source, or its detector on what that gave, does wrong.
+        Args:
+            beds: those that are due; what has ended is left alone.
+            lose: told of a bed whose source, or whose detector on what that gave, did something wrong.
+
+        Returns:
+            Names of the beds from which anything came.
         """
-        if bed.source.live and bed.duration_s and self._clock() - self.started_s >= bed.duration_s:
-            bed.end()
-            return True
-        most = self._allowed(bed)
-        if most <= 0:
-            return False
-        before, began = bed.now, bed.began
-        chunk = bed.take(most, self._out)
-        if bed.ended:
-            return True
-        if chunk is None or chunk.samples.size == 0:
-            self._watch_silence(bed)
-            return False
-        self._out.signal(bed, chunk, chunk.first_sample - before if began else 0)
-        return True
+        moved: set[str] = set()
+        taken: list[tuple[Bed, Chunk, int]] = []
+        for bed in [bed for bed in beds if not bed.ended]:
+            before, began = bed.now, bed.began
+            try:
+                chunk = self._read(bed)
+                if chunk is not None:
+                    taken.append((bed, chunk, chunk.first_sample - before if began else 0))
+                elif bed.ended:
+                    moved.add(bed.name)
+            except Exception as error:
+                moved.add(bed.name)
+                lose(bed, error)
+        found = advance_together((bed.detector, chunk.samples, chunk.first_sample) for bed, chunk, _ in taken)
+        for (bed, chunk, missing), events in zip(taken, found, strict=True):
+            moved.add(bed.name)
+            try:
+                if isinstance(events, Exception):
+                    raise events
+                bed.took(chunk, events)
+                self._out.signal(bed, chunk, missing)
+            except Exception as error:
+                lose(bed, error)
+        return moved
 
     def watch_lateness(self, bed: Bed) -> None:
         """A bed that keeps real time must not fall behind unseen; a faster replay promises no time."""
@@ -116,6 +131,22 @@ class Intake:
             bed.behind(bed.late_s, self._out)
 
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _read(self, bed: Bed) -> Chunk | None:
+        """A piece of a bed that has not ended; None where nothing came, or it has ended now."""
+        if bed.source.live and bed.duration_s and self._clock() - self.started_s >= bed.duration_s:
+            bed.end()
+            return None
+        most = self._allowed(bed)
+        if most <= 0:
+            return None
+        chunk = bed.read(most, self._out)
+        if bed.ended:
+            return None
+        if chunk is None or chunk.samples.size == 0:
+            self._watch_silence(bed)
+            return None
+        return chunk
 
     def _due_s(self, bed: Bed, moved: bool) -> float:
         """When a bed is looked at next; in the past where it is late, unless there was nothing to be had."""

@@ -209,12 +209,10 @@ class Pipeline:
     def _turn(self, now_s: float) -> bool:
         """Look at the beds that are due, score their beats in one batch, tell what came of it; whether any moved."""
         beds = self._intake.due(now_s)
-        moved: set[str] = set()
         for number, bed in enumerate(beds):
             if isinstance(bed.source, LateSource) and not bed.ended and (source := bed.source.opened()) is not None:
-                beds[number] = bed = self._replace(bed, source)
-            if self._look(bed):
-                moved.add(bed.name)
+                beds[number] = self._replace(bed, source)
+        moved = self._intake.look(beds, self._lose)
         self._settle()  # the batch of the turn before
         self._batches.put(beds)
         if not self._batches.beside:
@@ -225,16 +223,8 @@ class Pipeline:
             self._intake.put_back(bed, bed.name in moved)
         return bool(moved)
 
-    def _look(self, bed: Bed) -> bool:
-        """Read from a bed; whether anything came. Whatever goes wrong there is the end of that bed alone."""
-        try:
-            return not bed.ended and self._intake.read(bed)
-        except Exception as error:
-            self._lose(bed, error)
-            return True
-
     def _lose(self, bed: Bed, error: Exception) -> None:
-        """A source broke: what it gave is scored, then its loss is told."""
+        """A source broke, or what works on it: that is the end of this bed alone; what it gave is scored first."""
         text = str(error) if isinstance(error, SourceError) else _fault(bed, error)
         self._broken = error if isinstance(error, SourceError) else SourceError(text)
         self._settle()

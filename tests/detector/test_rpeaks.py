@@ -8,7 +8,9 @@ from helpers_signals import match, synthetic_ecg
 from numpy.typing import NDArray
 
 from detector import Detector, Tick
-from detector.qrs import QrsShapes, background, candidates, envelope, slope
+from detector.lockstep import run
+from detector.peaks import find_apart
+from detector.qrs import QrsShapes, background, envelope, looking, slope
 
 FS_HZ = 250.0
 SHARE = 0.9
@@ -92,15 +94,17 @@ def test_slope_of_a_ramp_is_its_steepness() -> None:
 def test_background_leaves_out_what_it_surrounds() -> None:
     heights = np.ones(1000)
     heights[495:506] = 100.0
-    np.testing.assert_allclose(background(heights, np.array([500]), FS_HZ), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(background(heights, FS_HZ)[500], 1.0, rtol=1e-9)
 
 
 def test_candidates_are_apart_and_high_enough() -> None:
-    heights = np.random.default_rng(7).random(2000)
-    found = candidates(heights, 0.5, FS_HZ)
+    steepness = run(looking(np.random.default_rng(7).normal(size=2000), FS_HZ))
+    heights, least = steepness.envelope, float(np.median(steepness.envelope))
+    found = steepness.candidates(least)
     assert found.size > 10
     assert np.diff(found).min() >= 0.1 * FS_HZ
-    assert heights[found].min() >= 0.5
+    assert heights[found].min() >= least
+    assert found.tolist() == find_apart(heights, least, round(0.1 * FS_HZ)).tolist()
 
 
 def test_likeness_knows_a_shape_again_at_any_size_and_no_other() -> None:
@@ -109,12 +113,12 @@ def test_likeness_knows_a_shape_again_at_any_size_and_no_other() -> None:
     steep = rng.normal(0, 1, 400)
     steep[300:] = 0
     assert not shapes
-    assert shapes.likeness(steep, np.array([100])).tolist() == [0.0]
+    assert run(shapes.likeness(steep, np.array([100]))).tolist() == [0.0]
     shapes.learn(steep, 100, may_add=False)  # the first is always kept
     moved = np.concatenate((np.zeros(3), 0.2 * steep[:-3]))
-    assert shapes.likeness(moved, np.array([100]))[0] == pytest.approx(1.0, abs=1e-6)
-    assert shapes.likeness(steep, np.array([200]))[0] < 0.8
-    assert shapes.likeness(steep, np.array([350]))[0] == 0.0  # a flat line is like nothing
+    assert run(shapes.likeness(moved, np.array([100])))[0] == pytest.approx(1.0, abs=1e-6)
+    assert run(shapes.likeness(steep, np.array([200])))[0] < 0.8
+    assert run(shapes.likeness(steep, np.array([350])))[0] == 0.0  # a flat line is like nothing
     shapes.clear()
     assert not shapes
 

@@ -1,0 +1,95 @@
+"""How far a beat is from what is usual for its patient: all that is measured of two shapes, for many beats at once."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.lockstep import Stage, Steps, run
+
+__all__ = ["REST", "Comparison", "compare", "comparing"]
+
+_BEAT_SAMPLES, _R = 187, 62  # `detector.beats.BEAT_SAMPLES` and `R_INDEX`, which imports this module
+# Around R, at 125 Hz: -136 to +344 ms hold QRS and T, -72 to +104 ms the QRS.
+_SHAPE = slice(_R - 17, _R + 43 + 1)
+_QRS = slice(_R - 9, _R + 14)
+_LAG = 3
+_LAGS = np.arange(_QRS.start, _QRS.stop) + np.arange(-_LAG, _LAG + 1)[:, None]  # (7, 23) samples of a beat
+REST: Final = slice(0, _R - 17)  # before a beat that is not early the heart rests: -496 to -144 ms ...
+_NEAR_S = 0.144  # ... but for so long around the R-peak before
+_AT_S = (np.arange(_BEAT_SAMPLES) - _R)[REST] / 125.0
+_MIN_RESTING = 8  # samples
+
+Samples = NDArray[np.float32]
+
+
+class Comparison(NamedTuple):
+    """A beat beside the patient's template and last beats; distances in the patient's QRS amplitudes.
+
+    Attributes:
+        residual: distance of QRS and T wave to the template.
+        strays: mean distance to the template where the heart rests; NaN where too little of that is known.
+        nearest: mean distance there to what is nearest of the template and the last beats; NaN likewise.
+        likeness: highest correlation of the QRS with the template's within 24 ms.
+    """
+
+    residual: float
+    strays: float
+    nearest: float
+    likeness: float
+
+
+def compare(
+    samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
+) -> Comparison:
+    """Compare a beat.
+
+    Args:
+        samples: (187,) float32, mV, the beat.
+        template: (187,) float32, mV, the patient's usual beat.
+        amplitude_mv: the patient's usual QRS height, peak to peak, mV.
+        rr_s: interval to the R-peak before, s; None = not known.
+        last_beats: (k, 45) float32, mV, `REST` of the last beats; k may be 0.
+    """
+    return run(comparing(samples, template, amplitude_mv, rr_s, last_beats))
+
+
+def comparing(
+    samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
+) -> Steps[Comparison]:
+    """`compare` as a routine, in step with other beds."""
+    interval_s = math.nan if rr_s is None else rr_s
+    work = samples, template, amplitude_mv, interval_s, last_beats
+    compared = yield from _COMPARISON.ask(len(last_beats), work)
+    return compared
+
+
+def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> list[Comparison]:
+    samples, templates, amplitudes, intervals, last_beats = map(np.array, zip(*pairs, strict=True))
+    apart = samples[:, _SHAPE] - templates[:, _SHAPE]
+    residual = np.sqrt(np.einsum("ij,ij->i", apart, apart)) / amplitudes
+    rests = (np.abs(_AT_S + intervals[:, None]) > _NEAR_S).astype(np.float32)  # an unknown interval gives no rest
+    resting = rests.sum(axis=1)
+    known = np.concatenate((templates[:, None, REST], last_beats), axis=1)
+    known -= samples[:, None, REST]
+    distances = np.einsum("ijk,ik->ij", np.abs(known, out=known), rests)
+    enough = np.where(resting >= _MIN_RESTING, resting, math.nan) * amplitudes
+    columns = residual, distances[:, 0] / enough, distances.min(axis=1) / enough, _likeness(samples, templates)
+    return list(map(Comparison, *(column.tolist() for column in columns)))
+
+
+_COMPARISON = Stage(80, _compared)
+
+
+def _likeness(samples: Samples, templates: Samples) -> NDArray[np.float64]:
+    pieces = samples.astype(np.float64)[:, _LAGS]  # (beats, lags, 23)
+    usual = templates[:, _QRS].astype(np.float64)
+    usual -= usual.mean(axis=1, keepdims=True)
+    n = usual.shape[1]
+    squares = np.einsum("ijk,ijk->ij", pieces, pieces) - pieces.sum(axis=2) ** 2 / n
+    norms = np.sqrt(np.maximum(squares, 0.0) * np.einsum("ij,ij->i", usual, usual)[:, None])
+    highest: NDArray[np.float64] = (np.einsum("ijk,ik->ij", pieces, usual) / np.maximum(norms, 1e-9)).max(axis=1)
+    return highest

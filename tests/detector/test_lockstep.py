@@ -1,0 +1,145 @@
+"""Detectors in step: to the last bit what each gives alone, and what is wrong in one is told of that one alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers_signals import synthetic_ecg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import Beat, Detector, Event, advance_together
+from detector.lockstep import ROWS, Stage, Steps, run, run_together
+
+RATES_HZ = (128.0, 250.0, 360.0)
+
+
+def _halves(numbers: list[int]) -> list[int]:
+    """Whole halves; no odd number has one."""
+    together.append(len(numbers))
+    if any(number % 2 for number in numbers):
+        raise ValueError(f"odd: {[number for number in numbers if number % 2]}")
+    return [number // 2 for number in numbers]
+
+
+together: list[int] = []  # of how many rows each call was
+HALVES = Stage(1, _halves)
+NEXT = Stage(2, lambda numbers: [number + 1 for number in numbers])
+
+
+def halvings(number: int) -> Steps[int]:
+    """How often a number can be halved; numbers fall out of step."""
+    count = 0
+    while number > 1:
+        number = yield from HALVES.ask("any shape", number)
+        count += 1
+    return count
+
+
+def forgiving(number: int) -> Steps[int]:
+    """As `halvings`, but an odd number is made even."""
+    count = 0
+    while number > 1:
+        try:
+            number = yield from HALVES.ask("any shape", number)
+        except ValueError:
+            number = yield from NEXT.ask("any shape", number)
+        count += 1
+    return count
+
+
+@given(powers=st.lists(st.integers(0, 12), max_size=3 * ROWS))
+def test_in_step_each_gives_what_it_gives_alone(powers: list[int]) -> None:
+    assert run_together(halvings(2**power) for power in powers) == powers
+    assert [run(halvings(2**power)) for power in powers] == powers
+
+
+def test_what_is_asked_at_once_is_computed_at_once_but_not_too_much_of_it() -> None:
+    together.clear()
+    run_together(halvings(4) for _ in range(ROWS + 3))
+    assert together == [ROWS, 3, ROWS, 3]
+
+
+def test_who_is_behind_catches_up_first() -> None:
+    """Three ask again for halves before one that waits for a later stage goes on."""
+    together.clear()
+    assert run_together([forgiving(3), halvings(8), halvings(8)]) == [3, 3, 3]
+    assert together[-1] <= 2
+    assert len(together) <= 8
+
+
+@given(numbers=st.lists(st.integers(0, 50), max_size=2 * ROWS))
+def test_what_one_raises_the_others_do_not_hear_of(numbers: list[int]) -> None:
+    for number, outcome in zip(numbers, run_together(map(halvings, numbers)), strict=True):
+        if number & (number - 1) == 0:
+            assert outcome == run(halvings(number))
+        else:
+            assert isinstance(outcome, ValueError)
+            with pytest.raises(ValueError, match="odd"):
+                run(halvings(number))
+    assert run_together(map(forgiving, numbers)) == [run(forgiving(number)) for number in numbers]
+
+
+def told(events: list[Event]) -> list[object]:
+    """Events as what can be compared to the last bit."""
+    return [
+        (e.r_sample, e.rr_s, e.quality, e.residual, e.rr_ratio, e.rr_ratio_8, e.samples.tobytes(), e.decided_sample)
+        if isinstance(e, Beat)
+        else str(e)  # NaN is like NaN there
+        for e in events
+    ]
+
+
+def beds(seed: int) -> list[tuple[float, NDArray[np.float64]]]:
+    """Signals of many kinds: rates, rhythms, noise, leads off, hum, a dead input."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(ROWS + 5):
+        fs_hz = RATES_HZ[number % 4 % 3]
+        signal, _ = synthetic_ecg(fs_hz, 14, seed=seed + number, noise_mv=float(rng.uniform(0.005, 0.2)))
+        match number % 7:
+            case 1:
+                signal[round(5 * fs_hz) : round((5.2 + number / 10) * fs_hz)] = np.nan
+            case 2:
+                signal += 0.2 * np.sin(2 * np.pi * 50.0 * np.arange(signal.size) / fs_hz)
+            case 3:
+                signal = np.clip(signal, -0.2, 0.4)
+            case 4:
+                signal *= 0
+        found.append((fs_hz, signal))
+    return found
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 1000), pieces_s=st.lists(st.floats(0.01, 4.0), min_size=1, max_size=4))
+def test_detectors_in_step_give_to_the_last_bit_what_each_gives_alone(seed: int, pieces_s: list[float]) -> None:
+    signals = beds(seed)
+    alone = [told(Detector(fs_hz).advance(signal)) for fs_hz, signal in signals]
+    detectors = [Detector(fs_hz) for fs_hz, _ in signals]
+    given_so_far = [0] * len(signals)
+    gave: list[list[object]] = [[] for _ in signals]
+    turn = 0
+    while any(first < signal.size for first, (_, signal) in zip(given_so_far, signals, strict=True)):
+        turn += 1
+        which, pieces = [], []
+        for number, (fs_hz, signal) in enumerate(signals):
+            first, n = given_so_far[number], max(1, round(pieces_s[(turn + number) % len(pieces_s)] * fs_hz))
+            which.append(number)
+            pieces.append((detectors[number], signal[first : first + n], first if first < signal.size else None))
+            given_so_far[number] += n
+        for number, events in zip(which, advance_together(pieces), strict=True):
+            assert isinstance(events, list)
+            gave[number] += told(events)
+    assert gave == alone
+
+
+def test_a_piece_that_is_refused_is_refused_alone() -> None:
+    signal, _ = synthetic_ecg(250.0, 10)
+    detectors = [Detector(250.0) for _ in range(3)]
+    advance_together((detector, signal[:1000], None) for detector in detectors)
+    outcomes = advance_together(zip(detectors, [signal[1000:]] * 3, [None, 10, 1000], strict=True))
+    assert isinstance(outcomes[1], ValueError)
+    assert "past" in str(outcomes[1])
+    assert told(outcomes[0]) == told(outcomes[2])  # type: ignore[arg-type]
+    assert any(isinstance(event, Beat) for event in outcomes[0])  # type: ignore[union-attr]
