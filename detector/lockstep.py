@@ -9,12 +9,11 @@ answers are the same bits, since every stage computes row by row.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["ROWS", "Ask", "Stage", "Steps", "run", "run_together"]
+__all__ = ["ROWS", "Ask", "Lockstep", "Stage", "Steps", "run", "run_together"]
 
 ROWS = 16  # at most in one call: by then a wrapper costs next to nothing, and what is larger leaves the fast caches
 
@@ -84,56 +83,67 @@ def run_together(routines: Iterable[Steps[Result]]) -> list[Result | Exception]:
     Returns:
         Of each, in order, its result, or the exception that ended it; the others go on.
     """
-    running = list(routines)
-    ends: dict[int, Result | Exception] = {}
-    waiting: dict[Stage[Any, Any], dict[Hashable, list[tuple[int, Any]]]] = defaultdict(lambda: defaultdict(list))
+    going: Lockstep[Result] = Lockstep()
+    for number, routine in enumerate(routines):
+        going.join(number, routine)
+    while going:
+        going.step()
+    return [ended for _, ended in sorted(going.ended.items())]
 
-    def go_on(number: int, step: Callable[[Any], Ask], sent: Any) -> None:
+
+class Lockstep(Generic[Result]):
+    """Routines in step, where some join while others go on; true while any of them has not ended.
+
+    Attributes:
+        ended: key -> result, or the exception that ended it, of the routines that have; the caller may clear it.
+    """
+
+    def __init__(self) -> None:
+        self.ended: dict[int, Result | Exception] = {}
+        self._going: dict[int, Steps[Result]] = {}
+        self._asked: dict[Stage[Any, Any], dict[Hashable, list[tuple[int, Any]]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._going)
+
+    def join(self, key: int, routine: Steps[Result]) -> None:
+        """Let one more take part, under a key of its own."""
+        self._going[key] = routine
+        self._go_on(key, routine.send, None)
+
+    def step(self) -> None:
+        """Compute the earliest stage that anybody asks for; who asked goes on to what it wants next."""
+        stage = min(self._asked, key=_order)
+        for asked in self._asked.pop(stage).values():
+            for first in range(0, len(asked), ROWS):
+                self._answer(stage, asked[first : first + ROWS])
+
+    def _answer(self, stage: Stage[Any, Any], asked: list[tuple[int, Any]]) -> None:
+        try:
+            answers = stage.compute([work for _, work in asked])
+        except Exception as error:
+            if len(asked) == 1:
+                key = asked[0][0]
+                self._go_on(key, self._going[key].throw, error)
+                return
+            for one in asked:  # something is wrong in one of them: find out in which, and let only that one hear of it
+                self._answer(stage, [one])
+        else:
+            for (key, _), answer in zip(asked, answers, strict=True):
+                self._go_on(key, self._going[key].send, answer)
+
+    def _go_on(self, key: int, step: Callable[[Any], Ask], sent: Any) -> None:
         try:
             ask = step(sent)
         except StopIteration as done:
-            ends[number] = done.value
+            self.ended[key] = done.value
         except Exception as error:
-            ends[number] = error
+            self.ended[key] = error
         else:
-            waiting[ask.stage][ask.shape].append((number, ask.work))
-
-    for number, routine in enumerate(running):
-        go_on(number, routine.send, None)
-    while waiting:
-        stage = min(waiting, key=_order)
-        for asked in _rows(waiting.pop(stage).values()):
-            try:
-                answers = stage.compute([work for _, work in asked])
-            except Exception:
-                _one_by_one(stage, asked, running, go_on)
-            else:
-                for (number, _), answer in zip(asked, answers, strict=True):
-                    go_on(number, running[number].send, answer)
-    return [ends[number] for number in range(len(running))]
-
-
-def _rows(groups: Iterable[list[tuple[int, Any]]]) -> Iterator[list[tuple[int, Any]]]:
-    for group in groups:
-        for first in range(0, len(group), ROWS):
-            yield group[first : first + ROWS]
+            self._asked.setdefault(ask.stage, {}).setdefault(ask.shape, []).append((key, ask.work))
+            return
+        del self._going[key]
 
 
 def _order(stage: Stage[Any, Any]) -> int:
     return stage.order
-
-
-def _one_by_one(
-    stage: Stage[Any, Any],
-    asked: list[tuple[int, Any]],
-    running: list[Steps[Any]],
-    go_on: Callable[[int, Callable[[Any], Ask], Any], None],
-) -> None:
-    """Something went wrong in one of them: find out in which, and let only that one hear of it."""
-    for number, work in asked:
-        try:
-            answer = stage.compute([work])[0]
-        except Exception as error:
-            go_on(number, running[number].throw, error)
-        else:
-            go_on(number, running[number].send, answer)

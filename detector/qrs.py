@@ -166,12 +166,13 @@ class QrsShapes:
         """Let an accepted QRS refresh the shape it is like; a new one is kept if `may_add`, for the oldest."""
         pieces = steep[place + self._around]
         best, shape_at, piece = -1.0, -1, pieces[self._lag]
-        for i, shape in enumerate(self._shapes):
-            products = pieces @ shape
-            lag = int(np.argmax(products))
-            like = float(products[lag]) / (_norm(pieces[lag]) + _TINY)
-            if like > best:
-                best, shape_at, piece = like, i, pieces[lag]
+        if self._shapes:
+            products = np.array(self._shapes) @ pieces.T  # (shapes, lags)
+            lags = products.argmax(axis=1).tolist()
+            for i, lag in enumerate(lags):
+                like = float(products[i, lag]) / (_norm(pieces[lag]) + _TINY)
+                if like > best:
+                    best, shape_at, piece = like, i, pieces[lag]
         if best > _SAME_SHAPE:
             old = self._shapes.pop(shape_at)
             self._shapes.append(_unit((1 - _SHAPE_RATE) * old + _SHAPE_RATE * _unit(piece)))

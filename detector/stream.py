@@ -196,6 +196,7 @@ class Detector:
         self._judged = sample  # quality has been given up to here
         self._hold.reset()
         self._settled = sample
+        self._invalid_until = sample  # absolute index after the newest sample that is only held
         self._verdicts = Verdicts()
         self._pending: deque[_Pending] = deque()
         self._last_peak: int | None = None
@@ -225,13 +226,15 @@ class Detector:
     def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> Steps[list[Event]]:
         """Filter a piece (or what stands in for it) and run every tick of the grid that falls into it."""
         events: list[Event] = []
-        self.last_filtered = np.empty(0)
         if raw.size == 0:
+            self.last_filtered = np.empty(0)
             return events
         if self._hold.begins_anew(raw[0]):
             events += yield from self._finish()
             self._restart_at(self._now)
         held = self._hold.fill(raw)
+        if held is not raw:
+            self._invalid_until = self._now + int(np.isnan(raw).nonzero()[0][-1]) + 1
         if instead is not None:
             held = instead
         shown: list[NDArray[np.float64]] = []
@@ -282,12 +285,12 @@ class Detector:
         here = slice(self._judged - self._first, self._now - self._first)
         raw, filtered = self._raw[here], self._filtered[here]
         came, bridged = self._verdicts.came(self._judged, self._now)
-        if not came.any() or bridged > _BRIDGED_SHARE * raw.size:
+        if came is not None and (bridged > _BRIDGED_SHARE * raw.size or not came.any()):
             quality = Quality.GAP
         else:
             quality = yield from assessing(
-                raw[came],
-                filtered[came],
+                raw if came is None else raw[came],
+                filtered if came is None else filtered[came],
                 self.fs_hz,
                 self.rails_mv,
                 recent=self._raw[-round(BASELINE_S * self.fs_hz) :],
@@ -316,6 +319,8 @@ class Detector:
     def _invalid(self, first: int, last: int) -> bool:
         """Whether samples between or 0.1 s around two instants were only held, not measured."""
         around = round(_HELD_NEAR_S * self.fs_hz)
+        if self._invalid_until <= first - around:  # as it nearly always is
+            return False
         low = max(0, first - self._first - around)
         return bool(np.isnan(self._raw[low : last - self._first + around]).any())
 

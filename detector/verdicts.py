@@ -34,8 +34,13 @@ class Verdicts:
             touching.append(Quality.GAP)
         return max(touching, key=lambda quality: quality.rank, default=Quality.GOOD)
 
-    def came(self, first: int, end: int) -> tuple[NDArray[np.bool_], int]:
-        """Which of the samples from `first` up to `end` are no hole, (end - first,) bool; how many are bridges."""
+    def came(self, first: int, end: int) -> tuple[NDArray[np.bool_] | None, int]:
+        """Which of the samples from `first` up to `end` are no hole, (end - first,) bool; how many are bridges.
+
+        None where all of them came, as they nearly always do.
+        """
+        if not self._gaps or _end(self._gaps[-1]) <= first:
+            return None, 0
         came, bridged = np.ones(end - first, dtype=np.bool_), 0
         for gap in self._gaps:
             low, high = max(gap.first_sample, first), min(_end(gap), end)

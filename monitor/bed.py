@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
+from detector.lockstep import Steps, run
 from detector.rpeaks import STEP_S
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
@@ -210,9 +211,13 @@ class Bed:
 
     def take(self, max_samples: int, output: Output) -> Chunk | None:
         """Read a piece and run the detector over it; its beats then wait in `unscored`."""
+        return run(self.taking(max_samples, output))
+
+    def taking(self, max_samples: int, output: Output) -> Steps[Chunk | None]:
+        """`take` as a routine, in step with other beds."""
         chunk = self.read(max_samples, output)
         if chunk is not None and chunk.samples.size:
-            self.took(chunk, self.detector.advance(chunk.samples, chunk.first_sample))
+            self.took(chunk, (yield from self.detector.advancing(chunk.samples, chunk.first_sample)))
         return chunk
 
     def read(self, max_samples: int, output: Output) -> Chunk | None:

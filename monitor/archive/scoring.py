@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import functools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Gap, Scorer
+from detector.lockstep import Steps, run
 from monitor import VERSION
 from monitor.archive.beat_table import BeatTable
 from monitor.archive.inputs import InputFile, files_of, look_at, unchanged
@@ -29,7 +29,7 @@ from monitor.config import ConfigError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
 from monitor.sources import Notice, Source, SourceError, SourceOptions, open_source
 
-__all__ = ["score_record"]
+__all__ = ["score_record", "scoring_record"]
 
 _PIECE_S: Final = 20.0  # as the monitor reads a replay
 _BATCH: Final = 64  # beats that are worth a batch
@@ -42,10 +42,16 @@ def score_record(task: Task) -> Outcome:
 
     Never raises: what goes wrong is one line, and the record's folder is what it was before.
     """
+    return run(scoring_record(task))
+
+
+def scoring_record(task: Task) -> Steps[Outcome]:
+    """`score_record` as a routine, in step with other records."""
     try:
         results = Results(task.out)
         with results.lock(task.name) as ours:
-            return _score(task, results) if ours else Outcome(task.name, "busy")
+            outcome = (yield from _scoring(task, results)) if ours else Outcome(task.name, "busy")
+        return outcome
     except (SourceError, ConfigError) as error:
         return Outcome(task.name, "failed", _line(error))
     except UnicodeError:
@@ -57,7 +63,7 @@ def score_record(task: Task) -> Outcome:
         return Outcome(task.name, "failed", f"{task.spec}: internal error: {type(error).__name__}: {_line(error)}")
 
 
-def _score(task: Task, results: Results) -> Outcome:
+def _scoring(task: Task, results: Results) -> Steps[Outcome]:
     if still_stands(task, results):
         return Outcome(task.name, "there")
     began_s, scored_at = time.perf_counter(), datetime.datetime.now(datetime.UTC)
@@ -78,7 +84,7 @@ def _score(task: Task, results: Results) -> Outcome:
     with contextlib.closing(_open(task)) as source, results.making(task.name) as folder:
         bed = Bed(task.name, source, task.config, scorer, lambda: 0.0, scored_at, paced=False)
         record = _Record(bed, folder, task)
-        record.play(scorer)
+        yield from record.playing(scorer)
         if not unchanged(inputs, files):
             raise SourceError(f"{task.spec}: its files changed while they were read; score it again")
         summary = record.summary(inputs, mark, scored_at, began_s)
@@ -162,10 +168,11 @@ class _Record:
 
     # -- the whole of it --------------------------------------------------------------------------------------
 
-    def play(self, scorer: Scorer) -> None:
+    def playing(self, scorer: Scorer) -> Steps[None]:
         """All of the record, and its files; closed also where it breaks."""
         try:
-            for _ in self._batches():
+            while not self._bed.ended:
+                yield from self._reading()
                 self._bed.settle(scorer.score_beats(self._bed.unscored), self)
                 self._worst.settle(ended=self._bed.ended)
             self._tally.end()
@@ -174,26 +181,22 @@ class _Record:
             self._beats.abandon()
             self._alarms.close()
 
-    def _batches(self) -> Iterator[None]:
+    def _reading(self) -> Steps[None]:
         """Read until a batch is worth scoring.
 
         The bed's detector does not look at scores, and its alarms look at events in their order alone: when beats are
         scored changes nothing.
         """
-        bed, empty = self._bed, 0
+        bed, empty, taken = self._bed, 0, 0
         piece, most = round(_PIECE_S * bed.source.fs_hz), _WAIT_S * bed.source.fs_hz
-        taken = 0
-        while not bed.ended:
-            chunk = bed.take(piece, self)
+        while not bed.ended and taken < most and len(bed.unscored) < _BATCH:
+            chunk = yield from bed.taking(piece, self)
             if chunk is not None and chunk.samples.size:
                 self._worst.history.put(chunk.first_sample, chunk.samples, bed.detector.last_filtered)
                 taken, empty = taken + chunk.samples.size, 0
                 self._end = bed.now
             elif not bed.ended and (empty := empty + 1) >= _EMPTY_MAX:
                 raise SourceError(f"{self._task.spec}: the source gives neither samples nor an end")
-            if bed.ended or taken >= most or len(bed.unscored) >= _BATCH:
-                taken = 0
-                yield
 
     def summary(self, inputs: list[InputFile], mark: str, scored_at: datetime.datetime, began_s: float) -> Summary:
         """What came of it, with its strips drawn."""

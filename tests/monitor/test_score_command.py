@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -159,17 +160,31 @@ def test_a_record_that_another_run_is_at_is_come_back_to(tmp_path: Path) -> None
     assert set(results.names()) == {taken, free}
 
 
-def test_a_worker_that_dies_takes_one_record_with_it(tmp_path: Path) -> None:
-    run = begun(LONG, *shorts(2), "--out", str(tmp_path), "--processes", "1")
-    until(lambda: list((tmp_path / ".score").glob("*.part")), "the long one to be begun")
-    # Beside the worker there is the process of multiprocessing that looks after resources; it may die, too.
+def workers_at(run: subprocess.Popen[str], name: str) -> list[int]:
+    """Processes of a run that hold the lock of a record now."""
+    found = []
     for child in children_of(run.pid):
-        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
-            os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(OSError):  # it, or the file, is gone
+            files = [str(file.readlink()) for file in Path(f"/proc/{child}/fd").iterdir()]
+            found += [child] * any(file.endswith(f"/{name}.lock") for file in files)
+    return found
+
+
+@pytest.mark.parametrize(("deaths", "code"), [(1, 0), (2, 3)])
+def test_what_a_dead_worker_had_in_hand_is_tried_alone_and_only_what_kills_again_fails(
+    tmp_path: Path, deaths: int, code: int
+) -> None:
+    run = begun(LONG, *shorts(2), "--out", str(tmp_path), "--processes", "1")
+    (name,) = (record.name for record in find_records([LONG]))
+    for _ in range(deaths):
+        until(lambda: bool(workers_at(run, name)), "the long one to be begun")
+        (worker,) = workers_at(run, name)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda gone=worker: gone not in workers_at(run, name), "its end")
     _, err = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 3, err
-    assert f"{LONG}: the process that scored it was killed by SIGKILL" in err
-    assert "2 scored, 0 scored before, 1 failed" in err.splitlines()[-1]
+    assert run.returncode == code, err
+    assert (f"{LONG}: the process that scored it was killed by SIGKILL" in err) == (deaths == 2)
+    assert f"{4 - deaths} scored, 0 scored before, {deaths - 1} failed" in err.splitlines()[-1]
 
 
 def test_a_full_disk_is_one_line_and_no_result(tmp_path: Path) -> None:
