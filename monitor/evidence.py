@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,7 +30,22 @@ __all__ = [
 EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
 
 
-@dataclass(frozen=True, slots=True)
+class _Told(NamedTuple):
+    """One beat as an alarm gives it: a place in each of the fields of `Evidence` of that name, and its threshold."""
+
+    r_sample: int
+    log_prob: float | None
+    score: float | None
+    p_value: float | None
+    words: tuple[str, ...]
+    rr_ratio: float | None
+    qrs_ms: float | None
+    usual_qrs_ms: float | None
+    residual: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True)
 class ScoredBeat:
     """A beat with its score; all but `beat` is empty where the beat was not scorable.
 
@@ -52,6 +68,23 @@ class ScoredBeat:
     def anomalous(self) -> bool:
         """Scored, and too unusual for this patient."""
         return self.judgement is not None and self.judgement.anomalous
+
+    @cached_property
+    def told(self) -> _Told:
+        """Its numbers, rounded, and its words: an alarm that lasts is about the same beats again and again."""
+        beat, judgement, found = self.beat, self.judgement, self.found or Findings(rr_ratio=self.beat.rr_ratio)
+        return _Told(
+            beat.r_sample,
+            rounded(self.log_prob, 3),
+            rounded(self.score, 3),
+            rounded(judgement.p_value if judgement else None, 6),
+            tuple(word.word for word in self.words),
+            rounded(found.rr_ratio, 3),
+            rounded(found.qrs_ms, 1),
+            rounded(found.usual_qrs_ms, 1),
+            rounded(beat.residual, 3),
+            rounded(judgement.threshold if judgement else None, 3),
+        )
 
 
 def explained(scored: ScoredBeat) -> ScoredBeat:
@@ -77,21 +110,24 @@ def run_text(beats: Sequence[ScoredBeat], head: str) -> str:
 
 def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
     """The numbers and words of the newest beats; the alarm's own numbers are added by who raises it."""
-    shown = beats[-EVIDENCE_BEATS:]
-    judgements = [scored.judgement for scored in shown]
-    found = [scored.found or Findings() for scored in shown]
-    told = any(scored.words for scored in shown)
+    shown = [scored.told for scored in beats[-EVIDENCE_BEATS:]]
+    if not shown:
+        return Evidence()
+    r_samples, log_prob, score, p_value, words, rr_ratio, qrs_ms, usual_qrs_ms, residual, threshold = zip(
+        *shown, strict=True
+    )
+    told = any(words)
     return Evidence(
-        r_samples=tuple(scored.beat.r_sample for scored in shown),
-        log_prob=tuple(rounded(scored.log_prob, 3) for scored in shown),
-        score=tuple(rounded(scored.score, 3) for scored in shown),
-        p_value=tuple(rounded(j.p_value if j else None, 6) for j in judgements),
-        words=tuple(tuple(word.word for word in scored.words) for scored in shown) if told else (),
-        rr_ratio=tuple(rounded(scored.found.rr_ratio if scored.found else scored.beat.rr_ratio, 3) for scored in shown),
-        qrs_ms=tuple(rounded(f.qrs_ms, 1) for f in found) if told else (),
-        usual_qrs_ms=tuple(rounded(f.usual_qrs_ms, 1) for f in found) if told else (),
-        residual=tuple(rounded(scored.beat.residual, 3) for scored in shown),
-        threshold=rounded(judgements[-1].threshold, 3) if judgements and judgements[-1] else None,
+        r_samples=r_samples,
+        log_prob=log_prob,
+        score=score,
+        p_value=p_value,
+        words=words if told else (),
+        rr_ratio=rr_ratio,
+        qrs_ms=qrs_ms if told else (),
+        usual_qrs_ms=usual_qrs_ms if told else (),
+        residual=residual,
+        threshold=threshold[-1],
     )
 
 

@@ -289,7 +289,7 @@ class AlarmBook:
     def _grow(self, entry: _Entry, text: str, evidence: Evidence, again: bool) -> None:
         count = entry.known.count + again
         known = msgspec.structs.replace(entry.known, text=text, evidence=self._context(evidence), count=count)
-        entry.grown |= known != entry.known
+        entry.grown = entry.grown or known != entry.known
         entry.known = known
 
     # -- how often one may say so ---------------------------------------------------------------------------
