@@ -30,8 +30,9 @@ class Technical:
         """A verdict on the next stretch of signal."""
         no_signal = "no valid samples (electrode off?) or a dead-flat input"
         self._lasting("leads_off", span, span.quality in _NO_SIGNAL, no_signal)
-        text = f"poor signal ({quality_words(span.quality.value)}): beats are not scored"
-        self._lasting("poor_signal", span, span.quality in _POOR, text)
+        poor = span.quality in _POOR
+        text = f"poor signal ({quality_words(span.quality.value)}): beats are not scored" if poor else ""
+        self._lasting("poor_signal", span, poor, text)
 
     def on_gap(self, gap: Gap) -> None:
         """Samples that never came: each is an event, many near each other are one alarm."""
