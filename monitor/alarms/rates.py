@@ -23,22 +23,21 @@ class Rates:
     An extreme rate is one in which every interval crosses the limit (2015 PhysioNet/CinC Challenge), so that one
     pause is no bradycardia; but one in sixteen may be off, for a missed QRS. Tachycardia and bradycardia are of the
     mean, which is what a screen shows. An alarm that is up ends only clear of its limit.
+
+    Attributes:
+        heart_rate_bpm: mean rate over the last 8 RR intervals, beats a minute; None where not known.
     """
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
         kept = max(_KEPT_BEATS, *(book.limits(kind).beats + 1 for kind in _KINDS))
         self._recent: deque[ScoredBeat] = deque(maxlen=kept)
-
-    @property
-    def heart_rate_bpm(self) -> float | None:
-        """Mean rate over the last 8 RR intervals, beats a minute; None where not known."""
-        intervals = [s.beat.rr_s for s in list(self._recent)[-_HEART_RATE_BEATS:] if s.beat.rr_s is not None]
-        return round(60.0 * len(intervals) / sum(intervals), 1) if len(intervals) >= 2 else None
+        self._intervals: deque[float] = deque(maxlen=kept)  # RR before these beats, s; of the first maybe none
+        self.heart_rate_bpm: float | None = None
 
     def regular(self) -> bool:
         """Whether the last 4 RR intervals lie within 20 % of their median."""
-        intervals = [s.beat.rr_s for s in list(self._recent)[-_REGULAR_BEATS:] if s.beat.rr_s is not None]
+        intervals = list(self._intervals)[-_REGULAR_BEATS:]
         if len(intervals) < _REGULAR_BEATS:
             return False
         usual = median(intervals)
@@ -46,38 +45,58 @@ class Rates:
 
     def on_beat(self, scored: ScoredBeat) -> None:
         """The next beat, scored or not."""
-        if scored.score is None or scored.beat.rr_s is None:
-            self._recent.clear()
+        rr_s = scored.beat.rr_s
+        if scored.score is None or rr_s is None:
+            self._forget()
         self._recent.append(scored)
+        if rr_s is not None:
+            self._intervals.append(rr_s)
+        intervals = list(self._intervals)
+        latest = intervals[-_HEART_RATE_BEATS:]
+        self.heart_rate_bpm = round(_mean_bpm(latest), 1) if len(latest) >= 2 else None
         for kind in _KINDS:
-            self._judge(kind)
+            self._judge(kind, intervals)
 
     def interrupt(self) -> None:
         """What the heart did while nobody looked is not known."""
-        self._recent.clear()
+        self._forget()
         for kind in _KINDS:
             self._book.end(kind)
 
-    def _judge(self, kind: str) -> None:
+    def _forget(self) -> None:
+        self._recent.clear()
+        self._intervals.clear()
+        self.heart_rate_bpm = None
+
+    def _judge(self, kind: str, intervals: list[float]) -> None:
         book, limits = self._book, self._book.limits(kind)
         slow, up = kind.endswith("bradycardia"), book.up(kind) is not None
-        beats = list(self._recent)[-limits.beats :]
-        intervals = [scored.beat.rr_s for scored in beats[1:] if scored.beat.rr_s is not None]
-        if len(intervals) < limits.beats - 1:
-            if beats[-1].score is None:
+        if len(self._recent) < limits.beats:
+            if self._recent[-1].score is None:
                 book.rest(kind)
             return
+        intervals = intervals[1 - limits.beats :]
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
-        rate = 60.0 * len(intervals) / sum(intervals)
         if kind in _EXTREME:
-            rate = 60.0 / median(intervals)  # the one that is off must not count in what is told either
-            crossed = [(60.0 / interval < limit) if slow else (60.0 / interval > limit) for interval in intervals]
-            holds = crossed.count(False) <= len(intervals) // 16 and (up or (crossed[0] and crossed[-1]))
+            ends = up or (_crosses(60.0 / intervals[0], limit, slow) and _crosses(60.0 / intervals[-1], limit, slow))
+            holds = ends and sum(not _crosses(60.0 / rr_s, limit, slow) for rr_s in intervals) <= len(intervals) // 16
         else:
-            holds = rate < limit if slow else rate > limit
+            holds = _crosses(_mean_bpm(intervals), limit, slow)
         if not holds:
             book.rest(kind)
             return
+        # The interval of an extreme rate that is off must not count in what is told either.
+        rate = 60.0 / median(intervals) if kind in _EXTREME else _mean_bpm(intervals)
+        beats = list(self._recent)[-limits.beats :]
         text = f"heart rate {rate:.0f} bpm over {limits.beats} beats"
         evidence = measured(beat_evidence(beats), rate, limits.limit, "bpm")
         book.cause(kind, beats[0].beat.r_sample, text, evidence)
+
+
+def _mean_bpm(intervals: list[float]) -> float:
+    """Mean rate over RR intervals, s: beats a minute."""
+    return 60.0 * len(intervals) / sum(intervals)
+
+
+def _crosses(rate_bpm: float, limit_bpm: float, slow: bool) -> bool:
+    return rate_bpm < limit_bpm if slow else rate_bpm > limit_bpm
