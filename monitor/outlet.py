@@ -67,8 +67,8 @@ class Outlet:
         """Publish, record and print a changed alarm."""
         self._measures.alarm(message)
         published = self._bus.publish(bed_topic(bed.name, "alarm"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
+        if bed.name in self._recorders:
+            with self._recording(bed.name) as recorder:
                 recorder.alarm(published.raw)
         self._on_alarm(message)
 
@@ -76,8 +76,8 @@ class Outlet:
         """Publish and record a beat."""
         self._measures.beat(message.latency_ms)
         self._bus.publish(bed_topic(bed.name, "beat"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
+        if bed.name in self._recorders:
+            with self._recording(bed.name) as recorder:
                 recorder.beat(message)
 
     def gap(self, bed: Bed, gap: Gap) -> None:
@@ -117,8 +117,8 @@ class Outlet:
             n_samples=n_samples,
         )
         published = self._bus.publish(bed_topic(bed.name, "event"), message)
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
+        if bed.name in self._recorders:
+            with self._recording(bed.name) as recorder:
                 recorder.event(published.raw)
 
     # -- recording --------------------------------------------------------------------------------------------
@@ -142,8 +142,8 @@ class Outlet:
 
     def signal(self, bed: Bed, chunk: Chunk, missing: int) -> None:
         """Record samples as they came, after so many that never did."""
-        with self._recording(bed.name) as recorder:
-            if recorder is not None:
+        if bed.name in self._recorders:
+            with self._recording(bed.name) as recorder:
                 if missing > 0:
                     recorder.gap(chunk.first_sample - missing, missing)
                 recorder.signal(chunk.first_sample, chunk.samples)
@@ -170,10 +170,10 @@ class Outlet:
             recorder.close()
 
     @contextlib.contextmanager
-    def _recording(self, bed_name: str) -> Iterator[Recorder | None]:
+    def _recording(self, bed_name: str) -> Iterator[Recorder]:
         """A full disk ends the recording, not the watching: said once, and in the exit code."""
         try:
-            yield self._recorders.get(bed_name)
+            yield self._recorders[bed_name]
         except RecorderError as error:
             self._report(str(error))
             self._recorders.pop(bed_name).close()
