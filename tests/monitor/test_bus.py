@@ -29,7 +29,7 @@ from helpers_bus import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from monitor.bus import Bus, BusEndpoints, BusError, endpoints_from
+from monitor.bus import BURST, Bus, BusEndpoints, BusError, endpoints_from
 from monitor.control import MAX_REQUEST_BYTES
 from monitor.journal import Journal
 from monitor.messages import HEARTBEAT_TOPIC, AlarmMessage, Reply, Request, WaveHeader, bed_topic, decode, encode
@@ -399,6 +399,22 @@ def test_publishing_never_blocks_on_who_does_not_read(bus, context):
         bus.publish(BEATS, beat(n))
     assert bus.counters["published"] == 30_000
     assert ask(bus, context, Request(op="ping")).ok
+
+
+def test_what_is_published_together_arrives_in_order_and_an_alarm_at_once(bus, context):
+    sub = subscribe(context, bus, "v1/")
+    sub.setsockopt(zmq.RCVTIMEO, round(TIMEOUT_S * 1000))
+    wait_for(lambda: bus.counters["subscriptions"], "subscription", lambda: serve(bus))
+    published = []
+    with contextlib.suppress(KeyError), bus.together():
+        published += [bus.publish(BEATS, beat(n)) for n in range(3)]
+        assert not sub.poll(50)
+        published.append(bus.publish(ALARMS, alarm(1)))
+        assert [sub.recv_multipart()[1] for _ in published] == [message.raw for message in published]
+        published += [bus.publish(BEATS, beat(n)) for n in range(3, 3 + 2 * BURST + 1)]
+        raise KeyError
+    assert [sub.recv_multipart()[1] for _ in published[4:]] == [message.raw for message in published[4:]]
+    assert bus.publish(BEATS, beat(100)).raw == sub.recv_multipart()[1]
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
