@@ -70,12 +70,12 @@ def comparing(
 def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> list[Comparison]:
     samples, templates, amplitudes, intervals, last_beats = map(np.array, zip(*pairs, strict=True))
     apart = samples[:, _SHAPE] - templates[:, _SHAPE]
-    residual = np.sqrt(np.einsum("ij,ij->i", apart, apart)) / amplitudes
+    residual = np.sqrt(np.vecdot(apart, apart)) / amplitudes
     rests = (np.abs(_AT_S + intervals[:, None]) > _NEAR_S).astype(np.float32)  # an unknown interval gives no rest
     resting = rests.sum(axis=1)
     known = np.concatenate((templates[:, None, REST], last_beats), axis=1)
     known -= samples[:, None, REST]
-    distances = np.einsum("ijk,ik->ij", np.abs(known, out=known), rests)
+    distances = np.vecdot(np.abs(known, out=known), rests[:, None])
     enough = np.where(resting >= _MIN_RESTING, resting, math.nan) * amplitudes
     columns = residual, distances[:, 0] / enough, distances.min(axis=1) / enough, _likeness(samples, templates)
     return list(map(Comparison, *(column.tolist() for column in columns)))
@@ -89,7 +89,7 @@ def _likeness(samples: Samples, templates: Samples) -> NDArray[np.float64]:
     usual = templates[:, _QRS].astype(np.float64)
     usual -= usual.mean(axis=1, keepdims=True)
     n = usual.shape[1]
-    squares = np.einsum("ijk,ijk->ij", pieces, pieces) - pieces.sum(axis=2) ** 2 / n
-    norms = np.sqrt(np.maximum(squares, 0.0) * np.einsum("ij,ij->i", usual, usual)[:, None])
-    highest: NDArray[np.float64] = (np.einsum("ijk,ik->ij", pieces, usual) / np.maximum(norms, 1e-9)).max(axis=1)
+    squares = np.vecdot(pieces, pieces) - pieces.sum(axis=2) ** 2 / n
+    norms = np.sqrt(np.maximum(squares, 0.0) * np.vecdot(usual, usual)[:, None])
+    highest: NDArray[np.float64] = (np.vecdot(pieces, usual[:, None]) / np.maximum(norms, 1e-9)).max(axis=1)
     return highest

@@ -149,8 +149,8 @@ def _measured(watched: list[tuple[NDArray[np.float64], list[NDArray[np.float64]]
     rows -= rows.mean(axis=1, keepdims=True)
     lines = []
     for probe in probes:
-        # einsum, for a product by BLAS wakes its threads, which costs more than the product
-        waves = np.einsum("ijk,bk->bij", probe, rows)
+        # not one product of matrices: that wakes the threads of BLAS, which costs more than the product
+        waves = np.vecdot(rows[:, None, None], probe)
         amplitudes = np.hypot(waves[:, 0], waves[:, 1])
         lines.append(zip(amplitudes[:, 0].tolist(), _medians(amplitudes[:, 1:]), strict=True))
     return [list(of_lines) for of_lines in zip(*lines, strict=True)] if lines else [[] for _ in watched]

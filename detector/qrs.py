@@ -160,7 +160,7 @@ class QrsShapes:
     def _pieces(self, steep: Samples, at: Indices) -> tuple[Samples, Samples]:
         """(k, lags, length) slopes around each place and (k, lags) their norms."""
         pieces = steep[at[:, None, None] + self._around]
-        return pieces, np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
+        return pieces, np.sqrt(np.vecdot(pieces, pieces)) + _TINY
 
     def learn(self, steep: Samples, place: int, may_add: bool) -> None:
         """Let an accepted QRS refresh the shape it is like; a new one is kept if `may_add`, for the oldest."""
@@ -195,7 +195,7 @@ def _likeness(compared: list[Compared]) -> list[Samples]:
     for (*_, known, _), end in zip(compared, ends, strict=True):
         shapes[first:end, :, : len(known)] = np.array(known).T
         first = end
-    norms = np.sqrt(np.einsum("ijk,ijk->ij", pieces, pieces)) + _TINY
+    norms = np.sqrt(np.vecdot(pieces, pieces)) + _TINY
     # what is no shape has a product of 0, and so has what is like none
     like = ((pieces @ shapes).max(axis=2) / norms).max(axis=1)
     return np.split(like, ends[:-1])

@@ -90,7 +90,7 @@ def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> NDArray[np.flo
     uniform_filter1d(filtered, 2 * round(_MUSCLE_HALF_S * fs_hz) + 1, output=fast, mode="nearest")
     np.subtract(filtered, fast, out=fast)
     pieces = fast[:, : n * piece].reshape(rows, n, piece)
-    power = np.einsum("ijk,ijk->ij", pieces, pieces) / piece
+    power = np.vecdot(pieces, pieces) / piece
     power.sort(axis=1)
     low = math.floor(_MUSCLE_QUANTILE * (n - 1))
     share = _MUSCLE_QUANTILE * (n - 1) - low

@@ -302,16 +302,17 @@ class Pipeline:
     def _settle(self) -> None:
         """Take the scores of the batch that was put, if any, and let each bed tell what came of them."""
         scored = self._batches.take()
-        for bed, events, scores in scored:
-            try:
-                bed.settle(scores, self._out, events)
-            except Exception as error:
-                if bed.ended:
-                    self._report(_fault(bed, error))
-                else:
-                    self._lose(bed, error)
-            self._intake.watch_lateness(bed)
-        self._tell_state([bed for bed, *_ in scored])
+        with self.bus.together():
+            for bed, events, scores in scored:
+                try:
+                    bed.settle(scores, self._out, events)
+                except Exception as error:
+                    if bed.ended:
+                        self._report(_fault(bed, error))
+                    else:
+                        self._lose(bed, error)
+                self._intake.watch_lateness(bed)
+            self._tell_state([bed for bed, *_ in scored])
 
     def _tell_state(self, beds: Iterable[Bed]) -> None:
         """Status of these beds once a second (a change of state at once), waves many times."""
