@@ -1,4 +1,4 @@
-"""A device of each format with faults, two minutes in real time: the emulator in one process, the monitor in another.
+"""A device of each format with faults, 80 seconds in real time: the emulator in one process, the monitor in another.
 
 What the monitor says is held against a plain replay of the same record. All formats run at once.
 """
@@ -19,9 +19,9 @@ from helpers_sources import wait_for
 from numpy.typing import NDArray
 
 FS_HZ = 360
-FAULTS = "drop=0.1%,unplug@60s for 5s,leadsoff@90s for 10s"
-UNPLUGGED, LEADS_OFF = (60 * FS_HZ, 65 * FS_HZ), (90 * FS_HZ, 100 * FS_HZ)
-END = 115 * FS_HZ
+FAULTS = "drop=0.1%,unplug@30s for 5s,leadsoff@50s for 10s"
+UNPLUGGED, LEADS_OFF = (30 * FS_HZ, 35 * FS_HZ), (50 * FS_HZ, 60 * FS_HZ)
+END = 75 * FS_HZ
 # How long the beats near a fault may differ: it takes 8 s of signal until a detector that began anew sees what it saw.
 SPOILT_S = (1.5, 9.0)
 PLACE = 18  # samples, 50 ms: what a busy machine may add to the time by which an unplugged device is placed again
@@ -92,7 +92,7 @@ def plain(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Watche
         "--speed",
         "max",
         "--duration",
-        "120",
+        "80",
         "--no-dashboard",
         "--record",
         str(folder),
@@ -114,12 +114,12 @@ def watched(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for name in SCALE:
         folder = root / name
         folder.mkdir()
-        play = ("emulate", "--source", "mitdb:208", "--format", name, "--faults", FAULTS, "--json", "--duration", "125")
+        play = ("emulate", "--source", "mitdb:208", "--format", name, "--faults", FAULTS, "--json", "--duration", "85")
         devices[name] = start(folder / "device.txt", *play, "--link", str(folder / "tty"))
     for name, options in SCALE.items():
         folder = root / name
         wait_for((folder / "tty").exists, f"the port of {name}")
-        watch = ("--source", "serial", "--port", str(folder / "tty"), "--duration", "121", "--no-dashboard")
+        watch = ("--source", "serial", "--port", str(folder / "tty"), "--duration", "81", "--no-dashboard")
         monitors[name] = start(folder / "monitor.txt", *watch, "--record", str(folder / "out"), *options, *FREE_BUS)
     try:
         results = {}
