@@ -263,15 +263,16 @@ class Hub:
             link.show([bed for bed in shard.order.beds if self.bus.shows(bed)])
 
     def _take(self, shard: _Shard, items: list[Received]) -> None:
-        for topic, body, _ in items:
-            if isinstance(body, HeartbeatMessage):
-                shard.heartbeat = body
-                continue
-            if self._known and _digest(topic, body) in self._known:
-                continue
-            if isinstance(body, StatusMessage):
-                body = self._status(shard, body)
-            self.bus.publish(topic, body)
+        with self.bus.together():
+            for topic, body, _ in items:
+                if isinstance(body, HeartbeatMessage):
+                    shard.heartbeat = body
+                    continue
+                if self._known and _digest(topic, body) in self._known:
+                    continue
+                if isinstance(body, StatusMessage):
+                    body = self._status(shard, body)
+                self.bus.publish(topic, body)
 
     def _status(self, shard: _Shard, body: StatusMessage) -> StatusMessage:
         leaving = body.state == "ended" and shard.order.leaving  # it goes on elsewhere
