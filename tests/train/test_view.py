@@ -134,6 +134,21 @@ def test_the_beat_itself_is_shown_only_where_the_patient_is_not_known() -> None:
     assert kept[:, 1:].isnan().all()
 
 
+@given(seed=st.integers(0, 100))
+def test_both_looks_are_those_with_and_without_the_context(seed: int) -> None:
+    beats, templates, values = inputs(seed=seed)
+    templates[::3], values[::3, 1:] = torch.nan, torch.nan  # the patient is not known
+    values[::4, 0] = torch.nan  # nor the interval
+    view = PatientView()
+    signals, numbers, evidence = view.both_looks(beats, templates, values)
+    first = view(beats, templates, values)
+    second = view(beats, templates, view.without_context(values))
+    assert torch.equal(signals, torch.cat((first[0], second[0])))
+    assert torch.equal(numbers, torch.cat((first[1], second[1])))
+    assert torch.equal(evidence, first[2])
+    assert not second[2].any()
+
+
 def test_a_template_without_a_rhythm_is_shown_as_such() -> None:
     beats, templates, values = inputs()
     values[:, : FIELD["amplitude_mv"]] = torch.nan
