@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detector import BEAT_SAMPLES
 from train.contextual import ContextualECGModel
+from train.flat import flattened
 from train.hybrid import HybridECGModel
 from train.maf import LOG_SIGMA_MAX, MAF, MAFLayer
 from train.normalise import Normalisation, Normalise
+from train.view import PatientView
 
 __all__ = ["ExportError", "ExportedContextual", "ExportedScorer"]
 
@@ -58,13 +61,12 @@ class _FoldedFlow(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Log p (n,) of features (n, D)."""
-        log_sigma_sum = torch.zeros_like(z)
+        log_sigmas = []
         for conditional in self.conditionals:
             mu, log_sigma = conditional(z).chunk(2, dim=-1)
-            log_sigma = log_sigma.clamp(-LOG_SIGMA_MAX, LOG_SIGMA_MAX)
-            z = (z - mu) * torch.exp(-log_sigma)
-            log_sigma_sum = log_sigma_sum + log_sigma
-        terms = 0.5 * z.square() + log_sigma_sum
+            log_sigmas.append(log_sigma.clamp(-LOG_SIGMA_MAX, LOG_SIGMA_MAX))
+            z = (z - mu) * torch.exp(-log_sigmas[-1])
+        terms = 0.5 * z.square() + sum(log_sigmas[1:], log_sigmas[0])
         terms = functional.pad(terms, (0, -terms.shape[1] % _SUM_LANES))
         return -terms.sum(dim=-1) - 0.5 * z.shape[1] * math.log(2.0 * math.pi)
 
@@ -90,20 +92,22 @@ class ExportedScorer(nn.Module):
             )
         model = copy.deepcopy(model).float().cpu().eval()
         self.normalise = Normalise(normalisation)
-        self.encoder = model.encoder
+        self.conv_blocks = flattened(model.encoder.conv_blocks, 1, model.encoder.input_len)
+        self.fc = model.encoder.fc
         self.flow = _FoldedFlow(model.maf)
         self.eval()
 
     def forward(self, beats: Tensor) -> Tensor:
         """Log p (n,) of raw beats (n, L)."""
-        log_prob: Tensor = self.flow(self.encoder(self.normalise(beats)))
+        log_prob: Tensor = self.flow(self.fc(self.conv_blocks(self.normalise(beats)[:, None, None])))
         return log_prob
 
 
 class ExportedContextual(nn.Module):
     """What the ONNX file of a contextual model computes: beats and contexts -> log p (n,), nats, and score (n,).
 
-    Same function as `ContextualECGModel.forward`, for inference only.
+    Same function as `ContextualECGModel.forward`, for inference only. A patient's beats are encoded with and without
+    their context in one go.
 
     Args:
         model: is copied; may be in training mode or on another device.
@@ -112,14 +116,20 @@ class ExportedContextual(nn.Module):
     def __init__(self, model: ContextualECGModel) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).float().cpu().eval()
+        self.conv_blocks = flattened(self.model.encoder.conv_blocks, model.view.channels, BEAT_SAMPLES)
         self.flow = _FoldedFlow(self.model.maf)
         self.eval()
 
     def forward(self, beats: Tensor, *contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Log p and score, (n,) each; see `train.view` for the inputs."""
-        model = self.model
-        signals, numbers, evidence = model.view(beats, *contexts)
-        features = model.encoder(signals, numbers)
+        model, view = self.model, self.model.view
+        signals, numbers, evidence = (view.both_looks if isinstance(view, PatientView) else view)(beats, *contexts)
+        cells = self.conv_blocks(signals[:, :, None]).flatten(1)
+        features = model.encoder.fc(torch.cat((cells, numbers), dim=1))
+        log_odds = model.head(features)
+        if isinstance(view, PatientView):  # the second look speaks in the log-odds only
+            features = features.reshape(2, -1, features.shape[1])[0]
+            log_odds = log_odds.reshape(2, -1).T
         log_prob = self.flow(model.standardised(features))
-        terms = torch.cat((-log_prob[:, None], *model.log_odds(features, beats, *contexts), evidence), dim=1)
+        terms = torch.cat((-log_prob[:, None], log_odds, evidence), dim=1)
         return log_prob, model.score_terms(terms)
