@@ -41,6 +41,7 @@ __all__ = [
     "import_published",
     "torch_log_prob",
     "weights_sha256",
+    "write_onnx",
 ]
 
 OPSET = 18  # the exporter's own opset, read by every onnxruntime since 1.15
@@ -116,23 +117,40 @@ def export_onnx(
     Raises:
         ExportError: metadata missing or contradicting the model, lengths that differ, or an unwritable path.
     """
-    import onnx
-
-    examples = [torch.zeros(2, BEAT_SAMPLES)]
-    inputs, outputs = ["beats"], ["log_prob"]
     scorer: torch.nn.Module
     if isinstance(model, ContextualECGModel):
-        scorer, shown = ExportedContextual(model), type(model.view).__name__
-        outputs.append("score")
-        if model.view.numbers:
-            inputs += ["templates", "values"]
-            examples += [torch.zeros(2, 2, BEAT_SAMPLES), torch.ones(2, len(CONTEXT_FIELDS))]
+        scorer, shown, samples = ExportedContextual(model), type(model.view).__name__, BEAT_SAMPLES
     elif normalisation is None:
         raise ExportError("the published architecture needs its normalisation")
     else:
         scorer, shown = ExportedScorer(model, normalisation), normalisation.kind
-        examples = [torch.zeros(2, model.encoder.input_len)]
-    strings = metadata_strings(model, shown, examples[0].shape[1], metadata)
+        samples = model.encoder.input_len
+    return write_onnx(scorer, samples, metadata_strings(model, shown, samples, metadata), path)
+
+
+def write_onnx(
+    scorer: ExportedScorer | ExportedContextual, samples: int, strings: Mapping[str, str], path: Path | str
+) -> Path:
+    """Write what a file computes, with these metadata and no other; see `export_onnx`.
+
+    Args:
+        scorer: the module.
+        samples: in a beat.
+        strings: metadata as they shall stand in the file.
+        path: where to write; folders are made.
+
+    Raises:
+        ExportError: an unwritable path.
+    """
+    import onnx
+
+    examples = [torch.zeros(2, samples)]
+    inputs, outputs = ["beats"], ["log_prob"]
+    if isinstance(scorer, ExportedContextual):
+        outputs.append("score")
+        if scorer.model.view.numbers:
+            inputs += ["templates", "values"]
+            examples += [torch.zeros(2, 2, BEAT_SAMPLES), torch.ones(2, len(CONTEXT_FIELDS))]
     rows = torch.export.Dim("n")
     # The contexts are a variable argument of the module, which torch takes as one tuple.
     free: tuple[Any, ...] = ({0: rows}, tuple({0: rows} for _ in inputs[1:])) if inputs[1:] else ({0: rows},)
