@@ -23,6 +23,7 @@ from detector.motion import MotionWatch
 from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.sample_hold import SampleHold
+from detector.tail import SignalTail
 from detector.template import MOTION_LIMIT, PatientTemplate
 from detector.verdicts import Verdicts
 
@@ -101,8 +102,7 @@ class Detector:
         self._waves = round(WAVES_S * self.fs_hz)
         self._hold = SampleHold(self._restart)
         self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
-        self._raw = np.empty(0)
-        self._filtered = np.empty(0)
+        self._tail = SignalTail(self._keep)
         self._now = 0  # absolute index after the last sample taken
         self._coming = 0  # absolute index of the next sample: further on where an empty piece told of a gap
         self._began = False
@@ -143,7 +143,9 @@ class Detector:
         events: list[Event] = []
         if raw.size == 0:
             return events
-        raw[~(np.abs(raw) < MAX_MV)] = np.nan
+        possible = np.abs(raw) < MAX_MV
+        if not possible.all():
+            raw[~possible] = np.nan
         if not self._began:
             self._began = True
             self._now = first_sample
@@ -155,7 +157,7 @@ class Detector:
         for piece in self._hold.split(raw):
             events += yield from self._take(piece)
             pieces.append(self.last_filtered)
-        self.last_filtered = np.concatenate(pieces)
+        self.last_filtered = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         self._coming = self._now
         return events
 
@@ -178,7 +180,7 @@ class Detector:
         out = np.full(max(0, end_sample - first_sample), np.nan)
         low, high = max(first_sample, self._first), min(end_sample, self._now)
         if low < high:
-            out[low - first_sample : high - first_sample] = self._filtered[low - self._first : high - self._first]
+            out[low - first_sample : high - first_sample] = self._tail.filtered[low - self._first : high - self._first]
         return out
 
     # -- inside -------------------------------------------------------------------------------------------
@@ -189,8 +191,7 @@ class Detector:
         self._mains.reset()
         self._motion.reset()
         self._rpeaks.reset()
-        self._raw = np.empty(0)
-        self._filtered = np.empty(0)
+        self._tail.clear()
         self._first = sample  # absolute index of the first sample held
         self._start = sample  # where this stretch of signal began
         self._judged = sample  # quality has been given up to here
@@ -215,7 +216,7 @@ class Detector:
             self._now = until
             self._restart_at(until)
             return events
-        last_mv = float(self._raw[-1])
+        last_mv = float(self._tail.raw[-1])
         line = np.linspace(last_mv, next_mv, n + 2)[1:-1]
         known = bool(np.isfinite(line).all())  # else the last valid sample is held, as for any invalid ones
         gap = self._lose(until, "bridged" if known and n <= self._bridge else "hole")
@@ -245,20 +246,19 @@ class Detector:
             upto = min(tick, end)
             n = upto - self._now
             shown.append((yield from self._bandpass.pushing(self._mains.push(held[:n]))))
-            self._raw = np.concatenate((self._raw, raw[:n]))
-            self._filtered = np.concatenate((self._filtered, shown[-1]))
+            self._tail.append(raw[:n], shown[-1])
             raw, held = raw[n:], held[n:]
             self._now = upto
             if upto == tick:
-                yield from self._mains.looking(self._raw[-self._mains.watched :])
+                yield from self._mains.looking(self._tail.raw[-self._mains.watched :])
                 events += yield from self._tick()
                 self._trim()
-        self.last_filtered = np.concatenate(shown)
+        self.last_filtered = shown[0] if len(shown) == 1 else np.concatenate(shown)
         return events
 
     def _tick(self) -> Steps[list[Event]]:
         """Everything that the samples up to now decide."""
-        seen = yield from measuring(self._filtered[-self._waves :], self.fs_hz)
+        seen = yield from measuring(self._tail.filtered[-self._waves :], self.fs_hz)
         self._motion.look(seen.sine, self._now)
         span = yield from self._judge()
         rhythm = self._rhythm(seen)
@@ -266,7 +266,7 @@ class Detector:
             span = replace(span, quality=Quality.GOOD)  # it was the heart; each beat keeps its own verdict
         events: list[Event] = [span, rhythm]
         low = max(self._first, self._now - self._rpeaks.window)
-        window = self._filtered[low - self._first :]
+        window = self._tail.filtered[low - self._first :]
         decided_peaks = yield from self._rpeaks.deciding(window, low)
         peaks = [peak for peak in decided_peaks if not self._invalid(peak, peak)]
         for peak in peaks:
@@ -283,7 +283,7 @@ class Detector:
     def _judge(self) -> Steps[QualitySpan]:
         """Verdict on the samples since the last one."""
         here = slice(self._judged - self._first, self._now - self._first)
-        raw, filtered = self._raw[here], self._filtered[here]
+        raw, filtered = self._tail.raw[here], self._tail.filtered[here]
         came, bridged = self._verdicts.came(self._judged, self._now)
         if came is not None and (bridged > _BRIDGED_SHARE * raw.size or not came.any()):
             quality = Quality.GAP
@@ -293,7 +293,7 @@ class Detector:
                 filtered if came is None else filtered[came],
                 self.fs_hz,
                 self.rails_mv,
-                recent=self._raw[-round(BASELINE_S * self.fs_hz) :],
+                recent=self._tail.raw[-round(BASELINE_S * self.fs_hz) :],
                 qrs_mv=self._template.amplitude_mv,
                 hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
             )
@@ -322,7 +322,7 @@ class Detector:
         if self._invalid_until <= first - around:  # as it nearly always is
             return False
         low = max(0, first - self._first - around)
-        return bool(np.isnan(self._raw[low : last - self._first + around]).any())
+        return bool(np.isnan(self._tail.raw[low : last - self._first + around]).any())
 
     def _rr_s(self, peak: int) -> float | None:
         """RR interval to the R-peak before, s; None where there is none or signal is missing in between."""
@@ -333,7 +333,7 @@ class Detector:
     def _beat(self, pending: _Pending) -> Steps[Beat]:
         """Cut, judge and compare one beat; then let the patient's template learn it."""
         template, rr_s = self._template, pending.rr_s
-        samples = yield from cutting(self._filtered, pending.peak - self._first, self.fs_hz)
+        samples = yield from cutting(self._tail.filtered, pending.peak - self._first, self.fs_hz)
         low, high = pending.peak - self._before, pending.peak + self._after
         cut_short = high > self._now or low < self._start
         quality = Quality.TRUNCATED if cut_short else self._verdicts.worst(low, high)
@@ -361,11 +361,7 @@ class Detector:
 
     def _trim(self) -> None:
         """Hold only what a window, a beat or its quality can still need."""
-        excess = self._filtered.size - self._keep
-        if excess > 0:
-            self._raw = self._raw[excess:]
-            self._filtered = self._filtered[excess:]
-            self._first += excess
+        self._first += self._tail.forget()
         self._verdicts.forget(self._first)
 
 

@@ -155,8 +155,9 @@ class PatientTemplate:
         """What is usual now, for a beat that came `rr_s` after the one before; None during the first beats."""
         if self._template is None or self._steady is None:
             return None
-        values = np.full(len(CONTEXT_FIELDS), np.nan, dtype=np.float32)
-        values[0] = np.nan if rr_s is None else rr_s
+        values = [math.nan] * len(CONTEXT_FIELDS)
+        if rr_s is not None:
+            values[0] = rr_s
         if len(self._rr_s) >= TEMPLATE_MIN_BEATS:
             recent = list(self._rr_s)
             rr, usual = np.array(recent), _middle(self._rr_rising)
@@ -165,7 +166,7 @@ class PatientTemplate:
         values[6] = self._amplitude_mv
         if len(self._residuals) >= TEMPLATE_MIN_BEATS:
             values[7] = median(self._residuals)
-        return BeatContext(self._template, self._steady, values)
+        return BeatContext(self._template, self._steady, np.array(values, np.float32))
 
     def learn(self, samples: NDArray[np.float32], rr_s: float | None) -> None:
         """Take a beat of good quality into the memory; the oldest leaves."""
@@ -178,7 +179,7 @@ class PatientTemplate:
         self._beats[:, self._learnt % TEMPLATE_BEATS] = samples
         self._learnt += 1
         self._beats_rr_s.append(-math.inf if rr_s is None else rr_s)
-        self._amplitudes.append(float(np.ptp(samples[_AMPLITUDE])))
+        self._amplitudes.append(float(samples[_AMPLITUDE].max() - samples[_AMPLITUDE].min()))
         if rr_s is not None:
             if len(self._rr_s) == TEMPLATE_BEATS:
                 del self._rr_rising[bisect.bisect_left(self._rr_rising, self._rr_s[0])]

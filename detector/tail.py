@@ -1,0 +1,56 @@
+"""The last seconds of one lead, raw and filtered, side by side in one buffer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SignalTail"]
+
+Samples = NDArray[np.float64]
+
+
+class SignalTail:
+    """Takes pieces at its end and lets go of what is too old; what is held is moved once in so many pieces only.
+
+    Args:
+        keep: samples that stay held in `forget`.
+
+    Attributes:
+        raw, filtered: (n,) float64, mV: what is held. Views: they hold until the next `append`.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._rows = np.empty((2, 2 * keep))
+        self.clear()
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._low = self._high = 0
+        self._view()
+
+    def append(self, raw: Samples, filtered: Samples) -> None:
+        """Add a piece, (n,) each."""
+        end = self._high + raw.size
+        if end > self._rows.shape[1]:
+            rows, held = self._rows, self._rows[:, self._low : self._high]
+            if held.shape[1] + raw.size > rows.shape[1]:
+                rows = np.empty((2, 2 * (held.shape[1] + raw.size)))
+            rows[:, : held.shape[1]] = held  # numpy sees to it where they overlap
+            self._rows, self._low, self._high = rows, 0, held.shape[1]
+            end = self._high + raw.size
+        self._rows[0, self._high : end] = raw
+        self._rows[1, self._high : end] = filtered
+        self._high = end
+        self._view()
+
+    def forget(self) -> int:
+        """Let go of all but the newest; how many samples that were."""
+        excess = max(0, self._high - self._low - self._keep)
+        self._low += excess
+        self._view()
+        return excess
+
+    def _view(self) -> None:
+        self.raw, self.filtered = self._rows[:, self._low : self._high]
