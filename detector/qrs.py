@@ -189,16 +189,14 @@ def _likeness(compared: list[Compared]) -> list[Samples]:
     """Of each (slope, places, shapes, samples around a place)."""
     around = compared[0][3]
     pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in compared])  # (places, lags, length)
-    shapes = np.zeros((len(pieces), around.shape[1], _SHAPES))
-    ends = np.cumsum([at.size for _, at, *_ in compared]).tolist()
-    first = 0
-    for (*_, known, _), end in zip(compared, ends, strict=True):
-        shapes[first:end, :, : len(known)] = np.array(known).T
-        first = end
-    norms = np.sqrt(np.vecdot(pieces, pieces)) + _TINY
-    # what is no shape has a product of 0, and so has what is like none
-    like = ((pieces @ shapes).max(axis=2) / norms).max(axis=1)
-    return np.split(like, ends[:-1])
+    highest, first, parts = np.empty(pieces.shape[:2]), 0, []
+    for _, at, known, _ in compared:
+        part = slice(first, first := first + at.size)
+        np.max(pieces[part] @ np.array(known).T, axis=2, out=highest[part])
+        parts.append(part)
+    highest /= np.sqrt(np.vecdot(pieces, pieces)) + _TINY
+    like = np.maximum(highest.max(axis=1), 0.0)
+    return [like[part] for part in parts]
 
 
 _LIKENESS = Stage(60, _likeness)
