@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks, peak_prominences
 
-__all__ = ["find_apart", "find_prominent", "kept_apart", "maxima"]
+__all__ = ["find_apart", "find_prominent", "maxima"]
 
 Samples = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
 def maxima(rows: Samples) -> list[Indices | None]:
-    """Of each row the places over both neighbours, rising; None where neighbours are equal, or no numbers.
+    """Of each row the places over both neighbours, rising; None where they are for scipy to find.
+
+    So it is where neighbours are equal or no numbers, and where there are fewer than three.
 
     Args:
-        rows: (rows, n) float64, n at least 3.
+        rows: (rows, n) float64.
     """
+    if rows.shape[1] < 3:
+        return [None] * len(rows)
     before, after = rows[:, :-1], rows[:, 1:]
     rises = after > before
     falls = after < before
@@ -64,22 +68,18 @@ def find_prominent(signal: Samples, prominence: tuple[None, None]) -> tuple[Indi
     return places, {"prominences": peak_prominences(signal, places)[0]}
 
 
-def find_apart(signal: Samples, least: float, apart: int) -> Indices:
+def find_apart(signal: Samples, places: Indices | None, least: float, apart: int) -> Indices:
     """As `find_peaks(signal, height=least, distance=apart)[0]`: the higher of two that are too near stays.
 
     Args:
         signal: (n,) float64.
+        places: its `maxima`.
         least: of a maximum.
         apart: samples between two maxima, 1 or more.
 
     Returns:
         (k,) int64 places, rising.
     """
-    return kept_apart(signal, _maxima(signal) if signal.size > 2 else None, least, apart)
-
-
-def kept_apart(signal: Samples, places: Indices | None, least: float, apart: int) -> Indices:
-    """`find_apart` where the maxima are known already; None = they are not."""
     if places is None:
         found: Indices = find_peaks(signal, height=least, distance=apart)[0]
         return found

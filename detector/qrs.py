@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, uniform_filter1d
 
 from detector.lockstep import Stage, Steps
-from detector.peaks import kept_apart, maxima
+from detector.peaks import find_apart, maxima
 
 __all__ = ["QrsShapes", "Steepness", "background", "envelope", "looking", "slope"]
 
@@ -83,7 +83,7 @@ class Steepness:
 
     def candidates(self, least: float) -> Indices:
         """Maxima of the envelope that reach `least`, mV a sample, rising, at least 0.1 s apart."""
-        return kept_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
+        return find_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
 
 
 def looking(signal: Samples, fs_hz: float) -> Steps[Steepness]:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers_signals import match, synthetic_ecg
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 
 from detector import Detector, Tick
 from detector.lockstep import run
-from detector.peaks import find_apart
 from detector.qrs import QrsShapes, background, envelope, looking, slope
 
 FS_HZ = 250.0
@@ -104,7 +104,7 @@ def test_candidates_are_apart_and_high_enough() -> None:
     assert found.size > 10
     assert np.diff(found).min() >= 0.1 * FS_HZ
     assert heights[found].min() >= least
-    assert found.tolist() == find_apart(heights, least, round(0.1 * FS_HZ)).tolist()
+    assert found.tolist() == find_peaks(heights, height=least, distance=round(0.1 * FS_HZ))[0].tolist()
 
 
 def test_likeness_knows_a_shape_again_at_any_size_and_no_other() -> None:
