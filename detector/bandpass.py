@@ -54,7 +54,7 @@ class Bandpass:
 
     def __init__(self, fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> None:
         self._sos = design_bandpass(fs_hz, band_hz)
-        self._sections = self._sos.tobytes()
+        self._key = self._sos.tobytes()  # filters of equal sections can be stacked
         self._zi_unit: NDArray[np.float64] = sosfilt_zi(self._sos)
         self._zi: NDArray[np.float64] | None = None  # (FILTER_ORDER, 2)
 
@@ -75,7 +75,7 @@ class Bandpass:
             return samples
         if self._zi is None:
             self._zi = self._zi_unit * samples[0]
-        filtered, self._zi = yield from _FILTERING.ask((self._sections, samples.size), (self._sos, samples, self._zi))
+        filtered, self._zi = yield from _FILTERING.ask((self._key, samples.size), (self._sos, samples, self._zi))
         return filtered
 
     def reset(self) -> None:

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Stage, Steps, run
+from detector.lockstep import Stage, Steps
 
-__all__ = ["REST", "Comparison", "compare", "comparing"]
+__all__ = ["REST", "Comparison", "comparing"]
 
 _BEAT_SAMPLES, _R = 187, 62  # `detector.beats.BEAT_SAMPLES` and `R_INDEX`, which imports this module
 # Around R, at 125 Hz: -136 to +344 ms hold QRS and T, -72 to +104 ms the QRS.
@@ -42,10 +42,10 @@ class Comparison(NamedTuple):
     likeness: float
 
 
-def compare(
+def comparing(
     samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
-) -> Comparison:
-    """Compare a beat.
+) -> Steps[Comparison]:
+    """Compare a beat; a routine, in step with other beds.
 
     Args:
         samples: (187,) float32, mV, the beat.
@@ -54,13 +54,6 @@ def compare(
         rr_s: interval to the R-peak before, s; None = not known.
         last_beats: (k, 45) float32, mV, `REST` of the last beats; k may be 0.
     """
-    return run(comparing(samples, template, amplitude_mv, rr_s, last_beats))
-
-
-def comparing(
-    samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
-) -> Steps[Comparison]:
-    """`compare` as a routine, in step with other beds."""
     interval_s = math.nan if rr_s is None else rr_s
     work = samples, template, amplitude_mv, interval_s, last_beats
     compared = yield from _COMPARISON.ask(len(last_beats), work)

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Stage, Steps, run
+from detector.lockstep import Stage, Steps
 
-__all__ = ["WINDOW_S", "Waves", "measuring", "waves"]
+__all__ = ["WINDOW_S", "Waves", "measuring_waves"]
 
 WINDOW_S = 4.0
 _LEAKAGE_WEIGHT = 0.8
@@ -80,18 +80,13 @@ class Waves:
         return self.leakage < _SINE_LEAKAGE
 
 
-def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
-    """Measure a stretch of signal, usually 4 s.
+def measuring_waves(filtered: NDArray[np.float64], fs_hz: float) -> Steps[Waves]:
+    """Measure a stretch of signal, usually 4 s; a routine, in step with other beds.
 
     Args:
         filtered: (n,) float64, band-passed, mV; n may be 0.
         fs_hz: sampling rate, Hz.
     """
-    return run(measuring(filtered, fs_hz))
-
-
-def measuring(filtered: NDArray[np.float64], fs_hz: float) -> Steps[Waves]:
-    """`waves` as a routine, in step with other beds."""
     if filtered.size < 2:
         return _NO_WAVES
     found = yield from _WAVES.ask((filtered.size, fs_hz), (filtered, fs_hz))

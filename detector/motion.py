@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.comparison import REST, Comparison
-from detector.template import PatientTemplate
+from detector.template import EARLY_RATIO, PatientTemplate
 
 __all__ = ["MotionWatch"]
 
-_EARLY_RATIO = 0.75
 _LIKE = 0.9  # correlation of QRS complexes from which one is the usual one
 _LONG_RR_S = 0.95  # after so long even a ventricular beat's T wave is over
 _NEIGHBOURS = 8
@@ -110,7 +109,7 @@ class MotionWatch:
         """
         distance = None if compared is None or math.isnan(compared.nearest) else compared.nearest
         ratio = template.rr_ratio(rr_s)
-        on_time = distance is not None and ratio is not None and ratio >= _EARLY_RATIO
+        on_time = distance is not None and ratio is not None and ratio >= EARLY_RATIO
         told = on_time and rr_s is not None and (self._after_usual or rr_s > _LONG_RR_S)
         if distance is not None:
             for queue, belongs in ((self._early, True), (self._any, on_time), (self._sure, told)):

@@ -16,7 +16,7 @@ from scipy.ndimage import correlate1d, uniform_filter1d
 from detector.lockstep import Stage, Steps
 from detector.peaks import find_apart, maxima
 
-__all__ = ["QrsShapes", "Steepness", "background", "envelope", "looking", "slope"]
+__all__ = ["QrsShapes", "Steepness", "background", "envelope", "measuring_steepness", "slope"]
 
 _SLOPE_S = 0.008  # differences of means so long: what is left of mains and muscle noise over 40 Hz is averaged out
 _QRS_S = 0.1
@@ -86,7 +86,7 @@ class Steepness:
         return find_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
 
 
-def looking(signal: Samples, fs_hz: float) -> Steps[Steepness]:
+def measuring_steepness(signal: Samples, fs_hz: float) -> Steps[Steepness]:
     """Measure how steep a stretch of signal is, (n,) float64, mV, n at least 3; a routine, in step with other beds."""
     found = yield from _STEEPNESS.ask((signal.size, fs_hz), (signal, fs_hz))
     return found

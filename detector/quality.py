@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from detector.lockstep import Stage, Steps, run
+from detector.lockstep import Stage, Steps
 
-__all__ = ["BASELINE_S", "MAX_MV", "Quality", "assess", "assessing"]
+__all__ = ["BASELINE_S", "MAX_MV", "Quality", "assessing"]
 
 
 class Quality(enum.Enum):
@@ -118,7 +118,7 @@ def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
     return moved
 
 
-def assess(
+def assessing(
     raw: NDArray[np.float64],
     filtered: NDArray[np.float64],
     fs_hz: float,
@@ -127,8 +127,8 @@ def assess(
     recent: NDArray[np.float64] | None = None,
     qrs_mv: float = 0.0,
     hum_mv: float = 0.0,
-) -> Quality:
-    """Judge one stretch, usually one second.
+) -> Steps[Quality]:
+    """Judge one stretch, usually one second; a routine, in step with other beds.
 
     Args:
         raw: (n,) float64, mV as they came; NaN = no valid sample.
@@ -142,20 +142,6 @@ def assess(
     Returns:
         The worst verdict that applies.
     """
-    return run(assessing(raw, filtered, fs_hz, rails_mv, recent=recent, qrs_mv=qrs_mv, hum_mv=hum_mv))
-
-
-def assessing(
-    raw: NDArray[np.float64],
-    filtered: NDArray[np.float64],
-    fs_hz: float,
-    rails_mv: tuple[float, float] | None = None,
-    *,
-    recent: NDArray[np.float64] | None = None,
-    qrs_mv: float = 0.0,
-    hum_mv: float = 0.0,
-) -> Steps[Quality]:
-    """`assess` as a routine, in step with other beds."""
     valid = _valid(raw)
     if valid.size == 0 or valid.size < raw.size * (1 - _INVALID_SHARE):
         return Quality.LEADS_OFF

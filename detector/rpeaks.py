@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from detector._neurokit import findpeaks
 from detector.lockstep import Steps, run
-from detector.qrs import QrsShapes, Steepness, looking
+from detector.qrs import QrsShapes, Steepness, measuring_steepness
 
 __all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "RPeakDetector"]
 
@@ -126,7 +126,7 @@ class RPeakDetector:
         # Until enough is known, what is usual is read from the whole window; then its end will do.
         enough = len(self._heights) >= _ENOUGH_BEATS
         cut = max(0, window.size - self._end) if enough else 0
-        steepness = yield from looking(window[cut:], self.fs_hz)
+        steepness = yield from measuring_steepness(window[cut:], self.fs_hz)
         beats = yield from self._beats(steepness, first_sample + cut, since, until)
         return self._r_peaks(window, first_sample, beats) if beats else []
 

@@ -16,7 +16,7 @@ from detector.bandpass import Bandpass, design_bandpass
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cutting
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.fibrillation import WINDOW_S as WAVES_S
-from detector.fibrillation import Waves, measuring
+from detector.fibrillation import Waves, measuring_waves
 from detector.lockstep import Steps, run, run_together
 from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
@@ -258,7 +258,7 @@ class Detector:
 
     def _tick(self) -> Steps[list[Event]]:
         """Everything that the samples up to now decide."""
-        seen = yield from measuring(self._tail.filtered[-self._waves :], self.fs_hz)
+        seen = yield from measuring_waves(self._tail.filtered[-self._waves :], self.fs_hz)
         self._motion.look(seen.sine, self._now)
         span = yield from self._judge()
         rhythm = self._rhythm(seen)

@@ -19,6 +19,7 @@ from detector.lockstep import Steps, run
 
 __all__ = [
     "CONTEXT_FIELDS",
+    "EARLY_RATIO",
     "MOTION_LIMIT",
     "TEMPLATE_BEATS",
     "TEMPLATE_MIN_BEATS",
@@ -45,13 +46,12 @@ _BEAT_SAMPLES = 187  # `detector.beats.BEAT_SAMPLES`, which imports this module
 _RECENT_RR = 8
 _REFRESH_BEATS = 4  # the median of 64 beats hardly moves in four, and costs more than all else here
 # Around R, at 125 Hz: -136 to +344 ms hold QRS and T; the amplitude is read from -96 to +136 ms.
-_SHAPE = slice(62 - 17, 62 + 43 + 1)
 _AMPLITUDE = slice(62 - 12, 62 + 17 + 1)
 _AMPLITUDE_MIN_MV = 0.05
 _STEADY_SHARE = 4  # one beat in so many, those after the longest pauses, make the steady template
 _STEADY_MIN_BEATS = 4
 _LONG_QUANTILE = 0.85
-_EARLY_RATIO = 0.75
+EARLY_RATIO = 0.75
 _NO_BEATS = np.empty((0, REST.stop), np.float32)
 MOTION_LIMIT = 0.4  # one in 800 normal beats of the training patients is restless beyond it
 
@@ -137,7 +137,7 @@ class PatientTemplate:
             rr_s: interval to the R-peak before, s.
         """
         ratio = self.rr_ratio(rr_s)
-        if compared is None or ratio is None or ratio < _EARLY_RATIO or math.isnan(compared.strays):
+        if compared is None or ratio is None or ratio < EARLY_RATIO or math.isnan(compared.strays):
             return 0.0
         return compared.strays
 

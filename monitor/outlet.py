@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 
 import msgspec
@@ -67,18 +67,14 @@ class Outlet:
         """Publish, record and print a changed alarm."""
         self._measures.alarm(message)
         published = self._bus.publish(bed_topic(bed.name, "alarm"), message)
-        if bed.name in self._recorders:
-            with self._recording(bed.name) as recorder:
-                recorder.alarm(published.raw)
+        self._recorded(bed.name, lambda recorder: recorder.alarm(published.raw))
         self._on_alarm(message)
 
     def beat(self, bed: Bed, message: BeatMessage) -> None:
         """Publish and record a beat."""
         self._measures.beat(message.latency_ms)
         self._bus.publish(bed_topic(bed.name, "beat"), message)
-        if bed.name in self._recorders:
-            with self._recording(bed.name) as recorder:
-                recorder.beat(message)
+        self._recorded(bed.name, lambda recorder: recorder.beat(message))
 
     def gap(self, bed: Bed, gap: Gap) -> None:
         """Publish and record every gap with its length; the alarm `gap` groups them."""
@@ -117,9 +113,7 @@ class Outlet:
             n_samples=n_samples,
         )
         published = self._bus.publish(bed_topic(bed.name, "event"), message)
-        if bed.name in self._recorders:
-            with self._recording(bed.name) as recorder:
-                recorder.event(published.raw)
+        self._recorded(bed.name, lambda recorder: recorder.event(published.raw))
 
     # -- recording --------------------------------------------------------------------------------------------
 
@@ -142,11 +136,13 @@ class Outlet:
 
     def signal(self, bed: Bed, chunk: Chunk, missing: int) -> None:
         """Record samples as they came, after so many that never did."""
-        if bed.name in self._recorders:
-            with self._recording(bed.name) as recorder:
-                if missing > 0:
-                    recorder.gap(chunk.first_sample - missing, missing)
-                recorder.signal(chunk.first_sample, chunk.samples)
+
+        def write(recorder: Recorder) -> None:
+            if missing > 0:
+                recorder.gap(chunk.first_sample - missing, missing)
+            recorder.signal(chunk.first_sample, chunk.samples)
+
+        self._recorded(bed.name, write)
 
     def tell_repeats(self, beds: dict[str, Bed]) -> None:
         """The end: what was counted and not told yet."""
@@ -158,22 +154,24 @@ class Outlet:
 
     def close(self, beds: dict[str, Bed]) -> None:
         """End the recordings, with what was counted."""
-        for name, recorder in list(self._recorders.items()):
+        for name in list(self._recorders):
             status = msgspec.to_builtins(beds[name].status())
             session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
-            with self._recording(name):
-                recorder.close({"session": session, "bus": dict(self._bus.counters)})
+            told = {"session": session, "bus": dict(self._bus.counters)}
+            self._recorded(name, methodcaller("close", told))
 
     def abandon(self) -> None:
         """The monitor could not begin: let go of the files."""
         for recorder in self._recorders.values():
             recorder.close()
 
-    @contextlib.contextmanager
-    def _recording(self, bed_name: str) -> Iterator[Recorder]:
-        """A full disk ends the recording, not the watching: said once, and in the exit code."""
+    def _recorded(self, bed_name: str, write: Callable[[Recorder], None]) -> None:
+        """Only where it is recorded; a full disk ends the recording, not the watching: said once, and in the exit code."""
+        recorder = self._recorders.get(bed_name)
+        if recorder is None:
+            return
         try:
-            yield self._recorders[bed_name]
+            write(recorder)
         except RecorderError as error:
             self._report(str(error))
             self._recorders.pop(bed_name).close()

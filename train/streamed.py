@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_SAMPLES, Beat, Detector, cut_beat, template_score
+from detector import BEAT_SAMPLES, Beat, Detector, advance_together, cut_beat, template_score
 from detector.bandpass import Bandpass, design_bandpass
 from train.contexts import Contexts, record_contexts, stack_contexts
 from train.data import LabelledBeats, Record, join_beats, read_record
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
-_PIECE_S = 10.0  # any will do: the detector's output does not depend on it
+_IN_STEP: Final = 8  # records: most of what there is to gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +103,27 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
 
 
 def stream_beats(names: Sequence[str], cache: bool = True, data_set: str = "mitdb") -> Iterable[StreamedRecord]:
-    """Run the detector over records, one after the other, nothing taken from the annotations but the labels.
+    """Run the detector over records, in order, nothing taken from the annotations but the labels.
+
+    Those that are not in the cache go in step, some at a time, which costs two thirds of one after the other.
 
     Args:
         names: records of the data set.
-        cache: keep the result in the user's cache (a record takes two seconds); a change to any file of
+        cache: keep the result in the user's cache (a record takes a second); a change to any file of
             `detector` makes a new entry.
         data_set: `mitdb`, or another whose annotated beats `train.data.read_record` reads.
     """
-    for name in names:
-        path = _cache_path(name, data_set) if cache else None
-        if path is not None and path.is_file():
-            try:
-                with np.load(path, allow_pickle=False) as arrays:
-                    values = {field.name: arrays[field.name] for field in fields(StreamedRecord)}
-                scalars = {key: values[key].item() for key in ("name", "fs_hz", "samples")}
-                yield StreamedRecord(**(values | scalars))
-                continue
-            except (OSError, ValueError, KeyError):  # half a file, an older layout: make it anew
-                path.unlink(missing_ok=True)
-        streamed = _run_detector(read_record(name, data_set))
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part.npz")
-            np.savez(part, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
-            part.replace(path)
-        yield streamed
+    for first in range(0, len(names), _IN_STEP):
+        paths = {name: _cache_path(name, data_set) if cache else None for name in names[first : first + _IN_STEP]}
+        known = {name: None if path is None else _cached(path) for name, path in paths.items()}
+        made = _run_detectors([read_record(name, data_set) for name in paths if known[name] is None])
+        for name, path in paths.items():
+            streamed = known[name]
+            if streamed is None:
+                streamed = next(made)
+                if path is not None:
+                    _put(path, streamed)
+            yield streamed
 
 
 def labelled_stream(names: Sequence[str]) -> LabelledBeats:
@@ -167,13 +162,38 @@ def delay_samples(fs_hz: float) -> int:
     return round(float(group_delay(sos2tf(design_bandpass(fs_hz)), [15.0], fs=fs_hz)[1][0]))
 
 
-def _run_detector(record: Record) -> StreamedRecord:
-    detector = Detector(record.fs_hz)
-    piece = round(_PIECE_S * record.fs_hz)
-    beats: list[Beat] = []
-    for start in range(0, len(record.samples_mv), piece):
-        beats += detector.push(record.samples_mv[start : start + piece])
-    beats += [event for event in detector.flush() if isinstance(event, Beat)]
+def _cached(path: Path) -> StreamedRecord | None:
+    """What the cache holds; None where it has nothing, or nothing that can be used."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values = {field.name: arrays[field.name] for field in fields(StreamedRecord)}
+        scalars = {key: values[key].item() for key in ("name", "fs_hz", "samples")}
+        return StreamedRecord(**(values | scalars))
+    except (OSError, ValueError, KeyError):  # half a file, an older layout: make it anew
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _put(path: Path, streamed: StreamedRecord) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
+    part.replace(path)
+
+
+def _run_detectors(records: Sequence[Record]) -> Iterator[StreamedRecord]:
+    """Each record as its detector saw it, in order."""
+    detectors = [Detector(record.fs_hz) for record in records]
+    pieces = [(detector, record.samples_mv, None) for detector, record in zip(detectors, records, strict=True)]
+    for record, detector, events in zip(records, detectors, advance_together(pieces), strict=True):
+        if isinstance(events, Exception):
+            raise events
+        yield _streamed(record, [event for event in (*events, *detector.flush()) if isinstance(event, Beat)])
+
+
+def _streamed(record: Record, beats: list[Beat]) -> StreamedRecord:
     r_samples = np.array([beat.r_sample for beat in beats], dtype=np.int64)
     samples = np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES)
     rr_s = _numbers([beat.rr_s for beat in beats])

@@ -76,9 +76,7 @@ class LocalWorkers:
         least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
         if least is None or (least.tasks and len(self._workers) < self._n):
             least = self._worker()
-        if not least.give(task):  # it died while it had nothing to do
-            self._drop(least)
-            self._worker().give(task)
+        self._give(least, task)
 
     def done(self, timeout_s: float) -> list[Outcome]:
         """Outcomes that came, after at most `timeout_s`."""
@@ -92,12 +90,22 @@ class LocalWorkers:
                 outcomes.append(outcome)
             except (EOFError, OSError):
                 outcomes += self._died(worker)
-        busy = [worker for worker in self._workers if worker.tasks]
-        if self._again and not any(worker.alone for worker in busy):
-            worker = next((worker for worker in self._workers if not worker.tasks), None) or self._worker()
-            worker.alone = True
-            worker.give(self._again.popleft())
+        if self._again and not any(worker.alone for worker in self._workers):
+            idle = next((worker for worker in self._workers if not worker.tasks), None) or self._worker()
+            worker = self._give(idle, self._again.popleft())
+            worker.alone = bool(worker.tasks)
         return outcomes
+
+    def _give(self, worker: _Worker, task: Task) -> _Worker:
+        """Let a worker score a task too; which one does: another where it has died."""
+        if worker.give(task):
+            return worker
+        self._again.extend(worker.tasks.values())
+        self._drop(worker)
+        worker = self._worker()
+        if not worker.give(task):
+            self._again.append(task)
+        return worker
 
     def _worker(self) -> _Worker:
         self._workers.append(_Worker(self._context))

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan
-from detector.fibrillation import waves
+from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan, lockstep
+from detector.fibrillation import Waves, measuring_waves
 
 FS_HZ = 250.0
 
@@ -31,6 +31,10 @@ def rhythms(signal: NDArray[np.float64], fs_hz: float = FS_HZ) -> list[RhythmSpa
 def told_s(signal: NDArray[np.float64], fs_hz: float) -> list[float]:
     """When fibrillation is told, s."""
     return [span.end_sample / fs_hz for span in rhythms(signal, fs_hz) if span.fibrillatory]
+
+
+def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
+    return lockstep.run(measuring_waves(filtered, fs_hz))
 
 
 def test_waves_fibrillate_and_a_heart_or_noise_does_not() -> None:

@@ -14,7 +14,6 @@ from helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, r
 from detector import Detector, Event, Tick, advance_together
 
 FS_HZ = 360.0
-PIECE = round(20 * FS_HZ)
 IN_STEP = 6
 SE_FLOOR, PPV_FLOOR = 0.998, 0.995  # everything counted
 PPV_FLOOR_OUTSIDE_FLUTTER = 0.998
@@ -36,19 +35,17 @@ def flutter(folder: Path, name: str) -> list[tuple[int, int]]:
 def count(job: tuple[Path, list[str]]) -> list[tuple[str, int, int, int, int]]:
     """(record, matched, annotated, detected, detected outside flutter) of lead 1 of each, the first 10 s left out."""
     folder, names = job
-    found: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
-    detectors = {name: Detector(FS_HZ) for name in names}
-    signals = {name: read_lead(folder, name) for name in names}
-    for start in range(0, max(signal.size for signal in signals.values()), PIECE):  # in step, for the time it takes
-        pieces = [(detectors[name], signals[name][start : start + PIECE], None) for name in names]
-        for name, events in zip(names, advance_together(pieces), strict=True):
-            assert isinstance(events, list)
-            found[name] += r_samples(events)
-    return [_compare(folder, name, [*found[name], *r_samples(detectors[name].flush())]) for name in names]
+    detectors = [Detector(FS_HZ) for _ in names]
+    pieces = [(detector, read_lead(folder, name), None) for detector, name in zip(detectors, names, strict=True)]
+    counts = []
+    for name, detector, events in zip(names, detectors, advance_together(pieces), strict=True):  # for the time it takes
+        assert isinstance(events, list)
+        counts.append(_compare(folder, name, r_samples([*events, *detector.flush()])))
+    return counts
 
 
-def r_samples(events: list[Event]) -> tuple[int, ...]:
-    return tuple(r for event in events if isinstance(event, Tick) for r in event.r_samples)
+def r_samples(events: list[Event]) -> list[int]:
+    return [r for event in events if isinstance(event, Tick) for r in event.r_samples]
 
 
 def _compare(folder: Path, name: str, found: list[int]) -> tuple[str, int, int, int, int]:
@@ -92,7 +89,7 @@ def test_r_samples_are_where_cardiologists_put_them(data_folder: Path) -> None:
     """The filter's delay is taken off: over a clean record the median offset is within a sample of zero."""
     detector = Detector(FS_HZ)
     found = r_samples([*detector.advance(read_lead(data_folder, "100")), *detector.flush()])
-    pairs = match(list(found), read_beats(data_folder, "100"), MATCH_S * FS_HZ)
+    pairs = match(found, read_beats(data_folder, "100"), MATCH_S * FS_HZ)
     offset = np.array([detected - annotated for detected, annotated in pairs])
     print(f"offset: median {np.median(offset)}, 5 to 95 % {np.quantile(offset, (0.05, 0.95))}")
     assert abs(np.median(offset)) <= 1

@@ -10,7 +10,7 @@ from scipy.signal import find_peaks
 
 from detector import Detector, Tick
 from detector.lockstep import run
-from detector.qrs import QrsShapes, background, envelope, looking, slope
+from detector.qrs import QrsShapes, background, envelope, measuring_steepness, slope
 
 FS_HZ = 250.0
 SHARE = 0.9
@@ -98,7 +98,7 @@ def test_background_leaves_out_what_it_surrounds() -> None:
 
 
 def test_candidates_are_apart_and_high_enough() -> None:
-    steepness = run(looking(np.random.default_rng(7).normal(size=2000), FS_HZ))
+    steepness = run(measuring_steepness(np.random.default_rng(7).normal(size=2000), FS_HZ))
     heights, least = steepness.envelope, float(np.median(steepness.envelope))
     found = steepness.candidates(least)
     assert found.size > 10
