@@ -166,7 +166,7 @@ class Outlet:
             recorder.close()
 
     def _recorded(self, bed_name: str, write: Callable[[Recorder], None]) -> None:
-        """Write into its recording, if any. A full disk ends that, not the watching: said once, and in the exit code."""
+        """Write into its recording, if any. A full disk ends that, not the watching: told once and by the exit code."""
         recorder = self._recorders.get(bed_name)
         if recorder is None:
             return
