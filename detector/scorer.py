@@ -38,6 +38,9 @@ _LONE_INPUTS = {"beats": (BEAT_SAMPLES,)}
 _PATIENT_INPUTS = {**_LONE_INPUTS, "templates": (2, BEAT_SAMPLES), "values": (len(CONTEXT_FIELDS),)}
 _OUTPUTS = (["log_prob"], ["log_prob", "score"])
 
+# Made here, and not where it is first wanted: two threads that want it first at once crash msgspec.
+_calibration_decoder = msgspec.json.Decoder(Calibration)
+
 
 class ModelError(Exception):
     """The model file is missing, broken, or made for other beats than this code cuts. One line, with the remedy."""
@@ -250,6 +253,6 @@ def _threshold(path: Path, metadata: dict[str, str]) -> float:
 
 def _calibration(path: Path, metadata: dict[str, str]) -> Calibration:
     try:
-        return msgspec.json.decode(metadata.get("calibration", ""), type=Calibration)
+        return _calibration_decoder.decode(metadata.get("calibration", ""))
     except msgspec.DecodeError as error:
         raise ModelError(f"model {path}: metadata calibration is unreadable ({error}); export it again") from None

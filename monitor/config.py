@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from monitor.learn import learn
 from monitor.messages import Priority
 
 __all__ = [
@@ -270,6 +271,8 @@ class Config(_Section, frozen=True):
         given = {key: value for key in _BED_KEYS if (value := getattr(own, key)) is not None}
         return msgspec.structs.replace(self.source, bed=bed, **({"spec": own.source} if own.source else {}), **given)
 
+
+learn(Config)
 
 _BED_KEYS = tuple(key for key in BedConfig.__struct_fields__ if key in SourceConfig.__struct_fields__)
 

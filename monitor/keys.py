@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.config import ConfigError
+from monitor.learn import learn
 
 if TYPE_CHECKING:
     import zmq
@@ -84,6 +85,9 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: _PublicKey
     name: str = ""
     server: str = ""
+
+
+learn(_AllowList, _KeyFile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topics: dict[str, Place]
 
 
+_decoder: msgspec.json.Decoder[Position] = msgspec.json.Decoder(Position)
+
+
 def load_position(path: Path) -> Position | None:
     """The position in a file; None where there is no file yet.
 
@@ -39,7 +42,7 @@ def load_position(path: Path) -> Position | None:
         PositionError: it cannot be read, or holds no position.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Position)
+        return _decoder.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from monitor.learn import learn
 from monitor.messages import (
     AlarmMessage,
     BeatMessage,
@@ -51,6 +52,9 @@ class _Reached(msgspec.Struct):
     epoch: str
     seq: int
     more: bool = False
+
+
+learn(_Reached)
 
 
 @dataclass(slots=True)

@@ -99,15 +99,22 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     cluster.shutdown()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_what_is_killed_goes_on_and_what_is_not_never_notices(cluster, tmp_path):
+@pytest.fixture
+def watched(cluster: Any, tmp_path: Path) -> Iterator[Watched]:
+    """On two machines."""
     cluster.add_node(**QUIET)
     watched = Watched(cluster, tmp_path)
+    yield watched
+    watched.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_is_killed_goes_on_and_what_is_not_never_notices(cluster, watched, tmp_path):
     beds = {plan.name for plan in watched.plans}
     watched.until(watched.all_run, "all shards")
     workers = watched.fleet.workers
-    assert sorted(len(shards) for _, _, shards in workers.values()) == [BEDS // 2, BEDS // 2]
+    assert sorted(len(shards) for _, _, shards in workers.values()) == [BEDS // 2, BEDS // 2], watched.told
     watched.until(
         lambda: all(any(a.alarm.kind == "asystole" for a in watched.seen.of(AlarmMessage, bed)) for bed in beds),
         "an asystole on every bed",
@@ -156,7 +163,6 @@ def test_what_is_killed_goes_on_and_what_is_not_never_notices(cluster, tmp_path)
     watched.fleet._end()
     until(lambda: watched.seen.client.state == "ended", "the goodbye", watched.seen.poll)
     judge(watched, tmp_path)
-    watched.close()
 
 
 def last_of(seen: Subscriber, bed: str, kind: str):
