@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ def inputs(n: int, seed: int = 0) -> dict[str, Any]:
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[ExportedContextual], str], Path]:
+    """A file of a random model; each is written once, for that takes seconds."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def path_of(kind: type[ExportedContextual], view: str = "patient") -> Path:
+        path = folder / f"{kind.__name__}-{view}.onnx"
+        return path if path.exists() else write_onnx(kind(random_model(view, 1)), 187, STRINGS, path)
+
+    return path_of
+
+
 def scores(path: Path, given: dict[str, Any]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -73,13 +86,9 @@ def scores(path: Path, given: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("view", ["patient", "lone"])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_exported_graph_gives_the_scores_of_the_plain_one(tmp_path: Path, view: str, seed: int) -> None:
-    model, given = random_model(view, seed), inputs(64, seed)
-    plain, lean = (
-        write_onnx(kind(model), 187, STRINGS, tmp_path / f"{kind.__name__}.onnx")
-        for kind in (Plain, ExportedContextual)
-    )
+def test_the_exported_graph_gives_the_scores_of_the_plain_one(exported, view: str) -> None:
+    plain, lean = exported(Plain, view), exported(ExportedContextual, view)
+    given = inputs(64)
     expected = scores(plain, given)
     assert expected.std(axis=1).min() > 0.03
     np.testing.assert_allclose(scores(lean, given), expected, rtol=1e-5, atol=1e-4)
@@ -90,8 +99,8 @@ def test_the_exported_graph_gives_the_scores_of_the_plain_one(tmp_path: Path, vi
 
 
 @pytest.mark.parametrize("size", [4, 16, 64])
-def test_a_beats_score_is_its_own_at_every_place_in_a_block(tmp_path: Path, size: int) -> None:
-    path = write_onnx(ExportedContextual(random_model("patient", 3)), 187, STRINGS, tmp_path / "lean.onnx")
+def test_a_beats_score_is_its_own_at_every_place_in_a_block(exported, size: int) -> None:
+    path = exported(ExportedContextual)
     given = inputs(size)
     expected = scores(path, given)
     for shift in range(1, size, 3):
@@ -99,22 +108,25 @@ def test_a_beats_score_is_its_own_at_every_place_in_a_block(tmp_path: Path, size
         np.testing.assert_array_equal(scores(path, moved), np.roll(expected, shift, axis=1))
 
 
-def test_a_file_is_laid_out_anew_with_its_weights_and_metadata(tmp_path: Path) -> None:
-    model, given = random_model("patient", 4), inputs(32)
-    plain = write_onnx(Plain(model), 187, STRINGS, tmp_path / "plain.onnx")
+def test_a_file_is_laid_out_anew_with_its_weights_and_metadata(exported, tmp_path: Path) -> None:
+    plain, given = exported(Plain), inputs(32)
     anew = relay(plain, tmp_path / "anew.onnx")
-    assert anew.read_bytes() == write_onnx(ExportedContextual(model), 187, STRINGS, tmp_path / "own.onnx").read_bytes()
+    assert anew.read_bytes() == exported(ExportedContextual).read_bytes()
     before, after = onnx.load(plain), onnx.load(anew)
     assert {entry.key: entry.value for entry in after.metadata_props} == STRINGS
     assert (after.graph.input, after.graph.output) == (before.graph.input, before.graph.output)
     np.testing.assert_allclose(scores(anew, given), scores(plain, given), rtol=1e-5, atol=1e-4)
 
 
-def test_what_cannot_be_laid_out_anew_is_named_and_leaves_nothing(tmp_path: Path) -> None:
-    lean = write_onnx(ExportedContextual(random_model("patient", 5)), 187, STRINGS, tmp_path / "lean.onnx")
-    with pytest.raises(ExportError, match=r"lean\.onnx: has no model\.encoder\.conv_blocks\.0\.weight of shape"):
+def test_what_cannot_be_laid_out_anew_is_named_and_leaves_nothing(exported, tmp_path: Path) -> None:
+    lean = exported(ExportedContextual)
+    words = rf"{lean.name}: has no model\.encoder\.conv_blocks\.0\.weight of shape"
+    with pytest.raises(ExportError, match=words):
         relay(lean, tmp_path / "out.onnx")
-    other = write_onnx(Plain(random_model("patient", 5)), 187, {"version": "1"}, tmp_path / "other.onnx")
+    file = onnx.load(exported(Plain))
+    del file.metadata_props[:]
+    other = tmp_path / "other.onnx"
+    onnx.save(file, other)
     (tmp_path / "text.onnx").write_text("no model")
     for path in (other, tmp_path / "text.onnx", tmp_path / "absent.onnx"):
         with pytest.raises(ExportError, match=rf"{path.name}: no file of a contextual model"):
