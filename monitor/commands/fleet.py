@@ -55,7 +55,7 @@ def fleet(
         str, typer.Option(help="Ray cluster to use, e.g. auto; without, one of its own on this machine.")
     ] = "",
     cores: Annotated[int, typer.Option(min=0, help="Cores of its own cluster; 0 = all.")] = 0,
-    shards: Annotated[int, typer.Option(min=0, max=999, help="Parts of the beds; 0 = 4 a core.")] = 0,
+    shards: Annotated[int, typer.Option(min=0, max=999, help="Parts of the beds; 0 = 1 a core, with --address 4.")] = 0,
     config: ConfigFile = None,
 ) -> None:
     """Watch many beds on all cores of one or several machines; needs the extra cluster (Ray)."""

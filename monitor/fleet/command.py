@@ -28,7 +28,7 @@ def run_fleet(config: Config, folder: Path | None, *, address: str, cores: int, 
         folder: a folder of this run is made in it; None = a temporary one, removed in the end.
         address: of a Ray cluster; empty = one of our own.
         cores: of our own; 0 = all.
-        shards: how many; 0 = some a core.
+        shards: how many; 0 = one a core, or some where machines may join.
 
     Returns:
         What could not be kept, one line each.

@@ -101,6 +101,9 @@ class Engine:
             which ends with us.
         cores: of our own; 0 = as many as there are.
 
+    Attributes:
+        alone: the cluster is our own: no machine can join it.
+
     Raises:
         ConfigError: Ray is not installed, or there is no such cluster.
     """
@@ -115,6 +118,7 @@ class Engine:
             raise ConfigError("fleet needs Ray: python -m pip install 'ecg-monitor[cluster]'") from None
         logging.getLogger("ray").setLevel(logging.ERROR)  # after the import, which sets it, too
         self._ray: Any = ray
+        self.alone = not address
         _reach(address)
         own: dict[str, Any] = {} if address else {
             "num_cpus": cores or None,

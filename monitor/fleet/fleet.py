@@ -21,7 +21,7 @@ from monitor.sources import SourceError
 
 __all__ = ["SHARDS_A_CORE", "Fleet"]
 
-SHARDS_A_CORE = 4  # so that some can move when a machine joins or leaves, and each moves alone
+SHARDS_A_CORE = 4  # where machines join and leave, so that some can move, and each moves alone; else one costs least
 _NODES_S = 0.5  # between looks at the machines
 _SILENT_S = 10.0  # a worker that has not answered for so long has its shards taken away: their journals' locks decide
 _START_S = 60.0  # at the start workers are waited for, so that shards are not moved at once
@@ -63,7 +63,7 @@ class Fleet:
         plans: the beds, in order.
         config: of all of them.
         folder: journals and positions lie there; every machine must see it under the same path.
-        shards: how many; 0 = SHARDS_A_CORE a core.
+        shards: how many; 0 = one a core of an engine that is alone, else SHARDS_A_CORE.
         tell: told one line for a person.
         clock: monotonic, s.
         keyed: whether shards ask for keys though no other machine takes part.
@@ -94,7 +94,8 @@ class Fleet:
         self._keys = ""
         self._here = engine.here()
         nodes = engine.nodes()
-        parts = split(plans, shards or SHARDS_A_CORE * max(1, sum(node.cores for node in nodes)))
+        a_core = 1 if engine.alone else SHARDS_A_CORE
+        parts = split(plans, shards or a_core * max(1, sum(node.cores for node in nodes)))
         self._shards = {
             f"s{number:03}": _Placed(
                 ShardOrder(f"s{number:03}", its, config, folder),

@@ -247,10 +247,11 @@ def of_ours(mark: str) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_ctrl_c_ends_all_of_it_in_order_and_leaves_no_process():
+def test_ctrl_c_ends_all_of_it_in_order_and_leaves_no_process(tmp_path):
     mark = uuid.uuid4().hex
+    beds = ("--source", "sim", "--beds-count", "3")
     process = subprocess.Popen(
-        [*COMMAND, "fleet", "--source", "sim", "--beds-count", "3", "--cores", "1", *FREE_BUS],
+        [*COMMAND, "fleet", *beds, "--cores", "1", "--folder", str(tmp_path), *FREE_BUS],
         stderr=subprocess.PIPE, text=True, env=environment(ECG_TEST_MARK=mark), stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -269,6 +270,7 @@ def test_ctrl_c_ends_all_of_it_in_order_and_leaves_no_process():
         sub.connect(ends.alarms)
         sub.subscribe("v1/b0002/beat/")
         assert sub.poll(100_000), "a beat"
+        assert len(list(tmp_path.glob("*/s*.sqlite"))) == 1, "where no machine can join, one shard a core"
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(60) == 0, rest
