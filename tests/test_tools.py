@@ -109,9 +109,24 @@ def test_the_curve_of_beds_is_drawn(tmp_path: Path) -> None:
     assert figures["1 beds: processor, a second of a bed"] > 0
     assert figures["2 beds: beats and alarms lost"] == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert figures["farthest from a straight line"] == pytest.approx(0, abs=1e-9)  # of two numbers of beds
     done = bench("curve", "--counts", "1,x")
     assert done.returncode == 2
     assert "1,x" in done.stderr
+
+
+def test_how_far_a_curve_is_from_a_straight_line() -> None:
+    sys.path.insert(0, str(ROOT / "tools"))
+    from benchmarks.beds import WardRun
+    from benchmarks.curve import _farthest, _line
+
+    def runs(*costs: tuple[int, float]) -> list[WardRun]:
+        return [WardRun(beds, 10.0, 10.0, 10 * cost, 0, 0, [], [], 0, 0, 0, 0, 0, 0, 0) for beds, cost in costs]
+
+    straight = runs((1, 1.002), (10, 1.02), (1000, 3.0))
+    assert _line(straight) == pytest.approx((1.0, 0.002))
+    assert _farthest(straight) == pytest.approx(0, abs=1e-9)
+    assert _farthest(runs((1, 1.002), (10, 1.02 * 1.3), (100, 1.2 * 0.9), (1000, 3.0))) == pytest.approx(0.3)
 
 
 def test_ward_watches_many_beds_on_terminals_of_three_sizes(tmp_path: Path) -> None:

@@ -117,8 +117,8 @@ def rpeaks(record: Record = "208", repeats: Repeats = 3, seconds: Seconds = None
 
 @app.command()
 def beds(
-    beds: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of signal, and of your time.")] = 10.0,
+    beds: Annotated[int, typer.Option(min=1, help="How many.")] = 600,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of signal, and of your time.")] = 5.0,
     source: Beds = "mitdb:*",
     seed: Seed = 1,
     journal: Journal = True,
@@ -135,7 +135,7 @@ def beds(
 def fleet(
     beds: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
     minutes: Annotated[float, typer.Option(min=0.1, help="Of signal, and of your time.")] = 10.0,
-    shards: Annotated[int, typer.Option(min=0, help="Parts of the beds; 0 = 4 a core.")] = 0,
+    shards: Annotated[int, typer.Option(min=0, help="Parts of the beds; 0 = 1 a core.")] = 0,
     source: Beds = "mitdb:*",
     seed: Seed = 1,
     json: Json = None,

@@ -12,6 +12,8 @@ from benchmarks.report import Figure, Report, percentile
 
 __all__ = ["measure"]
 
+GOAL_FARTHEST = 20.0  # %
+
 
 def measure(
     counts: Sequence[int],
@@ -43,19 +45,35 @@ def measure(
             Figure(f"{run.beds:,} beds: beats and alarms lost", run.lost, ""),
             Figure(f"{run.beds:,} beds: resident", run.rss_mb, "MB"),
         ]
-    figures.append(Figure("ratio: a bed-second of the most beds / of the second fewest", _straight(runs), "x"))
+    figures += [
+        Figure("farthest from a straight line", 100 * _farthest(runs), "%", GOAL_FARTHEST),
+        Figure("ratio: a bed-second of the most beds / of the second fewest", _proportion(runs), "x"),
+    ]
     if plot is not None:
         _draw(runs, plot)
     return Report(
         "curve",
         {"counts": list(counts), "seconds": seconds, "source": source, "seed": seed, "journal": journal},
         figures,
-        ("A straight line has the same processor time for a second of a bed everywhere; one bed alone pays the loop.",),
+        ("The straight line goes through the fewest and the most beds: what the loop costs, and what each bed adds.",),
     )
 
 
-def _straight(runs: Sequence[WardRun]) -> float:
+def _proportion(runs: Sequence[WardRun]) -> float:
     return runs[-1].cpu_ms / runs[min(1, len(runs) - 1)].cpu_ms
+
+
+def _line(runs: Sequence[WardRun]) -> tuple[float, float]:
+    """Processor seconds a second of signal: of the loop, and of each bed; through the fewest and the most beds."""
+    first, last = runs[0], runs[-1]
+    each = (last.cpu_s / last.seconds - first.cpu_s / first.seconds) / max(1, last.beds - first.beds)
+    return first.cpu_s / first.seconds - each * first.beds, each
+
+
+def _farthest(runs: Sequence[WardRun]) -> float:
+    """How far off its line the run is that is farthest, as a part of the line there; positive."""
+    loop, each = _line(runs)
+    return max(abs(run.cpu_s / run.seconds / (loop + each * run.beds) - 1) for run in runs)
 
 
 def _draw(runs: Sequence[WardRun], file: Path) -> None:
@@ -68,8 +86,10 @@ def _draw(runs: Sequence[WardRun], file: Path) -> None:
     beds = [run.beds for run in runs]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     left.loglog(beds, [run.cpu_s / run.seconds for run in runs], "o-", label="measured")
-    line = runs[-1].cpu_ms / 1e3
-    left.loglog(beds, [line * n for n in beds], ":", color="grey", label=f"{line * 1e3:.2f} ms a bed-second")
+    loop, each = _line(runs)
+    steps = [beds[0] * (beds[-1] / beds[0]) ** (k / 99) for k in range(100)]
+    straight = f"straight line: {loop * 1e3:.0f} ms and {each * 1e3:.2f} ms a bed"
+    left.loglog(steps, [loop + each * n for n in steps], ":", color="grey", label=straight)
     left.set_xlabel("beds")
     left.set_ylabel("processor seconds a second of signal")
     left.legend()

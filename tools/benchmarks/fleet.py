@@ -76,7 +76,7 @@ def _report(
     held = p99 <= GOAL_P99_MS and complete and not heard["lost"] and not overloads
     return Report(
         "fleet",
-        {"beds": beds, "minutes": minutes, "shards": shards or "4 a core", "source": source, "seed": seed},
+        {"beds": beds, "minutes": minutes, "shards": shards or "1 a core", "source": source, "seed": seed},
         [
             Figure("held in real time: in time, nothing lost, no overload (1 = yes)", float(held), ""),
             Figure("beds seen", len(heard["beds"]), ""),
