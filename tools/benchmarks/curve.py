@@ -12,8 +12,6 @@ from benchmarks.report import Figure, Report, percentile
 
 __all__ = ["measure"]
 
-GOAL_FARTHEST = 20.0  # %
-
 
 def measure(
     counts: Sequence[int],
@@ -46,7 +44,7 @@ def measure(
             Figure(f"{run.beds:,} beds: resident", run.rss_mb, "MB"),
         ]
     figures += [
-        Figure("farthest from a straight line", 100 * _farthest(runs), "%", GOAL_FARTHEST),
+        Figure("farthest from a straight line", 100 * _farthest(runs), "%"),
         Figure("ratio: a bed-second of the most beds / of the second fewest", _proportion(runs), "x"),
     ]
     if plot is not None:
