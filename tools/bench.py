@@ -149,7 +149,7 @@ def fleet(
 @app.command()
 def curve(
     counts: Annotated[str, typer.Option(help="Numbers of beds.")] = "1,10,100,1000,3000",
-    seconds: Annotated[float, typer.Option(min=5, help="Of signal of each bed, each number.")] = 60,
+    seconds: Annotated[float, typer.Option(min=5, help="Of signal of each bed, each number.")] = 30,
     source: Beds = "mitdb:*",
     seed: Seed = 1,
     journal: Journal = True,
