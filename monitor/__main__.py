@@ -12,7 +12,7 @@ import typer
 from monitor import VERSION
 from monitor.commands import alarms as alarms_commands
 from monitor.commands import keys as keys_commands
-from monitor.commands.devices import emulate, ports
+from monitor.commands.emulate import emulate, ports
 from monitor.commands.export import export
 from monitor.commands.fleet import fleet
 from monitor.commands.options import (
@@ -32,11 +32,12 @@ from monitor.commands.options import (
     Start,
     settings_of,
 )
+from monitor.commands.remote_dashboard import tail, watch
 from monitor.commands.score import score
-from monitor.commands.watching import tail, watch
-from monitor.config import Config, ConfigError
+from monitor.commands.signals import end_in_order_on_signals
+from monitor.config import Config
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
-from monitor.signals import end_in_order_on_signals
+from monitor.errors import ConfigError
 
 __all__ = ["app", "main"]
 
@@ -201,27 +202,27 @@ _OUR_ERRORS = frozenset(
 
 def _monitor(settings: Config) -> int:
     """Open everything, run, close everything; the exit code."""
-    from monitor.beds import open_beds
+    from monitor.engine.bed_plan import open_beds
 
     stop = threading.Event()
     if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
-        from monitor.screen import run_on_screen
+        from monitor.commands.local_dashboard import run_local_dashboard
 
         sources = open_beds(settings)  # before the screen comes up: most that is wrong is wrong here
         end_in_order_on_signals(stop)
-        incomplete = run_on_screen(sources, settings, stop)
+        incomplete = run_local_dashboard(sources, settings, stop)
         for line in incomplete:
             print(f"ecg-monitor: {line}", file=sys.stderr)
         return EXIT_INCOMPLETE if incomplete else 0
 
     from detector.scorer import Scorer
-    from monitor.lines import PrintedLines
-    from monitor.pipeline import Pipeline
-    from monitor.sources import SourceError
+    from monitor.commands.console_printer import ConsolePrinter
+    from monitor.engine.pipeline import Pipeline
+    from monitor.errors import SourceError
 
     scorer = Scorer(settings.model.path or None, settings.model.threads)
     sources = open_beds(settings)
-    with PrintedLines(
+    with ConsolePrinter(
         stop, patient=settings.source.speed == 0 and not any(source.live for source in sources.values())
     ) as lines:
         pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)

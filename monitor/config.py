@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from monitor.errors import ConfigError
 from monitor.learn import learn
 from monitor.messages import Priority
 
@@ -20,7 +21,6 @@ __all__ = [
     "BedConfig",
     "BusConfig",
     "Config",
-    "ConfigError",
     "DashboardConfig",
     "JournalConfig",
     "KindConfig",
@@ -37,10 +37,6 @@ __all__ = [
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 BedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # part of topics and of folder names
-
-
-class ConfigError(Exception):
-    """A key, value or file of the configuration is not usable. One line: where, what, and the remedy."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

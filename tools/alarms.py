@@ -24,7 +24,7 @@ from alarm_study.tell import put, tables  # noqa: E402
 from studies.command import command_line, measure_all, tell_page  # noqa: E402
 from studies.kept import StudyError  # noqa: E402
 
-from train.data import DataError  # noqa: E402
+from train.data.records import DataError  # noqa: E402
 
 RESULTS = ROOT / "train" / "results" / "alarms.json"
 PAGE = ROOT / "docs" / "alarms.md"

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monitor.sources.format_guess import guess_format
-from monitor.sources.line_parser import MAX_LINE, LineParser
-from monitor.sources.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
+from monitor.sources.serial.format_guess import guess_format
+from monitor.sources.serial.line_parser import MAX_LINE, LineParser
+from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
 
 CLEAN = 6
 

@@ -26,10 +26,10 @@ from soaking.world import PATIENCE_S, Tap, World, open_serial
 from detector.scorer import Scorer
 from monitor.config import Config, merge
 from monitor.emulator.faults import BOOT_S, Fault, Faults
+from monitor.engine.pipeline import Pipeline
 from monitor.messages import AlarmMessage
-from monitor.pipeline import Pipeline
 from monitor.sources import SourceOptions, open_source
-from monitor.sources.serial_formats import FORMATS
+from monitor.sources.serial.formats import FORMATS
 
 PATIENT = "sim:sinus=50,pvc=25,sinus=40,pac=25;repeat=yes"
 BED = "p1"

@@ -30,8 +30,8 @@ Runs = Annotated[Path, typer.Option(help="Folder of all runs, one a configuratio
 @app.command()
 def data() -> None:
     """Find (or download) the MIT-BIH records, rebuild the public beats and check their counts."""
-    from train.data import class_counts, data_folder
-    from train.kaggle import kaggle_beats, kaggle_split
+    from train.data.kaggle import kaggle_beats, kaggle_split
+    from train.data.records import class_counts, data_folder
 
     typer.echo(f"mitdb: {data_folder('mitdb')}")
     beats = kaggle_beats()
@@ -64,7 +64,7 @@ def fit(
     """Fit encoder and flow on normal beats: `RUNS/CONFIG-kaggle`, then `RUNS/CONFIG-stream`, or one run folder."""
     import torch
 
-    from train.runs import DATA, run_folder
+    from train.evaluate.comparison import DATA, run_folder
 
     flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
     overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
@@ -90,11 +90,11 @@ def _fit_one(
     """Fit one configuration on one data set, unless that is done."""
     from detector import BEAT_DEFINITION
     from train.config import load_config
-    from train.data import NormalBeats
-    from train.fit import fit as run_fit
-    from train.kaggle import KAGGLE_DEFINITION
-    from train.runs import finished
-    from train.subject import training_beats
+    from train.data.kaggle import KAGGLE_DEFINITION
+    from train.data.records import NormalBeats
+    from train.evaluate.comparison import finished
+    from train.export.loaded_model import training_beats
+    from train.fit.fit import fit as run_fit
 
     settings = load_config(config, overrides, data)
     facts = {"limit_records": limit_records, "csv": csv_dir is not None}
@@ -147,10 +147,10 @@ def evaluate(
     """Judge all models, or one, by the protocols, with the reference scores computed in the same run."""
     from rich.console import Console
 
-    from train import evaluate as ev
-    from train.data import DataError
-    from train.results import FOLDER, write_result
-    from train.shown import show
+    from train.data.records import DataError
+    from train.evaluate import evaluate as ev
+    from train.evaluate.results import FOLDER, write_result
+    from train.evaluate.tables import show
 
     def tell(text: str) -> None:
         typer.echo(text, err=True)
@@ -190,8 +190,8 @@ def table(
     readme: Annotated[Path | None, typer.Option(help="The file with the two markers. Default: README.md.")] = None,
 ) -> None:
     """Put the tables of results into the README."""
-    from train.results import FOLDER
-    from train.table import README, rendered
+    from train.evaluate.results import FOLDER
+    from train.tables import README, rendered
 
     path = readme or README
     text = rendered(results or FOLDER, path)
@@ -212,8 +212,8 @@ def words(
 ) -> None:
     """Which words the monitor finds for the beats of each class, over DS1 and DS2."""
     from detector import Scorer
-    from train import words as wd
-    from train.results import FOLDER, rounded
+    from train.evaluate import explanations as wd
+    from train.evaluate.results import FOLDER, rounded
 
     scorer = Scorer(model)
     report = {"command": "python -m train words", "model_sha256": scorer.info.sha256, **wd.words_report(scorer)}
@@ -233,7 +233,7 @@ def export(
     csv_dir: CsvDir = None,
 ) -> None:
     """Write a run as one ONNX file with calibration and metadata, and check it against torch."""
-    from train.export_run import export_run
+    from train.export.run import export_run
 
     report = export_run(run, out, name=name, version=version, csv_dir=csv_dir)
     typer.echo(
@@ -257,7 +257,7 @@ def import_published(
     name: Annotated[str, typer.Option(help="Name of the model.")] = "published",
 ) -> None:
     """Turn published weights into an ONNX file."""
-    from train.export import import_published as run_import
+    from train.export.onnx_file import import_published as run_import
 
     path = run_import(
         model, config, normals, out, beat_definition=beat_definition, threshold=threshold, r_index=r_index, name=name

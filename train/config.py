@@ -32,7 +32,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """One fit: model, both stages, split. The values and their reasons are in `configs/*.toml`.
 
     Attributes:
-        architecture: `published` (`train.hybrid`) or `contextual` (`train.contextual`).
+        architecture: `published` (`train.model.hybrid`) or `contextual` (`train.model.contextual`).
         latent_dim: features the encoder gives, and dimensions of the flow.
         n_layers: MAF layers.
         hidden_dims: hidden units of each MADE.

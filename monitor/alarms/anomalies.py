@@ -8,8 +8,8 @@ from dataclasses import replace
 from detector import Tick
 from detector.explain import pause
 from monitor.alarms.book import AlarmBook
+from monitor.alarms.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, measured, run_text
 from monitor.alarms.ventricular import VentricularRun
-from monitor.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, measured, run_text
 
 __all__ = ["Anomalies"]
 
@@ -73,14 +73,14 @@ class Anomalies:
         self._ventricular.interrupt()
         self._minute.clear()
         for kind in _RUNS:
-            self._book.end(kind)
-        self._book.rest("anomaly_burden")
+            self._book.clear(kind)
+        self._book.condition_cleared("anomaly_burden")
 
     # -- rules --------------------------------------------------------------------------------------------
 
     def _break(self) -> None:
         self._run_start, self._run_length = None, 0
-        self._book.rest("anomaly_run")
+        self._book.condition_cleared("anomaly_run")
 
     def _tell_ventricular(self) -> None:
         run, limit = self._ventricular, self._book.limits("ventricular_run").limit
@@ -119,7 +119,7 @@ class Anomalies:
             self._minute.popleft()
         n, up = len(self._minute), book.up("anomaly_burden") is not None
         if n <= limits.limit - limits.relief * up:
-            book.rest("anomaly_burden")
+            book.condition_cleared("anomaly_burden")
         elif up or scored.anomalous:  # it is raised by the beat that is one too many
             beats = [odd for odd in self._odd if odd.beat.r_sample >= self._minute[0]]
             evidence = measured(beat_evidence(beats), float(n), limits.limit, "beats a minute")

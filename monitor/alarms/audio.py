@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from monitor.alarms.kinds import RANK, SILENT
+from monitor.alarms.kinds import NO_SAMPLES, RANK
 from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm
 
 __all__ = ["AudioPause"]
@@ -42,7 +42,7 @@ class AudioPause:
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds={seconds}: give 0 to {AUDIO_PAUSE_MAX_S:g}")
         alarms = list(active)
-        if seconds and any(alarm.kind in SILENT for alarm in alarms):
+        if seconds and any(alarm.kind in NO_SAMPLES for alarm in alarms):
             raise ValueError("no samples come, so nothing would count the pause down; acknowledge the alarm instead")
         granted = min(seconds, AUDIO_PAUSE_MAX_S)
         self._until = sample + round(granted * self._fs_hz)
@@ -52,5 +52,5 @@ class AudioPause:
 
     def hear(self, onset: Alarm) -> None:
         """An alarm is raised, or comes back: a higher priority breaks the pause, and so does the end of the samples."""
-        if RANK[onset.priority] > self._rank or onset.kind in SILENT:
+        if RANK[onset.priority] > self._rank or onset.kind in NO_SAMPLES:
             self._until = min(self._until, onset.decided_sample)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.alarms.audio import AudioPause
-from monitor.alarms.kinds import COVERED_BY, COVERS, RANK, TECHNICAL, TOLD
+from monitor.alarms.kinds import COVERED_BY, COVERS, RANK, REPORTED, TECHNICAL
 from monitor.config import AlarmsConfig, KindConfig
 from monitor.messages import Alarm, Evidence
 
@@ -111,7 +111,7 @@ class AlarmBook:
         """The clock goes on."""
         self.sample = max(self.sample, sample)
 
-    def settle(self) -> None:
+    def expire(self) -> None:
         """After the rules of a second: what has rested for long enough ends, what has grown is told now and then."""
         for kind, entry in list(self._entries.items()):
             if entry.up and entry.rested is not None and self._rested_s(entry) >= self._hold_s(kind):
@@ -153,7 +153,7 @@ class AlarmBook:
         self._entries[kind].rested = self.sample
         return True
 
-    def rest(self, kind: str, since: int | None = None) -> None:
+    def condition_cleared(self, kind: str, since: int | None = None) -> None:
         """The cause of `kind` is gone (since a sample, else since now); its alarm ends when that is `hold_s` ago."""
         self._waiting.pop(kind, None)
         entry = self._entries.get(kind)
@@ -163,7 +163,7 @@ class AlarmBook:
         if self.limits(kind).hold_s == 0:
             self._end(kind)
 
-    def end(self, kind: str) -> None:
+    def clear(self, kind: str) -> None:
         """The cause of `kind` is gone, and whether it comes back cannot be known: no signal, no hold."""
         self._waiting.pop(kind, None)
         entry = self._entries.get(kind)
@@ -198,7 +198,7 @@ class AlarmBook:
                 self._entries.pop(alarm.kind, None)
                 self._cleared[alarm.kind] = alarm
             else:
-                rested = None if alarm.state == "latched" or alarm.kind in TOLD else sample
+                rested = None if alarm.state == "latched" or alarm.kind in REPORTED else sample
                 self._entries[alarm.kind] = _Entry(alarm, alarm, rested)
 
     def acknowledge(self, alarm_id: str, who: str) -> None:

@@ -10,13 +10,13 @@ from detector import Gap, Quality, QualitySpan, RhythmSpan, Tick
 from monitor.alarms.anomalies import Anomalies
 from monitor.alarms.audio import AudioPause
 from monitor.alarms.book import AlarmBook
+from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.fibrillation import Fibrillation
-from monitor.alarms.kinds import SILENT
+from monitor.alarms.kinds import NO_SAMPLES
 from monitor.alarms.rates import Rates
 from monitor.alarms.silence import Silence
 from monitor.alarms.technical import Technical
 from monitor.config import AlarmsConfig
-from monitor.evidence import ScoredBeat
 from monitor.messages import Alarm, Evidence
 
 __all__ = ["AlarmEngine"]
@@ -87,11 +87,11 @@ class AlarmEngine:
                 self._fibrillation.on_tick()  # before the silence: what has no QRS may wave
                 self._silence.on_tick(event)
                 self._anomalies.on_tick(event)
-                self._book.settle()
+                self._book.expire()
         return self._book.take_changes()
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
-        """What only source and pipeline can know begins or ends: a kind of `kinds.TOLD`.
+        """What only source and pipeline can know begins or ends: a kind of `kinds.REPORTED`.
 
         Raises:
             ValueError: another kind.
@@ -100,7 +100,7 @@ class AlarmEngine:
             return []
         self._book.advance(sample)
         self._technical.source_state(kind, holds, sample, text)
-        if holds and kind in SILENT:
+        if holds and kind in NO_SAMPLES:
             self._interrupt(sample)
         return self._book.take_changes()
 
@@ -154,7 +154,7 @@ class AlarmEngine:
             self._interrupt_heart(end)
         elif gap.effect == "restart":
             self._interrupt(end)
-        self._book.settle()
+        self._book.expire()
         self._technical.on_gap(gap)
 
     def _on_quality(self, span: QualitySpan) -> None:

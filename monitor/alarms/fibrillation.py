@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from detector import Quality, QualitySpan, RhythmSpan
 from monitor.alarms.book import AlarmBook
-from monitor.evidence import measured
+from monitor.alarms.evidence import measured
 from monitor.messages import Evidence
 
 __all__ = ["Fibrillation"]
@@ -53,17 +53,17 @@ class Fibrillation:
         self._until = span.end_sample
         if not span.fibrillatory or span.first_sample < self._from:
             self._since = None
-            self._book.rest(_KIND)
+            self._book.condition_cleared(_KIND)
             return
         if self._since is None:
             self._since = span.first_sample
         lasted_s = (span.end_sample - self._since) / self._book.fs_hz
         limit = self._book.limits(_KIND).limit
         if not self._good:
-            self._book.rest(_KIND)
+            self._book.condition_cleared(_KIND)
         elif self._book.holds("ventricular_run") and self._regular():
             self._since, self._from = None, span.end_sample  # the run has told of all this
-            self._book.rest(_KIND)
+            self._book.condition_cleared(_KIND)
         elif lasted_s >= limit:
             text = f"fibrillatory waveform for {lasted_s:.1f} s"
             self._book.cause(_KIND, self._since, text, measured(Evidence(), lasted_s, limit, "s"))
@@ -72,4 +72,4 @@ class Fibrillation:
         """Signal is missing up to `sample`."""
         self._window = self._since = None
         self._from = max(self._from, sample)
-        self._book.end(_KIND)
+        self._book.clear(_KIND)

@@ -6,12 +6,12 @@ from typing import Final
 
 from monitor.messages import Priority
 
-__all__ = ["COVERED_BY", "COVERS", "RANK", "SILENT", "TECHNICAL", "TOLD"]
+__all__ = ["COVERED_BY", "COVERS", "NO_SAMPLES", "RANK", "REPORTED", "TECHNICAL"]
 
 RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
-SILENT: Final = ("no_data", "source_lost")  # no sample comes, so the sample clock stands still
-TOLD: Final = (*SILENT, "sampling_rate", "journal_failed")  # only source and pipeline can know
-TECHNICAL: Final = frozenset((*TOLD, "leads_off", "poor_signal", "gap", "overload"))
+NO_SAMPLES: Final = ("no_data", "source_lost")  # no sample comes, so the sample clock stands still
+REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "journal_failed")  # only source and pipeline can know
+TECHNICAL: Final = frozenset((*REPORTED, "leads_off", "poor_signal", "gap", "overload"))
 
 # One cause, one alarm: while the first is up the others are not raised, for they would say the same again with less
 # urgency. Never where the first is configured to a lower priority than the other.

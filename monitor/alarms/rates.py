@@ -6,7 +6,7 @@ from collections import deque
 from statistics import median
 
 from monitor.alarms.book import AlarmBook
-from monitor.evidence import ScoredBeat, beat_evidence, measured
+from monitor.alarms.evidence import ScoredBeat, beat_evidence, measured
 
 __all__ = ["Rates"]
 
@@ -61,7 +61,7 @@ class Rates:
         """What the heart did while nobody looked is not known."""
         self._forget()
         for kind in _KINDS:
-            self._book.end(kind)
+            self._book.clear(kind)
 
     def _forget(self) -> None:
         self._recent.clear()
@@ -73,7 +73,7 @@ class Rates:
         slow, up = kind.endswith("bradycardia"), book.up(kind) is not None
         if len(self._recent) < limits.beats:
             if self._recent[-1].score is None:
-                book.rest(kind)
+                book.condition_cleared(kind)
             return
         intervals = intervals[1 - limits.beats :]
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
@@ -83,7 +83,7 @@ class Rates:
         else:
             holds = _crosses(_mean_bpm(intervals), limit, slow)
         if not holds:
-            book.rest(kind)
+            book.condition_cleared(kind)
             return
         # The interval of an extreme rate that is off must not count in what is told either.
         rate = 60.0 / median(intervals) if kind in _EXTREME else _mean_bpm(intervals)

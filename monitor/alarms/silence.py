@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detector import Quality, QualitySpan, Tick
 from monitor.alarms.book import AlarmBook
-from monitor.evidence import measured
+from monitor.alarms.evidence import measured
 from monitor.messages import Evidence
 
 __all__ = ["Silence"]
@@ -29,8 +29,8 @@ class Silence:
         self._begin(span.first_sample)
         if not self._good:
             self._since = span.end_sample  # signal counts as present from here on at the earliest
-            self._book.end("asystole")
-            self._book.rest("pause")
+            self._book.clear("asystole")
+            self._book.condition_cleared("pause")
 
     def on_tick(self, tick: Tick) -> None:
         """R-peaks, or none, up to here."""
@@ -47,7 +47,7 @@ class Silence:
         """Signal is missing up to `sample`."""
         self._since = max(self._since, sample)
         for kind in ("asystole", "pause"):
-            self._book.end(kind)
+            self._book.clear(kind)
 
     def _begin(self, first_sample: int) -> None:
         """A source may begin at any sample."""
@@ -64,8 +64,8 @@ class Silence:
             if self._book.holds(kind) or (self._good and silent_s >= self._book.limits(kind).limit):
                 self._tell(kind, silent_s)
         self._since = r_sample
-        self._book.rest("asystole")
-        self._book.rest("pause")
+        self._book.condition_cleared("asystole")
+        self._book.condition_cleared("pause")
 
     def _tell(self, kind: str, silent_s: float) -> None:
         evidence = measured(Evidence(), silent_s, self._book.limits(kind).limit, "s")

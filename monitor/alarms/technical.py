@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from detector import Gap, Quality, QualitySpan
 from monitor.alarms.book import AlarmBook
-from monitor.alarms.kinds import TOLD
-from monitor.evidence import gap_text, measured
+from monitor.alarms.evidence import gap_text, measured
+from monitor.alarms.kinds import REPORTED
 from monitor.messages import Alarm, Evidence
-from monitor.words import quality_words
+from monitor.quality_labels import quality_words
 
 __all__ = ["Technical"]
 
@@ -44,11 +44,11 @@ class Technical:
         """The signal starts anew."""
         self._bad_since.clear()
         for kind in ("leads_off", "poor_signal"):
-            self._book.end(kind)
+            self._book.clear(kind)
 
     def restore(self, active: Iterable[Alarm]) -> None:
         """What an engine that is no more had been told still holds, until the pipeline says that it does not."""
-        self._told = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in TOLD}
+        self._told = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in REPORTED}
 
     def tells(self, kind: str, holds: bool) -> bool:
         """Whether `source_state` would change anything.
@@ -56,8 +56,8 @@ class Technical:
         Raises:
             ValueError: a kind that is not the pipeline's to tell.
         """
-        if kind not in TOLD:
-            raise ValueError(f"kind={kind!r}: the pipeline reports {', '.join(TOLD)}")
+        if kind not in REPORTED:
+            raise ValueError(f"kind={kind!r}: the pipeline reports {', '.join(REPORTED)}")
         return holds != (kind in self._told)
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> None:
@@ -66,7 +66,7 @@ class Technical:
             self._told[kind] = sample, text
         else:
             self._told.pop(kind, None)
-            self._book.end(kind)
+            self._book.clear(kind)
         for other, (since, said) in self._told.items():  # also what was covered by the one that is gone
             if not self._book.holds(other):
                 self._book.cause(other, since, said, Evidence(limit=self._book.limits(other).limit or None))
@@ -82,7 +82,7 @@ class Technical:
             text = f"the monitor is {late_s:.1f} s behind its samples"
             self._book.cause("overload", self._book.sample, text, measured(Evidence(), late_s, limits.limit, "s"))
         elif late_s < limits.limit - limits.relief:
-            self._book.rest("overload")
+            self._book.condition_cleared("overload")
 
     def _lasting(self, kind: str, span: QualitySpan, bad: bool, text: str) -> None:
         """A condition that must last before it is worth a word, and rest before it is over."""
@@ -90,7 +90,7 @@ class Technical:
         if not bad:
             if span.quality is not Quality.SETTLING:
                 until = self._bad_until.get(kind, span.first_sample)
-                self._book.rest(kind, until)
+                self._book.condition_cleared(kind, until)
                 if (span.end_sample - until) / fs_hz >= limits.hold_s:
                     self._bad_since.pop(kind, None)
             return

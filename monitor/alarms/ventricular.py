@@ -21,7 +21,7 @@ from detector import Quality
 from detector.explain import DIFFERENT, INVERTED, WIDE, explain
 from detector.findings import measure, qrs_likeness
 from monitor.alarms.book import AlarmBook
-from monitor.evidence import ScoredBeat
+from monitor.alarms.evidence import ScoredBeat
 
 __all__ = ["VentricularRun"]
 
@@ -104,7 +104,7 @@ class VentricularRun:
         fast = self.rate_bpm > limits.limit - limits.relief * up
         if fast and (up or (self._ventricular() and not self._noise.doubtful(scored.beat.r_sample))):
             return True
-        self._book.rest("ventricular_run")
+        self._book.condition_cleared("ventricular_run")
         return False
 
     def interrupt(self) -> None:
@@ -115,7 +115,7 @@ class VentricularRun:
         self._first, self.length = None, 0
         self._intervals.clear()
         self._last.clear()
-        self._book.rest("ventricular_run")
+        self._book.condition_cleared("ventricular_run")
 
     def _ventricular(self) -> bool:
         """Whether most of the last beats are wide or different, some wide, and all like each other."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 from monitor.messages import BeatMessage
 
 __all__ = ["COLUMNS", "BeatTable", "pyarrow_or_error"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.sources import SourceError
+from monitor.errors import SourceError
 
 __all__ = ["InputFile", "files_of", "is_segmented", "look_at", "named_in_header", "unchanged"]
 
@@ -37,7 +37,7 @@ def files_of(spec: str) -> list[Path]:
     Raises:
         SourceError: no such record.
     """
-    from monitor.sources.record_files import DATABASES, find_record
+    from monitor.sources.files.record_files import DATABASES, find_record
 
     kind, _, what = spec.partition(":")
     if kind in DATABASES:

@@ -10,7 +10,7 @@ import os
 from typing import Any, Final
 
 from monitor.archive.task import Outcome, Task
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 __all__ = ["RayWorkers"]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.archive.inputs import is_segmented, named_in_header
-from monitor.config import ConfigError
-from monitor.sources import SourceError
+from monitor.errors import ConfigError, SourceError
 
 __all__ = ["ArchiveRecord", "find_records"]
 
@@ -59,8 +58,8 @@ def find_records(asked: Iterable[str]) -> list[ArchiveRecord]:
 
 
 def _expand(text: str) -> Iterator[ArchiveRecord]:
+    from monitor.sources.files.record_files import DATABASES
     from monitor.sources.plugin import plugin_kinds
-    from monitor.sources.record_files import DATABASES
 
     kind, colon, what = text.partition(":")
     if text == "-" or (kind in _LIVE and (colon or not Path(text).exists())):
@@ -77,7 +76,7 @@ def _expand(text: str) -> Iterator[ArchiveRecord]:
 
 
 def _of_database(db: str, pattern: str) -> list[str]:
-    from monitor.sources.record_files import nearest, records
+    from monitor.sources.files.record_files import nearest, records
 
     try:
         names = records(db)

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from monitor.archive.summary import FORMAT, Summary
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 __all__ = ["ALARMS", "BEATS", "STRIPS", "SUMMARY", "Results"]
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from monitor.archive.results import Results
 from monitor.archive.task import Outcome, Task, still_stands
-from monitor.sources import SourceError
+from monitor.errors import SourceError
 
 __all__ = ["Done", "Workers", "score_all"]
 

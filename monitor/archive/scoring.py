@@ -24,10 +24,10 @@ from monitor.archive.summary import FORMAT, Summary
 from monitor.archive.tally import Tally
 from monitor.archive.task import Outcome, Task, fingerprint, settings_of, still_stands
 from monitor.archive.worst import WorstBeats
-from monitor.bed import Bed
-from monitor.config import ConfigError
+from monitor.engine.bed import Bed
+from monitor.errors import ConfigError, SourceError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
-from monitor.sources import Notice, Source, SourceError, SourceOptions, open_source
+from monitor.sources import Notice, Source, SourceOptions, open_source
 
 __all__ = ["score_record", "scoring_record"]
 
@@ -190,7 +190,7 @@ class _Record:
         bed, empty, taken = self._bed, 0, 0
         piece, most = round(_PIECE_S * bed.source.fs_hz), _WAIT_S * bed.source.fs_hz
         while not bed.ended and taken < most and len(bed.unscored) < _BATCH:
-            chunk = yield from bed.taking(piece, self)
+            chunk = yield from bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
                 self._worst.history.put(chunk.first_sample, chunk.samples, bed.detector.last_filtered)
                 taken, empty = taken + chunk.samples.size, 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from monitor.archive.summary import WorstStrip
 from monitor.archive.worst import SeenStrip
-from monitor.bed import Bed
+from monitor.engine.bed import Bed
 from monitor.messages import Alarm
-from monitor.strip_svg import MarkedBeat, StripPicture, draw_strip
+from monitor.reports.strip_svg import MarkedBeat, StripPicture, draw_strip
 
 __all__ = ["write_strips"]
 

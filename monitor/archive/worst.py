@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.history import SignalHistory
+from monitor.engine.signal_history import SignalHistory
+from monitor.engine.strips import STRIP_S
 from monitor.messages import BeatMessage
-from monitor.strips import STRIP_S
 
 __all__ = ["APART_S", "HISTORY_S", "SeenStrip", "WorstBeats"]
 

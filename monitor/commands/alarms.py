@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from monitor.alarm_list import FORMATS
-from monitor.config import AlarmsConfig, Config, ConfigError, load_config, merge
+from monitor.config import AlarmsConfig, Config, load_config, merge
+from monitor.errors import ConfigError
+from monitor.reports.alarm_list import FORMATS
 
 if TYPE_CHECKING:
-    from monitor.alarm_history import PastAlarm
     from monitor.journal import JournalReader
+    from monitor.reports.episodes import PastAlarm
 
 __all__ = ["app"]
 
@@ -105,7 +106,7 @@ def show(
     epoch: EpochOption = "",
 ) -> None:
     """Show one alarm: its states, its evidence, who acknowledged it, and its strip."""
-    from monitor.alarm_report import report
+    from monitor.reports.alarm_report import report
 
     above = context.obj or (None, None, None)  # `alarms --journal FILE show ID` is meant as it reads
     with _opened(
@@ -168,8 +169,8 @@ def _opened(journal: str | None, record: str | None, config: Path | None) -> Ite
 
 
 def _past(reader: JournalReader, bed: str = "", epoch: str = "", alarm_id: str = "") -> list[PastAlarm]:
-    from monitor.alarm_history import past_alarms
     from monitor.messages import AlarmMessage, decode
+    from monitor.reports.episodes import past_alarms
 
     bodies = (decode(raw) for raw in reader.alarms(bed, epoch, alarm_id))
     alarms = (body for body in bodies if isinstance(body, AlarmMessage))
@@ -217,7 +218,7 @@ def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     import numpy as np
 
     from monitor.messages import BeatMessage, decode
-    from monitor.strip_svg import StripPicture, draw_strip, marked_beats
+    from monitor.reports.strip_svg import StripPicture, draw_strip, marked_beats
 
     first = alarm.messages[0].alarm
     strip = reader.get_strip(first.alarm_id, alarm.epoch)
@@ -277,7 +278,7 @@ def _moment(flag: str, text: str, now: datetime.datetime) -> datetime.datetime |
     Raises:
         ConfigError: none of these.
     """
-    from monitor.alarm_history import moment
+    from monitor.reports.episodes import moment
 
     if not text:
         return None

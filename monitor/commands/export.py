@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def _write(text: str) -> None:
 
 
 def _as_fhir(found: _Found) -> str:
-    from monitor.exporters.fhir import alarm_bundle
+    from monitor.reports.fhir import alarm_bundle
 
     paused = [_audio_paused(found, state) for state in found.states]
     bundle = alarm_bundle(found.states, strip=found.strip, lead=_lead(found), audio_paused=paused)
@@ -96,7 +96,7 @@ def _as_fhir(found: _Found) -> str:
 
 def _as_hl7(found: _Found, to_a_person: bool) -> str:
     """Messages, a line feed after each; on a terminal a line a segment, for carriage returns would overprint them."""
-    from monitor.exporters.hl7 import alarm_message
+    from monitor.reports.hl7 import alarm_message
 
     messages = [
         alarm_message(state, lead=_lead(found), audio_paused=_audio_paused(found, state)) for state in found.states
@@ -156,9 +156,9 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
     """
     import numpy as np
 
-    from monitor.client import AlarmClient
-    from monitor.endpoints import endpoints_from
-    from monitor.keys import load_client_key
+    from monitor.bus.endpoints import endpoints_from
+    from monitor.bus.keys import load_client_key
+    from monitor.client.client import AlarmClient
     from monitor.messages import Request
 
     ends = endpoints_from(connect)

@@ -22,7 +22,7 @@ from monitor.commands.options import (
     Start,
     settings_of,
 )
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 __all__ = ["fleet"]
 

@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: l
 @app.command()
 def new(folder: Folder) -> None:
     """Make the keys of a monitor and an empty list of clients; serve with them by --keys DIR."""
-    from monitor.keys import make_server_keys
+    from monitor.bus.keys import make_server_keys
 
     keys = make_server_keys(folder)
     typer.echo(f"{folder}: keys made, public key {keys.public}")
@@ -38,7 +38,7 @@ def add(
     """Make the key of a client: one file to carry to its machine."""
     from typing import cast
 
-    from monitor.keys import Role, add_client
+    from monitor.bus.keys import Role, add_client
 
     path = add_client(folder, name, cast("Role", role), file)
     typer.echo(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here")
@@ -48,7 +48,7 @@ def add(
 @app.command("list")
 def show(folder: Folder) -> None:
     """List the clients: name, role, public key."""
-    from monitor.keys import load_clients, load_server_keys
+    from monitor.bus.keys import load_clients, load_server_keys
 
     load_server_keys(folder)
     clients = load_clients(folder)
@@ -61,7 +61,7 @@ def show(folder: Folder) -> None:
 @app.command()
 def remove(folder: Folder, name: Name) -> None:
     """Take a client from the list; a running monitor cuts it off at once."""
-    from monitor.keys import remove_client
+    from monitor.bus.keys import remove_client
 
     gone = remove_client(folder, name)
     typer.echo(f"{gone.name} ({gone.role}) may connect no more; a running monitor cuts it off at once")

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.config import Config, ConfigError, load_beds, load_config, merge
+from monitor.config import Config, load_beds, load_config, merge
+from monitor.errors import ConfigError
 
 __all__ = [
     "EXIT_BAD_INPUT",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.commands.options import EXIT_INCOMPLETE, Channel, ConfigFile, Mains, Model, MvPerUnit, Seed, settings_of
-from monitor.config import Config, ConfigError
+from monitor.config import Config
+from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
@@ -84,7 +85,7 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     from monitor.archive.progress import Told
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
-    from monitor.signals import end_in_order_on_signals
+    from monitor.commands.signals import end_in_order_on_signals
 
     sha256 = Scorer(settings.model.path or None).info.sha256
     command = ("ecg-monitor", *sys.argv[1:])

@@ -11,7 +11,7 @@ __all__ = ["BusClient"]
 
 
 class BusClient(Protocol):
-    """A subscriber to one monitor; `monitor.client.AlarmClient` is one."""
+    """A subscriber to one monitor; `monitor.client.client.AlarmClient` is one."""
 
     @property
     def state(self) -> str:

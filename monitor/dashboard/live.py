@@ -19,7 +19,7 @@ from rich.live import Live
 
 from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
-from monitor.dashboard.keys import Keyboard
+from monitor.dashboard.keyboard import Keyboard
 from monitor.dashboard.station import Station
 
 __all__ = ["fits_dashboard", "run_dashboard"]

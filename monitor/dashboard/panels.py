@@ -11,7 +11,7 @@ from monitor.dashboard.bed import BedState
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, Connection, DashboardState
-from monitor.words import quality_words
+from monitor.quality_labels import quality_words
 
 __all__ = [
     "NOTICE",

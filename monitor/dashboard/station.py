@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from monitor.client import ClientError
 from monitor.dashboard.bed import BedState
+from monitor.dashboard.bed_order import BedRef, Entry, Survey
 from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.panels import View
 from monitor.dashboard.render import render
 from monitor.dashboard.state import Condition, DashboardState
-from monitor.dashboard.survey import BedRef, Entry, Survey
 from monitor.dashboard.ward import WardView, page_of, render_ward
+from monitor.errors import ClientError
 from monitor.messages import AUDIO_PAUSE_MAX_S, Request
 
 __all__ = ["Station"]

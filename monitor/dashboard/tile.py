@@ -10,13 +10,13 @@ from rich.cells import cell_len
 
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import BedState
+from monitor.dashboard.bed_order import Entry
 from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.canvas import Canvas, Ink, printable
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
-from monitor.dashboard.survey import Entry
 from monitor.dashboard.waveform import CONDITION_WORDS
-from monitor.words import quality_words
+from monitor.quality_labels import quality_words
 
 __all__ = ["HEAD_ROWS", "draw_tile", "shortened", "trace_seconds"]
 

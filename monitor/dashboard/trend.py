@@ -7,7 +7,7 @@ import numpy as np
 from monitor.dashboard.bed import BedState, TrendPoint
 from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
 from monitor.dashboard.canvas import Canvas, Ink
-from monitor.words import quality_words
+from monitor.quality_labels import quality_words
 
 __all__ = ["draw_trend", "format_p"]
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
+from monitor.dashboard.bed_order import BedRef, Entry, Survey, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
 from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH
-from monitor.dashboard.survey import BedRef, Entry, Survey, short_address
 from monitor.dashboard.tile import HEAD_ROWS, draw_tile
 
 __all__ = ["WARD_HELP", "Grid", "Page", "WardView", "lay_out", "page_of", "render_ward"]

@@ -12,14 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from monitor.config import ConfigError
 from monitor.emulator.device import Device, Told, make_device
 from monitor.emulator.encoder import UNTOLD, Scale, make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.errors import ConfigError
 from monitor.sources import Source, SourceOptions, open_source
-from monitor.sources.serial_formats import FORMATS
+from monitor.sources.serial.formats import FORMATS
 
 __all__ = ["EmulateOptions", "run_emulator"]
 

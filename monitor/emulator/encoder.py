@@ -7,9 +7,9 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config import ConfigError
-from monitor.sources.packets import PacketParser
-from monitor.sources.serial_formats import FORMATS, Adc, signed_adc, unsigned_adc
+from monitor.errors import ConfigError
+from monitor.sources.serial.formats import FORMATS, Adc, signed_adc, unsigned_adc
+from monitor.sources.serial.packets import PacketParser
 
 __all__ = ["UNTOLD", "Encoder", "Scale", "make_encoder"]
 

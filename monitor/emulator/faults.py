@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 __all__ = ["BOOT_S", "GRAMMAR", "LASTING", "NO_FAULTS", "Fault", "Faults", "Rate", "parse_faults"]
 

@@ -11,7 +11,7 @@ import tty
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from monitor.sources import SourceError
+from monitor.errors import SourceError
 
 if TYPE_CHECKING:
     import serial

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources import Chunk, EndOfStream, Source, SourceError
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, Source
 
 __all__ = ["Samples"]
 

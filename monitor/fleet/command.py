@@ -11,11 +11,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from monitor.beds import planned_beds
-from monitor.config import Config, ConfigError
+from monitor.commands.signals import end_in_order_on_signals
+from monitor.config import Config
+from monitor.engine.bed_plan import planned_beds
+from monitor.errors import ConfigError
 from monitor.fleet.engine import Engine
 from monitor.fleet.fleet import Fleet
-from monitor.signals import end_in_order_on_signals
 
 __all__ = ["run_fleet"]
 

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.config import ConfigError
+from monitor.errors import ConfigError
 
 __all__ = ["Actor", "Engine", "Lost", "Node"]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from monitor.beds import BedPlan
+from monitor.bus.endpoints import BusEndpoints
 from monitor.config import Config
-from monitor.endpoints import BusEndpoints, BusError
+from monitor.engine.bed_plan import BedPlan
+from monitor.errors import BusError, SourceError
 from monitor.fleet.engine import Actor, Engine, Lost, Node
 from monitor.fleet.hub import HubOrder, HubReport
 from monitor.fleet.hub_actor import HubActor
@@ -17,7 +18,6 @@ from monitor.fleet.link import LinkOrder
 from monitor.fleet.placement import place, split
 from monitor.fleet.shard import ShardOrder, ShardReport
 from monitor.fleet.worker import Worker, WorkerReport
-from monitor.sources import SourceError
 
 __all__ = ["SHARDS_A_CORE", "Fleet"]
 
@@ -298,7 +298,7 @@ class Fleet:
             shard.link = replace(shard.link, key="")
             return shard.order
         if not self._keys:
-            from monitor.keys import add_client, make_server_keys
+            from monitor.bus.keys import add_client, make_server_keys
 
             make_server_keys(self._folder / "keys")
             add_client(self._folder / "keys", "hub", "operator")

@@ -2,7 +2,7 @@
 
 It is no plain proxy (XSUB/XPUB): each shard has an epoch, a count of messages and heartbeats of its own, and on one
 address they would say in turn that the monitor was started anew. The hub has what every shard says, each message once
-and in order (`monitor.client.AlarmClient`), numbers it anew, keeps it in its own journal and publishes it as one
+and in order (`monitor.client.client.AlarmClient`), numbers it anew, keeps it in its own journal and publishes it as one
 monitor does; requests go to the shard that has the bed.
 
 A hub that was killed begins with the positions that it kept, asks every shard for the rest, and leaves out what its
@@ -26,17 +26,18 @@ import msgspec
 import zmq
 
 from monitor import VERSION
-from monitor.bus import Bus, endpoints_from
-from monitor.client import Received, wave_samples
+from monitor.bus.endpoints import BusEndpoints
+from monitor.bus.keys import load_client_key, load_server_keys
+from monitor.bus.requests import ControlRequest
+from monitor.bus.server import Bus, endpoints_from
+from monitor.client.client import Received, wave_samples
+from monitor.client.positions import Position, load_position, save_position
 from monitor.config import Config
-from monitor.control import ControlRequest
-from monitor.endpoints import BusEndpoints
+from monitor.errors import JournalError, PositionError
 from monitor.fleet.link import Link, LinkOrder, drained
 from monitor.fleet.outage import Outages, not_watched
-from monitor.journal import Action, Journal, JournalError, JournalReader, Limits, Session
-from monitor.keys import load_client_key, load_server_keys
+from monitor.journal import Action, Journal, JournalReader, Limits, Session
 from monitor.messages import AlarmMessage, HeartbeatMessage, Message, Reply, StatusMessage, bed_topic, decode, encode
-from monitor.position import Position, PositionError, load_position, save_position
 
 __all__ = ["Hub", "HubOrder", "HubReport"]
 

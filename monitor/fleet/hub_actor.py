@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 
-from monitor.endpoints import BusError
+from monitor.errors import BusError
 from monitor.fleet.hub import Hub, HubOrder, HubReport
 from monitor.fleet.link import LinkOrder
 
@@ -65,7 +65,7 @@ class HubActor:
             os._exit(1)
 
     def _open(self) -> Hub:
-        from monitor.journal import JournalError
+        from monitor.errors import JournalError
 
         until_s = time.monotonic() + _TRIES_S
         while True:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import msgspec
 import zmq
 
-from monitor.client import SHOWN, AlarmClient, Received, wave_samples
-from monitor.control import ControlRequest
-from monitor.endpoints import BusEndpoints
+from monitor.bus.endpoints import BusEndpoints
+from monitor.bus.keys import ClientKey, use_key
+from monitor.bus.receive import received
+from monitor.bus.requests import ControlRequest
+from monitor.client.client import ALL_STREAMS, AlarmClient, Received, wave_samples
+from monitor.client.positions import Place, Position
 from monitor.journal import JournalReader
-from monitor.keys import ClientKey, use_key
 from monitor.messages import HeartbeatMessage, Reply, WaveHeader, bed_topic, decode, encode
-from monitor.position import Place, Position
-from monitor.receive import received
 
 __all__ = ["Link", "LinkOrder", "drained"]
 
@@ -78,7 +78,7 @@ class Link:
         self.goodbye = False
         self._clock = clock
         self._position = position
-        self._client = AlarmClient(endpoints.alarms, endpoints.control, streams=SHOWN, resume=position, key=key)
+        self._client = AlarmClient(endpoints.alarms, endpoints.control, streams=ALL_STREAMS, resume=position, key=key)
         self._context = zmq.Context()
         self._waves = self._socket(zmq.SUB, endpoints.waves, key)
         self._control = self._socket(zmq.DEALER, endpoints.control, key)
@@ -186,7 +186,7 @@ def drained(journal: str, beds: Collection[str], position: Position) -> list[Rec
     out: list[Received] = []
     reader = JournalReader(journal)
     try:
-        for topic in (bed_topic(bed, stream) for bed in beds for stream in SHOWN):
+        for topic in (bed_topic(bed, stream) for bed in beds for stream in ALL_STREAMS):
             place = position.topics.get(topic, Place(position.epoch, 0))
             epoch, seq, more = place.epoch, place.seq, True
             while more:

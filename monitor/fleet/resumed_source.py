@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from monitor.resume import BedState
-from monitor.sources.around import SourceAround
+from monitor.engine.resume import BedState
 from monitor.sources.base import Chunk, EndOfStream, Source
+from monitor.sources.wrappers import SourceWrapper
 
 __all__ = ["ResumedSource"]
 
 _SKIP = 1 << 16  # samples passed over at a time
 
 
-class ResumedSource(SourceAround):
+class ResumedSource(SourceWrapper):
     """What another source gives, from where it would be by now.
 
     A replay at a pace is passed over up to where it would have come had nobody interrupted it, one at full speed up to

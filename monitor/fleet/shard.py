@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detector.scorer import Scorer
-from monitor.beds import WAITED_FOR, BedPlan, open_bed
-from monitor.config import Config, ConfigError, merge
-from monitor.endpoints import BusEndpoints, BusError
+from monitor.bus.endpoints import BusEndpoints
+from monitor.config import Config, merge
+from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
+from monitor.engine.pipeline import Pipeline
+from monitor.engine.resume import WATCHED_AGAIN, BedState, read_states
+from monitor.errors import BusError, ConfigError, JournalError, SourceError
 from monitor.fleet.resumed_source import ResumedSource
-from monitor.journal import JournalError
-from monitor.pipeline import Pipeline
-from monitor.resume import WATCHED_AGAIN, BedState, read_states
-from monitor.sources import Source, SourceError
-from monitor.sources.late import LateSource
+from monitor.sources import Source
+from monitor.sources.reconnecting import ReconnectingSource
 
 __all__ = ["Shard", "ShardOrder", "ShardReport", "ShardState"]
 
@@ -181,4 +181,4 @@ class Shard:
             if state is None and plan.source.spec.partition(":")[0] not in WAITED_FOR:
                 raise SourceError(f"beds.{plan.name}.source = {plan.source.spec!r}: {error}") from None
             fs_hz = plan.source.fs_hz or None if state is None else state.status.fs_hz
-            return LateSource(opened, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz)
+            return ReconnectingSource(opened, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz)

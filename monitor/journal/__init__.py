@@ -6,7 +6,7 @@ One monitor writes, from one thread; anybody may read meanwhile.
 
 from __future__ import annotations
 
-from monitor.journal.file import JournalError
+from monitor.errors import JournalError
 from monitor.journal.journal import Journal
 from monitor.journal.reader import JournalReader
 from monitor.journal.retention import Limits

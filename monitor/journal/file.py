@@ -8,20 +8,17 @@ import sqlite3
 import urllib.parse
 from pathlib import Path
 
+from monitor.errors import JournalError
 from monitor.journal.lock import JournalLock
 from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
 
-__all__ = ["MEMORY", "JournalError", "open_for_reading", "open_for_writing", "unusable"]
+__all__ = ["MEMORY", "open_for_reading", "open_for_writing", "unusable"]
 
 MEMORY = ":memory:"
 OPEN_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
 BUSY_TIMEOUT_MS = 50  # while the monitor runs: who holds SQLite's own lock must not hold up the loop
 WAL_BYTES = 8 << 20  # kept of a log that a long reading has let grow
-
-
-class JournalError(Exception):
-    """The journal cannot be opened. One line: which file, why, and the remedy."""
 
 
 def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.sources.base import Chunk, EndOfStream, Notice, Source, SourceError
+from monitor.errors import SourceError
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.options import SourceOptions, check_fs
 
 __all__ = [
@@ -61,41 +62,41 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
 def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
     # Each source is imported only when it is asked for: wfdb alone costs 0.4 s.
     if kind == "sim":
-        from monitor.sources.simulator import open_simulator
+        from monitor.sources.simulated.simulator import open_simulator
 
         return open_simulator(what, options, spec)
     if kind in ("mitdb", "nstdb", "cudb", "wfdb"):
-        from monitor.sources.wfdb_source import open_wfdb
+        from monitor.sources.files.wfdb import open_wfdb
 
         return open_wfdb(kind, what, options, spec)
     if kind == "edf":
-        from monitor.sources.edf_source import EdfSource
+        from monitor.sources.files.edf import EdfSource
 
         return EdfSource(what, options, spec)
     if kind == "-":
-        from monitor.sources.stdin_source import StdinSource
+        from monitor.sources.live.stdin import StdinSource
 
         if what:
             raise SourceError(f"{spec}: standard input is just -; a file of numbers is csv:PATH")
         return StdinSource(options, spec)
     if kind == "csv":
-        from monitor.sources.csv_source import CsvSource
+        from monitor.sources.files.csv import CsvSource
 
         return CsvSource(what, options, spec)
     if kind == "zmq":
-        from monitor.sources.zmq_source import ZmqSource
+        from monitor.sources.live.zmq import ZmqSource
 
         return ZmqSource(what, options, spec)
     if kind == "lsl":
-        from monitor.sources.lsl_source import LslSource
+        from monitor.sources.live.lsl import LslSource
 
         return LslSource(what, options, spec)
     if kind == "brainflow":
-        from monitor.sources.brainflow_source import BrainflowSource
+        from monitor.sources.live.brainflow import BrainflowSource
 
         return BrainflowSource(what, options, spec)
     if kind == "serial":
-        from monitor.sources.serial_source import SerialSource
+        from monitor.sources.serial.source import SerialSource
 
         return SerialSource(options, spec)
     from monitor.sources.plugin import open_plugin, plugin_kinds

@@ -8,11 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Chunk", "EndOfStream", "Notice", "Source", "SourceError"]
-
-
-class SourceError(Exception):
-    """The world failed: no such record, port taken, broken file. One line: what, and the remedy."""
+__all__ = ["Chunk", "EndOfStream", "Notice", "Source"]
 
 
 class EndOfStream(Exception):  # noqa: N818 - an end is no error

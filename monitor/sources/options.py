@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitor.sources.base import SourceError
+from monitor.errors import SourceError
 
 __all__ = [
     "FS_MAX_HZ",

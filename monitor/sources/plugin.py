@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from monitor.sources.base import Chunk, EndOfStream, Notice, Source, SourceError
+from monitor.errors import SourceError
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.options import MAX_MV, SourceOptions
 
 __all__ = ["GROUP", "PluginSource", "open_plugin", "plugin_kinds"]

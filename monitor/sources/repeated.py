@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from monitor.sources.around import SourceAround
-from monitor.sources.base import Chunk, EndOfStream, SourceError
+from monitor.errors import SourceError
+from monitor.sources.base import Chunk, EndOfStream
 from monitor.sources.options import SourceOptions
+from monitor.sources.wrappers import SourceWrapper
 
 __all__ = ["SEAM_S", "RepeatedSource"]
 
 SEAM_S = 1.0  # between its end and its beginning: told as a gap, so that nothing is computed across it
 
 
-class RepeatedSource(SourceAround):
+class RepeatedSource(SourceWrapper):
     """Source that begins anew where another one ends; its sample clock goes on.
 
     Args:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Detector, Event, Gap, Tick
+from tests.detector.helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 
 RATES_HZ = (100.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0)
 DURATION_S = 14

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from detector import Detector, Event, Gap, GapEffect, Quality, QualitySpan, Tick
 from detector.beats import AFTER_R_S, BEFORE_R_S
+from tests.detector.helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 
 FS_HZ = 250.0
 DURATION_S = 20

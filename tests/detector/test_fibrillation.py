@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import keys, read_lead, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan, lockstep
 from detector.fibrillation import Waves, measuring_waves
+from tests.detector.helpers_signals import keys, read_lead, run, synthetic_ecg
 
 FS_HZ = 250.0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_signals import synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Beat, Detector, Event, advance_together
 from detector.lockstep import ROWS, Stage, Steps, run, run_together
+from tests.detector.helpers_signals import synthetic_ecg
 
 RATES_HZ = (128.0, 250.0, 360.0)
 

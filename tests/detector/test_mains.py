@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from scipy.signal import sosfreqz
 
 from detector import Detector, Quality, QualitySpan
 from detector.mains import MainsFilter, design_notch
+from tests.detector.helpers_signals import beats_of, keys, read_lead, run, synthetic_ecg
 
 FS_HZ = 250.0
 

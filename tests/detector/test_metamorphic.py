@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import beats_of, keys, match, read_lead, run, synthetic_ecg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from detector import Beat, Detector
+from tests.detector.helpers_signals import beats_of, keys, match, read_lead, run, synthetic_ecg
 
 FS_HZ = 360.0
 SIGNAL, R_S = synthetic_ecg(FS_HZ, 30, seed=9, noise_mv=0.01)

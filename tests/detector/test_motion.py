@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import beats_of, read_lead, run, synthetic_ecg
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from detector import Detector, Quality, QualitySpan
+from tests.detector.helpers_signals import beats_of, read_lead, run, synthetic_ecg
 
 FS_HZ = 250.0
 

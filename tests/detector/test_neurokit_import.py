@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import read_lead, synthetic_ecg
 
 from detector import _neurokit
 from detector.bandpass import Bandpass
+from tests.detector.helpers_signals import read_lead, synthetic_ecg
 
 HEAVY = ("neurokit2", "pandas", "sklearn", "matplotlib", "pywt", "torch")
 PLENTY = 120.0

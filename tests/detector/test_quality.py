@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_signals import read_lead, synthetic_ecg
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from detector import Detector, Quality, QualitySpan
 from detector.bandpass import Bandpass
 from detector.lockstep import run
 from detector.quality import assessing, fast_noise_mv, wander_mv
+from tests.detector.helpers_signals import read_lead, synthetic_ecg
 
 RATES_HZ = (100.0, 128.0, 250.0, 360.0, 500.0, 1000.0)
 # fmt: off

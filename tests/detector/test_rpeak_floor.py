@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, record_names
 
 from detector import Detector, Event, Tick, advance_together
+from tests.detector.helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, record_names
 
 FS_HZ = 360.0
 IN_STEP = 6

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_signals import match, synthetic_ecg
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 from detector import Detector, Tick
 from detector.lockstep import run
 from detector.qrs import QrsShapes, background, envelope, measuring_steepness, slope
+from tests.detector.helpers_signals import match, synthetic_ecg
 
 FS_HZ = 250.0
 SHARE = 0.9

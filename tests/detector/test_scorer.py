@@ -10,13 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_models import CALIBRATION, GOOD_METADATA, PATIENT, SCORE_OFFSET, UNKNOWN, tiny_model, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import CONTEXT_FIELDS, Beat, BeatContext, Detector, Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
+from tests.detector.helpers_models import (
+    CALIBRATION,
+    GOOD_METADATA,
+    PATIENT,
+    SCORE_OFFSET,
+    UNKNOWN,
+    tiny_model,
+    weights,
+)
 
 RNG = np.random.default_rng(0)
 BEATS = RNG.normal(0, 0.5, (70, 187)).astype(np.float32)

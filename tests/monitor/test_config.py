@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from monitor.alarms.kinds import COVERS, TECHNICAL
-from monitor.config import _KNOWN_KEYS, AlarmsConfig, Config, ConfigError, KindConfig, load_config, merge
+from monitor.config import _KNOWN_KEYS, AlarmsConfig, Config, KindConfig, load_config, merge
+from monitor.errors import ConfigError
 
 FILE = Path(__file__).parents[2] / "config.toml"
 

@@ -36,14 +36,14 @@ sys.exit(repr(failed) if failed else 0)
 
 FIRST = {  # imports, and what each thread does; sys.argv[1] is a folder of keys
     "a configuration": ("from monitor.config import Config, merge", "merge(Config(), {'bus': {'waves_hz': 5.0}}, '')"),
-    "an allow-list": ("from monitor.keys import load_clients", "load_clients(Path(sys.argv[1]))"),
+    "an allow-list": ("from monitor.bus.keys import load_clients", "load_clients(Path(sys.argv[1]))"),
 }
 
 
 @pytest.mark.parametrize("first", FIRST)
 def test_threads_that_begin_at_once_do_not_crash_the_process(first, tmp_path):
     """As shards of a worker do. Before `learn` most of these runs died of a segmentation fault."""
-    from monitor.keys import add_client, make_server_keys
+    from monitor.bus.keys import add_client, make_server_keys
 
     make_server_keys(tmp_path)
     add_client(tmp_path, "hub", "operator")

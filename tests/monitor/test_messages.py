@@ -5,7 +5,6 @@ import typing
 
 import msgspec
 import pytest
-from helpers_bus import alarm, beat, heartbeat, status
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from monitor.messages import (
     decode,
     encode,
 )
+from tests.monitor.bus.helpers import alarm, beat, heartbeat, status
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 int64 = st.integers(-(2**63), 2**63 - 1)

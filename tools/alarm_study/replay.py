@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from detector import Beat, Detector, Event, PatientReference, Quality, QualitySpan, Scorer
 from detector.baseline import Calibration
 from monitor.alarms import AlarmEngine
+from monitor.alarms.evidence import ScoredBeat, explained
 from monitor.config import AlarmsConfig
-from monitor.evidence import ScoredBeat, explained
 from monitor.messages import Alarm
 
 __all__ = ["RULES", "Played", "Rules", "find"]
@@ -72,7 +72,7 @@ class Played:
     calibration: Calibration
 
     def alarms(self, rules: Rules) -> list[Alarm]:
-        """Every change of an alarm under these rules, in order; what `monitor.bed` does, without its outputs."""
+        """Every change of an alarm under these rules, in order; what `monitor.engine.bed` does, without its outputs."""
         engine = AlarmEngine("p1", self.fs_hz, rules.limits)
         judge = self._judge(rules.adaptive)
         scores = iter(self.scores)

@@ -13,7 +13,7 @@ from alarm_study.replay import RULES, Played, find
 from alarm_study.truth import WITHIN_S, Episode, Truth, read_truth
 from detector import Scorer
 from monitor.messages import Alarm
-from train.data import data_folder, read_record, record_names
+from train.data.records import data_folder, read_record, record_names
 
 __all__ = ["SETS", "Job", "Study", "jobs_of", "measure"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from alarm_study.replay import RULES
 from alarm_study.study import Study
 from alarm_study.truth import WITHIN_S
-from train.table import put as put_between
+from train.tables import put as put_between
 
 __all__ = ["BEGIN", "END", "put", "tables"]
 

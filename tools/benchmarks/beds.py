@@ -194,9 +194,9 @@ def _starts(
     Which bed begins where follows from the seed; when the monitor began is read off its heartbeats, which tell how
     long it has been up: the earliest start that any of them allows is late by the fastest message's way (some 0.1 ms).
     """
-    from monitor.beds import planned_beds
     from monitor.config import Config, merge
-    from monitor.schedule import stagger_s
+    from monitor.engine.bed_plan import planned_beds
+    from monitor.engine.schedule import stagger_s
 
     settings = {"spec": source, "beds_count": beds, "duration_s": seconds, "seed": seed}
     if beds == 1:

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from monitor.bus import Bus
-from monitor.endpoints import endpoints_from
+from monitor.bus.endpoints import endpoints_from
+from monitor.bus.server import Bus
 from monitor.journal import Journal, Limits
 from monitor.messages import (
     Alarm,

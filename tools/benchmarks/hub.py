@@ -10,9 +10,9 @@ import msgspec
 import zmq
 
 from benchmarks.report import Figure, Report, paired_ratio, timed
-from monitor.bus import Bus
+from monitor.bus.endpoints import BusEndpoints, endpoints_from
+from monitor.bus.server import Bus
 from monitor.config import Config, merge
-from monitor.endpoints import BusEndpoints, endpoints_from
 from monitor.fleet.hub import Hub, HubOrder
 from monitor.fleet.link import LinkOrder
 from monitor.journal import Journal, Limits

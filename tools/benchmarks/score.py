@@ -103,9 +103,9 @@ def _published() -> dict[str, Callable[[NDArray[np.float32]], object]]:
     import onnxruntime
     import torch
 
-    from train.export import export_onnx
-    from train.hybrid import HybridECGModel
-    from train.normalise import fit_normalisation
+    from train.export.onnx_file import export_onnx
+    from train.model.hybrid import HybridECGModel
+    from train.model.normalise import fit_normalisation
 
     torch.set_num_threads(1)
     model = HybridECGModel(input_len=187, latent_dim=64, n_layers=8, hidden_dims=(512, 512)).eval()

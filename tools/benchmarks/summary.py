@@ -114,7 +114,7 @@ def table(folder: Path) -> str:
 
 def put(page: str, text: str) -> str:
     """README.md with the table between its markers; ValueError where one is missing."""
-    from train.table import put as put_between
+    from train.tables import put as put_between
 
     return put_between(page, text, (BEGIN, END), "README.md")
 

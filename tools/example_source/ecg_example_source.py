@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.sources import Chunk, EndOfStream, Notice, SourceError, SourceOptions
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions
 
 PACKET = 25  # samples
 WORDS = {"lossy", "loose"}

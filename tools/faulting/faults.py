@@ -15,7 +15,7 @@ from faulting.verdict import Outcome, judge
 
 __all__ = ["FAULTS", "Sizes", "run_fault"]
 
-MONITOR_TO_LET_GO_S = 40.0  # `monitor.bus`: 10 s to the ping, 30 s for its answer
+MONITOR_TO_LET_GO_S = 40.0  # `monitor.bus.server`: 10 s to the ping, 30 s for its answer
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import select
 import sys
 import time
 
-from monitor.bus import Bus
-from monitor.endpoints import endpoints_from
+from monitor.bus.endpoints import endpoints_from
+from monitor.bus.server import Bus
 from monitor.journal import Journal
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Evidence, HeartbeatMessage, ModelInfo, Reply, bed_topic
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import zmq
 
-from monitor.control import OPS
-from monitor.endpoints import endpoints_from
+from monitor.bus.endpoints import endpoints_from
+from monitor.bus.requests import OPS
 
 RATE_HZ = 1_000
 WORDS = ("", "p1", "v1/p1/alarm/", "v1/p1/beat/", "v1/monitor/heartbeat/", "x" * 300, "\u0000", "p1/asystole/1", "😀")

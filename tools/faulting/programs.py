@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from monitor.position import Position, load_position
+from monitor.client.positions import Position, load_position
 
 __all__ = ["FaultError", "Monitor", "Program", "Programs", "Subscriber", "free_port", "wait_for"]
 

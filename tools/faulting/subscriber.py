@@ -11,9 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from monitor.client import SHOWN, AlarmClient
-from monitor.endpoints import endpoints_from
-from monitor.position import load_position, save_position
+from monitor.bus.endpoints import endpoints_from
+from monitor.client.client import ALL_STREAMS, AlarmClient
+from monitor.client.positions import load_position, save_position
 
 TURN_S = 0.1
 PATIENCE_S = 15.0  # as `ecg-monitor tail`
@@ -22,7 +22,7 @@ PATIENCE_S = 15.0  # as `ecg-monitor tail`
 def main(connect: str, folder: Path) -> None:
     ends = endpoints_from(connect)
     position = load_position(folder / "position")
-    client = AlarmClient(ends.alarms, ends.control, streams=SHOWN, patience_s=PATIENCE_S, resume=position)
+    client = AlarmClient(ends.alarms, ends.control, streams=ALL_STREAMS, patience_s=PATIENCE_S, resume=position)
     ended = False
 
     def end(*_: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faulting.verdict import Outcome
-from train.table import put as put_between
+from train.tables import put as put_between
 
 __all__ = ["as_json", "put", "read", "table"]
 

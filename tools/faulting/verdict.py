@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from faulting.programs import Monitor, Subscriber
-from monitor.position import Place
+from monitor.client.positions import Place
 
 __all__ = ["Outcome", "judge"]
 

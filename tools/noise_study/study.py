@@ -13,10 +13,10 @@ from studies.kept import Runs, StudyError
 from studies.play import Kept, Signal, play
 
 from detector import Scorer
-from train.data import DS2, read_record
-from train.noise_mix import NOISES, mix, read_noise
-from train.noise_protocol import CLEAN_S, SNR_DB, minutes, record_name
-from train.streamed import MATCH_S, match_beats
+from train.data.detected_beats import MATCH_S, match_beats
+from train.data.noise_mix import NOISES, mix, read_noise
+from train.data.records import DS2, read_record
+from train.evaluate.noise_protocol import CLEAN_S, SNR_DB, minutes, record_name
 
 __all__ = ["SNR_DB", "Job", "Study", "jobs_of", "measure"]
 

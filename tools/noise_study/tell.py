@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from noise_study.study import Study
-from train.table import put as put_between
+from train.tables import put as put_between
 
 __all__ = ["BEGIN", "END", "put", "tables"]
 

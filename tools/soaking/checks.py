@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.bed import Bed
 from monitor.emulator.device import BANNER
 from monitor.emulator.plan import Fate, Span
-from monitor.sources.serial_formats import FORMATS
+from monitor.engine.bed import Bed
+from monitor.sources.serial.formats import FORMATS
 from soaking.listener import Listener
 from soaking.world import World
 

@@ -6,8 +6,8 @@ import time
 
 import zmq
 
+from monitor.bus.receive import received
 from monitor.messages import HEARTBEAT_TOPIC, EventMessage, HeartbeatMessage, bed_topic, decode
-from monitor.receive import received
 
 _GOODBYE_S = 10.0
 _AT_ONCE = 100_000

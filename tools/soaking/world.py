@@ -16,10 +16,10 @@ from monitor.emulator.device import Action, Bytes, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
 from monitor.emulator.port import PtyPort
-from monitor.schedule import LOOP_S
+from monitor.engine.schedule import LOOP_S
 from monitor.sources import Chunk, Source, SourceOptions
-from monitor.sources.serial_formats import make_decoder
-from monitor.sources.serial_source import SerialSource
+from monitor.sources.serial.formats import make_decoder
+from monitor.sources.serial.source import SerialSource
 from soaking.ledger import Ledger
 
 PIECE_BYTES = 1024

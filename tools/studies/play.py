@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Gap, Scorer
-from monitor.bed import Bed
 from monitor.config import Config
+from monitor.engine.bed import Bed
 from monitor.messages import Alarm, AlarmMessage, BeatMessage
 from monitor.sources import Chunk, EndOfStream, Notice
 

@@ -1,0 +1,1 @@
+"""The ZeroMQ sockets of a monitor."""

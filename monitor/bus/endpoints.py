@@ -1,0 +1,135 @@
+"""Where the bus listens: three ZeroMQ endpoints that follow from one."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.errors import BusError
+
+__all__ = [
+    "DEFAULT_ENDPOINTS",
+    "BusEndpoints",
+    "endpoints_from",
+    "is_loopback",
+    "refuse_live_ipc",
+    "require_loopback",
+]
+
+EXAMPLES = "e.g. tcp://127.0.0.1:5556 or ipc:///run/user/1000/ecg"
+LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class BusEndpoints:
+    """The three sockets of one monitor.
+
+    Attributes:
+        alarms: alarms, beats, status and heartbeat (XPUB).
+        waves: samples for displays (PUB).
+        control: request and reply (ROUTER).
+    """
+
+    alarms: str = "tcp://127.0.0.1:5556"
+    waves: str = "tcp://127.0.0.1:5557"
+    control: str = "tcp://127.0.0.1:5558"
+
+
+DEFAULT_ENDPOINTS = BusEndpoints()
+
+
+def endpoints_from(connect: str) -> BusEndpoints:
+    """All three endpoints from the one of the alarms, the only one a user has to name.
+
+    TCP: waves and control are the two ports after it; port `0` or `*` gives three free ports (only to bind).
+    IPC: the same path with `.waves` and `.control` added.
+
+    Args:
+        connect: `tcp://HOST:PORT` or `ipc://PATH`.
+
+    Raises:
+        BusError: not of that form, or no room for the two ports after it.
+
+    >>> endpoints_from("tcp://127.0.0.1:7000").control
+    'tcp://127.0.0.1:7002'
+    >>> endpoints_from("ipc:///run/ecg").waves
+    'ipc:///run/ecg.waves'
+    """
+    if connect.startswith("ipc://") and len(connect) > len("ipc://"):
+        return BusEndpoints(connect, f"{connect}.waves", f"{connect}.control")
+    host, port = _split_tcp(connect)
+    if port in ("*", "0"):
+        return BusEndpoints(*(f"tcp://{host}:*",) * 3)
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(LAST_PORT)) else 0
+    if not 1 <= number <= LAST_PORT - 2:
+        raise BusError(
+            f"endpoint {connect!r}: port {port!r} must be 1 to {LAST_PORT - 2} "
+            f"(the two ports after it carry waves and control)"
+        )
+    return BusEndpoints(*(f"tcp://{host}:{number + step}" for step in range(3)))
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether only this machine reaches what listens there; `ipc://` and `inproc://` never leave it.
+
+    Raises:
+        BusError: no endpoint at all.
+    """
+    if endpoint.startswith(("ipc://", "inproc://")):
+        return True
+    host, _ = _split_tcp(endpoint)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # a name, an interface or `*`: nobody can say who reaches it
+        return False
+
+
+def require_loopback(endpoint: str) -> None:
+    """Refuse to listen without keys where other machines could reach us.
+
+    Args:
+        endpoint: to be bound.
+
+    Raises:
+        BusError: not a loopback address, or no endpoint at all.
+    """
+    if not is_loopback(endpoint):
+        raise BusError(
+            f"cannot listen on {endpoint} without keys, for anybody could connect; make keys and give them: "
+            f"ecg-monitor keys new DIR, then --keys DIR; or listen on a loopback address (127.0.0.1)"
+        )
+
+
+def refuse_live_ipc(endpoint: str) -> None:
+    """ZeroMQ would silently take an `ipc://` path away from a program that still listens there.
+
+    Raises:
+        OSError: EADDRINUSE.
+    """
+    path = Path(endpoint.removeprefix("ipc://"))
+    if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return  # left behind by a process that died
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _split_tcp(endpoint: str) -> tuple[str, str]:
+    """Host and port, both as written."""
+    scheme, _, address = endpoint.partition("://")
+    host, colon, port = address.rpartition(":")
+    if scheme != "tcp" or not colon or not host or not port or any(c.isspace() or c == "/" for c in address):
+        raise BusError(f"endpoint {endpoint!r} is not understood; give {EXAMPLES}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise BusError(f"endpoint {endpoint!r}: write an IPv6 address in brackets, e.g. tcp://[::1]:5556")
+    return host, port

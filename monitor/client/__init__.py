@@ -1,0 +1,1 @@
+"""A subscriber that loses no message."""

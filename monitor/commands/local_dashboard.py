@@ -1,0 +1,143 @@
+"""Monitor and dashboard in one process: the pipeline works in a thread, the screen is a subscriber like any other.
+
+The screen is there before the numeric libraries are imported, which takes longer than anything else at the start.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from rich.console import Console
+
+from monitor.bus.endpoints import BusEndpoints
+from monitor.bus.keys import ClientKey
+from monitor.client.client import WARD, AlarmClient, Received
+from monitor.config import Config
+from monitor.dashboard.live import run_dashboard
+from monitor.errors import ClientError, SourceError
+from monitor.messages import Reply, Request
+from monitor.sources import Source
+
+__all__ = ["LateClient", "run_local_dashboard"]
+
+_REFUSED_LINES = 20  # who was turned away, told when the screen is left
+_JOIN_S = 2.0  # a short record at full speed would be over before the screen has connected
+
+
+class LateClient:
+    """An AlarmClient of a monitor that has not told yet where it listens.
+
+    `connect` may be called from any thread; all the rest belongs to one.
+    """
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self._endpoints: BusEndpoints | None = None
+        self._key: ClientKey | None = None
+        self._client: AlarmClient | None = None
+        self._looked: tuple[Collection[str], Collection[str]] = (), ()
+
+    def connect(self, endpoints: BusEndpoints, key: ClientKey | None = None) -> None:
+        """The monitor listens there now, and asks for this key."""
+        self._endpoints, self._key = endpoints, key
+        self._known.set()
+
+    @property
+    def state(self) -> str:
+        """As AlarmClient.state."""
+        return "connecting" if self._client is None else self._client.state
+
+    def poll(self, timeout_s: float = 0.0) -> Sequence[Received]:
+        """As AlarmClient.poll."""
+        if self._client is None and self._known.wait(timeout_s) and self._endpoints is not None:
+            ends = self._endpoints
+            self._client = AlarmClient(
+                ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves, key=self._key
+            )
+            self._client.look(*self._looked)
+        return [] if self._client is None else self._client.poll(timeout_s)
+
+    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
+        """As AlarmClient.request.
+
+        Raises:
+            ClientError: no reply in time, or nobody to ask yet.
+        """
+        if self._client is None:
+            raise ClientError("the monitor is starting")
+        return self._client.request(request, timeout_s)
+
+    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
+        """As AlarmClient.look."""
+        self._looked = waves, closely
+        if self._client is not None:
+            self._client.look(waves, closely)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        if self._client is not None:
+            self._client.close()
+
+
+def run_local_dashboard(sources: dict[str, Source], config: Config, stop: threading.Event) -> tuple[str, ...]:
+    """Watch beds on the terminal until the person leaves or `stop` is set.
+
+    Args:
+        sources: bed name -> open source; closed here.
+        config: the whole configuration.
+        stop: set when the process is told to end.
+
+    Returns:
+        What could not be kept, one line each.
+
+    Raises:
+        BusError, ConfigError, JournalError, ModelError, RecorderError: the monitor could not begin.
+    """
+    client = LateClient()
+    incomplete: list[str] = []
+    failed: list[Exception] = []
+    refused: deque[str] = deque(maxlen=_REFUSED_LINES)
+
+    def notice(line: str) -> None:
+        if line.startswith("bus: "):
+            refused.append(line)
+
+    def work() -> None:
+        # Imported here, while the first frame is on the screen.
+        try:
+            from detector.scorer import Scorer
+            from monitor.engine.pipeline import Pipeline
+
+            scorer = Scorer(config.model.path or None, config.model.threads)
+            pipeline = Pipeline(sources, config, scorer, on_notice=notice)
+        except Exception as error:  # told after the screen is restored
+            for source in sources.values():
+                source.close()
+            failed.append(error)
+            return
+        client.connect(pipeline.endpoints, pipeline.bus.screen_key)
+        try:
+            pipeline.wait_for_subscriber(_JOIN_S)
+            pipeline.run(stop.is_set)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            incomplete.extend(pipeline.incomplete)
+
+    worker = threading.Thread(target=work, name="pipeline")
+    worker.start()
+    try:
+        run_dashboard(client, Console(), time.monotonic, should_stop=lambda: stop.is_set() or bool(failed))
+    finally:
+        stop.set()
+        worker.join()
+        client.close()
+        for line in refused:
+            print(f"ecg-monitor: {line}", file=sys.stderr)
+    if failed and not isinstance(failed[0], SourceError):
+        raise failed[0]
+    return tuple(incomplete)

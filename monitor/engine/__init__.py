@@ -1,0 +1,1 @@
+"""The engine: configuration in, a running loop out."""

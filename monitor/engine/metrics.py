@@ -1,0 +1,216 @@
+"""Counts of a running monitor for Prometheus: `--metrics PORT` serves them on http://127.0.0.1:PORT/metrics.
+
+The loop counts into `monitor.engine.counters`; the HTTP server's thread reads those, and the counts of beds, bus and journal,
+when it is asked, and neither waits for the other.
+
+Labels are bounded: bed, kind, priority, and words of ours. Names follow https://prometheus.io/docs/practices/naming/.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from monitor import VERSION
+from monitor.config import MetricsConfig
+from monitor.errors import MetricsError
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from monitor.engine.counters import Histogram
+    from monitor.engine.pipeline import Pipeline
+
+__all__ = ["MetricsServer"]
+
+_BUS_COUNTS = (
+    "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
+    "refused", "denied", "slowed", "active_forgotten",
+)  # fmt: skip
+_SILENCE_S = 10.0  # so long a client may say nothing; each holds a thread
+_STATES = ("starting", "running", "no_data", "source_lost", "ended")
+_PRIORITIES = ("high", "medium", "low")
+_ACTIVE_STATES = ("onset", "latched", "acknowledged")
+
+
+class MetricsServer:
+    """The HTTP server, in a thread of its own, from the moment it is made until `close`.
+
+    Args:
+        config: where it listens.
+        pipeline: whose counts it gives.
+
+    Attributes:
+        url: of the metrics.
+
+    Raises:
+        MetricsError: the port is in use or cannot be had, or prometheus-client is not installed.
+    """
+
+    def __init__(self, config: MetricsConfig, pipeline: Pipeline) -> None:
+        from prometheus_client import CollectorRegistry, start_http_server  # late: 50 ms that nobody else needs
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collector(pipeline))
+        port = max(config.port, 0)  # -1 is any free port, which a socket calls 0
+        try:
+            self._server, self._thread = start_http_server(port, config.listen, registry)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "errno", None)
+            reason = {
+                errno.EADDRINUSE: "is in use, perhaps by another monitor",
+                errno.EACCES: "is not allowed",
+            }.get(why or 0, f"cannot be had ({error})")
+            raise MetricsError(
+                f"metrics on {config.listen}:{port or '*'} {reason}; give another port, e.g. --metrics 9465"
+            ) from error
+        handler = cast(type, self._server.RequestHandlerClass)
+        self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _SILENCE_S})
+        host = f"[{config.listen}]" if ":" in config.listen else config.listen
+        self.url = f"http://{host}:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        """Stop serving and free the port; may be called twice."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Collector:
+    """Reads a pipeline when it is asked; what prometheus-client calls a custom collector."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: registering must not read a pipeline that is still being made."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, now."""
+        yield from self._build()
+        yield from self._beds()
+        yield from self._alarms()
+        yield from self._timings()
+        yield from self._transport()
+
+    def _build(self) -> Iterator[Metric]:
+        pipeline = self._pipeline
+        info = next(iter(pipeline.beds.values())).model
+        build = _gauge("build_info", "Version of the monitor and of its model; always 1.", "version", "model", "sha256")
+        build.add_metric([VERSION, info.name, info.sha256], 1)
+        yield build
+        start = _gauge("start_time_seconds", "Unix time at which this monitor was started.")
+        start.add_metric([], pipeline.started_unix_s)
+        yield start
+        beat = _gauge("heartbeat_timestamp_seconds", "Unix time of the last heartbeat on the bus; 0 before the first.")
+        beat.add_metric([], pipeline.measures.heartbeat_s)
+        yield beat
+
+    def _beds(self) -> Iterator[Metric]:
+        beds = self._pipeline.beds
+        samples = _counter("samples", "Samples taken from the source.", "bed")
+        lost = _counter("samples_lost", "Samples that never came (gaps).", "bed")
+        gaps = _counter("gaps", "Gaps: stretches of samples that never came.", "bed")
+        beats = _counter("beats", "Beats by outcome: usual, anomalous, or not scored.", "bed", "outcome")
+        waves = _counter("waves_thinned", "Wave messages for displays that were thinned.", "bed")
+        state = _gauge("bed_state", "1 for the state the bed is in, 0 for the others.", "bed", "state")
+        scorable = _gauge("signal_scorable", "1 while beats of this bed are scored.", "bed")
+        waiting = _gauge("source_waiting_samples", "Samples that came and were not read yet, of live sources.", "bed")
+        for name, bed in beds.items():
+            counts = dict(bed.counts)
+            samples.add_metric([name], bed.detector.samples_in)
+            lost.add_metric([name], bed.detector.samples_lost)
+            gaps.add_metric([name], counts["gaps"])
+            usual = counts["beats"] - counts["anomalous_beats"] - counts["unscored_beats"]
+            for outcome, count in (
+                ("usual", usual),
+                ("anomalous", counts["anomalous_beats"]),
+                ("unscored", counts["unscored_beats"]),
+            ):
+                beats.add_metric([name, outcome], max(0, count))
+            waves.add_metric([name], counts["dropped_waves"])
+            for word in _STATES:
+                state.add_metric([name, word], bed.state == word)
+            scorable.add_metric([name], bed.state == "running" and bed.condition[1].value == "good")
+            if (size := getattr(bed.source, "waiting", None)) is not None:
+                waiting.add_metric([name], size)
+        yield from (samples, lost, gaps, beats, waves, state, scorable, waiting)
+
+    def _alarms(self) -> Iterator[Metric]:
+        measures = self._pipeline.measures
+        onsets = _counter("alarms", "Alarms raised; one that recurs while it lasts is one.", "bed", "kind", "priority")
+        # From 0 on, not from the first alarm: `increase` of a series that begins with 1 is 0.
+        counts = dict.fromkeys(self._pipeline.alarm_kinds, 0) | dict(measures.onsets)
+        for (bed, kind, priority), count in counts.items():
+            onsets.add_metric([bed, kind, priority], count)
+        yield onsets
+        active = _gauge("alarms_active", "Alarms not cleared now, by state.", "bed", "priority", "state")
+        now = Counter(measures.active.copy().values())
+        for bed in self._pipeline.beds:
+            for priority in _PRIORITIES:
+                for state in _ACTIVE_STATES:
+                    active.add_metric([bed, priority, state], now[bed, priority, state])
+        yield active
+
+    def _timings(self) -> Iterator[Metric]:
+        measures = self._pipeline.measures
+        yield _histogram(
+            "alarm_latency_seconds",
+            "From the arrival of the sample that decided an alarm to its publication; live and paced sources only.",
+            measures.alarm_latency_s,
+        )
+        yield _histogram(
+            "beat_latency_seconds",
+            "From the arrival of the sample that decided a beat to its publication; live and paced sources only.",
+            measures.beat_latency_s,
+        )
+        yield _histogram(
+            "inference_seconds", "Time of one call of the model, the beats of all beds together.", measures.inference_s
+        )
+        yield _histogram("inference_batch_beats", "Beats in one call of the model.", measures.batch_beats)
+
+    def _transport(self) -> Iterator[Metric]:
+        pipeline = self._pipeline
+        counts = dict(pipeline.bus.counters)
+        bus = _counter("bus_events", "What the bus counted, by its name in docs/interoperability.md.", "event")
+        for name in dict.fromkeys((*_BUS_COUNTS, *counts)):
+            bus.add_metric([name], counts.get(name, 0))
+        yield bus
+        lost = _counter("journal_lost_rows", "Rows that could not be written into the journal.")
+        lost.add_metric([], pipeline.journal.lost_rows)
+        yield lost
+        failing = _gauge("journal_failing", "1 while the journal cannot be written.")
+        failing.add_metric([], bool(pipeline.journal.failure))
+        yield failing
+
+
+def _name(name: str) -> str:
+    return f"ecg_monitor_{name}"
+
+
+def _counter(name: str, text: str, *labels: str) -> Any:
+    from prometheus_client.core import CounterMetricFamily
+
+    return CounterMetricFamily(_name(name), text, labels=labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Any:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return GaugeMetricFamily(_name(name), text, labels=labels)
+
+
+def _histogram(name: str, text: str, measured: Histogram) -> Any:
+    from prometheus_client.core import HistogramMetricFamily
+
+    counts, total = measured.read()
+    buckets, seen = [], 0
+    for bound, count in zip((*map(float, measured.bounds), float("inf")), counts, strict=True):
+        seen += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), seen))
+    family = HistogramMetricFamily(_name(name), text)
+    family.add_metric([], buckets, total)
+    return family

@@ -1,0 +1,89 @@
+"""One batch of beats of many beds through the model; beside the loop where there are many, for it lets others run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+from detector import Beat, Event, Scores
+from detector.scorer import Scorer
+from monitor.engine.bed import Bed
+from monitor.engine.counters import Counters
+
+__all__ = ["Batches", "Scored"]
+
+
+class Scored(NamedTuple):
+    """What one bed's detector gave, and the scores of its scorable beats."""
+
+    bed: Bed
+    events: list[Event]
+    scores: Scores
+
+
+class Batches:
+    """At most one batch at a time: `put`, then `take`.
+
+    Args:
+        scorer: the model.
+        measures: told how long it took; by whoever takes.
+        beside: score in a thread while the caller goes on.
+    """
+
+    def __init__(self, scorer: Scorer, measures: Counters, *, beside: bool) -> None:
+        self.beside = beside
+        self._scorer = scorer
+        self._measures = measures
+        self._thread = ThreadPoolExecutor(1, "scoring") if beside else None
+        self._waiting: list[tuple[Bed, list[Event], int]] = []  # and how many beats
+        self._future: Future[tuple[Scores, float]] | None = None
+
+    def put(self, beds: Sequence[Bed]) -> None:
+        """Begin to score what the detectors of these beds gave.
+
+        Raises:
+            ValueError: the batch before was not taken.
+        """
+        if self._future is not None:
+            raise ValueError("the batch before was not taken")
+        beats: list[Beat] = []
+        for bed in beds:
+            its, events = bed.unscored, bed.take_events()
+            beats += its
+            self._waiting.append((bed, events, len(its)))
+        if self._thread is not None and beats:
+            self._future = self._thread.submit(self._score, beats)
+        else:
+            self._future = Future()
+            self._future.set_result(self._score(beats))
+
+    def ready(self, timeout_s: float) -> bool:
+        """Whether there is a batch that `take` gives without waiting; after so long at most."""
+        return self._future is not None and not wait([self._future], max(0.0, timeout_s)).not_done
+
+    def take(self) -> list[Scored]:
+        """Wait for the batch that was put; empty where none was."""
+        if self._future is None:
+            return []
+        (scores, seconds), waiting = self._future.result(), self._waiting
+        self._future, self._waiting = None, []
+        self._measures.scored(seconds, len(scores.score))
+        scored: list[Scored] = []
+        first = 0
+        for bed, events, beats in waiting:
+            its = slice(first, first + beats)
+            scored.append(Scored(bed, events, Scores(scores.log_prob[its], scores.score[its])))
+            first = its.stop
+        return scored
+
+    def close(self) -> None:
+        """Let the thread go."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _score(self, beats: list[Beat]) -> tuple[Scores, float]:
+        began_s = time.perf_counter()
+        scores = self._scorer.score_beats(beats)
+        return scores, time.perf_counter() - began_s

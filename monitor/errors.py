@@ -1,0 +1,70 @@
+"""Errors of the outside world: each is one line that names the value and the remedy.
+
+`ecg-monitor` prints such an error and exits with code 2. Errors are recognised by their class, never by their text.
+A caller's mistake is a `ValueError`; corrupt data on a running stream is an event or an alarm, not an error.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BusError",
+    "ClientError",
+    "ConfigError",
+    "EcgMonitorError",
+    "JournalError",
+    "JournalInUse",
+    "MetricsError",
+    "ModelError",
+    "PortInUse",
+    "PositionError",
+    "RecorderError",
+    "SourceError",
+]
+
+
+class EcgMonitorError(Exception):
+    """Base class: something outside the program is not as needed. The text is one line with the remedy."""
+
+
+class ConfigError(EcgMonitorError):
+    """A key, value or file of the configuration cannot be used."""
+
+
+class SourceError(EcgMonitorError):
+    """A source cannot be opened, or broke while it was read."""
+
+
+class ModelError(EcgMonitorError):
+    """A model file cannot be loaded, or is for other beats than this monitor cuts."""
+
+
+class BusError(EcgMonitorError):
+    """An endpoint of the bus cannot be bound, or is not permitted."""
+
+
+class PortInUse(BusError):  # noqa: N818 - a state of the world, named for it
+    """An endpoint of the bus is bound by another program."""
+
+
+class MetricsError(EcgMonitorError):
+    """The metrics port cannot be served."""
+
+
+class ClientError(EcgMonitorError):
+    """A monitor cannot be reached, or refused a request."""
+
+
+class PositionError(EcgMonitorError):
+    """A subscriber's position file cannot be read or written."""
+
+
+class JournalError(EcgMonitorError):
+    """A journal cannot be opened or read."""
+
+
+class JournalInUse(JournalError):  # noqa: N818 - a state of the world, named for it
+    """A journal is open in another monitor."""
+
+
+class RecorderError(EcgMonitorError):
+    """A recording folder cannot be created or written."""

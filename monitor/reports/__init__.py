@@ -1,0 +1,1 @@
+"""Messages in, documents out. Pure functions."""

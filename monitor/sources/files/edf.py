@@ -1,0 +1,219 @@
+"""Replay of one signal of an EDF or EDF+ file, `edf:PATH`, read in pieces.
+
+Format: Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; EDF+: Kemp and Olivan 2003,
+doi:10.1016/S1388-2457(03)00123-8.
+edfio takes header and data records apart. It is given the file piece by piece: the memory map it would make of a whole
+file counts as memory of the process once read, and kills the process where the file becomes shorter meanwhile.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources.base import Chunk, EndOfStream
+from monitor.sources.channels import LIKE_ECG, channel_number
+from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, UNITS, SourceOptions, check_fs, mv_per, sample_span
+
+if TYPE_CHECKING:
+    from edfio import Edf
+
+__all__ = ["EdfSource"]
+
+PIECE_BYTES = 1_048_576  # at least one data record: some programs write a whole recording as one
+_FIXED = 256  # bytes of the header before, and per signal
+_RECORDS_AT = slice(236, 244)  # number of data records; -1 = not known while recording
+_SIGNALS_AT = slice(252, 256)
+_COUNTS_AT = 216  # bytes per signal in front of the samples per data record; 8 each
+_MV = {unit.lower(): factor for unit, factor in UNITS.items()} | {"μv": UNITS["uV"]}
+
+
+class EdfSource:
+    """Source of one signal of an EDF file.
+
+    `first_sample` of its chunks counts from the file's start. Memory: one piece of about 1 MiB or one data record,
+    whichever is larger.
+
+    Args:
+        path: the file.
+        options: `channel` (or `column`), `unit` (where the file names none; `adc` = its digital values), `mv_per_unit`,
+            `start_s`, `duration_s`.
+        name: as a person wrote it.
+
+    Raises:
+        SourceError: missing, no EDF, truncated, annotations only, interrupted (EDF+D), no such signal, no voltage.
+    """
+
+    live = False
+    never_blocks = True
+    rails_mv: tuple[float, float] | None = None  # a converter may have set the range to what the signal reached
+
+    def __init__(self, path: str, options: SourceOptions, name: str) -> None:
+        self.name = name
+        if not path:
+            raise SourceError(f"{name}: name the file, edf:PATH")
+        try:
+            self._file = Path(path).expanduser().open("rb")
+        except OSError as error:
+            raise SourceError(f"{name}: {path} cannot be read ({error.strerror})") from None
+        try:
+            self._open(options)
+        except OSError as error:
+            self._file.close()
+            raise SourceError(f"{name}: {path} cannot be read ({error.strerror})") from None
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self, options: SourceOptions) -> None:
+        self._header, counts, records = self._read_header()
+        self._record_bytes = 2 * sum(counts)
+        edf = self._parse(0, 1)
+        if edf.reserved.startswith("EDF+D"):
+            raise SourceError(f"{self.name}: an interrupted recording (EDF+D); convert it to EDF+C piece by piece")
+        self._index = self._choose(edf, options)
+        signal = edf.signals[self._index]
+        self.lead = signal.label or "ECG"
+        self.fs_hz = check_fs(signal.sampling_frequency, self.name)
+        self._per_record = signal.samples_per_data_record
+        self._digital = options.unit == "adc"
+        self._mv = self._scale(signal, options)
+        self.start_time = _start_time(edf)
+        length = records * self._per_record
+        self._next, stop = sample_span(options, self.fs_hz, length, self.name)
+        self._stop = length if stop is None else stop
+        self.total_samples: int | None = self._stop - self._next
+        self._piece: NDArray[np.float64] = np.empty(0)
+        self._piece_first = self._next
+
+    def read(self, max_samples: int) -> Chunk:
+        """The next samples, at most `max_samples`; see Source."""
+        if self._next >= self._stop:
+            raise EndOfStream
+        if self._next >= self._piece_first + self._piece.size:
+            self._load()
+        low = self._next - self._piece_first
+        high = min(low + max(0, max_samples), self._stop - self._piece_first)
+        chunk = Chunk(self._next, self._piece[low:high].copy())
+        self._next += chunk.samples.size
+        return chunk
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        self._piece = np.empty(0)
+
+    def _read_header(self) -> tuple[bytes, list[int], int]:
+        """The header, samples per data record of every signal, and the number of whole data records."""
+        header = self._file.read(_FIXED)
+        if header[:8] == b"\xffBIOSEMI":
+            raise SourceError(f"{self.name}: a BDF file (24 bits); convert it to EDF")
+        if header[:8].strip(b" ") != b"0":
+            raise SourceError(f"{self.name}: no EDF file; WFDB records are read with wfdb:PATH, text with csv:PATH")
+        try:
+            n = int(header[_SIGNALS_AT])
+            said = int(header[_RECORDS_AT])
+            header += self._file.read(_FIXED * n)
+            if n < 1 or len(header) < _FIXED * (n + 1):
+                raise ValueError(n)
+            at = _FIXED + _COUNTS_AT * n
+            counts = [int(header[i : i + 8]) for i in range(at, at + 8 * n, 8)]
+            if min(counts) < 0 or sum(counts) == 0:
+                raise ValueError(counts)
+        except ValueError:
+            raise SourceError(f"{self.name}: its EDF header is broken or cut off; get the file again") from None
+        size = self._file.seek(0, io.SEEK_END) - len(header)
+        record_bytes = 2 * sum(counts)
+        records = size // record_bytes if said < 0 else said
+        if size < records * record_bytes:
+            raise SourceError(
+                f"{self.name}: the file is truncated: {size // record_bytes} of {said} data records; get it again"
+            )
+        if records == 0:
+            raise SourceError(f"{self.name}: the file holds no data record")
+        return header, counts, records
+
+    def _parse(self, first: int, records: int) -> Edf:
+        """Data records `first` to `first + records` as if they were the whole file."""
+        from edfio import read_edf
+
+        self._file.seek(len(self._header) + first * self._record_bytes)
+        data = self._file.read(records * self._record_bytes)
+        if len(data) < records * self._record_bytes:
+            raise SourceError(f"{self.name}: the file became shorter while it was read")
+        header = self._header[: _RECORDS_AT.start] + b"%-8d" % records + self._header[_RECORDS_AT.stop :]
+        try:
+            return read_edf(io.BytesIO(header + data), header_encoding="latin-1")
+        except Exception as error:  # a broken header raises whatever its parser meets
+            raise SourceError(f"{self.name}: its EDF header cannot be read ({_line(error)})") from None
+
+    def _load(self) -> None:
+        first = self._next // self._per_record
+        last = -(-self._stop // self._per_record)
+        try:
+            edf = self._parse(first, min(last - first, max(1, PIECE_BYTES // self._record_bytes)))
+        except (OSError, ValueError) as error:  # ValueError: closed
+            raise SourceError(f"{self.name}: sample {self._next} cannot be read ({_line(error)})") from None
+        signal = edf.signals[self._index]
+        values = signal.digital if self._digital else signal.data
+        self._piece = np.asarray(values, dtype=np.float64) * self._mv
+        self._piece_first = first * self._per_record
+
+    def _choose(self, edf: Edf, options: SourceOptions) -> int:
+        labels = list(edf.labels)
+        if not labels:
+            raise SourceError(f"{self.name}: the file holds annotations only, no signal")
+        wanted = options.channel if options.channel is not None else options.column
+        if wanted is not None:
+            return channel_number(labels, wanted, None, self.name)
+        like = [i for i, label in enumerate(labels) if LIKE_ECG.search(label.strip())]
+        for i in like:
+            signal = edf.signals[i]
+            if signal.physical_dimension.lower() in _MV and FS_MIN_HZ <= signal.sampling_frequency <= FS_MAX_HZ:
+                return i
+        if like or len(labels) == 1:
+            return like[0] if like else 0
+        return channel_number(labels, None, None, self.name)
+
+    def _scale(self, signal: Any, options: SourceOptions) -> float:
+        """MV in one of what is read: physical values, or digital ones."""
+        try:
+            physical, digital = signal.physical_range, signal.digital_range
+        except ValueError:
+            physical = digital = (0, 0)
+        if not self._digital and not (np.ptp(physical) > 0 and np.ptp(digital) > 0):  # edfio would give counts
+            raise SourceError(f"{self.name}: channel {signal.label} has no scale; give --unit adc and --mv-per-unit")
+        said = signal.physical_dimension
+        if self._digital:
+            return mv_per("adc", options.mv_per_unit, self.name)
+        if not said:
+            if options.unit is None:
+                raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
+            return mv_per(options.unit, None, self.name)
+        if said.lower() not in _MV:
+            raise SourceError(f"{self.name}: channel {signal.label} is in {said}, which is no voltage")
+        factor = _MV[said.lower()]
+        if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
+            raise SourceError(f"{self.name}: unit {options.unit!r}, but the file says {said}; leave out --unit")
+        return factor
+
+
+def _start_time(edf: Edf) -> str | None:
+    """ISO 8601 time of sample 0, local time taken as UTC; None where it was made anonymous or is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # two dates that differ: the one of EDF+ is taken
+            return edf.startdatetime.replace(tzinfo=UTC).isoformat()
+    except Exception:  # whatever a date field may hold
+        return None
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""Live streams: standard input, ZeroMQ, LSL, BrainFlow."""

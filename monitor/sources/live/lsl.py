@@ -1,0 +1,279 @@
+"""A stream of the lab streaming layer, `lsl:NAME` or `lsl:type=ECG`; needs the extra `lsl` (pylsl).
+
+See https://labstreaminglayer.readthedocs.io. Losses are found in the time stamps, see StampClock. LSL could reconnect
+unseen; here it must not, so that the loss is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.errors import SourceError
+from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.channels import LIKE_ECG, channel_number
+from monitor.sources.options import MAX_MV, UNITS, SourceOptions, check_fs, mv_per, sample_span
+from monitor.sources.timing.sample_runs import SampleRuns
+from monitor.sources.timing.stamp_clock import StampClock
+
+if TYPE_CHECKING:
+    import pylsl
+
+__all__ = ["BUFFER_S", "LslSource"]
+
+BUFFER_S = 10  # unread samples that LSL keeps; older ones are dropped, and missing
+_SEARCH_S = 3.0
+_ALIKE_S = 1.0  # so long a second stream of the same name is waited for: without multicast it answers after 0.5 s
+_OPEN_S = 5.0
+_QUIET_S = 1.0  # after so long without a sample those that are held are given
+_PULL = 4096
+_KEYS = ("name", "type", "source_id")
+_UNITS = {
+    **{unit.lower(): factor for unit, factor in UNITS.items()},
+    **{
+        "μv": 1e-3,
+        "microvolt": 1e-3,
+        "microvolts": 1e-3,
+        "millivolt": 1.0,
+        "millivolts": 1.0,
+        "volt": 1e3,
+        "volts": 1e3,
+    },
+}
+_NO_LOG = "[log]\nlevel = -3\n"  # LSL writes to standard error, over the screen
+# Where LSL looks for its settings; what we set would take their place.
+_SETTINGS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
+
+
+class LslSource:
+    """Live source of one channel of one LSL stream.
+
+    A stream that breaks off is `source_lost` and searched for until it is back; by our clock it is then known how many
+    samples are missing.
+
+    Args:
+        what: name of the stream, or `name=`, `type=` or `source_id=` and a value.
+        options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (only
+            to agree), `duration_s`, `clock`.
+        name: as a person wrote it.
+
+    Raises:
+        SourceError: pylsl is not installed; no such stream (names those there are), or several; no regular rate, no
+            numbers, no such channel, no voltage.
+    """
+
+    live = True
+    rails_mv: tuple[float, float] | None = None
+    start_time: str | None = None
+    total_samples: int | None = None
+
+    def __init__(self, what: str, options: SourceOptions, name: str) -> None:
+        self.name = name
+        self._clock = options.clock
+        if options.start_s:
+            raise SourceError(f"{name}: a stream begins now; leave out --start")
+        self._lsl = _pylsl(name)
+        key, equals, value = what.partition("=")
+        self._key, self._value = (key.strip(), value.strip()) if equals and key.strip() in _KEYS else ("name", what)
+        if not self._value or "'" in self._value:  # LSL puts it between quotes
+            raise SourceError(f"{name}: name the stream without quotes, e.g. lsl:NAME or lsl:type=ECG")
+        found = self._find()
+        self.fs_hz = self._rate(found, options)
+        self._shape = self._shape_of(found)
+        self._inlet: Any = self._lsl.StreamInlet(found, max_buflen=BUFFER_S, recover=False)
+        self._resolver: Any = None
+        try:
+            info = self._inlet.info(timeout=_OPEN_S)  # with labels and units, which the search does not bring
+            self._inlet.open_stream(timeout=_OPEN_S)
+        except (RuntimeError, TimeoutError) as error:  # LSL's own errors are RuntimeErrors
+            raise SourceError(f"{name}: the stream cannot be opened ({error}); is the sender still there?") from None
+        try:
+            self._describe(info, options)
+        except SourceError:
+            self._inlet = None  # an error that is kept would keep us
+            raise
+        if found.source_id():
+            self._key, self._value = "source_id", found.source_id()
+        self._stamps = StampClock(self.fs_hz)
+        self._arrival_s = self._clock()
+        self._broken = False  # the stream is new since the last sample
+        self._beyond = self._resets = 0
+        self._news: list[Notice] = []
+        self._strangers: set[str] = set()  # streams that are not ours, told once
+        self._closed = False
+
+    def _describe(self, info: pylsl.StreamInfo, options: SourceOptions) -> None:
+        labels = info.get_channel_labels() or []
+        names = [label or f"channel {i}" for i, label in enumerate(labels)] or [
+            f"channel {i}" for i in range(self._shape[0])
+        ]
+        self._channel = channel_number(names, options.channel, self._default(info, names), self.name)
+        self.lead = names[self._channel]
+        self._mv = self._scale(info, options)
+        self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
+
+    def read(self, max_samples: int) -> Chunk | None:
+        """What has come, at most `max_samples`, without waiting; see Source.
+
+        Raises:
+            EndOfStream: `duration_s` of signal was given.
+            SourceError: the source is closed.
+        """
+        if self._closed:
+            raise SourceError(f"{self.name}: closed")
+        if self._runs.ended:
+            raise EndOfStream
+        if self._inlet is None:
+            self._search()
+        elif self._runs.size < max_samples:
+            self._pull()
+        return self._runs.chunk(max_samples, self._arrival_s, self._notices())
+
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
+    def close(self) -> None:
+        """Let go of the stream; may be called twice."""
+        self._closed = True
+        self._inlet = self._resolver = None
+
+    def _find(self) -> pylsl.StreamInfo:
+        resolve = self._lsl.resolve_byprop
+        found = resolve(self._key, self._value, minimum=1, timeout=_SEARCH_S)
+        if not found:
+            others = sorted({f"{info.name()} ({info.type()})" for info in self._lsl.resolve_streams(wait_time=1.0)})
+            there = f"there are {', '.join(others[:12])}" if others else "there is none at all; is the sender running?"
+            raise SourceError(
+                f"{self.name}: no LSL stream with {self._key} {self._value!r} within {_SEARCH_S:g} s; {there}"
+            )
+        alike = resolve(self._key, self._value, minimum=2, timeout=_ALIKE_S)
+        if len(alike) > 1:
+            listing = ", ".join(
+                sorted(f"{info.name()} on {info.hostname()} (source_id {info.source_id()!r})" for info in alike)
+            )
+            raise SourceError(f"{self.name}: {len(alike)} streams: {listing}; choose one, e.g. lsl:source_id=ID")
+        return found[0]
+
+    def _rate(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
+        fs_hz = info.nominal_srate()
+        if not fs_hz:
+            raise SourceError(f"{self.name}: the stream has no regular sampling rate; let its sender name one")
+        if options.fs_hz is not None and options.fs_hz != fs_hz:
+            raise SourceError(
+                f"{self.name}: --fs {options.fs_hz:g} Hz, but the stream has {fs_hz:g} Hz; leave out --fs"
+            )
+        if info.channel_format() == self._lsl.cf_string:
+            raise SourceError(f"{self.name}: the stream holds text, no numbers; choose another one")
+        return check_fs(fs_hz, self.name)
+
+    @staticmethod
+    def _shape_of(info: pylsl.StreamInfo) -> tuple[int, float, int]:
+        """What must be the same after a loss: channels, rate, format."""
+        return info.channel_count(), info.nominal_srate(), info.channel_format()
+
+    def _default(self, info: pylsl.StreamInfo, names: list[str]) -> int | None:
+        types = info.get_channel_types() or []
+        like = [i for i, kind in enumerate(types) if (kind or "").upper() in ("ECG", "EKG")]
+        like += [i for i, label in enumerate(names) if LIKE_ECG.search(label)]
+        if like or len(names) == 1 or info.type().upper() in ("ECG", "EKG"):
+            return like[0] if like else 0
+        return None
+
+    def _scale(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
+        units = info.get_channel_units() or []
+        said = (units[self._channel] if self._channel < len(units) else None) or ""
+        factor = _UNITS.get(said.strip().lower())
+        if options.unit == "adc" or (options.unit is not None and not said):
+            return mv_per(options.unit, options.mv_per_unit, self.name)
+        if not said:
+            raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
+        if factor is None:
+            raise SourceError(f"{self.name}: channel {self.lead} is in {said}, which is no voltage")
+        if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
+            raise SourceError(f"{self.name}: unit {options.unit!r}, but the stream says {said}; leave out --unit")
+        return factor
+
+    def _pull(self) -> None:
+        try:
+            samples, stamps = self._inlet.pull_chunk(timeout=0.0, max_samples=_PULL, as_numpy=True)
+        except RuntimeError as error:  # LostError is one
+            self._inlet = None
+            self._broken = True
+            self._keep(self._stamps.flush())
+            self._news.append(Notice("source_lost", f"{self.name}: lost the stream ({error})"))
+            return
+        now_s = self._clock()
+        if not len(stamps):
+            if now_s - self._arrival_s > _QUIET_S:
+                self._keep(self._stamps.flush())
+            return
+        if self._broken:
+            missing = max(1, round((now_s - self._arrival_s) * self.fs_hz) - len(stamps))
+            self._keep(self._stamps.restart(missing))
+            self._broken = False
+        self._arrival_s = now_s
+        mv = np.asarray(samples[:, self._channel], dtype=np.float64) * self._mv
+        beyond = np.abs(mv) > MAX_MV  # False for NaN
+        mv[beyond] = np.nan
+        self._beyond += int(beyond.sum())
+        self._keep(self._stamps.push(mv, np.asarray(stamps, dtype=np.float64)))
+
+    def _keep(self, runs: list[tuple[int, Any]]) -> None:
+        for first, samples in runs:
+            self._runs.put(first, samples)
+
+    def _search(self) -> None:
+        """Look whether the stream is back; never waits."""
+        if self._resolver is None:
+            self._resolver = self._lsl.ContinuousResolver(self._key, self._value)
+            self._strangers.clear()
+        for info in self._resolver.results():
+            if self._shape_of(info) == self._shape:
+                self._inlet = self._lsl.StreamInlet(info, max_buflen=BUFFER_S, recover=False)
+                self._resolver = None
+                self._news.append(Notice("source_back", f"{self.name}: the stream is back"))
+                self._pull()  # connects, in a thread of LSL's own
+                return
+            if info.uid() in self._strangers:
+                continue
+            self._strangers.add(info.uid())
+            n, rate, _ = self._shape_of(info)
+            text = f"{self.name}: a stream with {n} channels at {rate:g} Hz is there, it was {self._shape[0]} at"
+            self._news.append(Notice("bad_input", f"{text} {self._shape[1]:g} Hz; start the monitor anew for it"))
+
+    def _notices(self) -> tuple[Notice, ...]:
+        notices, self._news = self._news, []
+        if self._beyond:
+            text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV; is its unit right?"
+            notices.append(Notice("bad_input", text, self._beyond))
+            self._beyond = 0
+        if new := self._stamps.resets - self._resets:
+            self._resets += new
+            notices.append(Notice("bad_input", f"{self.name}: time stamps were set anew, {new} times", new))
+        return tuple(notices)
+
+
+def _pylsl(name: str) -> Any:
+    try:
+        import pylsl
+    except ImportError:
+        raise SourceError(f"{name}: needs the extra lsl: python -m pip install 'ecg-monitor[lsl]'") from None
+    except (RuntimeError, OSError) as error:  # no liblsl for this machine
+        raise SourceError(f"{name}: pylsl finds no liblsl ({str(error).splitlines()[0]})") from None
+    _quieten(pylsl)
+    return pylsl
+
+
+@functools.cache
+def _quieten(lsl: Any) -> None:
+    """Once, and before LSL does anything: it reads its settings then, in threads of its own."""
+    if "LSLAPICFG" not in os.environ and not any(Path(file).expanduser().is_file() for file in _SETTINGS):
+        with contextlib.suppress(RuntimeError):  # an older liblsl
+            lsl.set_config_content(_NO_LOG)

@@ -1,0 +1,243 @@
+"""Samples that another program pushes over ZeroMQ, `zmq:ENDPOINT`; the message is `samples/1`, see SamplesHeader.
+
+`zmq:tcp://127.0.0.1:5600` listens (PULL): the sender connects a PUSH socket, and waits where we are slower, so nothing
+is lost. `zmq:sub+tcp://HOST:PORT` connects to a publisher (SUB), who drops what we do not take in time: a gap then.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import re
+from collections import deque
+
+import numpy as np
+import zmq
+
+from monitor.bus.endpoints import is_loopback, refuse_live_ipc
+from monitor.errors import BusError, SourceError
+from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
+from monitor.sources.options import SourceOptions, check_fs, sample_span
+from monitor.sources.timing.sample_runs import SampleRuns
+
+__all__ = ["FRAME_BYTES", "ZmqSource"]
+
+FRAME_BYTES = 1_048_576  # 4 min of float32 at 1 kHz; who sends more in one frame is disconnected by ZeroMQ
+QUEUED = 64  # messages that ZeroMQ holds for us: with FRAME_BYTES the bound of our memory
+LONGEST_GAP_S = 86_400.0  # a first_sample further ahead is a broken number, no pause
+_FIRST_MESSAGE_S = 10.0
+_MESSAGES_AT_ONCE = 1000  # a flood must not keep the pipeline from its other work
+_EARLIER_RUNS = 16
+_ANEW_S = 1.0  # nobody begins anew more often
+_TCP = re.compile(r"tcp://\S+:(\d{1,5})")
+_IPC = re.compile(r"ipc://\S.*")
+_EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:5600"
+
+
+class ZmqSource:
+    """Live source of one stream of `samples/1` messages.
+
+    Samples keep the sender's index. A new `epoch`, or `first_sample` 0 again, is a sender that began anew: what is
+    missing between is then told by our clock. A message that is not understood is refused as a whole and counted in a
+    Notice; the next one shows the gap. Runs in no thread of its own: ZeroMQ holds what we have not read.
+
+    Args:
+        endpoint: what follows `zmq:`.
+        options: `fs_hz` (else the first message is waited for), `channel` (name of the lead then), `duration_s`,
+            `clock`.
+        name: as a person wrote it.
+
+    Raises:
+        SourceError: no usable endpoint, not loopback, in use; no message in time where `fs_hz` is not given.
+    """
+
+    live = True
+    never_blocks = True
+    rails_mv: tuple[float, float] | None = None
+    total_samples: int | None = None
+
+    def __init__(self, endpoint: str, options: SourceOptions, name: str) -> None:
+        self.name = name
+        self._clock = options.clock
+        if options.start_s:
+            raise SourceError(f"{name}: a sender begins now; leave out --start")
+        if options.unit is not None or options.mv_per_unit is not None:
+            raise SourceError(f"{name}: each message names its unit; leave out --unit and --mv-per-unit")
+        self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
+        self.fs_hz = options.fs_hz or 0.0  # 0: the first message tells it, and its lead and time
+        self.start_time: str | None = None
+        self._runs = SampleRuns()
+        self._next: int | None = None  # index after the last sample taken in
+        self._offset = 0  # our index less the sender's
+        self._epoch = ""
+        self._earlier: deque[str] = deque(maxlen=_EARLIER_RUNS)
+        self._anew_s = -np.inf
+        self._arrival_s = self._clock()
+        self._refused: tuple[int, str] = (0, "")  # not told yet, and why the first of them
+        self._beyond = 0
+        self._news: list[Notice] = []
+        self._context = zmq.Context()
+        try:
+            self._socket = self._open(endpoint)
+            if options.fs_hz is None:
+                self._wait_for_rate()
+            self._runs.duration = sample_span(options, self.fs_hz, None, name)[1]
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def read(self, max_samples: int) -> Chunk | None:
+        """What has come, at most `max_samples`, without waiting; see Source.
+
+        Raises:
+            EndOfStream: `duration_s` of signal was given.
+            SourceError: the source is closed.
+        """
+        if self._socket.closed:
+            raise SourceError(f"{self.name}: closed")
+        if self._runs.ended:
+            raise EndOfStream
+        for _ in range(_MESSAGES_AT_ONCE):
+            if self._runs.size >= max_samples or not self._socket.poll(0):
+                break
+            self._take()
+        return self._runs.chunk(max_samples, self._arrival_s, self._notices())
+
+    @property
+    def waiting(self) -> int:
+        """Samples that came and were not read yet."""
+        return self._runs.size
+
+    def close(self) -> None:
+        """Close the socket; may be called twice."""
+        self._context.destroy(linger=0)
+
+    def _open(self, endpoint: str) -> zmq.Socket[bytes]:
+        subscribe = endpoint.startswith("sub+")
+        address = endpoint.removeprefix("sub+")
+        port = _TCP.fullmatch(address)
+        if not (1 <= int(port[1]) <= 65_535 if port else _IPC.fullmatch(address)):  # ZeroMQ would take 70000 for 4464
+            raise SourceError(f"{self.name}: endpoint {endpoint!r} is not understood; give e.g. {_EXAMPLES}")
+        try:
+            if not subscribe and not is_loopback(address):
+                raise SourceError(
+                    f"{self.name}: anybody could send from another machine, nothing asks who it is; listen on 127.0.0.1"
+                    " and let the sender come through ssh -R 5600:127.0.0.1:5600 HOST"
+                )
+            made = self._context.socket(zmq.SUB if subscribe else zmq.PULL)
+            made.set_hwm(QUEUED)
+            made.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES)
+            if "[" in address:
+                made.setsockopt(zmq.IPV6, 1)
+            if subscribe:
+                made.subscribe(b"")
+                made.connect(address)
+            else:
+                refuse_live_ipc(address)
+                made.bind(address)
+        except BusError as error:
+            raise SourceError(f"{self.name}: {error}") from None
+        except (zmq.ZMQError, OSError) as error:
+            why = {
+                errno.EADDRINUSE: "is in use by another program; name another port",
+                errno.EACCES: "is not allowed; name a port above 1023",
+                errno.EADDRNOTAVAIL: "is no address of this machine; name 127.0.0.1",
+            }.get(error.errno or 0, f"cannot be had ({error})")
+            raise SourceError(f"{self.name}: {address} {why}") from None
+        return made
+
+    def _wait_for_rate(self) -> None:
+        """Take messages in until one is understood."""
+        until_s = self._clock() + _FIRST_MESSAGE_S
+        while not self._runs.size:
+            left_s = until_s - self._clock()
+            if left_s <= 0 or not self._socket.poll(round(left_s * 1000)):
+                count, why = self._refused
+                seen = f"{count} messages came, none was understood: {why}" if count else "no message came"
+                raise SourceError(
+                    f"{self.name}: {seen} within {_FIRST_MESSAGE_S:g} s; start the sender, or give --fs to wait for it"
+                )
+            self._take()
+
+    def _take(self) -> None:
+        """Take one message in, or refuse it."""
+        frames = self._socket.recv_multipart()
+        if len(frames) > 1 and not frames[0].lstrip().startswith(b"{"):
+            frames = frames[1:]  # a publisher's topic
+        try:
+            header, mv, beyond = decode_samples(frames)
+            if not self.fs_hz:
+                self.fs_hz = check_fs(header.fs_hz, "message")
+                self.lead = self.lead or header.lead or "ECG"
+                self.start_time = _time_of_zero(header)
+            self._place(header, mv.size)
+        except (ValueError, SourceError) as error:
+            self._refuse(str(error))
+            return
+        self._beyond += beyond
+        first = header.first_sample + self._offset
+        self._runs.put(first, mv)
+        self._next = first + mv.size
+        self._arrival_s = self._clock()
+
+    def _place(self, header: SamplesHeader, n: int) -> None:
+        """Find out where a message belongs.
+
+        Raises:
+            ValueError: it has another sampling rate, comes again, or lies too far ahead.
+        """
+        if header.fs_hz != self.fs_hz:
+            raise ValueError(f"fs_hz {header.fs_hz:g}, but this source has {self.fs_hz:g} Hz; start the monitor anew")
+        if self._next is None:
+            self._epoch = header.epoch
+            return
+        if header.epoch in self._earlier and header.epoch != self._epoch:
+            raise ValueError(f"epoch {header.epoch!r} was over; does a second program send?")
+        anew = header.first_sample == 0 and n > 0 and self._next > self._offset
+        if header.epoch != self._epoch or anew:
+            now_s = self._clock()
+            if now_s - self._anew_s < _ANEW_S:
+                raise ValueError(f"epoch {header.epoch!r} begins less than {_ANEW_S:g} s after another")
+            self._anew_s = now_s
+            if header.epoch != self._epoch:
+                self._earlier.append(self._epoch)
+                self._epoch = header.epoch
+            silence_s = min(now_s - self._arrival_s, LONGEST_GAP_S)
+            missing = max(1, round(silence_s * self.fs_hz) - n)
+            self._offset = self._next + missing - header.first_sample
+            self._news.append(Notice("source_back", f"{self.name}: the sender began anew, {missing} samples missing"))
+            return
+        ahead = header.first_sample + self._offset - self._next
+        if ahead < 0:
+            raise ValueError(f"first_sample {header.first_sample} runs back, {self._next - self._offset} was due")
+        if ahead > LONGEST_GAP_S * self.fs_hz:
+            raise ValueError(f"first_sample {header.first_sample} lies more than a day ahead; send a new epoch")
+
+    def _refuse(self, why: str) -> None:
+        count, first = self._refused
+        self._refused = (count + 1, first or why[:200].replace("\n", " "))
+
+    def _notices(self) -> tuple[Notice, ...]:
+        notices, self._news = self._news, []
+        count, why = self._refused
+        if count:
+            notices.append(Notice("bad_input", f"{self.name}: {count} messages refused, e.g. {why}", count))
+            self._refused = (0, "")
+        if self._beyond:
+            text = f"{self.name}: {self._beyond} samples were infinite or beyond 1000 mV; are they in the unit named?"
+            notices.append(Notice("bad_input", text, self._beyond))
+            self._beyond = 0
+        return tuple(notices)
+
+
+def _time_of_zero(header: SamplesHeader) -> str | None:
+    """ISO 8601 time of the sender's sample 0; no zone = UTC. None where it tells none."""
+    if header.time is None:
+        return None
+    try:
+        first = datetime.datetime.fromisoformat(header.time)
+        zoned = first if first.tzinfo is not None else first.replace(tzinfo=datetime.UTC)
+        return (zoned - datetime.timedelta(seconds=header.first_sample / header.fs_hz)).isoformat()
+    except (ValueError, OverflowError):
+        return None

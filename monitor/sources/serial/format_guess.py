@@ -1,0 +1,76 @@
+"""Which format a serial device speaks, from its first bytes. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from monitor.sources.serial.line_parser import LEADS_OFF, LineParser
+from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser
+
+__all__ = ["GUESS_S", "Guess", "guess_format"]
+
+GUESS_S: Final = 2.0
+_SHARE: Final = 0.6  # of the bytes (or lines) must make sense: the beginning may be a banner or half a packet
+_LINES_MIN: Final = 5
+_INTEGER = re.compile(rb"(?:\w*:\s*)?\+?\d{2,8}$")
+
+
+class Guess(NamedTuple):
+    """What the bytes are.
+
+    Attributes:
+        format: one of FORMATS; empty where they are none.
+        channels: of a packet, where they show; else 0.
+        problem: why they are none, or can never become an ECG; a piece of a sentence.
+        counts: an example of numbers that look like ADC counts and no mV; empty where they do not.
+    """
+
+    format: str
+    channels: int = 0
+    problem: str = ""
+    counts: str = ""
+
+
+def guess_format(data: bytes, column: str | int | None = None) -> Guess:
+    """Recognise the format.
+
+    `raw16` is never guessed: nothing in it marks where a number begins.
+
+    Args:
+        data: what came in the first GUESS_S, s.
+        column: which number of a row is wanted, where lines have several.
+    """
+    best = max(
+        (
+            (_share(OpenView(ADS1292R), data), Guess("openview", 2)),
+            (_share(OpenView(MAX30003), data), Guess("openview-max30003", 1)),
+            (_share(Cyton(), data), Guess("cyton", 8)),
+            *((_share(Chords(n), data), Guess("chords", n)) for n in range(1, 17)),
+        ),
+        key=lambda scored: scored[0],
+    )
+    if best[0] >= _SHARE:
+        return best[1]
+    lines = [line.strip() for line in data.split(b"\n")[1:-1]]
+    parser = LineParser(column=column)
+    samples = parser.feed(b"\n" + b"\n".join(lines) + b"\n").mv.size  # words are bad, but no samples
+    if parser.problem:
+        return Guess("lines", problem=parser.problem)
+    words = len(lines) - samples
+    if samples >= _LINES_MIN and parser.bad - words <= (1 - _SHARE) * samples:
+        numbers = [line for line in lines if line != LEADS_OFF]
+        whole = [line for line in numbers if _INTEGER.match(line)]
+        if len(whole) > 0.9 * len(numbers) and len(set(whole)) > 3:
+            return Guess("lines", counts=whole[-1].decode("ascii"))
+        return Guess("lines")
+    printable = sum(32 <= byte < 127 or byte in b"\r\n\t" for byte in data)
+    if data and printable > 0.9 * len(data):
+        return Guess("", 0, f"it writes text but no numbers, e.g. '{data[:40].decode('ascii', 'backslashreplace')}'")
+    return Guess("", 0, f"its bytes, e.g. {data[:8].hex(' ')}, are no format we know; is the baud rate right?")
+
+
+def _share(parser: PacketParser, data: bytes) -> float:
+    """Share of the bytes that lie in packets."""
+    parsed = parser.feed(data)
+    return 1.0 - (parsed.skipped + parser.pending) / len(data) if len(parsed.samples) > 2 else 0.0

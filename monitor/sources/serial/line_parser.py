@@ -1,0 +1,136 @@
+"""What a device writes on a line, taken apart: bytes in, samples out; no port, no thread, no time.
+
+A line is a number, a number behind a name (`ECG:0.12`, as the Arduino IDE's plotter reads), or several of them with
+commas, semicolons, tabs or spaces between. `!` is what the sketch of SparkFun's AD8232 guide writes while an electrode
+is off (learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guide).
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from monitor.sources.options import MAX_MV, parse_number
+from monitor.sources.serial.decoded import Decoded
+
+__all__ = ["LEADS_OFF", "MAX_LINE", "LineParser"]
+
+LEADS_OFF = b"!"
+MAX_LINE = 128  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
+_BETWEEN = re.compile(r"[,;\t ]+")
+# PulseSensor Playground, PROCESSING_VISUALIZER: S and the sample, B and beats a minute, Q and the interval.
+_PULSE = re.compile(rb"[SBQ]\d{1,4}$")
+_EARLY_LINES = 20  # what a device is shows in its first lines; later, a garbled line must not end the watching
+_WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*$", re.IGNORECASE)
+_NOISE_LINES = 2  # unreadable lines in a row that are samples: more are noise, whose line ends count nothing
+_NAN = float("nan")
+
+
+class LineParser:
+    """Takes bytes in pieces, however cut; every whole line is one sample.
+
+    The first line is dropped, since the beginning of it may be missing: 0.12 read as 12. A line of words (the banner of
+    a sketch that begins anew) is counted, but no sample; nor is the third unreadable line in a row, and those after it.
+
+    Args:
+        mv: mV in one unit of the device's numbers.
+        zero: the number that is 0 mV.
+        column: which number of a row, by name or from 0; None = the only one.
+        rails_mv: what the device's ADC can give, mV, where known.
+
+    Attributes:
+        bad: lines so far that were no sample, not finite or beyond MAX_MV; but for words each became NaN.
+        example: one of them.
+        problem: why these lines can never be read; empty while they may.
+        rails_mv: as given.
+    """
+
+    def __init__(
+        self,
+        mv: float = 1.0,
+        *,
+        zero: float = 0.0,
+        column: str | int | None = None,
+        rails_mv: tuple[float, float] | None = None,
+    ) -> None:
+        self.bad = 0
+        self.example = ""
+        self.problem = ""
+        self.rails_mv = rails_mv
+        self._mv, self._zero, self._column = mv, zero, column
+        self._rest = b""
+        self._synchronised = False
+        self._lines = self._pulses = self._bad_run = 0
+
+    def feed(self, data: bytes) -> Decoded:
+        """Samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        if len(rest) > MAX_LINE:  # never a row any more; remember just that
+            rest = rest[: MAX_LINE + 1]
+        self._rest = rest
+        if lines and not self._synchronised:
+            self._synchronised = True
+            del lines[0]
+        samples = [self._sample(line.strip()) for line in lines]
+        return Decoded(np.array([mv for mv in samples if mv is not None], dtype=np.float64))
+
+    def restart(self) -> None:
+        """The line was cut: forget the piece of it that came, and synchronise anew."""
+        self._rest = b""
+        self._synchronised = False
+
+    def _sample(self, line: bytes) -> float | None:
+        """MV of a line; None = it is no sample."""
+        self._lines += 1
+        if line == LEADS_OFF:
+            self._bad_run = 0
+            return _NAN
+        try:
+            if len(line) > MAX_LINE:
+                raise ValueError(line)
+            mv = (parse_number(self._field(line.decode("ascii"))) - self._zero) * self._mv
+            if abs(mv) <= MAX_MV:
+                self._bad_run = 0
+                return mv
+        except ValueError:  # UnicodeDecodeError is one
+            pass
+        self.bad += 1
+        self.example = f"'{line[:20].decode('ascii', 'backslashreplace')}'"
+        self._pulses += _PULSE.match(line) is not None
+        if self._pulses > 2 and self._lines <= _EARLY_LINES:
+            self.problem = (
+                f"lines such as {self.example} are a pulse sensor's: light through a finger (PPG) shows no QRS complex;"
+                " connect an ECG amplifier, e.g. an AD8232"
+            )
+        if _WORDS.match(line):
+            return None
+        self._bad_run += 1
+        return _NAN if self._bad_run <= _NOISE_LINES else None
+
+    def _field(self, line: str) -> str:
+        """The wanted number of a row."""
+        fields = [field.strip() for field in _BETWEEN.split(line) if field.strip()]
+        fields = _joined(fields)
+        if self._column is None:
+            if len(fields) > 1 and self._lines <= _EARLY_LINES:
+                self.problem = f"lines have {len(fields)} columns, e.g. '{line[:40]}'; choose one with --column 0"
+            if len(fields) != 1:
+                raise ValueError(line)
+            return fields[0].rpartition(":")[2]
+        for number, field in enumerate(fields):
+            name, _, value = field.rpartition(":")
+            if self._column in (number, name) or (str(self._column).isdecimal() and int(self._column) == number):
+                return value
+        raise ValueError(line)
+
+
+def _joined(fields: list[str]) -> list[str]:
+    """`ECG: 0.1` is one field, although there is a space in it."""
+    joined: list[str] = []
+    for field in fields:
+        if joined and joined[-1].endswith(":"):
+            joined[-1] += field
+        else:
+            joined.append(field)
+    return joined

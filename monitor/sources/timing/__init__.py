@@ -1,0 +1,1 @@
+"""From sample counts and time stamps to one sample clock."""

@@ -1,0 +1,107 @@
+"""A bed's worth of events without a detector: what it would tell second by second, made up by the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import Beat, Judgement, Quality, QualitySpan, RhythmSpan, Tick
+from detector.template import BeatContext
+from monitor.alarms import AlarmEngine
+from monitor.alarms.evidence import ScoredBeat, explained
+from monitor.config import AlarmsConfig
+from monitor.messages import Alarm
+
+FS_HZ = 250.0
+SHAPE = np.zeros(187, np.float32)
+NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
+ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
+# of a beat: no shape at all, the patient's own, a ventricular one, or what a moved electrode makes: each another
+Look = Literal["flat", "usual", "wide", "noise"]
+
+_AT_S = (np.arange(187) - 62) / 125.0
+SHAPES = {
+    "flat": SHAPE,
+    "usual": np.exp(-0.5 * (_AT_S / 0.012) ** 2).astype(np.float32),
+    "wide": (1.3 * np.exp(-0.5 * ((_AT_S - 0.02) / 0.05) ** 2)).astype(np.float32),
+}
+
+
+def shape(look: Look, r_sample: int) -> NDArray[np.float32]:
+    """187 samples of a beat."""
+    if look != "noise":
+        return SHAPES[look]
+    bumps = np.random.default_rng(r_sample).standard_normal(187)
+    return np.convolve(bumps, SHAPES["wide"][52:77], "same").astype(np.float32) / 3
+
+
+CONTEXT = BeatContext(SHAPES["usual"], SHAPES["usual"], np.full(8, np.nan, np.float32))
+
+
+@dataclass
+class Ward:
+    """Drives an engine second by second, as the detector would."""
+
+    limits: AlarmsConfig | None = None
+    knows_rr: bool = False
+    second: int = 0
+    changes: list[Alarm] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine = AlarmEngine("p1", FS_HZ, self.limits)
+        self.last_r: int | None = None
+
+    @property
+    def now(self) -> int:
+        return round(self.second * FS_HZ)
+
+    def tick(
+        self, quality: Quality = Quality.GOOD, r_samples: tuple[int, ...] = (), fibrillatory: bool | None = None
+    ) -> list[Alarm]:
+        """The next second; with a verdict on the last 4 s where `fibrillatory` says so."""
+        first = self.now
+        self.second += 1
+        changes = self.engine.handle(QualitySpan(first, self.now, quality))
+        if fibrillatory is not None:
+            changes += self.engine.handle(RhythmSpan(max(0, self.now - round(4 * FS_HZ)), self.now, fibrillatory, 0.5))
+        changes += self.engine.handle(Tick(self.now, max(0, self.now - round(0.6 * FS_HZ)), r_samples))
+        self.changes += changes
+        return changes
+
+    def beat(
+        self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD, look: Look = "flat"
+    ) -> list[Alarm]:
+        rr_s = None if self.last_r is None else (r_sample - self.last_r) / FS_HZ
+        self.last_r = r_sample
+        ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
+        decided, context = self.now + round(FS_HZ), None if look == "flat" else CONTEXT
+        beat = Beat(r_sample, rr_s, shape(look, r_sample), quality, None, ratio, None, decided, context)
+        good = quality is Quality.GOOD
+        scored = ScoredBeat(beat)
+        if good:
+            scored = ScoredBeat(beat, -150.0, 7.3, ODD) if odd else ScoredBeat(beat, -80.0, 1.2, NORMAL)
+        changes = self.engine.handle(explained(scored))
+        self.changes += changes
+        return changes
+
+    def rhythm(self, seconds: int, rr_s: float, odd: bool = False, look: Look = "flat") -> list[Alarm]:
+        """Beats at a fixed RR for a while."""
+        before = len(self.changes)
+        end = self.now + round(seconds * FS_HZ)
+        next_r = self.now if self.last_r is None else self.last_r + round(rr_s * FS_HZ)
+        while self.now < end:
+            upto = self.now + round(FS_HZ)
+            here = []
+            while next_r < upto:
+                here.append(next_r)
+                next_r += round(rr_s * FS_HZ)
+            for r_sample in here:
+                self.beat(r_sample, odd, look=look)
+            self.tick(r_samples=tuple(here))
+        return self.changes[before:]
+
+    def kinds(self, state: str = "onset") -> list[str]:
+        return [alarm.kind for alarm in self.changes if alarm.state == state and not alarm.update]

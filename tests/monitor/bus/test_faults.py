@@ -1,0 +1,95 @@
+"""Every fault of tools/bus_faults.py in its short form, with real processes; and what the tool tells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from faulting import tell  # noqa: E402
+from faulting.faults import FAULTS, SHORT, run_fault  # noqa: E402
+from faulting.verdict import Outcome  # noqa: E402
+
+MEMORY_GROWTH_MB = 100.0  # the queue of 10,000 messages to a subscriber that does not read is about 6 MB
+
+
+@pytest.fixture(scope="module")
+def under_way(request):
+    """The faults of this session's tests: each is mostly waiting, so three at a time."""
+    wanted = [
+        item.callspec.params["fault"]
+        for item in request.session.items
+        if getattr(item, "originalname", "") == test_no_alarm_is_lost_or_doubled.__name__
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        yield {fault: pool.submit(run_fault, fault, SHORT) for fault in wanted}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_alarm_is_lost_or_doubled(fault, under_way):
+    for outcome in under_way[fault].result():
+        assert outcome.alarms_sent > 0
+        assert outcome.alarms_seen == outcome.alarms_sent, outcome
+        assert outcome.good, outcome
+        for before_mb, most_mb in outcome.memory_mb.values():
+            assert 0 < before_mb <= most_mb < before_mb + MEMORY_GROWTH_MB, outcome
+        if fault in ("network-cut", "network-stopped", "subscriber-killed", "monitor-killed"):
+            assert outcome.recovered > 0, "nothing was lost on the way: the test proves nothing"
+
+
+def outcome(**changes: object) -> Outcome:
+    values = {
+        "fault": "x", "detail": "y", "alarms_sent": 3, "alarms_seen": 3, "alarms_strange": 0, "duplicates": 0,
+        "out_of_order": 0, "recovered": 1, "missed": 0, "latency_ms": (1.0, None), "memory_mb": {"monitor": (1.0, 2.0)},
+    }  # fmt: skip
+    return Outcome(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"alarms_seen": 2}, {"alarms_strange": 1}, {"duplicates": 1}, {"out_of_order": 1}, {"alarms_sent": 0}],
+)  # fmt: skip
+def test_each_way_to_be_wrong_is_wrong(wrong):
+    assert outcome().good
+    assert not outcome(**wrong).good
+
+
+def test_the_page_holds_the_table_of_the_kept_figures():
+    tool = subprocess.run(
+        [sys.executable, ROOT / "tools" / "bus_faults.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert tool.returncode == 0, "docs/bus.md differs: python tools/bus_faults.py --write" + tool.stderr
+    kept = json.loads((ROOT / "docs" / "results" / "bus_faults.json").read_text("utf-8"))
+    for row in kept["outcomes"]:
+        assert row["alarms_seen"] == row["alarms_sent"] > 0
+        assert row["duplicates"] == row["out_of_order"] == row["alarms_strange"] == 0
+
+
+def test_the_table_is_put_between_its_markers_and_nowhere_else():
+    kept = json.loads(tell.as_json([outcome()], "a command", "a machine"))
+    page = tell.put(f"a\n{tell.BEGIN}\nold\n{tell.END}\nb\n", tell.table(kept))
+    assert page.startswith(f"a\n{tell.BEGIN}\n| fault |")
+    assert page.endswith(f"{tell.END}\nb\n")
+    assert "old" not in page
+    assert "| x; y | 3 | 3 | 0 | 1 | 0 | 1.0 / - | 1 / 2 |" in page
+    with pytest.raises(ValueError, match="put the two lines"):
+        tell.put("no markers", "")
+
+
+def test_an_unknown_fault_is_one_line():
+    tool = subprocess.run(
+        [sys.executable, ROOT / "tools" / "bus_faults.py", "--only", "flood"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tool.returncode == 2
+    assert tool.stderr.startswith("bus_faults: --only flood: there are subscriber-killed,")
+    assert tool.stderr.count("\n") == 1

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.client import ordering
+from monitor.client.ordering import Item, TopicOrder
+from monitor.messages import Message, encode
+from tests.monitor.bus.helpers import beat
+
+
+def message(epoch: str, seq: int) -> Item:
+    body = msgspec.structs.replace(beat(seq), epoch=epoch, seq=seq)
+    return body, encode(body)
+
+
+def places(items: list[Item]) -> list[tuple[str, int]]:
+    return [(body.epoch, body.seq) for body, _ in items]
+
+
+class Published:
+    """What a monitor has published in its runs, and how its journal answers."""
+
+    def __init__(self, counts: list[int]) -> None:
+        self.runs = [f"run-{n}" for n in range(len(counts))]
+        self.counts = counts
+        self.all = [(run, seq) for run, count in zip(self.runs, counts, strict=True) for seq in range(1, count + 1)]
+
+    def after(self, epoch: str, seq: int) -> list[tuple[str, int]]:
+        at = (self.runs.index(epoch), seq)
+        return [(run, n) for run, n in self.all if (self.runs.index(run), n) > at]
+
+
+def answer(order: TopicOrder, published: Published, page: int) -> list[Item]:
+    missing = published.after(order.epoch, order.seq)
+    more = len(missing) > page
+    part = missing[:page]
+    epoch, seq = part[-1] if more else (published.runs[-1], published.counts[-1])
+    return order.fill([message(*place) for place in part], epoch, seq, more=more)
+
+
+@settings(max_examples=300)
+@given(
+    counts=st.lists(st.integers(0, 8), min_size=1, max_size=3),
+    start=st.integers(0, 8),
+    page=st.integers(1, 5),
+    data=st.data(),
+)
+def test_each_once_and_in_order_whatever_is_dropped_and_doubled(counts, start, page, data):
+    """The wire drops and doubles at will; live messages come between question and answer."""
+    published = Published(counts)
+    start = min(start, counts[0])
+    order = TopicOrder("run-0", start)
+    want = published.after("run-0", start)
+    wire = [place for place in want if data.draw(st.booleans(), "arrives")]
+    for _ in range(data.draw(st.integers(0, 3))):  # what newcomers are sent comes again, later
+        if wire:
+            at = data.draw(st.integers(0, len(wire) - 1))
+            later = data.draw(st.integers(at, len(wire)))
+            wire.insert(later, wire[at])
+    got: list[tuple[str, int]] = []
+    upto = 0
+    for epoch, seq in wire:
+        upto = max(upto, published.all.index((epoch, seq)) + 1)
+        got += places(order.accept(*message(epoch, seq)))
+        if order.hole and data.draw(st.booleans(), "answered now"):
+            # The journal answers from what was published so far: at least all that came over the wire.
+            so_far = Published([sum(run == r for r, _ in published.all[:upto]) for run in published.runs])
+            last = published.runs.index(published.all[upto - 1][0])
+            so_far.runs, so_far.counts = so_far.runs[: last + 1], so_far.counts[: last + 1]
+            got += places(answer(order, so_far, page))
+    order.expect(published.runs[-1], counts[-1])  # the heartbeat
+    for _ in range(100):
+        if not order.hole:
+            break
+        got += places(answer(order, published, page))
+    assert not order.hole
+    assert got == want
+    assert order.missed == 0
+
+
+@given(arrives=st.lists(st.booleans(), max_size=30))
+def test_giving_up_keeps_order_and_counts_what_is_missing(arrives):
+    order = TopicOrder("run-0")
+    wire = [seq for seq, yes in enumerate(arrives, 1) if yes]
+    got = [place for seq in wire for place in places(order.accept(*message("run-0", seq)))]
+    order.expect("run-0", len(arrives))
+    got += places(order.give_up("run-0"))
+    assert [seq for _, seq in got] == wire
+    assert order.missed == len(arrives) - len(wire)
+    assert not order.hole
+    assert places(order.accept(*message("run-0", len(arrives) + 1))) == [("run-0", len(arrives) + 1)]
+
+
+def test_giving_up_across_a_restart_begins_the_new_run_at_once():
+    order = TopicOrder("a", 3)
+    order.expect("b", 0)
+    assert order.hole
+    assert order.give_up("b") == []
+    assert places(order.accept(*message("b", 1))) == [("b", 1)]
+    assert order.accept(*message("a", 4)) == []  # belated: its run is over
+    assert not order.hole
+
+
+def test_what_the_journal_has_lost_is_counted_and_does_not_stop_the_rest():
+    order = TopicOrder("a")
+    assert order.accept(*message("a", 10)) == []
+    got = order.fill([message("a", 5)], "a", 9, more=False)
+    assert places(got) == [("a", 5), ("a", 10)]
+    assert order.missed == 4 + 4
+
+
+def test_what_is_held_is_bounded(monkeypatch):
+    monkeypatch.setattr(ordering, "HELD_MAX", 5)
+    order = TopicOrder("a")
+    for seq in range(2, 100):
+        assert order.accept(*message("a", seq)) == []
+    got = places(order.fill([message("a", seq) for seq in range(1, 50)], "a", 49, more=True))
+    assert order.hole
+    got += places(order.fill([message("a", seq) for seq in range(50, 100)], "a", 99, more=False))
+    assert [seq for _, seq in got] == list(range(1, 100))
+    assert not order.hole
+
+
+def test_a_message_of_a_run_the_journal_does_not_know_is_asked_for_once_more():
+    order = TopicOrder("b", 5)
+    assert order.accept(*message("c", 1)) == []
+    assert order.fill([], "b", 5, more=False) == []  # the answer was under way when `c` began
+    assert order.hole
+    body: Message = message("c", 1)[0]
+    assert places(order.fill([(body, b"")], "c", 1, more=False)) == [("c", 1)]
+    assert not order.hole
+
+
+def test_what_is_held_goes_out_where_the_journal_has_lost_it():
+    """A disk that was full: sent, never journalled."""
+    order = TopicOrder("a")
+    for seq in (3, 4, 6):
+        assert order.accept(*message("a", seq)) == []
+    got = order.fill([message("a", 1), message("a", 7)], "a", 8, more=False)
+    assert places(got) == [("a", seq) for seq in (1, 3, 4, 6, 7)]
+    assert order.missed == 3
+    assert not order.hole
+
+
+def test_what_is_held_of_a_run_goes_out_before_the_next():
+    """A monitor that died without a journal on disk: what came of its run is all there is of it."""
+    order = TopicOrder("a", 2)
+    order.expect("a", 6)
+    assert order.accept(*message("a", 4)) == []
+    assert order.accept(*message("b", 2)) == []
+    order.expect("c", 0)
+    assert places(order.fill([message("c", 1)], "c", 1, more=False)) == [("a", 4), ("b", 2), ("c", 1)]
+    assert order.missed == 3 + 1
+    assert not order.hole
+    assert order.accept(*message("b", 3)) == []
+    assert not order.hole

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.bus.endpoints import endpoints_from
+from monitor.client.positions import Place, Position, load_position, save_position
+from monitor.commands.tail import run_tail
+from monitor.errors import PositionError
+from tests.monitor.bus.helpers import BusProcess, heartbeat, make_bus, serve, wait_for
+from tests.monitor.commands.helpers import environment
+
+ROOT = Path(__file__).parents[3]
+
+
+def tail(place: str, out: Path, position: Path) -> subprocess.Popen[str]:
+    """As a shell does it: ecg-monitor tail --resume POSITION >> OUT"""
+    with out.open("a") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "monitor", "tail", "--connect", place, "--resume", str(position)],
+            stdout=file, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT,
+        )  # fmt: skip
+
+
+def places(out: Path) -> list[tuple[str, int]]:
+    return [(body["epoch"], body["seq"]) for body in map(json.loads, out.read_text().splitlines())]
+
+
+def test_a_subscriber_killed_and_started_anew_loses_nothing_and_repeats_nothing(tmp_path):
+    place, out, position = f"ipc://{tmp_path}/ecg", tmp_path / "alarms.jsonl", tmp_path / "position.json"
+    monitor = BusProcess(tmp_path / "j.db", "run-1", place)
+    process = tail(place, out, position)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline()  # it waits, or is connected
+        monitor.tell("heartbeat")
+        wait_for(position.exists, "a position: it has joined")
+        monitor.tell("alarm 5")
+        wait_for(lambda: len(places(out)) == 5, "five alarms")
+        read = Place("run-1", 5)
+        wait_for(lambda: (kept := load_position(position)) and read in kept.topics.values(), "their position")
+        process.kill()
+        process.communicate()
+        monitor.tell("alarm 3")  # nobody listens
+        monitor.kill()
+        monitor = BusProcess(tmp_path / "j.db", "run-2", place)
+        monitor.tell("alarm 2")
+        process = tail(place, out, position)
+        monitor.tell("heartbeat")
+        wait_for(lambda: len(places(out)) >= 10, "what was said meanwhile")
+        monitor.tell("alarm 1")
+        wait_for(lambda: len(places(out)) >= 11, "what is said now")
+        assert places(out) == [("run-1", n) for n in range(1, 9)] + [("run-2", n) for n in range(1, 4)]
+    finally:
+        monitor.kill()
+        process.kill()
+        process.communicate()
+
+
+def test_what_the_monitor_no_longer_has_is_said(tmp_path):
+    """A position in a run that no journal knows: what there is is written, and that it may not be all."""
+    place = f"ipc://{tmp_path}/ecg"
+    save_position(tmp_path / "position", Position("another-run", {"v1/p1/alarm/": Place("another-run", 7)}))
+    monitor = BusProcess(":memory:", "run-2", place)
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        monitor.tell("alarm 2")
+
+        def stop() -> bool:
+            if "connected" not in err.getvalue():
+                monitor.tell("heartbeat")
+            return "some may be missing" in err.getvalue() and out.getvalue().count("\n") == 2
+
+        assert run_tail(place, None, out, resume=tmp_path / "position", err=err, stop=stop) == 0
+    finally:
+        monitor.kill()
+    assert "--journal FILE outlives a restart" in err.getvalue()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"epoch": 3}', "\xff"])
+def test_a_file_that_is_no_position_is_one_line(tmp_path, content):
+    path = tmp_path / "position"
+    path.write_bytes(content.encode("latin-1"))
+    err = io.StringIO()
+    assert run_tail(f"ipc://{tmp_path}/ecg", None, io.StringIO(), resume=path, err=err) == 2
+    assert err.getvalue().count("\n") == 1
+    assert "name another file, or remove it to begin anew" in err.getvalue()
+
+
+def test_a_position_that_cannot_be_written_is_one_line(tmp_path):
+    place = f"ipc://{tmp_path}/ecg"
+    bus = make_bus(endpoints=endpoints_from(place))
+    bus.heartbeat(heartbeat())
+    err = io.StringIO()
+
+    def stop() -> bool:
+        serve(bus)
+        return False
+
+    assert run_tail(place, None, io.StringIO(), resume=tmp_path / "no" / "folder", err=err, stop=stop) == 2
+    bus.close()
+    assert "No such file or directory" in err.getvalue()
+    assert "Traceback" not in err.getvalue()
+
+
+def test_a_position_comes_back_as_it_was_and_is_never_half_written(tmp_path):
+    path = tmp_path / "position"
+    assert load_position(path) is None
+    for seq in range(20):
+        position = Position("run-1", {"v1/p1/alarm/": Place("run-1", seq)})
+        save_position(path, position)
+        assert load_position(path) == position
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(PositionError, match="Is a directory"):
+        load_position(tmp_path)

@@ -1,0 +1,323 @@
+"""The whole program on a real terminal: what a person sees, and that the terminal is left as it was."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.monitor.commands.helpers import FREE_BUS, environment, free_endpoint
+from tests.monitor.dashboard.ward_helpers import WardMonitor
+from tests.monitor.engine.helpers import breaking_record
+
+ROWS, COLUMNS = 30, 100
+TIMEOUT_S = 60
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+NOTICE = "Not a medical device"
+TRACE = "[\u2801-\u28ff]"
+MONITOR = (sys.executable, "-W", "error::UserWarning:monitor", "-m", "monitor")
+
+Start = Callable[..., pexpect.spawn]
+
+
+def terminal_environment() -> dict[str, str]:
+    kept = environment(TERM="xterm-256color", PYTHONUTF8="1", LANG="C.UTF-8")
+    return {name: value for name, value in kept.items() if name not in ("COLUMNS", "LINES", "PYTHONUNBUFFERED")}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Start]:
+    """Starts a monitor in a shell on a pseudo-terminal; the shell notes `stty -a` before and after."""
+    children: list[pexpect.spawn] = []
+
+    def start(*arguments: str) -> pexpect.spawn:
+        script = (
+            f"stty -a > {tmp_path}/before; {shlex.join([*MONITOR, *arguments])} & echo $! > {tmp_path}/pid; "
+            f"fg > /dev/null; echo code:$?; stty -a > {tmp_path}/after; echo shell is back"
+        )
+        child = pexpect.spawn(
+            "/bin/bash",
+            ["--norc", "--noprofile", "-m", "-c", script],
+            env=terminal_environment(),
+            dimensions=(ROWS, COLUMNS),
+            encoding="utf-8",
+            codec_errors="replace",  # a signal may cut a frame within a character
+            timeout=TIMEOUT_S,
+        )
+        child.logfile_read = io.StringIO()
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+def wait_for_trace(child: pexpect.spawn) -> None:
+    child.expect_exact(NOTICE)
+    child.expect(TRACE)
+
+
+def ended(child: pexpect.spawn, tmp_path: Path, code: int) -> str:
+    """What was written after the screen was left; the terminal must be as before."""
+    child.expect_exact(f"code:{code}")
+    child.expect_exact("shell is back")
+    child.expect(pexpect.EOF)
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+    assert child.logfile_read is not None
+    written = child.logfile_read.getvalue()
+    assert written.count(ENTER) == written.count(LEAVE)
+    assert "Traceback" not in written
+    if HIDE in written:
+        assert written.rindex(HIDE) < written.rindex(SHOW)
+    return str(written.rpartition(LEAVE)[2]).partition("code:")[0].replace(SHOW, "").strip()
+
+
+def test_it_shows_the_embedded_patient_and_q_quits(shell: Start, tmp_path: Path) -> None:
+    child = shell("--speed", "10", "--bus", free_endpoint())
+    child.expect_exact(NOTICE)
+    wait_for_trace(child)
+    for word in ("heart rate, bpm", "score  "):
+        child.expect_exact(word)
+    assert child.logfile_read is not None
+    shown = child.logfile_read.getvalue()
+    for word in ("p1", "sim", "250 Hz"):
+        assert word in shown
+    for alarm in ("ventricular run", "asystole", "leads off"):
+        child.expect_exact(alarm)
+    child.send("a")
+    child.expect_exact("acknowledged: ")
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_signals_end_it_in_order(shell: Start, tmp_path: Path, number: signal.Signals | None) -> None:
+    child = shell("--speed", "10", *FREE_BUS, "--record", str(tmp_path / "out"))
+    wait_for_trace(child)
+    if number is None:
+        child.sendintr()
+    else:
+        os.kill(int((tmp_path / "pid").read_text()), number)
+    assert ended(child, tmp_path, 0) == ""
+    assert '"state": "closed"' in (tmp_path / "out" / "p1" / "session.json").read_text()
+
+
+def test_a_source_that_breaks_ends_in_one_line(shell: Start, tmp_path: Path) -> None:
+    record = breaking_record(tmp_path / "source")
+    child = shell("--source", f"wfdb:{record}", "--speed", "40", *FREE_BUS)
+    wait_for_trace(child)
+    record.with_suffix(".dat").unlink()
+    said = ended(child, tmp_path, 3)
+    assert len(said.splitlines()) == 1, said
+    assert said.startswith("ecg-monitor: wfdb:")
+    assert "rec" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--source", "mitdb:nonsense"), "nonsense"),
+        (("--source", "csv:/nowhere.csv"), "/nowhere.csv"),
+        (("--model", "/nowhere.onnx"), "/nowhere.onnx"),
+        (("--bus", "udp://x"), "udp://x"),
+        (("--record", "/proc/nowhere"), "/proc/nowhere"),
+    ],
+)
+def test_what_is_wrong_from_the_start_is_one_line(
+    shell: Start, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    child = shell(*([] if "--bus" in arguments else FREE_BUS), *arguments)
+    line = ended(child, tmp_path, 2)
+    assert len(line.splitlines()) == 1, line
+    assert line.startswith("ecg-monitor: ")
+    assert said in line
+
+
+def test_the_screen_does_not_wait_for_the_model(shell: Start, tmp_path: Path) -> None:
+    fifo = tmp_path / "model.onnx"
+    os.mkfifo(fifo)  # reading it waits until somebody writes
+    child = shell("--model", str(fifo), *FREE_BUS)
+    child.expect_exact(NOTICE)
+    child.expect_exact("waiting for the monitor")
+    fifo.write_bytes(b"no model")
+    said = ended(child, tmp_path, 2)
+    assert len(said.splitlines()) == 1, said
+    assert "not a readable ONNX model" in said
+
+
+def test_the_first_frame_needs_no_numeric_library() -> None:
+    code = (
+        "import sys, monitor.commands.local_dashboard; from monitor.sources import SourceOptions, open_source\n"
+        "open_source('sim', SourceOptions())\n"
+        "print([m for m in ('torch', 'neurokit2', 'scipy', 'onnxruntime', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_record_ends_and_the_screen_stays_until_q(shell: Start, tmp_path: Path) -> None:
+    child = shell("--duration", "12", "--speed", "max", *FREE_BUS)
+    wait_for_trace(child)
+    child.expect_exact("MONITOR ENDED")
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+
+
+def test_watch_sees_a_monitor_elsewhere_die_and_come_back(shell: Start, tmp_path: Path) -> None:
+    endpoint = free_endpoint()
+    command = [*MONITOR, "--no-dashboard", "--speed", "5", "--bus", endpoint, "--bed", "icu-4"]
+
+    def monitor() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        )
+
+    first = monitor()
+    second = None
+    try:
+        child = shell("watch", "--connect", endpoint)
+        wait_for_trace(child)
+        child.expect_exact("icu-4")
+        child.expect_exact("connected")
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        child.expect_exact("CONNECTION LOST")
+        second = monitor()
+        child.expect("● connected")
+        child.expect(TRACE)
+        child.send("q")
+        assert ended(child, tmp_path, 0) == ""
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait()
+
+
+def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_comes_back(shell: Start, tmp_path: Path) -> None:
+    monitor = WardMonitor([f"bed-{number}" for number in range(1, 41)], [("bed-33", "asystole", "high")])
+    try:
+        child = shell("watch", "--connect", monitor.endpoint)
+        child.expect_exact("40 beds")
+        child.expect_exact("!!! bed-33")
+        child.expect(TRACE)
+        child.expect_exact("page 1 of 2")
+        child.send("\x1b[C")  # to the bed beside it, and back
+        child.send("\x1b[D")
+        child.send("\r")
+        child.expect_exact("heart rate, bpm")
+        child.expect_exact("!!! HIGH")
+        child.send("a")
+        child.expect_exact("acknowledged: asystole")
+        child.expect_exact("ACKNOWLEDGED")
+        child.send("\x1b")
+        child.expect_exact("40 beds")
+        child.expect_exact("asystole ✓")
+        child.send("\x1b[6~")
+        child.expect_exact("page 2 of 2")
+        child.send("?")
+        child.expect_exact("open the bed under the cursor")
+        child.send("q")
+        assert ended(child, tmp_path, 0) == ""
+        assert [alarm_id for alarm_id, _ in monitor.acknowledged] == ["bed-33/asystole/0"]
+    finally:
+        monitor.stop()
+
+
+def test_a_monitor_of_many_beds_begins_with_its_ward(shell: Start, tmp_path: Path) -> None:
+    child = shell("--source", "sim", "--beds-count", "5", "--speed", "5", *FREE_BUS)
+    child.expect_exact("5 beds")
+    child.expect(TRACE)
+    for key, seen in (("\r", "heart rate, bpm"), ("b", "RR "), ("w", "5 beds")):
+        child.send(key)
+        child.expect_exact(seen)
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+
+
+def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: Start, tmp_path: Path) -> None:
+    one = WardMonitor(["icu-1", "icu-2"], epoch="one")
+    two = WardMonitor(["icu-1", "icu-9"], [("icu-1", "asystole", "high")], epoch="two")
+    places = [monitor.endpoint.removeprefix("tcp://") for monitor in (one, two)]
+    try:
+        child = shell("watch", "--connect", one.endpoint, "--connect", two.endpoint)
+        child.expect_exact("all 2 connected")
+        child.expect_exact(f"!!! icu-1@{places[1]}")
+        child.send("a")
+        child.expect_exact(f"acknowledged: asystole (icu-1@{places[1]})")
+        child.expect_exact("asystole ✓")
+        assert (len(one.acknowledged), len(two.acknowledged)) == (0, 1)
+        one.stop()
+        child.expect_exact("1 of 2 not connected")
+        child.expect(f"✕ LOST.{{0,30}}{re.escape(places[0])}")  # in the line of monitors
+        child.expect_exact("CONNECTION LOST ")  # and in its tiles
+        child.send("q")
+        assert ended(child, tmp_path, 0) == ""
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_watch_draws_a_ward_as_a_picture(tmp_path: Path) -> None:
+    monitor = WardMonitor(["icu-1", "icu-2", "icu-3"], [("icu-2", "tachycardia", "medium")])
+    try:
+        picture = tmp_path / "ward.svg"
+        command = [*MONITOR, "watch", "--connect", monitor.endpoint, "--svg", str(picture), "--after", "4"]
+        subprocess.run(command, env=environment(), check=True, timeout=TIMEOUT_S)
+        words = picture.read_text("utf-8").replace("&#160;", " ")
+        for word in ("icu-1", "icu-2", "icu-3", "tachycardia", "beds"):
+            assert word in words
+        assert re.search(TRACE, words)
+    finally:
+        monitor.stop()
+
+
+def tmux(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["tmux", "-S", str(folder / "socket"), "-f", "/dev/null", *arguments],
+        capture_output=True, text=True, encoding="utf-8", env=terminal_environment(), timeout=TIMEOUT_S, check=True,
+    ).stdout  # fmt: skip
+
+
+if shutil.which("tmux"):  # a second opinion: what a terminal makes of it, cell by cell
+
+    def test_a_terminal_multiplexer_shows_what_was_meant(tmp_path: Path) -> None:
+        command = shlex.join([*MONITOR, "--speed", "10", *FREE_BUS])
+        shown = f"echo before; {command}; echo code:$?; exec sleep 100"
+        tmux(tmp_path, "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), shown)
+        try:
+
+            def until(pattern: str) -> list[str]:
+                deadline_s = time.monotonic() + TIMEOUT_S
+                while True:
+                    screen = tmux(tmp_path, "capture-pane", "-p")
+                    if re.search(pattern, screen):
+                        return screen.split("\n")[:ROWS]
+                    assert time.monotonic() < deadline_s, f"waited for {pattern} on:\n{screen}"
+                    time.sleep(0.1)
+
+            lines = until("(?s)ventricular run.*beats +[1-9]")
+            assert re.search(rf"^ p1 .*sim.*II.*250 Hz.*connected.*{NOTICE}", lines[0])
+            assert len(lines) == ROWS
+            assert all(len(line) <= COLUMNS for line in lines)
+            assert sum(bool(re.search(TRACE, line)) for line in lines) > 6
+            assert any("quit" in line for line in lines[-2:])
+            tmux(tmp_path, "send-keys", "q")
+            after = until("code:")
+            assert after[:2] == ["before", "code:0"]
+            assert not "".join(after[2:]).strip()
+        finally:
+            tmux(tmp_path, "kill-server")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.commands import schema
+from monitor.messages import (
+    AlarmMessage,
+    BeatMessage,
+    HeartbeatMessage,
+    Reply,
+    Request,
+    StatusMessage,
+    WaveHeader,
+    bed_topic,
+    encode,
+)
+from tests.monitor.bus.helpers import alarm, beat, heartbeat, make_bus, status
+from tests.monitor.test_messages import anything
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    document = json.loads((schema.FOLDER / name).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
+
+
+VALIDATORS = {name: validator(name) for name in schema.KINDS}
+
+
+def test_the_files_are_what_the_structs_say(capsys):
+    assert schema.main([]) == 0, capsys.readouterr().err
+
+
+def test_a_file_that_differs_is_named_and_mended(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(schema, "FOLDER", tmp_path)
+    assert schema.main([]) == 1
+    assert schema.main(["--write"]) == 0
+    assert schema.main([]) == 0
+    (tmp_path / "beat-1.json").write_text("{}")
+    (tmp_path / "old-0.json").write_text("{}")
+    capsys.readouterr()
+    assert schema.main([]) == 1
+    said = capsys.readouterr().err
+    assert "beat-1.json is out of date; run: python -m monitor.commands.schema --write" in said
+    assert "old-0.json" in said
+    assert schema.main(["--write"]) == 0
+    assert not (tmp_path / "old-0.json").exists()
+    assert schema.main(["--nonsense"]) == 2
+
+
+def test_what_a_bus_publishes_is_valid():
+    bus = make_bus()
+    bodies = [
+        bus.publish(bed_topic("p1", "alarm"), alarm(1)),
+        bus.publish(bed_topic("p1", "alarm"), msgspec.structs.replace(alarm(1, "cleared"), latency_ms=3.5)),
+        bus.publish(bed_topic("p1", "beat"), beat(1)),
+        bus.publish(bed_topic("p1", "status"), status(1)),
+        bus.heartbeat(heartbeat()),
+    ]
+    for published in bodies:
+        body = json.loads(published.raw)
+        VALIDATORS[body["schema"].replace("/", "-") + ".json"].validate(body)
+    VALIDATORS["reply-1.json"].validate(json.loads(encode(bus.snapshot())))
+    bus.close()
+
+
+@pytest.mark.parametrize("kind", [AlarmMessage, BeatMessage, StatusMessage, HeartbeatMessage, WaveHeader, Request])
+@given(data=st.data())
+def test_any_message_is_valid(kind, data):
+    name = next(name for name, other in schema.KINDS.items() if other is kind)
+    VALIDATORS[name].validate(json.loads(encode(data.draw(anything(kind)))))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "spoil"),
+    [
+        ("beat-1.json", beat(1), {"schema": "beat/2"}),
+        ("beat-1.json", beat(1), {"seq": "one"}),
+        ("alarm-1.json", alarm(1), {"alarm": {}}),
+        ("status-1.json", status(1), {"state": "asleep"}),
+        ("request-1.json", Request(op="ping"), {"colour": "red"}),
+        ("reply-1.json", Reply(ok=True), {"ok": "yes"}),
+    ],
+)
+def test_what_is_wrong_is_not_valid(name, body, spoil):
+    good = json.loads(encode(body))
+    VALIDATORS[name].validate(good)
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATORS[name].validate(good | spoil)
+
+
+def test_every_field_of_a_body_is_promised():
+    body = json.loads(encode(beat(1)))
+    for field in body:
+        with pytest.raises(jsonschema.ValidationError):
+            VALIDATORS["beat-1.json"].validate({name: value for name, value in body.items() if name != field})

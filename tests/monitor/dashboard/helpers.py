@@ -1,0 +1,215 @@
+"""Messages for dashboard tests, a client in memory, and a program that runs the dashboard on it.
+
+python tests/monitor/dashboard/helpers.py [run | crash | stop]
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from monitor.dashboard.render import View, render
+from monitor.dashboard.state import DashboardState
+from monitor.messages import (
+    Alarm,
+    AlarmMessage,
+    BeatMessage,
+    HeartbeatMessage,
+    Message,
+    ModelInfo,
+    Reply,
+    Request,
+    StatusMessage,
+    WaveHeader,
+)
+
+FS_HZ = 250.0
+MODEL = ModelInfo("test-model", "ab" * 32)
+
+
+def ecg(first_sample: int, n: int, fs_hz: float = FS_HZ) -> NDArray[np.float32]:
+    """One beat a second: a wave of Gaussians, R-peak of 1.2 mV at each whole second plus 0.5 s."""
+    phase = (np.arange(first_sample, first_sample + n) / fs_hz) % 1.0
+    parts = ((0.32, 0.12, 0.025), (0.48, -0.1, 0.008), (0.5, 1.2, 0.01), (0.53, -0.25, 0.01), (0.78, 0.3, 0.05))
+    return sum(h * np.exp(-0.5 * ((phase - at) / w) ** 2) for at, h, w in parts).astype(np.float32)
+
+
+def wave(
+    first_sample: int,
+    samples: NDArray[np.float32],
+    *,
+    seq: int = 1,
+    bed: str = "p1",
+    fs_hz: float = FS_HZ,
+    epoch: str = "e1",
+) -> tuple[WaveHeader, bytes]:
+    """A wave message and its third frame."""
+    rows = np.stack([samples, samples]).astype("<f4")
+    header = WaveHeader(
+        epoch=epoch,
+        seq=seq,
+        sample=first_sample + len(samples),
+        bed=bed,
+        first_sample=first_sample,
+        n=len(samples),
+        fs_hz=fs_hz,
+    )
+    return header, rows.tobytes()
+
+
+def beat(r_sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **fields: Any) -> BeatMessage:
+    """A normal beat, unless fields say otherwise."""
+    usual: dict[str, Any] = {
+        "rr_s": 1.0,
+        "log_prob": -12.0,
+        "score": 1.5,
+        "p_value": 0.42,
+        "threshold": 4.5,
+        "anomalous": False,
+        "quality": "good",
+        "heart_rate_bpm": 60.0,
+    }
+    return BeatMessage(epoch=epoch, seq=seq, sample=r_sample + 250, bed=bed, r_sample=r_sample, **usual | fields)
+
+
+def status(sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **fields: Any) -> StatusMessage:
+    """A running bed, unless fields say otherwise."""
+    usual: dict[str, Any] = {
+        "state": "running",
+        "source": "sim",
+        "lead": "MLII",
+        "fs_hz": FS_HZ,
+        "speed": 1.0,
+        "quality": "good",
+        "scorable": True,
+        "heart_rate_bpm": 60.0,
+        "model": MODEL,
+    }
+    return StatusMessage(epoch=epoch, seq=seq, sample=sample, bed=bed, **usual | fields)
+
+
+def heartbeat(seq: int, *, beds: tuple[str, ...] = ("p1",), epoch: str = "e1", **fields: Any) -> HeartbeatMessage:
+    """A running monitor, unless fields say otherwise."""
+    usual: dict[str, Any] = {"state": "running", "beds": beds, "uptime_s": float(seq), "version": "0"}
+    return HeartbeatMessage(epoch=epoch, seq=seq, **usual | fields)
+
+
+def alarm(
+    kind: str, priority: str, state: str = "onset", *, onset: int = 0, sample: int = 0, bed: str = "p1", **fields: Any
+) -> AlarmMessage:
+    """A physiological alarm, unless fields say otherwise."""
+    usual: dict[str, Any] = {"category": "physiological", "text": f"text of {kind}"}
+    body = Alarm(
+        alarm_id=f"{bed}/{kind}/{onset}",
+        bed=bed,
+        kind=kind,
+        priority=priority,  # type: ignore[arg-type]
+        state=state,  # type: ignore[arg-type]
+        onset_sample=onset,
+        decided_sample=sample,
+        **usual | fields,
+    )
+    return AlarmMessage(epoch="e1", seq=1, sample=sample, alarm=body, model=MODEL)
+
+
+def running_state(seconds: int = 20, beds: tuple[str, ...] = ("p1",)) -> DashboardState:
+    """A state after some seconds of a healthy stream; the clock then stands at `seconds`."""
+    state = DashboardState()
+    for second in range(seconds):
+        first, now_s = round(second * FS_HZ), float(second + 1)
+        state.set_connection("connected", now_s)
+        state.apply(heartbeat(second + 1, beds=beds), now_s=now_s)
+        for bed in beds:
+            header, raw = wave(first, ecg(first, 250), seq=second + 1, bed=bed)
+            state.apply(header, raw, now_s=now_s)
+            if second:
+                state.apply(beat(first - 125, seq=second, bed=bed), now_s=now_s)
+            state.apply(status(first + 250, seq=second + 1, bed=bed, beats=second), now_s=now_s)
+    return state
+
+
+def screen(
+    state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: View | None = None
+) -> list[str]:
+    """Lines of a rendered screen, without colours."""
+    console = Console(width=width, height=height, file=io.StringIO(), color_system=None, _environ={})
+    frame = render(state, width, height, state.updated_s if now_s is None else now_s, view)
+    with console.capture() as capture:
+        console.print(frame, end="")
+    return capture.get().split("\n")
+
+
+class MemoryClient:
+    """A monitor in memory: a healthy stream in real time, one high alarm, and it answers requests.
+
+    Args:
+        crash_after: polls after which `poll` raises; None = never.
+    """
+
+    def __init__(self, crash_after: int | None = None) -> None:
+        self.state = "connected"
+        self.requests: list[Request] = []
+        self._crash_after = crash_after
+        self._polls = 0
+        self.looked: tuple[set[str], set[str]] = set(), set()
+        self._start_s = time.monotonic()
+        self._next = 0
+        self._second = -1
+        self._out: list[tuple[str, Message, bytes]] = []
+
+    def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
+        self._polls += 1
+        if self._crash_after is not None and self._polls > self._crash_after:
+            raise RuntimeError("the client broke")
+        time.sleep(min(timeout_s, 0.05))
+        now = int((time.monotonic() - self._start_s) * FS_HZ)
+        if now > self._next:
+            header, raw = wave(self._next, ecg(self._next, now - self._next), seq=self._polls)
+            self._out.append(("", header, raw))
+            self._next = now
+        second = int(now / FS_HZ)
+        if second > self._second:
+            self._second = second
+            self._out.append(("", heartbeat(second + 1), b""))
+            self._out.append(("", status(now, seq=second + 1, beats=second), b""))
+            if second:
+                self._out.append(("", beat(round((second - 0.5) * FS_HZ), seq=second), b""))
+            else:
+                self._out.append(("", alarm("asystole", "high"), b""))
+        out, self._out = self._out, []
+        return out
+
+    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
+        self.looked = set(waves), set(closely)
+
+    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
+        self.requests.append(request)
+        if request.op == "acknowledge":
+            self._out.append(("", alarm("asystole", "high", "acknowledged", acknowledged_by=request.who), b""))
+        return Reply(ok=True)
+
+
+def main(mode: str) -> int:
+    from monitor.dashboard.live import run_dashboard
+
+    client = MemoryClient(crash_after=40 if mode == "crash" else None)
+    stop_s = time.monotonic() + (1.0 if mode == "stop" else 3600.0)
+    return run_dashboard(
+        client,
+        Console(),
+        time.monotonic,
+        should_stop=lambda: time.monotonic() > stop_s,
+        on_quit=lambda: print("on_quit called"),
+        who="tester",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "run"))

@@ -1,0 +1,191 @@
+"""The dashboard on a real terminal: keys work, and whatever ends it, the terminal is as it was."""
+
+import io
+import os
+import re
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+from rich.console import Console
+
+from monitor.dashboard.live import fits_dashboard, run_dashboard
+from tests.monitor.dashboard.helpers import MemoryClient
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TIMEOUT_S = 60
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+NOTICE = "Not a medical device"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Starts the program in a shell on a pseudo-terminal that notes `stty -a` before and after."""
+    children = []
+
+    def start(mode="run", rows=24, cols=80):
+        program = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'helpers.py'))} {mode}"
+        script = (
+            f"stty -a > {tmp_path}/before; {program} & echo $! > {tmp_path}/pid; fg > /dev/null; echo code:$?;"
+            f"stty -a > {tmp_path}/after; echo shell is back"
+        )
+        environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
+            "TERM": "xterm-256color",
+            "PYTHONUTF8": "1",
+        }
+        child = pexpect.spawn(
+            "/bin/bash",
+            ["--norc", "--noprofile", "-m", "-c", script],
+            env=environment,
+            dimensions=(rows, cols),
+            encoding="utf-8",
+            # Unbuffered Python loses the rest of a frame that a signal interrupts, a half character included.
+            codec_errors="replace",
+            timeout=TIMEOUT_S,
+        )
+        child.logfile_read = io.StringIO()
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+def wait_for_screen(child):
+    child.expect_exact(NOTICE)
+    child.expect("[\u2801-\u28ff]")  # and a waveform
+
+
+def check_restored(child, tmp_path):
+    """The shell is back, on the first screen, with a cursor and the line mode that it had."""
+    child.expect_exact("shell is back")
+    child.expect(pexpect.EOF)
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+    written = child.logfile_read.getvalue()
+    assert written.count(ENTER) == written.count(LEAVE) >= 1
+    assert written.rindex(ENTER) < written.rindex(LEAVE)
+    assert written.rindex(HIDE) < written.rindex(SHOW)
+    return written
+
+
+def pid_of(tmp_path):
+    return int((tmp_path / "pid").read_text())
+
+
+def test_q_quits_and_restores_the_terminal(shell, tmp_path):
+    child = shell()
+    wait_for_screen(child)
+    child.send("q")
+    child.expect_exact("on_quit called")
+    child.expect_exact("code:0")
+    check_restored(child, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_in_order(shell, tmp_path, number):
+    child = shell()
+    wait_for_screen(child)
+    os.kill(pid_of(tmp_path), number)
+    child.expect_exact("code:0")
+    check_restored(child, tmp_path)
+
+
+def test_ctrl_c_ends_it_in_order(shell, tmp_path):
+    child = shell()
+    wait_for_screen(child)
+    child.send("\x03")
+    child.expect_exact("code:0")
+    check_restored(child, tmp_path)
+
+
+def test_an_exception_comes_out_on_a_restored_terminal(shell, tmp_path):
+    child = shell("crash")
+    wait_for_screen(child)
+    child.expect_exact("RuntimeError: the client broke")
+    child.expect_exact("code:1")
+    written = check_restored(child, tmp_path)
+    assert written.rindex(LEAVE) < written.index("Traceback")
+
+
+def test_should_stop_ends_it_without_on_quit(shell, tmp_path):
+    child = shell("stop")
+    child.expect_exact("code:0")
+    assert "on_quit called" not in check_restored(child, tmp_path)
+
+
+def test_keys_freeze_help_acknowledge_and_pause(shell, tmp_path):
+    child = shell(rows=30, cols=100)
+    wait_for_screen(child)
+    child.expect_exact("asystole")
+    child.send("\x1b[A")  # an arrow key is no key of ours, nor are its letters
+    child.send("a")
+    child.expect_exact("acknowledged: asystole")
+    child.expect_exact("ACKNOWLEDGED")
+    child.send("m")
+    child.expect_exact("alarm audio paused for 120 s")
+    child.send(" ")
+    child.expect(r"FROZEN \d+ s")
+    child.send(" ")
+    child.send("?")
+    child.expect_exact("next bed")
+    child.send("?")
+    child.send("q")
+    child.expect_exact("code:0")
+    check_restored(child, tmp_path)
+
+
+def test_a_resized_terminal_is_drawn_anew(shell, tmp_path):
+    child = shell()
+    wait_for_screen(child)
+    child.setwinsize(10, 40)
+    child.expect_exact("Terminal too small: 40x10")
+    child.setwinsize(24, 80)
+    child.expect_exact(NOTICE)
+    child.send("q")
+    child.expect_exact("code:0")
+    check_restored(child, tmp_path)
+
+
+def test_suspended_it_gives_the_terminal_back_and_continues(tmp_path):
+    """Ctrl-Z must not leave a frozen trace on the screen."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "TERM": "xterm-256color", "PYTHONUTF8": "1"}
+    environment |= {"PS1": "ready> ", "INPUTRC": "/dev/null"}
+    child = pexpect.spawn(
+        "/bin/bash",
+        ["--norc", "--noprofile", "--noediting", "-i"],
+        env=environment,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+    )
+    child.expect_exact("ready> ")
+    child.sendline(f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'helpers.py'))}")
+    wait_for_screen(child)
+    child.send("\x1a")
+    child.expect_exact(LEAVE)
+    child.expect("Stopped")
+    child.expect_exact("ready> ")
+    child.sendline(f"stty -a > {tmp_path}/suspended; fg")
+    wait_for_screen(child)
+    assert re.search(r"(?<!-)icanon", (tmp_path / "suspended").read_text())
+    assert re.search(r"(?<!-)\becho\b", (tmp_path / "suspended").read_text())
+    child.send("q")
+    child.expect_exact("on_quit called")
+    child.expect_exact("ready> ")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_without_a_terminal_it_refuses_and_says_what_to_do():
+    console = Console(file=io.StringIO())
+    assert not fits_dashboard(console)
+    with pytest.raises(ValueError, match="print alarms as lines"):
+        run_dashboard(MemoryClient(), console, lambda: 0.0)

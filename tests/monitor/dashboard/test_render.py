@@ -1,0 +1,452 @@
+"""What must be on the screen, in words, in each situation; frames of exactly the asked size; the picture."""
+
+import io
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from monitor.dashboard.braille import BLANK
+from monitor.dashboard.canvas import Canvas, Ink
+from monitor.dashboard.digits import big_number
+from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, View, render
+from monitor.dashboard.state import DashboardState
+from monitor.dashboard.svg import export_svg
+from monitor.dashboard.trend import AXIS_CELLS, _tick, draw_trend, format_p
+from monitor.messages import EventMessage
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, running_state, screen, status, wave
+
+SIZES = [(60, 16), (80, 24), (100, 30), (110, 34), (200, 50)]
+
+
+def has_braille(text):
+    return any(0x2801 <= ord(char) <= 0x28FF for char in text)
+
+
+def styled(state, width=100, height=30, view=None):
+    """Runs of (text, style) of a screen."""
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, _environ={})
+    return list(console.render(render(state, width, height, state.updated_s, view), console.options))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_healthy_patient_fits_every_size(width, height):
+    state = running_state()
+    lines = screen(state, width, height)
+    assert [cell_len(line) for line in lines] == [width] * height
+    text = "\n".join(lines)
+    assert text.count("Not a medical device") == 1
+    for word in ("p1", "sim", "connected", "no active alarms", "MLII", "anomalous", "1 mV", "q quit"):
+        assert word in text
+    assert has_braille(text)
+    assert "!!!" not in "\n".join(lines[1:3])
+
+
+def test_a_screen_of_usual_size_has_all_that_is_asked_for():
+    state = running_state()
+    counted = status(
+        5000,
+        beats=1234,
+        anomalous_beats=12,
+        unscored_beats=34,
+        gaps=3,
+        samples_lost=567,
+        dropped_waves=8,
+        latency_p50_ms=11.2,
+        latency_p99_ms=38.9,
+    )
+    state.apply(counted, now_s=20.0)
+    text = "\n".join(screen(state, 110, 34))
+    for word in ("1,234", "12 (1.0%)", "34", "567", "11 / 39 ms", "RR 1.00 s", "signal good", "scored", "250 Hz"):
+        assert word in text
+    for word in (
+        "×1",
+        "test-model",
+        "0:00:20",
+        "p 0.42",
+        "4.5",
+        "heart rate",
+        "this patient's limit",
+        "last 1.5",
+        "19 s",
+    ):
+        assert word in text
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 240), st.integers(1, 70), st.booleans())
+def test_a_frame_has_exactly_the_asked_size(width, height, help_page):
+    state = running_state(6, beds=("p1", "bed two", "床三"))
+    for kind, priority in (("asystole", "high"), ("pause", "medium"), ("anomalous_beat", "low")):
+        state.apply(alarm(kind, priority, onset=len(kind)), now_s=6.0)
+    lines = screen(state, width, height, view=View(help=help_page, bed="床三"))
+    assert [cell_len(line) for line in lines] == [width] * height
+
+
+@pytest.mark.parametrize(("width", "height"), [(59, 24), (80, 15), (20, 5)])
+def test_a_small_terminal_gets_one_line_that_says_so(width, height):
+    text = "".join(screen(running_state(), width, height)).strip()
+    assert text.startswith("Terminal too small" if width > 20 else "Terminal too")
+    if width > 50:
+        assert f"{width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}" in text
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_most_urgent_alarm_is_always_there_with_mark_word_state_and_age(width, height):
+    state = running_state()
+    for number in range(10):
+        state.apply(alarm("anomalous_beat", "low", onset=number, sample=5000), now_s=20.0)
+    state.apply(alarm("pause", "medium", onset=4000, sample=5000), now_s=20.0)
+    state.apply(alarm("asystole", "high", "latched", onset=2500, sample=5000), now_s=20.0)
+    lines = screen(state, width, height)
+    assert "!!! HIGH" in lines[1]
+    for word in ("asystole", "LATCHED", "00:10"):
+        assert word in lines[1]
+    assert "more:" in "\n".join(lines)
+    assert "no active alarms" not in "\n".join(lines)
+
+
+def test_priorities_have_their_colours_and_a_technical_alarm_its_word():
+    state = running_state()
+    state.apply(alarm("asystole", "high"), now_s=20.0)
+    state.apply(alarm("leads_off", "medium", category="technical"), now_s=20.0)
+    state.apply(alarm("anomalous_beat", "low"), now_s=20.0)
+    runs = [(run.text, run.style) for run in styled(state)]
+    found = {
+        mark: next(style for text, style in runs if mark in text) for mark in ("!!! HIGH", "!!  MEDIUM", "!   LOW")
+    }
+    assert found["!!! HIGH"].bgcolor.name == "red"
+    assert found["!!! HIGH"].bold
+    assert found["!!  MEDIUM"].bgcolor.name == "yellow"
+    assert found["!!  MEDIUM"].color.name == "black"
+    assert found["!   LOW"].bgcolor.name == "cyan"
+    assert "TECHNICAL leads off" in "\n".join(screen(state))
+
+
+def test_an_acknowledged_alarm_says_by_whom_and_is_painted_no_more():
+    state = running_state()
+    state.apply(alarm("asystole", "high", "acknowledged", acknowledged_by="jd"), now_s=20.0)
+    line = screen(state)[1]
+    assert "ACKNOWLEDGED" in line
+    assert "by jd" in line
+    style = next(run.style for run in styled(state) if "!!! HIGH" in run.text)
+    assert style.bgcolor is None
+
+
+WHY = "wide (QRS 148 ms, usual 72), early (RR 62 % of usual), no usual P wave (none seen), then a pause (1.4 s)"
+
+
+def test_a_long_reason_goes_on_below_while_there_is_room():
+    state = running_state()
+    state.apply(alarm("anomalous_beat", "low", text=WHY, count=3), now_s=20.0)
+    lines = screen(state, 110, 34)
+    assert "anomalous beat" in lines[1]
+    at = lines[1].index("wide")
+    shown = " ".join(line[at:].strip() for line in lines[1:4])
+    assert f"{WHY}  (3 times)" in shown.replace("   ", "  ")
+    assert lines[2][:at].strip() == ""
+
+
+def test_where_there_is_no_room_the_numbers_give_way_to_the_words():
+    state = running_state()
+    state.apply(alarm("anomalous_beat", "low", text=WHY, onset=1), now_s=20.0)
+    for onset in range(3):
+        state.apply(alarm("gap", "low", text="4 samples", onset=2 + onset, category="technical"), now_s=20.0)
+    line = next(line for line in screen(state, 110, 30) if "wide" in line)
+    assert "wide, early, no usual P wave, then a pause" in line
+
+
+def test_every_alarm_has_its_line_before_any_has_two():
+    state = running_state()
+    for onset in range(4):
+        state.apply(alarm("anomalous_beat", "low", text=WHY, onset=onset), now_s=20.0)
+    lines = screen(state, 110, 30)
+    assert all("wide, early" in line for line in lines[1:5])
+
+
+def test_the_newest_anomalous_beat_says_why_for_as_long_as_it_is_news():
+    state = running_state()
+    state.apply(beat(4900, seq=90, anomalous=True, words=("wide", "early")), now_s=20.0)
+    assert "▲ wide, early" in "\n".join(screen(state, 110, 34))
+    state.apply(beat(5100, seq=91), now_s=20.0)
+    assert "▲ wide, early" in "\n".join(screen(state, 110, 34))
+    state.apply(status(4900 + round(10.5 * FS_HZ)), now_s=20.5)
+    assert "▲ wide, early" not in "\n".join(screen(state, 110, 34, now_s=20.5))
+
+
+def test_an_alarm_that_cleared_is_told_quietly():
+    state = running_state()
+    state.apply(alarm("pause", "medium"), now_s=20.0)
+    state.apply(alarm("pause", "medium", "cleared"), now_s=20.0)
+    lines = screen(state)
+    assert "no active alarms" in lines[1]
+    assert "cleared: !!  pause" in lines[2]
+
+
+def test_leads_off_is_a_visible_gap_with_its_word():
+    state = running_state(20)
+    for second in range(20, 23):
+        header, raw = wave(second * 250, np.full(250, np.nan, np.float32), seq=second + 1)
+        state.apply(header, raw, now_s=second + 1.0)
+        state.apply(heartbeat(second + 1), now_s=second + 1.0)
+    state.apply(status(5750, quality="leads_off", scorable=False, heart_rate_bpm=None), now_s=23.0)
+    lines = screen(state, 100, 30)
+    text = "\n".join(lines)
+    for word in ("LEADS OFF", "signal LEADS OFF", "NOT SCORED"):
+        assert word in text
+    for line in lines[6:16]:
+        assert not has_braille(line[46:68])  # the last 3 of 5 s are empty
+    assert has_braille("".join(line[10:36] for line in lines[6:16]))
+
+
+def test_lost_samples_are_a_gap_with_its_word_and_a_short_one_has_a_mark():
+    state = running_state(20)
+    header, raw = wave(5500, ecg(5500, 250), seq=21)
+    state.apply(header, raw, now_s=21.0)
+    assert " GAP " in "\n".join(screen(state)) or "╌GAP╌" in "\n".join(screen(state))
+    state = running_state(20)
+    header, raw = wave(5002, ecg(5002, 250), seq=21)
+    state.apply(header, raw, now_s=21.0)
+    assert "┆" in "\n".join(screen(state))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "now_s", "words"),
+    [
+        (lambda s: None, 22.5, ["N O   D A T A"]),
+        (lambda s: s.apply(status(5000, state="no_data"), now_s=20.0), 20.0, ["N O   D A T A"]),
+        (lambda s: s.apply(status(5000, state="source_lost"), now_s=20.0), 20.0, ["S O U R C E   L O S T"]),
+        (lambda s: s.apply(status(5000, state="ended"), now_s=20.0), 20.0, ["E N D E D"]),
+        (lambda s: s.set_connection("stale", 20.0), 20.0, ["STALE", "S T A L E"]),
+        (lambda s: s.set_connection("lost", 20.0), 20.0, ["CONNECTION LOST", "L O S T"]),
+        (lambda s: s.apply(heartbeat(21, state="goodbye"), now_s=20.0), 20.0, ["MONITOR ENDED", "E N D E D"]),
+    ],
+)
+def test_a_stream_that_stopped_never_looks_like_a_live_one(prepare, now_s, words):
+    state = running_state(20)
+    prepare(state)
+    text = "\n".join(screen(state, 100, 30, now_s=now_s))
+    for word in words:
+        assert word in text
+    assert "RR --" in text
+    assert "██" not in text.replace("██████", "")  # dashes six cells long stand where the heart rate was
+    assert "quality --" in text
+    console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, _environ={})
+    for run in console.render(render(state, 100, 30, now_s), console.options):
+        if has_braille(run.text):
+            assert run.style is not None
+            assert run.style.dim  # grey
+
+
+@pytest.mark.parametrize("connection", ["connecting", "stale", "lost", "ended"])
+def test_without_a_connection_nobody_says_that_there_is_no_alarm(connection):
+    state = running_state(20)
+    state.set_connection(connection, 20.0)
+    lines = screen(state)
+    assert "alarms unknown" in lines[1]
+    assert "no active alarms" not in "\n".join(lines)
+    state.apply(alarm("asystole", "high"), now_s=20.0)  # what is known stays
+    assert "asystole" in screen(state)[1]
+
+
+def test_before_anything_has_come_the_screen_says_what_it_waits_for():
+    text = "\n".join(screen(DashboardState(), now_s=0.0))
+    assert "CONNECTING" in text
+    assert "waiting for the monitor" in text
+    state = DashboardState()
+    state.set_connection("connected", 0.0)
+    state.apply(heartbeat(1), now_s=0.0)
+    assert "W A I T I N G   F O R   S I G N A L" in "\n".join(screen(state))
+
+
+def test_each_r_peak_has_its_mark_under_its_place():
+    state = running_state(20)
+    state.apply(beat(round(19.5 * FS_HZ), anomalous=True, score=9.0, p_value=0.0001), now_s=20.0)
+    lines = screen(state, 100, 30)
+    marks = next(line for line in lines if "▲" in line and "anomalous" not in line)
+    assert marks.count("▲") == 1
+    assert marks.count("╵") >= 3
+    column = marks.index("▲")
+    peak_rows = [n for n, line in enumerate(lines[5:18]) if has_braille(line[column - 1 : column + 2])]
+    others = [n for n, line in enumerate(lines[5:18]) if has_braille(line[column - 6 : column - 3])]
+    assert min(peak_rows) < min(others)  # the trace stands highest over the mark
+    assert "p <0.001" in "\n".join(lines)
+
+
+def test_a_beat_that_was_not_scored_says_why():
+    state = running_state(20)
+    state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="muscle"), now_s=20.0)
+    text = "\n".join(screen(state, 110, 34))
+    assert "not scored: muscle noise" in text
+    assert "○" in text
+
+
+def trend_rows(state: DashboardState, rows: int = 9, cols: int = 60) -> list[str]:
+    """The trend panel alone, without its title and the cells of its axis."""
+    canvas = Canvas(cols, rows)
+    draw_trend(canvas, 0, 0, rows, cols, state.beds["p1"], live=True)
+    console = Console(width=cols, file=io.StringIO(), _environ={})
+    with console.capture() as capture:
+        console.print(canvas.frame())
+    return [line[AXIS_CELLS:] for line in capture.get().splitlines()[1:]]
+
+
+def test_beats_above_the_axis_are_marked_and_all_equal_ones_still_drawn():
+    state = DashboardState()
+    for number in range(1, 30):
+        state.apply(beat(number * 250, threshold=None), now_s=0.0)
+    assert has_braille("\n".join(trend_rows(state)))
+    assert "▲" not in "\n".join(trend_rows(state))
+    state.apply(beat(30 * 250, score=1e6, anomalous=True), now_s=0.0)
+    top, *others = trend_rows(state)
+    assert top.endswith("▲")
+    assert "▲" not in "".join(others)
+
+
+@pytest.mark.parametrize(("usual", "limit", "odd"), [(1.5, 4.5, 5.5), (-350.0, -20.0, 10.0), (4.0e5, 5.0e5, 5.2e5)])
+def test_anomalous_beats_stand_above_the_limit_and_usual_ones_below(usual, limit, odd):
+    state = DashboardState()
+    for number in range(1, 21):
+        anomalous = number % 4 == 0
+        message = beat(number * 250, score=odd if anomalous else usual, threshold=limit, anomalous=anomalous)
+        state.apply(message, now_s=0.0)
+    rows = trend_rows(state, rows=13)
+    dashed = next(n for n, row in enumerate(rows) if all(char != BLANK for char in row[-20:]))  # a dot in every cell
+    columns = np.array([list(row[-20:]) for row in rows]) != BLANK
+    places = [np.flatnonzero(np.delete(columns[:, n], dashed)) for n in range(20)]
+    for number, (place,) in enumerate(places, start=1):
+        assert (place < dashed) == (number % 4 == 0), number
+
+
+@pytest.mark.parametrize("value", [0.0, 9.5, -137.5, 123456.0, -1234567.0, 1e300, -2.5e-5])
+def test_a_tick_stays_in_its_cells(value):
+    assert len(_tick(value)) == AXIS_CELLS - 1
+
+
+def test_a_frozen_waveform_says_so_and_alarms_go_on():
+    state = running_state(20)
+    view = View(frozen=state.frozen_bed("p1"), frozen_at_s=20.0)
+    before = screen(state, view=view)
+    for second in range(20, 25):
+        header, raw = wave(second * 250, ecg(second * 250, 250), seq=second + 1)
+        state.apply(header, raw, now_s=second + 1.0)
+        state.apply(heartbeat(second + 1), now_s=second + 1.0)
+    state.apply(alarm("asystole", "high", onset=5500, sample=6250), now_s=25.0)
+    after = screen(state, view=view)
+    assert "FROZEN 5 s" in after[-1]
+    assert "asystole" in after[1]
+    assert [line[:69] for line in after[6:20]] == [line[:69] for line in before[6:20]]
+    assert "0:00:25" in after[0]
+
+
+def test_several_beds_are_listed_with_their_most_urgent_alarm():
+    state = running_state(5, beds=("p1", "p2"))
+    state.apply(alarm("asystole", "high", bed="p2"), now_s=5.0)
+    lines = screen(state)
+    assert "beds" in lines[-2]
+    assert "p2" in lines[-2]
+    assert "!!!" in lines[-2]
+    assert "b next bed" in lines[-1]
+    assert "no active alarms" in lines[1]
+    assert "asystole" in screen(state, view=View(bed="p2"))[1]
+
+
+def test_help_audio_pause_and_notes_are_on_the_screen():
+    state = running_state(5)
+    text = "\n".join(screen(state, 80, 24, view=View(help=True)))
+    for word in (
+        "keys",
+        "quit",
+        "freeze",
+        "acknowledge the top alarm",
+        "higher is less usual; dashed: this patient's limit",
+    ):
+        assert word in text
+    state.apply(status(1250, audio_paused_s=103.0), now_s=5.0)
+    assert "AUDIO PAUSED 1:43" in screen(state)[1]
+    assert "refused: no such alarm" in screen(state, view=View(note="refused: no such alarm"))[-1]
+
+
+def test_what_comes_over_the_socket_cannot_steer_the_terminal():
+    state = running_state(5, beds=("p\x1b]0;x\x07",))
+    evil = "\x1b[2J\x1b[H\x9b31m\r\n\u202e\u200b"
+    state.apply(alarm("asystole", "high", text=evil, bed="p\x1b]0;x\x07", onset=3), now_s=5.0)
+    state.apply(replace_text(state, evil), now_s=5.0)
+    text = "\n".join(screen(state)).replace("\n", "")
+    assert all(char.isprintable() for char in text)
+
+
+def replace_text(state, text):
+    return status(1250, bed=next(iter(state.beds)), source=text, lead=text, quality=text)
+
+
+def test_rendering_changes_nothing():
+    state = running_state(20)
+    first = screen(state)
+    assert screen(state) == first
+    assert screen(state, 200, 50) != first
+    assert screen(state) == first
+
+
+def test_the_picture_is_an_svg_with_the_words_on_it(tmp_path):
+    state = running_state(20)
+    state.apply(alarm("ventricular_run", "high", onset=4000), now_s=20.0)
+    path = tmp_path / "dashboard.svg"
+    export_svg(state, path, title="ecg-monitor on sim")
+    words = "".join(ET.parse(path).getroot().itertext())
+    for word in ("ventricular", "ecg-monitor", "medical", "MLII", "rate"):
+        assert word in words
+    assert has_braille(words)
+
+
+def test_wide_characters_cut_in_half_leave_the_line_whole():
+    canvas = Canvas(10, 1)
+    canvas.text(0, 0, "床床床床床")
+    canvas.text(0, 3, "x", Ink.BOLD)
+    console = Console(width=10, file=io.StringIO(), _environ={})
+    with console.capture() as capture:
+        console.print(canvas.frame(), end="")
+    assert cell_len(capture.get()) == 10
+    assert canvas.text(0, 8, "床床", room=2) <= 10
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(None, "p --"), (0.00009, "p <0.001"), (0.0123, "p 0.012"), (1.0, "p 1.00")]
+)
+def test_p_values_read_well(p_value, text):
+    assert format_p(p_value) == text
+
+
+def test_large_digits_are_distinct_and_refuse_letters():
+    for large in (False, True):
+        shapes = {big_number(digit, large=large).tobytes() for digit in "0123456789- "}
+        assert len(shapes) == 12
+    assert big_number("102", large=False).shape == (3, 14)
+    assert big_number("102", large=True).shape == (6, 28)
+    with pytest.raises(ValueError, match="no large digit for"):
+        big_number("x", large=True)
+
+
+def test_a_view_is_a_value():
+    assert replace(View(), help=True) == View(help=True)
+
+
+def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():
+    state = running_state()
+    now_s = state.updated_s
+    text = "serial lines: 5 lines were no sample, e.g. 'xx'"
+    state.apply(EventMessage(epoch="e1", bed="p1", kind="bad_input", text=text, count=5), now_s=now_s)
+    assert text in screen(state, 120, 34)[-1]
+    narrow = screen(state, 80, 24)[-1]
+    assert len(narrow) == 80
+    assert "serial lines" in narrow
+    assert "…" in narrow
+    state.apply(EventMessage(epoch="e1", bed="p1", kind="gap", text="1 sample never came"), now_s=now_s)
+    assert text in screen(state, 120, 34)[-1], "a gap has its alarm"
+    state.apply(status(5000), now_s=now_s + 11.0)
+    assert text not in "\n".join(screen(state, 120, 34))

@@ -1,0 +1,224 @@
+"""Folding bus messages: bounded, in order, and never older than it looks."""
+
+import sys
+from collections import deque
+
+import numpy as np
+import pytest
+
+from monitor.dashboard.bed import MAX_ACTIVE, R_PEAKS, TREND_BEATS
+from monitor.dashboard.ring import SampleKind
+from monitor.dashboard.state import MAX_BEDS, DashboardState
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, running_state, status, wave
+
+
+def size_of(thing, seen=None):
+    """Bytes held by a state, containers and arrays included."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    size = thing.nbytes if isinstance(thing, np.ndarray) else sys.getsizeof(thing)
+    if isinstance(thing, dict):
+        size += sum(size_of(k, seen) + size_of(v, seen) for k, v in thing.items())
+    elif isinstance(thing, list | tuple | deque):
+        size += sum(size_of(item, seen) for item in thing)
+    elif hasattr(thing, "__dict__"):
+        size += size_of(vars(thing), seen)
+    return size
+
+
+def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
+    state = DashboardState()
+    samples = ecg(0, 25)
+    sizes = []
+    for number in range(25_000):
+        sample, now_s = number * 25, number / 10
+        header, raw = wave(sample, samples, seq=number + 1)
+        state.apply(header, raw, now_s=now_s)
+        state.apply(beat(sample, seq=number + 1), now_s=now_s)
+        state.apply(alarm("anomalous_beat", "low", onset=sample, sample=sample), now_s=now_s)  # never cleared
+        state.apply(status(sample, seq=number + 1), now_s=now_s)
+        if number in (2_000, 24_999):
+            assert state.beds["p1"].wave.end == sample + 25  # what is only kept as it came is read
+            sizes.append(size_of(state))
+    bed = state.beds["p1"]
+    assert (len(bed.r_peaks), len(bed.trend), len(bed.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
+    assert bed.raised["low"] == 25_000
+    assert sizes[1] <= sizes[0] * 1.05
+
+
+def test_beds_are_bounded_and_what_is_too_much_is_counted():
+    state = DashboardState()
+    for number in range(MAX_BEDS + 5):
+        state.apply(status(0, bed=f"b{number}"), now_s=0.0)
+    assert len(state.beds) == MAX_BEDS
+    assert state.malformed == 5
+
+
+def test_wave_samples_land_on_the_absolute_clock_with_named_gaps():
+    state = DashboardState()
+    for first, seq, values in (
+        (1000, 1, ecg(1000, 250)),
+        (1250, 2, np.full(100, np.nan, np.float32)),  # leads off
+        (1450, 3, ecg(1450, 50)),  # 100 samples lost at the source
+        (1600, 6, ecg(1600, 50)),  # messages 4 and 5 thinned for displays
+    ):
+        header, raw = wave(first, values, seq=seq)
+        state.apply(header, raw, now_s=1.0)
+    ring = state.beds["p1"].wave
+    values, kinds = ring.read(1000, 650)
+    expected = [SampleKind.VALID] * 250 + [SampleKind.LEADS_OFF] * 100 + [SampleKind.LOST] * 100
+    expected += [SampleKind.VALID] * 50 + [SampleKind.DROPPED] * 100 + [SampleKind.VALID] * 50
+    assert kinds.tolist() == expected
+    assert (np.isfinite(values) == (kinds == SampleKind.VALID)).all()
+    assert values[:250].tolist() == ecg(1000, 250).tolist()
+
+
+def test_where_the_raw_row_has_no_sample_the_filter_s_ringing_is_not_shown():
+    state = DashboardState()
+    header, _ = wave(0, ecg(0, 100))
+    rows = np.stack([np.r_[ecg(0, 60), np.full(40, np.nan)], ecg(0, 100)]).astype("<f4")
+    state.apply(header, rows.tobytes(), now_s=0.0)
+    values, _ = state.beds["p1"].wave.read(0, 100)
+    assert np.isfinite(values).tolist() == [True] * 60 + [False] * 40
+
+
+@pytest.mark.parametrize(
+    ("change", "raw"),
+    [
+        ({}, b"\0" * 7),
+        ({}, b""),
+        ({"fs_hz": 0.0}, None),
+        ({"fs_hz": float("nan")}, None),
+        ({"fs_hz": 1e12}, None),
+        ({"n": -1}, None),
+        ({"channels": ()}, None),
+    ],
+)
+def test_a_wave_that_makes_no_sense_is_counted_and_changes_nothing(change, raw):
+    import msgspec
+
+    state = running_state(3)
+    end = state.beds["p1"].wave.end
+    header, good = wave(750, ecg(750, 10), seq=4)
+    state.apply(msgspec.structs.replace(header, **change), good if raw is None else raw, now_s=4.0)
+    assert state.malformed == 1
+    assert state.beds["p1"].wave.end == end
+
+
+def test_a_beat_sent_again_counts_once():
+    state = DashboardState()
+    for r_sample in (100, 300, 300, 100, 500):
+        state.apply(beat(r_sample), now_s=0.0)
+    assert [peak.sample for peak in state.beds["p1"].r_peaks] == [100, 300, 500]
+
+
+def test_an_alarm_lives_from_onset_to_cleared_and_is_counted_once():
+    state = DashboardState()
+    for name in ("onset", "latched", "acknowledged"):
+        state.apply(alarm("asystole", "high", name, onset=100), now_s=0.0)
+        assert [a.state for a in state.beds["p1"].alarms()] == [name]
+    state.apply(alarm("asystole", "high", "cleared", onset=100), now_s=0.0)
+    state.apply(alarm("asystole", "high", "cleared", onset=100), now_s=0.0)
+    bed = state.beds["p1"]
+    assert bed.alarms() == []
+    assert [a.kind for a in bed.cleared] == ["asystole"]
+    assert bed.raised == {"high": 1, "medium": 0, "low": 0}
+
+
+def test_alarms_come_by_priority_then_newest():
+    state = DashboardState()
+    for onset, kind, priority in ((1, "a", "low"), (2, "b", "high"), (3, "c", "medium"), (4, "d", "high")):
+        state.apply(alarm(kind, priority, onset=onset), now_s=0.0)
+    bed = state.beds["p1"]
+    assert [a.kind for a in bed.alarms()] == ["d", "b", "c", "a"]
+    state.apply(alarm("d", "high", "acknowledged", onset=4), now_s=0.0)
+    assert bed.top_unacknowledged().kind == "b"
+
+
+def test_too_many_alarms_never_push_out_a_more_urgent_one():
+    state = DashboardState()
+    state.apply(alarm("asystole", "high", onset=1), now_s=0.0)
+    for onset in range(2, 200):
+        state.apply(alarm("anomalous_beat", "low", onset=onset), now_s=0.0)
+    assert state.beds["p1"].alarms()[0].kind == "asystole"
+    assert len(state.beds["p1"].active) == MAX_ACTIVE
+
+
+def test_an_alarm_ages_by_the_sample_clock_and_goes_on_when_that_stands_still():
+    state = running_state(20)
+    bed = state.beds["p1"]
+    state.apply(alarm("tachycardia", "medium", onset=round(10 * FS_HZ), sample=round(20 * FS_HZ)), now_s=20.0)
+    (active,) = bed.alarms()
+    assert bed.age_s(active, 20.0) == pytest.approx(10.0)
+    assert bed.age_s(active, 50.0) == pytest.approx(40.0)  # the stream stopped; the alarm did not get younger
+
+
+def test_a_new_epoch_starts_anew_and_the_old_one_cannot_come_back():
+    state = running_state(5)
+    state.apply(alarm("asystole", "high"), now_s=5.0)
+    state.apply(heartbeat(1, epoch="e2"), now_s=6.0)
+    assert state.beds["p1"].alarms() == []
+    header, raw = wave(0, ecg(0, 100), epoch="e2")
+    state.apply(header, raw, now_s=6.0)
+    late, raw = wave(1250, ecg(1250, 100), epoch="e1")
+    state.apply(late, raw, now_s=6.0)
+    assert state.beds["p1"].wave.end == 100
+
+
+def test_a_silent_stream_is_no_data_within_two_seconds_whatever_the_status_said():
+    state = running_state(5)
+    bed = state.beds["p1"]
+    assert state.condition(bed, 5.0) == "live"
+    state.apply(status(1250), now_s=7.05)
+    state.apply(heartbeat(6), now_s=7.05)
+    assert state.condition(bed, 7.05) == "no_data"
+    assert bed.shown_rate_bpm(7.05) is None
+
+
+@pytest.mark.parametrize("said", ["no_data", "source_lost", "ended"])
+def test_what_the_monitor_says_of_a_stream_counts_at_once(said):
+    state = running_state(5)
+    state.apply(status(1250, state=said), now_s=5.1)
+    assert state.condition(state.beds["p1"], 5.1) == said
+
+
+def test_the_connection_is_the_worse_of_the_client_s_word_and_the_heartbeats():
+    state = running_state(5)
+    assert state.connection_now(5.5) == "connected"
+    assert state.connection_now(8.5) == "stale"
+    assert state.connection_now(16.0) == "lost"
+    state.set_connection("lost", 5.5)
+    assert state.connection_now(5.5) == "lost"
+    state.set_connection("connected", 5.5)
+    state.apply(heartbeat(6, state="goodbye"), now_s=5.6)
+    assert state.connection_now(5.6) == "ended"
+    assert state.condition(state.beds["p1"], 5.6) == "ended"
+
+
+def test_an_old_heart_rate_is_not_shown_when_no_beat_follows():
+    state = running_state(10)
+    bed = state.beds["p1"]
+    assert bed.shown_rate_bpm(10.0) == 60.0
+    for second in range(10, 16):
+        header, raw = wave(second * 250, np.zeros(250, np.float32), seq=second + 1)
+        state.apply(header, raw, now_s=second + 1.0)
+    assert bed.shown_rate_bpm(16.0) is None
+
+
+def test_an_audio_pause_counts_down_between_two_status_messages():
+    state = running_state(3)
+    state.apply(status(750, audio_paused_s=90.0), now_s=3.0)
+    bed = state.beds["p1"]
+    assert bed.audio_paused_s(3.5) == pytest.approx(89.5)
+    assert bed.audio_paused_s(200.0) == 0.0
+
+
+def test_a_frozen_bed_is_changed_by_nothing():
+    state = running_state(5)
+    frozen = state.frozen_bed("p1")
+    header, raw = wave(1250, ecg(1250, 250), seq=6)
+    state.apply(header, raw, now_s=6.0)
+    assert frozen.wave.end == 1250
+    assert state.beds["p1"].wave.end == 1500

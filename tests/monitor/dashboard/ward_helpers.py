@@ -1,0 +1,140 @@
+"""A monitor of many beds without a pipeline: a real bus in a thread of its own, with beds that tests can silence.
+
+And surveys of states in memory, for tests that draw.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from monitor.bus.endpoints import endpoints_from
+from monitor.bus.server import Bus
+from monitor.dashboard.bed_order import Survey
+from monitor.dashboard.state import DashboardState
+from monitor.journal import Journal
+from monitor.messages import Alarm, AlarmMessage, Reply, Request, WaveHeader, bed_topic
+from tests.monitor.commands.helpers import free_endpoint
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, running_state, status
+
+TIMEOUT_S = 60.0
+
+
+def ward_state(
+    names: Sequence[str], alarms: Iterable[tuple[str, str, str, str]] = (), *, epoch: str = "e1", now_s: float = 20.0
+) -> DashboardState:
+    """Running beds of which no wave is asked for; alarms are (bed, kind, priority, state)."""
+    state = DashboardState()
+    state.look((), (), 0.0)
+    state.set_connection("connected", now_s)
+    state.apply(heartbeat(1, beds=tuple(names), epoch=epoch), now_s=now_s)
+    for name in names:
+        state.apply(status(round(now_s * FS_HZ), bed=name, epoch=epoch), now_s=now_s)
+    for bed, kind, priority, word in alarms:
+        category = "technical" if kind in ("leads_off", "no_data") else "physiological"
+        message = alarm(kind, priority, word, bed=bed, category=category)
+        state.apply(msgspec.structs.replace(message, epoch=epoch), now_s=now_s)
+    return state
+
+
+def surveyed(now_s: float = 20.0, **states: DashboardState) -> Survey:
+    """A survey that has looked; addresses are the keywords."""
+    survey = Survey(states)
+    survey.look(now_s)
+    return survey
+
+
+def with_waves(names: Sequence[str], seconds: int = 8) -> DashboardState:
+    """Running beds with waves; the clock then stands at `seconds`."""
+    return running_state(seconds, beds=tuple(names))
+
+
+class WardMonitor(threading.Thread):
+    """Publishes beds with waves many times a second until it is stopped; acknowledgements are carried out.
+
+    Args:
+        beds: names.
+        alarms: (bed, kind, priority), active from the start.
+        epoch: of the run.
+
+    Attributes:
+        endpoint: of its alarms.
+        acknowledged, paused: (alarm id or bed, who), as they came.
+        silent: beds that send no wave and whose clock stands still; tests may add to it.
+    """
+
+    def __init__(self, beds: Sequence[str], alarms: Iterable[tuple[str, str, str]] = (), epoch: str = "e1") -> None:
+        super().__init__(daemon=True)
+        self.endpoint = ""
+        self.acknowledged: list[tuple[str, str]] = []
+        self.paused: list[tuple[str, str]] = []
+        self.silent: set[str] = set()
+        self._beds = tuple(beds)
+        self._alarms = {
+            body.alarm_id: body for body in (alarm(kind, priority, bed=bed).alarm for bed, kind, priority in alarms)
+        }
+        self._epoch = epoch
+        self._listens = threading.Event()
+        self._halt = threading.Event()
+        self._clocks = dict.fromkeys(beds, 0)
+        self.start()
+        assert self._listens.wait(TIMEOUT_S)
+
+    def stop(self) -> None:
+        """End without a goodbye, as one that is killed."""
+        self._halt.set()
+        self.join(TIMEOUT_S)
+
+    def run(self) -> None:
+        endpoint = free_endpoint()
+        bus = Bus(endpoints_from(endpoint), epoch=self._epoch, journal=Journal(":memory:"))
+        self.endpoint = endpoint
+        self._listens.set()
+        try:
+            for body in self._alarms.values():
+                bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=_MODEL))
+            turn = 0
+            while not self._halt.is_set():
+                self._turn(bus, turn)
+                turn += 1
+        finally:
+            bus.close()
+
+    def _turn(self, bus: Bus, turn: int) -> None:
+        for name in self._beds:
+            if name not in self.silent:
+                first, n = self._clocks[name], round(FS_HZ / 10)
+                rows = ecg(first, n)[None, :].repeat(2, axis=0)
+                bus.publish_wave(WaveHeader(sample=first, bed=name, first_sample=first, n=n, fs_hz=FS_HZ), rows)
+                self._clocks[name] += n
+            if turn % 5 == 0:
+                bus.publish(bed_topic(name, "status"), status(self._clocks[name], bed=name, beats=turn))
+        if turn % 5 == 0:
+            bus.heartbeat(heartbeat(1, beds=self._beds))
+        until_s = time.monotonic() + 0.1
+        while (left_s := until_s - time.monotonic()) > 0:
+            for waiting in bus.service(left_s):
+                waiting.reply(self._answer(bus, waiting.request))
+
+    def _answer(self, bus: Bus, request: Request) -> Reply:
+        if request.op == "snapshot":
+            return bus.snapshot(request.bed)
+        if request.op == "acknowledge":
+            self.acknowledged.append((request.alarm_id, request.who))
+            body = msgspec.structs.replace(
+                self._alarms[request.alarm_id], state="acknowledged", acknowledged_by=request.who
+            )
+            self._change(bus, body)
+        elif request.op == "pause_audio":
+            self.paused.append((request.bed, request.who))
+        return Reply(ok=True)
+
+    def _change(self, bus: Bus, body: Alarm) -> None:
+        self._alarms[body.alarm_id] = body
+        bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=_MODEL))
+
+
+_MODEL = alarm("asystole", "high").model

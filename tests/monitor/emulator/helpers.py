@@ -1,0 +1,143 @@
+"""An emulated device and a serial source in lock-step: a real pseudo-terminal, and a time that the test moves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.emulator.device import make_device
+from monitor.emulator.encoder import UNTOLD, Scale
+from monitor.emulator.faults import parse_faults
+from monitor.emulator.player import Player
+from monitor.emulator.port import PtyPort
+from monitor.errors import SourceError
+from monitor.sources import Chunk, Notice, SourceOptions, open_source
+from monitor.sources.serial.source import SerialSource
+from tests.monitor.sources.helpers import PATIENCE_S
+
+__all__ = ["Bench", "signal_of"]
+
+STEP_S = 0.05
+RESYNC_S = 0.3  # of wall time
+SOURCE = "sim:sinus=3600"
+
+
+def signal_of(n: int, fs_hz: float) -> NDArray[np.float64]:
+    """The first `n` samples of what the device measures, mV."""
+    source = open_source(SOURCE, SourceOptions(fs_hz=fs_hz))
+    chunks: list[NDArray[np.float64]] = []
+    while sum(chunk.size for chunk in chunks) < n:
+        chunk = source.read(n)
+        assert chunk is not None
+        chunks.append(chunk.samples)
+    return np.concatenate(chunks)[:n]
+
+
+class _CountingPort(PtyPort):
+    """Counts what was handed over."""
+
+    sent = 0
+    anew = False  # plugged in again: what comes before the reader is ready is thrown away
+
+    def plug(self) -> None:
+        super().plug()
+        self.anew = True
+
+    def write(self, data: bytes) -> int:
+        n = super().write(data)
+        self.sent += n
+        return n
+
+
+class Bench:
+    """A device on a pseudo-terminal and the source that watches it.
+
+    Args:
+        folder: where the port's link lies.
+        form: format of the device.
+        faults: as a person writes them.
+        device_hz: its sampling rate, Hz.
+        told: options of the source; `clock` and `port` are filled in.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        form: str,
+        faults: str = "",
+        *,
+        device_hz: float = 250.0,
+        scale: Scale = UNTOLD,
+        **told: object,
+    ) -> None:
+        self.now_s = 1000.0
+        self.chunks: list[Chunk] = []
+        self.error: SourceError | None = None
+        self.port = _CountingPort(folder / "ttyECG")
+        self.device = make_device(
+            open_source(SOURCE, SourceOptions(fs_hz=device_hz)), form, parse_faults(faults), seed=1, scale=scale
+        )
+        self.player = Player(self.device, self.port, line_bytes=1 << 20, clock=lambda: self.now_s)
+        options = SourceOptions(**({"clock": lambda: self.now_s, "port": self.port.path} | told))  # type: ignore[arg-type]
+        # Made by hand, so that its attributes can be seen while it still recognises the device.
+        self.source = SerialSource.__new__(SerialSource)
+        self._opening = threading.Thread(target=self._open, args=(options,))
+        self._opening.start()
+        while self._opening.is_alive():
+            self._step()
+            self._opening.join(timeout=0.0005)
+        if self.error is not None:
+            self.port.close()
+            raise self.error
+
+    def play(self, seconds: float) -> None:
+        """Let the time of both go on."""
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self._step()
+            self.poll()
+
+    def poll(self) -> None:
+        while (chunk := self.source.read(100_000)) is not None:
+            self.chunks.append(chunk)
+
+    def notices(self, kind: str) -> list[Notice]:
+        return [notice for chunk in self.chunks for notice in chunk.notices if notice.kind == kind]
+
+    @property
+    def samples(self) -> NDArray[np.float64]:
+        return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        parts = [chunk.first_sample + np.arange(chunk.samples.size) for chunk in self.chunks]
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+    def close(self) -> None:
+        self.source.close()
+        self.port.close()
+
+    def _open(self, options: SourceOptions) -> None:
+        try:
+            SerialSource.__init__(self.source, options, "serial")
+        except SourceError as error:
+            self.error = error
+
+    def _step(self) -> None:
+        self.now_s += STEP_S
+        self.player.step()
+        if not self.device.running:  # it waits for a command, and the source's thread looks every 50 ms of wall time
+            time.sleep(0.05)
+        began_s = time.monotonic()
+        while self.port.has_reader and self.error is None and getattr(self.source, "bytes_in", 0) < self.port.sent:
+            waited_s = time.monotonic() - began_s
+            if self.port.anew and waited_s > RESYNC_S:
+                self.port.sent = self.source.bytes_in
+            assert waited_s < PATIENCE_S, "the bytes are not read"
+            time.sleep(0.0001)
+        if self.port.sent and self.port.has_reader:
+            self.port.anew = False

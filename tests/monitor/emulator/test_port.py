@@ -1,0 +1,259 @@
+"""The emulated device on real pseudo-terminals, read by pyserial: heard, unplugged, ignored, and with a slow reader."""
+
+from __future__ import annotations
+
+import os
+import select
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import serial
+
+from monitor.emulator.device import Told, make_device
+from monitor.emulator.encoder import make_encoder
+from monitor.emulator.faults import parse_faults
+from monitor.emulator.player import BOOT_PAUSE_S, LINGER_S, Player
+from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.emulator.samples import Samples
+from monitor.errors import SourceError
+from monitor.sources import SourceOptions, open_source
+from monitor.sources.serial.formats import FORMATS, make_decoder
+from tests.monitor.sources.helpers import wait_for
+
+PATIENT = "sim:sinus=20"
+
+
+class Stage:
+    """A player on a port, and the clock that it looks at."""
+
+    def __init__(
+        self,
+        port: DevicePort,
+        form: str,
+        faults: str = "",
+        line_bytes: int = 100_000,
+        source: str = PATIENT,
+        speed: float = 1.0,
+    ) -> None:
+        self.port, self.now_s = port, 100.0
+        self.told: list[Told] = []
+        self.device = make_device(open_source(source), form, parse_faults(faults))
+        self.player = Player(
+            self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, speed=speed, tell=self.told.append
+        )
+
+    def go(self, seconds: float) -> None:
+        """Let the clock go on in steps of 50 ms."""
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self.now_s = min(until_s, self.now_s + 0.05)
+            self.player.step()
+
+    def begin(self) -> None:
+        """Somebody has opened the port: let the boot pause pass, so that the next step is sample 0."""
+        self.player.step()
+        self.now_s += BOOT_PAUSE_S
+        self.player.step()
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[PtyPort]:
+    port = PtyPort(tmp_path / "port")
+    yield port
+    port.close()
+
+
+def opened(port: PtyPort) -> serial.Serial:
+    reader = serial.Serial(port.path, 115_200, timeout=0, exclusive=True)
+    assert port.has_reader
+    return reader
+
+
+def fetch(reader: serial.Serial, n: int) -> bytes:
+    """`n` bytes; a pseudo-terminal hands them over a little later."""
+    data = bytearray()
+
+    def enough() -> bool:
+        data.extend(reader.read(65_536))
+        return len(data) >= n
+
+    wait_for(enough, f"{n} bytes")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_reader_gets_all_samples_from_the_first_on(port: PtyPort, form: str) -> None:
+    stage = Stage(port, form)
+    stage.go(5.0)
+    assert stage.device.sample == 0, "nobody has opened the port"
+    with opened(port) as reader:
+        stage.begin()
+        if form == "chords":
+            stage.go(3.0)
+            assert stage.device.sample == 0, "nobody has said START"
+            reader.write(b"WHORU\nSTART\n")
+            select.select([port._fd], [], [], 5.0)  # it has come
+            stage.player.step()
+            assert fetch(reader, 8) == b"UNO-R4\r\n"
+        got = b"\n" if form == "lines" else b""
+        while not stage.player.ended:
+            sent = stage.device.bytes_out
+            stage.go(0.1)
+            got += fetch(reader, stage.device.bytes_out - sent)
+    scale = {"chords": (14, 5.0, 500.0), "raw16": (16, 3.2767, 100.0)}.get(form, (None, None, None))
+    options = SourceOptions(adc_bits=scale[0], vref=scale[1], gain=scale[2])
+    signal = Samples(open_source(PATIENT)).take(10**6)
+    assert np.array_equal(make_decoder(form, options, "serial").feed(got).mv, make_encoder(form).readable(signal))
+    assert signal.size == 5_000
+    assert stage.player.unheard == stage.player.overrun == 0
+
+
+def test_a_reader_sees_the_port_vanish_and_finds_it_again_under_its_name(port: PtyPort) -> None:
+    stage = Stage(port, "cyton", "unplug@2s for 3s")
+    reader = opened(port)
+    first_name = os.ttyname(reader.fd)
+    stage.begin()
+    stage.go(1.9)
+    fetch(reader, stage.device.bytes_out)
+    stage.go(0.2)
+    with pytest.raises(serial.SerialException):
+        wait_for(lambda: reader.read(1) is None, "the port to vanish")
+    assert not Path(port.path).is_symlink()
+    with pytest.raises(serial.SerialException):
+        serial.Serial(port.path)
+    reader.close()
+    stage.go(3.0)
+    assert [told.at_s for told in stage.told] == [2.0, 5.0]
+    with opened(port) as reader:
+        before = stage.device.bytes_out
+        stage.go(0.5)
+        assert stage.device.sample in range(1400, 1402), "the device's time went on"
+        data = fetch(reader, stage.device.bytes_out - before)
+        assert data[0] == 0xA0
+        assert first_name
+    assert stage.device.plan.spans[0].end_sample == 1250
+
+
+def test_without_a_reader_the_device_goes_on_unheard(port: PtyPort) -> None:
+    stage = Stage(port, "cyton")
+    with opened(port) as reader:
+        stage.begin()
+        stage.go(1.0)
+        fetch(reader, stage.device.bytes_out)
+    wait_for(lambda: not port.has_reader, "the port to be closed")
+    heard = stage.device.bytes_out
+    stage.go(10.0)
+    assert stage.device.sample in range(2750, 2752)
+    assert stage.player.unheard == stage.device.bytes_out - heard
+    with opened(port) as reader:
+        stage.go(0.1)
+        assert fetch(reader, 33 * 25)[:2] == bytes([0xA0, 2750 % 256]), "nothing old came"
+
+
+def test_a_reader_who_does_not_read_blocks_nobody(port: PtyPort) -> None:
+    stage = Stage(port, "cyton", line_bytes=5_000)
+    with opened(port) as reader:
+        stage.begin()
+        stage.go(22.0)
+        assert stage.player.ended
+        assert stage.device.bytes_out == 5_000 * 33
+        kernel = 5_000 * 33 - stage.player.overrun
+        assert 0 < kernel < 70_000, "more than a pseudo-terminal holds was kept"
+        assert fetch(reader, kernel)[:2] == b"\xa0\x00"
+
+
+def test_the_end_waits_for_the_reader_to_fetch_the_last_bytes(port: PtyPort) -> None:
+    stage = Stage(port, "lines")
+    with opened(port) as reader:
+        stage.begin()
+        while stage.device.sample < 4_900:
+            sent = stage.device.bytes_out
+            stage.go(0.1)
+            fetch(reader, stage.device.bytes_out - sent)
+        stage.go(0.5)
+        assert stage.device.ended
+        assert not stage.player.ended
+        stage.go(LINGER_S)
+        assert stage.player.ended
+
+
+def test_a_long_sleep_is_made_up_for_in_bounded_steps(port: PtyPort) -> None:
+    stage = Stage(port, "cyton", line_bytes=5_000)
+    with opened(port):
+        stage.begin()
+        stage.now_s += 15.0
+        stage.player.step()
+        assert stage.device.sample == 3_750
+        assert stage.player.overrun > 0
+
+
+def test_at_a_mad_speed_each_step_ends(port: PtyPort) -> None:
+    stage = Stage(port, "cyton", source="sim:sinus=1000;repeat=yes", speed=1e9)
+    with opened(port):
+        stage.begin()
+        stage.now_s += 1.0
+        stage.player.step()
+        assert stage.device.sample == 60 * 250
+
+
+def test_a_link_of_a_killed_emulator_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    link = tmp_path / "port"
+    link.symlink_to("/dev/pts/99999")
+    port = PtyPort(link)
+    assert os.ttyname(opened(port).fd) == str(link.readlink())
+    port.close()
+    port.close()
+    assert not link.is_symlink()
+    link.write_text("precious")
+    with pytest.raises(SourceError, match="--link"):
+        PtyPort(link)
+    assert link.read_text() == "precious"
+    with pytest.raises(SourceError, match="No such file"):
+        PtyPort(tmp_path / "absent" / "port")
+
+
+def test_without_a_name_the_link_lies_in_a_folder_that_goes_away() -> None:
+    port = PtyPort()
+    folder = Path(port.path).parent
+    assert Path(port.path).is_symlink()
+    port.close()
+    assert not folder.exists()
+
+
+def test_a_real_port_is_silent_and_deaf_while_unplugged() -> None:
+    far, near = os.openpty()
+    try:
+        tty.setraw(near)
+        port = RealPort(os.ttyname(near), 115_200)
+        stage = Stage(port, "cyton", "unplug@2s for 3s")
+        stage.begin()
+        stage.go(0.1)
+        assert os.read(far, 65_536)[:2] == b"\xa0\x00"
+        stage.go(2.0)
+        sent = stage.device.bytes_out
+        stage.go(2.8)
+        assert stage.device.bytes_out == sent
+        os.write(far, b"x")
+        select.select([near], [], [], 5.0)
+        assert port.read() == b""
+        stage.go(0.3)
+        assert stage.device.bytes_out > sent
+        port.close()
+        with pytest.raises(SourceError, match=r"--port /dev/nowhere: .*No such file"):
+            RealPort("/dev/nowhere", 115_200)
+    finally:
+        os.close(near)
+        os.close(far)
+
+
+def test_a_real_port_that_goes_away_is_told_in_one_line() -> None:
+    far, near = os.openpty()
+    port = RealPort(os.ttyname(near), 115_200)
+    os.close(near)
+    os.close(far)
+    with pytest.raises(SourceError, match="is its cable in"):
+        port.write(b"x")
+    port.close()

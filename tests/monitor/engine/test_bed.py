@@ -1,0 +1,323 @@
+"""One bed without sockets: what it takes, tells, counts and answers."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector import Beat, Gap, Scorer, Scores
+from monitor.engine.bed import Bed
+from monitor.errors import ConfigError
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request
+from monitor.sources import Notice
+from tests.monitor.engine.helpers import FS_HZ, FedSource, ecg, settings
+
+STARTED = datetime.datetime(2024, 2, 29, 23, 59, 59, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+class Ward:
+    """A bed and all it says."""
+
+    def __init__(self, scorer: Scorer, source: FedSource | None = None, **sections: dict[str, Any]) -> None:
+        self.source = source or FedSource(live=False)
+        self.now_s = 0.0
+        self.scorer = scorer
+        self.bed = Bed(
+            "p1", self.source, settings(**sections), scorer, lambda: self.now_s, STARTED, paced=self.source.live
+        )
+        self.alarms: list[AlarmMessage] = []
+        self.beats: list[BeatMessage] = []
+        self.gaps: list[Gap] = []
+        self.notices: list[Notice] = []
+        self.strips: dict[str, tuple[int, NDArray[np.float32]]] = {}
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        self.alarms.append(message)
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        self.beats.append(message)
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        self.gaps.append(gap)
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        self.strips[alarm.alarm_id] = (first_sample, samples)
+
+    def take(self, most: int = 10**6) -> None:
+        self.bed.take(most, self)
+        self.settle()
+
+    def settle(self) -> None:
+        self.bed.settle(self.scorer.score_beats(self.bed.unscored), self)
+
+    def finish(self) -> None:
+        self.bed.end()
+        self.settle()
+
+
+@hypothesis_settings(max_examples=8)
+@given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=12))
+def test_pieces_of_any_size_give_the_same(scorer: Scorer, cuts: list[int]) -> None:
+    signal = ecg("sinus=12,pvc=4,asystole=6,leadsoff=2,sinus=3")
+    whole, cut = Ward(scorer), Ward(scorer)
+    for ward in (whole, cut):
+        ward.source.feed(signal[:3000])
+        ward.source.feed(signal[3000:], lost=77)
+    whole.take()
+    whole.take()
+    turn = 0
+    while cut.bed.now < signal.size + 77:
+        cut.take(cuts[turn % len(cuts)])
+        turn += 1
+    whole.finish()
+    cut.finish()
+    assert cut.beats == whole.beats
+    assert cut.alarms == whole.alarms
+    assert cut.gaps == whole.gaps
+    assert len(whole.beats) > 10
+    assert cut.bed.status() == whole.bed.status()
+    for alarm_id, (first, samples) in whole.strips.items():
+        assert cut.strips[alarm_id][0] == first
+        raw = np.concatenate((signal[:3000], np.full(77, np.nan), signal[3000:]))
+        low, high = max(first, 0), min(first + samples.shape[1], raw.size)
+        np.testing.assert_array_equal(samples[0, low - first : high - first], raw[low:high].astype(np.float32))
+
+
+def test_times_are_on_the_stream_clock(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    assert ward.bed.time_of(0) == "2024-02-29T23:59:59.000+00:00"
+    assert ward.bed.time_of(round(2 * FS_HZ)) == "2024-03-01T00:00:01.000+00:00"
+    source = FedSource()
+    source.start_time = "1975-01-01T12:00:00+00:00"
+    assert Ward(scorer, source).bed.time_of(250) == "1975-01-01T12:00:01.000+00:00"
+
+
+def test_a_source_may_begin_anywhere(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    signal = ecg("sinus=15")
+    ward.source.feed(signal, lost=10**9)
+    ward.take()
+    ward.finish()
+    assert ward.alarms == []
+    assert ward.bed.status().gaps == 0
+    assert ward.bed.first_sample == 10**9
+    assert min(beat.r_sample for beat in ward.beats) >= 10**9
+    header, samples = ward.bed.wave(10**6) or pytest.fail("no wave")
+    assert (header.first_sample, header.n) == (10**9, signal.size)
+    np.testing.assert_array_equal(samples[0], signal.astype(np.float32))
+    assert ward.bed.wave(10**6) is None
+
+
+def test_a_wave_that_is_too_long_is_cut_and_counted(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    ward.source.feed(ecg("sinus=4"))
+    ward.take()
+    header, samples = ward.bed.wave(300) or pytest.fail("no wave")
+    assert (header.first_sample, header.n, samples.shape) == (700, 300, (2, 300))
+    assert ward.bed.status().dropped_waves == 1
+
+
+def test_the_status_counts_what_the_messages_say(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    ward.source.feed(ecg("sinus=14,vt=8,noise=5,sinus=5"))
+    ward.take()
+    ward.finish()
+    status = ward.bed.status()
+    assert status.beats == len(ward.beats)
+    assert status.anomalous_beats == sum(beat.anomalous for beat in ward.beats) > 5
+    assert status.unscored_beats == sum(beat.log_prob is None for beat in ward.beats) > 0
+    assert all((beat.log_prob is None) == (beat.score is None) == (beat.p_value is None) for beat in ward.beats)
+    assert all(beat.quality == "good" for beat in ward.beats if beat.log_prob is not None)
+    assert [b.r_sample for b in ward.beats] == sorted(b.r_sample for b in ward.beats)
+
+
+class Says:
+    """A scorer that says the same of every beat, e.g. what a broken graph would give."""
+
+    def __init__(self, scorer: Scorer, log_prob: float, score: float) -> None:
+        self.info, self.calibration = scorer.info, scorer.calibration
+        self._numbers = log_prob, score
+
+    def score_beats(self, beats: Sequence[Beat]) -> Scores:
+        log_prob, score = (np.full(len(beats), number, np.float32) for number in self._numbers)
+        return Scores(log_prob, score)
+
+
+def test_the_score_decides_and_log_p_is_only_told(scorer: Scorer) -> None:
+    calibration = scorer.calibration
+    far = calibration.centre_bounds[1] + 1000 * calibration.spread_bounds[1]
+    for log_prob in (-1e6, 0.0, 1e6):
+        for score, anomalous in ((calibration.centre, False), (far, True)):
+            ward = Ward(Says(scorer, log_prob, score))  # type: ignore[arg-type]
+            ward.source.feed(ecg("sinus=20"))
+            ward.take()
+            ward.finish()
+            scored = [beat for beat in ward.beats if beat.score is not None]
+            assert len(scored) > 10
+            assert {beat.log_prob for beat in scored} == {log_prob}
+            assert {beat.anomalous for beat in scored} == {anomalous}
+            assert all(((beat.score or 0.0) > (beat.threshold or 0.0)) == anomalous for beat in scored)
+            assert {alarm.alarm.kind for alarm in ward.alarms} == (
+                {"anomalous_beat", "anomaly_run"} if anomalous else set()
+            )
+            for message in ward.alarms:
+                evidence = message.alarm.evidence
+                assert len(evidence.score) == len(evidence.log_prob) == len(evidence.r_samples) > 0
+                assert set(evidence.log_prob) == {log_prob}
+                assert all(value == pytest.approx(score, rel=1e-6) for value in evidence.score)
+
+
+@pytest.mark.parametrize("numbers", [(math.nan, math.nan), (-5.0, math.nan), (-math.inf, 5.0), (-5.0, math.inf)])
+def test_a_score_that_is_no_number_is_a_beat_not_scored(scorer: Scorer, numbers: tuple[float, float]) -> None:
+    ward = Ward(Says(scorer, *numbers))  # type: ignore[arg-type]
+    ward.source.feed(ecg("sinus=20"))
+    ward.take()
+    ward.finish()
+    assert ward.bed.status().unscored_beats == ward.bed.status().beats > 15
+    assert ward.alarms == []
+
+
+def test_a_strip_is_there_with_its_alarm_and_whole_when_the_rest_has_come(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    signal = ecg("sinus=14,asystole=6,sinus=10")
+    onset = None
+    for first in range(0, signal.size, 50):
+        ward.source.feed(signal[first : first + 50])
+        ward.take()
+        found = [m.alarm for m in ward.alarms if m.alarm.kind == "asystole"]
+        if found:
+            onset = found[0].onset_sample
+            first, samples = ward.strips[found[0].alarm_id]
+            come = min(ward.bed.now - first, samples.shape[1])
+            assert np.isfinite(samples[:, : come if ward.bed.now >= onset + 5 * FS_HZ else 0]).all()
+            assert samples.shape == (2, 10 * FS_HZ)
+    assert onset is not None
+    late = Ward(scorer)
+    late.source.feed(signal[: onset + round(4.8 * FS_HZ)])
+    late.take()
+    late.finish()
+    ((alarm_id, (first, samples)),) = [item for item in late.strips.items() if "asystole" in item[0]]
+    assert alarm_id.startswith("p1/asystole/")
+    assert np.isnan(samples[:, -round(0.2 * FS_HZ) + 1 :]).all(), "what never came is not made up"
+    assert np.isfinite(samples[:, : round(9.7 * FS_HZ)]).all()
+
+
+def test_notices_of_loss_become_alarms(scorer: Scorer) -> None:
+    ward = Ward(scorer, FedSource())
+    ward.source.feed(ecg("sinus=5"))
+    ward.source.notice("source_lost", "fed: lost the cable")
+    ward.source.notice("source_back", "fed: the cable is back")
+    ward.take()
+    assert ward.bed.status().state == "running"
+    ward.take()
+    assert ward.bed.status().state == "source_lost"
+    assert not ward.bed.status().scorable
+    assert ward.alarms[-1].alarm.text == "fed: lost the cable"
+    ward.take()
+    assert [m.alarm.state for m in ward.alarms if m.alarm.kind == "source_lost"] == ["onset", "cleared"]
+    assert [n.kind for n in ward.notices] == ["source_lost", "source_back"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (Request(op="acknowledge", alarm_id="p1/asystole/9"), "p1/asystole/9"),
+        (Request(op="acknowledge"), "not active"),
+        (Request(op="pause_audio", seconds=float("inf")), "seconds"),
+        (Request(op="pause_audio", seconds=-1), "seconds"),
+    ],
+)
+def test_what_it_cannot_do_it_says(scorer: Scorer, request_: Request, said: str) -> None:
+    ward = Ward(scorer)
+    reply = ward.bed.answer(request_, ward)
+    assert not reply.ok
+    assert said in reply.error
+
+
+def test_an_audio_pause_is_counted_down_in_stream_time(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    signal = ecg("sinus=30")
+    ward.source.feed(signal[:2500])
+    ward.take()
+    assert ward.bed.answer(Request(op="pause_audio", seconds=15, who="x"), ward).data == {"seconds": 15}
+    assert ward.bed.status().audio_paused_s == 15.0
+    ward.source.feed(signal[2500:5000])
+    ward.take()
+    assert ward.bed.status().audio_paused_s == 5.0
+    ward.source.feed(signal[5000:])
+    ward.take()
+    assert ward.bed.status().audio_paused_s == 0.0
+
+
+def test_a_strip_of_signal_before_the_start_is_unknown(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    reply = ward.bed.answer(Request(op="strip"), ward)
+    assert reply.ok
+    assert set(reply.data["raw_mv"]) == {None}
+    assert len(reply.data["raw_mv"]) == 2500
+
+
+def test_latency_is_from_the_piece_that_held_the_deciding_sample(scorer: Scorer) -> None:
+    ward = Ward(scorer, FedSource())
+    signal = ecg("sinus=12")
+    ward.source.feed(signal[:2500])
+    ward.source.feed(signal[2500:2750])
+    ward.bed.take(10**6, ward)  # arrives at 0 s, decides beats
+    ward.now_s = 0.4
+    ward.bed.take(10**6, ward)
+    ward.now_s = 0.5
+    ward.settle()
+    by_arrival = {beat.latency_ms for beat in ward.beats}
+    assert by_arrival == {500.0, 100.0}
+    assert ward.beats[0].latency_ms == 500.0
+    assert ward.beats[-1].latency_ms == 100.0
+
+
+def test_a_premature_beat_is_told_in_words_and_its_pause_in_an_update(scorer: Scorer) -> None:
+    ward = Ward(scorer)
+    ward.source.feed(ecg("sinus=30,pvc=30,sinus=20"))
+    ward.take()
+    ward.finish()
+    odd = [beat for beat in ward.beats if beat.anomalous]
+    assert odd
+    assert all(beat.words for beat in odd)
+    assert not any(beat.words for beat in ward.beats if not beat.anomalous)
+    assert {"wide", "early"} <= {word for beat in odd for word in beat.words}
+    alarms = [message.alarm for message in ward.alarms if message.alarm.kind == "anomalous_beat"]
+    onsets = [alarm for alarm in alarms if alarm.state == "onset" and not alarm.update]
+    updates = [alarm for alarm in alarms if alarm.update]
+    assert onsets
+    assert updates
+    assert all("then a pause" in alarm.text and "then a pause" in alarm.evidence.words[0] for alarm in updates)
+    assert {alarm.alarm_id for alarm in updates} <= {alarm.alarm_id for alarm in onsets}
+    assert len(updates) <= len(onsets)
+    assert len(ward.strips) == len({message.alarm.alarm_id for message in ward.alarms})
+    for alarm in alarms:
+        assert len(alarm.evidence.words) == len(alarm.evidence.qrs_ms) == len(alarm.evidence.r_samples)
+
+
+def test_the_notch_is_told_in_the_status_and_a_wrong_one_is_refused(scorer: Scorer) -> None:
+    ward = Ward(scorer, signal={"mains": "60"})
+    assert ward.bed.status().mains_hz == 60.0
+    assert Ward(scorer).bed.status().mains_hz is None
+    slow = FedSource(live=False)
+    slow.fs_hz = 100.0
+    with pytest.raises(ConfigError, match="bed p1: a notch at 50 Hz needs a sampling rate over 104 Hz"):
+        Ward(scorer, slow, signal={"mains": "50"})

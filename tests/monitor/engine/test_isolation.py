@@ -1,0 +1,239 @@
+"""A bed that fails, hangs, floods or shows nothing harms no other: they give what they give without it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.scorer import Scorer
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, Source
+from monitor.sources.guarded import GuardedSource, Readers
+from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, kept, settings, sim
+
+STORY = "sinus=14,pvc=6,asystole=6,sinus=8"
+OTHERS = {"a": STORY, "c": f"{STORY};seed=3", "d": "sinus=16,vt=8,sinus=10;seed=4;fs=360"}
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, scorer: Scorer) -> Path:
+    """What the others give without the bad one."""
+    folder = tmp_path_factory.mktemp("alone")
+    Run({bed: sim(story, FS_HZ) for bed, story in OTHERS.items()}, scorer, settings(record={"folder": str(folder)})
+        ).pipeline.run()  # fmt: skip
+    return folder
+
+
+class BadSource(FedSource):
+    """Gives some signal, then does what it is told."""
+
+    def __init__(self, then: Callable[[], Chunk | None], seconds: float = 10.0, *, live: bool = False) -> None:
+        super().__init__("bad", live=live)
+        self.feed(ecg("sinus=30")[: round(seconds * FS_HZ)])
+        self._then = then
+
+    def read(self, max_samples: int) -> Chunk | None:
+        return super().read(max_samples) if self._waiting else self._then()
+
+
+def with_bad(bad: Source, folder: Path, scorer: Scorer, **sections: dict[str, Any]) -> Run:
+    sources: dict[str, Source] = {bed: sim(story, FS_HZ) for bed, story in OTHERS.items()}
+    sources = {"a": sources.pop("a"), "bad": bad, **sources}
+    return Run(sources, scorer, settings(record={"folder": str(folder)}, **sections))
+
+
+def events(folder: Path) -> list[tuple[str, str]]:
+    bodies = [json.loads(line) for line in (folder / "bad" / "events.jsonl").read_text().splitlines()]
+    return [(body["kind"], body["text"]) for body in bodies]
+
+
+def same_as_alone(folder: Path, alone: Path) -> None:
+    for bed in OTHERS:
+        assert kept(folder, bed) == kept(alone, bed)
+    assert len(kept(alone, "a")[1]) > 5
+
+
+def fails(error: Exception) -> Callable[[], Chunk | None]:
+    def then() -> Chunk | None:
+        raise error
+
+    return then
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        (fails(SourceError("bad: unplugged")), "bad: unplugged"),
+        (fails(ZeroDivisionError("division by zero")), r"ZeroDivisionError: division by zero (test_isolation"),
+        (lambda: Chunk(3, np.ones(5)), "first_sample=3 lies in the past"),
+        (lambda: Chunk(5000, np.ones((2, 5))), "one lead"),
+        (lambda: "no chunk", "AttributeError"),
+    ],
+    ids=["source", "bug", "past", "shape", "type"],
+)
+def test_a_source_that_fails_in_any_way(
+    tmp_path: Path, alone: Path, scorer: Scorer, then: Callable[[], Chunk | None], said: str
+) -> None:
+    run = with_bad(BadSource(then), tmp_path, scorer)
+    run.pipeline.run()
+    assert run.onsets("bad")[-1] == "source_lost"
+    assert run.status("bad").beats >= 7, "what came before is scored"
+    assert run.status("bad").state == "source_lost"
+    kind, text = events(tmp_path)[-1]
+    assert kind == "source_lost"
+    assert said in text
+    assert len(run.pipeline.incomplete) == 1
+    assert "\n" not in run.pipeline.incomplete[0]
+    same_as_alone(tmp_path, alone)
+
+
+def test_a_read_that_never_comes_back(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+    """The others end as ever; it is silent, says so, and does not keep the program from ending."""
+    never = threading.Event()
+
+    def hang() -> Chunk | None:
+        never.wait()
+        return None
+
+    run = with_bad(BadSource(hang, live=True), tmp_path, scorer, alarms={"no_data": {"limit": 0.3}})
+    others = [run.pipeline.beds[bed] for bed in OTHERS]
+    run.pipeline.run(lambda: all(bed.ended for bed in others) and "no_data" in run.onsets("bad"))
+    text = next(m.alarm.text for m in run.alarms if m.alarm.kind == "no_data")
+    assert "read does not come back" in text
+    assert run.status("bad").samples_in == 10 * FS_HZ
+    same_as_alone(tmp_path, alone)
+    never.set()
+
+
+def test_what_a_late_read_brings_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    back = threading.Event()
+    source = FedSource()
+    source.feed(np.arange(5.0))
+    real = source.read
+
+    def slow(max_samples: int) -> Chunk | None:
+        assert back.wait(PATIENCE_S)
+        return real(max_samples)
+
+    source.read = slow  # type: ignore[method-assign]
+    readers = Readers()
+    guarded, other = GuardedSource(source, readers), GuardedSource(FedSource(), readers)
+    assert guarded.read(10) is None
+    assert guarded.hangs
+    monkeypatch.setattr("monitor.sources.guarded.PATIENCE_S", PATIENCE_S)
+    assert other.read(10) is None
+    assert not other.hangs, "another thread reads for it"
+    back.set()
+    deadline = iter(range(100_000))
+    while (chunk := guarded.read(10)) is None and next(deadline) < 99_999:
+        back.wait(0.001)
+    assert chunk is not None
+    assert chunk.samples.tolist() == [0, 1, 2, 3, 4]
+    assert not guarded.hangs
+    readers.close()
+
+
+def test_a_guarded_source_says_what_its_source_says() -> None:
+    readers = Readers()
+    source = FedSource()
+    guarded = GuardedSource(source, readers)
+    assert not hasattr(guarded, "waiting"), "where the source does not count"
+    source.fail("gone")
+    with pytest.raises(SourceError, match="gone"):
+        guarded.read(1)
+    ended = FedSource()
+    ended.end()
+    with pytest.raises(EndOfStream):
+        GuardedSource(ended, readers).read(1)
+    guarded.close()
+    assert source.closed
+    readers.close()
+
+
+def test_one_bed_at_ten_times_its_rate_takes_no_more_than_its_share(
+    tmp_path: Path, alone: Path, scorer: Scorer
+) -> None:
+    class Flood(BadSource):
+        def __init__(self) -> None:
+            super().__init__(lambda: None, live=True)
+            self.most: list[int] = []
+
+        def read(self, max_samples: int) -> Chunk | None:
+            self.most.append(max_samples)
+            if len(self.most) < 40:
+                self.feed(np.tile(ecg("sinus=1"), 10))
+            elif not self._waiting:
+                raise EndOfStream
+            return super().read(max_samples)
+
+    source = Flood()
+    run = with_bad(source, tmp_path, scorer)
+    run.pipeline.run()
+    assert max(source.most) <= 20 * FS_HZ
+    assert run.status("bad").samples_in == (10 + 39 * 10) * FS_HZ, "slower than it comes, but all of it"
+    same_as_alone(tmp_path, alone)
+
+
+def test_a_bed_of_nothing_but_nan(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+    source = FedSource(live=False)
+    source.feed(np.full(round(60 * FS_HZ), np.nan))
+    source.end()
+    run = with_bad(source, tmp_path, scorer)
+    run.pipeline.run()
+    assert run.onsets("bad") == ["leads_off"]
+    assert run.status("bad").beats == 0
+    same_as_alone(tmp_path, alone)
+
+
+def test_a_journal_whose_disk_is_full(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+    run = with_bad(sim("sinus=30"), tmp_path, scorer)
+    journal = run.pipeline.journal
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    journal._write = full  # type: ignore[method-assign, assignment]
+    run.pipeline.run()
+    assert run.onsets("a")[0] == "journal_failed"
+    for bed in OTHERS:
+        beats, alarms = kept(tmp_path, bed)
+        assert beats == kept(alone, bed)[0]
+        of_patient = [message["alarm"] for message in alarms if message["alarm"]["kind"] != "journal_failed"]
+        assert of_patient == [message["alarm"] for message in kept(alone, bed)[1]]
+
+
+def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:
+    """Replays that begin in the same second, in real time by a clock that is moved."""
+    stories = {f"b{number}": f"sinus=4,vt=6,sinus=4;seed={number % 3 + 1}" for number in range(beds)}
+    script = Script([(16.0, int)], step_s=0.25)
+    sources: dict[str, Source] = {bed: sim(story) for bed, story in stories.items()}
+    config = settings(source={"speed": 1.0}, record={"folder": str(folder)})
+    run = Run(sources, scorer, config, clock=script.clock)
+    run.pipeline.run(script)
+    return run
+
+
+def test_many_beds_that_begin_in_the_same_second_give_what_few_give(tmp_path: Path, scorer: Scorer) -> None:
+    """Beats with their scores and alarms, though those of many are scored beside the loop, in larger batches."""
+    few, many = scripted(scorer, 3, tmp_path / "few"), scripted(scorer, 30, tmp_path / "many")
+    assert few.pipeline.measures.batch_beats.read()[0] != many.pipeline.measures.batch_beats.read()[0]
+    for number in range(30):
+        of_few, of_many = kept(tmp_path / "few", f"b{number % 3}"), kept(tmp_path / "many", f"b{number}")
+        for message in (*of_few[1], *of_many[1]):  # an id begins with the bed's name
+            message["alarm"]["covered_by"] = message["alarm"]["covered_by"].partition("/")[2]
+        assert of_many == of_few
+        assert of_few[0].count("\n") > 12
+        assert of_few[1]

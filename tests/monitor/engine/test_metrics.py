@@ -1,0 +1,357 @@
+"""Metrics of real monitors over real HTTP, read by Prometheus' own tools where they are, and by its parser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from detector import Scorer
+from monitor.engine.counters import BATCH_BUCKETS, Histogram
+from monitor.errors import MetricsError
+from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
+from tests.monitor.engine.helpers import FedSource, Run, Watched, ecg, settings, sim
+from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.live.test_zmq import Line, message
+
+GRAFANA = Path(__file__).parents[3] / "docs" / "grafana"
+PROMTOOL = shutil.which("promtool")
+FREE = {"port": -1}
+STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+def scrape(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as reply:
+        assert reply.headers["Content-Type"].startswith("text/plain")
+        return str(reply.read().decode())
+
+
+def samples_of(text: str) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+class Counted:
+    """A source that ends, with a scrape before it is let go: what a run left behind."""
+
+    def __init__(self, run: Run) -> None:
+        assert run.pipeline.metrics is not None
+        self.url = run.pipeline.metrics.url
+        self.text = ""
+        close, metrics = run.pipeline.metrics.close, run.pipeline.metrics
+
+        def last() -> None:
+            self.text = scrape(self.url)
+            close()
+
+        metrics.close = last  # type: ignore[method-assign]
+        run.pipeline.run()
+        self.samples = samples_of(self.text)
+
+    def get(self, name: str, **labels: str) -> float:
+        return self.samples[f"ecg_monitor_{name}", tuple(sorted(labels.items()))]
+
+
+@pytest.fixture(scope="module")
+def told(scorer: Scorer) -> tuple[Run, Counted]:
+    """Two beds run to their end, and the last scrape."""
+    run = Run({"p1": sim(STORY), "p2": sim("sinus=20;seed=3")}, scorer, settings(metrics=FREE))
+    return run, Counted(run)
+
+
+def test_the_counts_are_those_of_the_monitor(told: tuple[Run, Counted]) -> None:
+    run, counted = told
+    for bed in ("p1", "p2"):
+        status = run.status(bed)
+        assert counted.get("samples_total", bed=bed) == status.samples_in > 0
+        assert counted.get("samples_lost_total", bed=bed) == status.samples_lost
+        assert counted.get("gaps_total", bed=bed) == status.gaps
+        outcomes = {o: counted.get("beats_total", bed=bed, outcome=o) for o in ("usual", "anomalous", "unscored")}
+        assert sum(outcomes.values()) == status.beats > 10
+        assert (outcomes["anomalous"], outcomes["unscored"]) == (status.anomalous_beats, status.unscored_beats)
+        assert counted.get("bed_state", bed=bed, state="ended") == 1
+    assert counted.get("bus_events_total", event="published") == run.pipeline.bus.counters["published"]
+
+
+def test_alarms_are_counted_by_kind_and_priority_once_each(told: tuple[Run, Counted]) -> None:
+    run, counted = told
+    raised = [m.alarm for m in run.alarms if m.alarm.state == "onset" and m.alarm.count == 1 and not m.alarm.update]
+    assert {"asystole", "leads_off"} <= {alarm.kind for alarm in raised}
+    for bed, kind, priority in run.pipeline.alarm_kinds:
+        of_kind = [alarm for alarm in raised if (alarm.bed, alarm.kind) == (bed, kind)]
+        assert counted.get("alarms_total", bed=bed, kind=kind, priority=priority) == len(of_kind)
+    active: dict[str, str] = {}
+    for changed in run.alarms:
+        active[changed.alarm.alarm_id] = changed.alarm.state
+    assert counted.get("alarms_active", bed="p1", priority="high", state="latched") == sum(
+        state == "latched" for state in active.values()
+    )
+
+
+def test_the_model_is_timed_with_its_batches(told: tuple[Run, Counted]) -> None:
+    _, counted = told
+    calls = counted.get("inference_seconds_count")
+    assert calls == counted.get("inference_batch_beats_count") > 0
+    scored = sum(counted.get("beats_total", bed=b, outcome=o) for b in ("p1", "p2") for o in ("usual", "anomalous"))
+    assert counted.get("inference_batch_beats_sum") == scored
+    assert counted.get("beat_latency_seconds_count") == 0  # a replay at full speed has no arrival
+
+
+def test_what_is_built_and_when(told: tuple[Run, Counted]) -> None:
+    run, counted = told
+    info = run.pipeline.beds["p1"].model
+    ((_, labels),) = [key for key in counted.samples if key[0] == "ecg_monitor_build_info"]
+    assert dict(labels)["sha256"] == info.sha256
+    assert counted.get("heartbeat_timestamp_seconds") >= counted.get("start_time_seconds") > 1e9
+
+
+def test_prometheus_itself_finds_nothing_wrong(told: tuple[Run, Counted]) -> None:
+    """promtool where it is installed (Debian: prometheus); its rules of naming, checked anew, everywhere."""
+    _, counted = told
+    if PROMTOOL is not None:
+        done = subprocess.run([PROMTOOL, "check", "metrics"], input=counted.text, capture_output=True, text=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    families = list(text_string_to_metric_families(counted.text))
+    assert len(families) == len({family.name for family in families}) > 15
+    for family in families:
+        assert re.fullmatch(r"ecg_monitor_[a-z_]+", family.name)
+        assert family.documentation
+        assert family.type in ("counter", "gauge", "histogram")
+        for sample in family.samples:
+            assert set(sample.labels) <= {"bed", "kind", "priority", "state", "outcome", "event", "le", "version",
+                                          "model", "sha256"}  # fmt: skip
+            if family.type == "counter":
+                assert sample.name == f"{family.name}_total"
+        if family.type == "histogram":
+            counts = [sample.value for sample in family.samples if sample.name.endswith("_bucket")]
+            assert counts == sorted(counts)
+            assert counts[-1] == next(s.value for s in family.samples if s.name.endswith("_count"))
+
+
+def test_live_beds_give_latencies_and_what_waits(scorer: Scorer) -> None:
+    source = FedSource()
+    source.waiting = 125  # type: ignore[attr-defined]
+    watched = Watched(Run({"p1": source}, scorer, settings(metrics=FREE)))
+    try:
+        metrics = watched.run.pipeline.metrics
+        assert metrics is not None
+        source.feed(ecg("sinus=10"))
+        watched.until(lambda: watched.run.status().beats > 3, "beats")
+        counts = samples_of(scrape(metrics.url))
+        assert counts["ecg_monitor_beat_latency_seconds_count", ()] > 3
+        assert counts["ecg_monitor_source_waiting_samples", (("bed", "p1"),)] == 125
+        assert counts["ecg_monitor_bed_state", (("bed", "p1"), ("state", "running"))] == 1
+        assert counts["ecg_monitor_signal_scorable", (("bed", "p1"),)] == 1
+    finally:
+        watched.close()
+
+
+def test_scraping_all_the_time_neither_fails_nor_stops_the_monitor(scorer: Scorer) -> None:
+    run = Run({"p1": sim(STORY)}, scorer, settings(metrics=FREE))
+    assert run.pipeline.metrics is not None
+    url, stop, failed, scrapes = run.pipeline.metrics.url, threading.Event(), [], []
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                scrapes.append(samples_of(scrape(url))["ecg_monitor_samples_total", (("bed", "p1"),)])
+            except OSError:
+                break  # it has ended
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    run.pipeline.run()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert not failed
+    assert scrapes
+    assert run.status().beats > 10
+    with pytest.raises(OSError, match="refused"):  # the port is free again
+        scrape(url)
+
+
+def test_a_client_that_says_nothing_holds_nobody_up(scorer: Scorer) -> None:
+    run = Run({"p1": sim("sinus=8")}, scorer, settings(metrics=FREE))
+    assert run.pipeline.metrics is not None
+    address = run.pipeline.metrics.url.split("/")[2].rpartition(":")
+    with socket.create_connection((address[0], int(address[2])), timeout=30):
+        assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+        run.pipeline.run()  # closes the server: it returns though the connection is open
+    assert run.status().beats > 3
+
+
+def addresses() -> list[str]:
+    """Of this machine; the one of IPv6 where it has any."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return ["localhost", "127.0.0.2"]
+    return ["localhost", "127.0.0.2", "::1"]
+
+
+@pytest.mark.parametrize("listen", addresses())
+def test_it_listens_where_it_is_told(scorer: Scorer, listen: str) -> None:
+    run = Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": listen}))
+    assert run.pipeline.metrics is not None
+    assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+    run.pipeline.run()
+
+
+def test_a_live_source_says_how_many_samples_wait_in_it(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.send(message(0, [0.1] * 1000))
+    wait_for(lambda: line.source.read(100) is not None, "the first samples")
+    assert line.source.waiting == 900
+    line.source.close()
+    line.context.destroy(linger=0)
+
+
+def test_a_port_in_use_is_one_line_and_nothing_is_left_behind(scorer: Scorer, tmp_path: Path) -> None:
+    first = Run({"p1": sim("sinus=2")}, scorer, settings(metrics=FREE))
+    assert first.pipeline.metrics is not None
+    port = int(first.pipeline.metrics.url.rpartition(":")[2].partition("/")[0])
+    source = FedSource()
+    with pytest.raises(MetricsError, match=rf"metrics on 127\.0\.0\.1:{port} is in use.*--metrics") as error:
+        Run({"p1": source}, scorer, settings(metrics={"port": port}, record={"folder": str(tmp_path / "rec")}))
+    assert "\n" not in str(error.value)
+    assert source.closed
+    assert not list((tmp_path / "rec").glob("p1/*")), "the next attempt would trip over them"
+    done = ecg_monitor("--source", "sim:sinus=2", "--speed", "max", *FREE_BUS, "--no-dashboard", "--metrics", str(port))
+    assert done.returncode == 2
+    assert re.fullmatch(rf"ecg-monitor: metrics on 127\.0\.0\.1:{port} is in use[^\n]*\n", done.stderr)
+    first.pipeline.run()
+
+
+@pytest.mark.parametrize("value", ["none", "-1", "70000", "1e3", "12345678901234567890"])
+def test_what_is_no_port_is_named(value: str) -> None:
+    done = ecg_monitor("--metrics", value, "--no-dashboard")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--metrics" in done.stderr
+
+
+def test_an_address_of_another_machine_is_named(scorer: Scorer) -> None:
+    with pytest.raises(MetricsError, match=r"metrics on 192\.0\.2\.1:\* cannot be had"):
+        Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": "192.0.2.1"}))
+
+
+def test_off_by_default_and_then_not_even_imported() -> None:
+    code = "import sys, monitor.engine.pipeline; print('prometheus_client' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert settings().metrics.port == 0
+    assert done.stdout.strip() == "False"
+
+
+@given(st.lists(st.floats(0, 10), max_size=50))
+def test_a_histogram_counts_every_value_once_in_the_first_bucket_that_holds_it(values: list[float]) -> None:
+    histogram = Histogram((0.5, 1.0, 5.0))
+    for value in values:
+        histogram.observe(value)
+    counts, total = histogram.read()
+    bounds = [0.5, 1.0, 5.0, float("inf")]
+    assert [sum(counts[: i + 1]) for i in range(4)] == [sum(v <= bound for v in values) for bound in bounds]
+    assert total == pytest.approx(sum(values))
+
+
+# -- the dashboard and the rules ----------------------------------------------------------------------------
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every PromQL expression of dashboard and rules, with where it stands."""
+
+    def walk(node: Any, where: str) -> Iterator[tuple[str, str]]:
+        if isinstance(node, dict):
+            if node.get("type") == "datasource":
+                return
+            name = str(node.get("title", where))
+            for key, value in node.items():
+                if key in ("expr", "query", "definition") and isinstance(value, str):
+                    yield name, value
+                else:
+                    yield from walk(value, name)
+        elif isinstance(node, list):
+            for item in node:
+                yield from walk(item, where)
+
+    yield from walk(json.loads((GRAFANA / "ecg-monitor.json").read_text()), "dashboard")
+    rules = (GRAFANA / "alerts.yml").read_text()
+    for expr in re.findall(r"^\s+expr: (.+)$", rules, re.MULTILINE):
+        yield "alerts.yml", expr
+
+
+EXPRESSIONS = list(expressions())
+
+
+def test_there_are_panels_and_rules() -> None:
+    assert sum(where == "alerts.yml" for where, _ in EXPRESSIONS) >= 6
+    assert sum(where != "alerts.yml" for where, _ in EXPRESSIONS) >= 10
+
+
+@pytest.mark.parametrize(("where", "expr"), EXPRESSIONS, ids=[f"{w}: {e[:40]}" for w, e in EXPRESSIONS])
+def test_every_expression_asks_for_metrics_and_labels_that_there_are(
+    where: str, expr: str, told: tuple[Run, Counted]
+) -> None:
+    names = {name for name, _ in told[1].samples} | {"ecg_monitor_source_waiting_samples"}
+    asked = re.findall(r"ecg_monitor_\w+", expr)
+    assert asked or "up{" in expr
+    assert set(asked) <= names
+    labels = {label for _, pairs in told[1].samples for label, _ in pairs} | {"job", "instance"}
+    for matchers in re.findall(r"\{([^}]*)\}", expr):
+        assert set(re.findall(r"(\w+)\s*[=!]~?", matchers)) <= labels
+    for grouped in re.findall(r"by \(([^)]*)\)", expr):
+        assert set(re.split(r",\s*", grouped)) <= labels
+
+
+def test_prometheus_takes_the_rules() -> None:
+    """promtool where it is installed; else that every rule has its parts."""
+    path = GRAFANA / "alerts.yml"
+    if PROMTOOL is not None:
+        done = subprocess.run([PROMTOOL, "check", "rules", str(path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    text = path.read_text()
+    assert text.count("- alert:") == text.count("expr:") == text.count("severity:") == text.count("summary:")
+
+
+def test_the_panels_do_not_overlap() -> None:
+    panels = json.loads((GRAFANA / "ecg-monitor.json").read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
+
+
+def test_batches_are_counted_up_to_what_a_ward_may_have_at_once() -> None:
+    assert BATCH_BUCKETS[-1] >= 100

@@ -1,0 +1,140 @@
+"""Too much for the machine: it is told, what is only for looking goes first, no beat is lost, and it recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import zmq
+
+from detector import Beat, Scorer, Scores
+from monitor.messages import HeartbeatMessage, Message, StatusMessage
+from monitor.sources import Source
+from tests.monitor.engine.helpers import FS_HZ, Run, settings, sim
+
+STORY = "sinus=80"
+BEDS = 3
+
+
+class SlowScorer:
+    """The real scorer; a beat takes so long by the clock that is moved here."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self.info, self.calibration = scorer.info, scorer.calibration
+        self.now_s = 0.0
+        self.slow_s = (34.0, 48.0)  # from, until
+        self.beat_s = 0.7
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def score_beats(self, beats: Sequence[Beat]) -> Scores:
+        if self.slow_s[0] <= self.now_s < self.slow_s[1]:
+            self.now_s += self.beat_s * len(beats)
+        return self._scorer.score_beats(beats)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
+    """Beds in real time by the clock that is moved, with somebody who looks at their waves."""
+    sources: dict[str, Source] = {f"b{n}": sim(f"{STORY};seed={n + 1}") for n in range(BEDS)}
+    run = Run(sources, scorer, settings(source={"speed": 1.0}), clock=scorer.clock)  # type: ignore[arg-type]
+    said: list[tuple[float, Message]] = []
+    real, waves = run.pipeline.bus.publish, run.pipeline.bus.publish_wave
+
+    def publish(topic: str, body: Message) -> Any:
+        said.append((scorer.now_s, body))
+        return real(topic, body)
+
+    def publish_wave(header: Any, samples: Any) -> None:
+        said.append((scorer.now_s, header))
+        waves(header, samples)
+
+    run.pipeline.bus.publish = publish  # type: ignore[method-assign]
+    run.pipeline.bus.publish_wave = publish_wave  # type: ignore[method-assign]
+    with zmq.Context() as context, context.socket(zmq.SUB) as looking:
+        looking.subscribe(b"")
+        looking.connect(run.pipeline.endpoints.waves)
+        while not run.pipeline.bus.viewers:
+            run.pipeline.bus.service(0.05)
+
+        def step() -> bool:
+            scorer.now_s += 0.25
+            return scorer.now_s > 200  # it ends with its sources
+
+        run.pipeline.run(step)
+    return run, said
+
+
+def per_second(said: list[tuple[float, Message]], schema: str, first_s: float, last_s: float) -> float:
+    n = sum(first_s <= at_s < last_s and m.__struct_config__.tag == schema for at_s, m in said)
+    return n / BEDS / (last_s - first_s)
+
+
+def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> None:
+    slow, quick = SlowScorer(scorer), SlowScorer(scorer)
+    quick.slow_s = (0.0, 0.0)
+    run, said = watch(slow)
+    usual, _ = watch(quick)
+
+    assert run.states("overload", "b0")[:1] == ["onset"]
+    assert run.states("overload", "b0")[-1] == "cleared", "it has caught up"
+    text = next(m.alarm.text for m in run.alarms if m.alarm.kind == "overload")
+    assert "s behind its samples" in text
+    assert usual.states("overload", "b0") == []
+
+    # Waves go first, then most of the status; both are back at the end.
+    heartbeats = [(at_s, m) for at_s, m in said if isinstance(m, HeartbeatMessage)]
+    assert {m.thinned for at_s, m in heartbeats if at_s < 34} == {()}
+    thinned = [m.thinned for at_s, m in heartbeats if 40 <= at_s < 48]
+    assert set(thinned) == {("waves", "status")}
+    assert max(m.late_s for _, m in heartbeats) > 1.0
+    assert heartbeats[-1][1].thinned == ()
+    assert per_second(said, "wave/1", 24, 34) > 3
+    assert per_second(said, "wave/1", 40, 48) == 0
+    assert per_second(said, "wave/1", 68, 78) > 3
+    assert per_second(said, "status/1", 24, 34) > 0.9
+    assert per_second(said, "status/1", 40, 48) < 0.5
+    assert per_second(said, "status/1", 68, 78) > 0.9
+    assert len([line for line in run.notices if "late" in line]) >= 1
+    assert run.notices[-1].startswith("beds are looked at in time again")
+
+    # Not a beat differs, nor an alarm of the patients.
+    for bed in (f"b{n}" for n in range(BEDS)):
+        assert run.status(bed).samples_in == usual.status(bed).samples_in == 80 * FS_HZ
+        assert run.status(bed).beats == usual.status(bed).beats > 60
+        assert run.status(bed).samples_lost == 0
+        assert run.status(bed).dropped_waves > 0
+        of = [[(m.alarm.alarm_id, m.alarm.state) for m in r.alarms if m.alarm.bed == bed and m.alarm.kind != "overload"]
+              for r in (run, usual)]  # fmt: skip
+        assert of[0] == of[1]
+
+
+def test_a_bed_that_changes_is_told_at_once_also_when_status_is_thinned(scorer: Scorer) -> None:
+    slow = SlowScorer(scorer)
+    slow.slow_s = (35.0, 200.0)
+    sources = {"b0": sim("sinus=45,leadsoff=4,sinus=60"), "b1": sim("sinus=110")}
+    run = Run(dict(sources), slow, settings(source={"speed": 1.0}), clock=slow.clock)  # type: ignore[arg-type]
+    said: list[tuple[int, str]] = []
+    real = run.pipeline.bus.publish
+
+    def publish(topic: str, body: Message) -> Any:
+        if isinstance(body, StatusMessage) and body.bed == "b0":
+            said.append((body.sample, body.quality))
+        return real(topic, body)
+
+    run.pipeline.bus.publish = publish  # type: ignore[method-assign]
+
+    def step() -> bool:
+        slow.now_s += 0.25
+        return run.pipeline.beds["b0"].now >= 60 * FS_HZ
+
+    run.pipeline.run(step)
+    first = next(sample for sample, quality in said if quality == "leads_off")
+    assert first <= 50 * FS_HZ

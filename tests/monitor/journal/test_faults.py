@@ -1,0 +1,295 @@
+"""What a journal lives through: kill -9 at any moment, a full disk, readers meanwhile, a second monitor."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from detector.scorer import Scorer
+from monitor.bus.server import ControlRequest
+from monitor.errors import JournalError
+from monitor.journal import Action, Journal, JournalReader, Limits, Session
+from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode
+from tests.monitor.bus.helpers import alarm, beat
+from tests.monitor.commands.helpers import ecg_monitor
+from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings
+from tests.monitor.journal.helpers import child, fillable_disk, put
+
+ALARMS, BEATS, EVENTS = (bed_topic("p1", stream) for stream in ("alarm", "beat", "event"))
+
+# Writes as a monitor does: an alarm counts as published (its number goes out) once it is committed.
+WRITER = """
+import sys
+import numpy as np
+from tests.monitor.bus.helpers import alarm, beat
+from tests.monitor.journal.helpers import put
+from monitor.journal import Journal, Limits, Session
+from monitor.messages import bed_topic
+journal = Journal(sys.argv[1], limits=Limits(max_mb=float(sys.argv[3])))
+journal.start(sys.argv[2])
+journal.put_sessions([Session("p1", "sim", "II", 360.0, "m", "00")], "1.2.3")
+print("ready", flush=True)
+n = 0
+while True:
+    n += 1
+    for k in range(5):
+        put(journal, bed_topic("p1", "beat"), beat(5 * n + k), 5 * n + k - 4)
+    journal.put_strip(f"p1/asystole/{n}", n, 360.0, np.full((2, 1000), n))
+    put(journal, bed_topic("p1", "alarm"), alarm(n), n)
+    journal.commit()
+    print(n, flush=True)
+"""
+
+
+def test_killed_at_any_moment_nothing_published_is_missing(tmp_path):
+    path = tmp_path / "j.db"
+    draw = random.Random(5)
+    published: dict[str, int] = {}
+    for run in range(8):
+        epoch = f"run-{run}"
+        writer = child(WRITER, str(path), epoch, "3.0")  # small, so that rows also go while it is killed
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        lines = [writer.stdout.readline() for _ in range(draw.randrange(1, 120))]
+        writer.kill()  # while it writes the next
+        lines += writer.stdout.readlines()
+        writer.wait()
+        published[epoch] = int([line for line in lines if line.endswith("\n")][-1])
+        for pipe in (writer.stdin, writer.stdout):
+            pipe.close()
+        with_reader = JournalReader(path)
+        assert [r.ended for r in with_reader.runs()][-1] == "died", "seen at once, without a monitor"
+        with_reader.close()
+        journal = Journal(path, limits=Limits(max_mb=3.0))
+        assert journal.died == (epoch,)
+        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (lost,) = journal._db.execute("SELECT pruned_seq FROM topics WHERE name = ?", (ALARMS,)).fetchone()
+        assert lost == 0, "beats and strips went, no alarm"
+        seq, at, more, found = 0, epoch, True, []
+        while more:
+            page = journal.since(ALARMS, at, seq)
+            assert page.complete
+            found += page.bodies
+            at, seq, more = page.epoch, page.seq, page.more
+        assert len(found) >= published[epoch]
+        newest = f"p1/asystole/{published[epoch]}"
+        assert journal.get_strip(newest, epoch) is not None, "the strip is there as soon as the alarm is"
+        runs = {r.epoch: r for r in journal.runs()}
+        assert runs[epoch].ended == "died"
+        assert runs[epoch].version == "1.2.3"
+        assert runs[epoch].ended_s >= int(runs[epoch].started_s)
+        assert [s.lead for s in journal.sessions(epoch)] == ["II"]
+        journal.close()
+    assert sum(published.values()) > 100
+
+
+def test_others_read_while_it_is_written_and_only_one_writes(tmp_path):
+    path = tmp_path / "j.db"
+    writer = child(WRITER, str(path), "run-1", "1000")
+    assert writer.stdout is not None
+    try:
+        while writer.stdout.readline() != "20\n":
+            pass
+        for refused in (path, tmp_path / "link.db"):
+            if refused != path:
+                refused.symlink_to(path)
+            with pytest.raises(JournalError, match="is in use by another program; give this monitor another file"):
+                Journal(refused)
+        listed = ecg_monitor("alarms", "--journal", str(path), "--format", "jsonl", "--limit", "0")
+        assert listed.returncode == 0, listed.stderr
+        rows = [json.loads(line) for line in listed.stdout.splitlines()]
+        assert len(rows) >= 20
+        assert {row["state"] for row in rows} == {"onset"}, "the monitor lives"
+        # Any SQLite program; and one that keeps a reading open holds nobody up.
+        other = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        other.execute("BEGIN")
+        (before,) = other.execute("SELECT COUNT(*) FROM log").fetchone()
+        here = int(writer.stdout.readline())
+        while int(writer.stdout.readline()) < here + 50:
+            pass
+        assert other.execute("SELECT COUNT(*) FROM log").fetchone() == (before,)
+        other.close()
+        reader = JournalReader(path)
+        assert [run.ended for run in reader.runs()] == ["running"]
+        reader.close()
+    finally:
+        writer.kill()
+        writer.communicate()
+    listed = ecg_monitor("alarms", "--journal", str(path), "--format", "jsonl", "--state", "died", "--limit", "0")
+    assert len(listed.stdout.splitlines()) > 50, "and now it does not"
+    Journal(path).close()
+
+
+def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
+    said: list[str] = []
+    now = [0.0]
+    with fillable_disk(tmp_path / "disk") as disk:
+        path = disk.folder / "j.db"
+        journal = Journal(path, clock=lambda: now[0], report=said.append)
+        journal.start("run-1")
+        written = {ALARMS: 0, BEATS: 0}
+
+        def write(rounds: int) -> None:
+            for _ in range(rounds):
+                for topic, body in ((BEATS, beat), (ALARMS, alarm)):
+                    written[topic] += 1
+                    put(journal, topic, body(written[topic]), written[topic])
+                journal.put_strip(f"p1/asystole/{written[ALARMS]}", 0, 360.0, [[0.0] * 500] * 2)
+                journal.commit()
+
+        write(50)
+        assert not journal.failure
+        disk.fill()
+        write(500)
+        assert journal.failure
+        assert len(said) == 1, said
+        assert "cannot be written" in said[0]
+        assert set(journal.lost) == {"alarm", "beat", "strip"}
+        put_before = len(journal.actions())
+        journal.put_action(Action("nurse 3", "acknowledge", "p1"))
+        assert journal.lost["action"] == 1
+        assert len(journal.actions()) == put_before
+        disk.empty()
+        write(1)
+        now[0] += 6.0
+        write(50)
+        assert not journal.failure
+        assert len(said) == 2
+        assert said[1].endswith(f"is written again; lost: {journal.lost_words()}")
+        for topic, stream in ((ALARMS, "alarm"), (BEATS, "beat")):
+            since = journal.since(topic, "run-1", 0)
+            assert not since.complete, "who asks is told"
+            assert len(since.bodies) == written[topic] - journal.lost[stream]
+        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        journal.close()
+        reader = JournalReader(path)
+        assert [run.ended for run in reader.runs()] == ["in order"]
+        reader.close()
+
+
+def test_a_disk_that_stays_full_ends_with_what_was_lost(tmp_path):
+    said: list[str] = []
+    with fillable_disk(tmp_path / "disk") as disk:
+        journal = Journal(disk.folder / "j.db", report=said.append)
+        journal.start("run-1")
+        disk.fill()
+        for n in range(1, 2000):
+            put(journal, ALARMS, alarm(n), n)
+            journal.commit()
+        journal.close()
+        assert [line.split("; ")[0].split("j.db ")[1] for line in said] == [
+            said[0].split("; ")[0].split("j.db ")[1],
+            "could not be written to the end",
+        ]
+        assert said[1].endswith(f"lost: {journal.lost['alarm']} alarm")
+        disk.empty()
+        again = Journal(disk.folder / "j.db")
+        assert len(again.since(ALARMS, "run-1", 0, rows=5000, max_bytes=1 << 30).bodies) == 1999 - journal.lost["alarm"]
+        again.close()
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+def test_the_monitor_goes_on_without_it_and_raises_an_alarm(tmp_path: Path, scorer: Scorer) -> None:
+    source = FedSource()
+    signal = iter(ecg("sinus=100").reshape(-1, round(FS_HZ)))
+    with fillable_disk(tmp_path / "disk") as disk:
+        config = settings(journal={"path": str(disk.folder / "j.db")}, source={"speed": 1.0})
+        happens = {20: disk.fill, 60: disk.empty, 80: source.end}
+        acts = [(float(s), happens.get(s, lambda: source.feed(next(signal)))) for s in range(1, 81)]
+        script = Script([*acts, (81.0, int)], step_s=1.0)
+        run = Run({"p1": source}, scorer, config, clock=script.clock)
+        run.pipeline.run(script)
+        assert run.states("journal_failed") == ["onset", "cleared"]
+        onset = next(m.alarm for m in run.alarms if m.alarm.kind == "journal_failed")
+        assert (onset.category, onset.priority) == ("technical", "medium")
+        assert "cannot be written" in onset.text
+        assert run.status().beats > 85, "every beat was scored"
+        assert run.status().unscored_beats < 5
+        lost = run.pipeline.journal.lost
+        assert lost["beat"] > 10
+        assert sum("cannot be written" in line for line in run.pipeline.incomplete) == 1
+        assert sum("is written again; lost: " in line for line in run.pipeline.incomplete) == 1
+        reader = JournalReader(disk.folder / "j.db")
+        events = [decode(raw) for raw in reader.since(EVENTS, "", 0).bodies]
+        (back,) = [e for e in events if isinstance(e, EventMessage) and e.kind == "journal_back"]
+        assert f"{lost['beat']} beat" in back.text
+        bodies = reader.since(BEATS, "", 0, rows=10_000).bodies
+        assert len(bodies) == run.status().beats - lost["beat"]
+        reader.close()
+
+
+# -- after a crash ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_active_when_the_monitor_died_is_not_forgotten(tmp_path: Path, scorer: Scorer) -> None:
+    path = tmp_path / "j.db"
+    writer = child(WRITER, str(path), "run-1", "1000")
+    assert writer.stdout is not None
+    while writer.stdout.readline() != "3\n":
+        pass
+    writer.kill()
+    writer.communicate()
+    source = FedSource(live=False)
+    source.feed(ecg("sinus=5"))
+    source.end()
+    run = Run({"p1": source}, scorer, settings(journal={"path": str(path)}))
+    run.pipeline.run()
+    told = [line for line in run.notices if "was killed; alarms then active: asystole (onset)" in line]
+    assert len(told) == 1
+    reader = JournalReader(path)
+    bodies: list[Message] = [decode(raw) for raw in reader.since(EVENTS, "run-1", 0).bodies]
+    (died,) = [body for body in bodies if isinstance(body, EventMessage) and body.kind == "monitor_died"]
+    assert "run-1 was killed; alarms then active: asystole (onset)" in died.text
+    assert died.count >= 3
+    ends = {r.epoch: r.ended for r in reader.runs()}
+    assert ends == {"run-1": "died", run.pipeline.bus.epoch: "in order"}
+    assert isinstance(decode(reader.since(ALARMS, "run-1", 0).bodies[0]), AlarmMessage)
+    sessions = reader.sessions(run.pipeline.bus.epoch)
+    assert sessions == [Session("p1", "fed", "II", FS_HZ, *reader.sessions(run.pipeline.bus.epoch)[0][4:])]
+    reader.close()
+    listed = ecg_monitor("alarms", "--journal", str(path), "--state", "died", "--format", "jsonl")
+    assert len(listed.stdout.splitlines()) >= 3
+
+
+def test_an_error_of_the_program_is_no_end_in_order(tmp_path: Path, scorer: Scorer) -> None:
+    run = Run({"p1": FedSource()}, scorer, settings(journal={"path": str(tmp_path / "j.db")}))
+
+    def fails(_: float) -> list[ControlRequest]:
+        raise RuntimeError("a mistake of ours")
+
+    run.pipeline.bus.service = fails  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        run.pipeline.run()
+    reader = JournalReader(tmp_path / "j.db")
+    assert [r.ended for r in reader.runs()] == ["error"]
+    reader.close()
+
+
+def test_the_first_alarm_has_its_strip_though_its_source_is_silent_for_good(tmp_path: Path, scorer: Scorer) -> None:
+    source = FedSource()
+    script = Script([(0.25, lambda: source.feed(ecg("sinus=3"))), (4.0, int)])
+    run = Run({"p1": source}, scorer, settings(journal={"path": str(tmp_path / "j.db")}), clock=script.clock)
+    seen = []
+    real = run.pipeline.bus.publish
+
+    def publish(topic: str, body: Message):  # what another process finds as soon as an alarm is out
+        published = real(topic, body)
+        if isinstance(body, AlarmMessage):
+            reader = JournalReader(tmp_path / "j.db")
+            seen.append(reader.get_strip(body.alarm.alarm_id))
+            reader.close()
+        return published
+
+    run.pipeline.bus.publish = publish  # type: ignore[method-assign]
+    run.pipeline.run(script)
+    assert run.onsets()[:1] == ["no_data"]
+    assert seen[0] is not None
+    assert seen[0].samples.shape == (2, round(10 * FS_HZ))

@@ -1,0 +1,383 @@
+"""The recording: readable by wfdb at any moment, identical for identical input, honest about a full disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.errors import RecorderError
+from monitor.messages import BeatMessage, ModelInfo
+from monitor.recording.recorder import BEATS_HEADER, BeatRow, Recorder
+from monitor.recording.wfdb_writer import INVALID, AnnotationFile, SignalFile
+
+MODEL = ModelInfo("flow", "ab" * 32)
+
+
+def record(folder: Path, bed: str = "p1", **options: object) -> Recorder:
+    settings: dict[str, object] = {"fs_hz": 250.0, "lead": "MLII", "start_time": None} | options
+    rails_mv = settings.pop("rails_mv", None)
+    return Recorder(folder, bed, config={"alarms": {"alpha": 0.01}}, model=MODEL, rails_mv=rails_mv, **settings)  # type: ignore[arg-type]
+
+
+def row(r_sample: int, log_prob: float = -12.5, score: float = 1.5, *, anomalous: bool = False) -> BeatRow:
+    return BeatRow(r_sample, 0.8, log_prob, score, 0.25, anomalous, "good")
+
+
+def test_everything_is_read_back(tmp_path: Path) -> None:
+    recorder = record(tmp_path, start_time="2024-02-03T10:00:00+00:00")
+    mv = np.round(np.sin(np.arange(5000) / 30), 3)
+    mv[100:120] = np.nan
+    for first in range(0, 5000, 333):
+        recorder.signal(first, mv[first : first + 333])
+    recorder.beat(row(250))
+    recorder.beat(row(2500, -99.125, 7.25, anomalous=True))
+    recorder.beat(BeatRow(2600, None, None, None, None, False, "noisy"))
+    recorder.alarm(b'{"schema":"alarm/1"}')
+    recorder.event(b'{"schema":"event/1"}')
+    recorder.close({"latency_p99_ms": 12.5})
+
+    folder = tmp_path / "p1"
+    read = wfdb.rdrecord(str(folder / "signal"))
+    np.testing.assert_allclose(read.p_signal[:, 0], mv, atol=1e-9)
+    assert (read.fs, read.sig_name, read.units, read.sig_len) == (250, ["MLII"], ["mV"], 5000)
+    assert read.base_datetime.isoformat() == "2024-02-03T10:00:00"
+    digital = wfdb.rdrecord(str(folder / "signal"), physical=False).d_signal
+    assert read.checksum == [int(digital.sum()) & 0xFFFF] or read.checksum == [_signed16(int(digital.sum()))]
+    assert read.init_value == [int(digital[0, 0])]
+    notes = wfdb.rdann(str(folder / "signal"), "ecg")
+    assert list(notes.sample) == [250, 2500, 2600]
+    assert notes.symbol == ["N", "Q", "?"]
+    assert notes.aux_note == ["-12.5000", "-99.1250", ""]
+    assert notes.fs == 250
+    assert (folder / "beats.csv").read_text() == (
+        f"{BEATS_HEADER}\n250,1.000000,0.800000,-12.5000,1.5000,0.250000,0,good\n"
+        "2500,10.000000,0.800000,-99.1250,7.2500,0.250000,1,good\n2600,10.400000,,,,,0,noisy\n"
+    )
+    assert (folder / "alarms.jsonl").read_bytes() == b'{"schema":"alarm/1"}\n'
+    assert (folder / "events.jsonl").read_bytes() == b'{"schema":"event/1"}\n'
+    session = json.loads((folder / "session.json").read_text())
+    assert session["state"] == "closed"
+    assert session["model"] == {"name": "flow", "sha256": "ab" * 32}
+    assert session["config"] == {"alarms": {"alpha": 0.01}}
+    assert session["latency_p99_ms"] == 12.5
+    assert session["recorded"] == {
+        "samples": 5000,
+        "invalid_samples": 20,
+        "clipped_samples": 0,
+        "beats": 3,
+        "alarms": 1,
+        "events": 1,
+        "gaps": 0,
+        "lost_samples": 0,
+    }
+
+
+def _signed16(value: int) -> int:
+    return (value + 0x8000) % 0x10000 - 0x8000
+
+
+def test_a_beat_message_is_a_row(tmp_path: Path) -> None:
+    recorder = record(tmp_path)
+    recorder.signal(0, np.zeros(500))
+    recorder.beat(
+        BeatMessage(
+            bed="p1",
+            r_sample=250,
+            rr_s=None,
+            log_prob=-1.0,
+            score=2.0,
+            p_value=0.5,
+            threshold=4.5,
+            anomalous=False,
+            quality="good",
+        )
+    )
+    recorder.close()
+    assert (tmp_path / "p1" / "beats.csv").read_text().splitlines()[1] == "250,1.000000,,-1.0000,2.0000,0.500000,0,good"
+
+
+def test_sample_numbers_hold_across_gaps_and_a_late_start(tmp_path: Path) -> None:
+    recorder = record(tmp_path, start_time="2024-12-31T23:59:50+00:00")
+    recorder.signal(5000, np.full(100, 0.5))
+    recorder.gap(5100, 200_000)
+    recorder.signal(205_100, np.full(50, -0.5))
+    recorder.signal(205_160, np.full(40, 0.25))  # a jump nobody announced is filled as well
+    recorder.beat(row(205_110))
+    recorder.close()
+    mv = wfdb.rdrecord(str(tmp_path / "p1" / "signal")).p_signal[:, 0]
+    assert mv.size == 200_200
+    np.testing.assert_array_equal(mv[:100], 0.5)
+    assert np.isnan(mv[100:200_100]).all()
+    np.testing.assert_array_equal(mv[200_100:200_150], -0.5)
+    assert np.isnan(mv[200_150:200_160]).all()
+    np.testing.assert_array_equal(mv[200_160:], 0.25)
+    assert list(wfdb.rdann(str(tmp_path / "p1" / "signal"), "ecg").sample) == [200_110]
+    assert (tmp_path / "p1" / "beats.csv").read_text().splitlines()[1].startswith("205110,820.440000,")
+    session = json.loads((tmp_path / "p1" / "session.json").read_text())
+    assert session["first_sample"] == 5000
+    assert (session["recorded"]["gaps"], session["recorded"]["lost_samples"]) == (1, 200_000)
+    header = wfdb.rdheader(str(tmp_path / "p1" / "signal"))
+    assert header.base_datetime.isoformat() == "2025-01-01T00:00:10", "sample 5000 at 250 Hz"
+
+
+def test_the_cut_of_the_signal_changes_no_byte(tmp_path: Path) -> None:
+    mv = np.random.default_rng(1).normal(0, 1, 2000)
+    for bed, size in (("a", 2000), ("b", 1), ("c", 77)):
+        recorder = record(tmp_path, bed)
+        for first in range(0, 2000, size):
+            recorder.signal(first, mv[first : first + size])
+            recorder.signal(min(2000, first + size), np.empty(0))
+        recorder.beat(row(1000))
+        recorder.close()
+    for name in ("signal.dat", "signal.hea", "signal.ecg", "beats.csv"):
+        assert len({(tmp_path / bed / name).read_bytes() for bed in "abc"}) == 1
+
+
+@pytest.mark.parametrize("offset_mv", [0.0, -5.86, 300.0, -290.0])
+@pytest.mark.parametrize("rails_mv", [None, (-400.0, 400.0)])
+def test_an_electrode_offset_neither_clips_nor_blurs(
+    tmp_path: Path, offset_mv: float, rails_mv: tuple[float, float] | None
+) -> None:
+    recorder = record(tmp_path, rails_mv=rails_mv)
+    mv = offset_mv + 3 * np.sin(np.arange(1000) / 30)
+    recorder.signal(0, np.concatenate([np.full(10, np.nan), mv]))
+    recorder.close()
+    read = wfdb.rdrecord(str(tmp_path / "p1" / "signal"))
+    np.testing.assert_allclose(read.p_signal[10:, 0], mv, atol=0.5 / read.adc_gain[0] + 1e-9)
+    assert np.isnan(read.p_signal[:10]).all()
+    assert read.adc_gain[0] == (1000 if rails_mv is None else 75)
+
+
+def test_what_does_not_fit_is_clipped_and_counted(tmp_path: Path) -> None:
+    recorder = record(tmp_path)
+    recorder.signal(0, np.array([0.0, 40.0, -40.0, np.inf, 1.0]))
+    recorder.close()
+    mv = wfdb.rdrecord(str(tmp_path / "p1" / "signal")).p_signal[:, 0]
+    np.testing.assert_allclose(mv, [0, 32.767, -32.767, np.nan, 1], atol=1e-9)
+    assert json.loads((tmp_path / "p1" / "session.json").read_text())["recorded"]["clipped_samples"] == 2
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 1030), st.integers(0, 200_000), st.just(70_000_000)),
+            st.sampled_from("NQ?"),
+            st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=9),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_annotations_are_complete_after_each(
+    tmp_path_factory: pytest.TempPathFactory, notes: list[tuple[int, str, str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "note.ecg"
+    path.unlink(missing_ok=True)
+    file = AnnotationFile(path)
+    sample, expected = 0, []
+    for interval, symbol, text in notes:
+        sample += interval
+        file.add(sample, symbol, text)
+        expected.append((sample, symbol, text))
+        if len(expected) in (1, len(notes) // 2, len(notes)):
+            read = wfdb.rdann(str(path.with_suffix("")), "ecg")
+            assert list(zip(read.sample.tolist(), read.symbol, read.aux_note, strict=True)) == expected
+    file.close()
+
+
+def test_annotations_are_byte_for_byte_those_of_wfdb(tmp_path: Path) -> None:
+    samples, symbols = np.array([10, 300, 5000, 900_000]), ["N", "Q", "?", "N"]
+    texts = ["-1.5", "-22.125", "", "-3.0"]
+    wfdb.wrann("theirs", "ecg", samples, symbols, aux_note=texts, write_dir=str(tmp_path))
+    file = AnnotationFile(tmp_path / "ours.ecg")
+    for sample, symbol, text in zip(samples.tolist(), symbols, texts, strict=True):
+        file.add(sample, symbol, text)
+    file.close()
+    assert (tmp_path / "ours.ecg").read_bytes() == (tmp_path / "theirs.ecg").read_bytes()
+
+
+def test_misuse_is_a_value_error(tmp_path: Path) -> None:
+    recorder = record(tmp_path)
+    with pytest.raises(ValueError, match="before any signal"):
+        recorder.beat(row(5))
+    recorder.signal(0, np.zeros(100))
+    with pytest.raises(ValueError, match="50 samples from there on are written"):
+        recorder.signal(50, np.zeros(10))
+    recorder.beat(row(50))
+    with pytest.raises(ValueError, match="before the last one"):
+        recorder.beat(row(40))
+    recorder.close()
+    for bed in ("", "..", "a/b"):
+        with pytest.raises(ValueError, match="no folder name"):
+            record(tmp_path, bed)
+    file = AnnotationFile(tmp_path / "x.ecg")
+    with pytest.raises(ValueError, match="symbol 'X'"):
+        file.add(1, "X")
+    with pytest.raises(ValueError, match="256 characters"):
+        file.add(1, "N", "x" * 256)
+    file.close()
+
+
+def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+    record(tmp_path).close()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "p1").iterdir()}
+    with pytest.raises(RecorderError, match=r"p1: the folder is not empty; name another one or move it away"):
+        record(tmp_path)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "p1").iterdir()} == before
+    record(tmp_path, "p2").close()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecorderError, match=f"recording to {tmp_path / 'file' / 'p1'}: Not a directory"):
+        record(tmp_path / "file")
+
+
+KILLED = """
+import sys, numpy as np
+from pathlib import Path
+from monitor.messages import ModelInfo
+from monitor.recording.recorder import BeatRow, Recorder
+recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, "II", "2024-01-01T00:00:00+00:00", {}, ModelInfo("m", "0"))
+for i in range(10_000_000):
+    recorder.signal(250 * i, np.full(250, (i % 1000) / 1000))
+    recorder.beat(BeatRow(250 * i + 100, 1.0, -float(i), 2.0, 0.5, i % 2 == 1, "good"))
+    recorder.alarm(b'{"second":%d}' % i)
+    if i % 50 == 0:
+        print(i, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seconds", [50, 300])
+def test_all_is_there_after_kill_9(tmp_path: Path, seconds: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= seconds:
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    folder = tmp_path / "p1"
+    mv = wfdb.rdrecord(str(folder / "signal")).p_signal[:, 0]
+    notes = wfdb.rdann(str(folder / "signal"), "ecg")
+    rows = (folder / "beats.csv").read_bytes().splitlines(keepends=True)[1:]
+    alarms = (folder / "alarms.jsonl").read_bytes().splitlines(keepends=True)
+    n = len(alarms)
+    assert n >= seconds
+    # Killed between two writes: the ones before it may be one ahead, none is behind or torn.
+    assert n <= len(rows) <= len(notes.sample) <= mv.size // 250 <= n + 1
+    # A write itself may be cut at a page of the disk: then the last second is there in part.
+    np.testing.assert_array_equal(mv, np.repeat(np.arange(mv.size // 250 + 1) % 1000 / 1000, 250)[: mv.size])
+    assert list(notes.sample) == [250 * i + 100 for i in range(len(notes.sample))]
+    assert notes.aux_note[-1] == f"-{len(notes.sample) - 1}.0000"
+    assert all(line.endswith(b"\n") for line in rows + alarms)
+    assert json.loads((folder / "session.json").read_text())["state"] == "recording"
+
+
+FULL = """
+import resource, sys, numpy as np
+from pathlib import Path
+from monitor.messages import ModelInfo
+from monitor.recording.recorder import BeatRow, Recorder, RecorderError
+recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, "II", None, {}, ModelInfo("m", "0"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_001, 100_001))
+try:
+    for i in range(1000):
+        recorder.signal(250 * i, np.full(250, 0.5))
+        recorder.beat(BeatRow(250 * i + 100, 1.0, -1.0, 2.0, 0.5, False, "good"))
+except RecorderError as error:
+    print(i, error)
+try:
+    recorder.alarm(b"{}")
+except RecorderError as error:
+    print(error)
+recorder.close()
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_whole_files(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    seconds, message = first.split(" ", 1)
+    assert message.startswith(f"recording to {tmp_path / 'p1'}: File too large; free space")
+    assert "stopped" in second
+    mv = wfdb.rdrecord(str(tmp_path / "p1" / "signal")).p_signal[:, 0]
+    assert mv.size == 250 * int(seconds) == 50_000, "the piece that did not fit is taken back"
+    assert len(wfdb.rdann(str(tmp_path / "p1" / "signal"), "ecg").sample) == int(seconds)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_open = os.open
+
+    def open_full(path: Path, flags: int, *mode: int) -> int:
+        if path.name == "alarms.jsonl":
+            return real_open("/dev/full", os.O_WRONLY)
+        return real_open(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", open_full)
+    recorder = record(tmp_path)
+    with pytest.raises(RecorderError, match="No space left on device"):
+        recorder.alarm(b"{}")
+    recorder.close()
+
+
+FULL_OF_NOTES = """
+import resource, sys
+from pathlib import Path
+from monitor.recording.wfdb_writer import AnnotationFile
+file = AnnotationFile(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    for i in range(1000):
+        file.add(1000 * i, "N", "-1.25")
+except OSError:
+    print(file.count)
+"""
+
+
+@pytest.mark.parametrize("limit", [200, 201, 203, 205, 206])
+def test_annotations_stay_complete_on_a_full_disk(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "note.ecg"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_OF_NOTES, str(path), str(limit)], capture_output=True, text=True, check=True
+    )
+    read = wfdb.rdann(str(path.with_suffix("")), "ecg")
+    assert len(read.sample) == int(done.stdout) > 10
+    assert set(read.aux_note) == {"-1.25"}
+
+
+def test_an_empty_recording_closes_in_order(tmp_path: Path) -> None:
+    recorder = record(tmp_path)
+    recorder.close()
+    recorder.close({"late": True})
+    session = json.loads((tmp_path / "p1" / "session.json").read_text())
+    assert session["first_sample"] is None
+    assert "late" not in session
+    assert wfdb.rdheader(str(tmp_path / "p1" / "signal")).fs == 250
+
+
+def test_all_invalid_is_no_signal_and_no_crash(tmp_path: Path) -> None:
+    file = SignalFile(tmp_path, fs_hz=360, lead=" V1\n lead ")
+    file.append(np.full(500, np.nan))
+    file.write_header(final=True)
+    file.close()
+    read = wfdb.rdrecord(str(tmp_path / "signal"), physical=False)
+    assert (read.d_signal == INVALID).all()
+    assert read.sig_name == ["V1 lead"]

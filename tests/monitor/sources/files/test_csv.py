@@ -1,0 +1,288 @@
+"""Numbers in text files: as people write them, and as they should not."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.errors import SourceError
+from monitor.sources import Source, SourceOptions, open_source
+from monitor.sources.files import csv as csv_source
+from monitor.sources.files.csv import CsvSource
+from tests.monitor.sources.helpers import notices_of, read_chunks, read_signal
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ecg.csv"
+
+
+def open_csv(file: Path, text: str | bytes, **options: object) -> Source:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return open_source(f"csv:{file}", SourceOptions(**options))  # type: ignore[arg-type]
+
+
+def column(values: list[float]) -> str:
+    return "".join(f"{value}\n" for value in values)
+
+
+WAVE = [round(0.8 * math.sin(i / 9), 4) for i in range(600)]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (column(WAVE), {"fs_hz": 250}),
+        (column(WAVE).replace("\n", "\r\n"), {"fs_hz": 250}),
+        (column(WAVE).replace("\n", "\r"), {"fs_hz": 250}),
+        (column(WAVE).rstrip("\n"), {"fs_hz": 250}),
+        ("\ufeffecg\n" + column(WAVE), {"fs_hz": 250}),
+        ("# made by hand\n\nMLII [mV]\n" + column(WAVE), {"fs_hz": 250}),
+        ("ecg_uV\n" + column([v * 1000 for v in WAVE]), {"fs_hz": 250}),
+        (column([v / 1000 for v in WAVE]), {"fs_hz": 250, "unit": "V"}),
+        (column([round(v * 10_000) for v in WAVE]), {"fs_hz": 250, "unit": "adc", "mv_per_unit": 1e-4}),
+        ("time,ecg\n" + "".join(f"{i / 250:.3f},{v}\n" for i, v in enumerate(WAVE)), {}),
+        ("time_ms;ecg\n" + "".join(f"{i * 4};{v}\n" for i, v in enumerate(WAVE)), {}),
+        ("time\tecg\n" + "".join(f"{i * 4}\t{v}\n" for i, v in enumerate(WAVE)), {}),
+        ("Zeit;EKG\n" + "".join(f"{i / 250:.3f};{v}\n" for i, v in enumerate(WAVE)).replace(".", ","), {}),
+        ("EKG\n" + column(WAVE).replace(".", ","), {"fs_hz": 250}),
+        ("'Elapsed time','MLII'\n'sec','mV'\n" + "".join(f"{i / 250:.3f},{v}\n" for i, v in enumerate(WAVE)), {}),
+        ("time;ecg\n" + "".join(f"{i};{v}\n" for i, v in enumerate(WAVE)), {"fs_hz": 250}),
+        ("a,b,ecg\n" + "".join(f"x,{i},{v}\n" for i, v in enumerate(WAVE)), {"fs_hz": 250, "column": "ecg"}),
+        ("".join(f"{i} {v}\n" for i, v in enumerate(WAVE)), {"fs_hz": 250, "column": 1}),
+        ("".join(f"{i},{v}\n" for i, v in enumerate(WAVE)), {"fs_hz": 250, "channel": 1}),
+    ],
+)
+def test_the_ways_people_write_numbers(file: Path, text: str, options: dict[str, object]) -> None:
+    source = open_csv(file, text, **options)
+    assert source.fs_hz == 250
+    chunks = read_chunks(source, (77,))
+    np.testing.assert_allclose(np.concatenate([c.samples for c in chunks]), WAVE, atol=1e-9)
+    assert notices_of(chunks, "bad_input") == []
+
+
+@pytest.mark.parametrize("fs_hz", [100, 125, 128, 257, 360, 500, 1000])
+def test_the_time_column_tells_the_rate_however_it_was_rounded(file: Path, fs_hz: int) -> None:
+    text = "time,ecg\n" + "".join(f"{i / fs_hz:.3f},0.5\n" for i in range(2000))
+    source = open_csv(file, text)
+    assert source.fs_hz == pytest.approx(fs_hz, rel=1e-3)
+    assert read_signal(source)[1].size == 2000, "rounding is no gap"
+
+
+def test_lead_is_the_name_of_the_column(file: Path) -> None:
+    for text, lead in [("time,V5 (mV)\n0,1\n0.004,2\n0.008,3\n", "V5"), ("ecg\n1\n", "ecg"), ("1\n2\n", "ECG")]:
+        source = open_csv(file, text, fs_hz=250)
+        assert source.lead == lead
+        source.close()
+
+
+GOOD = st.floats(-5, 5).map(lambda v: f"{v:.4f}")
+BAD = st.sampled_from(
+    ["", "abc", "nan", "NaN", "inf", "-inf", "1e400", "1e9", "1_0", "0x10", "--1", "1,5", "٣", " ", "\x07"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.one_of(GOOD, GOOD, BAD), min_size=1, max_size=60).filter(lambda r: r[0] in r and ok(r[0])),
+    sizes=st.lists(st.integers(0, 20), min_size=1, max_size=4).filter(any),
+    piece=st.integers(1, 50),
+)
+def test_bad_lines_are_invalid_samples_that_are_counted(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[str], sizes: list[int], piece: int
+) -> None:
+    rows = ["0.0", *rows]
+    file = tmp_path_factory.getbasetemp() / "bad.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_source, "PIECE_BYTES", piece)
+        source = open_csv(file, "ecg\n" + "\n".join(rows) + "\n", fs_hz=250)
+        chunks = read_chunks(source, sizes)
+        source.close()
+    mv = np.concatenate([chunk.samples for chunk in chunks])
+    # Under a header of one column 1,5 is a decimal comma.
+    expected = [float(r.replace(",", ".")) if ok(r) else math.nan for r in rows]
+    np.testing.assert_array_equal(mv, expected)
+    notices = notices_of(chunks, "bad_input")
+    assert sum(notice.count for notice in notices) == sum(not ok(r) for r in rows)
+    assert all(len(chunk.notices) <= 1 for chunk in chunks)
+    if notices:
+        first = next(i for i, r in enumerate(rows) if not ok(r))
+        assert notices[0].text.endswith(f"e.g. line {first + 2}")
+
+
+def ok(text: str) -> bool:
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return abs(value) <= 1000 and text.isascii() and "_" not in text
+
+
+def test_jumps_of_the_time_column_are_gaps(file: Path) -> None:
+    times = [*range(0, 400, 4), *range(1400, 1800, 4), *range(100_000, 100_400, 4)]
+    text = "ms,ecg\n" + "".join(f"{t},{t % 7}\n" for t in times)
+    for sizes in ((1000,), (1,), (7, 64)):
+        chunks = read_chunks(open_csv(file, text), sizes)
+        samples = {c.first_sample + i: v for c in chunks for i, v in enumerate(c.samples)}
+        assert samples == {t // 4: t % 7 for t in times}
+
+
+@pytest.mark.parametrize("broken", ["nan", "1e300", "-5", "", "x"])
+def test_a_broken_time_moves_nothing(file: Path, broken: str) -> None:
+    lines = [f"{i * 4},{i % 5}" for i in range(300)]
+    lines[150] = f"{broken},0"
+    first, mv = read_signal(open_csv(file, "ms,ecg\n" + "\n".join(lines) + "\n"))
+    assert (first, mv.size) == (0, 300)
+
+
+LANGUAGES = [
+    ("Zeit;Spannung (mV)", "Spannung", 1),
+    ("Zeit [s];EKG [mV]", "EKG", 1),
+    ("Temps (s);Tension (µV)", "Tension", 1000),
+    ("Tempo (s);Tensão (mV)", "Tensão", 1),
+    ("Tijd;Spanning", "Spanning", 1),
+    ("Время;Напряжение", "Напряжение", 1),
+    ("時間;電圧(mV)", "電圧", 1),
+]
+
+
+@pytest.mark.parametrize(("header", "lead", "scale"), LANGUAGES)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_headers_of_other_languages_with_decimal_commas(
+    file: Path, header: str, lead: str, scale: int, encoding: str
+) -> None:
+    rows = "".join(f"{i / 250:.3f};{v * scale:.4f}\n" for i, v in enumerate(WAVE)).replace(".", ",")
+    try:
+        data = f"{header}\n{rows}".encode(encoding)
+    except UnicodeEncodeError:
+        data = f"{header}\n{rows}".encode()
+    source = open_csv(file, data)
+    assert (source.fs_hz, source.lead) == (250, lead)
+    np.testing.assert_allclose(read_signal(source)[1], WAVE, atol=1e-9)
+    source = open_csv(file, data, fs_hz=250)
+    assert source.lead == lead, "the time is never taken for the ECG"
+    source.close()
+
+
+@pytest.mark.parametrize("piece", [40, 1500, csv_source.PIECE_BYTES])
+def test_a_time_that_runs_back_is_told_and_gaps_are_seen_behind_it_too(
+    file: Path, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "PIECE_BYTES", piece)
+    times = [
+        *(3_600_000 + 4 * i for i in range(250)),
+        *(4 * i for i in range(100)),
+        *(4 * i + 2000 for i in range(100)),
+    ]
+    text = "ms,ecg\n" + "".join(f"{t},{i / 1000}\n" for i, t in enumerate(times))
+    chunks = read_chunks(open_csv(file, text), (77,))
+    samples = {c.first_sample + i: v for c in chunks for i, v in enumerate(c.samples)}
+    assert samples == {i + (400 if i >= 350 else 0): i / 1000 for i in range(450)}
+    told = notices_of(chunks, "bad_input")
+    assert [notice.count for notice in told] == [1]
+    assert "1 steps back in time, e.g. in line 252" in told[0].text
+
+
+def test_ten_megabytes_without_a_line_end_are_refused_in_little_memory(file: Path) -> None:
+    file.write_bytes(b"0.1\n0.2\n" + b"7" * 10_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="line longer than 4096 characters"):
+            open_source(f"csv:{file}", SourceOptions(fs_hz=250)).read(10)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize(("cut", "bad"), [(1, 0), (6, 1), (7, 1)])
+def test_a_file_cut_off_in_the_middle_of_a_row(file: Path, cut: int, bad: int) -> None:
+    text = "ms;ecg\n" + "".join(f"{4 * i};0,123\n" for i in range(300))
+    chunks = read_chunks(open_csv(file, text[:-cut]))
+    mv = np.concatenate([chunk.samples for chunk in chunks])
+    assert mv.size == 300
+    assert np.isnan(mv).sum() == bad
+    assert sum(notice.count for notice in notices_of(chunks, "bad_input") if "unreadable" in notice.text) == bad
+
+
+def test_start_and_duration(file: Path) -> None:
+    source = open_csv(file, column(WAVE), fs_hz=250, start_s=1.0, duration_s=0.5)
+    first, mv = read_signal(source, (33,))
+    assert first == 250
+    np.testing.assert_array_equal(mv, WAVE[250:375])
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(0, 900), min_size=1, max_size=5).filter(any), piece=st.integers(1, 5000))
+def test_the_cut_changes_nothing(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], piece: int) -> None:
+    file = tmp_path_factory.getbasetemp() / "cut.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_source, "PIECE_BYTES", piece)
+        source = open_csv(file, column(WAVE), fs_hz=250)
+        first, mv = read_signal(source, sizes)
+        source.close()
+    assert first == 0
+    np.testing.assert_array_equal(mv, WAVE)
+
+
+def test_memory_is_bounded_by_the_piece(file: Path) -> None:
+    source = open_csv(file, column(WAVE * 500), fs_hz=250)
+    assert isinstance(source, CsvSource)
+    for chunk in itertools.islice(iter(lambda: source.read(100), None), 2900):
+        assert chunk is not None
+        assert sum(run.mv.size for run in source._runs) < csv_source.PIECE_BYTES
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (b"", {}, "the file is empty"),
+        (b"\n\n\n", {}, "no number"),
+        (b"# only words\n", {}, "no number"),
+        (b"ecg\n", {"fs_hz": 250}, "no number"),
+        (b"ecg\nabc\n" * 20_000, {"fs_hz": 250}, "no number"),
+        (bytes(range(256)) * 40, {"fs_hz": 250}, "binary"),
+        ("1\n2\n".encode("utf-16"), {"fs_hz": 250}, "UTF-16"),
+        (b"0.1\n0.2\n", {}, "--fs"),
+        (b"0.1\n0.2\n", {"fs_hz": 50}, "50 Hz"),
+        (b"0.1\n0.2\n", {"fs_hz": math.nan}, "nan"),
+        (b"0.1\n0.2\n", {"fs_hz": -250}, "-250"),
+        (b"0.1\n0.2\n", {"fs_hz": 250, "column": 3}, "no column 3"),
+        (b"a,b\n0.1,2\n", {"fs_hz": 250, "column": "c"}, "no column 'c'; columns: 0 a, 1 b"),
+        (b"0.1,0.2,0.3\n0.1,0.2,0.3\n", {"fs_hz": 250}, "3 columns and no header"),
+        (b"0,123\n0,124\n", {"fs_hz": 250}, "decimal comma or two columns"),
+        (b"0.1\n", {"fs_hz": 250, "unit": "furlong"}, "'furlong'"),
+        (b"0.1\n", {"fs_hz": 250, "unit": "adc"}, "--mv-per-unit"),
+        (b"ecg (uV)\n0.1\n", {"fs_hz": 250, "unit": "mV"}, "--unit uV"),
+        (b"time,ecg\n0,1\n1,1\n2,1\n3,1\n", {}, "s, ms or samples"),
+        (b"time,ecg\n0,1\n10,1\n20,1\n30,1\n", {"fs_hz": 250}, "250 Hz, but its column 'time' says 100 Hz"),
+        (b"time,ecg\n5,1\n5,1\n5,1\n5,1\n", {}, "does not advance"),
+        (b"time,ecg\n0,1\n4,1\n9,1\n100,1\n101,1\n300,1\n", {}, "irregular"),
+        (b"time,ecg\n100,1\n300,1\n500,1\n", {}, "steps by 200"),
+        (b"0.1," * 40_000, {"fs_hz": 250, "column": 0}, "longer than 4096"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(
+    file: Path, text: bytes, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_csv(file, text, **options)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="No such file"):
+        open_source(f"csv:{tmp_path / 'missing.csv'}")
+    with pytest.raises(SourceError, match="Is a directory"):
+        open_source(f"csv:{tmp_path}")
+    with pytest.raises(SourceError, match="csv:PATH"):
+        open_source("csv:")

@@ -1,0 +1,266 @@
+"""EDF files, written by edfio: the same signal again, or one line that says why not."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edfio import Edf, EdfAnnotation, EdfSignal, Recording
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources import EndOfStream, Source, SourceOptions, open_source
+from monitor.sources.files import edf as edf_source
+from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
+from tests.monitor.sources.helpers import read_signal
+
+DATA = Path(os.environ.get("ECG_MONITOR_DATA", "/nowhere"))
+HAS_DATA = (DATA / "mitdb" / "208.dat").is_file()
+STEP_MV = 20 / 65_535  # of 16 bits over the range that we write
+RANGE = (-10.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def minute() -> tuple[float, NDArray[np.float64]]:
+    """Rate, Hz, and the first minute of record 208; of the synthetic patient where there is no data."""
+    source = open_source("mitdb:208" if HAS_DATA else "sim:sinus=60", SourceOptions(duration_s=60))
+    return source.fs_hz, read_signal(source)[1]
+
+
+def write(
+    path: Path,
+    *signals: tuple[str, str, NDArray[np.float64]],
+    fs_hz: float = 360,
+    notes: list[EdfAnnotation] | None = None,
+) -> Path:
+    made = [
+        EdfSignal(mv, fs_hz, label=label, physical_dimension=unit, physical_range=(mv.min() - 1, mv.max() + 1))
+        for label, unit, mv in signals
+    ]
+    recording = Recording(startdate=datetime.date(2024, 2, 29))
+    Edf(made, recording=recording, starttime=datetime.time(23, 59, 58), annotations=notes).write(path)
+    return path
+
+
+OPENED: list[Source] = []
+
+
+def open_edf(path: Path, **options: object) -> Source:
+    OPENED.append(open_source(f"edf:{path}", SourceOptions(**options)))  # type: ignore[arg-type]
+    return OPENED[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+WAVE = np.sin(np.arange(3600) / 20)
+
+
+@pytest.mark.parametrize("notes", [None, [EdfAnnotation(3, 1, "walking")]], ids=["EDF", "EDF+"])
+@pytest.mark.parametrize("piece_bytes", [1, 1500, edf_source.PIECE_BYTES])
+def test_a_record_comes_back(
+    tmp_path: Path,
+    minute: tuple[float, NDArray[np.float64]],
+    notes: list[EdfAnnotation] | None,
+    piece_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(edf_source, "PIECE_BYTES", piece_bytes)
+    fs_hz, mv = minute
+    path = tmp_path / "a.edf"
+    made = EdfSignal(mv * 1000, fs_hz, label="MLII", physical_dimension="uV", physical_range=(-10_000, 10_000))
+    recording = Recording(startdate=datetime.date(2024, 2, 29))
+    Edf([made], recording=recording, starttime=datetime.time(23, 59, 58), annotations=notes).write(path)
+    source = open_edf(path)
+    assert (source.lead, source.fs_hz, source.live, source.total_samples) == ("MLII", fs_hz, False, mv.size)
+    assert source.start_time == "2024-02-29T23:59:58+00:00"
+    first, back = read_signal(source, (1, 999, 64))
+    assert first == 0
+    np.testing.assert_allclose(back, mv, atol=STEP_MV)
+    first, part = read_signal(open_edf(path, start_s=20.5, duration_s=7.25))
+    assert first == round(20.5 * fs_hz)
+    np.testing.assert_array_equal(part, back[first : first + round(7.25 * fs_hz)])
+
+
+def test_the_lead_is_the_first_that_looks_like_an_ecg(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.edf",
+        ("EEG Fpz", "uV", WAVE),
+        ("ECG rate", "bpm", WAVE),
+        ("EKG", "mV", 2 * WAVE),
+        ("V1", "V", WAVE),
+    )
+    assert open_edf(path).lead == "EKG"
+    for options in ({"channel": "V1"}, {"channel": 3}, {"column": 3}):
+        source = open_edf(path, **options)
+        assert source.lead == "V1"
+        np.testing.assert_allclose(read_signal(source)[1], WAVE * 1000, atol=0.1)
+    for options, said in (
+        ({"channel": "V9"}, "no channel 'V9'; channels: 0 EEG Fpz, 1 ECG rate, 2 EKG, 3 V1"),
+        ({"channel": 1}, "is in bpm, which is no voltage"),
+        ({"unit": "uV"}, "the file says mV"),
+    ):
+        with pytest.raises(SourceError, match=said):
+            open_edf(path, **options)
+    with pytest.raises(SourceError, match="choose one with --channel: 0 A, 1 B"):
+        open_edf(write(tmp_path / "b.edf", ("A", "mV", WAVE), ("B", "mV", WAVE)))
+    assert open_edf(write(tmp_path / "c.edf", ("Channel 1", "mV", WAVE))).lead == "Channel 1"
+
+
+@pytest.mark.parametrize("label", ["II", "MLII", "Lead V5", "aVR", "MCL1", "ECG-LA-RA", "ekg"])
+def test_names_of_leads_are_known(tmp_path: Path, label: str) -> None:
+    assert open_edf(write(tmp_path / "a.edf", ("Pleth", "mV", WAVE), (label, "mV", WAVE))).lead == label
+
+
+def test_a_signal_without_a_unit_needs_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.edf", ("ECG", "", 500 * WAVE))
+    with pytest.raises(SourceError, match="names no unit; give it"):
+        open_edf(path)
+    np.testing.assert_allclose(read_signal(open_edf(path, unit="uV"))[1], WAVE / 2, atol=1e-4)
+    counts = read_signal(open_edf(path, unit="adc", mv_per_unit=1e-5))[1]
+    gain = 1002 / 65_535
+    np.testing.assert_allclose((counts / 1e-5 + 0.5) * gain, 500 * WAVE, atol=2 * gain)
+
+
+def test_annotations_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.edf"
+    Edf([], annotations=[EdfAnnotation(0, None, "asleep"), EdfAnnotation(9, 2, "awake")]).write(path)
+    with pytest.raises(SourceError, match="annotations only, no signal"):
+        open_edf(path)
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    for what, said in (("", "name the file"), ("nothing.edf", "No such file"), (".", "Is a directory")):
+        with pytest.raises(SourceError, match=said):
+            open_source(f"edf:{tmp_path / what if what else ''}")
+    path = tmp_path / "a.edf"
+    for data, said in (
+        (b"", "no EDF file"),
+        (b"1\n2\n3\n", "no EDF file"),
+        (b"\xffBIOSEMI" + b" " * 600, "BDF"),
+        (b"0".ljust(256), "header is broken"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(SourceError, match=said):
+            open_edf(path)
+
+
+def test_every_truncation_is_one_line(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.edf", ("ECG", "mV", WAVE)).read_bytes()
+    cut = tmp_path / "cut.edf"
+    for size in [0, 7, 200, 256, 300, 511, 512, 513, 2000, len(whole) - 1]:
+        cut.write_bytes(whole[:size])
+        with pytest.raises(SourceError) as refused:
+            open_edf(cut)
+        assert "\n" not in str(refused.value)
+    assert "truncated: 9 of 10 data records" in str(refused.value)
+
+
+def test_a_recording_in_progress_gives_its_whole_records(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.edf", ("ECG", "mV", WAVE)).read_bytes()
+    path = tmp_path / "b.edf"
+    path.write_bytes(whole[:236] + b"-1      " + whole[244:-100])
+    source = open_edf(path)
+    assert source.total_samples == 9 * 360
+    np.testing.assert_allclose(read_signal(source)[1], WAVE[: 9 * 360], atol=1e-4)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edf_source, "PIECE_BYTES", 720)
+    path = write(tmp_path / "a.edf", ("ECG", "mV", np.tile(WAVE, 10)))
+    source = open_edf(path)
+    assert source.read(360) is not None
+    os.truncate(path, 512 + 800)
+    with pytest.raises(SourceError, match="became shorter"):
+        read_signal(source)  # beyond what is buffered
+    source.close()
+    source.close()
+    with pytest.raises((SourceError, EndOfStream)):
+        source.read(360)
+
+
+@pytest.mark.parametrize(
+    ("at", "field", "said"),
+    [
+        (192, b"EDF+D", "interrupted"),
+        (244, b"0       ", "header cannot be read"),
+        (244, b"100     ", "between 100 and 1000 Hz"),
+        (252, b"xx  ", "header is broken"),
+        (252, b"-1  ", "header is broken"),
+        (256 + 216, b"0       ", "header is broken"),
+        (256 + 104, b"x       ", "no scale"),
+        (256 + 120, b"32767   ", "no scale"),
+    ],
+)
+def test_broken_headers(tmp_path: Path, at: int, field: bytes, said: str) -> None:
+    path = write(tmp_path / "a.edf", ("ECG", "mV", WAVE))
+    data = bytearray(path.read_bytes())
+    data[at : at + len(field)] = field
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=said) as refused:
+        open_edf(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_anonymous_date_is_no_date(tmp_path: Path) -> None:
+    path = tmp_path / "a.edf"
+    Edf([EdfSignal(WAVE, 360, label="ECG", physical_dimension="mV")]).write(path)
+    assert open_edf(path).start_time is None
+
+
+MEMORY = """
+import sys, resource
+from monitor.sources import EndOfStream, open_source
+source = open_source("edf:" + sys.argv[1])
+source.read(10)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+n = 10
+while True:
+    try:
+        n += source.read(5000).samples.size
+    except EndOfStream:
+        break
+print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_long_file_takes_no_more_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.edf", ("ECG", "mV", WAVE))
+    data = path.read_bytes()
+    hours = 24
+    records = hours * 3600
+    with path.open("wb") as file:
+        file.write(data[:236] + b"%-8d" % records + data[244:512])
+        for _ in range(records // 10):
+            file.write(data[512:])
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
+    n, growth_kib = map(int, done.stdout.split())
+    assert n == records * 360
+    assert growth_kib < 20 * 1024 < path.stat().st_size / 1024
+
+
+def test_the_command_replays_it(tmp_path: Path, minute: tuple[float, NDArray[np.float64]]) -> None:
+    fs_hz, mv = minute
+    path = write(tmp_path / "a.edf", ("ECG", "mV", mv), fs_hz=fs_hz)
+    done = ecg_monitor("--source", f"edf:{path}", "--speed", "max", "--no-dashboard", *FREE_BUS)
+    assert done.returncode == 0, done.stderr
+    assert "60.0 s watched" in done.stdout
+    done = ecg_monitor("--source", "edf:nowhere.edf", "--no-dashboard", *FREE_BUS)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_edfio_is_imported_late(tmp_path: Path) -> None:
+    code = "import sys, monitor.sources; print('edfio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

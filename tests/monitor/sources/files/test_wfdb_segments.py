@@ -1,0 +1,174 @@
+"""Records of several segments, and records as long as a day."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources import Source, SourceOptions, open_source
+from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
+from tests.monitor.sources.helpers import read_signal
+
+
+def segment(
+    folder: Path, name: str, n: int, *, fs: float = 250, leads: tuple[str, ...] = ("II", "MLII"), unit: str = "mV",
+    fmt: str = "16",
+) -> NDArray[np.float64]:  # fmt: skip
+    """A segment of noise that wanders; what wfdb reads of it again, mV."""
+    rng = np.random.default_rng(n)
+    mv = np.cumsum(rng.normal(0, 0.02, (n, len(leads))), axis=0)
+    scale = {"mV": 1, "uV": 1000}[unit]
+    wfdb.wrsamp(
+        name, fs=fs, units=[unit] * len(leads), sig_name=list(leads), p_signal=mv * scale, fmt=[fmt] * len(leads),
+        write_dir=str(folder),
+    )  # fmt: skip
+    read: NDArray[np.float64] = wfdb.rdrecord(str(folder / name)).p_signal / scale
+    return read
+
+
+def master(folder: Path, length: int | str, *segments: str, time: str = "") -> Path:
+    text = f"# made by a test\nall/{len(segments)} 2 250 {length} {time}\n" + "\n".join(segments) + "\n"
+    (folder / "all.hea").write_text(text)
+    return folder / "all"
+
+
+def opened(path: Path, **options: object) -> Source:
+    return open_source(f"wfdb:{path}", SourceOptions(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (700, 64), (100_000,)])
+def test_segments_follow_each_other_and_null_ones_are_no_signal(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    one, two = segment(tmp_path, "one", 600), segment(tmp_path, "two_2", 301, fmt="80")
+    path = master(tmp_path, 1101, "one 600", "~ 200", "two_2 301", time="23:59:58.5 29/02/2024")
+    source = opened(path)
+    assert (source.lead, source.fs_hz, source.total_samples) == ("MLII", 250.0, 1101)
+    assert source.start_time == "2024-02-29T23:59:58.500000+00:00"
+    first, mv = read_signal(source, sizes)
+    assert first == 0
+    np.testing.assert_array_equal(mv, np.concatenate([one[:, 1], np.full(200, np.nan), two[:, 1]]))
+    first, mv = read_signal(opened(path, channel="II", start_s=3.2, duration_s=0.4), sizes)
+    assert first == 800
+    np.testing.assert_array_equal(mv, two[:100, 0])
+
+
+def test_a_lead_that_a_segment_lacks_is_no_signal_there(tmp_path: Path) -> None:
+    one, two = segment(tmp_path, "one", 600), segment(tmp_path, "two", 300, leads=("MLII",), unit="uV")
+    three = segment(tmp_path, "three", 100, leads=("V5",))
+    (tmp_path / "layout.hea").write_text(
+        "layout 3 250 0\n~ 0 200 16 0 0 0 0 II\n~ 0 200 16 0 0 0 0 MLII\n~ 0 200 16 0 0 0 0 V5\n"
+    )
+    path = master(tmp_path, 1000, "layout 0", "one 600", "two 300", "three 100")
+    np.testing.assert_allclose(
+        read_signal(opened(path))[1], [*one[:, 1], *two[:, 0], *[np.nan] * 100], rtol=0, atol=1e-12
+    )
+    np.testing.assert_array_equal(read_signal(opened(path, channel="V5"))[1], [*[np.nan] * 900, *three[:, 0]])
+    np.testing.assert_array_equal(read_signal(opened(path, channel=0))[1], [*one[:, 0], *[np.nan] * 400])
+
+
+def test_a_segment_at_another_rate_is_named(tmp_path: Path) -> None:
+    segment(tmp_path, "one", 600)
+    segment(tmp_path, "two", 300, fs=360)
+    path = master(tmp_path, 900, "one 600", "two 300")
+    done = ecg_monitor("--source", f"wfdb:{path}", "--speed", "max", "--no-dashboard", *FREE_BUS)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"segment two has 360 Hz, the record 250 Hz; resample it, or watch wfdb:{tmp_path}/two alone" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("length", "segments", "said"),
+    [
+        (900, ("one 600", "gone 300"), r"segment gone: header .*gone\.hea cannot be read"),
+        (900, ("one 600", "one 300"), "segment one holds 600 samples, the record says 300"),
+        (1000, ("one 600", "~ 300"), "its segments hold 900 samples, its header promises 1000"),
+        (900, ("one 600", "a/b 300"), "is broken"),
+        (900, ("one 600", "two"), "is broken"),
+        (900, ("~ 900",), "holds no sample"),
+        ("many", ("one 600",), "is broken"),
+        (600, ("all 600",), "segment all: .* is itself a record of several segments"),
+        (600, ("none 0", "one 600"), "segment none cannot be read"),
+        (600, (), "is broken"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(tmp_path: Path, length: int | str, segments: tuple[str, ...], said: str) -> None:
+    segment(tmp_path, "one", 600)
+    with pytest.raises(SourceError, match=said) as refused:
+        opened(master(tmp_path, length, *segments))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_time_that_is_none(tmp_path: Path) -> None:
+    segment(tmp_path, "one", 600)
+    with pytest.raises(SourceError, match="names no time that exists: 12:00:00 31/02/2024"):
+        opened(master(tmp_path, 600, "one 600", time="12:00:00 31/02/2024"))
+
+
+def test_a_segment_cut_off_in_the_middle_of_a_sample(tmp_path: Path) -> None:
+    segment(tmp_path, "one", 600)
+    data = (tmp_path / "one.dat").read_bytes()
+    (tmp_path / "one.dat").write_bytes(data[:-3])
+    with pytest.raises(SourceError, match=r"segment one: .*one\.dat holds 2397 bytes, its header promises 2400"):
+        opened(master(tmp_path, 600, "one 600"))
+
+
+@pytest.mark.parametrize(("fmt", "size"), [("16", 399), ("16", 397), ("212", 299), ("80", 199), ("24", 599)])
+def test_a_file_that_ends_in_the_middle_of_a_sample(tmp_path: Path, fmt: str, size: int) -> None:
+    (tmp_path / "rec.dat").write_bytes(bytes(size))
+    (tmp_path / "rec.hea").write_text("rec 2 250 100\n" + f"rec.dat {fmt} 200 12 0 0 0 0 II\n" * 2)
+    with pytest.raises(SourceError, match=r"its header promises .*fetch the record anew") as refused:
+        opened(tmp_path / "rec")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("fmt", "size"), [("16", 399), ("212", 298)])
+def test_without_a_length_in_the_header_every_whole_sample_is_read(tmp_path: Path, fmt: str, size: int) -> None:
+    (tmp_path / "rec.dat").write_bytes(b"\x11" * size)
+    (tmp_path / "rec.hea").write_text("rec 2 250\n" + f"rec.dat {fmt} 200 12 0 0 0 0 II\n" * 2)
+    first, mv = read_signal(opened(tmp_path / "rec", channel=1))
+    assert (first, mv.size) == (0, 99)
+    assert np.isfinite(mv).all()
+
+
+MEMORY = """
+import resource, sys
+from monitor.sources import EndOfStream, SourceOptions, open_source
+open_source("wfdb:" + sys.argv[1], SourceOptions(start_s=23.9 * 3600)).read(10)  # found at once, however far behind
+source = open_source("wfdb:" + sys.argv[1])
+source.read(60 * 360)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+n = 60 * 360
+while True:
+    try:
+        n += source.read(7200).samples.size
+    except EndOfStream:
+        break
+print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+DAY = 24 * 3600 * 360
+
+
+@pytest.mark.parametrize("kind", ["16", "212", "80", "segments"])
+def test_a_day_takes_no_more_memory_than_its_first_minute(tmp_path: Path, kind: str) -> None:
+    fmt = "16" if kind == "segments" else kind
+    n = DAY // 24 if kind == "segments" else DAY
+    with (tmp_path / "rec.dat").open("wb") as file:
+        file.truncate(n * {"16": 4, "212": 3, "80": 2}[fmt])  # of two signals; holes take no room on the disk
+    lines = f"rec.dat {fmt} 200 12 0 0 0 0 II\n" * 2
+    (tmp_path / "rec.hea").write_text(f"rec 2 360 {n}\n{lines}")
+    if kind == "segments":
+        for hour in range(24):
+            (tmp_path / f"h{hour}.hea").write_text(f"h{hour} 2 360 {n}\n{lines}")
+        (tmp_path / "rec.hea").write_text(f"rec/24 2 360 {DAY}\n" + "".join(f"h{hour} {n}\n" for hour in range(24)))
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path / "rec")], capture_output=True, text=True, check=True
+    )
+    samples, growth_kib = map(int, done.stdout.split())
+    assert samples == DAY
+    assert growth_kib < 10 * 1024 < DAY * 8 / 1024

@@ -1,0 +1,203 @@
+"""BrainFlow's own boards without hardware: the synthetic one, and files that it plays back as a board."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources import EndOfStream, Notice, Source, SourceOptions, open_source
+from monitor.sources.live import brainflow as brainflow_source
+from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
+from tests.monitor.sources.helpers import wait_for
+
+pytest.importorskip("brainflow", reason="pip install '.[brainflow]'")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it uses pkg_resources
+    from brainflow.board_shim import BoardIds, BoardShim
+    from brainflow.data_filter import DataFilter
+
+    BoardShim.disable_board_logger()
+    DataFilter.disable_data_logger()
+
+FS_HZ = 250
+
+
+def recorded(
+    path: Path, mv: NDArray[np.float64], places: NDArray[np.int64], counter: Callable[[Any], Any] = lambda at: at % 256
+) -> str:
+    """A recording of a Cyton board, and how to play it; the samples lie at `places`."""
+    board = BoardShim.get_board_descr(BoardIds.CYTON_BOARD)
+    rows = np.zeros((board["num_rows"], mv.size))
+    rows[board["package_num_channel"]] = counter(places)
+    rows[board["timestamp_channel"]] = 1.7e9 + places / FS_HZ
+    rows[board["ecg_channels"][0]] = mv * 1000
+    rows[board["ecg_channels"][2]] = -mv * 1000
+    DataFilter.write_file(rows, str(path), "w")
+    return f"brainflow:PLAYBACK_FILE_BOARD?file={path}&master_board=cyton"
+
+
+def read_while(
+    source: Source, wanted: Callable[[dict[int, float], list[Notice]], bool]
+) -> tuple[dict[int, float], list[Notice]]:
+    samples: dict[int, float] = {}
+    notices: list[Notice] = []
+
+    def there() -> bool:
+        try:
+            chunk = source.read(200)
+        except EndOfStream:
+            return True
+        if chunk is not None:
+            assert chunk.samples.size <= 200
+            samples.update(enumerate(chunk.samples.tolist(), chunk.first_sample))
+            notices.extend(chunk.notices)
+        return wanted(samples, notices)
+
+    wait_for(there, "samples")
+    return samples, notices
+
+
+@pytest.mark.parametrize("board", ["SYNTHETIC_BOARD", "synthetic", "-1"])
+def test_the_synthetic_board_by_name_or_number(board: str) -> None:
+    source = open_source(f"brainflow:{board}", SourceOptions(channel="ch2", duration_s=1.4))
+    assert (source.lead, source.fs_hz, source.live) == ("ch2", 250.0, True)
+    samples, notices = read_while(source, lambda *_: False)  # to its end
+    assert (min(samples), max(samples)) == (0, 349)
+    assert len(samples) > 250
+    assert 0 < np.nanmax(np.abs(list(samples.values()))) < 5, "mV, not uV"
+    assert [notice.kind for notice in notices] == ["format"]
+    assert "by its counter" in notices[0].text
+    with pytest.raises(EndOfStream):
+        source.read(10)
+    source.close()
+    source.close()
+    with pytest.raises(SourceError, match="closed"):
+        source.read(10)
+
+
+WAVE = np.sin(np.arange(2000) / 15).round(4)
+
+
+def test_lost_packets_are_gaps_also_where_the_counter_cannot_see_them_all(tmp_path: Path) -> None:
+    places = np.arange(1100)
+    places = places[(places < 400) | (places >= 431)]
+    places = np.where(places >= 700, places + 256 + 5, places)
+    source = open_source(recorded(tmp_path / "a.csv", WAVE[: places.size], places))
+    assert source.lead == "ch1"
+    samples, _ = read_while(source, lambda samples, _: len(samples) == places.size)
+    source.close()
+    np.testing.assert_allclose(list(samples.values()), WAVE[: places.size], atol=1e-6)
+    # A busy machine holds the playback up, and it does not catch up: the time that passed is then missing as well.
+    assert (np.diff(list(samples)) >= np.diff(places)).all()
+    assert (np.diff(list(samples)) > np.diff(places)).sum() <= 5
+
+
+def test_a_counter_that_wraps_elsewhere_is_not_believed(tmp_path: Path) -> None:
+    spec = recorded(tmp_path / "a.csv", WAVE[:700], np.arange(700), lambda at: at % 201)
+    source = open_source(spec, SourceOptions(channel=2))
+    samples, notices = read_while(source, lambda samples, _: len(samples) == 700)
+    source.close()
+    np.testing.assert_allclose(list(samples.values()), -WAVE[:700], atol=1e-6)
+    assert "by the time" in notices[0].text
+
+
+def test_a_board_that_falls_silent_is_lost_and_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brainflow_source, "SILENT_S", 0.6)
+    monkeypatch.setattr(brainflow_source, "_BACKOFF_S", (0.1, 0.2))
+    path = tmp_path / "a.csv"
+    source = open_source(recorded(path, WAVE[:500], np.arange(500)))
+    whole = path.read_bytes()
+    read_while(source, lambda samples, _: len(samples) == 500)
+    path.unlink()
+    read_while(source, lambda _, notices: [notice.kind for notice in notices] == ["source_lost"])
+    path.write_bytes(whole)
+    samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
+    source.close()
+    assert notices[0].kind == "source_back"
+    assert min(samples) > 500 + 0.5 * FS_HZ, "what it was silent for is missing"
+    np.testing.assert_allclose(list(samples.values()), WAVE[: len(samples)], atol=1e-6)
+
+
+def test_what_nobody_reads_is_dropped_counted_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brainflow_source, "BUFFER_S", 1.6)
+    source = open_source("brainflow:synthetic")
+    assert isinstance(source, brainflow_source.BrainflowSource)
+    wait_for(lambda: source._dropped > 100, "a full buffer")
+    samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
+    source.close()
+    told = [notice.count for notice in notices if notice.kind == "overrun"]
+    assert sum(told) >= 100
+    assert min(samples) == told[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "said"),
+    [
+        ("nosuch", {}, "no board 'nosuch'; nearest: "),
+        ("CYTON_BORD", {}, "nearest: CYTON_BOARD"),
+        ("", {}, "no board ''"),
+        ("12345", {}, "no board '12345'"),
+        ("cyton", {}, "a parameter is missing or wrong"),
+        ("cyton?serial_port=/dev/nowhere", {}, "the port cannot be opened"),
+        ("cyton?port=/dev/ttyUSB0", {}, "no parameter 'port'; there are serial_port,"),
+        ("cyton?serial_port", {}, "write parameters as key=value"),
+        ("synthetic?timeout=soon", {}, "timeout=soon is no whole number"),
+        ("playback_file?file=/nowhere.csv&master_board=cyton", {}, "a parameter is missing or wrong"),
+        ("playback_file?file=/nowhere.csv&master_board=citon", {}, "nearest: CYTON_BOARD"),
+        ("synthetic", {"channel": "V1"}, "no channel 'V1'; channels: 0 ch1, 1 ch2"),
+        ("synthetic", {"fs_hz": 500.0}, "--fs 500 Hz, but the board has 250 Hz"),
+        ("synthetic", {"unit": "uV"}, "leave out --unit"),
+        ("synthetic", {"start_s": 1.0}, "leave out --start"),
+        ("synthetic", {"duration_s": -1.0}, "duration -1 s"),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(spec: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SourceError, match=said) as refused:
+        open_source(f"brainflow:{spec}", SourceOptions(**options))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_was_refused_leaves_the_board_free() -> None:
+    for _ in range(2):
+        with pytest.raises(SourceError, match="no channel"):
+            open_source("brainflow:synthetic", SourceOptions(channel="V1"))
+    open_source("brainflow:synthetic").close()
+
+
+def test_a_board_that_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brainflow_source, "_FIRST_S", 0.3)
+    spec = recorded(tmp_path / "a.csv", WAVE[:20], np.arange(20))
+    with pytest.raises(SourceError, match=r"sends nothing for 0\.3 s; is it on"):
+        open_source(spec)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brainflow", None)
+    with pytest.raises(SourceError, match=r"pip install 'ecg-monitor\[brainflow\]'"):
+        open_source("brainflow:synthetic")
+
+
+def test_the_command_watches_a_board_and_tells_its_losses(tmp_path: Path) -> None:
+    mv = open_source("sim:sinus=60", SourceOptions(fs_hz=FS_HZ)).read(1250).samples
+    places = np.arange(1300)
+    places = places[(places < 1000) | (places >= 1050)]
+    arguments = ("--no-dashboard", *FREE_BUS, "--duration", "5.2", "--record", str(tmp_path / "out"))
+    done = ecg_monitor("--source", recorded(tmp_path / "a.csv", mv, places), *arguments)
+    assert done.returncode == 0, done.stderr
+    onsets = [line.split()[3] for line in done.stdout.splitlines() if " onset " in line]
+    assert set(onsets) == {"gap"}
+    assert "50 samples (200 ms) never came" in done.stdout
+    session = json.loads((tmp_path / "out" / "p1" / "session.json").read_text())["session"]
+    assert session["samples_lost"] >= 50
+    assert session["samples_in"] + session["samples_lost"] > 1150
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "losses are found by its counter" in done.stderr

@@ -1,0 +1,402 @@
+"""LSL streams: real outlets, in this process or in one that is killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources import EndOfStream, Notice, Source, SourceOptions, open_source
+from monitor.sources.live import lsl as lsl_source
+from monitor.sources.live.lsl import BUFFER_S, LslSource
+from monitor.sources.timing.stamp_clock import LATE_S
+from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
+from tests.monitor.sources.helpers import wait_for
+
+pytest.importorskip("pylsl", reason="pip install '.[lsl]'")
+pylsl = lsl_source._pylsl("lsl")  # its log is turned off before it is used
+
+FS_HZ = 250.0
+
+
+SERVER = """
+import json, sys, pylsl
+pylsl.set_config_content("[log]\\nlevel = -3\\n")
+outlets = {}
+for line in sys.stdin:
+    what, number, given = json.loads(line)
+    done = True
+    if what == "open":
+        labels, units = given.pop("labels"), given.pop("units")
+        info = pylsl.StreamInfo(**given)
+        if labels:
+            info.set_channel_labels(labels)
+        if units:
+            info.set_channel_units(units)
+        outlets[number] = pylsl.StreamOutlet(info)
+    elif what == "push":
+        for sample, stamp in given:
+            outlets[number].push_sample(sample, stamp)
+    else:
+        done = outlets[number].wait_for_consumers(20.0)
+    print("done", done, flush=True)
+"""
+
+
+class Server:
+    """A process that holds streams; they are lost when it is killed. Not here: an outlet that is taken down while
+    somebody listens may crash its process, which is what some senders do, and no test should."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, what: str, number: int, given: Any = None) -> bool:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([what, number, given]) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:  # pylsl prints there too
+            if line.startswith("done "):
+                return line == "done True\n"
+        raise AssertionError("the sender died")
+
+    def kill(self) -> None:
+        with self.process:
+            self.process.kill()
+
+
+@pytest.fixture(autouse=True)
+def shared() -> Iterator[Server]:
+    """The server of most streams; one a test, since LSL has 32 ports to be found at."""
+    Publisher.shared = Server()
+    yield Publisher.shared
+    Publisher.shared.kill()
+
+
+class Publisher:
+    """A stream of two channels, II in uV and V5 in mV; sample i is i, stamped as a test says."""
+
+    shared: Server
+
+    def __init__(self, name: str, *, server: Server | None = None, **changes: Any) -> None:
+        made = {"type": "ECG", "channel_count": 2, "nominal_srate": FS_HZ, "channel_format": "float32"}
+        made |= {"labels": ["II", "V5"], "units": ["microvolts", "mV"], "name": name, **changes}
+        self._server = server or self.shared
+        self._server.streams += 1
+        self._number = self._server.streams
+        self._server.ask("open", self._number, made)
+
+    def push(self, first: int, n: int, at_s: float) -> None:
+        """Samples `first` to `first + n`, the first of them stamped `at_s`."""
+        self.push_values([float(first + i) for i in range(n)], at_s)
+
+    def push_values(self, values: list[float], at_s: float) -> None:
+        self._server.ask("push", self._number, [([v] * 2, at_s + i / FS_HZ) for i, v in enumerate(values)])
+
+    def push_stamped(self, values: list[float], stamps: list[float]) -> None:
+        self._server.ask("push", self._number, [([v] * 2, stamp) for v, stamp in zip(values, stamps, strict=True)])
+
+    def has_listener(self) -> bool:
+        return self._server.ask("wait", self._number)
+
+    def watched(self, name: str, **options: Any) -> Source:
+        """A source of it; what is pushed from now on arrives there."""
+        source = open_source(f"lsl:{name}", SourceOptions(**options))
+        assert self.has_listener()
+        return source
+
+
+@pytest.fixture(autouse=True)
+def _neighbours_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources.live.lsl._ALIKE_S", 0.1)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"ecg-{uuid.uuid4().hex}"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def stream(name: str) -> Iterator[tuple[Publisher, Source, Clock]]:
+    outlet, clock = Publisher(name), Clock()
+    source = outlet.watched(name, clock=clock)
+    yield outlet, source, clock
+    source.close()
+
+
+def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[dict[int, float], list[Notice]]:
+    """Everything up to the sample of this value, uV, by its index; and the notices."""
+    samples: dict[int, float] = {}
+    notices: list[Notice] = []
+
+    def there() -> bool:
+        chunk = source.read(max_samples)
+        if chunk is not None:
+            assert chunk.samples.size <= max_samples
+            assert not samples or chunk.samples.size == 0 or chunk.first_sample > max(samples)
+            samples.update(enumerate((chunk.samples * 1000).round(3).tolist(), chunk.first_sample))
+            notices.extend(chunk.notices)
+        return value in samples.values()
+
+    wait_for(there, f"the sample {value:g}")
+    return samples, notices
+
+
+def test_a_stream_comes_in_with_its_lead_unit_and_rate(stream: tuple[Publisher, Source, Clock]) -> None:
+    outlet, source, _ = stream
+    assert (source.lead, source.fs_hz, source.live) == ("II", FS_HZ, True)
+    assert source.read(100) is None
+    outlet.push(0, 600, 7.0)
+    samples, notices = read_until(source, 599, max_samples=70)
+    assert samples == {i: float(i) for i in range(600)}
+    assert notices == []
+    source.close()
+    source.close()
+    with pytest.raises(SourceError, match="closed"):
+        source.read(10)
+
+
+@pytest.mark.parametrize(
+    ("options", "lead", "scale"),
+    [({"channel": "V5"}, "V5", 1.0), ({"channel": 1}, "V5", 1.0), ({"channel": 0, "unit": "uV"}, "II", 1e-3)],
+)
+def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead: str, scale: float) -> None:
+    outlet = Publisher(name)
+    source = outlet.watched(f"name={name}", **options)
+    assert source.lead == lead
+    outlet.push(0, 250, 1.0)
+    got: list[NDArray[np.float64]] = []
+
+    def there() -> bool:
+        chunk = source.read(250)
+        got.extend([] if chunk is None else [chunk.samples])
+        return sum(piece.size for piece in got) == 250
+
+    wait_for(there, "the samples")
+    np.testing.assert_allclose(np.concatenate(got), np.arange(250) * scale)
+    source.close()
+
+
+def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Publisher, Source, Clock]) -> None:
+    outlet, source, _ = stream
+    outlet.push(0, 250, 10.0)
+    outlet.push(1000, 250, 14.0)  # the sender lost 750
+    outlet.push(1250, 1, 16.0)  # it was busy for a second, then sends all that waited
+    late = range(1, 500)
+    outlet.push_stamped([1250.0 + i for i in late], [max(16.0 + i * 1e-4, 15.0 + i / FS_HZ) for i in late])
+    samples, notices = read_until(source, 1700)
+    assert list(samples.values()) == [*range(250), *range(1000, 1000 + len(samples) - 250)]
+    assert all(index == value for index, value in samples.items())
+    assert notices == []
+
+
+def test_what_cannot_be_a_voltage_is_no_sample(stream: tuple[Publisher, Source, Clock]) -> None:
+    outlet, source, _ = stream
+    outlet.push_values([1.0, np.nan, np.inf, -np.inf, 2e6, 7.0], 5.0)
+    samples, notices = read_until(source, 7.0)
+    np.testing.assert_array_equal(list(samples.values()), [1, *[np.nan] * 4, 7])
+    assert {notice.kind for notice in notices} == {"bad_input"}
+    assert sum(notice.count for notice in notices) == 3
+
+
+def test_stamps_that_run_back_lose_nothing(stream: tuple[Publisher, Source, Clock]) -> None:
+    outlet, source, _ = stream
+    outlet.push(0, 250, 1e6)
+    outlet.push(250, 250, 3.0)
+    samples, notices = read_until(source, 499)
+    assert samples == {i: float(i) for i in range(500)}
+    assert [(notice.kind, notice.count) for notice in notices] == [("bad_input", 1)]
+
+
+@pytest.mark.parametrize("source_id", ["", "device 7"])
+def test_a_lost_stream_is_told_and_taken_up_again(name: str, source_id: str) -> None:
+    clock = Clock()
+    server = Server()
+    outlet = Publisher(name, server=server, source_id=source_id and f"{source_id} {name}")
+    source = outlet.watched(name, clock=clock)
+    outlet.push(0, 250, 10.0)
+    read_until(source, 249)
+    server.kill()
+    told: list[str] = []
+
+    def heard(kind: str) -> bool:
+        chunk = source.read(100)
+        told.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
+        return kind in told
+
+    wait_for(lambda: heard("source_lost"), "the loss")
+    assert told == ["source_lost"]
+    assert source.read(100) is None
+    clock.now_s += 6.0
+    server = Server()
+    Publisher(name, server=server, source_id=source_id and f"{source_id} {name}", nominal_srate=500.0)
+    wait_for(lambda: heard("bad_input"), "a stream that is another one")
+    server.kill()
+    outlet = Publisher(name, source_id=source_id and f"{source_id} {name}")
+    wait_for(lambda: heard("source_back"), "the stream")
+    assert told == ["source_lost", "bad_input", "source_back"]
+    assert outlet.has_listener()
+    clock.now_s += 2.0
+    outlet.push(0, 500, 2.0)
+    samples, _ = read_until(source, 499)
+    assert min(samples) >= 250 + 1500, "of 8 s away at most 2 s came late"
+    assert max(samples) == min(samples) + 499
+    source.close()
+
+
+def test_what_nobody_reads_is_dropped_by_lsl_and_missing(name: str) -> None:
+    outlet = Publisher(name)
+    source = outlet.watched(name)
+    outlet.push(0, 250, 0.0)
+    read_until(source, 249)
+    assert isinstance(source, LslSource)
+    beside = pylsl.StreamInlet(pylsl.resolve_byprop("name", name)[0])
+    beside.open_stream(20.0)
+    outlet.push(250, 10_000, 1.0)
+    while beside.pull_sample(20.0)[0][0] < 10_249:
+        pass
+    wait_for(lambda: source._inlet.samples_available() >= BUFFER_S * FS_HZ, "a full buffer")
+    samples, _ = read_until(source, 10_249)
+    assert len(samples) < (BUFFER_S + 2) * FS_HZ
+    assert all(abs(index - value) <= LATE_S * FS_HZ for index, value in samples.items())
+    source.close()
+
+
+def test_duration_ends_it(name: str) -> None:
+    outlet = Publisher(name)
+    source = outlet.watched(name, duration_s=1.0)
+    outlet.push(0, 400, 0.0)
+    samples, _ = read_until(source, 249)
+    assert len(samples) == 250
+    with pytest.raises(EndOfStream):
+        source.read(10)
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        ({"nominal_srate": 0.0}, {}, "no regular sampling rate"),
+        ({"nominal_srate": 32.0}, {}, "sampling rate 32 Hz; between 100 and 1000 Hz"),
+        ({}, {"fs_hz": 360.0}, "--fs 360 Hz, but the stream has 250 Hz"),
+        ({"channel_format": "string"}, {}, "holds text"),
+        ({}, {"channel": "V9"}, "no channel 'V9'; channels: 0 II, 1 V5"),
+        ({"type": "EEG", "labels": ["Cz", "Pz"]}, {}, "choose one with --channel: 0 Cz, 1 Pz"),
+        ({"units": ["mmHg", "mV"]}, {}, "in mmHg, which is no voltage"),
+        ({"units": None}, {}, "names no unit; give it, e.g. --unit uV"),
+        ({}, {"unit": "V"}, "but the stream says microvolts"),
+        ({}, {"start_s": 2.0}, "leave out --start"),
+        ({}, {"duration_s": -2.0}, "duration -2 s"),
+    ],
+)
+def test_a_stream_that_cannot_be_watched_is_one_line(
+    name: str, changes: dict[str, Any], options: dict[str, Any], said: str
+) -> None:
+    Publisher(name, **changes)
+    with pytest.raises(SourceError, match=said) as refused:
+        open_source(f"lsl:{name}", SourceOptions(**options))
+    assert "\n" not in str(refused.value)
+
+
+def test_streams_that_are_alike_or_absent_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources.live.lsl._ALIKE_S", 5.0)
+    for number in (1, 2):
+        Publisher(name, source_id=f"{name}/{number}")
+    with pytest.raises(SourceError, match=f"2 streams: .*source_id '{name}/1'.*; choose one"):
+        open_source(f"lsl:{name}")
+    monkeypatch.setattr("monitor.sources.live.lsl._ALIKE_S", 0.1)
+    open_source(f"lsl:source_id={name}/2").close()
+    monkeypatch.setattr("monitor.sources.live.lsl._SEARCH_S", 0.2)
+    with pytest.raises(
+        SourceError, match=rf"no LSL stream with name 'nobody' within 0.2 s; there are .*{name} \(ECG\)"
+    ):
+        open_source("lsl:nobody")
+    for what in ("", "type=", "it's"):
+        with pytest.raises(SourceError, match="name the stream without quotes"):
+            open_source(f"lsl:{what}")
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pylsl", None)
+    with pytest.raises(SourceError, match=r"pip install 'ecg-monitor\[lsl\]'"):
+        open_source("lsl:ecg")
+
+
+SENDER = """
+import sys, time
+import numpy as np, pylsl
+from monitor.sources import SourceOptions, open_source
+pylsl.set_config_content("[log]\\nlevel = -3\\n")
+mv = open_source("sim:sinus=60", SourceOptions(fs_hz=250)).read(15000).samples
+info = pylsl.StreamInfo(sys.argv[1], "ECG", 1, 250, "float32", sys.argv[1])
+info.set_channel_labels(["II"])
+info.set_channel_units("mV")
+outlet = pylsl.StreamOutlet(info, chunk_size=25)
+assert outlet.wait_for_consumers(30)
+began = time.monotonic()
+for first in range(0, int(sys.argv[2]), 25):
+    outlet.push_chunk(mv[first:first + 25, None].astype("float32"))
+    time.sleep(max(0.0, began + first / 250 - time.monotonic()))
+print("sent", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_command_survives_the_death_of_its_sender(name: str, tmp_path: Path) -> None:
+    def sender(samples: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", SENDER, name, str(samples)], stdout=subprocess.PIPE, text=True, env=environment()
+        )
+
+    def killed(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process:
+            assert process.stdout.readline() == "sent\n"
+            process.kill()
+
+    first = sender(750)
+    monitor = subprocess.Popen(
+        [*COMMAND, "--source", f"lsl:{name}", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    try:
+        killed(first)
+        wait_for(lambda: "source_lost" in (tmp_path / "p1" / "alarms.jsonl").read_text(), "the loss")
+        killed(sender(750))
+        wait_for(lambda: '"gap"' in (tmp_path / "p1" / "alarms.jsonl").read_text(), "the gap")
+        monitor.send_signal(signal.SIGINT)
+        output, errors = monitor.communicate(timeout=30)
+    finally:
+        first.kill()
+        monitor.kill()
+        monitor.communicate()
+    assert monitor.returncode == 0, errors
+    assert f"p1: lsl:{name}, lead II, 250 Hz" in output
+    onsets = [line.split()[3] for line in output.splitlines() if " onset " in line]
+    assert set(onsets) <= {"source_lost", "gap", "no_data"}, "no physiological alarm out of a fault"
+    assert onsets.count("gap") == 1
+    assert not any(word in errors for word in ("INFO|", "ERR|")), "LSL's own log is silent"
+    session = json.loads((tmp_path / "p1" / "session.json").read_text())["session"]
+    assert session["gaps"] == 1
+    assert 1450 <= session["samples_in"] <= 1500

@@ -1,0 +1,324 @@
+"""Standard input: real pipes, real processes, whatever is written into them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, SourceOptions, open_source
+from monitor.sources.live.stdin import MAX_LINE, READ_BYTES, StdinSource
+from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
+from tests.monitor.sources.helpers import notices_of, wait_for
+
+
+class Pipe:
+    """A pipe with a source at its end."""
+
+    def __init__(self, **options: object) -> None:
+        self.fd, self._far = os.pipe()
+        self.source = StdinSource(SourceOptions(**{"fs_hz": 250.0, **options}), "-", self.fd)  # type: ignore[arg-type]
+
+    def write(self, text: str | bytes) -> None:
+        os.write(self._far, text.encode() if isinstance(text, str) else text)
+
+    def end(self) -> None:
+        if self._far >= 0:
+            os.close(self._far)
+            self._far = -1
+
+    def rest(self, text: str | bytes = b"") -> list[Chunk]:
+        """Everything up to the end of a pipe into which `text` goes by a thread: it holds 64 KiB only."""
+        data = text.encode() if isinstance(text, str) else text
+
+        def feed() -> None:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._far, view) :]
+            self.end()
+
+        writer = threading.Thread(target=feed)
+        writer.start()
+        chunks: list[Chunk] = []
+        ended = False
+
+        def drained() -> bool:
+            nonlocal ended
+            try:
+                while (chunk := self.source.read(1000)) is not None:
+                    assert chunk.samples.size <= 1000
+                    chunks.append(chunk)
+            except EndOfStream:
+                ended = True
+            return ended
+
+        try:
+            wait_for(drained, "the end of the pipe")
+        finally:
+            os.close(self.fd)  # a writer that waits gets a broken pipe
+            self.fd = -1
+            writer.join()
+        return chunks
+
+    def close(self) -> None:
+        self.end()
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def signal_of(chunks: list[Chunk]) -> list[float]:
+    position = 0
+    for chunk in chunks:
+        assert chunk.first_sample == position
+        position += chunk.samples.size
+    return np.concatenate([chunk.samples for chunk in chunks]).tolist() if chunks else []
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("0.5\n-0.25\n1\n", {}),
+        ("0.5\r\n-0.25\r\n1", {}),
+        ("\ufeff0.5\n-0.25\n1\n", {}),
+        ("# by hand\n\nMLII\n0.5\n-0.25\n1\n", {}),
+        ("ecg_uV\n500\n-250\n1000\n", {}),
+        ("500\n-250\n1000\n", {"unit": "uV"}),
+        ("50\n-25\n100\n", {"unit": "adc", "mv_per_unit": 0.01}),
+        ("9,0.5\n9,-0.25\n9,1\n", {"column": 1}),
+        ("a;EKG\n9;0,5\n9;-0,25\n9;1\n", {"column": "EKG"}),
+        ("time,ecg\n0.000,0.5\n0.004,-0.25\n7.008,1\n", {}),
+        ("9 0.5\n9 -0.25\n9 1\n", {"channel": 1}),
+    ],
+)
+def test_rows_as_people_write_them(text: str, options: dict[str, object]) -> None:
+    chunks = Pipe(**options).rest(text)
+    assert signal_of(chunks) == pytest.approx([0.5, -0.25, 1.0])
+    assert notices_of(chunks, "bad_input") == []
+
+
+def test_nothing_waits_for_the_writer(pipe: Pipe) -> None:
+    assert pipe.source.live
+    assert pipe.source.read(100) is None
+    pipe.write("0.1\n0.2\n0.")
+    chunk = pipe.source.read(1)
+    assert chunk is not None
+    assert chunk.samples.tolist() == [0.1]
+    assert signal_of([chunk, pipe.source.read(100) or chunk]) == [0.1, 0.2]
+    assert pipe.source.read(100) is None, "a piece of a row is no row"
+    pipe.write("3\n")
+    chunk = pipe.source.read(100)
+    assert chunk is not None
+    assert (chunk.first_sample, chunk.samples.tolist()) == (2, [0.3])
+    pipe.end()
+    with pytest.raises(EndOfStream):
+        pipe.source.read(100)
+
+
+def test_leads_off_and_bad_rows_are_invalid_samples(pipe: Pipe) -> None:
+    chunks = pipe.rest("!\n!\n0.1\n!\nnan\ninf\n1e9\nabc\n\n0.2\n1_0\n0.3\n!")
+    np.testing.assert_array_equal(signal_of(chunks), [np.nan, np.nan, 0.1, *[np.nan] * 6, 0.2, np.nan, 0.3, np.nan])
+    told = notices_of(chunks, "bad_input")
+    assert sum(notice.count for notice in told) == 6
+    assert "'nan'" in told[0].text
+
+
+def test_a_banner_is_counted_and_is_no_sample(pipe: Pipe) -> None:
+    chunks = pipe.rest("Booting\nSensor ready\n0.1\n0.2\n")
+    assert signal_of(chunks) == [0.1, 0.2]
+    assert sum(notice.count for notice in notices_of(chunks, "bad_input")) == 1
+
+
+def test_bytes_without_a_line_end_are_told_and_not_kept(pipe: Pipe) -> None:
+    chunks = pipe.rest(b"0.1\n0.2\n" + b"7" * 10_000_000 + b"\n0.3\n")
+    np.testing.assert_array_equal(signal_of(chunks), [0.1, 0.2, np.nan, 0.3])
+    assert [n.text for n in notices_of(chunks, "bad_input") if "line end" in n.text] != []
+    assert len(pipe.source._rest) <= MAX_LINE + 1
+
+
+def test_the_writer_waits_for_us_and_nothing_is_lost(pipe: Pipe) -> None:
+    n = 200_000
+    values = [round(i % 997 / 1000, 3) for i in range(n)]
+    assert len(pipe.source._samples) == 0
+    chunks = pipe.rest("".join(f"{v}\n" for v in values))
+    assert signal_of(chunks) == values
+    assert len("0\n") * max(len(c.samples) for c in chunks) < READ_BYTES
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400), st.lists(st.integers(1, 60), max_size=20))
+def test_any_bytes_cut_anywhere_count_alike(garbage: bytes, cuts: list[int]) -> None:
+    data = b"0.1\n0.2\n" + garbage + b"\n0.3\n"
+    pipe = Pipe()
+    chunks: list[Chunk] = []
+    left = data
+    for size in cuts:
+        if left:
+            pipe.write(left[:size])
+            left = left[size:]
+            if (chunk := pipe.source.read(10_000)) is not None:
+                chunks.append(chunk)
+    chunks += pipe.rest(left)
+    rows = [line.strip() for line in data.split(b"\n")[:-1]]
+    samples = signal_of(chunks)
+    assert len(samples) == sum(not row.startswith(b"#") for row in rows)
+    assert samples[:2] == [0.1, 0.2]
+    assert samples[-1] == 0.3
+
+
+def test_duration_is_counted_in_samples() -> None:
+    pipe = Pipe(duration_s=0.02)
+    pipe.write("".join(f"0.{i}\n" for i in range(1, 10)))
+    chunk = pipe.source.read(100)
+    assert chunk is not None
+    assert chunk.samples.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    with pytest.raises(EndOfStream):
+        pipe.source.read(100)
+    pipe.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("", {}, "ended without a number"),
+        ("abc\ndef\n", {}, "ended without a number"),
+        ("1.5,2.5\n1.5,2.5\n", {}, "choose one with --column"),
+        ("1,2\n3,4\n", {}, "decimal comma or two columns"),
+        ("a,b\n1,2\n3,4\n", {"column": "c"}, "no column 'c'; columns: 0 a, 1 b"),
+        ("ecg_uV\n1\n2\n", {"unit": "V"}, "its header says uV"),
+    ],
+)
+def test_what_cannot_be_understood_is_said_in_one_line(text: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(SourceError, match=said) as refused:
+        Pipe(**options).rest(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"fs_hz": None}, "--fs 250"),
+        ({"start_s": 3.0}, "leave out --start"),
+        ({"unit": "adc"}, "--mv-per-unit"),
+        ({"unit": "kV"}, "unknown unit 'kV'"),
+        ({"duration_s": -1.0}, "duration"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, object], said: str) -> None:
+    with pytest.raises(SourceError, match=said):
+        Pipe(**options)
+
+
+def test_a_terminal_is_refused() -> None:
+    far, near = os.openpty()
+    try:
+        with pytest.raises(SourceError, match="is a terminal"):
+            StdinSource(SourceOptions(fs_hz=250), "-", near)
+    finally:
+        os.close(far)
+        os.close(near)
+    with pytest.raises(SourceError, match="cannot be read"):
+        StdinSource(SourceOptions(fs_hz=250), "-", near)
+    with pytest.raises(SourceError, match="csv:PATH"):
+        open_source("-:file", SourceOptions(fs_hz=250))
+
+
+WRITER = """
+from monitor.sources import SourceOptions, open_source
+chunk = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3000)
+print("millivolt", *(f"{v:.4f}" for v in chunk.samples), "oops", *["!"] * 500, sep=chr(10))
+"""
+
+
+def test_a_reader_piped_into_the_command() -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE) as writer:
+        command = (*COMMAND, "--source", "-", "--fs", "250", "--no-dashboard", *FREE_BUS)
+        done = subprocess.run(
+            command, stdin=writer.stdout, capture_output=True, text=True, timeout=120, env=environment()
+        )
+    assert done.returncode == 0, done.stderr
+    assert "p1: -, lead ECG, 250 Hz" in done.stdout
+    assert "14.0 s watched" in done.stdout
+    assert "0 gaps, 0 samples lost" in done.stdout
+    assert "leads_off" in done.stdout
+    assert "1 unreadable lines" in done.stderr
+    assert "'oops'" in done.stderr
+
+
+def test_the_time_is_not_taken_for_the_ecg_whatever_it_is_called(pipe: Pipe) -> None:
+    rows = "".join(f"{i * 0.004:.3f};{i % 7}\n" for i in range(40)).replace(".", ",")
+    chunks = pipe.rest("Tijd;Spanning\n" + rows)
+    assert signal_of(chunks) == [i % 7 for i in range(40)]
+
+
+HALF_RATE = """
+import sys, time
+from monitor.sources import SourceOptions, open_source
+mv = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3000).samples
+def send(first, last):
+    for at in range(first, last, 25):
+        print(*(f"{v:.4f}" for v in mv[at:at + 25]), sep=chr(10), flush=True)
+        time.sleep(0.2)  # of a tenth of a second: half as fast as it should be
+send(0, 750)
+sys.stdin.readline()  # silence, until somebody asks for more
+send(750, 1000)
+"""
+
+
+def test_a_writer_slower_than_real_time_loses_nothing_and_alarms_only_while_silent(tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HALF_RATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    )
+    assert writer.stdin is not None
+    command = (*COMMAND, "--source", "-", "--fs", "250", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
+    with (
+        writer,
+        subprocess.Popen(
+            command, stdin=writer.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as monitor,
+    ):
+        alarms = tmp_path / "p1" / "alarms.jsonl"
+        wait_for(alarms.is_file, "the recording")
+        wait_for(lambda: recorded(tmp_path) >= 750, "what came at half the rate")
+        wait_for(lambda: "no_data" in alarms.read_text(), "the silence")
+        writer.stdin.write(b"more\n")
+        writer.stdin.flush()
+        output, errors = monitor.communicate(timeout=60)
+    assert monitor.returncode == 0, errors
+    onsets = [line.split()[3] for line in output.splitlines() if " onset " in line]
+    assert set(onsets) == {"no_data"}, output
+    assert "4.0 s watched" in output
+    assert "0 gaps, 0 samples lost" in output
+
+
+def recorded(folder: Path) -> int:
+    """Samples recorded so far."""
+    signal = folder / "p1" / "signal.dat"
+    return signal.stat().st_size // 2 if signal.is_file() else 0
+
+
+def test_the_command_says_what_is_wrong_in_one_line() -> None:
+    for arguments, given_text, code, said in [
+        ((), "1\n", 2, "--fs 250"),
+        (("--fs", "250"), "1.5 2.5\n1.5 2.5\n", 3, "--column"),
+    ]:
+        command = (*COMMAND, "--source", "-", *arguments, "--no-dashboard", *FREE_BUS)
+        done = subprocess.run(command, input=given_text, capture_output=True, text=True, timeout=120, env=environment())
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,380 @@
+"""Samples pushed by another program: real sockets, real processes, whatever is sent into them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.commands import schema
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
+from monitor.sources.live.zmq import FRAME_BYTES, ZmqSource
+from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
+from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
+from tests.monitor.sources.helpers import wait_for
+
+ROOT = Path(__file__).parents[4]
+DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2"}
+
+
+def header(first_sample: int = 0, n: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"schema": "samples/1", "fs_hz": 250, "first_sample": first_sample, "n": n, **fields}
+
+
+def message(first_sample: int, mv: list[float], **fields: Any) -> list[bytes]:
+    fields = header(first_sample, len(mv), **fields)
+    samples = np.array(mv).astype(DTYPES[fields.get("dtype", "float32")])
+    return [json.dumps(fields).encode(), samples.tobytes()]
+
+
+class Line:
+    """A sender and the source that listens to it, on a socket file of their own; time stands still until told."""
+
+    def __init__(self, folder: Path, *, publish: bool = False, **options: Any) -> None:
+        self.now_s = 100.0
+        self.endpoint = f"ipc://{folder}/ecg"
+        self.context = zmq.Context()
+        self.sender = self.context.socket(zmq.XPUB if publish else zmq.PUSH)
+        settings = SourceOptions(**{"fs_hz": 250.0, "clock": lambda: self.now_s, **options})
+        if publish:
+            self.sender.bind(self.endpoint)
+        else:
+            self.sender.connect(self.endpoint)
+        self.source = ZmqSource(("sub+" if publish else "") + self.endpoint, settings, "zmq:x")
+        if publish:
+            assert self.sender.recv() == b"\x01"  # subscribed: nothing of what follows is lost
+
+    def send(self, frames: list[bytes]) -> None:
+        self.sender.send_multipart(frames)
+
+    def read_until(self, last: int, max_samples: int = 10_000) -> tuple[dict[int, float], list[Notice]]:
+        """Everything up to a sample, by its index, and the notices."""
+        samples: dict[int, float] = {}
+        notices: list[Notice] = []
+
+        def there() -> bool:
+            chunk = self.source.read(max_samples)
+            if chunk is not None:
+                assert chunk.samples.size <= max_samples
+                assert not samples or chunk.first_sample > max(samples)
+                samples.update(enumerate(chunk.samples.tolist(), chunk.first_sample))
+                notices.extend(chunk.notices)
+            return last in samples
+
+        wait_for(there, f"sample {last}")
+        return samples, notices
+
+    def close(self) -> None:
+        self.source.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    made = Line(tmp_path)
+    yield made
+    made.close()
+
+
+WAVE = np.sin(np.arange(200) / 9).round(4)
+
+
+@pytest.mark.parametrize("publish", [False, True], ids=["PULL", "SUB"])
+@pytest.mark.parametrize("max_samples", [1, 7, 1000])
+def test_what_is_sent_comes_out(tmp_path: Path, publish: bool, max_samples: int) -> None:
+    line = Line(tmp_path, publish=publish)
+    try:
+        topic = [b"ecg/1"] if publish else []
+        ways: list[tuple[dict[str, Any], float]] = [
+            ({}, 1.0),
+            ({"dtype": "float64", "unit": "uV"}, 1000.0),
+            ({"dtype": "int16", "unit": "adc", "mv_per_unit": -1e-4}, -1e4),
+            ({"dtype": "float64", "unit": "V"}, 1e-3),
+        ]
+        for i, (fields, per_mv) in enumerate(ways):
+            line.send([*topic, *message(50 * i, (WAVE[50 * i : 50 * i + 50] * per_mv).round(9).tolist(), **fields)])
+        whole = header(200, 3, samples=[0.5, None, -0.5])
+        line.send([*topic, json.dumps(whole).encode()])
+        samples, notices = line.read_until(202, max_samples)
+        assert list(samples) == list(range(203))
+        np.testing.assert_allclose([samples[i] for i in range(200)], WAVE, atol=1.1e-4)
+        np.testing.assert_array_equal([samples[i] for i in range(200, 203)], [0.5, np.nan, -0.5])
+        assert notices == []
+        assert line.source.read(10) is None
+    finally:
+        line.close()
+
+
+def test_lost_samples_are_a_gap_and_keep_the_senders_index(line: Line) -> None:
+    line.send(message(1000, [1.0, 2.0]))
+    line.send(message(1010, [3.0]))
+    samples, notices = line.read_until(1010)
+    assert samples == {1000: 1.0, 1001: 2.0, 1010: 3.0}
+    assert notices == []
+
+
+BAD: list[tuple[list[bytes], str]] = [
+    ([b""], "header"),
+    ([b"\xff\xfe{"], "header"),
+    ([b"{"], "header"),
+    ([b"[1,2]"], "header"),
+    ([b'{"schema":"samples/1","fs_hz":250,"first_sample":2,"n":1,"samples":[NaN]}'], "header"),
+    ([b"[" * 100_000], "header"),
+    ([json.dumps(header(2, 1)).encode()], "1 frames"),
+    ([json.dumps(header(2, 1, samples=[1])).encode(), b"1234"], "2 frames"),
+    ([json.dumps(header(2, 1)).encode(), b"1234", b"1234"], "3 frames"),
+    ([json.dumps(header(2, 2, samples=[1])).encode()], "n is 2, but there are 1 samples"),
+    ([json.dumps(header(2, 2)).encode(), b"1234"], "n is 2 float32, but the second frame holds 4 bytes"),
+    (message(2, [1.0], schema="samples/2"), "samples/2"),
+    (message(2, [1.0], fs_hz=360), "fs_hz 360, but this source has 250 Hz"),
+    (message(2, [1.0], fs_hz="250"), "fs_hz"),
+    (message(2, [1.0], units="uV"), "units"),
+    (message(2, [1.0], unit="mmHg"), "mmHg"),
+    (message(2, [1.0], unit="adc"), "mv_per_unit"),
+    (message(2, [1.0], unit="adc", mv_per_unit=0), "mv_per_unit"),
+    (message(2, [1.0], mv_per_unit=3), "mv_per_unit"),
+    (message(2, [1.0], time="yesterday"), "'yesterday' is not ISO 8601"),
+    (message(1, [1.0]), "first_sample 1 runs back, 2 was due"),
+    (message(-1, [1.0]), "first_sample"),
+    (message(2**60, [1.0]), "first_sample"),
+    (message(2**40, [1.0]), "more than a day ahead"),
+]
+
+
+@pytest.mark.parametrize(("frames", "said"), BAD)
+def test_a_bad_message_is_refused_and_counted_and_the_next_one_is_taken(
+    line: Line, frames: list[bytes], said: str
+) -> None:
+    line.send(message(0, [0.1, 0.2]))
+    line.read_until(1)
+    line.send(frames)
+    line.send(frames)
+    line.send(message(4, [0.5]))
+    samples, notices = line.read_until(4)
+    assert list(samples) == [4]
+    assert [notice.kind for notice in notices] == ["bad_input"] * len(notices)
+    assert sum(notice.count for notice in notices) == 2
+    assert said in notices[0].text
+    assert all("\n" not in notice.text and len(notice.text) < 300 for notice in notices)
+
+
+def test_infinite_numbers_are_no_samples_and_counted(line: Line) -> None:
+    line.send(message(0, [0.5, np.nan, np.inf, -np.inf, 1001.0, -0.5]))
+    line.send(message(6, [-32768, 100], dtype="int16", unit="uV"))
+    samples, notices = line.read_until(7)
+    np.testing.assert_allclose(list(samples.values()), [0.5, *[np.nan] * 4, -0.5, np.nan, 0.1])
+    assert sum(notice.count for notice in notices) == 3, "NaN says leads off and is no fault"
+    assert "beyond 1000 mV" in notices[0].text
+
+
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=3))
+def test_any_bytes_are_a_message_or_refused(frames: list[bytes]) -> None:
+    with contextlib.suppress(ValueError):
+        _, mv, _ = decode_samples(frames)
+        assert mv.dtype == np.float64
+
+
+NUMBERS = st.one_of(st.none(), st.floats(-900, 900))
+
+
+@given(
+    samples=st.lists(NUMBERS, max_size=30), first=st.integers(0, 2**53), dtype=st.sampled_from(["float32", "float64"])
+)
+def test_both_forms_say_the_same_and_are_valid(samples: list[float | None], first: int, dtype: str) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads((schema.FOLDER / "samples-1.json").read_text("utf-8")))
+    inside = header(first, len(samples), samples=samples)
+    beside = message(first, [np.nan if v is None else v for v in samples], dtype=dtype)
+    for body in (inside, json.loads(beside[0])):
+        validator.validate(body)
+    (one, mv, bad), (other, same, bad_too) = decode_samples([json.dumps(inside).encode()]), decode_samples(beside)
+    assert (bad, bad_too) == (0, 0)
+    np.testing.assert_allclose(same, mv, rtol=1e-6, atol=1e-37)
+    assert (one.first_sample, one.n) == (other.first_sample, other.n) == (first, len(samples))
+    assert isinstance(one, SamplesHeader)
+
+
+@pytest.mark.parametrize("epochs", [("a", "b"), ("", "")], ids=["new epoch", "counts from 0 again"])
+def test_a_sender_that_begins_anew_is_taken_with_the_time_it_was_away(line: Line, epochs: tuple[str, str]) -> None:
+    line.send(message(0, [0.1] * 250, epoch=epochs[0]))
+    line.read_until(249)
+    line.now_s += 4.0
+    line.send(message(0, [0.2] * 250, epoch=epochs[1]))
+    line.send(message(250, [0.3], epoch=epochs[1]))
+    samples, notices = line.read_until(1250)
+    assert list(samples) == list(range(1000, 1251)), "3 s missing: of 4 s silence 1 s came late"
+    assert [notice.kind for notice in notices] == ["source_back"]
+    assert "750 samples missing" in notices[0].text
+
+
+def test_of_two_senders_the_last_one_counts(line: Line) -> None:
+    line.send(message(0, [0.1] * 5, epoch="a"))
+    line.read_until(4)
+    line.now_s += 2.0
+    line.send(message(0, [0.25] * 5, epoch="b"))
+    line.send(message(5, [0.1] * 5, epoch="a"))
+    line.send(message(5, [0.25] * 5, epoch="b"))
+    line.send(message(0, [0.3] * 5, epoch="c"))
+    line.send(message(10, [0.25] * 5, epoch="b"))
+    samples, notices = line.read_until(514)
+    assert list(samples.values()) == [0.25] * 15
+    refused = [notice for notice in notices if notice.kind == "bad_input"]
+    assert sum(notice.count for notice in refused) == 2
+    assert "epoch 'a' was over" in refused[0].text
+
+
+def test_a_frame_too_large_is_never_taken_in(line: Line) -> None:
+    line.send(message(0, [0.1]))
+    line.read_until(0)
+    line.send([json.dumps(header(1, 500_000)).encode(), bytes(2 * FRAME_BYTES)])
+    wait_for(lambda: sent(line, message(700_000, [0.2])), "the sender to be connected again")
+    first = next(iter(line.read_until(700_000)[0]))
+    assert first == 700_000
+
+
+def sent(line: Line, frames: list[bytes]) -> bool:
+    """Whether a message arrives; what is under way when ZeroMQ cuts a connection may not."""
+    line.send(frames)
+    return line.source._socket.poll(200) > 0
+
+
+def test_a_flood_waits_at_the_sender_and_nothing_of_it_is_lost(line: Line) -> None:
+    line.sender.set_hwm(10)
+    piece = [0.25] * 10_000
+    sent_messages = 0
+    tracemalloc.start()
+    try:
+        while line.sender.poll(500, zmq.POLLOUT):
+            line.send(message(10_000 * sent_messages, piece))
+            sent_messages += 1
+            assert sent_messages < 5000, "nobody holds so much"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6, "nothing is read ahead"
+    last = 10_000 * sent_messages - 1
+    samples, notices = line.read_until(last, 5000)
+    assert len(samples) == last + 1
+    assert notices == []
+
+
+def test_duration_is_counted_in_samples(tmp_path: Path) -> None:
+    line = Line(tmp_path, duration_s=0.04)
+    try:
+        line.send(message(100, [0.1] * 6))
+        line.send(message(108, [0.1] * 100))
+        assert list(line.read_until(109)[0]) == [*range(100, 106), 108, 109]
+        with pytest.raises(EndOfStream):
+            line.source.read(10)
+    finally:
+        line.close()
+
+
+def test_without_a_rate_the_first_message_tells_it(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/ecg"
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        push.connect(endpoint)
+        push.send(b"rubbish")
+        push.send_multipart(message(0, [0.1], fs_hz=5))
+        push.send_multipart(message(500, [0.5], lead="V5", time="2026-03-01T12:00:02+01:00"))
+        source = open_source(f"zmq:{endpoint}")
+        assert (source.fs_hz, source.lead, source.live) == (250.0, "V5", True)
+        assert source.start_time == "2026-03-01T12:00:00+01:00"
+        chunk = source.read(10)
+        assert isinstance(chunk, Chunk)
+        assert (chunk.first_sample, chunk.samples.tolist()) == (500, [0.5])
+        assert [notice.count for notice in chunk.notices] == [2]
+        source.close()
+        source.close()
+        with pytest.raises(SourceError, match="closed"):
+            source.read(10)
+
+
+def test_no_message_is_said_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources.live.zmq._FIRST_MESSAGE_S", 0.1)
+    with pytest.raises(SourceError, match=r"no message came within 0\.1 s; start the sender, or give --fs"):
+        open_source(f"zmq:ipc://{tmp_path}/ecg")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options", "said"),
+    [
+        ("", {}, "not understood; give e.g. zmq:tcp"),
+        ("nonsense", {}, "not understood"),
+        ("udp://127.0.0.1:5600", {}, "not understood"),
+        ("tcp://127.0.0.1:*", {}, "not understood"),
+        ("tcp://127.0.0.1", {}, "not understood"),
+        ("tcp://127.0.0.1:70000", {}, "not understood"),
+        ("tcp://no.such.host:5600", {}, "listen on 127.0.0.1"),
+        ("tcp://0.0.0.0:5600", {}, "listen on 127.0.0.1"),
+        ("tcp://*:5600", {}, "listen on 127.0.0.1"),
+        ("tcp://192.0.2.1:5600", {}, "listen on 127.0.0.1"),
+        ("ipc:///nowhere/at/all", {}, "cannot be had"),
+        ("tcp://127.0.0.1:5600", {"start_s": 3.0}, "leave out --start"),
+        ("tcp://127.0.0.1:5600", {"unit": "uV"}, "leave out --unit"),
+        ("tcp://127.0.0.1:5600", {"fs_hz": 50.0}, "between 100 and 1000 Hz"),
+    ],
+)
+def test_what_cannot_be_listened_to_is_one_line(endpoint: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SourceError, match=said) as refused:
+        open_source(f"zmq:{endpoint}", SourceOptions(**{"fs_hz": 250.0, **options}))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_an_endpoint_in_use_is_named(tmp_path: Path, scheme: str) -> None:
+    endpoint = free_endpoint() if scheme == "tcp" else f"ipc://{tmp_path}/ecg"
+    first = open_source(f"zmq:{endpoint}", SourceOptions(fs_hz=250))
+    with pytest.raises(SourceError, match=f"{endpoint} is in use by another program"):
+        open_source(f"zmq:{endpoint}", SourceOptions(fs_hz=250))
+    first.close()
+    open_source(f"zmq:{endpoint}", SourceOptions(fs_hz=250)).close()
+
+
+def test_the_example_pusher_and_the_command(tmp_path: Path) -> None:
+    """The pusher of tools/ into the real command, then a second run of it: a gap, no physiological alarm."""
+    endpoint = free_endpoint()
+    arguments = ("--source", f"zmq:{endpoint}", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
+    push = [sys.executable, str(ROOT / "tools" / "push_samples.py"), endpoint, "4"]
+    monitor = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        for _ in range(2):
+            subprocess.run(push, check=True, timeout=60)
+        beats = tmp_path / "p1" / "beats.csv"
+        wait_for(lambda: beats.read_text().count("\n") > 6, "beats of the second run")
+        monitor.send_signal(signal.SIGINT)
+        output, errors = monitor.communicate(timeout=30)
+    finally:
+        monitor.kill()
+        monitor.communicate()
+    assert monitor.returncode == 0, errors
+    assert f"p1: zmq:{endpoint}, lead ECG, 250 Hz" in output
+    assert "the sender began anew" in errors
+    kinds = {line.split()[3] for line in output.splitlines() if " onset " in line}
+    assert kinds <= {"gap", "no_data"}
+    assert "gap" in kinds
+    session = json.loads((tmp_path / "p1" / "session.json").read_text())["session"]
+    assert session["samples_in"] == 2 * 4 * 250
+    assert session["gaps"] == 1
+
+
+def test_the_command_says_what_is_wrong_in_one_line() -> None:
+    done = ecg_monitor("--source", "zmq:tcp://0.0.0.0:5600", "--no-dashboard", *FREE_BUS)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "127.0.0.1" in done.stderr

@@ -1,0 +1,417 @@
+"""What devices do, against the serial source: each recognised by its bytes, and followed through its faults."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.emulator.encoder import Scale
+from monitor.errors import SourceError
+from monitor.sources import SourceOptions, open_source
+from monitor.sources.serial.chords_greeting import ChordsGreeting
+from monitor.sources.serial.format_guess import guess_format
+from monitor.sources.serial.formats import BOARDS, FORMATS, make_decoder
+from monitor.sources.serial.ports import PortInfo, choose_port, find_again
+from tests.monitor.commands.helpers import ecg_monitor
+from tests.monitor.emulator.helpers import Bench, signal_of
+from tests.monitor.sources.helpers import wait_for
+
+FS_HZ = 250.0
+CHORDS = {"adc_bits": 14, "vref": 5.0, "gain": 500.0}
+RAW16 = {"format": "raw16", "unit": "adc", "mv_per_unit": 0.001}
+TOLD: dict[str, dict[str, object]] = {
+    "lines": {},
+    "openview": {},
+    "openview-max30003": {},
+    "chords": dict(CHORDS),
+    "cyton": {},
+    "raw16": dict(RAW16),
+}
+COUNTED = ("chords", "cyton")
+every = pytest.mark.parametrize("form", list(TOLD))
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[MakeBench]:
+    made: list[Bench] = []
+
+    def make(form: str, faults: str = "", **told: object) -> Bench:
+        made.append(Bench(tmp_path, form, faults, **(TOLD[form] | told)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# -- recognising ---------------------------------------------------------------------------------------------
+
+
+@every
+def test_a_device_is_recognised_measured_and_read(bench: MakeBench, form: str) -> None:
+    seen = bench(form)
+    seen.play(5.0)
+    assert seen.source.fs_hz == FS_HZ
+    assert seen.notices("format")[0].text.startswith(f"serial: {form}, ")
+    truth = signal_of(round(40 * FS_HZ), FS_HZ)
+    mv = seen.samples
+    assert mv.size > 14 * FS_HZ, "nothing of what came while it was recognised is lost"
+    (first,) = [i for i in range(3) if np.abs(mv - truth[i : i + mv.size]).max() < 0.02]
+    assert first == (form == "lines"), "the first line may be half a line"
+    np.testing.assert_array_equal(seen.places, np.arange(mv.size))
+    assert not seen.notices("bad_input")
+
+
+@pytest.mark.parametrize("drift", [-0.4, 0.4])
+def test_a_rate_near_a_usual_one_is_that_one_and_drift_is_followed(bench: MakeBench, drift: float) -> None:
+    seen = bench("cyton", f"drift={drift}%")
+    assert seen.source.fs_hz == FS_HZ
+    seen.play(30.0)
+    assert not seen.notices("sampling_rate")
+    last = seen.chunks[-1]
+    assert last.time_s is not None
+    began_s = next(chunk.time_s for chunk in seen.chunks if chunk.samples.size)
+    assert began_s is not None
+    taken_s = (last.first_sample - seen.chunks[0].first_sample) / (FS_HZ * (1 + drift / 100))
+    assert last.time_s - began_s == pytest.approx(taken_s, abs=0.06), "the device's clock, not its nominal rate"
+
+
+@pytest.mark.parametrize(("drift", "told"), [(1.0, 0), (3.0, 1), (-3.0, 1)])
+def test_a_rate_that_is_not_the_one_told_is_an_alarm_beyond_two_percent(
+    bench: MakeBench, drift: float, told: int
+) -> None:
+    seen = bench("lines", f"drift={drift}%", fs_hz=FS_HZ)
+    seen.play(15.0)
+    assert len(seen.notices("sampling_rate")) == told
+    for notice in seen.notices("sampling_rate"):
+        assert f"sends {FS_HZ * (1 + drift / 100):.1f} samples a second" in notice.text
+    assert np.isfinite(seen.samples).all(), "so small a difference spoils no beat"
+
+
+def test_a_chords_board_is_asked_who_it_is_and_stopped_at_the_end(bench: MakeBench) -> None:
+    seen = bench("chords", gain=500.0, adc_bits=None, vref=None)
+    assert "chords" in seen.notices("format")[0].text if seen.chunks else True
+    assert seen.device.running
+    assert seen.source._greeting is not None
+    assert seen.source._greeting.board == BOARDS["UNO-R4"]
+    seen.play(1.0)
+    seen.source.close()
+    seen._step()
+    assert not seen.device.running, "told to stop"
+
+
+def test_counts_on_lines_need_a_scale(bench: MakeBench) -> None:
+    scale = Scale(10, 5.0, 1100.0)
+    with pytest.raises(SourceError, match=r"look like ADC counts; tell their scale, e.g. --adc-bits 10") as refused:
+        bench("lines", scale=scale)
+    assert "\n" not in str(refused.value)
+
+
+def test_counts_on_lines_with_their_scale(bench: MakeBench) -> None:
+    seen = bench("lines", scale=Scale(10, 5.0, 1100.0), adc_bits=10, vref=5.0, gain=1100.0)
+    seen.play(1.0)
+    truth = signal_of(seen.samples.size + 1, FS_HZ)[1:]
+    assert np.abs(seen.samples - truth).max() < 0.5 * 5000 / 1024 / 1100 + 1e-5
+
+
+def test_a_wrong_baud_rate_is_said(bench: MakeBench) -> None:
+    with pytest.raises(SourceError, match=r"are no format we know; is the baud rate right\?; tell it with --format"):
+        bench("cyton", "noise@0s for 60s")
+
+
+@pytest.mark.parametrize(
+    ("data", "format_", "said"),
+    [
+        (b"\r\nS512\r\nS514\r\nB72\r\nS520\r\nQ830\r\nS533\r\nS540\r\n" * 20, "lines", "pulse sensor"),
+        (b"starting\r\n" * 40, "", "text but no numbers"),
+        (b"hello\r\n" + b"0.1,0.2,0.3\r\n" * 40, "lines", "3 columns"),
+        (bytes(range(256)) * 10, "", "baud"),
+        (b"", "", "baud"),
+        (b"x\n" + b"0.125\n-0.25\n!\n" * 20, "lines", ""),
+        (b"x\n" + b"ECG:0.125\nECG:-0.25\n" * 20, "lines", ""),
+    ],
+)
+def test_guesses(data: bytes, format_: str, said: str) -> None:
+    found = guess_format(data)
+    assert found.format == format_
+    assert said in found.problem
+    assert bool(said) == bool(found.problem)
+
+
+def test_a_column_settles_how_many_there_are() -> None:
+    assert guess_format(b"x\n" + b"0.1,0.2,0.3\r\n" * 40, 1).problem == ""
+
+
+class Wire:
+    """A pseudo-terminal that writes what it is told, again and again, until it is closed."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path, self._data = path, data
+        self._far, self._near = os.openpty()
+        tty.setraw(self._near)
+        path.symlink_to(os.ttyname(self._near))
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.wait(0.02):
+            os.write(self._far, self._data)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+        os.close(self._far)
+        os.close(self._near)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"S512\r\nS520\r\nB71\r\n", "PPG) shows no QRS complex; connect an ECG amplifier"),
+        (b"0.1,0.2\r\n", "choose one with --column 0"),
+    ],
+)
+def test_the_command_refuses_what_is_no_ecg_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+    wire = Wire(tmp_path / "tty", data)
+    try:
+        run = ecg_monitor("--source", "serial", "--port", str(wire.path), "--no-dashboard", "--duration", "5")
+    finally:
+        wire.close()
+    assert run.returncode == 2
+    listening, error = run.stderr.splitlines()
+    assert "listening to" in listening
+    assert said in error
+
+
+def test_a_silent_device_is_said(tmp_path: Path) -> None:
+    far, near = os.openpty()
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.2
+        return now[0]
+
+    with pytest.raises(SourceError, match=r"sent nothing for 10 s; is the device on\?"):
+        open_source("serial", SourceOptions(port=os.ttyname(near), clock=clock))
+    os.close(far)
+    os.close(near)
+
+
+# -- faults --------------------------------------------------------------------------------------------------
+
+
+def truth_at(seen: Bench, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """What was given and what the device measured at the same places, from place `first` on."""
+    places, mv = seen.places, seen.samples
+    shift = int(seen.device.sample) - int(seen.source._places.end)
+    truth = signal_of(int(places.max()) + 2 + max(0, shift), FS_HZ)
+    keep = places >= first
+    return mv[keep], truth[places[keep]]
+
+
+@pytest.mark.parametrize("form", COUNTED)
+def test_noise_of_a_wrong_baud_rate_is_counted_and_survived(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
+    seen.play(40.0)
+    assert sum(notice.count for notice in seen.notices("bad_input")) > 1000
+    mv, truth = truth_at(seen, round(23 * FS_HZ))
+    assert np.abs(mv - truth).max() < 0.02, "in its place again, to the sample"
+    missing = np.setdiff1d(np.arange(seen.places.max() + 1), seen.places)
+    assert missing.size >= 0.9 * 2 * FS_HZ
+    assert ((missing >= 20 * FS_HZ - 2) & (missing <= 22 * FS_HZ + 2)).all()
+
+
+@pytest.mark.parametrize("form", ["lines", "openview"])
+def test_without_a_counter_time_tells_how_long_the_noise_was(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
+    seen.play(40.0)
+    assert sum(notice.count for notice in seen.notices("bad_input")) > 5
+    assert not seen.notices("sampling_rate")
+    mv, truth = truth_at(seen, round(25 * FS_HZ))
+    assert np.isfinite(mv).all(), "good again"
+    shifts = [np.abs(mv[30:-30] - np.roll(truth, s)[30:-30]).mean() for s in range(-26, 27)]
+    assert min(shifts) < 0.01, "in its place again to a tenth of a second"
+
+
+@every
+def test_bytes_that_are_late_cost_nothing(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "hiccup@20s for 3s", fs_hz=FS_HZ, format=form)
+    seen.play(35.0)
+    assert seen.source._places.lost == 0
+    assert (np.diff(seen.places) == 1).all()
+    assert not seen.notices("sampling_rate")
+    assert np.isfinite(seen.samples).all()
+
+
+@every
+def test_a_stall_costs_as_much_as_it_lasted(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "stall@20s for 3s", fs_hz=FS_HZ, format=form)
+    seen.play(35.0)
+    jumps = np.diff(seen.places) - 1
+    assert np.count_nonzero(jumps) == 1
+    assert jumps.max() == pytest.approx(3 * FS_HZ, abs=0.1 * FS_HZ)
+
+
+@pytest.mark.parametrize("form", ["lines", "chords", "cyton"])
+def test_a_board_that_resets_and_says_hello_is_followed(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "banner@20s", fs_hz=FS_HZ, format=form)
+    seen.play(45.0)
+    jumps = np.diff(seen.places) - 1
+    assert np.count_nonzero(jumps > 2) == 1
+    asked_s = 2.8 if form == "chords" else 0.0  # silent until it is asked again, not too soon
+    assert 1.4 * FS_HZ <= jumps.max() <= (1.6 + asked_s) * FS_HZ
+    mv, truth = truth_at(seen, round(25 * FS_HZ))
+    shift = np.argmin([np.abs(mv[30:-30] - np.roll(truth, s)[30:-30]).mean() for s in range(-26, 27)]) - 26
+    assert abs(int(shift)) <= 0.1 * FS_HZ, "its counter began anew; time tells its place"
+    assert np.isfinite(seen.samples).all(), "a banner is no sample"
+    assert sum(notice.count for notice in seen.notices("bad_input")) >= 1
+
+
+@pytest.mark.parametrize("form", ["lines", "cyton"])
+def test_ten_times_the_rate_makes_no_ecg(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "rate@20s=10", fs_hz=FS_HZ, format=form)
+    seen.play(24.0)
+    assert "far more or fewer samples a second, not 250; correct --fs" in seen.notices("sampling_rate")[0].text
+    after = seen.samples[seen.places > 20 * FS_HZ]
+    assert np.isfinite(after).sum() < 4 * FS_HZ, "less than asystole needs"
+    assert np.isnan(after[-1000:]).all()
+    assert seen.source._places.end == pytest.approx(seen.device.sample, abs=3)
+
+
+@every
+def test_leads_off_is_no_signal(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "leadsoff@20s for 5s", fs_hz=FS_HZ, format=form)
+    seen.play(30.0)
+    off = np.flatnonzero(np.isnan(seen.samples))
+    assert off.size == pytest.approx(5 * FS_HZ, abs=9), "told by a count that lasts"
+    assert off[0] == pytest.approx(20 * FS_HZ, abs=9)
+    assert np.diff(off).max() == 1
+
+
+@every
+def test_unplugged_and_back(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "unplug@20s for 4s", fs_hz=FS_HZ, format=form)
+    seen.play(20.0)
+    wait_for(lambda: bool(seen.play(0.1) or seen.notices("source_lost")), "the loss")
+    seen.play(4.0 - (seen.now_s - 1000.0 - 20.0) + 0.6)
+    wait_for(lambda: bool(seen.play(0.1) or seen.notices("source_back")), "the return")
+    seen.play(10.0)
+    assert "unplugged or switched off" in seen.notices("source_lost")[0].text
+    jumps = np.diff(seen.places) - 1
+    assert np.count_nonzero(jumps > 2) == 1
+    assert jumps.max() >= 4 * FS_HZ - 2
+
+
+@given(st.data())
+def test_leads_off_does_not_depend_on_how_the_bytes_are_cut(data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(["cyton", "openview", "raw16", "chords"]))
+    options = SourceOptions(**(CHORDS if form in ("raw16", "chords") else {}))  # type: ignore[arg-type]
+    whole, cut = (make_decoder(form, options, "serial") for _ in range(2))
+    off = whole._adc.off[0]  # type: ignore[attr-defined]
+    stretches = data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, 20)), min_size=1, max_size=8))
+    ecg = 100 + whole._adc.zero  # type: ignore[attr-defined]
+    counts = [value for is_off, n in stretches for value in [off if is_off else ecg] * n] + [ecg] * 2
+    parser = whole.parser  # type: ignore[attr-defined]
+    rows = np.full((len(counts), parser.channels), ecg)
+    rows[:, 0] = counts
+    stream = parser.encode(rows)
+    expected = whole.feed(stream).mv
+    got: list[float] = []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        got += cut.feed(stream[:size]).mv.tolist()
+        stream = stream[size:]
+    np.testing.assert_array_equal(got, expected)
+    runs = [(value, len(list(run))) for value, run in itertools.groupby(counts)]
+    lengths = np.repeat([n for _, n in runs], [n for _, n in runs])
+    np.testing.assert_array_equal(np.isnan(expected), (np.array(counts) == off) & (lengths >= 8))
+
+
+def test_ten_megabytes_without_a_line_end_are_not_kept(tmp_path: Path) -> None:
+    decoder = make_decoder("lines", SourceOptions(), "serial")
+    decoder.feed(b"sync\n0.1\n")
+    for _ in range(160):
+        assert decoder.feed(b"7" * 65_536).mv.size == 0
+        assert len(decoder._rest) < 256  # type: ignore[attr-defined]
+    mv = decoder.feed(b"\n0.25\n").mv
+    assert np.isnan(mv[0])
+    assert mv[1] == 0.25
+
+
+def test_every_format_survives_megabytes_of_anything() -> None:
+    dice = np.random.default_rng(3)
+    for name in FORMATS:
+        scale = CHORDS if name in ("chords", "raw16") else {}
+        decoder = make_decoder(name, SourceOptions(**scale), "serial")  # type: ignore[arg-type]
+        for _ in range(20):
+            decoded = decoder.feed(dice.bytes(50_000))
+            finite = decoded.mv[np.isfinite(decoded.mv)]
+            assert (np.abs(finite) <= 1000).all()
+
+
+# -- ports ---------------------------------------------------------------------------------------------------
+
+UNO = PortInfo("/dev/ttyACM0", "Arduino Uno", "2341:0043", "75439313637351F0B1D2")
+CYTON = PortInfo("/dev/ttyUSB0", "FT231X USB UART", "0403:6015", "DM00Q8QL")
+BOARD = PortInfo("/dev/ttyS0")
+
+
+def test_auto_takes_the_only_device() -> None:
+    assert choose_port("auto", "serial", lambda: [UNO]) == UNO
+    assert choose_port("auto", "serial", lambda: [BOARD, UNO]) == UNO, "the mainboard's port is nobody's device"
+    assert choose_port("auto", "serial", lambda: [BOARD]) == BOARD
+    with pytest.raises(SourceError, match=r"takes the only port; there are /dev/ttyACM0, /dev/ttyUSB0"):
+        choose_port("auto", "serial", lambda: [UNO, CYTON])
+    with pytest.raises(SourceError, match="there are no serial ports"):
+        choose_port("auto", "serial", lambda: [])
+
+
+def test_a_device_is_found_again_by_its_serial_number() -> None:
+    moved = PortInfo("/dev/ttyACM3", UNO.name, UNO.vid_pid, UNO.serial_number)
+    assert find_again(UNO, lambda: [CYTON, moved]) == "/dev/ttyACM3"
+    assert find_again(UNO, lambda: [CYTON]) == "/dev/ttyACM0", "not there yet"
+    assert find_again(BOARD, lambda: [moved]) == "/dev/ttyS0", "nothing to know it by but its path"
+    assert choose_port("/dev/ttyUSB0", "serial", lambda: [UNO, CYTON]) == CYTON, "a named one has its number too"
+
+
+def test_the_ports_are_listed() -> None:
+    run = ecg_monitor("ports")
+    assert run.returncode == 0
+    from serial.tools.list_ports import comports
+
+    assert [line.split()[0] for line in run.stdout.splitlines()] == sorted(port.device for port in comports())
+    assert bool(run.stderr) == (not run.stdout)
+
+
+def test_a_board_is_asked_only_where_nothing_comes() -> None:
+    greeting = ChordsGreeting(0.0)
+    assert greeting.quiet(0.9) == b""
+    assert greeting.quiet(1.0) == b"WHORU\n"
+    assert greeting.quiet(1.5) == b"", "it may still boot"
+    assert greeting.heard(b"ECG sketch starts\r\n", 1.6) == b"", "some other sketch"
+    assert greeting.heard(b"uno-r4\r\n", 2.0) == b"START\n"
+    assert greeting.board == BOARDS["UNO-R4"]
+    assert greeting.heard(b"\xc7\x7c\x00" + bytes(13), 2.1) == b""
+    assert greeting.quiet(4.5) == b"", "bytes that are late: a question would stop it"
+    assert greeting.quiet(4.7) == b"WHORU\n", "it has reset"
+    greeting.back(10.0)
+    assert greeting.quiet(10.2) == b""
+    assert greeting.quiet(10.4) == b"WHORU\n"
+
+
+def test_a_flood_before_the_device_is_understood_is_said(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A pseudo-terminal takes 4 kB at once, so how much of a flood comes through in 10 s is the machine's affair.
+    monkeypatch.setattr("monitor.sources.serial.source._EARLY_BYTES", 1 << 18)
+    with pytest.raises(SourceError, match="sends too much to be an ECG"):
+        bench("cyton", "rate=100")

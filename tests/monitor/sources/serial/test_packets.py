@@ -1,0 +1,173 @@
+"""Byte parsers: any cutting gives the same, garbage and loss are counted, nothing raises."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from monitor.sources.serial.packets import MAX30003, Chords, Cyton, OpenView, PacketParser, Parsed, Raw16
+
+MAKERS = {
+    "openview": OpenView,
+    "openview max30003": lambda: OpenView(MAX30003),
+    "chords": Chords,
+    "chords 1 channel": lambda: Chords(1),
+    "cyton": Cyton,
+    "raw16": lambda: Raw16(2),
+}
+LIMITS = {"chords": (0, 65_535), "cyton": (-(2**23), 2**23 - 1)}
+framed = pytest.mark.parametrize("name", [name for name in MAKERS if name != "raw16"])
+every = pytest.mark.parametrize("name", list(MAKERS))
+HEADS = b"\xa0\x0a\xc7"  # garbage without them is no beginning of any packet
+
+
+def draw_samples(name: str, n: int, seed: int) -> NDArray[np.int64]:
+    low, high = LIMITS.get(name.split()[0], (-32_768, 32_767))
+    return np.random.default_rng(seed).integers(low, high + 1, size=(n, MAKERS[name]().channels))
+
+
+def feed_all(parser: PacketParser, pieces: list[bytes]) -> Parsed:
+    parts = [parser.feed(piece) for piece in pieces]
+    counters = [part.counters for part in parts if part.counters is not None]
+    return Parsed(
+        np.concatenate([part.samples for part in parts]),
+        np.concatenate(counters) if counters else None,
+        sum(part.skipped for part in parts),
+    )
+
+
+def packets_of(parser: PacketParser, samples: NDArray[np.int64], counter: int = 0) -> list[bytes]:
+    return [parser.encode(row[None], (counter + i) % 256) for i, row in enumerate(samples)]
+
+
+@every
+@given(data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_any_cutting_gives_the_same(name: str, data: st.DataObject) -> None:
+    samples = draw_samples(name, data.draw(st.integers(0, 8)), data.draw(st.integers(0, 99)))
+    maker = MAKERS[name]
+    noise = st.lists(st.sampled_from([*range(256), *HEADS * 20, 0x7C, 0xFA, 0xC0, 1, 2]), max_size=40).map(bytes)
+    stream = b"".join(data.draw(noise) + packet for packet in packets_of(maker(), samples)) + data.draw(noise)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    for bounds in (cuts, list(range(len(stream)))):
+        edges = [0, *bounds, len(stream)]
+        one, other = maker(), maker()
+        whole = feed_all(one, [stream])
+        cut = feed_all(other, [stream[a:b] for a, b in itertools.pairwise(edges)])
+        np.testing.assert_array_equal(cut.samples, whole.samples)
+        assert (cut.counters is None) == (whole.counters is None)
+        if cut.counters is not None:
+            np.testing.assert_array_equal(cut.counters, whole.counters)
+        assert (cut.skipped, other.pending) == (whole.skipped, one.pending)
+
+
+@every
+@given(n=st.integers(2, 300), counter=st.integers(0, 255), seed=st.integers(0, 999))
+@settings(deadline=None, max_examples=30)
+def test_round_trip(name: str, n: int, counter: int, seed: int) -> None:
+    parser, samples = MAKERS[name](), draw_samples(name, n, seed)
+    parsed = parser.feed(parser.encode(samples, counter))
+    np.testing.assert_array_equal(parsed.samples, samples)
+    assert (parsed.skipped, parser.pending) == (0, 0)
+    if parsed.counters is not None:
+        np.testing.assert_array_equal(parsed.counters, (counter + np.arange(n)) % 256)
+
+
+@framed
+@given(garbage=st.lists(st.binary(max_size=90).map(lambda b: b.translate(None, HEADS)), min_size=4, max_size=4))
+@settings(deadline=None, max_examples=40)
+def test_garbage_between_packets_is_skipped_and_counted(name: str, garbage: list[bytes]) -> None:
+    parser, samples = MAKERS[name](), draw_samples(name, 8, 1)
+    packets = packets_of(parser, samples)
+    stream = b"".join(junk + b"".join(packets[2 * i : 2 * i + 2]) for i, junk in enumerate(garbage))
+    parsed = parser.feed(stream)
+    np.testing.assert_array_equal(parsed.samples, samples)
+    assert parsed.skipped == sum(map(len, garbage))
+
+
+@framed
+@given(garbage=st.binary(max_size=200), torn=st.integers(0, 40), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_resynchronises_within_two_packets(name: str, garbage: bytes, torn: int, seed: int) -> None:
+    parser, samples = MAKERS[name](), draw_samples(name, 12, seed)
+    packets = packets_of(parser, samples)
+    parsed = parser.feed(b"".join(packets[:4]) + packets[4][:torn] + garbage + b"".join(packets[5:]))
+    np.testing.assert_array_equal(parsed.samples[-5:], samples[-5:])
+
+
+@every
+@given(pieces=st.lists(st.binary(max_size=300), max_size=10))
+@settings(deadline=None, max_examples=80)
+def test_any_bytes_are_taken_and_accounted_for(name: str, pieces: list[bytes]) -> None:
+    parser = MAKERS[name]()
+    size = len(parser.encode(np.zeros((1, parser.channels), dtype=np.int64)))
+    taken = 0
+    for i, piece in enumerate(pieces):
+        parsed = parser.feed(piece)
+        taken += parsed.skipped + size * len(parsed.samples)
+        assert parser.pending < 2 * size
+        assert taken + parser.pending == sum(map(len, pieces[: i + 1]))
+
+
+@framed
+@pytest.mark.parametrize("byte", HEADS)
+def test_a_megabyte_of_heads_leaves_a_small_buffer(name: str, byte: int) -> None:
+    parser = MAKERS[name]()
+    parsed = parser.feed(bytes([byte]) * 1_000_000)
+    assert len(parsed.samples) == 0
+    assert parsed.skipped + parser.pending == 1_000_000
+    assert parser.pending < 70
+
+
+def test_cyton_does_not_stay_out_of_step_on_constant_samples() -> None:
+    """A channel that holds A0 where the auxiliary byte before it, one packet on, reads Cx, is no packet."""
+    parser = Cyton()
+    row = np.array([[0xC0A0C0] * 8], dtype=np.int64) - (1 << 24)
+    stream = parser.encode(np.repeat(row, 20, axis=0))
+    parsed = parser.feed(stream[1:])  # begins within a packet
+    assert (parsed.samples == row).all()
+    assert (len(parsed.samples), parsed.skipped) == (19, 32)
+
+
+@pytest.mark.parametrize(
+    ("parser", "packet", "sample"),
+    [
+        (OpenView(), "0afa0900020180feff0000000000000b", None),
+        (Chords(2), "c77c2a01020fff01", [258, 4095]),
+        (Raw16(), "feff", [-2]),
+    ],
+)
+def test_layouts_by_hand(parser: PacketParser, packet: str, sample: list[int] | None) -> None:
+    data = bytes.fromhex(packet)
+    if sample is None:
+        data, sample = data[:9] + bytes(5) + b"\x00\x0b", [-32_767, -2]
+    assert parser.feed(data).samples.tolist() == [sample]
+
+
+def test_cyton_layout_by_hand() -> None:
+    packet = "a0{}ffffff0000017fffff800000" + "000000" * 4 + "010203040506c{}"
+    parsed = Cyton().feed(bytes.fromhex(packet.format("07", "0") + packet.format("08", "f")))
+    assert parsed.samples[1].tolist() == [-1, 1, 8_388_607, -8_388_608, 0, 0, 0, 0]
+    assert parsed.counters is not None
+    assert parsed.counters.tolist() == [7, 8]
+
+
+def test_restart_forgets_the_rest() -> None:
+    parser, samples = Chords(1), draw_samples("chords 1 channel", 2, 4)
+    parser.feed(parser.encode(samples) + b"\xc7\x7c\x02")
+    assert parser.restart() == 3
+    assert parser.feed(parser.encode(samples, 100)).skipped == 0
+
+
+@every
+def test_encode_refuses_what_does_not_fit(name: str) -> None:
+    parser = MAKERS[name]()
+    with pytest.raises(ValueError, match="40000000000"):
+        parser.encode(np.full((1, parser.channels), 40_000_000_000))
+    with pytest.raises(ValueError, match="shape"):
+        parser.encode(np.zeros(3, dtype=np.int64))

@@ -1,0 +1,432 @@
+"""The serial source on real pseudo-terminals: counted, cut, lost and found again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.errors import SourceError
+from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
+from monitor.sources.serial import link as serial_link
+from monitor.sources.serial.decoded import Decoded
+from monitor.sources.serial.line_parser import MAX_LINE, LineParser
+from monitor.sources.serial.source import BUFFER_S, SerialSource
+from tests.monitor.sources.helpers import wait_for
+
+FS_HZ = 100.0
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Device:
+    """The far end of a cable whose near end lies at `path`; can be pulled out and put back.
+
+    What it sends takes as long on the clock as a device of FS_HZ lines a second needs.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self.clock = clock
+        self.sent = 0
+        self._fds: tuple[int, ...] = ()
+        self.plug_in()
+
+    def plug_in(self) -> None:
+        far, near = os.openpty()
+        tty.setraw(near)
+        self._fds = (far, near)
+        self.path.symlink_to(os.ttyname(near))
+
+    def write(self, text: str | bytes) -> None:
+        """Hand bytes over as they are; time stands still."""
+        data = text.encode() if isinstance(text, str) else text
+        self.sent += len(data)
+        while data:  # the source's thread empties the 4-KiB buffer meanwhile
+            data = data[os.write(self._fds[0], data) :]
+
+    def send(self, source: SerialSource, *lines: str) -> None:
+        """Lines at FS_HZ, each read before the next is due."""
+        for first in range(0, len(lines), 10):
+            piece = lines[first : first + 10]
+            self.clock.now_s += len(piece) / FS_HZ
+            self.write("".join(f"{line}\n" for line in piece))
+            wait_for(lambda: source.bytes_in >= self.sent, "the bytes to be read")
+
+    def rest(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+
+    def pull_out(self) -> None:
+        self.path.unlink(missing_ok=True)
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = ()
+
+
+class Reader:
+    """Collects what a source gives."""
+
+    def __init__(self, source: SerialSource, max_samples: int = 1000) -> None:
+        self.source = source
+        self.max_samples = max_samples
+        self.chunks: list[Chunk] = []
+
+    def poll(self) -> None:
+        while (chunk := self.source.read(self.max_samples)) is not None:
+            assert chunk.samples.size <= self.max_samples
+            self.chunks.append(chunk)
+
+    def until(self, n: int) -> np.ndarray:
+        """Samples as they came, once there are `n`."""
+
+        def enough() -> bool:
+            self.poll()
+            return self.samples().size >= n
+
+        wait_for(enough, f"{n} samples")
+        return self.samples()
+
+    def samples(self) -> np.ndarray:
+        return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
+
+    def places(self) -> list[int]:
+        return [chunk.first_sample + i for chunk in self.chunks for i in range(chunk.samples.size)]
+
+    def notices(self, kind: str) -> list[Notice]:
+        return [notice for chunk in self.chunks for notice in chunk.notices if notice.kind == kind]
+
+    def until_notices(self, kind: str, n: int = 1) -> Notice:
+        def told() -> bool:
+            self.poll()
+            return len(self.notices(kind)) >= n
+
+        wait_for(told, f"{n} of {kind}")
+        return self.notices(kind)[-1]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def device(tmp_path: Path, clock: Clock) -> Iterator[Device]:
+    device = Device(tmp_path / "ttyECG", clock)
+    yield device
+    device.pull_out()
+
+
+def opened(device: Device, **options: object) -> SerialSource:
+    told: dict[str, object] = {"port": str(device.path), "format": "lines", "fs_hz": FS_HZ, "clock": device.clock}
+    source = open_source("serial", SourceOptions(**(told | options)))  # type: ignore[arg-type]
+    assert isinstance(source, SerialSource)
+    device.sent = 0
+    device.send(source, "cut")  # the first line may be cut and is dropped
+    return source
+
+
+@pytest.fixture
+def reader(device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    monkeypatch.setattr(serial_link, "BACKOFF_S", (0.01, 0.05))
+    source = opened(device)
+    yield Reader(source)
+    source.close()
+
+
+def test_numbers_leads_off_and_garbage(device: Device, reader: Reader) -> None:
+    lines = [
+        "0.1\r",
+        "-0.25",
+        "!",
+        " 1e-1 ",
+        "abc",
+        "x1",
+        "",
+        "0.2",
+        "1e999",
+        "5000",
+        "0.2",
+        "nan",
+        "ÿþ",
+        "ECG:0.75",
+        "ECG: -1",
+    ]
+    device.send(reader.source, *lines)
+    mv = reader.until(14)
+    bad = np.nan
+    np.testing.assert_array_equal(mv, [0.1, -0.25, bad, 0.1, bad, bad, 0.2, bad, bad, 0.2, bad, bad, 0.75, -1.0])
+    assert reader.places() == list(range(14)), "abc is a banner and no sample"
+    assert sum(notice.count for notice in reader.notices("bad_input")) == 7, "leads off is no bad input"
+    assert r"e.g. '\xc3\xbf\xc3\xbe'" in reader.notices("bad_input")[-1].text
+
+
+def test_nothing_new_is_none_and_the_cut_is_kept(device: Device, reader: Reader) -> None:
+    reader.poll()
+    assert reader.source.read(10) is None
+    device.write("0.12")
+    device.send(reader.source, "5")
+    np.testing.assert_array_equal(reader.until(1), [0.125])
+    assert reader.source.read(10) is None
+    device.send(reader.source, *(f"{i / 1000}" for i in range(100)))
+    reader.max_samples = 7
+    np.testing.assert_array_equal(reader.until(101)[1:], np.arange(100) / 1000)
+    assert reader.places() == list(range(101))
+
+
+def test_counts_are_scaled(device: Device) -> None:
+    source = opened(device, unit="adc", mv_per_unit=0.005)
+    device.send(source, "100", "-200")
+    np.testing.assert_array_equal(Reader(source).until(2), [0.5, -1.0])
+    source.close()
+
+
+def test_an_adc_behind_an_amplifier_is_scaled(device: Device) -> None:
+    source = opened(device, adc_bits=10, vref=5.0, gain=1100.0)
+    device.send(source, "512", "0", "1023")
+    np.testing.assert_allclose(Reader(source).until(3), [0.0, -5000 / 2200, 511 * 5000 / 1024 / 1100])
+    assert source.rails_mv == pytest.approx((-5000 / 2200, 511 * 5000 / 1024 / 1100))
+    source.close()
+
+
+@pytest.mark.parametrize(("column", "expected"), [(1, 2.0), ("ECG", 1.0), ("1", 2.0)])
+def test_one_of_several_columns(device: Device, column: int | str, expected: float) -> None:
+    source = opened(device, column=column)
+    device.send(source, "ECG:1.0,RESP:2.0")
+    np.testing.assert_array_equal(Reader(source).until(1), [expected])
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [(["1.0,2.0"], "2 columns.*--column"), (["S512", "S513", "B72", "Q820", "S514"], r"pulse sensor.*no QRS")],
+)
+def test_what_can_never_be_an_ecg_is_refused(device: Device, lines: list[str], problem: str) -> None:
+    source = opened(device)
+    device.send(source, *lines)
+    with pytest.raises(SourceError, match=problem) as refused:
+        source.read(10)
+    assert "\n" not in str(refused.value)
+    source.close()
+
+
+def test_a_lost_port_comes_back_after_the_right_number_of_samples(device: Device, reader: Reader) -> None:
+    device.send(reader.source, *["0.1"] * 200)
+    device.write("0.3")
+    reader.until(200)
+    wait_for(lambda: reader.source.bytes_in >= device.sent, "half a line to be read")
+    for outage in range(1, 3):
+        device.pull_out()
+        assert str(device.path) in reader.until_notices("source_lost", outage).text
+        device.rest(30.0)
+        device.plug_in()
+        reader.until_notices("source_back", outage)
+        device.send(reader.source, "3", *["0.4"] * 50)  # half a line comes first
+        device.rest(0.4)
+        mv = reader.until(200 + 50 * outage)
+        np.testing.assert_array_equal(mv[-50:], 0.4)
+        last, first = reader.places()[-51], reader.places()[-50]
+        silent_s = 30.0 + 0.4 * (outage - 1)  # also while the samples after the first outage settled
+        assert first - last - 1 == pytest.approx(silent_s * FS_HZ, abs=3)
+
+
+def test_a_short_loss_is_a_gap_too(device: Device, reader: Reader) -> None:
+    device.send(reader.source, "0.1")
+    reader.until(1)
+    device.pull_out()
+    reader.until_notices("source_lost")
+    device.plug_in()
+    reader.until_notices("source_back")
+    device.send(reader.source, "3", "0.4")
+    device.rest(0.4)
+    reader.until(2)
+    assert reader.places()[1] == 2
+
+
+def test_a_silent_line_is_a_gap_unless_the_samples_were_only_late(device: Device, reader: Reader) -> None:
+    device.send(reader.source, *["0.1"] * 200)
+    device.rest(0.1)
+    device.send(reader.source, *["0.2"] * 20)
+    reader.until(220)
+    device.rest(12.0)
+    device.send(reader.source, *["0.3"] * 40)
+    reader.until(260)
+    assert reader.places()[219] == 219
+    assert reader.places()[220] == pytest.approx(220 + 1200, abs=11), "the tenth of a second before counts as jitter"
+    device.rest(2.0)
+    device.write("".join("0.4\n" for _ in range(200)))  # held back somewhere on the way, and all there
+    wait_for(lambda: reader.source.bytes_in >= device.sent, "the bytes to be read")
+    device.send(reader.source, *["0.5"] * 40)
+    reader.until(500)
+    assert reader.places()[499] - reader.places()[220] == 499 - 220
+
+
+def test_what_is_not_read_is_dropped_counted_and_missing(device: Device, reader: Reader) -> None:
+    kept = round(BUFFER_S * FS_HZ)
+    device.send(reader.source, *(f"{i % 900}" for i in range(3 * kept)))
+    mv = reader.until(kept)
+    np.testing.assert_array_equal(mv, np.arange(2 * kept, 3 * kept) % 900)
+    assert reader.places() == list(range(2 * kept, 3 * kept))
+    assert [notice.count for notice in reader.notices("overrun")] == [2 * kept]
+
+
+def test_ten_times_the_rate_is_told_and_no_ecg(device: Device, reader: Reader) -> None:
+    device.send(reader.source, *["0.1"] * 300)
+    for _ in range(100):
+        device.write("0.1\n" * 10)
+        wait_for(lambda: reader.source.bytes_in >= device.sent, "the bytes to be read")
+        device.rest(0.01)
+        reader.poll()
+    assert "correct --fs" in reader.notices("sampling_rate")[0].text
+    samples = reader.samples()
+    assert samples.size == 1300
+    assert np.isfinite(samples[300:]).sum() < 4 * FS_HZ
+    device.send(reader.source, *["0.1"] * 1000)
+    assert reader.until_notices("sampling_rate_right")
+
+
+def test_samples_are_timed_by_the_devices_clock_not_by_their_arrival(device: Device, reader: Reader) -> None:
+    began_s = device.clock.now_s
+    device.send(reader.source, *["0.1"] * 300)
+    device.rest(0.1)  # late
+    device.send(reader.source, *["0.2"] * 10)
+    reader.until(310)
+    late = reader.chunks[-1]
+    assert late.time_s is not None
+    assert late.time_s == pytest.approx(began_s + late.first_sample / FS_HZ, abs=0.11)
+
+
+def test_the_duration_ends_it(device: Device, clock: Clock) -> None:
+    source = opened(device, duration_s=5.0)
+    Reader(source).poll()
+    clock.now_s += 4.9
+    assert source.read(1) is None
+    clock.now_s += 0.2
+    with pytest.raises(EndOfStream):
+        source.read(1)
+    source.close()
+
+
+def test_an_error_in_the_thread_reaches_the_reader(
+    device: Device, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: LineParser, data: bytes) -> Decoded:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(LineParser, "feed", broken)
+    device.write("0.1\n")
+
+    def failed() -> bool:
+        try:
+            reader.poll()
+        except SourceError as error:
+            return "KeyError" in str(error) and "\n" not in str(error)
+        return False
+
+    wait_for(failed, "the error")
+
+
+def test_close_ends_the_thread_even_while_the_port_is_lost(device: Device, reader: Reader) -> None:
+    device.pull_out()
+    reader.until_notices("source_lost")
+    reader.source.close()
+    reader.source.close()
+    assert not [thread for thread in threading.enumerate() if str(device.path) in thread.name]
+    with pytest.raises(SourceError, match="closed"):
+        reader.source.read(1)
+
+
+def test_the_port_is_ours_alone_and_its_holder_is_named(device: Device, reader: Reader) -> None:
+    import subprocess
+    import sys
+
+    with pytest.raises(SourceError, match="in use by another program"):
+        open_source("serial", SourceOptions(port=str(device.path), fs_hz=FS_HZ, format="lines"))
+    reader.source.close()
+    hold = f"import serial; p = serial.Serial({str(device.path)!r}, exclusive=True); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(SourceError, match=rf"in use by python.* \(process {holder.pid}\)"):
+            open_source("serial", SourceOptions(port=str(device.path), fs_hz=FS_HZ, format="lines"))
+        holder.communicate("\n")
+
+
+def test_no_permission_names_the_group(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may open everything, so the refusal itself cannot be had here for real."""
+    import grp
+
+    import serial
+
+    def refused(*_: object, **__: object) -> object:
+        raise serial.SerialException(13, "could not open port: [Errno 13] Permission denied")
+
+    monkeypatch.setattr(serial, "Serial", refused)
+    group = grp.getgrgid(device.path.stat().st_gid).gr_name
+    with pytest.raises(SourceError, match=f"no permission for .*usermod -aG {group} "):
+        open_source("serial", SourceOptions(port=str(device.path), fs_hz=FS_HZ, format="lines"))
+
+
+def test_what_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:
+    port = str(tmp_path / "ttyUSB9")
+
+    def refused(match: str, **options: object) -> None:
+        with pytest.raises(SourceError, match=match) as error:
+            open_source("serial", SourceOptions(**options))  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+
+    refused(f"no port {port}; there are", port=port, fs_hz=250)
+    refused("--port; there are", fs_hz=250)
+    refused("--start", port=port, fs_hz=250, start_s=5.0)
+    refused("9999 Hz", port=port, fs_hz=9999)
+    refused("unknown format 'morse'; choose one of auto, lines", port=port, format="morse")
+    refused("chords packets hold ADC counts|no port", port=port, format="chords", fs_hz=250)
+    refused("raw16 packets hold ADC counts; tell the scale", port=port, format="raw16", fs_hz=250)
+    refused("needs --gain too", port=port, format="lines", adc_bits=10, vref=5.0)
+    refused("not both", port=port, format="lines", unit="adc", mv_per_unit=0.1, gain=3.0)
+    refused("no channel 8; cyton has 0 to 7", port=port, format="cyton", column=8)
+    refused("99 bits", port=port, format="raw16", adc_bits=99, vref=5.0, gain=1.0)
+    plain = tmp_path / "file"
+    plain.write_text("")
+    refused("cannot be opened", port=str(plain), fs_hz=250)
+
+
+def test_a_garbled_line_is_a_sample_and_noise_is_none() -> None:
+    parser = LineParser()
+    mv = parser.feed(b"\n0.1\n0.x\n0.2\n" + b"\x00\xff\n" * 50 + b"0.3\n").mv
+    np.testing.assert_array_equal(mv, [0.1, np.nan, 0.2, np.nan, np.nan, 0.3])
+    assert parser.bad == 51
+
+
+LINE = st.sampled_from([b"0.5", b"-3", b"!", b"", b"x", b"1e5", b" 0.25\r", b"9" * (3 * MAX_LINE), b"\xff"])
+
+
+@given(st.lists(LINE, max_size=12), st.data())
+def test_the_parser_does_not_care_how_the_bytes_are_cut(lines: list[bytes], data: st.DataObject) -> None:
+    stream = b"half" + b"".join(b"\n" + line for line in lines) + b"\n0."
+    whole, cut = LineParser(), LineParser()
+    expected = whole.feed(stream).mv
+    got: list[float] = []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        got += cut.feed(stream[:size]).mv.tolist()
+        assert len(cut._rest) <= MAX_LINE + 1
+        stream = stream[size:]
+    np.testing.assert_array_equal(got, expected)
+    assert cut.bad == whole.bad == sum(line in (b"", b"x", b"1e5", b"9" * (3 * MAX_LINE), b"\xff") for line in lines)

@@ -1,0 +1,231 @@
+"""`python -m train` as a person uses it: the whole way on tiny data, and one line for every mistake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.train.fit.helpers import TINY, made_up_beats, needs_mitdb
+from train.__main__ import main
+
+Here = Callable[..., str]
+
+ROOT = Path(__file__).parents[2]
+SETS = [part for value in TINY for part in ("--set", value)]
+
+
+def train(*arguments: str | Path, code: int = 0) -> tuple[str, str]:
+    """Run the command; give what it printed and complained."""
+    done = subprocess.run(
+        [sys.executable, "-m", "train", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Run the command in this process (a new one loads torch for seconds); give what it printed."""
+
+    def call(*arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        text, error = capsys.readouterr()
+        assert not stop.value.code, error
+        return text
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def csv_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The public layout with made-up beats."""
+    folder = tmp_path_factory.mktemp("csv")
+    for seed, name in enumerate(("mitbih_train.csv", "mitbih_test.csv")):
+        beats = made_up_beats(300, seed)
+        label = np.where(beats.labels == "V", 2.0, 0.0)
+        np.savetxt(folder / name, np.column_stack((beats.beats, label)), delimiter=",", fmt="%.6g")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(csv_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    text, _ = train("fit", "--config", "published", "--csv-dir", csv_dir, "--out", out, "--seed", 3, *SETS)
+    assert re.search(r"held-out -log p .* threshold score > .*quantile 0\.95", text)
+    return out
+
+
+def test_fit_tells_the_command_and_the_seed(run: Path) -> None:
+    config = json.loads((run / "train_config.json").read_text())
+    assert config["config"]["seed"] == 3
+    assert config["command"].startswith("python -m train fit --config published --csv-dir")
+    assert config["beat_definition"] == "kaggle/1"
+
+
+def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, here: Here) -> None:
+    text = here(
+        *("evaluate", "--model", run, "--csv-dir", csv_dir),
+        *("--json", tmp_path / "deep" / "k.json", "--figures", tmp_path / "figures"),
+    )
+    assert "Protocol kaggle: 300 scored beats" in text
+    assert "1-nearest neighbour" in text
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert names == ["kaggle_beats.png", "kaggle_roc.png", "kaggle_scores.png", "training_curves.png"]
+    by_run = json.loads((tmp_path / "deep" / "k.json").read_text())
+    assert by_run["protocol"] == "kaggle"
+    assert re.fullmatch("[0-9a-f]{64}", by_run["model"]["sha256"])
+    assert "--figures" in by_run["command"]
+    assert by_run["rows"][0]["auroc"] > 0.9
+
+    onnx = tmp_path / "tiny.onnx"
+    text = here("export", "--run", run, "--out", onnx, "--csv-dir", csv_dir)
+    assert "none changes side" in text
+    here("evaluate", "--model", onnx, "--csv-dir", csv_dir, "--json", tmp_path / "onnx.json")
+    by_onnx = json.loads((tmp_path / "onnx.json").read_text())
+    assert by_onnx["rows"][0]["auroc"] == pytest.approx(by_run["rows"][0]["auroc"], abs=1e-4)
+    assert by_onnx["rows"][0]["confusion"] == by_run["rows"][0]["confusion"]
+    assert by_onnx["model"]["threshold_quantile"] == 0.05
+
+
+def test_a_finished_run_is_not_fitted_again(run: Path, csv_dir: Path, here: Here) -> None:
+    written = (run / "train_config.json").stat().st_mtime_ns
+    text = here("fit", "--config", "published", "--csv-dir", csv_dir, "--out", run, "--seed", 3, *SETS)
+    assert "finished already" in text
+    assert (run / "train_config.json").stat().st_mtime_ns == written
+
+
+@needs_mitdb
+def test_all_runs_from_fit_to_the_readme(
+    csv_dir: Path, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both data sets in one command, one of them exported, all of them evaluated, their table put into a README."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    runs, results, onnx = tmp_path / "runs", tmp_path / "results", tmp_path / "stream.onnx"
+    sets = ("--threads", 1, "--limit-records", 2, *SETS[:-2], "--set", "held_out=0.5")
+    here("fit", "--config", "published", "--runs", runs, "--csv-dir", csv_dir, *sets)
+    assert sorted(path.name for path in runs.iterdir()) == ["published-kaggle", "published-stream"]
+    assert (
+        here("fit", "--config", "published", "--runs", runs, "--csv-dir", csv_dir, *sets).count("finished already") == 2
+    )
+
+    text = here("export", "--run", runs / "published-stream", "--out", onnx)
+    assert "calibrated on 2 patients" in text
+    alone = ("evaluate", "--protocol", "stream", "--limit-records", 1, "--json", tmp_path / "s.json")
+    text = here(*alone, "--model", onnx)
+    assert "bad 10 s %" in text
+    result = json.loads((tmp_path / "s.json").read_text())
+    names = ["published-stream", "published-stream, by patient", "template, streaming"]
+    assert [row["name"] for row in result["rows"]] == names
+    decided = result["decisions"]["published-stream"]
+    assert decided["gross"]["rates"]["r_se"] > 0.99
+    here(*alone, "--model", runs / "published-stream")
+    again = json.loads((tmp_path / "s.json").read_text())
+    assert again["decisions"]["published-stream"] == decided  # torch and ONNX, the same decisions
+
+    (runs / "published-stream").rename(runs / "ours-stream")
+    monkeypatch.setattr("train.evaluate.comparison.shipped_model", lambda: onnx)
+    here("evaluate", "--runs", runs, "--csv-dir", csv_dir, "--limit-records", 1, "--results", results)
+    found = {path.name: json.loads(path.read_text()) for path in results.glob("*.json")}
+    assert set(found) == {"inter.json", "kaggle.json", "nstdb.json", "stream.json"}
+    assert {path.name for path in results.glob("stream*.png")} == {
+        *("stream_beats.png", "stream_failures.png", "stream_roc.png", "stream_scores.png")
+    }
+    assert [row["name"] for row in found["kaggle.json"]["rows"]] == ["published", "1-nearest neighbour"]
+    stream = found["stream.json"]
+    # The shipped file has the weights of ours-stream, so it stands for it: what is evaluated is what ships.
+    assert [(model["name"], model["file"]) for model in stream["models"]] == [("ours", "onnx")]
+    assert stream["models"][0]["sha256"] == hashlib.sha256(onnx.read_bytes()).hexdigest()
+    assert stream["command"] == "python -m train evaluate --protocol stream --seed 0"
+    assert list(stream["decisions"]) == ["ours", "template, streaming"]
+    assert stream["r_peaks"]["gross"]["rates"]["r_se"] > 0.99
+    assert str(tmp_path) not in "".join(path.read_text() for path in results.glob("*.json"))
+
+    monkeypatch.setattr("train.evaluate.explanations.DS1", ("101",))
+    monkeypatch.setattr("train.evaluate.explanations.DS2", ("100",))
+    text = here("words", "--model", onnx, "--json", results / "words.json")
+    assert "| limit | in use |" in text
+    words = json.loads((results / "words.json").read_text())
+    assert words["model_sha256"] == stream["models"][0]["sha256"]
+    assert words["sets"]["DS2"]["all"]["shares"]["S"]["early"] > 0.5
+
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results -->\n<!-- /results -->\n")
+    arguments = ("table", "--results", results, "--readme", readme)
+    monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments), "--check"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert "run `python -m train table`" in capsys.readouterr().err
+    here(*arguments)
+    assert "no learning" in readme.read_text()
+    here(*arguments, "--check")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "--out", "x", "--config", "nonsense"), "no configuration 'nonsense'"),
+        (("fit", "--runs", "x", "--data", "nonsense"), "--data nonsense: unknown"),
+        (("fit", "--out", "x", "--set", "sed=1"), "unknown key 'sed'"),
+        (("fit", "--out", "x", "--data", "nonsense"), "--data nonsense: unknown"),
+        (("fit", "--out", "x", "--csv-dir", "nowhere"), "no such file"),
+        (("evaluate", "--model", "nowhere"), "neither an .onnx file nor a run folder"),
+        (("evaluate", "--runs", "x", "--protocol", "kaggle"), "nothing to judge"),
+        (("evaluate", "--runs", "x", "--protocol", "nonsense"), "--protocol nonsense: unknown"),
+        (("table", "--readme", "x"), "No such file"),
+        (("words", "--model", "x"), "No such file"),
+        (("evaluate", "--recording", "nowhere"), "needs --record NAME"),
+        (("export", "--run", "nowhere", "--out", "x.onnx"), "no best_model.pt"),
+        (("export", "--run", "nowhere", "--out", "x.txt"), "must end in .onnx"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = tuple(str(tmp_path / "x") if part == "x" else part for part in arguments)
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()  # in this process: starting one with torch for each would take a minute
+    text, error = capsys.readouterr()
+    assert stop.value.code == 2
+    assert message in error
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+    assert text == ""
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
+    arguments = ("--model", "a.pt", "--config", "b.json", "--normals", "c.csv", "--out", tmp_path / "o.onnx")
+    text, error = train("import-published", *arguments, code=2)
+    assert text == ""
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_help_needs_no_torch() -> None:
+    probe = "import sys, train.__main__ as m; m.app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    for command in ("fit", "evaluate", "export", "import-published", "data", "table", "words"):
+        assert command in done.stdout

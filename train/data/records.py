@@ -1,0 +1,273 @@
+"""The only reader of data sets: records, beat classes, patients (the protocol `kaggle` is in `train.data.kaggle`).
+
+Beat classes follow ANSI/AAMI EC57. A training set leaves this module only as `NormalBeats`, which picks the
+normal beats itself and keeps no label, so that nothing else can reach a fit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.data.contexts import Contexts, join_contexts
+
+__all__ = [
+    "CLASSES",
+    "DS1",
+    "DS2",
+    "DataError",
+    "LabelledBeats",
+    "NormalBeats",
+    "Record",
+    "class_counts",
+    "data_folder",
+    "find_data",
+    "flutter_episodes",
+    "join_beats",
+    "read_record",
+    "record_names",
+]
+
+ENVIRONMENT: Final = "ECG_MONITOR_DATA"
+CLASSES: Final = ("N", "S", "V", "F", "Q")  # the order is the public files' label 0 to 4
+AAMI: Final[dict[str, str]] = {
+    symbol: name
+    for name, symbols in {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}.items()
+    for symbol in symbols
+}
+
+# De Chazal et al. 2004 (doi:10.1109/TBME.2004.827359): 22 patients each, none in both; the paced 102, 104,
+# 107 and 217 in neither.
+DS1: Final = (
+    *("101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122"),
+    *("124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230"),
+)
+DS2: Final = (
+    *("100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210"),
+    *("212", "213", "214", "219", "221", "222", "228", "231", "232", "233", "234"),
+)
+
+
+class DataError(Exception):
+    """A data set is absent, incomplete or not what it says it is. One line: what, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One lead of one annotated record.
+
+    Attributes:
+        name: e.g. `208`.
+        lead: name of the lead, `MLII` where the record has it.
+        fs_hz: sampling rate, Hz.
+        samples_mv: (n,) float64, mV; NaN where the file marks a sample invalid.
+        beat_samples: (k,) int64, annotated R-peaks in samples, in order, beats only.
+        beat_labels: (k,) `<U1`, class of each, one of `CLASSES`.
+    """
+
+    name: str
+    lead: str
+    fs_hz: float
+    samples_mv: NDArray[np.float64]
+    beat_samples: NDArray[np.int64]
+    beat_labels: NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBeats:
+    """Beats with their classes: what an evaluation sees, and never a fit.
+
+    Attributes:
+        beats: (n, 187) float32.
+        labels: (n,) `<U1`, each one of `CLASSES`.
+        records: (n,) str, the record each beat comes from; empty strings where the file does not tell.
+        contexts: what was usual for the patient at each; None for beats without order (protocol `kaggle`).
+    """
+
+    beats: NDArray[np.float32]
+    labels: NDArray[np.str_]
+    records: NDArray[np.str_]
+    contexts: Contexts | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together."""
+        if self.beats.ndim != 2 or not len(self.beats) == len(self.labels) == len(self.records):
+            raise ValueError(
+                f"beats {self.beats.shape}, labels {self.labels.shape} and records {self.records.shape} "
+                "must be (n, samples), (n,) and (n,)"
+            )
+        if unknown := set(np.unique(self.labels)) - set(CLASSES):
+            raise ValueError(f"unknown beat classes {sorted(unknown)}: known are {', '.join(CLASSES)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> LabelledBeats:
+        """The beats at `index` (positions or mask), in its order."""
+        contexts = None if self.contexts is None else self.contexts.rows(index)
+        return LabelledBeats(self.beats[index], self.labels[index], self.records[index], contexts)
+
+
+class NormalBeats:
+    """What a fit may see: normal beats, and no label.
+
+    There is no way to build one from bare arrays: it takes labelled beats and keeps the class N.
+
+    Attributes:
+        beats: (n, 187) float32, all of class N.
+        records: (n,) str, the record each comes from, to hold out whole patients.
+        contexts: what was usual for the patient at each; None for beats without order.
+    """
+
+    __slots__ = ("beats", "contexts", "records")
+
+    def __init__(self, source: LabelledBeats) -> None:
+        normal = source.labels == "N"
+        if not normal.any():
+            raise DataError("no normal beat to train on: give records with beats of class N")
+        self.beats: NDArray[np.float32] = np.ascontiguousarray(source.beats[normal], dtype=np.float32)
+        self.records: NDArray[np.str_] = source.records[normal]
+        self.contexts: Contexts | None = None if source.contexts is None else source.contexts.rows(normal)
+
+    def __len__(self) -> int:
+        return len(self.beats)
+
+    def _part(self, mask: NDArray[np.bool_]) -> NormalBeats:
+        part = object.__new__(NormalBeats)
+        part.beats, part.records = self.beats[mask], self.records[mask]
+        part.contexts = None if self.contexts is None else self.contexts.rows(mask)
+        return part
+
+    def hold_out(self, fraction: float, seed: int, by_record: bool) -> tuple[NormalBeats, NormalBeats]:
+        """Split into beats to fit and beats to watch (early stopping, threshold).
+
+        Args:
+            fraction: share to watch, of beats or of records, above 0 and under 1.
+            seed: of the draw.
+            by_record: True: whole records are held out, none is in both parts.
+
+        Raises:
+            ValueError: `fraction` out of range, or too few beats or records to split.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"held-out fraction {fraction} must lie between 0 and 1")
+        units = np.unique(self.records) if by_record else np.arange(len(self))
+        held = round(fraction * len(units))
+        if not 0 < held < len(units):
+            what = "records" if by_record else "beats"
+            raise ValueError(f"{len(units)} {what} cannot be split with {fraction:g} held out: give more {what}")
+        drawn = np.random.default_rng(seed).permutation(units)[:held]
+        watched = np.isin(self.records if by_record else units, drawn)
+        return self._part(~watched), self._part(watched)
+
+
+def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
+    """The beats of several records, one after the other; contexts where all of them have some."""
+    contexts = [part.contexts for part in parts if part.contexts is not None]
+    return LabelledBeats(
+        np.concatenate([part.beats for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.records for part in parts]),
+        join_contexts(contexts) if len(contexts) == len(parts) else None,
+    )
+
+
+def class_counts(labels: NDArray[np.str_]) -> dict[str, int]:
+    """How many beats of each class, in the order of `CLASSES`."""
+    return {name: int(np.count_nonzero(labels == name)) for name in CLASSES}
+
+
+def find_data(name: str) -> Path | None:
+    """Folder of data set `name` (e.g. `mitdb`) in `$ECG_MONITOR_DATA` or in the cache; None if in neither."""
+    return next((place for place in _places(name) if (place / "RECORDS").is_file()), None)
+
+
+def data_folder(name: str) -> Path:
+    """Folder of data set `name`, downloaded from PhysioNet into the cache if need be.
+
+    Raises:
+        DataError: it is nowhere and cannot be downloaded.
+    """
+    if found := find_data(name):
+        return found
+    target = _places(name)[-1]
+    remedy = f"set {ENVIRONMENT} to the folder that holds {name}/"
+    try:
+        import wfdb
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Downloaded beside the target and renamed: a download cut short never looks like a data set.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as part:
+            wfdb.dl_database(name, part)
+            if not (Path(part) / "RECORDS").is_file():
+                (Path(part) / "RECORDS").write_text("".join(f"{p.stem}\n" for p in sorted(Path(part).glob("*.hea"))))
+            shutil.copytree(part, target, dirs_exist_ok=True)
+    except Exception as error:  # the network fails in a hundred ways; each is the same to the user
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{name}: not in ${ENVIRONMENT} nor in {target.parent}, and no download ({reason}): {remedy}"
+        ) from error
+    return target
+
+
+def record_names(name: str = "mitdb") -> list[str]:
+    """Names of all records of a data set, in the order of its RECORDS file."""
+    return (data_folder(name) / "RECORDS").read_text().split()
+
+
+def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") -> Record:
+    """Read one lead of one record with its annotated beats: MLII where there is one, else the first signal.
+
+    Raises:
+        DataError: no such record, or its files cannot be read.
+    """
+    import wfdb
+
+    path = data_folder(data_set) / record
+    if not path.with_suffix(".hea").is_file():
+        raise DataError(f"{data_set} has no record {record!r}: see {path.parent / 'RECORDS'} for the names")
+    try:
+        signal = wfdb.rdrecord(str(path))
+        marks = wfdb.rdann(str(path), annotator)
+    except Exception as error:  # wfdb raises what the broken file happens to cause
+        raise DataError(f"{path}: cannot be read ({error}); fetch {data_set} anew") from error
+    names: list[str] = list(signal.sig_name)
+    channel = names.index("MLII") if "MLII" in names else 0
+    beats = [(at, AAMI[s]) for at, s in zip(marks.sample, marks.symbol, strict=True) if s in AAMI]
+    return Record(
+        name=record,
+        lead=names[channel],
+        fs_hz=float(signal.fs),
+        samples_mv=np.asarray(signal.p_signal[:, channel], dtype=np.float64),
+        beat_samples=np.array([at for at, _ in beats], dtype=np.int64),
+        beat_labels=np.array([name for _, name in beats], dtype="<U1"),
+    )
+
+
+def flutter_episodes(record: str) -> list[tuple[int, int]]:
+    """Ventricular flutter or fibrillation in a record of `mitdb`: first and last sample of each episode.
+
+    Waves are annotated there, not beats, so EC57 compares no beats between `[` and `]`.
+    """
+    import wfdb
+
+    marks = wfdb.rdann(str(data_folder("mitdb") / record), "atr")
+    at = {
+        kind: [int(t) for t, symbol in zip(marks.sample, marks.symbol, strict=True) if symbol == kind] for kind in "[]"
+    }
+    return list(zip(at["["], at["]"], strict=True))
+
+
+def _places(name: str) -> list[Path]:
+    import platformdirs
+
+    places = [Path(os.environ[ENVIRONMENT]) / name] if os.environ.get(ENVIRONMENT) else []
+    return [*places, platformdirs.user_cache_path("ecg-monitor") / name]

@@ -1,0 +1,125 @@
+"""The protocol `nstdb`: two records with electrode-motion noise added, by signal-to-noise ratio.
+
+Noise Stress Test Database (Moody, Muldrow and Mark 1984): records 118 and 119 of `mitdb`, clean for five minutes,
+then two minutes with noise and two without in turn. Both are training records (DS1): what is told here is what noise
+does to the monitor, not how it does on new patients, so every figure stands beside that of the same records' clean
+minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from train.data.detected_beats import stream_beats
+from train.data.records import CLASSES
+from train.evaluate.decisions import gross
+from train.evaluate.protocols import Outcome, Progress, no_progress
+from train.evaluate.record_decisions import Judged, count, judge_record
+from train.evaluate.stream_protocol import empty_beats, require_calibrations
+from train.export.loaded_model import Subject
+
+__all__ = ["NOISE_NOTE", "POOLED", "SNR_DB", "evaluate_noise", "minutes", "noise_rates", "record_name"]
+
+SNR_DB: Final = (24, 18, 12, 6, 0, -6)
+RECORDS: Final = ("118", "119")
+CLEAN_S: Final = 300.0  # of signal before the first noise; the monitor's learning time as well, so it does not count
+STRETCH_S: Final = 120.0
+POOLED: Final = "6 dB and better"
+NOISE_NOTE: Final = (
+    "118 and 119 are training records (DS1): compare noisy with clean minutes, not with new patients; "
+    "the first five minutes do not count; intervals are over the two-minute stretches, for two records are too few"
+)
+
+
+def record_name(record: str, snr_db: int) -> str:
+    """Name in `nstdb`, e.g. `118e24`, `118e00`, `118e_6`."""
+    return f"{record}e_{-snr_db}" if snr_db < 0 else f"{record}e{snr_db:02d}"
+
+
+def minutes(samples: int, fs_hz: float) -> dict[str, list[tuple[int, int]]]:
+    """The `noisy` and `clean` stretches after the first five minutes: first sample, and the one after the last."""
+    parts: dict[str, list[tuple[int, int]]] = {"noisy": [], "clean": []}
+    step = round(STRETCH_S * fs_hz)
+    for k, begin in enumerate(range(round(CLEAN_S * fs_hz), samples, step)):
+        parts["clean" if k % 2 else "noisy"].append((begin, min(begin + step, samples)))
+    return parts
+
+
+def noise_rates(counts: dict[str, int]) -> dict[str, float | None]:
+    """Rates out of (added) counts of stretches; None where the denominator is 0.
+
+    Returns:
+        `r_se`, `r_ppv` of R-peaks; `unscorable`: share of the beats found that were marked so; `fpr_scored`: share
+        of the scored normal beats that were called; `abnormal_se`: share of all abnormal beats that were called,
+        and `abnormal_se_scored`: of the scored ones.
+    """
+
+    def share(part: int, whole: int) -> float | None:
+        return part / whole if whole else None
+
+    def scored(name: str) -> int:
+        return counts[f"beats_{name}"] - counts[f"missed_{name}"] - counts[f"unscored_{name}"]
+
+    called = sum(counts[f"flagged_{name}"] for name in CLASSES[1:])
+    return {
+        "r_se": share(counts["found"], counts["annotated"]),
+        "r_ppv": share(counts["found"], counts["found"] + counts["false_detections"]),
+        "unscorable": share(counts["unscored"], counts["found"]),
+        "fpr_scored": share(counts["flagged_N"], scored("N")),
+        "abnormal_se": share(called, sum(counts[f"beats_{name}"] for name in CLASSES[1:])),
+        "abnormal_se_scored": share(called, sum(scored(name) for name in CLASSES[1:])),
+    }
+
+
+def evaluate_noise(
+    models: Sequence[Subject], limit: int | None = None, seed: int = 0, progress: Progress = no_progress
+) -> Outcome:
+    """Protocol `nstdb`, with the monitor's own decision.
+
+    Args:
+        models: made for the stream's beats, with a calibration each.
+        limit: only the first so many signal-to-noise ratios, to try.
+        seed: of the bootstrap.
+        progress: told what is being done.
+
+    Raises:
+        RunError: a model for other beats, or no calibration.
+        DataError: a record is absent.
+    """
+    calibrations = require_calibrations(models, "nstdb")
+    snr_db = SNR_DB[:limit]
+    counts: dict[str, dict[int, dict[str, dict[str, dict[str, int]]]]] = {
+        model.name: {snr: {"noisy": {}, "clean": {}} for snr in snr_db} for model in models
+    }
+    for snr in snr_db:
+        names = [record_name(record, snr) for record in RECORDS]
+        for streamed in stream_beats(names, data_set="nstdb"):
+            progress(f"nstdb: record {streamed.name}")
+            for model, calibration in zip(models, calibrations, strict=True):
+                scores = model.scores(streamed.beats, streamed.contexts)
+                judged = judge_record(streamed, scores, calibration, CLEAN_S)
+                for kind, stretches in minutes(streamed.samples, streamed.fs_hz).items():
+                    counts[model.name][snr][kind] |= _by_stretch(judged, stretches)
+    told = {name: _told(by_snr, seed) for name, by_snr in counts.items()}
+    return Outcome("nstdb", [], empty_beats(), {"note": NOISE_NOTE, "noise": told})
+
+
+def _by_stretch(judged: Judged, stretches: Sequence[tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Counts of each stretch; R-peaks are matched over the whole record, so a border takes none away."""
+    return {
+        f"{judged.name}@{begin}": count(replace(judged, first_sample=begin, end_sample=end)) for begin, end in stretches
+    }
+
+
+def _told(by_snr: Mapping[int, Mapping[str, Mapping[str, Mapping[str, int]]]], seed: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        f"{snr} dB": {kind: gross(units, seed, noise_rates) for kind, units in kinds.items()}
+        for snr, kinds in by_snr.items()
+    }
+    good = [kinds for snr, kinds in by_snr.items() if snr >= 6]
+    if good:
+        pooled = {kind: {unit: c for kinds in good for unit, c in kinds[kind].items()} for kind in ("noisy", "clean")}
+        told[POOLED] = {kind: gross(units, seed, noise_rates) for kind, units in pooled.items()}
+    return told

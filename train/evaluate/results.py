@@ -1,0 +1,136 @@
+"""What an evaluation over all leaves in `train/results`: JSON and figures by protocol, without dates and paths."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from train.evaluate.bootstrap import RESAMPLES
+
+if TYPE_CHECKING:
+    from train.evaluate.protocols import Outcome
+    from train.export.loaded_model import Subject
+
+__all__ = ["FOLDER", "PROTOCOLS", "about_model", "read_results", "result_of", "rounded", "with_kept", "write_result"]
+
+FOLDER: Final = Path(__file__).parent / "results"
+PROTOCOLS: Final = ("kaggle", "inter", "stream", "nstdb")
+_BY_MODEL: Final = ("models", "rows", "decisions", "noise")  # what is told model by model
+_DIGITS: Final = 6  # significant: what a machine's own rounding leaves the same
+_TRAINING: Final = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
+
+
+def about_model(model: Subject) -> dict[str, Any]:
+    """What is needed to know a model again, and how it was made; no path."""
+    about = {key: value for key, value in model.about().items() if key != "path"}
+    about["file"] = "run" if model.run is not None else "onnx"
+    if model.run is not None:
+        about["training"] = {key: model.run.config[key] for key in _TRAINING if key in model.run.config}
+    if model.calibration is not None:
+        about["alpha"] = model.calibration.alpha
+    return about
+
+
+def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: int) -> dict[str, Any]:
+    """Everything that one protocol gave, as JSON has it.
+
+    Args:
+        outcome: of the protocol.
+        models: that were compared.
+        command: that gives the same again, without paths.
+        seed: of bootstrap and draws.
+    """
+    rows = [{"name": row.name, "threshold_note": row.threshold_note, **row.figures} for row in outcome.rows]
+    result: dict[str, Any] = {
+        "protocol": outcome.protocol,
+        "command": command,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "models": [about_model(model) for model in models],
+        "rows": rows,
+        **outcome.extra,
+    }
+    short: dict[str, Any] = rounded(result)
+    return short
+
+
+def with_kept(result: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A result with what an earlier one tells of the models whose runs are not at hand now.
+
+    The shipped model stands under the name it had before, where it is the same file. What is kept was judged by the
+    code of then: `kept` names those models, and the table says so.
+
+    Args:
+        result: made now.
+        before: of the same protocol.
+    """
+    known = {model["sha256"]: model["name"] for model in before.get("models", [])}
+    names = {m["name"]: known[m["sha256"]] for m in result["models"] if m["sha256"] in known}
+    made = {name: _renamed(part, names) for name, part in result.items() if name in _BY_MODEL}
+    here = {model["name"] for model in made["models"]}
+    kept = [model["name"] for model in before.get("models", []) if model["name"] not in here]
+    if not kept:
+        return result | made
+    for name, part in made.items():
+        old = before.get(name, type(part)())
+        if isinstance(part, dict):
+            part |= {key: value for key, value in old.items() if key.partition(",")[0] in kept}
+        else:
+            part += [value for value in old if value["name"].partition(",")[0] in kept]
+    return result | made | {"kept": kept}
+
+
+def _renamed(part: Any, names: dict[str, str]) -> Any:
+    """Rows or entries by model under other names; `ours, by patient` goes with `ours`."""
+
+    def name_of(name: str) -> str:
+        model, comma, rest = name.partition(",")
+        return names.get(model, model) + comma + rest
+
+    if isinstance(part, dict):
+        return {name_of(name): value for name, value in part.items()}
+    return [value | {"name": name_of(value["name"])} for value in part]
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> Path:
+    """Write the result of one protocol as `<protocol>.json`; what is known of models not at hand is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result['protocol']}.json"
+    before = read_results(folder).get(result["protocol"])
+    if before is not None and not result.get("limited"):
+        result = with_kept(result, before)
+    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+    return path
+
+
+def read_results(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The results that are there, by protocol.
+
+    Raises:
+        ValueError: a file that is not one of them.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in PROTOCOLS:
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            continue
+        try:
+            result = json.loads(path.read_text("utf-8"))
+            found[str(result["protocol"])] = result
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: not a result of `python -m train evaluate` ({error}); run it again") from error
+    return found
+
+
+def rounded(value: Any) -> Any:
+    """Floats to 6 significant digits, tuples as lists."""
+    if isinstance(value, dict):
+        return {str(key): rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,259 @@
+"""The model under test: an ONNX file through onnxruntime, or a run folder through torch, behind one face."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector import BEAT_DEFINITION, Calibration, calibrate
+from train.data.contexts import Contexts
+from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
+from train.data.records import DS1, DataError, LabelledBeats, NormalBeats, record_names
+from train.export.metadata import weights_sha256
+from train.fit.checkpoint import BEST_MODEL, Run, RunError, load_run
+from train.model.scores import Scores
+
+if TYPE_CHECKING:
+    from detector.scorer import Scorer
+
+__all__ = ["Subject", "calibrate_run", "calibrated", "load_subject", "training_beats"]
+
+_BATCH = 512
+
+Score = Callable[[NDArray[np.float32], Contexts | None], Scores]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model under test.
+
+    Attributes:
+        name: as the file calls itself.
+        path: the file or run folder.
+        sha256: of the ONNX file, or of the weights of a run, hex.
+        beat_definition: the beats it takes.
+        threshold: score over which a beat is anomalous, fixed on training normals; None = not known.
+        threshold_quantile: share of those normals over that threshold; None = not known.
+        seed: of the training, as the file tells.
+        scores: beats (n, 187) float32, and their contexts where there are any, to log p and score.
+        calibration: for the monitor's decision by patient; None: has to be made first (`calibrate_run`).
+        run: the run folder it was loaded from; None for an ONNX file.
+        weights_sha256: of the weights alone, hex: the same for a run and the file exported from it.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    beat_definition: str
+    threshold: float | None
+    threshold_quantile: float | None
+    seed: str
+    scores: Score
+    calibration: Calibration | None
+    run: Run | None
+    weights_sha256: str = ""
+
+    def about(self) -> dict[str, Any]:
+        """What the JSON of an evaluation tells of it."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "weights_sha256": self.weights_sha256,
+            "beat_definition": self.beat_definition,
+            "threshold": self.threshold,
+            "threshold_quantile": self.threshold_quantile,
+            "seed": self.seed,
+        }
+
+    def require(self, beat_definition: str, protocol: str) -> None:
+        """Refuse a protocol whose beats the model was not made for.
+
+        Raises:
+            RunError: they differ.
+        """
+        if self.beat_definition != beat_definition:
+            raise RunError(
+                f"{self.path}: made for {self.beat_definition} beats, protocol {protocol} cuts {beat_definition}; "
+                f"fit one with --data {'kaggle' if protocol == 'kaggle' else 'stream'}"
+            )
+
+
+def load_subject(path: Path) -> Subject:
+    """Load an `.onnx` file or a run folder.
+
+    Raises:
+        RunError: neither of the two, or unreadable.
+    """
+    if path.is_dir():
+        return _from_run(load_run(path))
+    if path.suffix == ".onnx" and path.is_file():
+        return _from_onnx(path)
+    raise RunError(f"{path}: neither an .onnx file nor a run folder")
+
+
+def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | None = None) -> LabelledBeats:
+    """The beats that `fit --data` draws its normals from.
+
+    Args:
+        data: `kaggle` (the training part) or `stream` (DS1 as the detector cuts it).
+        csv_dir: kaggle only: folder of the public CSV files.
+        limit_records: only the first so many records, to try.
+
+    Raises:
+        DataError: unknown name, or data absent.
+    """
+    if data == "kaggle":
+        if csv_dir is not None:
+            return read_kaggle_csv(csv_dir)[0]
+        if limit_records is not None:
+            return kaggle_beats(record_names()[:limit_records])
+        return kaggle_split(kaggle_beats())[0]
+    if data == "stream":
+        from train.data.detected_beats import labelled_stream
+
+        return labelled_stream(DS1[:limit_records])
+    raise DataError(f"--data {data}: unknown; give kaggle or stream")
+
+
+def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
+    """How the normals of the training patients score, in order of time, for the monitor's decision by patient.
+
+    A run on `kaggle` has neither patients nor order, so its calibration does not adapt: every patient is judged
+    by the one fixed threshold.
+
+    Args:
+        run: a finished fit.
+        normals: the very beats it was fitted to (fitted and held out).
+
+    Raises:
+        RunError: other beats.
+    """
+    digest = hashlib.sha256(normals.beats.tobytes()).hexdigest()
+    if digest != run.config["data_sha256"]:
+        raise RunError(
+            f"{run.folder}: was fitted to other beats than these ({run.config['data']}); "
+            "give the --csv-dir or --limit-records of the fit"
+        )
+    scores = run.scores(normals.beats, normals.contexts).score
+    if run.config["held_out_by"] == "record":
+        names = np.unique(normals.records).tolist()
+        return calibrate([scores[normals.records == name] for name in names], float(run.config["config"]["alpha"]))
+    from train.export.onnx_file import fixed_calibration
+
+    return fixed_calibration(float(run.config["score_threshold"]), scores)
+
+
+def calibrated(subject: Subject) -> Subject:
+    """The same run folder with a calibration on the normals it was fitted to; a run on `kaggle` as it is."""
+    run = subject.run
+    if run is None or run.config["data"] != "stream":
+        return subject
+    normals = NormalBeats(training_beats("stream", limit_records=run.config["limit_records"]))
+    return replace(subject, calibration=calibrate_run(run, normals))
+
+
+def _from_run(run: Run) -> Subject:
+    config = run.config
+    return Subject(
+        name=run.folder.name,
+        path=run.folder,
+        sha256=hashlib.sha256((run.folder / BEST_MODEL).read_bytes()).hexdigest(),
+        beat_definition=str(config["beat_definition"]),
+        threshold=float(config["score_threshold"]),
+        threshold_quantile=float(config["config"]["threshold_quantile"]),
+        seed=str(config["config"]["seed"]),
+        scores=run.scores,
+        calibration=None,
+        run=run,
+        weights_sha256=weights_sha256(run.model),
+    )
+
+
+def _from_onnx(path: Path) -> Subject:
+    from detector.scorer import ModelError, Scorer
+
+    metadata = _metadata(path)
+    definition = metadata.get("beat_definition", "")
+    scores: Score
+    calibration: Calibration | None
+    if definition == BEAT_DEFINITION:
+        try:
+            scorer = Scorer(path)  # the very code of the monitor
+        except ModelError as error:
+            raise RunError(str(error)) from error
+
+        scores, calibration = _scorer_scores(scorer), scorer.calibration
+    elif definition == KAGGLE_DEFINITION:
+        scores, calibration = _session_scores(path), None
+    else:
+        known = f"{KAGGLE_DEFINITION} or {BEAT_DEFINITION}"
+        raise RunError(f"{path}: made for beats {definition!r}, known are {known}; export it anew")
+    return Subject(
+        name=metadata.get("name", path.stem),
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        beat_definition=definition,
+        threshold=_number(metadata, "score_threshold"),
+        threshold_quantile=_number(metadata, "threshold_quantile"),
+        seed=metadata.get("seed", "unknown"),
+        scores=scores,
+        calibration=calibration,
+        run=None,
+        weights_sha256=metadata.get("weights_sha256", ""),
+    )
+
+
+def _open(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exception classes share no public base
+        raise RunError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    return dict(_open(path).get_modelmeta().custom_metadata_map)
+
+
+def _session_scores(path: Path) -> Score:
+    session = _open(path)
+    outputs = [output.name for output in session.get_outputs()]
+
+    def scores(beats: NDArray[np.float32], _: Contexts | None) -> Scores:
+        found = [
+            session.run(outputs, {"beats": np.ascontiguousarray(beats[start : start + _BATCH])})
+            for start in range(0, len(beats), _BATCH)
+        ]
+        columns = [np.concatenate([part[k] for part in found] or [np.zeros(0)]) for k in range(len(outputs))]
+        log_prob = columns[0].astype(np.float64)
+        return Scores(log_prob, columns[1].astype(np.float64) if len(columns) > 1 else -log_prob)
+
+    return scores
+
+
+def _scorer_scores(scorer: Scorer) -> Score:
+    def scores(beats: NDArray[np.float32], contexts: Contexts | None) -> Scores:
+        found = scorer.score(beats) if contexts is None else scorer.score(beats, contexts.templates, contexts.values)
+        return Scores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
+
+    return scores
+
+
+def _number(metadata: Mapping[str, str], key: str) -> float | None:
+    try:
+        value = float(msgspec.json.decode(metadata[key]))
+    except (KeyError, ValueError, TypeError, msgspec.DecodeError):
+        return None
+    return value if math.isfinite(value) else None

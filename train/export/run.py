@@ -1,0 +1,126 @@
+"""From a run folder to the model file the monitor takes: calibration, metadata, parity on real beats."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detector import BEAT_FS_HZ, R_INDEX
+from train.data.kaggle import KAGGLE_DEFINITION
+from train.data.records import NormalBeats
+from train.export.loaded_model import calibrate_run, load_subject, training_beats
+from train.export.onnx_file import PARITY_MAX, ExportError, export_onnx
+from train.fit.checkpoint import RunError, load_run
+
+__all__ = ["ExportReport", "export_run"]
+
+# Eight flow layers multiply float32's own rounding: between torch in single and in double precision a few beats in
+# 45,000 differ by more than 1e-3 nats as well (at most 2e-3). What must hold: nearly all beats agree to PARITY_MAX,
+# none differs by more than this, and none changes its side.
+_PARITY_WORST = 10 * PARITY_MAX
+_PARITY_SHARE = 0.999
+_TOLD = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written and how well it agrees with torch.
+
+    Attributes:
+        path: the ONNX file.
+        sha256: of the file, hex.
+        beats: real beats compared.
+        parity: largest |difference| in log p, nats, or score.
+        parity_usual: what 99.9 % of the beats stay under, nats; none is on another side of the threshold.
+        threshold: score over which a beat is anomalous, the same for all patients.
+        patients: training patients of the calibration; 0: one threshold for all.
+        alpha: p-value under which the monitor calls a beat anomalous.
+    """
+
+    path: Path
+    sha256: str
+    beats: int
+    parity: float
+    parity_usual: float
+    threshold: float
+    patients: int
+    alpha: float
+
+
+def export_run(
+    folder: Path, out: Path, *, name: str | None = None, version: str = "1", csv_dir: Path | None = None
+) -> ExportReport:
+    """Export a finished fit and compare the file with torch on all its training normals.
+
+    Args:
+        folder: of the run.
+        out: ONNX file to write.
+        name: of the model; None: the folder's.
+        version: of the model.
+        csv_dir: where a run on the public CSV files finds them again.
+
+    Raises:
+        RunError: no finished run there, or other beats than it was fitted to.
+        ExportError: the file cannot be written, or differs from torch.
+    """
+    if out.suffix != ".onnx":
+        raise RunError(f"--out {out}: must end in .onnx")
+    run = load_run(folder)
+    config = run.config
+    if config.get("csv") and csv_dir is None:
+        raise RunError(f"{folder}: was fitted to the public CSV files; give their --csv-dir")
+    normals = NormalBeats(training_beats(config["data"], csv_dir, config.get("limit_records")))
+    calibration = calibrate_run(run, normals)
+    by_record = config["held_out_by"] == "record"
+    threshold = float(config["score_threshold"])
+    metadata: dict[str, Any] = {
+        "name": name or folder.resolve().name,
+        "beat_definition": config["beat_definition"],
+        "beat_fs_hz": BEAT_FS_HZ,
+        "r_index": 0 if config["beat_definition"] == KAGGLE_DEFINITION else R_INDEX,
+        "threshold": float(config["threshold"]),
+        "score_threshold": threshold,
+        "threshold_quantile": config["config"]["threshold_quantile"],
+        "training_data": _training_data(config, normals),
+        "seed": config["config"]["seed"],
+        "version": version,
+        "calibration": msgspec.json.encode(calibration).decode(),
+        "config": config["config"],
+        "run": {key: config[key] for key in _TOLD},
+    }
+    path = export_onnx(run.model, run.normalisation, metadata, out)
+    by_onnx = load_subject(path).scores(normals.beats, normals.contexts)
+    by_torch = run.scores(normals.beats, normals.contexts)
+    apart = np.maximum(np.abs(by_onnx.log_prob - by_torch.log_prob), np.abs(by_onnx.score - by_torch.score))
+    changed = int(np.count_nonzero((by_onnx.score > threshold) != (by_torch.score > threshold)))
+    parity, usual = float(apart.max()), float(np.quantile(apart, _PARITY_SHARE))
+    if not (parity <= _PARITY_WORST and usual <= PARITY_MAX and changed == 0):  # NaN fails as well
+        path.unlink()
+        raise ExportError(
+            f"{path}: ONNX and torch differ by {parity:.3g} nats on a training normal (99.9 % of them by at most "
+            f"{usual:.3g}), {changed} change sides; allowed are {_PARITY_WORST:g}, {PARITY_MAX:g} and none, so "
+            "nothing was written"
+        )
+    return ExportReport(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        beats=len(normals),
+        parity=parity,
+        parity_usual=usual,
+        threshold=threshold,
+        patients=len(np.unique(normals.records)) if by_record else 0,
+        alpha=calibration.alpha,
+    )
+
+
+def _training_data(config: dict[str, Any], normals: NormalBeats) -> str:
+    """One line for a person."""
+    if config["held_out_by"] == "record":
+        records = np.unique(normals.records).tolist()
+        return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of records {' '.join(records)}"
+    return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of the public 187-sample set"
