@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.atomic_file import replace_file
 from monitor.errors import RecorderError
 from monitor.messages import BeatMessage, ModelInfo
-from monitor.recording.wfdb_writer import AnnotationFile, AppendFile, SignalFile, replace_file
+from monitor.recording.wfdb_writer import AnnotationFile, AppendFile, SignalFile
 
 __all__ = ["BEATS_HEADER", "BeatRow", "Recorder"]
 

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INVALID", "AnnotationFile", "AppendFile", "SignalFile", "replace_file"]
+from monitor.atomic_file import replace_file
+
+__all__ = ["INVALID", "AnnotationFile", "AppendFile", "SignalFile"]
 
 INVALID = -32768  # WFDB format 16: no valid sample
 ANNOTATION_CODES = {"N": 1, "Q": 13, "?": 30}  # annot(5): normal, unclassifiable, not classified
@@ -28,13 +30,6 @@ GAIN_PER_MV = 1000.0  # 1 uV a step, +-32 mV; ECG converters step 1 to 5 uV
 _MIN_GAIN_PER_MV = 1.0
 _CENTRED_MV = 16.0  # a first sample further out (an electrode's offset) becomes the middle of the range
 _FILL_SAMPLES = 65_536
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old one or the new one, never half of it."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 class AppendFile:

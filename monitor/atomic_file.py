@@ -1,0 +1,39 @@
+"""Replace a small file as a whole: a reader, or a kill, sees the old content or the new one, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["replace_file"]
+
+
+def replace_file(path: Path, content: bytes | str, *, mode: int = 0o644, durable: bool = False) -> None:
+    """Write `content` to a draft beside `path`, then rename the draft to `path`.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it; text is written as UTF-8.
+        mode: permission bits of the new file, before the umask.
+        durable: wait until the content is on the disk (fsync), so that it also outlives a loss of power.
+
+    Raises:
+        OSError: from the system; the old file is untouched and no draft is left.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # O_EXCL and a random name: a link that somebody laid under a known name is never followed.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
