@@ -1,7 +1,7 @@
 """A subscriber that loses nothing: every message of every topic once and in order, and a word on the connection.
 
 ZeroMQ drops what a slow subscriber does not read, and a monitor may die and come back. The client finds such
-holes, holds back what came after, asks the journal, and goes on (`monitor.client.recovery`). Where nobody answers within
+holes, holds back later messages, asks the journal, and goes on (`monitor.client.recovery`). Without an answer within
 `patience_s` it goes on without, and counts what it missed: an alarm is worth more now than in order. It still asks
 for alarms and events that it went on without, and gives them late. One thread owns it; it starts none.
 

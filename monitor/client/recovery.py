@@ -1,6 +1,6 @@
 """What a subscriber has and lacks: messages and replies in; messages, each once and in order, and questions out.
 
-Pure: `monitor.client.client` brings what comes over its sockets and sends what is to be asked. Holes are found by `seq`, by
+Pure: `monitor.client.client` brings what its sockets receive and sends the requests. Holes are found by `seq`, by
 the heartbeat's `seqs` (of topics that are silent) and by a new `epoch`; what came after is held back, the journal is
 asked (`since`), and it goes on. The alarms socket alone tells which run is the monitor's now: an answer of another
 run is asked for once more.

@@ -1,6 +1,6 @@
 """Counts of a running monitor for Prometheus: `--metrics PORT` serves them on http://127.0.0.1:PORT/metrics.
 
-The loop counts into `monitor.engine.counters`; the HTTP server's thread reads those, and the counts of beds, bus and journal,
+The loop counts into `monitor.engine.counters`. The HTTP thread reads those, and the counts of beds, bus and journal,
 when it is asked, and neither waits for the other.
 
 Labels are bounded: bed, kind, priority, and words of ours. Names follow https://prometheus.io/docs/practices/naming/.

@@ -17,7 +17,10 @@ from monitor.messages import bed_topic
 from tests.monitor.bus.helpers import TIMEOUT_S, BusProcess, alarm, beat, heartbeat, make_bus, serve, wait_for
 
 ROOT = Path(__file__).parents[3]
-TAIL = "import sys; from monitor.commands.tail import run_tail; sys.exit(run_tail(sys.argv[1], sys.argv[2] or None, sys.stdout))"
+TAIL = (
+    "import sys; from monitor.commands.tail import run_tail;"
+    "sys.exit(run_tail(sys.argv[1], sys.argv[2] or None, sys.stdout))"
+)
 
 
 def start(connect: str, bed: str = "") -> subprocess.Popen[str]:
