@@ -8,7 +8,7 @@ import sqlite3
 import urllib.parse
 from pathlib import Path
 
-from monitor.errors import JournalError
+from monitor.errors import JournalError, JournalInUse
 from monitor.journal.lock import JournalLock
 from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
 
@@ -87,20 +87,26 @@ def open_for_reading(path: str) -> sqlite3.Connection:
 
 
 def unusable(path: str, error: Exception, *, reading: bool = False) -> JournalError:
-    """The world's reason in one line, with a remedy."""
+    """The journal error for an error of SQLite or the system: one line with the reason and a remedy.
+
+    Returns:
+        `JournalInUse` where another program holds the file, else a plain `JournalError`.
+    """
     name = getattr(error, "sqlite_errorname", "")
+    kind = JournalError
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or isinstance(error, BlockingIOError):
-        why = "is in use by another program; give this monitor another file"
+        kind = JournalInUse
+        reason = "is in use by another program; give this monitor another file"
     elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        why = f"is damaged or no journal ({error}); move it away or give another file"
+        reason = f"is damaged or no journal ({error}); move it away or give another file"
     elif reading:
-        why = f"cannot be read ({error}); give another file"
+        reason = f"cannot be read ({error}); give another file"
     elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")) or isinstance(error, OSError):
-        why = f"cannot be written ({error}); give a file in a folder of your own"
+        reason = f"cannot be written ({error}); give a file in a folder of your own"
     else:
-        why = f"cannot be used ({error}); give another file"
+        reason = f"cannot be used ({error}); give another file"
     remedy = "" if reading else ", or :memory: for none on disk"
-    return JournalError(f"journal {path} {why}{remedy}".replace("\n", " "))
+    return kind(f"journal {path} {reason}{remedy}".replace("\n", " "))
 
 
 def _require_writable(path: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from detector.scorer import Scorer
 from monitor.bus.server import ControlRequest
-from monitor.errors import JournalError
+from monitor.errors import JournalInUse
 from monitor.journal import Action, Journal, JournalReader, Limits, Session
 from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode
 from tests.monitor.bus.helpers import alarm, beat
@@ -97,7 +97,7 @@ def test_others_read_while_it_is_written_and_only_one_writes(tmp_path):
         for refused in (path, tmp_path / "link.db"):
             if refused != path:
                 refused.symlink_to(path)
-            with pytest.raises(JournalError, match="is in use by another program; give this monitor another file"):
+            with pytest.raises(JournalInUse, match="is in use by another program; give this monitor another file"):
                 Journal(refused)
         listed = ecg_monitor("alarms", "--journal", str(path), "--format", "jsonl", "--limit", "0")
         assert listed.returncode == 0, listed.stderr

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.errors import JournalError
+from monitor.errors import JournalError, JournalInUse
 from monitor.journal import Action, Journal, Limits
 from monitor.messages import Message, bed_topic, encode
 from tests.monitor.bus.helpers import BusProcess, alarm, beat, heartbeat, status
@@ -217,7 +217,7 @@ def test_outlives_kill_minus_nine(tmp_path):
 def test_a_second_monitor_on_the_same_file_is_refused(tmp_path):
     process = BusProcess(tmp_path / "j.db", "run-1")
     try:
-        with pytest.raises(JournalError, match=r"j\.db is in use by another program"):
+        with pytest.raises(JournalInUse, match=r"j\.db is in use by another program"):
             Journal(tmp_path / "j.db")
     finally:
         process.kill()
