@@ -10,11 +10,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.errors import BusError
+from monitor.errors import BusError, PortInUse
 
 __all__ = [
     "DEFAULT_ENDPOINTS",
     "BusEndpoints",
+    "bind_error",
     "endpoints_from",
     "is_loopback",
     "refuse_live_ipc",
@@ -122,6 +123,24 @@ def refuse_live_ipc(endpoint: str) -> None:
         except OSError:
             return  # left behind by a process that died
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def bind_error(place: str, error: Exception, remedy: str) -> BusError:
+    """Explain in one line why an address cannot be bound.
+
+    Args:
+        place: the address as the user knows it, e.g. `endpoint tcp://127.0.0.1:5556`.
+        error: the exception of `bind`; its `errno` decides.
+        remedy: what the user can do, e.g. `give another port`.
+
+    Returns:
+        PortInUse if another program has bound the address, else BusError.
+    """
+    code = getattr(error, "errno", None)
+    if code == errno.EADDRINUSE:
+        return PortInUse(f"{place} is in use by another program; {remedy}")
+    reasons = {errno.EACCES: "is not permitted", errno.EADDRNOTAVAIL: "is not an address of this machine"}
+    return BusError(f"{place} {reasons.get(code or 0, f'cannot be bound ({error})')}; {remedy}")
 
 
 def _split_tcp(endpoint: str) -> tuple[str, str]:

@@ -8,7 +8,6 @@ and asks `since`; that is why every message is in the journal before it is on th
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import re
 import time
@@ -22,7 +21,14 @@ import zmq
 from numpy.typing import NDArray
 
 from monitor.bus.authenticator import Authenticator
-from monitor.bus.endpoints import DEFAULT_ENDPOINTS, BusEndpoints, endpoints_from, refuse_live_ipc, require_loopback
+from monitor.bus.endpoints import (
+    DEFAULT_ENDPOINTS,
+    BusEndpoints,
+    bind_error,
+    endpoints_from,
+    refuse_live_ipc,
+    require_loopback,
+)
 from monitor.bus.keys import ClientKey, ServerKeys
 from monitor.bus.last_values import LastValues
 from monitor.bus.request_socket import RequestSocket
@@ -302,12 +308,8 @@ class Bus:
             refuse_live_ipc(endpoint)
             sock.bind(endpoint)
         except (zmq.ZMQError, OSError) as error:
-            reason = {
-                errno.EADDRINUSE: "is in use, perhaps by another monitor",
-                errno.EACCES: "is not allowed",
-            }.get(error.errno or 0, f"cannot be had ({error})")
-            raise BusError(
-                f"endpoint {endpoint} {reason}; give other ports, e.g. --bus tcp://127.0.0.1:6556"
+            raise bind_error(
+                f"endpoint {endpoint}", error, "give other ports above 1023, e.g. --bus tcp://127.0.0.1:6556"
             ) from error
         endpoint = sock.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._authenticator is not None:

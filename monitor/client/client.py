@@ -229,20 +229,21 @@ class AlarmClient:
         finally:
             self._answers.clear()
 
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        """Have the waves of these beds only, and of those looked at closely the beats and events too.
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        """Choose the beds whose waves, and whose beats and events, are received besides the client's streams.
 
-        Alarms and status go on for all. The last beats of a bed come out of the journal first.
+        A call replaces the choice of the call before. The streams of the client itself are not affected.
 
         Args:
-            waves: names of beds; needs a `waves_endpoint`.
-            closely: names of beds; kept in order and recovered as the other streams are.
+            wave_beds: beds whose waves are received; needs a `waves_endpoint`.
+            beat_beds: beds whose beats and events are received, in order and recovered like the other streams.
+                The last `PAST_BEATS` beats of such a bed come from the journal first.
         """
-        topics = {bed_topic(bed, "beat"): PAST_BEATS for bed in closely}
-        self._recovery.look(topics | {bed_topic(bed, "event"): 0 for bed in closely})
+        topics = {bed_topic(bed, "beat"): PAST_BEATS for bed in beat_beds}
+        self._recovery.set_extra_topics(topics | {bed_topic(bed, "event"): 0 for bed in beat_beds})
         if self._waves is None:
             return
-        wanted = {bed_topic(bed, "wave") for bed in waves}
+        wanted = {bed_topic(bed, "wave") for bed in wave_beds}
         for topic in self._waves_topics - wanted:
             self._waves.unsubscribe(topic)
         for topic in wanted - self._waves_topics:

@@ -143,7 +143,7 @@ class Recovery:
             self._wanted[topic] = known
         return known
 
-    def look(self, topics: Mapping[str, int]) -> None:
+    def set_extra_topics(self, topics: Mapping[str, int]) -> None:
         """Follow these topics as well, besides those of our streams; those of the call before no more.
 
         Args:

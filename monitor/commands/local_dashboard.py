@@ -39,7 +39,7 @@ class LateClient:
         self._endpoints: BusEndpoints | None = None
         self._key: ClientKey | None = None
         self._client: AlarmClient | None = None
-        self._looked: tuple[Collection[str], Collection[str]] = (), ()
+        self._detail: tuple[Collection[str], Collection[str]] = (), ()
 
     def connect(self, endpoints: BusEndpoints, key: ClientKey | None = None) -> None:
         """The monitor listens there now, and asks for this key."""
@@ -58,7 +58,7 @@ class LateClient:
             self._client = AlarmClient(
                 ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves, key=self._key
             )
-            self._client.look(*self._looked)
+            self._client.set_detail(*self._detail)
         return [] if self._client is None else self._client.poll(timeout_s)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
@@ -71,11 +71,11 @@ class LateClient:
             raise ClientError("the monitor is starting")
         return self._client.request(request, timeout_s)
 
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        """As AlarmClient.look."""
-        self._looked = waves, closely
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        """As AlarmClient.set_detail."""
+        self._detail = wave_beds, beat_beds
         if self._client is not None:
-            self._client.look(waves, closely)
+            self._client.set_detail(wave_beds, beat_beds)
 
     def close(self) -> None:
         """Let go of the sockets."""

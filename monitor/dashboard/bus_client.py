@@ -26,6 +26,6 @@ class BusClient(Protocol):
         """Ask the monitor."""
         ...
 
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        """Have waves of these beds only, and beats and events of those only."""
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        """Choose the beds whose waves, and whose beats and events, are received."""
         ...

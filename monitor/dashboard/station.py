@@ -123,7 +123,7 @@ class Station:
         for address, client in self._clients.items():
             names = {ref.name for ref in waves if ref.address == address}
             closely = {opened.name} if opened is not None and opened.address == address else set()
-            client.look(names, closely)
+            client.set_detail(names, closely)
             self._states[address].look(names, closely, now_s)
 
     # -- out ---------------------------------------------------------------------------------------------------

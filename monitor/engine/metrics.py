@@ -8,12 +8,12 @@ Labels are bounded: bed, kind, priority, and words of ours. Names follow https:/
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from monitor import VERSION
+from monitor.bus.endpoints import bind_error
 from monitor.config import MetricsConfig
 from monitor.errors import MetricsError
 
@@ -58,14 +58,9 @@ class MetricsServer:
         try:
             self._server, self._thread = start_http_server(port, config.listen, registry)
         except (OSError, OverflowError) as error:
-            why = getattr(error, "errno", None)
-            reason = {
-                errno.EADDRINUSE: "is in use, perhaps by another monitor",
-                errno.EACCES: "is not allowed",
-            }.get(why or 0, f"cannot be had ({error})")
-            raise MetricsError(
-                f"metrics on {config.listen}:{port or '*'} {reason}; give another port, e.g. --metrics 9465"
-            ) from error
+            place = f"metrics on {config.listen}:{port or '*'}"
+            remedy = "give another port above 1023, e.g. --metrics 9465"
+            raise MetricsError(str(bind_error(place, error, remedy))) from error
         handler = cast(type, self._server.RequestHandlerClass)
         self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _SILENCE_S})
         host = f"[{config.listen}]" if ":" in config.listen else config.listen

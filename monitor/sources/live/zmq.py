@@ -7,14 +7,13 @@ is lost. `zmq:sub+tcp://HOST:PORT` connects to a publisher (SUB), who drops what
 from __future__ import annotations
 
 import datetime
-import errno
 import re
 from collections import deque
 
 import numpy as np
 import zmq
 
-from monitor.bus.endpoints import is_loopback, refuse_live_ipc
+from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
@@ -139,12 +138,8 @@ class ZmqSource:
         except BusError as error:
             raise SourceError(f"{self.name}: {error}") from None
         except (zmq.ZMQError, OSError) as error:
-            why = {
-                errno.EADDRINUSE: "is in use by another program; name another port",
-                errno.EACCES: "is not allowed; name a port above 1023",
-                errno.EADDRNOTAVAIL: "is no address of this machine; name 127.0.0.1",
-            }.get(error.errno or 0, f"cannot be had ({error})")
-            raise SourceError(f"{self.name}: {address} {why}") from None
+            remedy = "name another endpoint, e.g. zmq:tcp://127.0.0.1:5600"
+            raise SourceError(str(bind_error(f"{self.name}: {address}", error, remedy))) from None
         return made
 
     def _wait_for_rate(self) -> None:

@@ -524,7 +524,7 @@ def some_wave(bus, bed, first):
 
 def test_a_client_that_looks_at_some_beds_has_the_waves_of_those_only(bus, closing):
     client = closing(connect(bus, waves_endpoint=bus.endpoints.waves, streams=("alarm", "status")))
-    client.look(("p1",))
+    client.set_detail(("p1",))
     (got,) = join(bus, client)
     first = 0
 
@@ -537,7 +537,7 @@ def test_a_client_that_looks_at_some_beds_has_the_waves_of_those_only(bus, closi
 
     pump(bus, client, until=lambda: "p1" in publish(), got=[got], what="waves of p1")
     assert {body.bed for _, body, _ in of(got, WaveHeader)} == {"p1"}
-    client.look(("p2", "p3"))
+    client.set_detail(("p2", "p3"))
     pump(bus, client, until=lambda: {"p2", "p3"} <= publish(), got=[got], what="waves of p2 and p3")
     got.clear()
     pump(bus, client, until=lambda: {"p2", "p3"} <= publish(), got=[got], what="more waves")
@@ -555,7 +555,7 @@ def test_a_bed_that_is_looked_at_closely_begins_with_its_last_beats_and_loses_no
     pump(bus, client, until=lambda: of(got, StatusMessage), got=[got], what="the status")
     assert not of(got, BeatMessage)  # nobody looks closely
 
-    client.look((), ("p1",))
+    client.set_detail((), ("p1",))
     bus.publish(bed_topic("p1", "beat"), beat(102, "p1"))
     bus.publish(bed_topic("p2", "beat"), beat(101, "p2"))
     pump(bus, client, until=lambda: any(body.r_sample == 102 for _, body, _ in of(got, BeatMessage)), got=[got],
@@ -567,7 +567,7 @@ def test_a_bed_that_is_looked_at_closely_begins_with_its_last_beats_and_loses_no
     assert client.missed == 0
 
     got.clear()
-    client.look((), ("p2",))
+    client.set_detail((), ("p2",))
     bus.publish(bed_topic("p1", "beat"), beat(103, "p1"))
     bus.publish(bed_topic("p2", "beat"), beat(102, "p2"))
     pump(bus, client, until=lambda: any(body.r_sample == 102 for _, body, _ in of(got, BeatMessage)), got=[got],
@@ -580,7 +580,7 @@ def test_beds_may_be_looked_at_before_there_is_a_monitor(bus, closing):
     for number in range(1, 11):
         bus.publish(bed_topic("p1", "beat"), beat(number, "p1"))
     client = closing(connect(bus, streams=("alarm", "status"), waves_endpoint=bus.endpoints.waves))
-    client.look(("p1",), ("p1",))
+    client.set_detail(("p1",), ("p1",))
     (got,) = join(bus, client)
     pump(bus, client, until=lambda: len(of(got, BeatMessage)) >= 10, got=[got], what="beats")
     assert [body.r_sample for _, body, _ in of(got, BeatMessage)] == list(range(1, 11))

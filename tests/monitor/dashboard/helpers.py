@@ -186,8 +186,8 @@ class MemoryClient:
         out, self._out = self._out, []
         return out
 
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        self.looked = set(waves), set(closely)
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        self.looked = set(wave_beds), set(beat_beds)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
         self.requests.append(request)

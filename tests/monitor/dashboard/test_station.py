@@ -42,8 +42,8 @@ class Given:
         out, self.out = self.out, []
         return out
 
-    def look(self, waves: Collection[str], closely: Collection[str] = ()) -> None:
-        self.looked = set(waves), set(closely)
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        self.looked = set(wave_beds), set(beat_beds)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
         if not self.answers:

@@ -259,7 +259,7 @@ def test_what_is_no_port_is_named(value: str) -> None:
 
 
 def test_an_address_of_another_machine_is_named(scorer: Scorer) -> None:
-    with pytest.raises(MetricsError, match=r"metrics on 192\.0\.2\.1:\* cannot be had"):
+    with pytest.raises(MetricsError, match=r"metrics on 192\.0\.2\.1:\* is not an address of this machine"):
         Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": "192.0.2.1"}))
 
 

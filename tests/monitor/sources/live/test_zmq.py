@@ -322,7 +322,7 @@ def test_no_message_is_said_after_a_while(tmp_path: Path, monkeypatch: pytest.Mo
         ("tcp://0.0.0.0:5600", {}, "listen on 127.0.0.1"),
         ("tcp://*:5600", {}, "listen on 127.0.0.1"),
         ("tcp://192.0.2.1:5600", {}, "listen on 127.0.0.1"),
-        ("ipc:///nowhere/at/all", {}, "cannot be had"),
+        ("ipc:///nowhere/at/all", {}, "cannot be bound"),
         ("tcp://127.0.0.1:5600", {"start_s": 3.0}, "leave out --start"),
         ("tcp://127.0.0.1:5600", {"unit": "uV"}, "leave out --unit"),
         ("tcp://127.0.0.1:5600", {"fs_hz": 50.0}, "between 100 and 1000 Hz"),
