@@ -37,7 +37,7 @@ from monitor.commands.score import score
 from monitor.commands.signals import end_in_order_on_signals
 from monitor.config import Config
 from monitor.emulator.faults import GRAMMAR as FAULT_GRAMMAR
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, EcgMonitorError
 
 __all__ = ["app", "main"]
 
@@ -186,18 +186,9 @@ def main() -> None:
     """Entry point: an error that names its remedy is one line and exit code 2, never a traceback."""
     try:
         app(standalone_mode=True)
-    except Exception as error:
-        if type(error).__name__ not in _OUR_ERRORS:
-            raise
+    except EcgMonitorError as error:
         print(f"ecg-monitor: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-
-
-# By name, so that nothing heavy is imported only to be able to say that it failed.
-_OUR_ERRORS = frozenset(
-    {"BusError", "ClientError", "ConfigError", "JournalError", "ModelError", "RecorderError", "SourceError"}
-    | {"MetricsError"}
-)
 
 
 def _monitor(settings: Config) -> int:
@@ -215,12 +206,12 @@ def _monitor(settings: Config) -> int:
             print(f"ecg-monitor: {line}", file=sys.stderr)
         return EXIT_INCOMPLETE if incomplete else 0
 
-    from detector.scorer import Scorer
     from monitor.commands.console_printer import ConsolePrinter
+    from monitor.commands.model import load_scorer
     from monitor.engine.pipeline import Pipeline
     from monitor.errors import SourceError
 
-    scorer = Scorer(settings.model.path or None, settings.model.threads)
+    scorer = load_scorer(settings.model)
     sources = open_beds(settings)
     with ConsolePrinter(
         stop, patient=settings.source.speed == 0 and not any(source.live for source in sources.values())

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import ConfigError
-from monitor.learn import learn
-from monitor.messages import Priority
+from monitor.messages import Priority, register_types
 
 __all__ = [
     "AlarmsConfig",
@@ -268,7 +267,7 @@ class Config(_Section, frozen=True):
         return msgspec.structs.replace(self.source, bed=bed, **({"spec": own.source} if own.source else {}), **given)
 
 
-learn(Config)
+register_types(Config)
 
 _BED_KEYS = tuple(key for key in BedConfig.__struct_fields__ if key in SourceConfig.__struct_fields__)
 

@@ -1,6 +1,6 @@
-"""What travels on the bus: frozen message structs, their topics, their JSON.
+"""Messages of the bus: frozen structs, topics, JSON.
 
-Every body is one JSON object. `schema` names its kind and version and is msgspec's tag, so a body decodes
+Every body is one JSON object. Its field `schema` names kind and version and is msgspec's tag, so a body decodes
 without its topic. The JSON Schema of each message is generated from these structs into `monitor/schema/`.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+
+from monitor.evidence import Evidence
 
 __all__ = [
     "AUDIO_PAUSE_MAX_S",
@@ -30,11 +32,12 @@ __all__ = [
     "bed_topic",
     "decode",
     "encode",
+    "register_types",
 ]
 
 PROTOCOL = "v1"
 HEARTBEAT_TOPIC = f"{PROTOCOL}/monitor/heartbeat/"
-AUDIO_PAUSE_MAX_S = 120.0  # IEC 60601-1-8 practice and our own rule: an audio pause ends by itself
+AUDIO_PAUSE_MAX_S = 120.0  # an audio pause ends by itself (IEC 60601-1-8 practice)
 
 Category = Literal["physiological", "technical"]
 Priority = Literal["high", "medium", "low"]
@@ -47,60 +50,22 @@ def bed_topic(bed: str, stream: Stream) -> str:
     return f"{PROTOCOL}/{bed}/{stream}/"
 
 
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an alarm was raised: the numbers a clinician may check.
-
-    Attributes:
-        r_samples: R-peaks of the beats concerned, source samples.
-        log_prob: log p(x) of those beats, nats; higher = more normal. Same order as `r_samples`.
-        score: anomaly score of those beats, all evidence together; higher = more anomalous. Same order.
-        p_value: p-value of those beats against the patient's own reference, 0 to 1.
-        words: why each of those beats is unusual, e.g. `["wide", "early", "then a pause"]`; the words are those of
-            `detector/explain.py`, `text` of the alarm has them with their numbers.
-        rr_ratio: RR before those beats over the patient's usual RR (median of the last 64, or of the last 8 where an
-            anomalous beat is further from that), 1 = usual.
-        qrs_ms: QRS duration of those beats, ms; None where it was not measured (a usual beat).
-        usual_qrs_ms: that of the patient's template then, ms.
-        residual: distance of those beats to the patient's template, in QRS heights.
-        threshold: score over which a beat of this patient counts as anomalous.
-        heart_rate_bpm: heart rate at the deciding sample, beats a minute; None if not known.
-        quality: signal quality at the deciding sample.
-        limit: the configured limit that was crossed, in the unit of `limit_unit`.
-        value: the measured value that crossed it.
-        limit_unit: unit of `limit` and `value`, e.g. `s`, `bpm`, `beats`.
-    """
-
-    r_samples: tuple[int, ...] = ()
-    log_prob: tuple[float | None, ...] = ()
-    score: tuple[float | None, ...] = ()
-    p_value: tuple[float | None, ...] = ()
-    words: tuple[tuple[str, ...], ...] = ()
-    rr_ratio: tuple[float | None, ...] = ()
-    qrs_ms: tuple[float | None, ...] = ()
-    usual_qrs_ms: tuple[float | None, ...] = ()
-    residual: tuple[float | None, ...] = ()
-    threshold: float | None = None
-    heart_rate_bpm: float | None = None
-    quality: str = ""
-    limit: float | None = None
-    value: float | None = None
-    limit_unit: str = ""
-
-
 class Alarm(msgspec.Struct, frozen=True):
     """One state of one alarm, as the alarm engine returns it; time is the source's sample clock.
 
     Attributes:
         alarm_id: `<bed>/<kind>/<onset sample>`: the same replay gives the same ids.
-        kind: one of WIRE's kinds, e.g. `asystole`.
+        kind: a key of `[alarms]` in config.toml, e.g. `asystole`.
         state: onset, latched (cause gone, not yet acknowledged), acknowledged, cleared.
         onset_sample: where the cause began, source samples.
         decided_sample: the sample whose arrival decided this state, source samples.
-        count: how often the cause recurred while this alarm lasted (updates, not new alarms).
-        text: one line for a person.
-        update: only text and evidence have grown (what followed the beat is known now): no new state, no new alarm.
-        acknowledged_by: who acknowledged, empty if nobody did.
-        covered_by: id of the alarm of the same cause that took this one's place, empty if it ended by itself.
+        count: onsets of the cause while this alarm lasted; a recurrence is an update, not a new alarm.
+        text: one line to read.
+        update: same state, more text and evidence (what followed the beat is known now); not a new alarm.
+        acknowledged_by: name of the operator; empty if not acknowledged.
+        covered_by: id of the alarm of the same cause that replaced this one; empty if it ended by itself.
+
+    Many attributes: one per field of the message.
     """
 
     alarm_id: str
@@ -120,7 +85,7 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """Name and SHA-256 (hex) of the model that scored."""
+    """Name and SHA-256 (hex) of the model that scored the beats."""
 
     name: str
     sha256: str
@@ -130,10 +95,10 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
     """Fields of every body.
 
     Attributes:
-        epoch: id of this run of the monitor; a new one means: take a snapshot.
-        seq: counts the messages of this topic from 1, step 1; a hole means: ask `since`.
-        sample: the bed's sample clock when the message was made (0 for the monitor's own messages).
-        time: that sample's time, ISO 8601 UTC, on the stream's clock.
+        epoch: id of this run of the monitor. When it changes, a subscriber requests a snapshot.
+        seq: number of the message within its topic: 1, 2, 3, ... After a gap, a subscriber requests `since`.
+        sample: the bed's sample clock when the message was made; 0 in the monitor's own messages.
+        time: time of that sample on the stream's clock, ISO 8601 UTC.
     """
 
     epoch: str = ""
@@ -146,7 +111,7 @@ class AlarmMessage(_Body, frozen=True, kw_only=True, tag="alarm/1"):
     """A change of one alarm, on `v1/<bed>/alarm/`.
 
     Attributes:
-        latency_ms: from the arrival of the deciding sample to publication, ms; None in replay at max speed.
+        latency_ms: time from the arrival of the deciding sample to publication, ms; None in replay at max speed.
     """
 
     alarm: Alarm
@@ -160,15 +125,17 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     Attributes:
         r_sample: R-peak, source samples.
         rr_s: RR interval to the beat before, s; None after a gap or at the start.
-        log_prob: log p(x), nats, higher = more normal; None where the beat was not scorable.
-        score: anomaly score, all evidence together, higher = more anomalous: what decides; None where not scored.
-        p_value: p-value against the patient's reference, 0 to 1; None where not scored.
-        threshold: score over which this patient's beat is anomalous now; None where not scored.
-        words: why an anomalous beat is unusual, as far as it was known when the beat was decided, e.g.
-            `["wide", "early"]`; empty for any other beat.
-        quality: signal quality of the beat (`good`, or why it was not scored).
+        log_prob: log p(x), nats; higher = more normal; None where the beat was not scored.
+        score: anomaly score from all evidence; higher = more anomalous; None where the beat was not scored.
+        p_value: p-value against the patient's reference, 0 to 1; None where the beat was not scored.
+        threshold: `anomalous` means a score above it; None where the beat was not scored.
+        words: why an anomalous beat is unusual, as far as known when the beat was decided, e.g. `["wide", "early"]`;
+            empty for any other beat.
+        quality: signal quality of the beat: `good`, or why it was not scored.
         heart_rate_bpm: mean over the last beats, beats a minute.
         latency_ms: as in AlarmMessage.
+
+    Many attributes: one per field of the message.
     """
 
     bed: str
@@ -190,19 +157,21 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
 
     Attributes:
         state: `starting`, `running`, `no_data`, `source_lost`, `ended`.
-        source: what feeds the bed, e.g. `mitdb:208`.
+        source: source of the bed, e.g. `mitdb:208`.
         lead: name of the lead, e.g. `MLII`.
         fs_hz: sampling rate of the source, Hz.
         speed: replay speed; 1 = real time, 0 = as fast as possible.
         quality: signal quality of the last second: `good`, or the worst of `hum`, `muscle`, `wander`, `motion`,
             `clipped`, `flat`, `settling`, `gap`, `leads_off`.
-        mains_hz: what a notch takes out against mains hum, 50 or 60 Hz; None = it is off.
+        mains_hz: frequency of the notch filter against mains hum, 50 or 60 Hz; None = no notch.
         scorable: whether beats are being scored.
-        samples_in, samples_lost: counted by the detector; lost = missing in gaps.
+        samples_in, samples_lost: samples received, and samples missing in gaps.
         beats, anomalous_beats, unscored_beats, gaps: counts since the start.
-        dropped_waves: wave messages thinned for slow displays (looking only, never scoring).
+        dropped_waves: wave messages left out for slow displays; beats and alarms are never left out.
         latency_p50_ms, latency_p99_ms: deciding sample to publication, last 1,000 beats; None in replay.
-        audio_paused_s: what is left of an audio pause, s; 0 = not paused.
+        audio_paused_s: rest of an audio pause, s; 0 = not paused.
+
+    Many attributes: one per field of the message.
     """
 
     bed: str
@@ -229,18 +198,18 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):
-    """Something that happened on the way in, once, on `v1/<bed>/event/`; what lasts is an alarm.
+    """One event of the input, on `v1/<bed>/event/`. An event has no duration; a lasting condition is an alarm.
 
     Attributes:
-        kind: `gap` (samples that never came), `bad_input` (what was no sample), `overrun` (samples that came faster
-            than they could be taken), `source_lost`, `source_back`, `sampling_rate`, `sampling_rate_right`, `format`
-            (what a device was taken for), `monitor_died` (the run before was killed: its alarms of then),
-            `journal_back` (it is written again: what was lost), `bed_resumed` (its monitor was killed or moved: how
-            many samples nobody looked at), or a word of a source of your own.
-        text: one line for a person.
-        count: how many; of `bad_input` and `overrun`, which come in numbers, all since the event before.
-        first_sample: `gap`: the first sample missing; else the bed's sample clock.
-        n_samples: `gap`: how many are missing; else 0.
+        kind: `gap` (samples are missing), `bad_input` (input that is no sample), `overrun` (samples arrived faster than
+            they could be read), `source_lost`, `source_back`, `sampling_rate`, `sampling_rate_right`, `format` (the
+            device format that was recognised), `monitor_died` (the previous run was killed; lists its active alarms),
+            `journal_back` (the journal is written again; says what was lost), `bed_resumed` (the bed's monitor was
+            killed or moved; says how many samples were not analysed), or a kind of an installed source package.
+        text: one line to read.
+        count: number of occurrences; for `bad_input` and `overrun`, since the event before.
+        first_sample: `gap`: the first missing sample; else the bed's sample clock.
+        n_samples: `gap`: number of missing samples; else 0.
     """
 
     bed: str
@@ -252,15 +221,15 @@ class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):
 
 
 class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
-    """The monitor lives, on `v1/monitor/heartbeat/`, once a second of wall time.
+    """Sign of life of the monitor, on `v1/monitor/heartbeat/`, once a second of wall time.
 
     Attributes:
-        state: `running`; `goodbye` is the last message of an orderly end.
+        state: `running`; `goodbye` in the last message of an orderly end.
         beds: names of the beds.
-        uptime_s: since start, s.
-        seqs: last `seq` of every topic, so that a subscriber sees a hole in a silent topic.
-        late_s: how late beds are looked at, s: the latest of the last second.
-        thinned: what is left out meanwhile because of that: `waves`, `status`; never a beat or alarm.
+        uptime_s: time since the start, s.
+        seqs: last `seq` of every topic, so that a subscriber detects a missing last message.
+        late_s: greatest delay of a bed's processing in the last second, s.
+        thinned: streams left out because of that delay: `waves`, `status`; never beats or alarms.
     """
 
     state: Literal["running", "goodbye"]
@@ -275,7 +244,7 @@ class HeartbeatMessage(_Body, frozen=True, kw_only=True, tag="heartbeat/1"):
 class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):
     """Header of a wave message (frames: topic, this, samples) on `v1/<bed>/wave/`.
 
-    The third frame holds float32 little-endian mV, shape (len(channels), n), row by row. May be dropped.
+    The third frame holds float32 little-endian mV, shape (len(channels), n), row by row. Wave messages may be dropped.
 
     Attributes:
         first_sample: index of the first column, source samples.
@@ -298,14 +267,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request on the control socket.
 
     Attributes:
-        op: what is asked.
+        op: operation.
         id: returned with the reply.
-        bed: bed concerned (`acknowledge`, `pause_audio`, `strip`, `snapshot` of one bed); empty = all.
-        alarm_id: alarm to acknowledge, or whose strip is wanted.
-        who: who acknowledges or pauses; journalled.
-        topic, epoch, seq: `since`: messages of `topic` after `seq` of `epoch`.
-        seconds: `pause_audio`: how long, s, at most AUDIO_PAUSE_MAX_S; 0 ends a pause.
-        first_sample, n: `strip`: a stretch of raw samples instead of an alarm's.
+        bed: bed of `acknowledge`, `pause_audio`, `strip` or `snapshot`; empty = all beds.
+        alarm_id: alarm to acknowledge, or alarm of the strip.
+        who: name of the operator of `acknowledge` and `pause_audio`; written to the journal.
+        topic, epoch, seq: `since`: returns the messages of `topic` after `seq` of `epoch`.
+        seconds: `pause_audio`: length of the pause, s, at most AUDIO_PAUSE_MAX_S; 0 ends a pause.
+        first_sample, n: `strip`: range of source samples, instead of the strip of an alarm.
     """
 
     op: Literal["snapshot", "since", "acknowledge", "pause_audio", "strip", "ping"]
@@ -322,12 +291,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Reply to a Request: `ok`, or `error` with one line of reason.
+    """Reply to a Request: `ok`, or `error` with the reason in one line.
 
     Attributes:
-        messages: JSON bodies (`snapshot`: status of each bed and every active alarm; `since`: what was missed).
-        complete: `since`: False where the journal no longer holds everything asked for.
-        data: anything else, e.g. `strip`: first_sample, fs_hz, raw_mv, filtered_mv, r_samples.
+        messages: JSON bodies. `snapshot`: status of each bed and every active alarm; `since`: the missed messages.
+        complete: `since`: False where the journal no longer holds all requested messages.
+        data: other results, e.g. of `strip`: first_sample, fs_hz, raw_mv, filtered_mv, r_samples.
     """
 
     ok: bool
@@ -355,3 +324,13 @@ def decode(body: bytes) -> Message:
         ValueError: not JSON, or no known schema (msgspec's errors are ValueErrors).
     """
     return _decoder.decode(body)
+
+
+def register_types(*types: type) -> None:
+    """Make msgspec's type information for structs at import, in one thread.
+
+    msgspec makes it at the first conversion to a type, and not thread-safely: two threads that converted first at the
+    same time (shards that start in one worker) crashed the process (seen with msgspec 0.22).
+    """
+    for kind in types:
+        msgspec.json.Decoder(kind)

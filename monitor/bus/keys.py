@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import ConfigError
-from monitor.learn import learn
+from monitor.messages import register_types
 
 if TYPE_CHECKING:
     import zmq
@@ -87,7 +87,7 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: str = ""
 
 
-learn(_AllowList, _KeyFile)
+register_types(_AllowList, _KeyFile)
 
 
 @dataclass(frozen=True, slots=True)

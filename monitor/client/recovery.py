@@ -19,7 +19,6 @@ from monitor.client.backfill import Backfill
 from monitor.client.ordering import HELD_MAX, PAST_EPOCHS, Item, TopicOrder
 from monitor.client.pending_request import PendingRequest
 from monitor.client.positions import Place, Position
-from monitor.learn import learn
 from monitor.messages import (
     AlarmMessage,
     BeatMessage,
@@ -32,6 +31,7 @@ from monitor.messages import (
     Stream,
     bed_topic,
     decode,
+    register_types,
 )
 
 __all__ = ["Received", "Recovery"]
@@ -54,7 +54,7 @@ class _Reached(msgspec.Struct):
     more: bool = False
 
 
-learn(_Reached)
+register_types(_Reached)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import datetime
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -15,7 +15,6 @@ import typer
 
 from monitor.config import AlarmsConfig, Config, load_config, merge
 from monitor.errors import ConfigError
-from monitor.reports.alarm_list import FORMATS
 
 if TYPE_CHECKING:
     from monitor.journal import JournalReader
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+FORMATS = ("table", "jsonl", "csv")
 PRIORITIES = ("high", "medium", "low")
 _NEWEST = 3  # ids named where the one asked for is not there
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -67,7 +67,7 @@ def alarms(
     context.obj = journal, record, config
     if context.invoked_subcommand is not None:
         return
-    _one_of("--format", [form], tuple(FORMATS))
+    _one_of("--format", [form], FORMATS)
     _one_of("--priority", priority, PRIORITIES)
     states = [_OUTCOMES.get(word, word) for word in state or ()]
     _one_of("--state", state, (*_OUTCOMES, "open"))
@@ -87,7 +87,7 @@ def alarms(
         ]
     shown = found[-limit:] if limit else found
     with _quietly(sys.stdout):
-        FORMATS[form](shown, sys.stdout)
+        _writer(form)(shown, sys.stdout)
     if len(shown) < len(found):
         print(f"ecg-monitor: the newest {len(shown)} of {len(found)}; --limit 0 gives all", file=sys.stderr)
 
@@ -124,6 +124,16 @@ def show(
             svg.write_text(drawn, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
+
+
+def _writer(form: str) -> Callable[[list[PastAlarm], TextIO], None]:
+    if form == "table":
+        from monitor.commands.alarm_table import write_table
+
+        return write_table
+    from monitor.reports.alarm_list import write_csv, write_json_lines
+
+    return write_csv if form == "csv" else write_json_lines
 
 
 # -- finding -------------------------------------------------------------------------------------------------

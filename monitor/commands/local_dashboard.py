@@ -109,10 +109,10 @@ def run_local_dashboard(sources: dict[str, Source], config: Config, stop: thread
     def work() -> None:
         # Imported here, while the first frame is on the screen.
         try:
-            from detector.scorer import Scorer
+            from monitor.commands.model import load_scorer
             from monitor.engine.pipeline import Pipeline
 
-            scorer = Scorer(config.model.path or None, config.model.threads)
+            scorer = load_scorer(config.model)
             pipeline = Pipeline(sources, config, scorer, on_notice=notice)
         except Exception as error:  # told after the screen is restored
             for source in sources.values():

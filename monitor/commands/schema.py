@@ -80,7 +80,8 @@ def _schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     made = msgspec.json.schema(kind)
     for name, definition in made["$defs"].items():
         if "description" in definition:
-            definition["description"] = inspect.cleandoc(definition["description"])
+            description = inspect.cleandoc(definition["description"])
+            definition["description"] = description.partition("\n\nMany attributes:")[0]
         fields = definition.get("properties", {})
         # The structs have defaults so that they can be built by hand, yet we always send every field of a body.
         # `samples/1` is what others send us.

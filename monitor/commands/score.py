@@ -81,13 +81,13 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     results = Results(out)
     pyarrow_or_error()
 
-    from detector.scorer import Scorer
     from monitor.archive.progress import Told
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
+    from monitor.commands.model import load_scorer
     from monitor.commands.signals import end_in_order_on_signals
 
-    sha256 = Scorer(settings.model.path or None).info.sha256
+    sha256 = load_scorer(settings.model).info.sha256
     command = ("ecg-monitor", *sys.argv[1:])
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
     stop, began_s = threading.Event(), time.monotonic()

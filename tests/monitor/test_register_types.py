@@ -1,4 +1,4 @@
-"""Types that threads convert to for the first time all at once."""
+"""Threads that convert to a type for the first time at the same time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FIRST = {  # imports, and what each thread does; sys.argv[1] is a folder of keys
 
 @pytest.mark.parametrize("first", FIRST)
 def test_threads_that_begin_at_once_do_not_crash_the_process(first, tmp_path):
-    """As shards of a worker do. Before `learn` most of these runs died of a segmentation fault."""
+    """As shards of a worker do. Without `register_types` most of these runs died of a segmentation fault."""
     from monitor.bus.keys import add_client, make_server_keys
 
     make_server_keys(tmp_path)
