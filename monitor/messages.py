@@ -6,7 +6,7 @@ without its topic. The JSON Schema of each message is generated from these struc
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from monitor.evidence import Evidence
 
 __all__ = [
     "AUDIO_PAUSE_MAX_S",
+    "PRIORITY_RANK",
     "Alarm",
     "AlarmMessage",
     "AlarmState",
@@ -41,6 +42,7 @@ AUDIO_PAUSE_MAX_S = 120.0  # an audio pause ends by itself (IEC 60601-1-8 practi
 
 Category = Literal["physiological", "technical"]
 Priority = Literal["high", "medium", "low"]
+PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
 AlarmState = Literal["onset", "latched", "acknowledged", "cleared"]
 Stream = Literal["alarm", "beat", "status", "event", "wave"]
 

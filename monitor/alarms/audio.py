@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from monitor.alarms.kinds import NO_SAMPLES, RANK
-from monitor.messages import AUDIO_PAUSE_MAX_S, Alarm
+from monitor.alarms.kinds import NO_SAMPLES
+from monitor.messages import AUDIO_PAUSE_MAX_S, PRIORITY_RANK, Alarm
 
 __all__ = ["AudioPause"]
 
@@ -46,11 +46,11 @@ class AudioPause:
             raise ValueError("no samples come, so nothing would count the pause down; acknowledge the alarm instead")
         granted = min(seconds, AUDIO_PAUSE_MAX_S)
         self._until = sample + round(granted * self._fs_hz)
-        heard = (RANK[alarm.priority] for alarm in alarms if alarm.state != "acknowledged")
+        heard = (PRIORITY_RANK[alarm.priority] for alarm in alarms if alarm.state != "acknowledged")
         self._rank = max(heard, default=-1)
         return granted
 
     def hear(self, onset: Alarm) -> None:
         """An alarm is raised, or comes back: a higher priority breaks the pause, and so does the end of the samples."""
-        if RANK[onset.priority] > self._rank or onset.kind in NO_SAMPLES:
+        if PRIORITY_RANK[onset.priority] > self._rank or onset.kind in NO_SAMPLES:
             self._until = min(self._until, onset.decided_sample)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.alarms.audio import AudioPause
-from monitor.alarms.kinds import COVERED_BY, COVERS, RANK, REPORTED, TECHNICAL
+from monitor.alarms.kinds import COVERED_BY, COVERS, REPORTED, TECHNICAL
 from monitor.config import AlarmsConfig, KindConfig
-from monitor.messages import Alarm, Evidence
+from monitor.messages import PRIORITY_RANK, Alarm, Evidence
 
 __all__ = ["AlarmBook"]
 
@@ -81,7 +81,7 @@ class AlarmBook:
     def active(self) -> tuple[Alarm, ...]:
         """Alarms that are not cleared, as they were last told: most urgent first, then newest."""
         told = (entry.told for entry in self._entries.values())
-        return tuple(sorted(told, key=lambda alarm: (-RANK[alarm.priority], -alarm.onset_sample, alarm.kind)))
+        return tuple(sorted(told, key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.onset_sample, alarm.kind)))
 
     def up(self, kind: str) -> Alarm | None:
         """The alarm of a kind whose cause holds, or has not been gone for long; None else."""
@@ -95,10 +95,9 @@ class AlarmBook:
 
     def covered(self, kind: str) -> bool:
         """Whether a higher alarm that is up says what this kind would say."""
-        rank = RANK[self.limits(kind).priority]
-        return any(
-            self.up(higher) and RANK[self.limits(higher).priority] >= rank for higher in COVERED_BY.get(kind, ())
-        )
+        rank = PRIORITY_RANK[self.limits(kind).priority]
+        higher = (each for each in COVERED_BY.get(kind, ()) if self.up(each) is not None)
+        return any(PRIORITY_RANK[self.limits(each).priority] >= rank for each in higher)
 
     def take_changes(self) -> list[Alarm]:
         """Changes since the last call, in order."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.messages import Priority
+__all__ = ["COVERED_BY", "COVERS", "NO_SAMPLES", "REPORTED", "TECHNICAL"]
 
-__all__ = ["COVERED_BY", "COVERS", "NO_SAMPLES", "RANK", "REPORTED", "TECHNICAL"]
-
-RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
 NO_SAMPLES: Final = ("no_data", "source_lost")  # no sample comes, so the sample clock stands still
 REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "journal_failed")  # only source and pipeline can know
 TECHNICAL: Final = frozenset((*REPORTED, "leads_off", "poor_signal", "gap", "overload"))

@@ -9,7 +9,8 @@ from monitor.archive.summary import WorstStrip
 from monitor.archive.worst import SeenStrip
 from monitor.engine.bed import Bed
 from monitor.messages import Alarm
-from monitor.reports.strip_svg import MarkedBeat, StripPicture, draw_strip
+from monitor.reports.marked_beats import MarkedBeat
+from monitor.reports.strip_svg import StripPicture, draw_strip
 
 __all__ = ["write_strips"]
 

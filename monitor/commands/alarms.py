@@ -24,6 +24,7 @@ __all__ = ["app"]
 
 FORMATS = ("table", "jsonl", "csv")
 PRIORITIES = ("high", "medium", "low")
+_ACTIONS = 100_000  # newest operator actions that are searched
 _NEWEST = 3  # ids named where the one asked for is not there
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -106,8 +107,6 @@ def show(
     epoch: EpochOption = "",
 ) -> None:
     """Show one alarm: its states, its evidence, who acknowledged it, and its strip."""
-    from monitor.reports.alarm_report import report
-
     above = context.obj or (None, None, None)  # `alarms --journal FILE show ID` is meant as it reads
     with _opened(
         above[0] if journal is None else journal,
@@ -116,7 +115,7 @@ def show(
     ) as reader:
         alarm = _find(reader, alarm_id, _epoch(reader, epoch))
         drawn = _drawn(reader, alarm, raw) if svg is not None else ""
-        text = report(reader, alarm)
+        text = _report(reader, alarm)
     with _quietly(sys.stdout):
         sys.stdout.write(drawn if svg is not None and str(svg) == "-" else text)
     if svg is not None and str(svg) != "-":
@@ -184,7 +183,9 @@ def _past(reader: JournalReader, bed: str = "", epoch: str = "", alarm_id: str =
 
     bodies = (decode(raw) for raw in reader.alarms(bed, epoch, alarm_id))
     alarms = (body for body in bodies if isinstance(body, AlarmMessage))
-    return past_alarms(alarms, reader.runs(), reader.sessions())
+    ended = {run.epoch: run.ended for run in reader.runs()}
+    rates_hz = {(session.epoch, session.bed): session.fs_hz for session in reader.sessions()}
+    return past_alarms(alarms, ended, rates_hz)
 
 
 def _find(reader: JournalReader, alarm_id: str, epoch: str) -> PastAlarm:
@@ -219,6 +220,26 @@ def _epoch(reader: JournalReader, asked: str) -> str:
     return fitting[0]
 
 
+def _report(reader: JournalReader, alarm: PastAlarm) -> str:
+    """Everything that the journal knows of an alarm, as text."""
+    from monitor.reports.alarm_report import Operation, RunFacts, SourceFacts, report
+
+    alarm_id, bed, epoch = alarm.last.alarm_id, alarm.last.bed, alarm.epoch
+    run = next((run for run in reader.runs() if run.epoch == epoch), None)
+    strip = reader.get_strip(alarm_id, epoch)
+    return report(
+        alarm,
+        run=None if run is None else RunFacts(run.version, run.started_s, run.ended, run.ended_s),
+        sources=[SourceFacts(s.source, s.lead, s.fs_hz) for s in reader.sessions(epoch) if s.bed == bed],
+        operations=[
+            Operation(a.wall_s, a.who, a.what, a.detail)
+            for a in reader.actions(_ACTIONS)
+            if (a.alarm_id, a.epoch) == (alarm_id, epoch)
+        ],
+        strip=None if strip is None else (strip.first_sample, strip.samples.shape[1] / strip.fs_hz),
+    )
+
+
 def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     """The strip as SVG.
 
@@ -228,7 +249,8 @@ def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     import numpy as np
 
     from monitor.messages import BeatMessage, decode
-    from monitor.reports.strip_svg import StripPicture, draw_strip, marked_beats
+    from monitor.reports.marked_beats import marked_beats
+    from monitor.reports.strip_svg import StripPicture, draw_strip
 
     first = alarm.messages[0].alarm
     strip = reader.get_strip(first.alarm_id, alarm.epoch)

@@ -15,7 +15,16 @@ from monitor.dashboard.lead import Lead
 from monitor.dashboard.ring import WaveRing
 from monitor.dashboard.scale import VerticalScale
 from monitor.dashboard.urgency import most_urgent
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, Priority, StatusMessage, WaveHeader
+from monitor.messages import (
+    PRIORITY_RANK,
+    Alarm,
+    AlarmMessage,
+    BeatMessage,
+    EventMessage,
+    Priority,
+    StatusMessage,
+    WaveHeader,
+)
 
 __all__ = ["AnomalousBeat", "BedState", "LastBeat", "RPeak", "StreamCondition", "TrendPoint"]
 
@@ -29,7 +38,6 @@ CLOCK_STILL_S = 3.0  # of a bed whose waves are not had, by the status that come
 _ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
 
 StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
-PRIORITY_ORDER: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}
 
 
 class RPeak(NamedTuple):
@@ -128,7 +136,7 @@ class BedState:
 
     def alarms(self) -> list[Alarm]:
         """Active alarms, the most urgent first, then the newest."""
-        return sorted(self.active.values(), key=lambda a: (PRIORITY_ORDER[a.priority], -a.onset_sample))
+        return sorted(self.active.values(), key=lambda a: (-PRIORITY_RANK[a.priority], -a.onset_sample))
 
     def top_unacknowledged(self) -> Alarm | None:
         """The alarm an acknowledgement would be for."""

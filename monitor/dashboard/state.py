@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S
 from monitor.dashboard.bed import BedState, StreamCondition
 from monitor.dashboard.lead import SCALE_EVERY_S
 from monitor.messages import (
@@ -23,8 +24,6 @@ from monitor.messages import (
 __all__ = ["Condition", "Connection", "DashboardState"]
 
 MAX_BEDS = 4_096  # of one monitor; without a waveform a bed takes a few kB
-STALE_AFTER_S = 3.0  # three heartbeats missed
-LOST_AFTER_S = 10.0
 TILE_SCALE_EVERY_S = 2.0  # of beds that are only looked at
 _OLD_EPOCHS = 16
 
@@ -125,9 +124,9 @@ class DashboardState:
         if self.connection in ("connecting", "lost", "ended") or self._heartbeat_at_s is None:
             return self.connection
         silent_s = now_s - self._heartbeat_at_s
-        if silent_s > LOST_AFTER_S:
+        if silent_s >= LOST_AFTER_S:
             return "lost"
-        return "stale" if silent_s > STALE_AFTER_S else self.connection
+        return "stale" if silent_s >= STALE_AFTER_S else self.connection
 
     def condition(self, bed: BedState, now_s: float) -> Condition:
         """What the waveform of a bed may be taken for: `live`, or why not."""

@@ -11,10 +11,8 @@ from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
 
 from monitor.dashboard.canvas import Frame
-from monitor.dashboard.render import View, render
-from monitor.dashboard.state import DashboardState
 
-__all__ = ["HEIGHT", "THEME", "WIDTH", "export_frame", "export_svg"]
+__all__ = ["HEIGHT", "THEME", "WIDTH", "export_frame"]
 
 WIDTH, HEIGHT = 110, 34  # of a picture, cells
 
@@ -65,31 +63,6 @@ class _Words:
                 yield from (Segment(piece, segment.style) for piece in _PIECES.findall(segment.text))
             else:
                 yield segment
-
-
-def export_svg(
-    state: DashboardState,
-    path: Path,
-    width: int = WIDTH,
-    height: int = HEIGHT,
-    title: str = "ecg-monitor",
-    now_s: float | None = None,
-    view: View | None = None,
-) -> None:
-    """Write the dashboard as an SVG picture.
-
-    Args:
-        state: what is drawn.
-        path: the file, overwritten.
-        width, height: size in cells.
-        title: title of the window that is drawn around.
-        now_s: the clock, s; the state's last change if not given.
-        view: as in `render`.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    export_frame(render(state, width, height, state.updated_s if now_s is None else now_s, view), path, title)
 
 
 def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:

@@ -1,4 +1,4 @@
-"""Alarms of the past: each with all its states, when, how long, who, out of the journal's messages. Pure."""
+"""Past alarms: the messages of one alarm put together, with onset time, duration and outcome. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from monitor.journal import Run, Session
 from monitor.messages import Alarm, AlarmMessage
 
-__all__ = ["OUTCOMES", "Outcome", "PastAlarm", "past_alarms"]
+__all__ = ["OUTCOMES", "Outcome", "PastAlarm", "moment", "past_alarms"]
 
-# Of a run that goes on: as published. Of one that is over: `cleared`, or how the monitor left it.
+# While the run lasts: the last published state. After its end: `cleared`, or how the monitor ended.
 Outcome = Literal["onset", "latched", "acknowledged", "cleared", "monitor ended", "monitor died"]
 OUTCOMES: Final = get_args(Outcome)
 
@@ -22,10 +21,10 @@ class PastAlarm:
     """One alarm of one run.
 
     Attributes:
-        epoch: of the run.
-        messages: every state, oldest first; at least one.
-        outcome: where it stands now.
-        fs_hz: of its bed then, Hz; None where it is not known.
+        epoch: id of the run.
+        messages: all states, oldest first; at least one.
+        outcome: the last state, or how the run ended before the alarm cleared.
+        fs_hz: sampling rate of the bed, Hz; None if unknown.
     """
 
     epoch: str
@@ -35,23 +34,23 @@ class PastAlarm:
 
     @property
     def last(self) -> Alarm:
-        """Its last state."""
+        """The last state."""
         return self.messages[-1].alarm
 
     @property
     def onset_time(self) -> datetime.datetime:
-        """When its cause began, on the stream's clock; when it was raised, where the sampling rate is not known."""
+        """When the cause began, on the stream's clock; without a sampling rate, when the alarm was raised."""
         first = self.messages[0]
-        late = (first.alarm.decided_sample - first.alarm.onset_sample) / self.fs_hz if self.fs_hz else 0.0
-        return moment(first.time) - datetime.timedelta(seconds=late)
+        delay_s = (first.alarm.decided_sample - first.alarm.onset_sample) / self.fs_hz if self.fs_hz else 0.0
+        return moment(first.time) - datetime.timedelta(seconds=delay_s)
 
     @property
     def lasted_s(self) -> float | None:
-        """How long its cause held, s; None while it does, and where the monitor did not see the end."""
+        """Duration of the cause, s; None while it lasts, and if the run ended first."""
         last, before = self.messages[-1], self.messages[-2] if len(self.messages) > 1 else None
         if last.alarm.state not in ("latched", "cleared"):
             return None
-        # Who is cleared by an acknowledgement after it had latched: its cause was gone before.
+        # An alarm cleared by an acknowledgement after it latched: its cause ended when it latched.
         end = before if before is not None and before.alarm.state == "latched" else last
         if self.fs_hz:
             return (end.alarm.decided_sample - end.alarm.onset_sample) / self.fs_hz
@@ -59,20 +58,20 @@ class PastAlarm:
 
     @property
     def who(self) -> str:
-        """Who acknowledged it; empty if nobody did."""
+        """Name of the person who acknowledged it; empty if not acknowledged."""
         return self.last.acknowledged_by
 
 
-def past_alarms(messages: Iterable[AlarmMessage], runs: Iterable[Run], sessions: Iterable[Session]) -> list[PastAlarm]:
-    """Put messages together by alarm, in the order of the first.
+def past_alarms(
+    messages: Iterable[AlarmMessage], ended: Mapping[str, str], rates_hz: Mapping[tuple[str, str], float]
+) -> list[PastAlarm]:
+    """Group messages by alarm, sorted by run and onset.
 
     Args:
-        messages: of alarms, each alarm's own oldest first.
-        runs: that they belong to.
-        sessions: what these watched.
+        messages: alarm messages; those of one alarm oldest first.
+        ended: by epoch, oldest run first: how the run ended, `running` while it lasts.
+        rates_hz: by epoch and bed: sampling rate, Hz.
     """
-    ended: Mapping[str, str] = {run.epoch: run.ended for run in runs}
-    rates = {(session.epoch, session.bed): session.fs_hz for session in sessions}
     states: dict[tuple[str, str], list[AlarmMessage]] = {}
     for message in messages:
         states.setdefault((message.epoch, message.alarm.alarm_id), []).append(message)
@@ -81,12 +80,16 @@ def past_alarms(messages: Iterable[AlarmMessage], runs: Iterable[Run], sessions:
     for (epoch, _), own in states.items():
         last = own[-1].alarm
         outcome = _outcome(last, ended.get(epoch, "unknown"))
-        found.append(PastAlarm(epoch, tuple(own), outcome, rates.get((epoch, last.bed))))
+        found.append(PastAlarm(epoch, tuple(own), outcome, rates_hz.get((epoch, last.bed))))
     return sorted(found, key=lambda alarm: (order.get(alarm.epoch, -1), alarm.onset_time))
 
 
 def moment(text: str) -> datetime.datetime:
-    """A message's time; one without a zone (of a record that knows none) counts as UTC."""
+    """Time of a message; a time without an offset counts as UTC.
+
+    Raises:
+        ValueError: not ISO 8601.
+    """
     read = datetime.datetime.fromisoformat(text)
     return read if read.tzinfo is not None else read.replace(tzinfo=datetime.UTC)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from monitor.__main__ import main
-from monitor.journal import Action, Journal, JournalReader, Run, Session
+from monitor.journal import Action, Journal, JournalReader, Session
 from monitor.messages import AlarmMessage, AlarmState, bed_topic
 from monitor.reports.episodes import past_alarms
 from tests.monitor.bus.helpers import alarm
@@ -213,7 +213,7 @@ def test_show_tells_states_evidence_operators_and_draws(session: Path, tmp_path:
         "limit 4 s",
         "source sim:",
         "lead II, 250 Hz",
-        "nobody has acknowledged it",
+        "not acknowledged",
         "Strip: 10 s",
     ):
         assert part in text, part
@@ -274,11 +274,11 @@ def test_an_alarm_of_a_run_that_said_nothing_of_itself() -> None:
         msgspec.structs.replace(alarm(100, state), epoch="old", time=f"{DAY}{second:02d}")
         for state, second in (("onset", 5), ("cleared", 12))
     ]
-    (found,) = past_alarms(bodies, [Run("old", "", 0.0, "unknown", None)], [])
+    (found,) = past_alarms(bodies, {"old": "unknown"}, {})
     assert found.lasted_s == 7.0
     assert found.onset_time.isoformat() == f"{DAY}05+00:00"
-    (open_,) = past_alarms(bodies[:1], [Run("old", "", 0.0, "unknown", None)], [])
+    (open_,) = past_alarms(bodies[:1], {"old": "unknown"}, {})
     assert (open_.outcome, open_.lasted_s) == ("monitor ended", None)
-    (live,) = past_alarms(bodies[:1], [Run("old", "", 0.0, "running", None)], [])
+    (live,) = past_alarms(bodies[:1], {"old": "running"}, {})
     assert live.outcome == "onset"
     assert isinstance(live.messages[0], AlarmMessage)

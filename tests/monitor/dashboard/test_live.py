@@ -6,17 +6,17 @@ import re
 import shlex
 import signal
 import sys
-from pathlib import Path
 
 import pexpect
 import pytest
 from rich.console import Console
 
 from monitor.dashboard.live import fits_dashboard, run_dashboard
+from tests import ROOT
 from tests.monitor.dashboard.helpers import MemoryClient
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+PROGRAM = shlex.join([sys.executable, "-m", "tests.monitor.dashboard.helpers"])
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
 TIMEOUT_S = 60
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -29,20 +29,15 @@ def shell(tmp_path):
     children = []
 
     def start(mode="run", rows=24, cols=80):
-        program = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'helpers.py'))} {mode}"
         script = (
-            f"stty -a > {tmp_path}/before; {program} & echo $! > {tmp_path}/pid; fg > /dev/null; echo code:$?;"
+            f"stty -a > {tmp_path}/before; {PROGRAM} {mode} & echo $! > {tmp_path}/pid; fg > /dev/null; echo code:$?;"
             f"stty -a > {tmp_path}/after; echo shell is back"
         )
-        environment = os.environ | {
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
-            "TERM": "xterm-256color",
-            "PYTHONUTF8": "1",
-        }
         child = pexpect.spawn(
             "/bin/bash",
             ["--norc", "--noprofile", "-m", "-c", script],
-            env=environment,
+            cwd=ROOT,
+            env=ENVIRONMENT,
             dimensions=(rows, cols),
             encoding="utf-8",
             # Unbuffered Python loses the rest of a frame that a signal interrupts, a half character included.
@@ -155,18 +150,17 @@ def test_a_resized_terminal_is_drawn_anew(shell, tmp_path):
 
 def test_suspended_it_gives_the_terminal_back_and_continues(tmp_path):
     """Ctrl-Z must not leave a frozen trace on the screen."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "TERM": "xterm-256color", "PYTHONUTF8": "1"}
-    environment |= {"PS1": "ready> ", "INPUTRC": "/dev/null"}
     child = pexpect.spawn(
         "/bin/bash",
         ["--norc", "--noprofile", "--noediting", "-i"],
-        env=environment,
+        cwd=ROOT,
+        env=ENVIRONMENT | {"PS1": "ready> ", "INPUTRC": "/dev/null"},
         dimensions=(24, 80),
         encoding="utf-8",
         timeout=TIMEOUT_S,
     )
     child.expect_exact("ready> ")
-    child.sendline(f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'helpers.py'))}")
+    child.sendline(PROGRAM)
     wait_for_screen(child)
     child.send("\x1a")
     child.expect_exact(LEAVE)

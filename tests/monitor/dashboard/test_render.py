@@ -16,7 +16,7 @@ from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import big_number
 from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, View, render
 from monitor.dashboard.state import DashboardState
-from monitor.dashboard.svg import export_svg
+from monitor.dashboard.svg import export_frame
 from monitor.dashboard.trend import AXIS_CELLS, _tick, draw_trend, format_p
 from monitor.messages import EventMessage
 from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, running_state, screen, status, wave
@@ -218,7 +218,7 @@ def test_lost_samples_are_a_gap_with_its_word_and_a_short_one_has_a_mark():
 @pytest.mark.parametrize(
     ("prepare", "now_s", "words"),
     [
-        (lambda s: None, 22.5, ["N O   D A T A"]),
+        (lambda s: s.apply(heartbeat(21), now_s=22.0), 22.5, ["N O   D A T A"]),
         (lambda s: s.apply(status(5000, state="no_data"), now_s=20.0), 20.0, ["N O   D A T A"]),
         (lambda s: s.apply(status(5000, state="source_lost"), now_s=20.0), 20.0, ["S O U R C E   L O S T"]),
         (lambda s: s.apply(status(5000, state="ended"), now_s=20.0), 20.0, ["E N D E D"]),
@@ -397,7 +397,7 @@ def test_the_picture_is_an_svg_with_the_words_on_it(tmp_path):
     state = running_state(20)
     state.apply(alarm("ventricular_run", "high", onset=4000), now_s=20.0)
     path = tmp_path / "dashboard.svg"
-    export_svg(state, path, title="ecg-monitor on sim")
+    export_frame(render(state, 110, 34, state.updated_s), path, title="ecg-monitor on sim")
     words = "".join(ET.parse(path).getroot().itertext())
     for word in ("ventricular", "ecg-monitor", "medical", "MLII", "rate"):
         assert word in words

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from monitor.messages import Alarm, Evidence
-from monitor.reports.strip_svg import MarkedBeat, StripPicture, draw_strip, marked_beats
+from monitor.reports.marked_beats import MarkedBeat, marked_beats
+from monitor.reports.strip_svg import StripPicture, draw_strip
 from tests.monitor.bus.helpers import alarm, beat
 
 SVG = "{http://www.w3.org/2000/svg}"
