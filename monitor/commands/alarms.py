@@ -155,7 +155,7 @@ def _opened(journal: str | None, record: str | None, config: Path | None) -> Ite
     import sqlite3
 
     from monitor.journal import JournalReader
-    from monitor.journal.file import unusable
+    from monitor.journal.file import journal_error
 
     settings = load_config(config) if config is not None else Config()
     settings = merge(settings, {"journal": {"path": journal}} if journal is not None else {}, "--journal")
@@ -172,7 +172,7 @@ def _opened(journal: str | None, record: str | None, config: Path | None) -> Ite
     try:
         yield reader
     except sqlite3.Error as error:
-        raise unusable(path, error, reading=True) from error
+        raise journal_error(path, error, reading=True) from error
     finally:
         reader.close()
 

@@ -175,10 +175,10 @@ class _Collector:
             bus.add_metric([name], counts.get(name, 0))
         yield bus
         lost = _counter("journal_lost_rows", "Rows that could not be written into the journal.")
-        lost.add_metric([], pipeline.journal.lost_rows)
+        lost.add_metric([], pipeline.journal.losses.total)
         yield lost
         failing = _gauge("journal_failing", "1 while the journal cannot be written.")
-        failing.add_metric([], bool(pipeline.journal.failure))
+        failing.add_metric([], bool(pipeline.journal.losses.failure))
         yield failing
 
 

@@ -33,7 +33,7 @@ from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
 from monitor.engine.strips import strip_data
 from monitor.errors import RecorderError, SourceError
-from monitor.journal import Action, Journal, Limits, Session
+from monitor.journal import Journal, OperatorAction, RetentionLimits, Session
 from monitor.messages import Alarm, AlarmMessage, HeartbeatMessage, Reply, bed_topic, decode
 from monitor.sources import Notice, Source
 from monitor.sources.guarded import GuardedSource, Readers
@@ -116,7 +116,7 @@ class Pipeline:
             if folder is not None:
                 make_folder(folder)
             journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
-            limits = Limits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
+            limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
             limits = _memory_limits(len(sources)) if journal == _MEMORY else limits
             self.journal = Journal(journal, limits=limits, clock=clock, report=self._report)
             undo.callback(self.journal.close)
@@ -280,17 +280,17 @@ class Pipeline:
 
     def _watch_journal(self) -> None:
         """A journal that cannot be written is an alarm; what was not written is told when it can be again."""
-        failing = bool(self.journal.failure)
+        failing = bool(self.journal.losses.failure)
         if failing == self._journal_failed:
             return
         self._journal_failed = failing
         self._settle()  # what came before it
-        text = f"the journal cannot be written: {self.journal.failure}"
+        text = f"the journal cannot be written: {self.journal.losses.failure}"
         for bed in self.beds.values():
             bed.journal_failed(failing, text if failing else "", self._out)
             if not failing:
-                told = f"the journal is written again; lost: {self.journal.lost_words()}"
-                self._out.event(bed, "journal_back", told, self.journal.lost_rows)
+                told = f"the journal is written again; lost: {self.journal.losses.summary()}"
+                self._out.event(bed, "journal_back", told, self.journal.losses.total)
 
     def _tell_who_died(self) -> None:
         """A run that was killed did not clear its alarms: whoever comes later must hear of them."""
@@ -384,7 +384,9 @@ class Pipeline:
         reply = bed.answer(request, self._out)
         if reply.ok and request.op != "strip":
             detail = f"{reply.data['seconds']:g} s" if request.op == "pause_audio" else ""
-            self.journal.put_action(Action(request.who, request.op, bed.name, request.alarm_id, bed.now, detail))
+            self.journal.put_action(
+                OperatorAction(request.who, request.op, bed.name, request.alarm_id, bed.now, detail)
+            )
             bed.status_due_s = -math.inf
             self._tell_state([bed])
         return reply
@@ -421,9 +423,9 @@ class Pipeline:
             self._heartbeat("goodbye")
 
 
-def _memory_limits(beds: int) -> Limits:
+def _memory_limits(beds: int) -> RetentionLimits:
     """Of each bed the less, the more there are: some 20 MB of beats and status in all, and of each 5 minutes."""
-    return Limits(
+    return RetentionLimits(
         max_mb=0,
         alarm_rows=max(100, min(1_000, 20_000 // beds)),
         beat_rows=max(400, min(2_000, 40_000 // beds)),

@@ -77,7 +77,7 @@ def _state(reader: JournalReader, bed: str, started_s: float) -> BedState | None
     until = clock - round(_DECIDED_S * status.fs_hz)
     if isinstance(beat, BeatMessage):
         until = max(until, beat.r_sample + 1)
-    bodies = map(decode, reader.changes(bed, clock - round(_HOUR_S * status.fs_hz)))
+    bodies = map(decode, reader.alarm_changes(bed, clock - round(_HOUR_S * status.fs_hz)))
     return BedState(
         status=status,
         clock=clock,

@@ -36,7 +36,7 @@ from monitor.config import Config
 from monitor.errors import JournalError, PositionError
 from monitor.fleet.link import Link, LinkOrder, drained
 from monitor.fleet.outage import Outages, not_watched
-from monitor.journal import Action, Journal, JournalReader, Limits, Session
+from monitor.journal import Journal, JournalReader, OperatorAction, RetentionLimits, Session
 from monitor.messages import AlarmMessage, HeartbeatMessage, Message, Reply, StatusMessage, bed_topic, decode, encode
 
 __all__ = ["Hub", "HubOrder", "HubReport"]
@@ -135,7 +135,7 @@ class Hub:
         config = order.config
         path = order.journal
         before = path.exists()
-        limits = Limits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
+        limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
         self.journal = Journal(path, limits=limits, clock=clock, report=self._report)
         try:
             self._known, active = self._restore(path) if before else (set(), [])
@@ -330,7 +330,7 @@ class Hub:
             return
         if request.op == "acknowledge" and (ours := self._outages.acknowledge(request.alarm_id, request.who)):
             self.bus.publish(bed_topic(ours.alarm.bed, "alarm"), ours)
-            self.journal.put_action(Action(request.who, request.op, bed, request.alarm_id, ours.sample))
+            self.journal.put_action(OperatorAction(request.who, request.op, bed, request.alarm_id, ours.sample))
             waiting.reply(Reply(ok=True))
             return
         shard = self._shards.get(self._shard_of.get(bed, ""))
@@ -341,7 +341,7 @@ class Hub:
             waiting.reply(Reply(ok=False, error=f"bed {bed} is not watched at the moment; ask again"))
         else:
             if request.op in ("acknowledge", "pause_audio"):
-                self.journal.put_action(Action(request.who, request.op, bed, request.alarm_id))
+                self.journal.put_action(OperatorAction(request.who, request.op, bed, request.alarm_id))
             shard.link.ask(waiting)
 
     # -- what is due -----------------------------------------------------------------------------------------
@@ -398,7 +398,7 @@ class Hub:
             }
             active: list[AlarmMessage] = []
             for bed in self._order.beds:
-                for raw in reader.changes(bed, 1 << 62):
+                for raw in reader.alarm_changes(bed, 1 << 62):
                     body = decode(raw)
                     if isinstance(body, AlarmMessage) and body.epoch in epochs:
                         active.append(body)

@@ -1,7 +1,7 @@
-"""The journal: what was published, kept on disk (SQLite), so that who missed some can ask, also years later.
+"""The journal: published messages on disk (SQLite), so that a subscriber can ask for missed ones, also years later.
 
-It also keeps the strip of signal around each alarm, what operators did, and which run watched what and how it ended.
-One monitor writes, from one thread; anybody may read meanwhile.
+It also keeps the strip of signal around each alarm, the actions of operators, and per run: the beds, and how it ended.
+One monitor writes, from one thread; any number of programs may read at the same time.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from monitor.errors import JournalError
 from monitor.journal.journal import Journal
 from monitor.journal.reader import JournalReader
-from monitor.journal.retention import Limits
-from monitor.journal.rows import Action, Ended, Run, Session, Since, Strip
+from monitor.journal.retention import RetentionLimits
+from monitor.journal.rows import MessagePage, MonitorRun, OperatorAction, RunEnd, Session, Strip
 
 __all__ = [
-    "Action",
-    "Ended",
     "Journal",
     "JournalError",
     "JournalReader",
-    "Limits",
-    "Run",
+    "MessagePage",
+    "MonitorRun",
+    "OperatorAction",
+    "RetentionLimits",
+    "RunEnd",
     "Session",
-    "Since",
     "Strip",
 ]

@@ -1,4 +1,4 @@
-"""The journal's file: opened, checked, migrated and locked, or one line that says why not."""
+"""Open the file of a journal: check, migrate and lock it, or raise one line with the reason."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from monitor.errors import JournalError, JournalInUse
 from monitor.journal.lock import JournalLock
 from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
 
-__all__ = ["MEMORY", "open_for_reading", "open_for_writing", "unusable"]
+__all__ = ["MEMORY", "journal_error", "open_for_reading", "open_for_writing"]
 
 MEMORY = ":memory:"
 OPEN_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
-BUSY_TIMEOUT_MS = 50  # while the monitor runs: who holds SQLite's own lock must not hold up the loop
-WAL_BYTES = 8 << 20  # kept of a log that a long reading has let grow
+BUSY_TIMEOUT_MS = 50  # while the monitor runs: a program that holds SQLite's own lock must not delay the loop
+WAL_BYTES = 8 << 20  # the log file is cut to this after a long read has let it grow
 
 
 def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:
-    """Open a journal's file, made with its folder and tables where there is none, migrated where it is older.
+    """Open the file of a journal for writing. A missing file is created, an older one is migrated.
 
-    The connection is in autocommit mode: transactions begin and end where the caller says. Others may read meanwhile.
+    The connection is in autocommit mode: the caller begins and ends transactions. Others may read at the same time.
 
     Args:
         path: of the file, or `:memory:`.
 
     Returns:
-        The connection, and the lock that keeps another monitor out, None in memory.
+        The connection, and the lock that keeps another monitor out (None in memory).
 
     Raises:
-        JournalError: in use by another monitor, damaged, not a journal, read-only, or of a newer version.
+        JournalInUse: another monitor has it open.
+        JournalError: damaged, not a journal, read-only, or of a newer version.
     """
     lock: JournalLock | None = None
     db: sqlite3.Connection | None = None
@@ -41,7 +42,7 @@ def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]
         if path != MEMORY:
             _require_writable(path)
             lock = JournalLock(path)
-        # The thread that opens need not be the one of the loop; there is never more than one at a time.
+        # One thread may open and another write, but never two at the same time.
         db = sqlite3.connect(path, timeout=OPEN_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         _prepare(db, path)
     except (sqlite3.Error, OSError, ValueError, JournalError) as error:
@@ -51,7 +52,7 @@ def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]
             lock.release()
         if isinstance(error, JournalError):
             raise
-        raise unusable(path, error) from error
+        raise journal_error(path, error) from error
     return db, lock
 
 
@@ -68,25 +69,26 @@ def open_for_reading(path: str) -> sqlite3.Connection:
     quoted = urllib.parse.quote(str(Path(path).resolve()))
     db: sqlite3.Connection | None = None
     try:
-        # Who may not write the folder cannot make SQLite's shared memory, and need not where nobody writes.
+        # Without write permission for the folder SQLite cannot create its shared memory. A file that no monitor
+        # writes to can be read without it.
         wal = Path(f"{path}-wal")
-        still = not os.access(Path(path).resolve().parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
-        options = "mode=ro&immutable=1" if still else "mode=ro"
+        immutable = not os.access(Path(path).resolve().parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+        options = "mode=ro&immutable=1" if immutable else "mode=ro"
         db = sqlite3.connect(f"file:{quoted}?{options}", uri=True, timeout=READ_TIMEOUT_S, isolation_level=None)
         empty, version = _marks(db, path)
         if empty or version < VERSION:
-            what = "is empty" if empty else f"is of version {version}, this program reads {VERSION}"
-            raise JournalError(f"journal {path} {what}; a monitor started with --journal {path} brings it up to date")
+            reason = "is empty" if empty else f"is of version {version}, this program reads {VERSION}"
+            raise JournalError(f"journal {path} {reason}; a monitor started with --journal {path} brings it up to date")
     except (sqlite3.Error, OSError, JournalError) as error:
         if db is not None:
             db.close()
         if isinstance(error, JournalError):
             raise
-        raise unusable(path, error, reading=True) from error
+        raise journal_error(path, error, reading=True) from error
     return db
 
 
-def unusable(path: str, error: Exception, *, reading: bool = False) -> JournalError:
+def journal_error(path: str, error: Exception, *, reading: bool = False) -> JournalError:
     """The journal error for an error of SQLite or the system: one line with the reason and a remedy.
 
     Returns:
@@ -110,9 +112,9 @@ def unusable(path: str, error: Exception, *, reading: bool = False) -> JournalEr
 
 
 def _require_writable(path: str) -> None:
-    """SQLite opens what it may not write and complains later, of a disk I/O error.
+    """Raise the system's error for a file that cannot be written; SQLite would report a disk I/O error later.
 
-    Trying by opening the file ourselves would, on closing it, drop SQLite's locks of a journal open in this process.
+    Opening the file to try would drop, on closing it, SQLite's locks of a journal that this process has open.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if Path(path).is_dir():
@@ -123,7 +125,7 @@ def _require_writable(path: str) -> None:
 
 
 def _prepare(db: sqlite3.Connection, path: str) -> None:
-    """Settings, tables, migration: in one transaction, so that a kill in the middle leaves what was there."""
+    """Set up and migrate the tables in one transaction: a kill in the middle leaves the old tables."""
     empty, _ = _marks(db, path)
     if empty:
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only possible before the first table
@@ -136,16 +138,16 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
         create(db)
     else:
         migrate(db, version)
-    db.execute(f"PRAGMA user_version={VERSION}")  # a write, so that a read-only file is found out now
+    db.execute(f"PRAGMA user_version={VERSION}")  # a write, so that a read-only file fails now
     db.execute("COMMIT")
     db.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
-    """Whether there is nothing in it yet, and the version of its tables.
+    """Whether the file has no tables yet, and the version of the tables.
 
     Raises:
-        JournalError: another program's, or of a newer version.
+        JournalError: a database of another program, or of a newer version.
     """
     empty = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
     application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))

@@ -1,6 +1,6 @@
-"""One monitor a journal: a lock of our own beside the file, so that SQLite's stay free for readers.
+"""One monitor per journal: a lock file beside the journal, so that SQLite's own locks stay free for readers.
 
-The lock belongs to the open file and goes with the process, however it ends; the empty file stays.
+The system releases the lock when the process ends, also by a kill; the empty lock file stays.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ __all__ = ["JournalLock", "is_locked"]
 
 
 class JournalLock:
-    """Held from making it until `release`.
+    """Held from construction until `release`.
 
     Args:
-        path: of the journal; links lead to the same lock.
+        path: of the journal; links to one file share one lock.
 
     Raises:
         BlockingIOError: another monitor holds it.
-        OSError: the lock's file cannot be made.
+        OSError: the lock file cannot be created.
     """
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(_beside(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -32,16 +32,16 @@ class JournalLock:
             raise
 
     def release(self) -> None:
-        """Let go; may be called twice."""
+        """Release the lock; may be called twice."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def is_locked(path: str) -> bool:
-    """Whether a monitor writes this journal now; also where that cannot be found out, for want of permission."""
+    """Whether a monitor writes this journal now; True also where the lock file cannot be read."""
     try:
-        descriptor = os.open(_beside(path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError:
@@ -55,5 +55,5 @@ def is_locked(path: str) -> bool:
     return False
 
 
-def _beside(path: str) -> str:
+def _lock_path(path: str) -> str:
     return f"{Path(path).resolve()}-lock"

@@ -1,4 +1,4 @@
-"""Reading a journal, also while a monitor writes it."""
+"""Read a journal, also while a monitor writes it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 
 from monitor.journal.file import open_for_reading
 from monitor.journal.lock import is_locked
-from monitor.journal.rows import Action, Run, Session, Since, Strip
+from monitor.journal.rows import MessagePage, MonitorRun, OperatorAction, Session, Strip
 
 __all__ = ["JournalReader"]
 
-SINCE_ROWS = 1000  # of one answer: about 0.5 MB, so that one request never holds up the loop for long
-SINCE_BYTES = 1 << 20
+PAGE_ROWS = 1000  # of one answer: about 0.5 MB, so that one request does not delay the loop
+PAGE_BYTES = 1 << 20
 
 
 class JournalReader:
-    """Questions to a journal.
+    """Queries of a journal.
 
     Args:
         path: file.
-        db: an open connection to it, else the file is opened here for reading only.
+        db: connection of the writer; None = open the file for reading.
 
     Attributes:
-        epoch: the run meant where none is named; the newest in the file.
-        newest: topic -> last seq of that run, where the writer knows more than the file.
+        epoch: run that a query without an epoch is about; the newest in the file.
+        newest: topic -> last seq of that run; the writer also counts rows that it could not write.
 
     Raises:
         JournalError: no such file, damaged, not a journal, or of another version.
@@ -44,21 +44,21 @@ class JournalReader:
             self.epoch = names[-1] if names else ""
 
     def close(self) -> None:
-        """Let go of the file; may be called twice."""
+        """Close the file; may be called twice."""
         self._db.close()
 
-    # -- messages ----------------------------------------------------------------------------------------------
+    def since(
+        self, topic: str, epoch: str, seq: int, *, rows: int = PAGE_ROWS, max_bytes: int = PAGE_BYTES
+    ) -> MessagePage:
+        """Messages of a topic after a position, of that run and all later runs.
 
-    def since(self, topic: str, epoch: str, seq: int, *, rows: int = SINCE_ROWS, max_bytes: int = SINCE_BYTES) -> Since:
-        """Messages of a topic after a position, those of all later runs included.
-
-        An unknown epoch (another journal's, or forgotten) gives what there is of this run, marked incomplete.
+        An unknown epoch (of another journal, or deleted) returns the messages of the present run, marked incomplete.
 
         Args:
             topic: whole topic.
-            epoch: run the position belongs to; empty = this run.
-            seq: last one the asker has; 0 = none.
-            rows, max_bytes: bounds of one answer (one body is always given, however long).
+            epoch: run of the position; empty = the present run.
+            seq: number of the last message that the caller has; 0 = none.
+            rows, max_bytes: bounds of one answer; one body is always returned.
 
         Raises:
             sqlite3.Error: the journal cannot be read.
@@ -80,8 +80,8 @@ class JournalReader:
         ):
             size += len(body)
             if bodies and (len(bodies) >= rows or size > max_bytes):
-                return Since(tuple(bodies), complete, True, names[at[0]], at[1])
-            # Each run counts from 1 without a hole; a hole here was never written (a full disk).
+                return MessagePage(tuple(bodies), complete, True, names[at[0]], at[1])
+            # Each run counts from 1 without a hole; rows of a hole were never written (a full disk).
             complete = complete and row_seq == (at[1] + 1 if row_epoch == at[0] else 1)
             at = (row_epoch, row_seq)
             names[row_epoch] = name
@@ -90,10 +90,10 @@ class JournalReader:
         if at < newest:
             complete = complete and newest[1] == 0
             at = newest
-        return Since(tuple(bodies), complete, False, names[at[0]], at[1])
+        return MessagePage(tuple(bodies), complete, False, names[at[0]], at[1])
 
     def active_alarms(self, epoch: str = "") -> list[bytes]:
-        """Last message of every alarm that is not cleared, oldest first, of one run (empty = this one)."""
+        """Last message of every alarm of a run that is not cleared, oldest first; empty epoch = the present run."""
         rows = self._db.execute(
             "SELECT body FROM messages m WHERE epoch = ? "
             "AND alarm_id IS NOT NULL AND state != 'cleared' AND NOT EXISTS (SELECT 1 FROM messages n "
@@ -103,7 +103,7 @@ class JournalReader:
         return [row[0] for row in rows]
 
     def alarms(self, bed: str = "", epoch: str = "", alarm_id: str = "") -> Iterator[bytes]:
-        """Every message of alarms, oldest first by topic; of one bed, run, alarm where named.
+        """Messages of alarms, by topic, oldest first; of one bed, run or alarm where named.
 
         Raises:
             sqlite3.Error: the journal cannot be read.
@@ -119,7 +119,7 @@ class JournalReader:
                 yield body
 
     def last(self, topic: str) -> bytes | None:
-        """The newest message of a topic, of whichever run; None where there is none."""
+        """The newest message of a topic, of any run; None where there is none."""
         row = self._db.execute(
             "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?) "
             "ORDER BY epoch DESC, seq DESC LIMIT 1",
@@ -128,18 +128,18 @@ class JournalReader:
         return None if row is None else bytes(row[0])
 
     def newest_messages(self, most: int) -> list[tuple[str, bytes]]:
-        """The last messages that were written, topic and body, newest first."""
+        """Topic and body of the newest messages, newest first, at most `most`."""
         rows = self._db.execute(
             "SELECT t.name, m.body FROM messages m JOIN topics t ON t.id = m.topic ORDER BY m.id DESC LIMIT ?", (most,)
         )
         return [(row[0], bytes(row[1])) for row in rows]
 
-    def changes(self, bed: str, first_sample: int) -> list[bytes]:
-        """What gives the state of a bed's alarms, whichever run told it, in order.
+    def alarm_changes(self, bed: str, first_sample: int) -> list[bytes]:
+        """Messages that give the state of the alarms of a bed, of all runs, in order.
 
         Args:
-            bed: its name.
-            first_sample: all messages of alarms from there on; of before only the last of each that is not cleared.
+            bed: name of the bed.
+            first_sample: all alarm messages from this sample on; before it only the last of each alarm not cleared.
         """
         rows = self._db.execute(
             "SELECT body FROM messages m WHERE topic = (SELECT id FROM topics WHERE name = ?) AND (sample >= ? OR "
@@ -150,7 +150,7 @@ class JournalReader:
         return [row[0] for row in rows]
 
     def beats(self, bed: str, epoch: str, first_sample: int, last_sample: int) -> list[bytes]:
-        """Beats of one run whose R-peak is in a stretch of samples, both ends included, in order."""
+        """Beats of one run with their R-peak between two samples, both included, in order."""
         rows = self._db.execute(
             "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?) AND epoch = ? "
             "AND sample BETWEEN ? AND ? ORDER BY seq",
@@ -159,13 +159,11 @@ class JournalReader:
         return [row[0] for row in rows]
 
     def topics(self) -> list[str]:
-        """Topics of which anything was ever written."""
+        """Topics with at least one message so far."""
         return [row[0] for row in self._db.execute("SELECT name FROM topics ORDER BY name")]
 
-    # -- the rest ----------------------------------------------------------------------------------------------
-
     def get_strip(self, alarm_id: str, epoch: str = "") -> Strip | None:
-        """Signal around an alarm, or None; without an epoch the newest run's (replays give the same ids)."""
+        """Signal around an alarm, or None; of the newest run where no epoch is named (replays repeat alarm ids)."""
         row = self._db.execute(
             "SELECT first_sample, fs_hz, channels, samples FROM alarm_strips WHERE alarm_id = ?1 "
             "AND (?2 = '' OR epoch = (SELECT id FROM epochs WHERE name = ?2)) ORDER BY epoch DESC LIMIT 1",
@@ -175,23 +173,23 @@ class JournalReader:
             return None
         return Strip(row[0], row[1], np.frombuffer(row[3], dtype="<f4").reshape(row[2], -1))
 
-    def actions(self, limit: int = 1000) -> list[Action]:
+    def actions(self, limit: int = 1000) -> list[OperatorAction]:
         """The newest operator actions, oldest first."""
         rows = self._db.execute(
             "SELECT who, what, bed, alarm_id, sample, detail, wall_s, e.name FROM operator_actions a "
             "JOIN epochs e ON e.id = a.epoch ORDER BY a.id DESC LIMIT ?",
             (limit,),
         ).fetchall()
-        return [Action(*row) for row in reversed(rows)]
+        return [OperatorAction(*row) for row in reversed(rows)]
 
     def epochs(self) -> list[str]:
         """Runs in the journal, oldest first."""
         return [row[0] for row in self._db.execute("SELECT name FROM epochs ORDER BY id")]
 
-    def runs(self) -> list[Run]:
-        """Runs in the journal with how they ended, oldest first; one that still `runs` but has no monitor has died."""
+    def runs(self) -> list[MonitorRun]:
+        """Runs in the journal, oldest first; a run without an end whose monitor is gone has died."""
         rows = [
-            Run(*row)
+            MonitorRun(*row)
             for row in self._db.execute("SELECT name, version, started_s, ended, ended_s FROM epochs ORDER BY id")
         ]
         if self._writing or is_locked(self.path):
@@ -200,7 +198,7 @@ class JournalReader:
                 for run in rows]  # fmt: skip
 
     def last_written_s(self, epoch: str) -> float:
-        """When a run last wrote a message, Unix time, s; its start where it wrote none."""
+        """Unix time of the last message of a run, s; of its start where it has none."""
         (found,) = self._db.execute(
             "SELECT COALESCE((SELECT wall_s FROM messages WHERE epoch = e.id ORDER BY id DESC LIMIT 1), started_s) "
             "FROM epochs e WHERE name = ?",
@@ -209,7 +207,7 @@ class JournalReader:
         return float(found)
 
     def sessions(self, epoch: str = "") -> list[Session]:
-        """What was watched, of one run or of all, oldest run first."""
+        """Beds of one run, or of all, oldest run first."""
         rows = self._db.execute(
             "SELECT s.bed, s.source, s.lead, s.fs_hz, s.model, s.sha256, e.name FROM sessions s "
             "JOIN epochs e ON e.id = s.epoch WHERE ?1 = '' OR e.name = ?1 ORDER BY e.id, s.bed",

@@ -1,6 +1,6 @@
-"""How much the journal keeps: by age, by size, by number; the oldest goes first, in small steps.
+"""Delete old rows of the journal by age, size of the file and number of rows: the oldest first, in small steps.
 
-Beats and status go before events, these before strips and operator actions, alarms last.
+Beats and status are deleted before events, these before strips and operator actions, alarms last.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Limits", "Retention"]
+__all__ = ["Retention", "RetentionLimits"]
 
 DAY_S = 86400.0
-STEP_ROWS = 250  # deleted with one commit, at least; with what was written since the last: few enough for milliseconds
-STEP_PAGES = 64  # given back to the disk with one commit, 256 kB
-FREE_PAGES = 256  # kept for what comes next, 1 MB
-STRIP_WEIGHT = 60  # a strip is as large as so many beats
-EPOCHS_KEPT = 1000  # runs remembered even where nothing of them is left
-_ORDER: Final = (("status", "beat"), ("event",), ("strips",), ("actions",), ("alarm",))
+STEP_ROWS = 250  # deleted per commit, besides twice the rows written since the last: takes milliseconds
+STEP_PAGES = 64  # returned to the disk per commit, 256 kB
+FREE_PAGES = 256  # kept for the next rows, 1 MB
+STRIP_WEIGHT = 60  # size of a strip, in beats
+EPOCHS_KEPT = 1000  # newest runs kept although all their rows are deleted
+_DELETE_ORDER: Final = (("status", "beat"), ("event",), ("strips",), ("actions",), ("alarm",))
 _TABLES: Final = {"strips": "alarm_strips", "actions": "operator_actions"}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """How much is kept.
 
     Attributes:
-        keep_days: what is older goes, days of wall time; 0 = no limit.
-        max_mb: the file grows no larger, MB (10^6 bytes); beside it is SQLite's log, usually 4 MB. 0 = no limit.
+        keep_days: age of the oldest row, days of wall time; 0 = no limit.
+        max_mb: size of the file, MB (10^6 bytes), without SQLite's log of usually 4 MB; 0 = no limit.
         alarm_rows, beat_rows, status_rows: newest messages kept of each topic; events as status.
         strips: newest strips kept, of all beds (10 s of two channels at 360 Hz: 29 kB each).
         actions: newest operator actions kept.
-        slack_rows: so many more may stay until they are deleted together, of each: the more topics, the fewer steps.
+        slack_rows: rows over each limit before they are deleted together: saves steps where there are many topics.
     """
 
     keep_days: float = 90.0
@@ -53,7 +53,7 @@ class Limits:
 
 
 class Retention:
-    """Lets the oldest rows go; works within the caller's transaction.
+    """Deletes the oldest rows, in the transaction of the caller.
 
     Args:
         db: open for writing.
@@ -61,22 +61,22 @@ class Retention:
         wall_s: Unix time now.
     """
 
-    def __init__(self, db: sqlite3.Connection, limits: Limits, wall_s: float) -> None:
+    def __init__(self, db: sqlite3.Connection, limits: RetentionLimits, wall_s: float) -> None:
         self._db = db
         self._limits = limits
         self._page_bytes: int = db.execute("PRAGMA page_size").fetchone()[0]
-        self._turn = 0  # whose age is looked at next
+        self._turn = 0  # index of the topic whose age is checked next
         query = "SELECT t.name, COUNT(*) FROM messages m JOIN topics t ON t.id = m.topic GROUP BY m.topic"
         self._rows: dict[str, int] = dict(db.execute(query))
         for what, table in _TABLES.items():
             self._rows[what] = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-        self._open: Counter[str] = Counter()  # what of it is not yet committed
-        self._most: dict[str, int] = {}  # rows kept of each, with what may stay for a while
-        self._over: set[str] = set()  # which have more
-        self._names: list[str] = []  # in turn for a look at their age
+        self._uncommitted: Counter[str] = Counter()  # rows written less deleted since the last commit
+        self._most: dict[str, int] = {}  # limit of each with `slack_rows`
+        self._over: set[str] = set()  # topics and tables over their limit
+        self._names: list[str] = []  # their ages are checked in turn
         for what in self._rows:
             self._count(what)
-        if limits.keep_days:  # whole runs of the past: unlike later, nobody waits for the next sample
+        if limits.keep_days:  # all at once: before the start no sample waits
             self._db.execute("BEGIN")
             while any(self._drop_aged(topic, wall_s, 10_000) for topic in self._rows):
                 pass
@@ -85,27 +85,27 @@ class Retention:
             self.committed()
 
     def added(self, what: str, rows: int = 1) -> None:
-        """Rows were written to a topic, to `strips` or to `actions`; negative where they were deleted."""
+        """Count rows written to a topic, to `strips` or to `actions`; negative = deleted."""
         self._rows[what] = self._rows.get(what, 0) + rows
-        self._open[what] += rows
+        self._uncommitted[what] += rows
         self._count(what)
 
     def committed(self) -> None:
-        """What was written stays."""
-        self._open.clear()
+        """The transaction was committed."""
+        self._uncommitted.clear()
 
     def rolled_back(self) -> None:
-        """What was written and deleted since the last commit was not."""
-        for what, rows in self._open.items():
+        """The transaction was rolled back: undo the counts since the last commit."""
+        for what, rows in self._uncommitted.items():
             self._rows[what] -= rows
             self._count(what)
-        self._open.clear()
+        self._uncommitted.clear()
 
     def step(self, written: int, wall_s: float) -> None:
-        """Delete a little of what is too much; called before each commit.
+        """Delete a few of the rows over the limits; called before each commit.
 
         Args:
-            written: rows written since the last step: at least as many go where there is no room.
+            written: rows written since the last step: at least as many are deleted where the file is full.
             wall_s: Unix time now.
         """
         most = STEP_ROWS + 2 * written
@@ -116,17 +116,17 @@ class Retention:
             self._drop_aged(self._names[self._turn], wall_s, most)
         self._bound_size(most)
 
-    def give_back(self) -> None:
-        """Give a little of what is free back to the disk; called after a commit."""
+    def shrink_file(self) -> None:
+        """Return some free pages to the disk; called after a commit."""
         pages, free = self._pages()
         if free > 2 * FREE_PAGES or (free and pages > (self._budget() or pages)):
-            # Not `execute`, which takes one page and stops; `executescript` goes on to the end of the statement.
+            # Not `execute`, which frees one page and stops; `executescript` runs the statement to its end.
             self._db.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
 
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _count(self, what: str) -> None:
-        """Note whether there are too many rows of it; the hot path, once a row."""
+        """Update whether a topic or table is over its limit; runs once per row."""
         most = self._most.get(what)
         if most is None:
             most = self._most[what] = self._limits.rows(_stream(what)) + self._limits.slack_rows
@@ -141,25 +141,25 @@ class Retention:
         if not budget:
             return
         pages, free = self._pages()
-        # Some pages short of it, so that what is written until the next step finds room among the free ones.
+        # Some pages less than the budget, so that rows written until the next step find free pages.
         if budget and pages - free > budget - min(FREE_PAGES, budget // 8):
             self._drop_oldest(most)
 
     def _budget(self) -> int:
-        """Pages of the file at most; 0 = no limit."""
+        """Largest size of the file, pages; 0 = no limit."""
         return max(1, int(self._limits.max_mb * 1e6) // self._page_bytes) if self._limits.max_mb else 0
 
     def _pages(self) -> tuple[int, int]:
-        """Pages of the file, and how many of them are free."""
+        """Pages of the file, and the free ones of them."""
         pages, free = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
         return pages, free
 
     def _drop_oldest(self, most: int) -> None:
-        """From the least wanted streams that have any rows, those that were written first.
+        """Delete the oldest rows of the least important streams that have any.
 
-        By a stretch of row numbers: rows of these streams lie side by side, and a page is free when all of it is.
+        By a range of row ids: rows of these streams lie side by side, and a page is freed when all its rows are.
         """
-        for streams in _ORDER:
+        for streams in _DELETE_ORDER:
             having = [what for what, count in self._rows.items() if count and _stream(what) in streams]
             if having:
                 window = max(1, most // STRIP_WEIGHT) if "strips" in streams else most
@@ -169,7 +169,7 @@ class Retention:
                 return
 
     def _drop_aged(self, what: str, wall_s: float, most: int) -> bool:
-        """Delete what is past its days, some of it; whether there was any."""
+        """Delete some rows older than `keep_days`; whether there was any."""
         cut_s = wall_s - self._limits.keep_days * DAY_S
         oldest_s = self._oldest(what, "wall_s")
         return oldest_s is not None and oldest_s < cut_s and self._drop(what, most, "wall_s", cut_s) > 0
@@ -190,23 +190,23 @@ class Retention:
         ).fetchall()
 
     def _drop(self, what: str, most: int, column: str = "id", before: float = math.inf) -> int:
-        """Delete the oldest rows of a topic or table, up to the first whose column is not before; gives how many."""
-        going = list(itertools.takewhile(lambda row: row[-1] < before, self._leading(what, most, column)))
-        if not going:
+        """Delete at most `most` oldest rows with `column` below `before`; return their number."""
+        oldest = list(itertools.takewhile(lambda row: row[-1] < before, self._leading(what, most, column)))
+        if not oldest:
             return 0
-        last = going[-1][:-1]
+        last = oldest[-1][:-1]
         if what in _TABLES:
             self._db.execute(f"DELETE FROM {_TABLES[what]} WHERE id <= ?", last)
         else:
             (topic,) = self._db.execute("SELECT id FROM topics WHERE name = ?", (what,)).fetchone()
             self._db.execute("DELETE FROM messages WHERE topic = ? AND (epoch, seq) <= (?, ?)", (topic, *last))
-            # Remembered, so that who asks from before is told that some is missing.
+            # Kept, so that a query from an older position is marked incomplete.
             self._db.execute("UPDATE topics SET pruned_epoch = ?, pruned_seq = ? WHERE id = ?", (*last, topic))
-        self.added(what, -len(going))
-        return len(going)
+        self.added(what, -len(oldest))
+        return len(oldest)
 
     def _forget_runs(self) -> None:
-        """Runs of which nothing is left."""
+        """Delete old runs without any rows."""
         self._db.execute(
             "DELETE FROM epochs WHERE id NOT IN (SELECT id FROM epochs ORDER BY id DESC LIMIT ?) "
             "AND id NOT IN (SELECT epoch FROM messages UNION SELECT epoch FROM operator_actions "
@@ -217,5 +217,5 @@ class Retention:
 
 
 def _stream(what: str) -> str:
-    """`beat` of `v1/p1/beat/`; a table's word is its own."""
+    """The stream of a topic: `beat` of `v1/p1/beat/`; a table name stays as it is."""
     return what.rstrip("/").rpartition("/")[2]

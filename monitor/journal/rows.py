@@ -1,4 +1,4 @@
-"""What the journal gives back."""
+"""Rows of the journal, as the reader returns them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Action", "Ended", "Run", "Session", "Since", "Strip"]
+__all__ = ["MessagePage", "MonitorRun", "OperatorAction", "RunEnd", "Session", "Strip"]
 
-# `running`: or its end is not known yet; `unknown`: written by a version that did not say.
-Ended = Literal["running", "in order", "error", "died", "unknown"]
+# `running`: no end was written yet; `unknown`: written by version 1, which recorded no end.
+RunEnd = Literal["running", "in order", "error", "died", "unknown"]
 
 
-class Since(NamedTuple):
-    """What `since` found.
+class MessagePage(NamedTuple):
+    """One answer of `JournalReader.since`.
 
     Attributes:
         bodies: JSON bodies as published, oldest first.
-        complete: False where something asked for is no longer, or never was, in the journal.
-        more: the answer was cut short; ask again from `epoch`, `seq`.
-        epoch, seq: the position reached: of the last body, or the newest there is where `more` is False.
+        complete: False where a requested message was deleted, or never written.
+        more: the answer was cut short; continue from `epoch`, `seq`.
+        epoch, seq: position of the last body, or the newest position where `more` is False.
     """
 
     bodies: tuple[bytes, ...]
@@ -31,7 +31,7 @@ class Since(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """A stretch of signal.
+    """The signal around an alarm.
 
     Attributes:
         first_sample: index of the first column, source samples.
@@ -44,16 +44,16 @@ class Strip(NamedTuple):
     samples: NDArray[np.float32]
 
 
-class Action(NamedTuple):
-    """What an operator did.
+class OperatorAction(NamedTuple):
+    """An action of an operator.
 
     Attributes:
         who, what: e.g. `nurse 3`, `acknowledge`.
-        bed, alarm_id: what it was done to; empty = all, none.
-        sample: the bed's sample clock then.
-        detail: anything else, e.g. `60 s`.
-        wall_s: when, Unix time, s; filled in by the journal.
-        epoch: of the run; filled in by the journal.
+        bed, alarm_id: target of the action; empty = all beds, no alarm.
+        sample: sample clock of the bed at that time.
+        detail: further text, e.g. `60 s`.
+        wall_s: Unix time, s; set by the journal.
+        epoch: of the run; set by the journal.
     """
 
     who: str
@@ -67,13 +67,13 @@ class Action(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What one run watched on one bed.
+    """One bed of one run.
 
     Attributes:
         bed, source, lead: names, e.g. `p1`, `mitdb:208`, `MLII`.
         fs_hz: sampling rate, Hz.
-        model, sha256: of the model that scored.
-        epoch: of the run; filled in by the journal.
+        model, sha256: name and hash of the model that scored.
+        epoch: of the run; set by the journal.
     """
 
     bed: str
@@ -85,19 +85,19 @@ class Session(NamedTuple):
     epoch: str = ""
 
 
-class Run(NamedTuple):
+class MonitorRun(NamedTuple):
     """One run of the monitor.
 
     Attributes:
-        epoch: its id.
-        version: of the program; empty where it is not known.
+        epoch: id of the run.
+        version: of the program; empty where unknown.
         started_s: Unix time, s.
-        ended: how it ended.
-        ended_s: Unix time, s; of a run that died, when it last wrote; None while it runs.
+        ended: how the run ended.
+        ended_s: Unix time, s; time of the last message for a run that died; None while it runs.
     """
 
     epoch: str
     version: str
     started_s: float
-    ended: Ended
+    ended: RunEnd
     ended_s: float | None

@@ -1,4 +1,4 @@
-"""The journal's tables, and how an older file comes to have them."""
+"""The tables of the journal, and the migrations of older files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 __all__ = ["APPLICATION_ID", "VERSION", "create", "migrate"]
 
-APPLICATION_ID = 0x45434721  # "ECG!" in the file's header, so that another program's database is not taken for ours
+APPLICATION_ID = 0x45434721  # "ECG!" in the header of the file marks it as a journal
 VERSION = 2
 
 TABLES = """
@@ -37,7 +37,7 @@ CREATE VIEW log AS
     FROM messages JOIN epochs ON epochs.id = epoch JOIN topics ON topics.id = topic ORDER BY messages.id;
 """
 
-# From each version to the next. A run written by version 1 did not say how it ended.
+# From each version to the next. Version 1 did not record how a run ended.
 MIGRATIONS = {
     1: """
 ALTER TABLE epochs ADD COLUMN version TEXT NOT NULL DEFAULT '';
@@ -54,19 +54,19 @@ CREATE TABLE sessions (
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Make the tables; within the caller's transaction."""
+    """Create the tables, in the transaction of the caller."""
     _run(db, TABLES)
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Bring the tables of an older version to this one; within the caller's transaction, so all of it or nothing."""
+    """Migrate the tables of an older version, in the transaction of the caller: all steps or none."""
     for step in range(version, VERSION):
         _run(db, MIGRATIONS[step])
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
-    # Not `executescript`, which commits first.
+    # Not `executescript`: it commits first.
     for statement in script.split(";\n"):
         if statement.strip():
             db.execute(statement)

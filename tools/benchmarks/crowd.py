@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.server import Bus
-from monitor.journal import Journal, Limits
+from monitor.journal import Journal, RetentionLimits
 from monitor.messages import (
     Alarm,
     AlarmMessage,
@@ -41,7 +41,7 @@ class Crowd:
 
     def __init__(self, beds: int, endpoint: str, seed: int = 1) -> None:
         self.names = [f"bed-{number + 1}" for number in range(beds)]
-        limits = Limits(max_mb=0, alarm_rows=1_000, beat_rows=200, status_rows=100, strips=10, actions=100)
+        limits = RetentionLimits(max_mb=0, alarm_rows=1_000, beat_rows=200, status_rows=100, strips=10, actions=100)
         self.bus = Bus(endpoints_from(endpoint), epoch="crowd", journal=Journal(":memory:", limits=limits))
         self.alarms: dict[str, Alarm] = {}
         self._random = random.Random(seed)

@@ -15,7 +15,7 @@ from monitor.bus.server import Bus
 from monitor.config import Config, merge
 from monitor.fleet.hub import Hub, HubOrder
 from monitor.fleet.link import LinkOrder
-from monitor.journal import Journal, Limits
+from monitor.journal import Journal, RetentionLimits
 from monitor.messages import BeatMessage, HeartbeatMessage, bed_topic
 
 __all__ = ["measure"]
@@ -49,7 +49,7 @@ class _Shard:
 
     def __init__(self, beds: int) -> None:
         self.names = [f"b{n:04}" for n in range(1, beds + 1)]
-        limits = Limits(max_mb=0, beat_rows=1 << 20)
+        limits = RetentionLimits(max_mb=0, beat_rows=1 << 20)
         self.bus = Bus(_ANY, epoch="shard-1", journal=Journal(":memory:", limits=limits))
         self.beats = [msgspec.structs.replace(_BEAT, bed=name) for name in self.names]
         self.topics = [bed_topic(name, "beat") for name in self.names]

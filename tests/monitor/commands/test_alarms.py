@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from monitor.__main__ import main
-from monitor.journal import Action, Journal, JournalReader, Session
+from monitor.journal import Journal, JournalReader, OperatorAction, Session
 from monitor.messages import AlarmMessage, AlarmState, bed_topic
 from monitor.reports.episodes import past_alarms
 from tests.monitor.bus.helpers import alarm
@@ -64,7 +64,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     say(5, 500, 100, "onset", "p1", "asystole")
     say(9, 900, 100, "latched", "p1", "asystole")
     say(20, 2000, 100, "cleared", "p1", "asystole", acknowledged_by="nurse 3")
-    journal.put_action(Action("nurse 3", "acknowledge", "p1", "p1/asystole/100", 2000))
+    journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1", "p1/asystole/100", 2000))
     say(10, 1000, 1000, "onset", "p2", "gap", text='=1+1, "quoted"\x1b[31m\n')
     say(12, 1200, 1000, "cleared", "p2", "gap", text="2 gaps")
     say(30, 3000, 2900, "onset", "p2", "asystole")

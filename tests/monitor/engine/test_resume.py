@@ -92,7 +92,7 @@ def test_the_journal_has_all_that_an_engine_begins_with(runs):
             now = max([ward.now, *(change.decided_sample for change in ward.changes)])
             reader = JournalReader(path)
             for first_sample in (now + 1, 0):  # the last word of what is up; and all of the hour
-                bodies = [decode(raw) for raw in reader.changes("p1", first_sample)]
+                bodies = [decode(raw) for raw in reader.alarm_changes("p1", first_sample)]
                 engine = restored([body.alarm for body in bodies if isinstance(body, AlarmMessage)], now)
                 assert set(map(seen, engine.active)) == set(map(seen, ward.engine.active))
             reader.close()

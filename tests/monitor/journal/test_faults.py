@@ -12,7 +12,7 @@ import pytest
 from detector.scorer import Scorer
 from monitor.bus.server import ControlRequest
 from monitor.errors import JournalInUse
-from monitor.journal import Action, Journal, JournalReader, Limits, Session
+from monitor.journal import Journal, JournalReader, OperatorAction, RetentionLimits, Session
 from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode
 from tests.monitor.bus.helpers import alarm, beat
 from tests.monitor.commands.helpers import ecg_monitor
@@ -27,9 +27,9 @@ import sys
 import numpy as np
 from tests.monitor.bus.helpers import alarm, beat
 from tests.monitor.journal.helpers import put
-from monitor.journal import Journal, Limits, Session
+from monitor.journal import Journal, RetentionLimits, Session
 from monitor.messages import bed_topic
-journal = Journal(sys.argv[1], limits=Limits(max_mb=float(sys.argv[3])))
+journal = Journal(sys.argv[1], limits=RetentionLimits(max_mb=float(sys.argv[3])))
 journal.start(sys.argv[2])
 journal.put_sessions([Session("p1", "sim", "II", 360.0, "m", "00")], "1.2.3")
 print("ready", flush=True)
@@ -64,7 +64,7 @@ def test_killed_at_any_moment_nothing_published_is_missing(tmp_path):
         with_reader = JournalReader(path)
         assert [r.ended for r in with_reader.runs()][-1] == "died", "seen at once, without a monitor"
         with_reader.close()
-        journal = Journal(path, limits=Limits(max_mb=3.0))
+        journal = Journal(path, limits=RetentionLimits(max_mb=3.0))
         assert journal.died == (epoch,)
         assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         (lost,) = journal._db.execute("SELECT pruned_seq FROM topics WHERE name = ?", (ALARMS,)).fetchone()
@@ -142,28 +142,28 @@ def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
                 journal.commit()
 
         write(50)
-        assert not journal.failure
+        assert not journal.losses.failure
         disk.fill()
         write(500)
-        assert journal.failure
+        assert journal.losses.failure
         assert len(said) == 1, said
         assert "cannot be written" in said[0]
-        assert set(journal.lost) == {"alarm", "beat", "strip"}
+        assert set(journal.losses.rows) == {"alarm", "beat", "strip"}
         put_before = len(journal.actions())
-        journal.put_action(Action("nurse 3", "acknowledge", "p1"))
-        assert journal.lost["action"] == 1
+        journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1"))
+        assert journal.losses.rows["action"] == 1
         assert len(journal.actions()) == put_before
         disk.empty()
         write(1)
         now[0] += 6.0
         write(50)
-        assert not journal.failure
+        assert not journal.losses.failure
         assert len(said) == 2
-        assert said[1].endswith(f"is written again; lost: {journal.lost_words()}")
+        assert said[1].endswith(f"is written again; lost: {journal.losses.summary()}")
         for topic, stream in ((ALARMS, "alarm"), (BEATS, "beat")):
             since = journal.since(topic, "run-1", 0)
             assert not since.complete, "who asks is told"
-            assert len(since.bodies) == written[topic] - journal.lost[stream]
+            assert len(since.bodies) == written[topic] - journal.losses.rows[stream]
         assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         journal.close()
         reader = JournalReader(path)
@@ -185,10 +185,13 @@ def test_a_disk_that_stays_full_ends_with_what_was_lost(tmp_path):
             said[0].split("; ")[0].split("j.db ")[1],
             "could not be written to the end",
         ]
-        assert said[1].endswith(f"lost: {journal.lost['alarm']} alarm")
+        assert said[1].endswith(f"lost: {journal.losses.rows['alarm']} alarm")
         disk.empty()
         again = Journal(disk.folder / "j.db")
-        assert len(again.since(ALARMS, "run-1", 0, rows=5000, max_bytes=1 << 30).bodies) == 1999 - journal.lost["alarm"]
+        assert (
+            len(again.since(ALARMS, "run-1", 0, rows=5000, max_bytes=1 << 30).bodies)
+            == 1999 - journal.losses.rows["alarm"]
+        )
         again.close()
 
 
@@ -213,7 +216,7 @@ def test_the_monitor_goes_on_without_it_and_raises_an_alarm(tmp_path: Path, scor
         assert "cannot be written" in onset.text
         assert run.status().beats > 85, "every beat was scored"
         assert run.status().unscored_beats < 5
-        lost = run.pipeline.journal.lost
+        lost = run.pipeline.journal.losses.rows
         assert lost["beat"] > 10
         assert sum("cannot be written" in line for line in run.pipeline.incomplete) == 1
         assert sum("is written again; lost: " in line for line in run.pipeline.incomplete) == 1

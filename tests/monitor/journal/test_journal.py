@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import JournalError, JournalInUse
-from monitor.journal import Action, Journal, Limits
+from monitor.journal import Journal, OperatorAction, RetentionLimits
 from monitor.messages import Message, bed_topic, encode
 from tests.monitor.bus.helpers import BusProcess, alarm, beat, heartbeat, status
 
@@ -98,7 +98,7 @@ def test_paging_gives_everything_once_whatever_the_page(counts, rows, max_bytes,
 
 def test_is_bounded_and_says_what_it_no_longer_has():
     keep = 50
-    journal = fresh(limits=Limits(beat_rows=keep, status_rows=keep, alarm_rows=10 * keep))
+    journal = fresh(limits=RetentionLimits(beat_rows=keep, status_rows=keep, alarm_rows=10 * keep))
     for n in range(1, 1001):
         put(journal, BEATS, beat(n), n)
         put(journal, STATUS, status(n), n)
@@ -117,7 +117,7 @@ def test_is_bounded_and_says_what_it_no_longer_has():
 
 
 def test_pruning_a_whole_run_is_not_forgotten():
-    journal = fresh(limits=Limits(beat_rows=10), epoch="a")
+    journal = fresh(limits=RetentionLimits(beat_rows=10), epoch="a")
     put(journal, BEATS, beat(1), 1)
     put(journal, BEATS, beat(2), 2)
     journal.start("b")
@@ -160,14 +160,14 @@ def test_active_alarms_are_the_last_word_on_each():
 
 
 def test_strips_and_actions_come_back(tmp_path):
-    journal = fresh(tmp_path / "j.db", limits=Limits(strips=3, actions=3))
+    journal = fresh(tmp_path / "j.db", limits=RetentionLimits(strips=3, actions=3))
     block = np.arange(20, dtype=np.float32).reshape(2, 10)
     block[0, 3] = np.nan
     journal.put_strip("p1/asystole/1", 100, 360.0, block)
     journal.put_strip("p1/asystole/2", 200, 250.0, [1.0, 2.0])
-    journal.put_action(Action("nurse 3", "acknowledge", "p1", "p1/asystole/1", 500))
+    journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1", "p1/asystole/1", 500))
     journal.close()
-    journal = fresh(tmp_path / "j.db", "run-2", limits=Limits(strips=3, actions=3))
+    journal = fresh(tmp_path / "j.db", "run-2", limits=RetentionLimits(strips=3, actions=3))
     strip = journal.get_strip("p1/asystole/1")
     assert strip is not None
     assert (strip.first_sample, strip.fs_hz) == (100, 360.0)
@@ -183,7 +183,7 @@ def test_strips_and_actions_come_back(tmp_path):
     )  # fmt: skip
     for n in range(20):
         journal.put_strip(f"p1/x/{n}", n, 360.0, block)
-        journal.put_action(Action("a", "pause_audio", sample=n))
+        journal.put_action(OperatorAction("a", "pause_audio", sample=n))
     journal.commit()
     assert [a.sample for a in journal.actions()][-3:] == [17, 18, 19]
     assert len(journal.actions()) == 3
@@ -301,25 +301,25 @@ for n in range(1, 3001):
     put(journal, ALARMS, alarm(n), n)
     if n % 10 == 0:
         journal.commit()
-assert journal.failure and len(said) == 1, said
-lost = journal.lost_rows
+assert journal.losses.failure and len(said) == 1, said
+lost = journal.losses.total
 assert 0 < lost < 3000
 assert not journal.since(ALARMS, "run-1", 0).complete
 resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 put(journal, ALARMS, alarm(3001), 3001)
 journal.commit()
-assert journal.failure and len(said) == 1, "that it works is believed after a while only"
+assert journal.losses.failure and len(said) == 1, "that it works is believed after a while only"
 now[0] += 10
 put(journal, ALARMS, alarm(3002), 3002)
 journal.commit()
 assert said[1].endswith(f"is written again; lost: {{lost}} alarm"), said
-assert not journal.failure and len(said) == 2, said
+assert not journal.losses.failure and len(said) == 2, said
 kept = 0
 seq, more = 0, True
 while more:
     page = journal.since(ALARMS, "run-1", seq)
     kept, seq, more = kept + len(page.bodies), page.seq, page.more
-assert journal.lost_rows == lost and kept == 3002 - lost, (kept, lost)
+assert journal.losses.total == lost and kept == 3002 - lost, (kept, lost)
 journal.close()
 print(said[0])
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.journal import Journal, Limits
+from monitor.journal import Journal, RetentionLimits
 from monitor.journal.retention import DAY_S, STEP_ROWS
 from monitor.messages import bed_topic
 from tests.monitor.bus.helpers import alarm, beat, status
@@ -20,7 +20,7 @@ def count(journal: Journal, table: str = "messages") -> int:
 
 def test_the_file_does_not_outgrow_its_size_and_alarms_stay_longest(tmp_path):
     path = tmp_path / "j.db"
-    journal = Journal(path, limits=Limits(max_mb=1.5))
+    journal = Journal(path, limits=RetentionLimits(max_mb=1.5))
     journal.start("run-1")
     for n in range(1, 101):
         put(journal, ALARMS, alarm(n), n)
@@ -49,7 +49,7 @@ def test_the_file_does_not_outgrow_its_size_and_alarms_stay_longest(tmp_path):
     assert kept.complete
     assert not journal.since(ALARMS, "run-1", 0).complete
     journal.close()
-    again = Journal(path, limits=Limits(max_mb=1.5))
+    again = Journal(path, limits=RetentionLimits(max_mb=1.5))
     assert again._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     again.close()
 
@@ -62,7 +62,7 @@ def test_a_smaller_limit_shrinks_the_file_step_by_step(tmp_path):
         put(journal, BEATS, beat(n), n)
     journal.close()
     assert path.stat().st_size > 7 * MB
-    journal = Journal(path, limits=Limits(max_mb=2.0))
+    journal = Journal(path, limits=RetentionLimits(max_mb=2.0))
     journal.start("run-2")
     for n in range(1, 301):
         before = count(journal)
@@ -76,7 +76,7 @@ def test_a_smaller_limit_shrinks_the_file_step_by_step(tmp_path):
 
 def test_age_while_it_runs(tmp_path):
     now = [1e9]
-    journal = Journal(tmp_path / "j.db", limits=Limits(keep_days=2.0), wall=lambda: now[0])
+    journal = Journal(tmp_path / "j.db", limits=RetentionLimits(keep_days=2.0), wall=lambda: now[0])
     journal.start("run-1")
     for n in range(1, 11):
         put(journal, ALARMS, alarm(n), n)
@@ -97,7 +97,7 @@ def test_age_while_it_runs(tmp_path):
 @pytest.mark.parametrize("none", [{"keep_days": 0.0}, {"max_mb": 0.0}])
 def test_nought_is_no_limit(none):
     now = [1e9]
-    journal = Journal(":memory:", limits=Limits(**none), wall=lambda: now[0])
+    journal = Journal(":memory:", limits=RetentionLimits(**none), wall=lambda: now[0])
     journal.start("run-1")
     put(journal, BEATS, beat(1), 1)
     journal.commit()
