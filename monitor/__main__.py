@@ -207,8 +207,7 @@ def _monitor(settings: Config) -> int:
         return EXIT_INCOMPLETE if incomplete else 0
 
     from monitor.commands.console_printer import ConsolePrinter
-    from monitor.commands.model import load_scorer
-    from monitor.engine.pipeline import Pipeline
+    from monitor.engine.assembly import build_pipeline, load_scorer
     from monitor.errors import SourceError
 
     scorer = load_scorer(settings.model)
@@ -216,7 +215,7 @@ def _monitor(settings: Config) -> int:
     with ConsolePrinter(
         stop, patient=settings.source.speed == 0 and not any(source.live for source in sources.values())
     ) as lines:
-        pipeline = Pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
+        pipeline = build_pipeline(sources, settings, scorer, on_alarm=lines.alarm, on_notice=lines.notice)
         end_in_order_on_signals(stop)
         lines.begin(pipeline)
         with contextlib.suppress(SourceError):  # it was told when it happened

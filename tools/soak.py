@@ -26,7 +26,7 @@ from soaking.world import PATIENCE_S, Tap, World, open_serial
 from detector.scorer import Scorer
 from monitor.config import Config, merge
 from monitor.emulator.faults import BOOT_S, Fault, Faults
-from monitor.engine.pipeline import Pipeline
+from monitor.engine.assembly import build_pipeline
 from monitor.messages import AlarmMessage
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial.formats import FORMATS
@@ -87,7 +87,7 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     world.tap = Tap(source, world.ledger)
     config = merge(Config(), {"bus": {"listen": "tcp://127.0.0.1:*"}, "source": {"speed": 0.0}}, "soak")
     start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-    pipeline = Pipeline(
+    pipeline = build_pipeline(
         {BED: world.tap},
         config,
         Scorer(None, 1),
@@ -97,7 +97,7 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     )
     bed = pipeline.beds[BED]
     world.state = lambda: bed.state
-    listener = Listener(pipeline.endpoints.alarms, BED)
+    listener = Listener(pipeline.bus.endpoints.alarms, BED)
     pipeline.wait_for_subscriber(PATIENCE_S)
     told = 0
 

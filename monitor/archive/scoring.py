@@ -24,6 +24,7 @@ from monitor.archive.summary import FORMAT, Summary
 from monitor.archive.tally import Tally
 from monitor.archive.task import Outcome, Task, fingerprint, settings_of, still_stands
 from monitor.archive.worst import WorstBeats
+from monitor.engine.assembly import load_scorer
 from monitor.engine.bed import Bed
 from monitor.errors import ConfigError, SourceError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
@@ -78,7 +79,7 @@ def _scoring(task: Task, results: Results) -> Steps[Outcome]:
         )
     if before is not None and before.source == task.spec and before.fingerprint == mark:
         return Outcome(task.name, "there")  # its files were touched, not changed
-    scorer = _scorer(task.config.model.path, task.config.model.threads)
+    scorer = _scorer(task.config.model)
     if scorer.info.sha256 != task.model_sha256:
         raise ConfigError(f"{task.spec}: the model file is another one than when the run began; begin again")
     with contextlib.closing(_open(task)) as source, results.making(task.name) as folder:
@@ -92,10 +93,7 @@ def _scoring(task: Task, results: Results) -> Steps[Outcome]:
     return Outcome(task.name, "scored", "", summary.beats, summary.duration_s, summary.took_s)
 
 
-@functools.lru_cache(maxsize=1)
-def _scorer(path: str, threads: int) -> Scorer:
-    """One a process: a worker scores many records."""
-    return Scorer(path or None, threads)
+_scorer = functools.lru_cache(maxsize=1)(load_scorer)  # once per process: a worker scores many records
 
 
 def _open(task: Task) -> Source:

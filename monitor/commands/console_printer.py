@@ -92,7 +92,7 @@ class ConsolePrinter:
             self.say(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
         if len(beds) > BEDS:
             self.say(f"... and {len(beds) - BEDS} beds more, to {beds[-1].name}")
-        self.say(f"alarms on {pipeline.endpoints.alarms} (not a medical device)")
+        self.say(f"alarms on {pipeline.bus.endpoints.alarms} (not a medical device)")
         if pipeline.metrics is not None:
             self.say(f"metrics on {pipeline.metrics.url}")
 

@@ -109,17 +109,15 @@ def run_local_dashboard(sources: dict[str, Source], config: Config, stop: thread
     def work() -> None:
         # Imported here, while the first frame is on the screen.
         try:
-            from monitor.commands.model import load_scorer
-            from monitor.engine.pipeline import Pipeline
+            from monitor.engine.assembly import build_pipeline, load_scorer
 
-            scorer = load_scorer(config.model)
-            pipeline = Pipeline(sources, config, scorer, on_notice=notice)
+            pipeline = build_pipeline(sources, config, load_scorer(config.model), on_notice=notice)
         except Exception as error:  # told after the screen is restored
             for source in sources.values():
                 source.close()
             failed.append(error)
             return
-        client.connect(pipeline.endpoints, pipeline.bus.screen_key)
+        client.connect(pipeline.bus.endpoints, pipeline.bus.screen_key)
         try:
             pipeline.wait_for_subscriber(_JOIN_S)
             pipeline.run(stop.is_set)

@@ -84,8 +84,8 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     from monitor.archive.progress import Told
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
-    from monitor.commands.model import load_scorer
     from monitor.commands.signals import end_in_order_on_signals
+    from monitor.engine.assembly import load_scorer
 
     sha256 = load_scorer(settings.model).info.sha256
     command = ("ecg-monitor", *sys.argv[1:])

@@ -9,7 +9,7 @@ Labels are bounded: bed, kind, priority, and words of ours. Names follow https:/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from monitor import VERSION
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from monitor.engine.counters import Histogram
-    from monitor.engine.pipeline import Pipeline
+    from monitor.engine.snapshot import Snapshot
 
-__all__ = ["MetricsServer"]
+__all__ = ["MetricsServer", "SnapshotCollector"]
 
 _BUS_COUNTS = (
     "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
@@ -40,20 +40,22 @@ class MetricsServer:
 
     Args:
         config: where it listens.
-        pipeline: whose counts it gives.
+        snapshot: takes the numbers to serve; called in the HTTP thread for each request.
 
     Attributes:
         url: of the metrics.
+        collector: what it serves.
 
     Raises:
         MetricsError: the port is in use or cannot be had, or prometheus-client is not installed.
     """
 
-    def __init__(self, config: MetricsConfig, pipeline: Pipeline) -> None:
+    def __init__(self, config: MetricsConfig, snapshot: Callable[[], Snapshot]) -> None:
         from prometheus_client import CollectorRegistry, start_http_server  # late: 50 ms that nobody else needs
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(pipeline))
+        self.collector = SnapshotCollector(snapshot)
+        registry.register(self.collector)
         port = max(config.port, 0)  # -1 is any free port, which a socket calls 0
         try:
             self._server, self._thread = start_http_server(port, config.listen, registry)
@@ -73,113 +75,116 @@ class MetricsServer:
         self._thread.join()
 
 
-class _Collector:
-    """Reads a pipeline when it is asked; what prometheus-client calls a custom collector."""
+class SnapshotCollector:
+    """Renders a snapshot for each request: a custom collector of prometheus-client."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
 
     def describe(self) -> list[Metric]:
-        """Nothing beforehand: registering must not read a pipeline that is still being made."""
+        """No metrics: the registry must not take a snapshot while the monitor is being built."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, now."""
-        yield from self._build()
-        yield from self._beds()
-        yield from self._alarms()
-        yield from self._timings()
-        yield from self._transport()
+        snapshot = self._snapshot()
+        yield from _build(snapshot)
+        yield from _beds(snapshot)
+        yield from _alarms(snapshot)
+        yield from _timings(snapshot)
+        yield from _transport(snapshot)
 
-    def _build(self) -> Iterator[Metric]:
-        pipeline = self._pipeline
-        info = next(iter(pipeline.beds.values())).model
-        build = _gauge("build_info", "Version of the monitor and of its model; always 1.", "version", "model", "sha256")
-        build.add_metric([VERSION, info.name, info.sha256], 1)
-        yield build
-        start = _gauge("start_time_seconds", "Unix time at which this monitor was started.")
-        start.add_metric([], pipeline.started_unix_s)
-        yield start
-        beat = _gauge("heartbeat_timestamp_seconds", "Unix time of the last heartbeat on the bus; 0 before the first.")
-        beat.add_metric([], pipeline.measures.heartbeat_s)
-        yield beat
 
-    def _beds(self) -> Iterator[Metric]:
-        beds = self._pipeline.beds
-        samples = _counter("samples", "Samples taken from the source.", "bed")
-        lost = _counter("samples_lost", "Samples that never came (gaps).", "bed")
-        gaps = _counter("gaps", "Gaps: stretches of samples that never came.", "bed")
-        beats = _counter("beats", "Beats by outcome: usual, anomalous, or not scored.", "bed", "outcome")
-        waves = _counter("waves_thinned", "Wave messages for displays that were thinned.", "bed")
-        state = _gauge("bed_state", "1 for the state the bed is in, 0 for the others.", "bed", "state")
-        scorable = _gauge("signal_scorable", "1 while beats of this bed are scored.", "bed")
-        waiting = _gauge("source_waiting_samples", "Samples that came and were not read yet, of live sources.", "bed")
-        for name, bed in beds.items():
-            counts = dict(bed.counts)
-            samples.add_metric([name], bed.detector.samples_in)
-            lost.add_metric([name], bed.detector.samples_lost)
-            gaps.add_metric([name], counts["gaps"])
-            usual = counts["beats"] - counts["anomalous_beats"] - counts["unscored_beats"]
-            for outcome, count in (
-                ("usual", usual),
-                ("anomalous", counts["anomalous_beats"]),
-                ("unscored", counts["unscored_beats"]),
-            ):
-                beats.add_metric([name, outcome], max(0, count))
-            waves.add_metric([name], counts["dropped_waves"])
-            for word in _STATES:
-                state.add_metric([name, word], bed.state == word)
-            scorable.add_metric([name], bed.state == "running" and bed.condition[1].value == "good")
-            if (size := getattr(bed.source, "waiting", None)) is not None:
-                waiting.add_metric([name], size)
-        yield from (samples, lost, gaps, beats, waves, state, scorable, waiting)
+def _build(snapshot: Snapshot) -> Iterator[Metric]:
+    info = snapshot.model
+    build = _gauge("build_info", "Version of the monitor and of its model; always 1.", "version", "model", "sha256")
+    build.add_metric([VERSION, info.name, info.sha256], 1)
+    yield build
+    start = _gauge("start_time_seconds", "Unix time at which this monitor was started.")
+    start.add_metric([], snapshot.started_unix_s)
+    yield start
+    beat = _gauge("heartbeat_timestamp_seconds", "Unix time of the last heartbeat on the bus; 0 before the first.")
+    beat.add_metric([], snapshot.counters.heartbeat_s)
+    yield beat
 
-    def _alarms(self) -> Iterator[Metric]:
-        measures = self._pipeline.measures
-        onsets = _counter("alarms", "Alarms raised; one that recurs while it lasts is one.", "bed", "kind", "priority")
-        # From 0 on, not from the first alarm: `increase` of a series that begins with 1 is 0.
-        counts = dict.fromkeys(self._pipeline.alarm_kinds, 0) | dict(measures.onsets)
-        for (bed, kind, priority), count in counts.items():
-            onsets.add_metric([bed, kind, priority], count)
-        yield onsets
-        active = _gauge("alarms_active", "Alarms not cleared now, by state.", "bed", "priority", "state")
-        now = Counter(measures.active.copy().values())
-        for bed in self._pipeline.beds:
-            for priority in _PRIORITIES:
-                for state in _ACTIVE_STATES:
-                    active.add_metric([bed, priority, state], now[bed, priority, state])
-        yield active
 
-    def _timings(self) -> Iterator[Metric]:
-        measures = self._pipeline.measures
-        yield _histogram(
-            "alarm_latency_seconds",
-            "From the arrival of the sample that decided an alarm to its publication; live and paced sources only.",
-            measures.alarm_latency_s,
-        )
-        yield _histogram(
-            "beat_latency_seconds",
-            "From the arrival of the sample that decided a beat to its publication; live and paced sources only.",
-            measures.beat_latency_s,
-        )
-        yield _histogram(
-            "inference_seconds", "Time of one call of the model, the beats of all beds together.", measures.inference_s
-        )
-        yield _histogram("inference_batch_beats", "Beats in one call of the model.", measures.batch_beats)
+def _beds(snapshot: Snapshot) -> Iterator[Metric]:
+    samples = _counter("samples", "Samples taken from the source.", "bed")
+    lost = _counter("samples_lost", "Samples that never came (gaps).", "bed")
+    gaps = _counter("gaps", "Gaps: stretches of samples that never came.", "bed")
+    beats = _counter("beats", "Beats by outcome: usual, anomalous, or not scored.", "bed", "outcome")
+    waves = _counter("waves_thinned", "Wave messages for displays that were thinned.", "bed")
+    state = _gauge("bed_state", "1 for the state the bed is in, 0 for the others.", "bed", "state")
+    scorable = _gauge("signal_scorable", "1 while beats of this bed are scored.", "bed")
+    waiting = _gauge("source_waiting_samples", "Samples that came and were not read yet, of live sources.", "bed")
+    for name, bed in snapshot.beds.items():
+        samples.add_metric([name], bed.samples)
+        lost.add_metric([name], bed.samples_lost)
+        gaps.add_metric([name], bed.gaps)
+        usual = bed.beats - bed.anomalous_beats - bed.unscored_beats
+        for outcome, count in (
+            ("usual", usual),
+            ("anomalous", bed.anomalous_beats),
+            ("unscored", bed.unscored_beats),
+        ):
+            beats.add_metric([name, outcome], max(0, count))
+        waves.add_metric([name], bed.dropped_waves)
+        for word in _STATES:
+            state.add_metric([name, word], bed.state == word)
+        scorable.add_metric([name], bed.scorable)
+        if bed.waiting is not None:
+            waiting.add_metric([name], bed.waiting)
+    yield from (samples, lost, gaps, beats, waves, state, scorable, waiting)
 
-    def _transport(self) -> Iterator[Metric]:
-        pipeline = self._pipeline
-        counts = dict(pipeline.bus.counters)
-        bus = _counter("bus_events", "What the bus counted, by its name in docs/interoperability.md.", "event")
-        for name in dict.fromkeys((*_BUS_COUNTS, *counts)):
-            bus.add_metric([name], counts.get(name, 0))
-        yield bus
-        lost = _counter("journal_lost_rows", "Rows that could not be written into the journal.")
-        lost.add_metric([], pipeline.journal.losses.total)
-        yield lost
-        failing = _gauge("journal_failing", "1 while the journal cannot be written.")
-        failing.add_metric([], bool(pipeline.journal.losses.failure))
-        yield failing
+
+def _alarms(snapshot: Snapshot) -> Iterator[Metric]:
+    counters = snapshot.counters
+    onsets = _counter("alarms", "Alarms raised; one that recurs while it lasts is one.", "bed", "kind", "priority")
+    # From 0 on, not from the first alarm: `increase` of a series that begins with 1 is 0.
+    counts = {(name, *kind): 0 for name, bed in snapshot.beds.items() for kind in bed.alarm_kinds} | dict(
+        counters.onsets
+    )
+    for (bed, kind, priority), count in counts.items():
+        onsets.add_metric([bed, kind, priority], count)
+    yield onsets
+    active = _gauge("alarms_active", "Alarms not cleared now, by state.", "bed", "priority", "state")
+    now = Counter(counters.active.copy().values())
+    for bed in snapshot.beds:
+        for priority in _PRIORITIES:
+            for state in _ACTIVE_STATES:
+                active.add_metric([bed, priority, state], now[bed, priority, state])
+    yield active
+
+
+def _timings(snapshot: Snapshot) -> Iterator[Metric]:
+    counters = snapshot.counters
+    yield _histogram(
+        "alarm_latency_seconds",
+        "From the arrival of the sample that decided an alarm to its publication; live and paced sources only.",
+        counters.alarm_latency_s,
+    )
+    yield _histogram(
+        "beat_latency_seconds",
+        "From the arrival of the sample that decided a beat to its publication; live and paced sources only.",
+        counters.beat_latency_s,
+    )
+    yield _histogram(
+        "inference_seconds", "Time of one call of the model, the beats of all beds together.", counters.inference_s
+    )
+    yield _histogram("inference_batch_beats", "Beats in one call of the model.", counters.batch_beats)
+
+
+def _transport(snapshot: Snapshot) -> Iterator[Metric]:
+    bus = _counter("bus_events", "What the bus counted, by its name in docs/interoperability.md.", "event")
+    for name in dict.fromkeys((*_BUS_COUNTS, *snapshot.bus)):
+        bus.add_metric([name], snapshot.bus.get(name, 0))
+    yield bus
+    lost = _counter("journal_lost_rows", "Rows that could not be written into the journal.")
+    lost.add_metric([], snapshot.journal_lost_rows)
+    yield lost
+    failing = _gauge("journal_failing", "1 while the journal cannot be written.")
+    failing.add_metric([], snapshot.journal_failing)
+    yield failing
 
 
 def _name(name: str) -> str:

@@ -5,154 +5,115 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import secrets
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from detector import Detector
 from detector.scorer import Scorer
 from monitor import VERSION
-from monitor.bus.keys import load_server_keys
 from monitor.bus.requests import ControlRequest
-from monitor.bus.server import Bus, endpoints_from
+from monitor.bus.server import Bus
 from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.engine.counters import Counters
+from monitor.engine.incidents import Incidents
 from monitor.engine.metrics import MetricsServer
-from monitor.engine.publisher import Publisher, make_folder
-from monitor.engine.resume import BedState
+from monitor.engine.publisher import Publisher
+from monitor.engine.recordings import Recordings
 from monitor.engine.schedule import LOOP_S
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
 from monitor.engine.strips import strip_data
 from monitor.errors import RecorderError, SourceError
-from monitor.journal import Journal, OperatorAction, RetentionLimits, Session
+from monitor.journal import Journal, OperatorAction
 from monitor.messages import Alarm, AlarmMessage, HeartbeatMessage, Reply, bed_topic, decode
 from monitor.sources import Notice, Source
-from monitor.sources.guarded import GuardedSource, Readers
 from monitor.sources.reconnecting import ReconnectingSource
 
 __all__ = ["Pipeline"]
 
-_FEW = 8  # beds; the libraries of more are loaded before they begin
 _WARM_FS_HZ = 250.0
 _WARM_UP_SIGNAL_S = 12.0
 _WARM_BEAT = np.exp(-0.5 * ((np.arange(_WARM_FS_HZ) - 100) / 4.0) ** 2)  # one a second, 1 mV
 _HEARTBEAT_S = 1.0
 _STATUS_S = 1.0
 _SELDOM_STATUS_S = 5.0  # of beds that do not change, while there is no time
-# A journal in memory is for subscribers that missed something, not for the archive: half an hour of beats, some 10 MB.
-_MEMORY = ":memory:"
 _TOLD_ALARMS = 10  # of a run that died, named in one line
 
 
 class Pipeline:
-    """Run beds until their sources end or somebody stops it.
+    """The loop over all beds; `monitor.engine.assembly.build_pipeline` builds one.
+
+    Many attributes: the parts that the loop drives.
 
     Args:
-        sources: bed name -> open source; the pipeline closes them.
-        config: the whole configuration.
+        beds: name -> bed.
+        make_bed: builds the bed for a source that could be opened only later.
         scorer: the model, shared by all beds.
-        on_alarm: told each alarm message as it is published (the lines of a run without screen).
-        on_notice: told one line for a person.
+        config: the whole configuration.
+        bus, journal, publisher, recordings, scheduler, batches, counters, incidents: the open parts.
+        metrics: the server of `--metrics`, None without one.
+        closing: closes the parts when `run` ends.
+        on_notice: receives one line for a person.
+        warm_first: load the numeric libraries before the first bed starts, not beside it.
         clock: monotonic, s.
         wall: wall time now.
-        resume: beds that go on where a run that is over left them.
-
-    Attributes:
-        endpoints: where the bus does listen.
-        metrics: the server of `--metrics`, None where it is off.
-        measures: what it gives beside the counts of beds, bus and journal.
-        started_unix_s: when this monitor was made, Unix time.
-        beds: name -> Bed.
-        incomplete: what went wrong on the way without stopping the monitor, one line each.
-
-    Raises:
-        BusError, ConfigError, JournalError, MetricsError, RecorderError: a port, the keys, the journal or the folder
-            cannot be had; nothing was recorded.
     """
 
     def __init__(
         self,
-        sources: dict[str, Source],
-        config: Config,
+        beds: dict[str, Bed],
+        make_bed: Callable[[str, Source], Bed],
         scorer: Scorer,
+        config: Config,
         *,
-        on_alarm: Callable[[AlarmMessage], None] = lambda _: None,
-        on_notice: Callable[[str], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-        resume: Mapping[str, BedState] | None = None,
+        bus: Bus,
+        journal: Journal,
+        publisher: Publisher,
+        recordings: Recordings,
+        scheduler: Scheduler,
+        batches: Batches,
+        counters: Counters,
+        incidents: Incidents,
+        metrics: MetricsServer | None,
+        closing: contextlib.ExitStack,
+        on_notice: Callable[[str], None],
+        warm_first: bool,
+        clock: Callable[[], float],
+        wall: Callable[[], datetime.datetime],
     ) -> None:
-        self.config = config
-        self.incomplete: list[str] = []
-        self.measures = Counters()
-        self.metrics: MetricsServer | None = None
+        self.beds = beds
+        self.bus = bus
+        self.journal = journal
+        self.counters = counters
+        self.metrics = metrics
+        self._config = config
+        self._make_bed = make_bed
         self._scorer = scorer
+        self._out = publisher
+        self._recordings = recordings
+        self._scheduler = scheduler
+        self._batches = batches
+        self._incidents = incidents
+        self._closing = closing
         self._on_notice = on_notice
+        self._warm_first = warm_first
         self._clock = clock
         self._wall = wall
-        started = wall()
-        self.started_unix_s = started.timestamp()
         self._speed = config.source.speed
         self._broken: SourceError | None = None
-        self._batches = Batches(scorer, self.measures, beside=self._speed > 0 and len(sources) > _FEW)
-        self._readers = Readers()
-        with contextlib.ExitStack() as undo:
-            for source in sources.values():
-                undo.callback(source.close)
-            self._started = started
-            self.beds = {name: self._bed(name, source) for name, source in sources.items()}
-            for name, state in (resume or {}).items():
-                self.beds[name].resume(state)
-            folder = Path(config.record.folder) if config.record.folder else None
-            if folder is not None:
-                make_folder(folder)
-            journal = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
-            limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
-            limits = _memory_limits(len(sources)) if journal == _MEMORY else limits
-            self.journal = Journal(journal, limits=limits, clock=clock, report=self._report)
-            undo.callback(self.journal.close)
-            epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-            keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
-            ends = endpoints_from(config.bus.listen)
-            self.bus = Bus(ends, epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=on_notice)
-            undo.callback(self.bus.close)
-            self.journal.put_sessions(map(_session, self.beds.values()), VERSION)
-            self._out = Publisher(
-                self.bus,
-                self.journal,
-                self.measures,
-                on_alarm=on_alarm,
-                on_notice=on_notice,
-                report=self._report,
-                clock=clock,
-            )
-            self._scheduler = Scheduler(self.beds, self._speed, self.bus, self._out, on_notice, clock)
-            if config.metrics.port:
-                self.metrics = MetricsServer(config.metrics, self)
-                undo.callback(self.metrics.close)
-            undo.callback(self._out.abandon)
-            self._folder = folder
-            for bed in self.beds.values():  # last: a port in use must not leave files that the next attempt trips over
-                self._record(bed)
-            undo.pop_all()
-        self.endpoints = self.bus.endpoints
         self._heartbeat_due_s = -math.inf
         self._journal_failed = False
 
     @property
-    def alarm_kinds(self) -> list[tuple[str, str, str]]:
-        """Bed, kind and priority of every alarm that may be raised."""
-        beds = self.beds.values()
-        return [(b.name, kind, getattr(b.limits, kind).priority) for b in beds for kind in b.limits.__struct_fields__]
+    def incomplete(self) -> list[str]:
+        """What could not be kept or read, without ending the run; one line each."""
+        return self._incidents.lines
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -165,7 +126,7 @@ class Pipeline:
         warming = threading.Thread(target=self._warm_up, name="warm up", daemon=True)
         if self._speed > 0:
             warming.start()
-            if len(self.beds) > _FEW:
+            if self._warm_first:
                 warming.join()
         self._scheduler.begin(_STATUS_S)
         try:
@@ -237,7 +198,7 @@ class Pipeline:
             bed.settle(self._scorer.score_beats(bed.unscored), self._out)
         bed.silent("source_lost", text, self._out)
         self._out.event(bed, "source_lost", text, 1)
-        self._report(text)
+        self._incidents.report(text)
 
     def _end(self, bed: Bed) -> None:
         """No more is read; what its detector cannot give any more is lost with it."""
@@ -245,35 +206,22 @@ class Pipeline:
             bed.end()
         except Exception as error:
             bed.ended = True
-            self._report(_fault(bed, error))
-
-    def _bed(self, name: str, source: Source) -> Bed:
-        """A bed, and somebody who reads for it where that may block."""
-        if not getattr(source, "never_blocks", False):
-            source = GuardedSource(source, self._readers)
-        paced = source.live or self._speed > 0
-        return Bed(name, source, self.config, self._scorer, self._clock, self._started, paced)
-
-    def _record(self, bed: Bed) -> None:
-        """Begin its files, once it is known what is to be written."""
-        if self._folder is not None and not isinstance(bed.source, ReconnectingSource):
-            own = {bed.name: self.config.beds[bed.name]} if bed.name in self.config.beds else {}
-            self._out.record(self._folder, bed, msgspec.structs.replace(self.config, beds=own))
+            self._incidents.report(_fault(bed, error))
 
     def _replace(self, late: Bed, source: Source) -> Bed:
         """A source that could not be opened at first is there: its bed begins."""
         try:
-            bed = self._bed(late.name, source)
+            bed = self._make_bed(late.name, source)
             if late.resumed is not None:
                 bed.resume(late.resumed)
-            self._record(bed)
+            self._recordings.begin(bed)
         except Exception as error:
             source.close()
             self._lose(late, error if isinstance(error, RecorderError) else SourceError(str(error)))
             return late
         text = f"{source.name}: opened"
         late.found(Notice("source_back", text), self._out)
-        self.journal.put_sessions([_session(bed)], VERSION)
+        self._out.put_sessions([bed])
         bed.status_due_s = late.status_due_s
         self.beds[bed.name] = bed
         return bed
@@ -312,7 +260,7 @@ class Pipeline:
                     bed.settle(scores, self._out, events)
                 except Exception as error:
                     if bed.ended:
-                        self._report(_fault(bed, error))
+                        self._incidents.report(_fault(bed, error))
                     else:
                         self._lose(bed, error)
                 self._scheduler.watch_lateness(bed)
@@ -325,7 +273,7 @@ class Pipeline:
         for bed in beds:
             if self.bus.shows(bed.name) and now_s >= bed.wave_due_s:
                 # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
-                bed.wave_due_s = max(bed.wave_due_s + 1.0 / self.config.bus.waves_hz, now_s)
+                bed.wave_due_s = max(bed.wave_due_s + 1.0 / self._config.bus.waves_hz, now_s)
                 if "waves" in thinned:
                     bed.skip_wave(counted=True)
                 elif (wave := bed.wave(bed.history.capacity)) is not None:
@@ -347,7 +295,7 @@ class Pipeline:
 
     def _heartbeat(self, state: Any) -> None:
         now = self._wall()
-        self.measures.heartbeat_s = now.timestamp()
+        self.counters.heartbeat_s = now.timestamp()
         self.bus.heartbeat(
             HeartbeatMessage(
                 time=now.isoformat(timespec="milliseconds"),
@@ -397,10 +345,6 @@ class Pipeline:
             return Reply(ok=False, error=f"no strip of alarm {alarm_id!r}: unknown, or no longer kept")
         return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
 
-    def _report(self, line: str) -> None:
-        self.incomplete.append(line)
-        self._on_notice(line)
-
     def _close(self) -> None:
         """Say goodbye, let go."""
         for bed in self.beds.values():
@@ -409,31 +353,12 @@ class Pipeline:
                 bed.state = "ended"
             bed.wave_due_s = bed.status_due_s = -math.inf
         self._out.tell_repeats(self.beds)
-        with contextlib.ExitStack() as last:
-            last.callback(self.journal.close)
-            last.callback(self.bus.close)
-            if self.metrics is not None:
-                last.callback(self.metrics.close)
-            last.callback(self._readers.close)
-            last.callback(self._batches.close)
+        with self._closing as last:
             for bed in self.beds.values():
                 last.callback(bed.close)
             self._out.close(self.beds)
             self._tell_state(self.beds.values())
             self._heartbeat("goodbye")
-
-
-def _memory_limits(beds: int) -> RetentionLimits:
-    """Of each bed the less, the more there are: some 20 MB of beats and status in all, and of each 5 minutes."""
-    return RetentionLimits(
-        max_mb=0,
-        alarm_rows=max(100, min(1_000, 20_000 // beds)),
-        beat_rows=max(400, min(2_000, 40_000 // beds)),
-        status_rows=max(60, min(500, 10_000 // beds)),
-        strips=100,
-        actions=1_000,
-        slack_rows=min(50, beds),
-    )
 
 
 def _fault(bed: Bed, error: Exception) -> str:
@@ -442,11 +367,6 @@ def _fault(bed: Bed, error: Exception) -> str:
     where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in at)
     words = " ".join(str(error).split())
     return f"{bed.source.name}: {type(error).__name__}: {words}{where}; bed {bed.name} ended, please report this"
-
-
-def _session(bed: Bed) -> Session:
-    source = bed.source
-    return Session(bed.name, source.name, source.lead, source.fs_hz, bed.model.name, bed.model.sha256)
 
 
 def _active_then(alarms: list[Alarm]) -> str:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from operator import methodcaller
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detector import Gap
+from monitor import VERSION
 from monitor.alarms.evidence import gap_text
 from monitor.bus.server import Bus
-from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.engine.counters import Counters
-from monitor.errors import RecorderError
-from monitor.journal import Journal
+from monitor.engine.recordings import Recordings
+from monitor.journal import Journal, Session
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, bed_topic
 from monitor.recording.recorder import Recorder
 from monitor.sources import Chunk, Notice
 
-__all__ = ["Publisher", "make_folder"]
+__all__ = ["Publisher"]
 
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
 _REPEAT_S = 10.0  # so often they are told, with their count since
@@ -33,10 +32,9 @@ class Publisher:
     """The `Output` of every bed of a pipeline; says what could not be recorded, and goes on without.
 
     Args:
-        bus, journal, measures: of the pipeline; closed by it.
+        bus, journal, counters, recordings: of the pipeline, which closes bus and journal.
         on_alarm: told each alarm message as it is published.
         on_notice: told one line for a person.
-        report: told one line for what cannot be kept.
         clock: monotonic, s.
     """
 
@@ -44,21 +42,20 @@ class Publisher:
         self,
         bus: Bus,
         journal: Journal,
-        measures: Counters,
+        counters: Counters,
+        recordings: Recordings,
         *,
         on_alarm: Callable[[AlarmMessage], None],
         on_notice: Callable[[str], None],
-        report: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self._bus = bus
         self._journal = journal
-        self._measures = measures
+        self._counters = counters
+        self._recordings = recordings
         self._on_alarm = on_alarm
         self._on_notice = on_notice
-        self._report = report
         self._clock = clock
-        self._recorders: dict[str, Recorder] = {}
         self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
         self._repeat_due_s: dict[tuple[str, str], float] = {}
 
@@ -66,16 +63,16 @@ class Publisher:
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
         """Publish, record and print a changed alarm."""
-        self._measures.alarm(message)
+        self._counters.alarm(message)
         published = self._bus.publish(bed_topic(bed.name, "alarm"), message)
-        self._recorded(bed.name, lambda recorder: recorder.alarm(published.raw))
+        self._recordings.write(bed.name, lambda recorder: recorder.alarm(published.raw))
         self._on_alarm(message)
 
     def beat(self, bed: Bed, message: BeatMessage) -> None:
         """Publish and record a beat."""
-        self._measures.beat(message.latency_ms)
+        self._counters.beat(message.latency_ms)
         self._bus.publish(bed_topic(bed.name, "beat"), message)
-        self._recorded(bed.name, lambda recorder: recorder.beat(message))
+        self._recordings.write(bed.name, lambda recorder: recorder.beat(message))
 
     def gap(self, bed: Bed, gap: Gap) -> None:
         """Publish and record every gap with its length; the alarm `gap` groups them."""
@@ -114,26 +111,11 @@ class Publisher:
             n_samples=n_samples,
         )
         published = self._bus.publish(bed_topic(bed.name, "event"), message)
-        self._recorded(bed.name, lambda recorder: recorder.event(published.raw))
+        self._recordings.write(bed.name, lambda recorder: recorder.event(published.raw))
 
-    # -- recording --------------------------------------------------------------------------------------------
-
-    def record(self, folder: Path, bed: Bed, config: Config) -> None:
-        """Begin to write the files of a bed.
-
-        Raises:
-            RecorderError: the folder cannot be had, or holds a session already.
-        """
-        self._recorders[bed.name] = Recorder(
-            folder,
-            bed.name,
-            bed.source.fs_hz,
-            bed.source.lead,
-            bed.time_of(0),
-            msgspec.to_builtins(config),
-            bed.model,
-            rails_mv=bed.source.rails_mv,
-        )
+    def put_sessions(self, beds: Iterable[Bed]) -> None:
+        """Enter source and model of each bed into the journal."""
+        self._journal.put_sessions(map(_session, beds), VERSION)
 
     def signal(self, bed: Bed, chunk: Chunk, missing: int) -> None:
         """Record samples as they came, after so many that never did."""
@@ -143,7 +125,7 @@ class Publisher:
                 recorder.gap(chunk.first_sample - missing, missing)
             recorder.signal(chunk.first_sample, chunk.samples)
 
-        self._recorded(bed.name, write)
+        self._recordings.write(bed.name, write)
 
     def tell_repeats(self, beds: dict[str, Bed]) -> None:
         """The end: what was counted and not told yet."""
@@ -154,37 +136,16 @@ class Publisher:
         self._repeats.clear()
 
     def close(self, beds: dict[str, Bed]) -> None:
-        """End the recordings, with what was counted."""
-        for name in list(self._recorders):
+        """End the recordings, each with the totals of its bed and of the bus."""
+
+        def totals(name: str) -> dict[str, Any]:
             status = msgspec.to_builtins(beds[name].status())
             session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
-            told = {"session": session, "bus": dict(self._bus.counters)}
-            self._recorded(name, methodcaller("close", told))
+            return {"session": session, "bus": dict(self._bus.counters)}
 
-    def abandon(self) -> None:
-        """The monitor could not begin: let go of the files."""
-        for recorder in self._recorders.values():
-            recorder.close()
-
-    def _recorded(self, bed_name: str, write: Callable[[Recorder], None]) -> None:
-        """Write into its recording, if any. A full disk ends that, not the watching: told once and by the exit code."""
-        recorder = self._recorders.get(bed_name)
-        if recorder is None:
-            return
-        try:
-            write(recorder)
-        except RecorderError as error:
-            self._report(str(error))
-            self._recorders.pop(bed_name).close()
+        self._recordings.close(totals)
 
 
-def make_folder(folder: Path) -> None:
-    """The folder of the session.
-
-    Raises:
-        RecorderError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecorderError(f"recording to {folder}: {error.strerror}; name another folder") from None
+def _session(bed: Bed) -> Session:
+    source = bed.source
+    return Session(bed.name, source.name, source.lead, source.fs_hz, bed.model.name, bed.model.sha256)

@@ -28,14 +28,14 @@ class Batches:
 
     Args:
         scorer: the model.
-        measures: told how long it took; by whoever takes.
+        counters: counts beats and seconds of each batch, in the thread that calls `take`.
         beside: score in a thread while the caller goes on.
     """
 
-    def __init__(self, scorer: Scorer, measures: Counters, *, beside: bool) -> None:
+    def __init__(self, scorer: Scorer, counters: Counters, *, beside: bool) -> None:
         self.beside = beside
         self._scorer = scorer
-        self._measures = measures
+        self._counters = counters
         self._thread = ThreadPoolExecutor(1, "scoring") if beside else None
         self._waiting: list[tuple[Bed, list[Event], int]] = []  # and how many beats
         self._future: Future[tuple[Scores, float]] | None = None
@@ -69,7 +69,7 @@ class Batches:
             return []
         (scores, seconds), waiting = self._future.result(), self._waiting
         self._future, self._waiting = None, []
-        self._measures.scored(seconds, len(scores.score))
+        self._counters.scored(seconds, len(scores.score))
         scored: list[Scored] = []
         first = 0
         for bed, events, beats in waiting:

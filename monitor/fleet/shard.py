@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from detector.scorer import Scorer
 from monitor.bus.endpoints import BusEndpoints
 from monitor.config import Config, merge
+from monitor.engine.assembly import build_pipeline, load_scorer
 from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.engine.pipeline import Pipeline
 from monitor.engine.resume import WATCHED_AGAIN, BedState, read_states
-from monitor.errors import BusError, ConfigError, JournalError, SourceError
+from monitor.errors import BusError, ConfigError, JournalError, JournalInUse, ModelError, SourceError
 from monitor.fleet.resumed_source import ResumedSource
 from monitor.sources import Source
 from monitor.sources.reconnecting import ReconnectingSource
@@ -23,7 +23,7 @@ __all__ = ["Shard", "ShardOrder", "ShardReport", "ShardState"]
 
 ShardState = Literal["starting", "running", "ended", "stopped", "failed"]
 
-_OURS = (BusError, ConfigError, JournalError, SourceError)  # whose words are enough
+_OURS = (BusError, ConfigError, JournalError, ModelError, SourceError)  # whose words are enough
 _JOURNAL_S = 0.2  # between tries to have the journal, which the shard's last worker may still hold
 
 
@@ -125,7 +125,7 @@ class Shard:
                 return
             first_epoch = pipeline.journal.epochs()[0]
             resumed = sum(bed.resumed is not None for bed in pipeline.beds.values())
-            running = ShardReport("running", "", pipeline.endpoints, first_epoch, resumed)
+            running = ShardReport("running", "", pipeline.bus.endpoints, first_epoch, resumed)
             self._tell(running)
             with contextlib.suppress(SourceError):  # every source broke, as each bed has told
                 pipeline.run(self._stop.is_set)
@@ -146,7 +146,7 @@ class Shard:
             "metrics": {"port": 0},
         }
         config = merge(order.config, changes, f"shard {order.name}")
-        scorer = Scorer(config.model.path or None, config.model.threads)
+        scorer = load_scorer(config.model)
         while not self._stop.is_set():
             try:
                 states = read_states(order.journal, [plan.name for plan in order.plans])
@@ -156,10 +156,8 @@ class Shard:
                 states = {}
             sources = {plan.name: self._source(plan, config, states.get(plan.name)) for plan in order.plans}
             try:
-                return Pipeline(sources, config, scorer, on_notice=self._notice, resume=states)
-            except JournalError as error:
-                if "in use" not in str(error):
-                    raise
+                return build_pipeline(sources, config, scorer, on_notice=self._notice, resume=states)
+            except JournalInUse as error:
                 self._tell(ShardReport("starting", str(error)))
                 self._stop.wait(_JOURNAL_S)
         return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detector.scorer import Scorer
 from monitor.client.client import AlarmClient, Received
 from monitor.config import Config, merge
-from monitor.engine.pipeline import Pipeline
+from monitor.engine.assembly import build_pipeline
 from monitor.errors import SourceError
 from monitor.messages import AlarmMessage, BeatMessage, HeartbeatMessage, StatusMessage
 from monitor.sources import Chunk, EndOfStream, Notice, Source, SourceOptions, open_source
@@ -144,7 +144,7 @@ class Run:
     def __init__(self, sources: dict[str, Source], scorer: Scorer, config: Config | None = None, **options: Any):
         self.alarms: list[AlarmMessage] = []
         self.notices: list[str] = []
-        self.pipeline = Pipeline(
+        self.pipeline = build_pipeline(
             sources, config or settings(), scorer, on_alarm=self.alarms.append, on_notice=self.notices.append, **options
         )
 
@@ -170,7 +170,7 @@ class Watched:
         self.stop = threading.Event()
         self.failed: list[BaseException] = []
         self.got: list[Received] = []
-        ends = run.pipeline.endpoints
+        ends = run.pipeline.bus.endpoints
         self.client = AlarmClient(ends.alarms, ends.control, waves_endpoint=ends.waves)
         self._thread = threading.Thread(target=self._work)
         self._thread.start()

@@ -229,7 +229,7 @@ def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:
 def test_many_beds_that_begin_in_the_same_second_give_what_few_give(tmp_path: Path, scorer: Scorer) -> None:
     """Beats with their scores and alarms, though those of many are scored beside the loop, in larger batches."""
     few, many = scripted(scorer, 3, tmp_path / "few"), scripted(scorer, 30, tmp_path / "many")
-    assert few.pipeline.measures.batch_beats.read()[0] != many.pipeline.measures.batch_beats.read()[0]
+    assert few.pipeline.counters.batch_beats.read()[0] != many.pipeline.counters.batch_beats.read()[0]
     for number in range(30):
         of_few, of_many = kept(tmp_path / "few", f"b{number % 3}"), kept(tmp_path / "many", f"b{number}")
         for message in (*of_few[1], *of_many[1]):  # an id begins with the bed's name

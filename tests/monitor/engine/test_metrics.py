@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from detector import Scorer
@@ -55,20 +56,14 @@ def samples_of(text: str) -> Samples:
 
 
 class Counted:
-    """A source that ends, with a scrape before it is let go: what a run left behind."""
+    """All metrics of a run that ended."""
 
     def __init__(self, run: Run) -> None:
         assert run.pipeline.metrics is not None
-        self.url = run.pipeline.metrics.url
-        self.text = ""
-        close, metrics = run.pipeline.metrics.close, run.pipeline.metrics
-
-        def last() -> None:
-            self.text = scrape(self.url)
-            close()
-
-        metrics.close = last  # type: ignore[method-assign]
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(run.pipeline.metrics.collector)
         run.pipeline.run()
+        self.text = generate_latest(registry).decode()
         self.samples = samples_of(self.text)
 
     def get(self, name: str, **labels: str) -> float:
@@ -100,7 +95,9 @@ def test_alarms_are_counted_by_kind_and_priority_once_each(told: tuple[Run, Coun
     run, counted = told
     raised = [m.alarm for m in run.alarms if m.alarm.state == "onset" and m.alarm.count == 1 and not m.alarm.update]
     assert {"asystole", "leads_off"} <= {alarm.kind for alarm in raised}
-    for bed, kind, priority in run.pipeline.alarm_kinds:
+    limits = {name: bed.limits for name, bed in run.pipeline.beds.items()}
+    for bed, kind in ((name, kind) for name in limits for kind in limits[name].__struct_fields__):
+        priority = getattr(limits[bed], kind).priority
         of_kind = [alarm for alarm in raised if (alarm.bed, alarm.kind) == (bed, kind)]
         assert counted.get("alarms_total", bed=bed, kind=kind, priority=priority) == len(of_kind)
     active: dict[str, str] = {}

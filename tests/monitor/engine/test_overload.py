@@ -60,7 +60,7 @@ def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
     run.pipeline.bus.publish_wave = publish_wave  # type: ignore[method-assign]
     with zmq.Context() as context, context.socket(zmq.SUB) as looking:
         looking.subscribe(b"")
-        looking.connect(run.pipeline.endpoints.waves)
+        looking.connect(run.pipeline.bus.endpoints.waves)
         while not run.pipeline.bus.viewers:
             run.pipeline.bus.service(0.05)
 

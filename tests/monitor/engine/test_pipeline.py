@@ -404,7 +404,7 @@ def test_waves_show_every_sample_many_times_a_second(scorer: Scorer, speed: floa
     sent: list[int] = []
     script = Script([(2.0, lambda: sent.append(run.pipeline.bus.counters["waves"])), (2.1, lambda: None)], 0.02)
     run: Run = Run({"p1": source}, scorer, settings(source={"speed": speed}), clock=script.clock)
-    ends = run.pipeline.endpoints
+    ends = run.pipeline.bus.endpoints
     with zmq.Context() as context, context.socket(zmq.SUB) as sub:
         sub.connect(ends.waves)
         sub.subscribe(b"")

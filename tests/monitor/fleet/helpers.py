@@ -12,8 +12,8 @@ import msgspec
 from detector.scorer import Scorer
 from monitor.client.client import ALL_STREAMS, AlarmClient, Received
 from monitor.config import Config, merge
+from monitor.engine.assembly import build_pipeline
 from monitor.engine.bed_plan import BedPlan, open_bed
-from monitor.engine.pipeline import Pipeline
 from monitor.journal import JournalReader
 from monitor.messages import AlarmMessage, BeatMessage, EventMessage, bed_topic, decode
 
@@ -76,7 +76,7 @@ def undisturbed(plans: Iterable[BedPlan], config: Config, reached_s: float, fold
     path = folder / f"alone-{uuid.uuid4().hex}.sqlite"
     quick = merge(config, {"source": {"speed": 0.0}, "journal": {"path": str(path)}}, "test")
     quick = merge(quick, {"bus": {"listen": "tcp://127.0.0.1:*"}}, "test")
-    pipeline = Pipeline({plan.name: open_bed(plan, quick) for plan in long}, quick, Scorer())
+    pipeline = build_pipeline({plan.name: open_bed(plan, quick) for plan in long}, quick, Scorer())
     pipeline.run()
     reader = JournalReader(path)
     told: dict[str, list] = {}

@@ -1,0 +1,173 @@
+"""Assembly: configuration in, ready parts out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from detector import scorer as detector_scorer
+from detector.scorer import Scorer
+from monitor.bus.keys import load_server_keys
+from monitor.bus.server import Bus, endpoints_from
+from monitor.config import Config, ModelConfig
+from monitor.engine.bed import Bed
+from monitor.engine.counters import Counters
+from monitor.engine.incidents import Incidents
+from monitor.engine.metrics import MetricsServer
+from monitor.engine.pipeline import Pipeline
+from monitor.engine.publisher import Publisher
+from monitor.engine.recordings import Recordings, make_folder
+from monitor.engine.resume import BedState
+from monitor.engine.scheduler import Scheduler
+from monitor.engine.scoring import Batches
+from monitor.engine.snapshot import Snapshot, take_snapshot
+from monitor.errors import ModelError
+from monitor.journal import Journal, RetentionLimits
+from monitor.messages import AlarmMessage
+from monitor.sources import Source
+from monitor.sources.guarded import GuardedSource, Readers
+
+__all__ = ["FEW_BEDS", "build_pipeline", "load_scorer"]
+
+FEW_BEDS = 8  # more beds are scored in a thread of its own, and start when the libraries are loaded
+_MEMORY = ":memory:"  # a journal for subscribers that missed messages, not an archive: half an hour of beats, 10 MB
+
+
+def load_scorer(config: ModelConfig) -> Scorer:
+    """Load the model that `[model]` names, or the shipped one.
+
+    Raises:
+        ModelError: the file is missing, is no ONNX model, or its metadata do not fit this program.
+    """
+    try:
+        return Scorer(config.path or None, config.threads)
+    except detector_scorer.ModelError as error:
+        raise ModelError(str(error)) from error
+
+
+def build_pipeline(
+    sources: dict[str, Source],
+    config: Config,
+    scorer: Scorer,
+    *,
+    on_alarm: Callable[[AlarmMessage], None] = lambda _: None,
+    on_notice: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    resume: Mapping[str, BedState] | None = None,
+) -> Pipeline:
+    """Open journal, bus, metrics and recordings, and build the pipeline on them.
+
+    On an error everything opened so far is closed again, the sources included.
+
+    Args:
+        sources: bed name -> open source; the pipeline closes them.
+        config: the whole configuration.
+        scorer: the model, shared by all beds.
+        on_alarm: receives each alarm message when it is published.
+        on_notice: receives one line for a person.
+        clock: monotonic, s.
+        wall: wall time now.
+        resume: bed name -> state in which an earlier run left the bed.
+
+    Raises:
+        BusError, ConfigError, JournalError, MetricsError, RecorderError: a port, the keys, the journal or the folder
+            cannot be used; nothing was recorded.
+    """
+    started = wall()
+    counters = Counters()
+    incidents = Incidents(on_notice)
+    readers = Readers()
+    few = len(sources) <= FEW_BEDS
+    batches = Batches(scorer, counters, beside=config.source.speed > 0 and not few)
+
+    def make_bed(name: str, source: Source) -> Bed:
+        if not getattr(source, "never_blocks", False):
+            source = GuardedSource(source, readers)
+        paced = source.live or config.source.speed > 0
+        return Bed(name, source, config, scorer, clock, started, paced)
+
+    with contextlib.ExitStack() as undo:
+        for source in sources.values():
+            undo.callback(source.close)
+        closing = undo.enter_context(contextlib.ExitStack())
+        beds = {name: make_bed(name, source) for name, source in sources.items()}
+        for name, state in (resume or {}).items():
+            beds[name].resume(state)
+        folder = Path(config.record.folder) if config.record.folder else None
+        if folder is not None:
+            make_folder(folder)
+        journal = _open_journal(config, folder, len(beds), clock, incidents.report)
+        closing.callback(journal.close)
+        epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
+        endpoints = endpoints_from(config.bus.listen)
+        bus = Bus(endpoints, epoch=epoch, journal=journal, clock=clock, keys=keys, tell=on_notice)
+        closing.callback(bus.close)
+        recordings = Recordings(folder, config, incidents.report)
+        publisher = Publisher(bus, journal, counters, recordings, on_alarm=on_alarm, on_notice=on_notice, clock=clock)
+        publisher.put_sessions(beds.values())
+        scheduler = Scheduler(beds, config.source.speed, bus, publisher, on_notice, clock)
+        metrics: MetricsServer | None = None
+        if config.metrics.port:
+
+            def snapshot() -> Snapshot:
+                return take_snapshot(beds, counters, bus.counters, journal, started.timestamp())
+
+            metrics = MetricsServer(config.metrics, snapshot)
+            closing.callback(metrics.close)
+        undo.callback(recordings.abandon)
+        for bed in beds.values():  # last: a port in use must not leave files that block the next attempt
+            recordings.begin(bed)
+        undo.pop_all()
+    closing.callback(readers.close)
+    closing.callback(batches.close)
+    return Pipeline(
+        beds,
+        make_bed,
+        scorer,
+        config,
+        bus=bus,
+        journal=journal,
+        publisher=publisher,
+        recordings=recordings,
+        scheduler=scheduler,
+        batches=batches,
+        counters=counters,
+        incidents=incidents,
+        metrics=metrics,
+        closing=closing,
+        on_notice=on_notice,
+        warm_first=not few,
+        clock=clock,
+        wall=wall,
+    )
+
+
+def _open_journal(
+    config: Config, folder: Path | None, beds: int, clock: Callable[[], float], report: Callable[[str], None]
+) -> Journal:
+    """The configured file, else one in the recording folder, else a journal in memory."""
+    path = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
+    if path == _MEMORY:
+        limits = _memory_limits(beds)
+    else:
+        limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
+    return Journal(path, limits=limits, clock=clock, report=report)
+
+
+def _memory_limits(beds: int) -> RetentionLimits:
+    """Fewer rows for each bed when there are more beds: 20 MB of beats and status in all, 5 minutes of each bed."""
+    return RetentionLimits(
+        max_mb=0,
+        alarm_rows=max(100, min(1_000, 20_000 // beds)),
+        beat_rows=max(400, min(2_000, 40_000 // beds)),
+        status_rows=max(60, min(500, 10_000 // beds)),
+        strips=100,
+        actions=1_000,
+        slack_rows=min(50, beds),
+    )

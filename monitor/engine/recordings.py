@@ -1,0 +1,94 @@
+"""The recording folders of all beds. A recording that cannot be written ends; the monitor runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import methodcaller
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitor.config import Config
+from monitor.engine.bed import Bed
+from monitor.errors import RecorderError
+from monitor.recording.recorder import Recorder
+from monitor.sources.reconnecting import ReconnectingSource
+
+__all__ = ["Recordings", "make_folder"]
+
+
+class Recordings:
+    """One recorder for each recorded bed.
+
+    Args:
+        folder: folder of the session; None = nothing is recorded.
+        config: the whole configuration; each recording keeps the part that holds for its bed.
+        report: receives one line when a recording ends early.
+    """
+
+    def __init__(self, folder: Path | None, config: Config, report: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._config = config
+        self._report = report
+        self._recorders: dict[str, Recorder] = {}
+
+    def begin(self, bed: Bed) -> None:
+        """Create the files of a bed. A bed whose source is not open yet gets none.
+
+        Raises:
+            RecorderError: the folder cannot be created, or already holds a session.
+        """
+        if self._folder is None or isinstance(bed.source, ReconnectingSource):
+            return
+        own = {bed.name: self._config.beds[bed.name]} if bed.name in self._config.beds else {}
+        self._recorders[bed.name] = Recorder(
+            self._folder,
+            bed.name,
+            bed.source.fs_hz,
+            bed.source.lead,
+            bed.time_of(0),
+            msgspec.to_builtins(msgspec.structs.replace(self._config, beds=own)),
+            bed.model,
+            rails_mv=bed.source.rails_mv,
+        )
+
+    def write(self, bed_name: str, write: Callable[[Recorder], None]) -> None:
+        """Call `write` with the recorder of a bed, if it has one.
+
+        A full disk ends the recording of this bed: one incident, and exit code 3 at the end.
+        """
+        recorder = self._recorders.get(bed_name)
+        if recorder is None:
+            return
+        try:
+            write(recorder)
+        except RecorderError as error:
+            self._report(str(error))
+            self._recorders.pop(bed_name).close()
+
+    def close(self, totals: Callable[[str], dict[str, Any]]) -> None:
+        """End all recordings.
+
+        Args:
+            totals: bed name -> the counts to keep in its session file.
+        """
+        for name in list(self._recorders):
+            self.write(name, methodcaller("close", totals(name)))
+
+    def abandon(self) -> None:
+        """Close all files: the monitor could not start."""
+        for recorder in self._recorders.values():
+            recorder.close()
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder of the session.
+
+    Raises:
+        RecorderError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecorderError(f"recording to {folder}: {error.strerror}; name another folder") from None
