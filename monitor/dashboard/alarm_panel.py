@@ -7,9 +7,9 @@ import textwrap
 
 from rich.cells import cell_len
 
-from monitor.dashboard.bed import BedState
+from monitor.client.liveness import ConnectionState
+from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
-from monitor.dashboard.state import Connection
 from monitor.messages import Alarm, Priority
 
 __all__ = ["FULL_INK", "MARKS", "TEXT_INK", "draw_alarms", "format_clock"]
@@ -28,20 +28,20 @@ def format_clock(seconds: float) -> str:
 
 
 def draw_alarms(
-    canvas: Canvas, top: int, rows: int, bed: BedState | None, now_s: float, connection: Connection
+    canvas: Canvas, top: int, rows: int, bed: DashboardBed | None, now_s: float, connection: ConnectionState
 ) -> None:
     """Active alarms, the most urgent first, then the newest; what does not fit is counted.
 
     "No active alarms" is only said while somebody would tell us of one.
     """
-    alarms = bed.alarms() if bed is not None else []
+    alarms = bed.alarms.by_priority() if bed is not None else []
     paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
     if not alarms or bed is None:
         if connection == "connected" and bed is not None:
             canvas.text(top, 1, "no active alarms", Ink.GOOD)
         else:
             canvas.text(top, 1, "alarms unknown: not connected", Ink.BOLD)
-        if bed is not None and bed.cleared and rows > 1:
+        if bed is not None and bed.alarms.cleared and rows > 1:
             _draw_cleared(canvas, top + 1, rows - 1, bed, now_s)
         _draw_pause(canvas, top, paused_s)
         return
@@ -109,9 +109,9 @@ def _wrapped(text: str, end: str, cells: int, most: int) -> list[str]:
     return lines
 
 
-def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: BedState, now_s: float) -> None:
+def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: DashboardBed, now_s: float) -> None:
     """The last alarms that cleared, quietly."""
-    for number, alarm in enumerate(list(bed.cleared)[: -rows - 1 : -1]):
+    for number, alarm in enumerate(list(bed.alarms.cleared)[: -rows - 1 : -1]):
         age_s = bed.age_s(alarm, now_s)
         ago = "" if age_s is None else f"  began {format_clock(age_s)} ago"
         canvas.text(top + number, 1, f"cleared: {MARKS[alarm.priority]} {_kind(alarm)}{ago}", Ink.DIM)

@@ -1,7 +1,6 @@
-"""All beds of all monitors at a glance: what is the matter with each, which come first, how many of what.
+"""All beds of all monitors: their condition, the order of attention, and counts. Pure.
 
-Pure, as the states that it looks at. Beds keep their places: they are sorted anew at most every few seconds, or at
-once where a bed has a new high alarm.
+Beds keep their places: they are sorted at most every few seconds, or at once when a bed has a new high alarm.
 """
 
 from __future__ import annotations
@@ -12,39 +11,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from monitor.dashboard.bed import BedState
-from monitor.dashboard.state import Condition, DashboardState
-from monitor.dashboard.urgency import CALM, NEW_HIGH, UNSEEN, rank_of
+from monitor.dashboard.bed import DashboardBed
+from monitor.dashboard.bed_alarms import CALM, NEW_HIGH, UNSEEN, urgency
+from monitor.dashboard.state import Condition, DashboardState, condition_of
 from monitor.messages import Alarm, Priority
 
-__all__ = ["BedRef", "Counts", "Entry", "Survey", "short_address"]
+__all__ = ["BedCounts", "BedOrder", "BedRef", "WardBed", "short_address"]
 
 SORT_EVERY_S = 5.0
+_UNSEEN: frozenset[Condition] = frozenset(("no_data", "source_lost", "stale", "lost"))
 
 
 class BedRef(NamedTuple):
-    """A bed of a monitor, by the monitor's address and the bed's name."""
+    """A bed, by the address of its monitor and its name."""
 
     address: str
     name: str
 
 
 @dataclass(slots=True)
-class Entry:
-    """One bed as the ward shows it.
+class WardBed:
+    """One bed of the ward.
 
     Attributes:
-        ref: which.
-        label: its name; with the monitor's address where two monitors have a bed of that name.
+        ref: address and name.
+        label: the name; with the monitor's address if two monitors have a bed of that name.
         bed: its state.
-        condition: `live`, or why not.
-        alarm: the one to look at first.
-        rank: see `urgency`; 0 = look here first.
+        condition: `live`, or why it is not.
+        alarm: the alarm to attend to first.
+        rank: order of attention, see `urgency`; 0 = first.
+        sort_key: sorts labels with their numbers in numeric order.
     """
 
     ref: BedRef
     label: str
-    bed: BedState
+    bed: DashboardBed
     condition: Condition = "starting"
     alarm: Alarm | None = None
     rank: int = CALM
@@ -52,17 +53,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """How many beds.
+class BedCounts:
+    """Numbers of beds.
 
     Attributes:
-        beds: in all.
-        alarms: whose most urgent alarm has that priority.
-        new: the same, of those that nobody has acknowledged.
+        beds: all.
+        alarms: by priority of the most urgent alarm.
+        new: the same, only alarms that are not acknowledged.
         unseen: without data: the source or the monitor is silent.
-        waiting: have not begun.
-        ended: are over.
-        left_out: that a monitor has and we cannot show.
+        waiting: not started.
+        ended: ended.
+        left_out: in a heartbeat but over the limit of beds that the dashboard holds.
     """
 
     beds: int = 0
@@ -74,41 +75,41 @@ class Counts:
     left_out: int = 0
 
 
-class Survey:
-    """What is known of all beds.
+class BedOrder:
+    """All beds, in the order of attention.
 
     Args:
-        states: by address of the monitor; they are folded elsewhere.
+        states: by address of the monitor; the caller folds messages into them.
 
     Attributes:
         states: as given.
         entries: all beds, the most urgent first.
-        counts: of them.
+        counts: numbers of beds.
     """
 
     def __init__(self, states: Mapping[str, DashboardState]) -> None:
         self.states = states
-        self.entries: list[Entry] = []
-        self.counts = Counts()
-        self._by_ref: dict[BedRef, Entry] = {}
+        self.entries: list[WardBed] = []
+        self.counts = BedCounts()
+        self._by_ref: dict[BedRef, WardBed] = {}
         self._changes: tuple[int, ...] = ()
         self._sorted_s: float | None = None
         self._high: frozenset[BedRef] = frozenset()
 
-    def find(self, ref: BedRef | None) -> Entry | None:
-        """The entry of a bed; None where there is none any more."""
+    def find(self, ref: BedRef | None) -> WardBed | None:
+        """The entry of a bed; None if it does not exist (any more)."""
         return None if ref is None else self._by_ref.get(ref)
 
-    def named(self, name: str) -> Entry | None:
-        """The first bed that is called or labelled so."""
+    def named(self, name: str) -> WardBed | None:
+        """The first bed with that label or name."""
         return next((entry for entry in self.entries if name in (entry.label, entry.ref.name)), None)
 
-    def by_label(self) -> list[Entry]:
-        """All beds, by name."""
+    def by_label(self) -> list[WardBed]:
+        """All beds, sorted by label."""
         return sorted(self.entries, key=lambda entry: entry.sort_key)
 
-    def look(self, now_s: float) -> None:
-        """Take in what the states say now.
+    def update(self, now_s: float) -> None:
+        """Take over the present states: conditions, alarms, order, counts.
 
         Args:
             now_s: the subscriber's monotonic clock, s.
@@ -116,13 +117,12 @@ class Survey:
         changes = tuple(state.changes for state in self.states.values())
         if changes != self._changes:
             self._changes = changes
-            self._list_anew()
+            self._rebuild()
         connections = {address: state.connection_now(now_s) for address, state in self.states.items()}
         for entry in self.entries:
-            bed = entry.bed
-            entry.condition = DashboardState.condition_under(connections[entry.ref.address], bed, now_s)
-            entry.alarm = bed.most_urgent if bed.active else None
-            entry.rank = CALM if entry.alarm is None else rank_of(entry.alarm)
+            entry.condition = condition_of(entry.bed, connections[entry.ref.address], now_s)
+            entry.alarm = entry.bed.alarms.most_urgent
+            entry.rank = CALM if entry.alarm is None else urgency(entry.alarm)
             if entry.condition in _UNSEEN:
                 entry.rank = min(entry.rank, UNSEEN)
         high = frozenset(entry.ref for entry in self.entries if entry.rank == NEW_HIGH)
@@ -130,18 +130,18 @@ class Survey:
             self._sorted_s = now_s
             self.entries.sort(key=lambda entry: (entry.rank, entry.sort_key))
         self._high = high
-        told = ((state.heartbeat, len(state.beds)) for state in self.states.values())
-        left_out = sum(max(0, len(heartbeat.beds) - known) for heartbeat, known in told if heartbeat is not None)
+        listed = ((state.heartbeat, len(state.beds)) for state in self.states.values())
+        left_out = sum(max(0, len(heartbeat.beds) - known) for heartbeat, known in listed if heartbeat is not None)
         self.counts = _counts(self.entries, left_out)
 
-    def _list_anew(self) -> None:
-        """Beds have come or gone: places of those that stay are kept until the next sorting."""
+    def _rebuild(self) -> None:
+        """Beds were added or removed: the others keep their places until the next sorting."""
         refs = [BedRef(address, name) for address, state in self.states.items() for name in state.beds]
         shared = {name for name, times in Counter(ref.name for ref in refs).items() if times > 1}
-        new: dict[BedRef, Entry] = {}
+        new: dict[BedRef, WardBed] = {}
         for ref in refs:
             label = f"{ref.name}@{short_address(ref.address)}" if ref.name in shared else ref.name
-            new[ref] = Entry(ref, label, self.states[ref.address].beds[ref.name], sort_key=_natural(label))
+            new[ref] = WardBed(ref, label, self.states[ref.address].beds[ref.name], sort_key=_natural(label))
         if not new.keys() <= self._by_ref.keys():
             self._sorted_s = None
         places = {entry.ref: place for place, entry in enumerate(self.entries)}
@@ -149,11 +149,8 @@ class Survey:
         self.entries = sorted(new.values(), key=lambda entry: places.get(entry.ref, len(places)))
 
 
-_UNSEEN: frozenset[Condition] = frozenset(("no_data", "source_lost", "stale", "lost"))
-
-
 def short_address(address: str) -> str:
-    """An endpoint as people say it: without `tcp://`.
+    """An endpoint without its scheme.
 
     >>> short_address("tcp://127.0.0.1:5556")
     '127.0.0.1:5556'
@@ -162,12 +159,12 @@ def short_address(address: str) -> str:
 
 
 def _natural(label: str) -> tuple[tuple[str, ...], str]:
-    """Sorts `bed 9` before `bed 10`."""
+    """Sort key that puts `bed 9` before `bed 10`."""
     parts = re.split(r"(\d+)", label.casefold())
     return tuple(part.lstrip("0").rjust(20, "0") if at % 2 else part for at, part in enumerate(parts)), label
 
 
-def _counts(entries: Sequence[Entry], left_out: int) -> Counts:
+def _counts(entries: Sequence[WardBed], left_out: int) -> BedCounts:
     alarms: dict[Priority, int] = {"high": 0, "medium": 0, "low": 0}
     new = dict(alarms)
     conditions: Counter[Condition] = Counter()
@@ -176,7 +173,7 @@ def _counts(entries: Sequence[Entry], left_out: int) -> Counts:
         if entry.alarm is not None:
             alarms[entry.alarm.priority] += 1
             new[entry.alarm.priority] += entry.alarm.state != "acknowledged"
-    return Counts(
+    return BedCounts(
         beds=len(entries),
         alarms=alarms,
         new=new,

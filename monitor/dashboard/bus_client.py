@@ -1,4 +1,4 @@
-"""What the dashboard needs of a client."""
+"""Interface of the client that the dashboard uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["BusClient"]
 
 
 class BusClient(Protocol):
-    """A subscriber to one monitor; `monitor.client.client.AlarmClient` is one."""
+    """A subscriber to one monitor, e.g. `monitor.client.client.AlarmClient`."""
 
     @property
     def state(self) -> str:
@@ -19,11 +19,11 @@ class BusClient(Protocol):
         ...
 
     def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
-        """Topic, message and its bytes (of a wave: its samples), after at most `timeout_s`."""
+        """Topics, messages and their bytes (of a wave message: its samples), after at most `timeout_s`."""
         ...
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        """Ask the monitor."""
+        """Send a request and wait for the reply."""
         ...
 
     def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:

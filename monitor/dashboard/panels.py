@@ -6,16 +6,17 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor.client.liveness import ConnectionState
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
-from monitor.dashboard.bed import BedState
+from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
-from monitor.dashboard.state import Condition, Connection, DashboardState
+from monitor.dashboard.state import Condition, DashboardState
 from monitor.quality_labels import quality_words
 
 __all__ = [
     "NOTICE",
-    "View",
+    "BedView",
     "draw_beds",
     "draw_counters",
     "draw_footer",
@@ -29,7 +30,7 @@ WHY_S = 10.0  # an anomalous beat's reasons stay for as long as its alarm's repe
 EVENT_SHOWN_S = 10.0
 EVENT_MIN_CELLS = 12
 NOTICE = "Not a medical device"
-CONNECTION: dict[Connection, tuple[str, Ink]] = {
+CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
     "connecting": ("○ CONNECTING", Ink.BED),
     "connected": ("● connected", Ink.GOOD),
     "stale": ("◌ STALE", Ink.MEDIUM),
@@ -52,7 +53,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class View:
+class BedView:
     """What the person at the screen chose.
 
     Attributes:
@@ -69,18 +70,18 @@ class View:
     """
 
     bed: str | None = None
-    frozen: BedState | None = None
+    frozen: DashboardBed | None = None
     frozen_at_s: float = 0.0
     help: bool = False
     note: str = ""
     label: str = ""
     only: bool = False
     ward: bool = False
-    others: Sequence[tuple[str, BedState, Condition]] | None = None
+    others: Sequence[tuple[str, DashboardBed, Condition]] | None = None
     warning: str = ""
 
 
-def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now_s: float, label: str = "") -> None:
+def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None, now_s: float, label: str = "") -> None:
     """The top line: bed, source, lead, fs, speed, clock, connection, model, and what this is not."""
     connection, ink = CONNECTION[state.connection_now(now_s)]
     right: list[tuple[str, Ink]] = [(connection, ink), (NOTICE, Ink.NOTICE)]
@@ -90,7 +91,7 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now
     if bed is not None:
         status = bed.status
         if bed.fs_hz:
-            left.append((format_clock(bed.clock_sample / bed.fs_hz), Ink.BOLD))
+            left.append((format_clock(bed.clock.sample / bed.fs_hz), Ink.BOLD))
         if status is not None:
             left.append((status.source, Ink.PLAIN))
             optional.append((status.lead, Ink.PLAIN))
@@ -100,8 +101,8 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: BedState | None, now
             optional.append(("×max" if status.speed == 0 else f"×{status.speed:g}", Ink.PLAIN))
         if bed.model_name:
             optional.append((bed.model_name, Ink.DIM))
-        if len(bed.stream_time) >= 19:
-            optional.append((bed.stream_time[:19].replace("T", " "), Ink.DIM))
+        if len(bed.clock.time) >= 19:
+            optional.append((bed.clock.time[:19].replace("T", " "), Ink.DIM))
     optional = [part for part in optional if part[0]]
     right_cells = sum(len(text) + 2 for text, _ in right)
     while optional and _cells(left + optional) + right_cells > canvas.width:
@@ -119,7 +120,7 @@ def _cells(parts: list[tuple[str, Ink]]) -> int:
 
 
 def draw_vitals(
-    canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, now_s: float, *, live: bool
+    canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, now_s: float, *, live: bool
 ) -> None:
     """Heart rate in large digits, RR interval, signal quality, and whether beats are scored.
 
@@ -131,13 +132,13 @@ def draw_vitals(
     large = rows >= LARGE_ROWS + 5 and cols >= 28
     digits = big_number(text, large=large)
     digit_rows = LARGE_ROWS if large else SMALL_ROWS
-    urgent = any(a.priority == "high" and a.category == "physiological" for a in bed.active.values())
+    urgent = any(a.priority == "high" and a.category == "physiological" for a in bed.alarms.active.values())
     ink = Ink.DIM if rate is None else Ink.ANOMALOUS if urgent else Ink.GOOD
     row = top + 1 + (1 if large else 0)
     if row + digit_rows <= top + rows:
         canvas.block(row, left + 1, digits, ink)
     status = bed.status
-    last = bed.last_beat
+    last = bed.beats.last
     rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
     quality, ink = "quality --", Ink.DIM
     if status is not None and live:
@@ -160,12 +161,12 @@ def draw_vitals(
         _draw_why(canvas, row, left, top + rows - row, cols, bed)
 
 
-def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """Why the newest anomalous beat is one, where there is room for all of it, while it is still on the screen."""
-    last = bed.last_anomalous
+    last = bed.beats.last_anomalous
     if last is None or bed.fs_hz is None or not last.words:
         return
-    ago_s = (bed.clock_sample - last.r_sample) / bed.fs_hz
+    ago_s = (bed.clock.sample - last.r_sample) / bed.fs_hz
     lines = textwrap.wrap(", ".join(last.words), max(cols - 4, 1))
     if ago_s > WHY_S or len(lines) > rows:
         return
@@ -175,11 +176,11 @@ def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: Be
         canvas.text(top + number, left + 3, line, Ink.PLAIN)
 
 
-def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """What was counted since the start; the least telling lines go first where room is short."""
     canvas.rule(top, left, cols, "since start")
     status = bed.status
-    high, medium, low = (bed.raised[priority] for priority in ("high", "medium", "low"))
+    high, medium, low = (bed.alarms.raised[priority] for priority in ("high", "medium", "low"))
     alarms = f"!!! {high} !! {medium} ! {low}"
     if status is None:
         canvas.text(top + 1, left + 1, f"alarms {alarms}", Ink.PLAIN, cols - 1)
@@ -214,14 +215,19 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
 
 
 def draw_beds(
-    canvas: Canvas, row: int, beds: Sequence[tuple[str, BedState, Condition]], shown: str, now_s: float, warning: str
+    canvas: Canvas,
+    row: int,
+    beds: Sequence[tuple[str, DashboardBed, Condition]],
+    shown: str,
+    now_s: float,
+    warning: str,
 ) -> None:
     """All beds in one line: rate, and the most urgent alarm of each."""
     col = canvas.text(row, 1, "beds", Ink.DIM) + 1
     if warning:
         col = canvas.text(row, 1, f" {warning} ", Ink.HIGH) + 1
     for name, bed, condition in beds:
-        alarms = [] if bed.most_urgent is None else [bed.most_urgent]
+        alarms = [] if bed.alarms.most_urgent is None else [bed.alarms.most_urgent]
         rate = bed.shown_rate_bpm(now_s) if condition == "live" else None
         value = "--" if rate is None else f"{rate:.0f}"
         word = "" if condition == "live" else f" {condition.replace('_', ' ').upper()}"
@@ -237,7 +243,7 @@ def draw_beds(
         col = canvas.text(row, col, text, ink) + 1
 
 
-def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: View, now_s: float) -> None:
+def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, now_s: float) -> None:
     """Keys, or the note for the person; a frozen screen says so, loudly. At the right what came in just now."""
     col = 0
     if view.frozen is not None:

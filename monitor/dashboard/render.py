@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from monitor.dashboard.alarm_panel import draw_alarms
-from monitor.dashboard.bed import BedState
+from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import (
-    View,
+    BedView,
     draw_beds,
     draw_counters,
     draw_footer,
@@ -18,7 +18,7 @@ from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform
 
-__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "View", "render"]
+__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render"]
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 SIDE_FROM_WIDTH = 96  # from here on numbers stand beside the waveform, as on a bedside monitor
@@ -26,7 +26,7 @@ SIDE_CELLS = 30
 COUNTER_ROWS = 9
 
 
-def render(state: DashboardState, width: int, height: int, now_s: float, view: View | None = None) -> Frame:
+def render(state: DashboardState, width: int, height: int, now_s: float, view: BedView | None = None) -> Frame:
     """Draw the dashboard.
 
     Args:
@@ -38,7 +38,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
     Returns:
         A rich renderable of exactly `height` lines of `width` cells.
     """
-    view = view or View()
+    view = view or BedView()
     canvas = Canvas(max(1, width), max(1, height))
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
@@ -70,7 +70,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: V
 
 
 def _draw_beside(
-    canvas: Canvas, top: int, rows: int, bed: BedState, condition: Condition, view: View, now_s: float
+    canvas: Canvas, top: int, rows: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
 ) -> None:
     """Waveform and trend at the left, numbers at the right."""
     live = condition == "live"
@@ -84,7 +84,7 @@ def _draw_beside(
 
 
 def _draw_below(
-    canvas: Canvas, top: int, rows: int, bed: BedState, condition: Condition, view: View, now_s: float
+    canvas: Canvas, top: int, rows: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
 ) -> None:
     """Waveform over the whole width, below it rate, trend and counters."""
     live = condition == "live"
@@ -99,8 +99,8 @@ def _draw_below(
 
 
 def _draw_plot(
-    canvas: Canvas, top: int, rows: int, cols: int, bed: BedState, condition: Condition, view: View, now_s: float
+    canvas: Canvas, top: int, rows: int, cols: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
 ) -> None:
-    draw_waveform(canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.silent_s(now_s))
+    draw_waveform(canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.clock.silent_s(now_s))
     if view.frozen is not None:
         canvas.text(top, cols // 4, f" FROZEN {now_s - view.frozen_at_s:.0f} s ", Ink.MEDIUM)

@@ -1,4 +1,4 @@
-"""What the dashboard knows: bus messages folded into a state of bounded size. Pure, as `bed` is."""
+"""State of the dashboard: bus messages of one monitor folded into a state of bounded size. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S
-from monitor.dashboard.bed import BedState, StreamCondition
+from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S, ConnectionState
+from monitor.dashboard.bed import DashboardBed, StreamCondition
 from monitor.dashboard.lead import SCALE_EVERY_S
 from monitor.messages import (
     AlarmMessage,
@@ -21,39 +21,38 @@ from monitor.messages import (
     WaveHeader,
 )
 
-__all__ = ["Condition", "Connection", "DashboardState"]
+__all__ = ["Condition", "DashboardState", "condition_of"]
 
 MAX_BEDS = 4_096  # of one monitor; without a waveform a bed takes a few kB
-TILE_SCALE_EVERY_S = 2.0  # of beds that are only looked at
+TILE_SCALE_EVERY_S = 2.0  # of beds shown as tiles
 _OLD_EPOCHS = 16
 
-Connection = Literal["connecting", "connected", "stale", "lost", "ended"]
 Condition = StreamCondition | Literal["stale", "lost"]
-_CONNECTIONS: dict[str, Connection] = {word: word for word in get_args(Connection)}
+_CONNECTIONS: dict[str, ConnectionState] = {word: word for word in get_args(ConnectionState)}
 
 
 @dataclass
 class DashboardState:
-    """The state of the whole dashboard.
+    """State of one monitor.
 
     Attributes:
-        beds: by name, in the order in which they were heard of; at most 4,096.
-        connection: what the client says of its connection.
+        beds: by name, in the order of their first message; at most 4,096.
+        connection: state of the connection, as the client reports it.
         heartbeat: the last one.
-        epoch: id of the monitor's run; a new one starts everything anew.
-        looked: beds whose waves are asked for; None = those of all.
-        closely: beds whose beats and events are asked for as well; None = those of all.
-        changes: how often beds came or went.
+        epoch: id of the monitor's run; a new one resets the state.
+        with_waves: beds whose waves are subscribed; None = all.
+        with_beats: beds whose beats and events are subscribed; None = all.
+        changes: number of times that beds were added or removed.
         malformed: messages that could not be used.
         updated_s: `now_s` of the last change.
     """
 
-    beds: dict[str, BedState] = field(default_factory=dict)
-    connection: Connection = "connecting"
+    beds: dict[str, DashboardBed] = field(default_factory=dict)
+    connection: ConnectionState = "connecting"
     heartbeat: HeartbeatMessage | None = None
     epoch: str = ""
-    looked: frozenset[str] | None = None
-    closely: frozenset[str] | None = None
+    with_waves: frozenset[str] | None = None
+    with_beats: frozenset[str] | None = None
     changes: int = 0
     malformed: int = 0
     updated_s: float = 0.0
@@ -70,9 +69,9 @@ class DashboardState:
         """
         self.updated_s = now_s
         if message.epoch and message.epoch != self.epoch:
-            if message.epoch in self._old_epochs:  # what a slow socket still held of a run that is over
+            if message.epoch in self._old_epochs:  # a late message of an earlier run
                 return
-            if self.epoch:  # the monitor was started anew: nothing of the old run is true any more
+            if self.epoch:  # the monitor was restarted: nothing of the old run holds any more
                 self._old_epochs.append(self.epoch)
                 self.beds.clear()
                 self.changes += 1
@@ -88,37 +87,41 @@ class DashboardState:
         if bed is None:
             self.malformed += 1
         elif isinstance(message, WaveHeader):
-            if (self.looked is None or name in self.looked) and not bed.fold_wave(message, raw_samples or b"", now_s):
+            subscribed = self.with_waves is None or name in self.with_waves
+            if subscribed and not bed.fold_wave(message, raw_samples or b"", now_s):
                 self.malformed += 1
         elif isinstance(message, BeatMessage):
-            if self.closely is None or name in self.closely:
+            if self.with_beats is None or name in self.with_beats:
                 bed.fold_beat(message, now_s)
         elif isinstance(message, StatusMessage):
             bed.fold_status(message, now_s)
         elif isinstance(message, EventMessage):
-            if self.closely is None or name in self.closely:
+            if self.with_beats is None or name in self.with_beats:
                 bed.fold_event(message, now_s)
         else:
             bed.fold_alarm(message, now_s)
 
-    def look(self, waves: Collection[str], closely: Collection[str], now_s: float) -> None:
-        """Learn of which beds waves, and beats and events, are asked for from now on; others must not be missed."""
-        before = self.looked, self.closely
-        self.looked, self.closely = frozenset(waves), frozenset(closely)
+    def set_detail(self, waves: Collection[str], beats: Collection[str], now_s: float) -> None:
+        """Note the beds whose waves, and whose beats and events, are subscribed from now on.
+
+        Waves and beats of other beds are ignored, and their absence is not taken for silence.
+        """
+        before = self.with_waves, self.with_beats
+        self.with_waves, self.with_beats = frozenset(waves), frozenset(beats)
         for bed in self.beds.values():
-            new = bed.name in self.looked, bed.name in self.closely
+            new = bed.name in self.with_waves, bed.name in self.with_beats
             if new != tuple(names is None or bed.name in names for names in before):
-                bed.look(now_s, waves=new[0], closely=new[1])
+                bed.set_detail(now_s, waves=new[0], beats=new[1])
             if new[0]:
                 bed.lead.scale_every_s = SCALE_EVERY_S if new[1] else TILE_SCALE_EVERY_S
 
     def set_connection(self, connection: str, now_s: float) -> None:
-        """Take over what the client says, one of `Connection`'s words; anything else is `connecting`."""
+        """Take over the client's state, a `ConnectionState`; any other text counts as `connecting`."""
         self.connection = _CONNECTIONS.get(connection, "connecting")
         self.updated_s = now_s
 
-    def connection_now(self, now_s: float) -> Connection:
-        """The connection, the worse of what the client says and of what the heartbeats show."""
+    def connection_now(self, now_s: float) -> ConnectionState:
+        """The connection: the worse of the client's state and of the age of the last heartbeat."""
         if self.heartbeat is not None and self.heartbeat.state == "goodbye":
             return "ended"
         if self.connection in ("connecting", "lost", "ended") or self._heartbeat_at_s is None:
@@ -128,35 +131,33 @@ class DashboardState:
             return "lost"
         return "stale" if silent_s >= STALE_AFTER_S else self.connection
 
-    def condition(self, bed: BedState, now_s: float) -> Condition:
-        """What the waveform of a bed may be taken for: `live`, or why not."""
-        return self.condition_under(self.connection_now(now_s), bed, now_s)
+    def condition(self, bed: DashboardBed, now_s: float) -> Condition:
+        """Condition of a bed's waveform: `live`, or why it is not."""
+        return condition_of(bed, self.connection_now(now_s), now_s)
 
-    @staticmethod
-    def condition_under(connection: Connection, bed: BedState, now_s: float) -> Condition:
-        """As `condition`, where the connection is known already."""
-        stream = bed.stream_condition(now_s)
-        if connection == "ended" or stream == "ended":
-            return "ended"
-        if connection == "stale" or connection == "lost":
-            return connection
-        return stream
-
-    def bed(self, name: str | None) -> BedState | None:
+    def bed(self, name: str | None) -> DashboardBed | None:
         """The bed of that name, else the first one, else None."""
         if name is not None and name in self.beds:
             return self.beds[name]
         return next(iter(self.beds.values()), None)
 
-    def frozen_bed(self, name: str) -> BedState | None:
-        """A copy of a bed that no message changes any more."""
+    def frozen_bed(self, name: str) -> DashboardBed | None:
+        """A copy of a bed that later messages do not change."""
         return copy.deepcopy(self.beds.get(name))
 
-    def _bed(self, name: str, now_s: float) -> BedState | None:
+    def _bed(self, name: str, now_s: float) -> DashboardBed | None:
         bed = self.beds.get(name)
         if bed is None and len(self.beds) < MAX_BEDS:
-            bed = self.beds[name] = BedState(name)
+            bed = self.beds[name] = DashboardBed(name)
             self.changes += 1
-            if self.looked is not None:
-                bed.waves_from_s = now_s if name in self.looked else None
+            if self.with_waves is not None:
+                bed.clock.waves_from_s = now_s if name in self.with_waves else None
         return bed
+
+
+def condition_of(bed: DashboardBed, connection: ConnectionState, now_s: float) -> Condition:
+    """Condition of a bed's waveform under a given state of the connection."""
+    stream = bed.stream_condition(now_s)
+    if connection == "ended" or stream == "ended":
+        return "ended"
+    return connection if connection == "stale" or connection == "lost" else stream

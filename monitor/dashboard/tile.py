@@ -9,8 +9,8 @@ import numpy as np
 from rich.cells import cell_len
 
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
-from monitor.dashboard.bed import BedState
-from monitor.dashboard.bed_order import Entry
+from monitor.dashboard.bed import DashboardBed
+from monitor.dashboard.bed_order import WardBed
 from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.canvas import Canvas, Ink, printable
 from monitor.dashboard.ring import SampleKind
@@ -53,7 +53,7 @@ def shortened(text: str, cells: int) -> str:
 
 
 def draw_tile(
-    canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: Entry, now_s: float, *, chosen: bool
+    canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: WardBed, now_s: float, *, chosen: bool
 ) -> None:
     """Draw one bed.
 
@@ -77,7 +77,7 @@ def draw_tile(
             _draw_banner(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry, now_s)
 
 
-def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: Entry, now_s: float, *, chosen: bool) -> None:
+def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: WardBed, now_s: float, *, chosen: bool) -> None:
     """Sign, name, rate. Painted in the alarm's colour while nobody has acknowledged it."""
     alarm = entry.alarm
     ink, mark = Ink.DIM, ""
@@ -101,7 +101,7 @@ def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: Entry, now
 
 
 def _draw_words(
-    canvas: Canvas, row: int, left: int, cols: int, entry: Entry, now_s: float, *, beside_trace: bool
+    canvas: Canvas, row: int, left: int, cols: int, entry: WardBed, now_s: float, *, beside_trace: bool
 ) -> None:
     """The alarm in words, or what is wrong with the signal; without room for a banner that the stream stands still."""
     parts: list[tuple[str, Ink]] = []
@@ -113,7 +113,7 @@ def _draw_words(
         kind = f"TECH {kind}" if alarm.category == "technical" else kind
         acknowledged = alarm.state == "acknowledged"
         state = " ✓" if acknowledged else " latched" if alarm.state == "latched" else ""
-        more = f" +{len(bed.active) - 1}" if len(bed.active) > 1 else ""
+        more = f" +{len(bed.alarms.active) - 1}" if len(bed.alarms.active) > 1 else ""
         words_ink = TEXT_INK[alarm.priority]
         room = cols - sum(cell_len(text) + 1 for text, _ in parts) - len(state) - len(more)
         if len(kind) > room > 1:
@@ -139,11 +139,11 @@ def _condition_ink(condition: Condition) -> Ink:
     return _CONDITION_INK.get(condition, Ink.BED)
 
 
-def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: Entry, now_s: float) -> None:
+def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: WardBed, now_s: float) -> None:
     """In place of the trace: nothing that stands still may look alive."""
     ink = _condition_ink(entry.condition)
     canvas.fill(top, left, rows, cols, "╌", Ink.DIM)
-    silent_s = entry.bed.silent_s(now_s)
+    silent_s = entry.bed.clock.silent_s(now_s)
     since = "" if silent_s < 1 or entry.condition in ("starting", "ended") else f" {format_clock(silent_s)[2:]}"
     word = CONDITION_WORDS[entry.condition]
     text = f" {word}{since} "
@@ -151,7 +151,7 @@ def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entr
     canvas.text(top + (rows - 1) // 2, left + max(0, (cols - len(text)) // 2), text, ink, cols)
 
 
-def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState) -> None:
+def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """The last seconds, scrolled by whole cells as the large one is."""
     wave, scale = bed.wave, bed.scale
     if wave is None or wave.end is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.dashboard.bed import BedState, TrendPoint
+from monitor.dashboard.beat_history import TrendPoint
+from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.quality_labels import quality_words
@@ -22,7 +23,7 @@ def format_p(p_value: float | None) -> str:
     return "p <0.001" if p_value < 0.001 else f"p {p_value:.2g}" if p_value < 0.1 else f"p {p_value:.2f}"
 
 
-def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: BedState, *, live: bool) -> None:
+def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, *, live: bool) -> None:
     """Draw the panel: one beat a cell, newest at the right, with the patient's limit as a dashed line.
 
     Higher is less usual. The axis is set by the limit and the usual beats. What is far above goes to the top row,
@@ -34,7 +35,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
         bed: the bed, or a frozen copy of it.
         live: False greys the plot.
     """
-    last = bed.last_beat
+    last = bed.beats.last
     note = "no beat yet"
     if last is not None and last.score is None:
         note = f"not scored: {quality_words(last.quality)}"
@@ -45,7 +46,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: B
     if cols >= 60:
         canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ this patient's limit ", Ink.THRESHOLD if live else Ink.DIM)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
-    points = list(bed.trend)[-min(plot_cols, MAX_BEATS) :]
+    points = list(bed.beats.trend)[-min(plot_cols, MAX_BEATS) :]
     axis = _axis(points)
     if axis is None:
         canvas.text(top + 1 + plot_rows // 2, left + AXIS_CELLS, "no scored beat yet", Ink.DIM)

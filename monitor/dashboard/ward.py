@@ -1,4 +1,4 @@
-"""The ward: all beds as tiles, the most urgent first, page by page. A pure function of survey, view and size."""
+"""The ward: all beds as tiles, the most urgent first, page by page. A pure function of order, view and size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
-from monitor.dashboard.bed_order import BedRef, Entry, Survey, short_address
+from monitor.dashboard.bed_order import BedOrder, BedRef, WardBed, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
 from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH
@@ -86,15 +86,15 @@ class Page(NamedTuple):
         grid: how its tiles lie.
     """
 
-    beds: Sequence[Entry]
-    shown: Sequence[Entry]
+    beds: Sequence[WardBed]
+    shown: Sequence[WardBed]
     at: int
     number: int
     pages: int
     grid: Grid
 
     @property
-    def cursor(self) -> Entry | None:
+    def cursor(self) -> WardBed | None:
         """The bed under the cursor."""
         return self.beds[self.at] if self.beds else None
 
@@ -125,11 +125,11 @@ def lay_out(beds: int, width: int, rows: int, *, traces: bool) -> Grid:
     return Grid(most_cols, down, width // most_cols, max(1, rows // down))
 
 
-def page_of(survey: Survey, view: WardView, width: int, height: int) -> Page:
+def page_of(order: BedOrder, view: WardView, width: int, height: int) -> Page:
     """Which beds are on a screen of that size."""
     letters = view.find.casefold()
-    beds = [entry for entry in survey.entries if letters in entry.label.casefold()] if letters else survey.entries
-    grid = lay_out(len(beds), width, height - 1 - _head_rows(survey), traces=view.traces)
+    beds = [entry for entry in order.entries if letters in entry.label.casefold()] if letters else order.entries
+    grid = lay_out(len(beds), width, height - 1 - _head_rows(order), traces=view.traces)
     at = next((at for at, entry in enumerate(beds) if entry.ref == view.cursor), 0) if view.cursor is not None else 0
     number = at // grid.per_page
     first = number * grid.per_page
@@ -137,11 +137,11 @@ def page_of(survey: Survey, view: WardView, width: int, height: int) -> Page:
     return Page(beds, beds[first : first + grid.per_page], at, number, pages, grid)
 
 
-def render_ward(survey: Survey, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
+def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
     """Draw the ward.
 
     Args:
-        survey: what is known; it has looked.
+        order: what is known; it has looked.
         width, height: the screen, cells. Under 60 x 16 the screen is one line that says so.
         now_s: the subscriber's monotonic clock, s.
         view: cursor, filter, help.
@@ -154,11 +154,11 @@ def render_ward(survey: Survey, width: int, height: int, now_s: float, view: War
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
         return canvas.frame()
-    page = page_of(survey, view, width, height)
-    _draw_header(canvas, survey, now_s)
-    if len(survey.states) > 1:
-        _draw_monitors(canvas, 1, survey, now_s)
-    top, grid = _head_rows(survey), page.grid
+    page = page_of(order, view, width, height)
+    _draw_header(canvas, order, now_s)
+    if len(order.states) > 1:
+        _draw_monitors(canvas, 1, order, now_s)
+    top, grid = _head_rows(order), page.grid
     for number, entry in enumerate(page.shown):
         row, col = divmod(number, grid.cols)
         draw_tile(
@@ -178,14 +178,14 @@ def _beds(number: int) -> str:
     return f"{number:,} bed{'s' * (number != 1)}"
 
 
-def _head_rows(survey: Survey) -> int:
-    return 2 if len(survey.states) > 1 else 1
+def _head_rows(order: BedOrder) -> int:
+    return 2 if len(order.states) > 1 else 1
 
 
-def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
+def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
     """How many beds, how many with alarms, how many without data; at the right the connection."""
-    counts = survey.counts
-    connections = [state.connection_now(now_s) for state in survey.states.values()]
+    counts = order.counts
+    connections = [state.connection_now(now_s) for state in order.states.values()]
     up = sum(connection == "connected" for connection in connections)
     if len(connections) == 1:
         right, right_ink = CONNECTION[connections[0]]
@@ -217,9 +217,9 @@ def _draw_header(canvas: Canvas, survey: Survey, now_s: float) -> None:
     canvas.text(0, canvas.width - cell_len(right) - 1, right, right_ink)
 
 
-def _draw_monitors(canvas: Canvas, row: int, survey: Survey, now_s: float) -> None:
+def _draw_monitors(canvas: Canvas, row: int, order: BedOrder, now_s: float) -> None:
     """Each monitor with its connection, the broken ones first."""
-    states = sorted(survey.states.items(), key=lambda item: item[1].connection_now(now_s) == "connected")
+    states = sorted(order.states.items(), key=lambda item: item[1].connection_now(now_s) == "connected")
     col = 1
     for number, (address, state) in enumerate(states):
         word, ink = CONNECTION[state.connection_now(now_s)]

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.dashboard.bed import BedState
+from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.braille import (
     BLANK,
     column_edges,
@@ -56,7 +56,7 @@ def draw_waveform(
     left: int,
     rows: int,
     cols: int,
-    bed: BedState,
+    bed: DashboardBed,
     condition: Condition,
     waited_s: float,
 ) -> None:
@@ -91,7 +91,7 @@ def draw_waveform(
     values, kinds = bed.wave.read(first, int(edges[-1]) - first)
     trace = _trace(values, edges - first, bed.scale, plot_rows)
     inks = np.full(trace.shape, Ink.TRACE if live else Ink.DIM, dtype=np.uint8)
-    peaks = [peak for peak in bed.r_peaks if first <= peak.sample < edges[-1]]
+    peaks = [peak for peak in bed.beats.r_peaks if first <= peak.sample < edges[-1]]
     for peak in peaks:
         if peak.anomalous and live:
             reach = TINT_S * bed.wave.fs_hz

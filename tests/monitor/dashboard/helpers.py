@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from monitor.dashboard.render import View, render
+from monitor.dashboard.render import BedView, render
 from monitor.dashboard.state import DashboardState
 from monitor.messages import (
     Alarm,
@@ -136,7 +136,7 @@ def running_state(seconds: int = 20, beds: tuple[str, ...] = ("p1",)) -> Dashboa
 
 
 def screen(
-    state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: View | None = None
+    state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: BedView | None = None
 ) -> list[str]:
     """Lines of a rendered screen, without colours."""
     console = Console(width=width, height=height, file=io.StringIO(), color_system=None, _environ={})

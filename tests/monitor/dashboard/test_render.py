@@ -14,7 +14,7 @@ from rich.console import Console
 from monitor.dashboard.braille import BLANK
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import big_number
-from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, View, render
+from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, BedView, render
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.svg import export_frame
 from monitor.dashboard.trend import AXIS_CELLS, _tick, draw_trend, format_p
@@ -84,7 +84,7 @@ def test_a_frame_has_exactly_the_asked_size(width, height, help_page):
     state = running_state(6, beds=("p1", "bed two", "床三"))
     for kind, priority in (("asystole", "high"), ("pause", "medium"), ("anomalous_beat", "low")):
         state.apply(alarm(kind, priority, onset=len(kind)), now_s=6.0)
-    lines = screen(state, width, height, view=View(help=help_page, bed="床三"))
+    lines = screen(state, width, height, view=BedView(help=help_page, bed="床三"))
     assert [cell_len(line) for line in lines] == [width] * height
 
 
@@ -330,7 +330,7 @@ def test_a_tick_stays_in_its_cells(value):
 
 def test_a_frozen_waveform_says_so_and_alarms_go_on():
     state = running_state(20)
-    view = View(frozen=state.frozen_bed("p1"), frozen_at_s=20.0)
+    view = BedView(frozen=state.frozen_bed("p1"), frozen_at_s=20.0)
     before = screen(state, view=view)
     for second in range(20, 25):
         header, raw = wave(second * 250, ecg(second * 250, 250), seq=second + 1)
@@ -353,12 +353,12 @@ def test_several_beds_are_listed_with_their_most_urgent_alarm():
     assert "!!!" in lines[-2]
     assert "b next bed" in lines[-1]
     assert "no active alarms" in lines[1]
-    assert "asystole" in screen(state, view=View(bed="p2"))[1]
+    assert "asystole" in screen(state, view=BedView(bed="p2"))[1]
 
 
 def test_help_audio_pause_and_notes_are_on_the_screen():
     state = running_state(5)
-    text = "\n".join(screen(state, 80, 24, view=View(help=True)))
+    text = "\n".join(screen(state, 80, 24, view=BedView(help=True)))
     for word in (
         "keys",
         "quit",
@@ -369,7 +369,7 @@ def test_help_audio_pause_and_notes_are_on_the_screen():
         assert word in text
     state.apply(status(1250, audio_paused_s=103.0), now_s=5.0)
     assert "AUDIO PAUSED 1:43" in screen(state)[1]
-    assert "refused: no such alarm" in screen(state, view=View(note="refused: no such alarm"))[-1]
+    assert "refused: no such alarm" in screen(state, view=BedView(note="refused: no such alarm"))[-1]
 
 
 def test_what_comes_over_the_socket_cannot_steer_the_terminal():
@@ -433,7 +433,7 @@ def test_large_digits_are_distinct_and_refuse_letters():
 
 
 def test_a_view_is_a_value():
-    assert replace(View(), help=True) == View(help=True)
+    assert replace(BedView(), help=True) == BedView(help=True)
 
 
 def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():

@@ -6,7 +6,8 @@ from collections import deque
 import numpy as np
 import pytest
 
-from monitor.dashboard.bed import MAX_ACTIVE, R_PEAKS, TREND_BEATS
+from monitor.dashboard.beat_history import R_PEAKS, TREND_BEATS
+from monitor.dashboard.bed_alarms import MAX_ACTIVE
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import MAX_BEDS, DashboardState
 from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, running_state, status, wave
@@ -43,8 +44,8 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
             assert state.beds["p1"].wave.end == sample + 25  # what is only kept as it came is read
             sizes.append(size_of(state))
     bed = state.beds["p1"]
-    assert (len(bed.r_peaks), len(bed.trend), len(bed.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
-    assert bed.raised["low"] == 25_000
+    assert (len(bed.beats.r_peaks), len(bed.beats.trend), len(bed.alarms.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
+    assert bed.alarms.raised["low"] == 25_000
     assert sizes[1] <= sizes[0] * 1.05
 
 
@@ -111,20 +112,20 @@ def test_a_beat_sent_again_counts_once():
     state = DashboardState()
     for r_sample in (100, 300, 300, 100, 500):
         state.apply(beat(r_sample), now_s=0.0)
-    assert [peak.sample for peak in state.beds["p1"].r_peaks] == [100, 300, 500]
+    assert [peak.sample for peak in state.beds["p1"].beats.r_peaks] == [100, 300, 500]
 
 
 def test_an_alarm_lives_from_onset_to_cleared_and_is_counted_once():
     state = DashboardState()
     for name in ("onset", "latched", "acknowledged"):
         state.apply(alarm("asystole", "high", name, onset=100), now_s=0.0)
-        assert [a.state for a in state.beds["p1"].alarms()] == [name]
+        assert [a.state for a in state.beds["p1"].alarms.by_priority()] == [name]
     state.apply(alarm("asystole", "high", "cleared", onset=100), now_s=0.0)
     state.apply(alarm("asystole", "high", "cleared", onset=100), now_s=0.0)
     bed = state.beds["p1"]
-    assert bed.alarms() == []
-    assert [a.kind for a in bed.cleared] == ["asystole"]
-    assert bed.raised == {"high": 1, "medium": 0, "low": 0}
+    assert bed.alarms.by_priority() == []
+    assert [a.kind for a in bed.alarms.cleared] == ["asystole"]
+    assert bed.alarms.raised == {"high": 1, "medium": 0, "low": 0}
 
 
 def test_alarms_come_by_priority_then_newest():
@@ -132,9 +133,9 @@ def test_alarms_come_by_priority_then_newest():
     for onset, kind, priority in ((1, "a", "low"), (2, "b", "high"), (3, "c", "medium"), (4, "d", "high")):
         state.apply(alarm(kind, priority, onset=onset), now_s=0.0)
     bed = state.beds["p1"]
-    assert [a.kind for a in bed.alarms()] == ["d", "b", "c", "a"]
+    assert [a.kind for a in bed.alarms.by_priority()] == ["d", "b", "c", "a"]
     state.apply(alarm("d", "high", "acknowledged", onset=4), now_s=0.0)
-    assert bed.top_unacknowledged().kind == "b"
+    assert bed.alarms.top_unacknowledged().kind == "b"
 
 
 def test_too_many_alarms_never_push_out_a_more_urgent_one():
@@ -142,15 +143,15 @@ def test_too_many_alarms_never_push_out_a_more_urgent_one():
     state.apply(alarm("asystole", "high", onset=1), now_s=0.0)
     for onset in range(2, 200):
         state.apply(alarm("anomalous_beat", "low", onset=onset), now_s=0.0)
-    assert state.beds["p1"].alarms()[0].kind == "asystole"
-    assert len(state.beds["p1"].active) == MAX_ACTIVE
+    assert state.beds["p1"].alarms.by_priority()[0].kind == "asystole"
+    assert len(state.beds["p1"].alarms.active) == MAX_ACTIVE
 
 
 def test_an_alarm_ages_by_the_sample_clock_and_goes_on_when_that_stands_still():
     state = running_state(20)
     bed = state.beds["p1"]
     state.apply(alarm("tachycardia", "medium", onset=round(10 * FS_HZ), sample=round(20 * FS_HZ)), now_s=20.0)
-    (active,) = bed.alarms()
+    (active,) = bed.alarms.by_priority()
     assert bed.age_s(active, 20.0) == pytest.approx(10.0)
     assert bed.age_s(active, 50.0) == pytest.approx(40.0)  # the stream stopped; the alarm did not get younger
 
@@ -159,7 +160,7 @@ def test_a_new_epoch_starts_anew_and_the_old_one_cannot_come_back():
     state = running_state(5)
     state.apply(alarm("asystole", "high"), now_s=5.0)
     state.apply(heartbeat(1, epoch="e2"), now_s=6.0)
-    assert state.beds["p1"].alarms() == []
+    assert state.beds["p1"].alarms.by_priority() == []
     header, raw = wave(0, ecg(0, 100), epoch="e2")
     state.apply(header, raw, now_s=6.0)
     late, raw = wave(1250, ecg(1250, 100), epoch="e1")

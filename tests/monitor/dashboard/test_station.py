@@ -128,7 +128,7 @@ def test_keys_move_the_cursor_and_stay_within_the_beds() -> None:
     shown(station)
 
     def at() -> str:
-        entry = station._chosen()
+        entry = station.chosen
         assert entry is not None
         return entry.label
 
@@ -265,8 +265,8 @@ def test_whatever_is_pressed_while_beds_come_and_go_there_is_a_frame(acts: list[
             size = act
         text = shown(station, now_s, size)
         assert [cell_len(line) for line in text.split("\n")] == [size[0]] * size[1]
-        if len(station.survey.entries) > 1:  # asked for is what is there
-            assert clients[A].looked[0] <= set(station._states[A].beds) | clients[A].looked[1]
+        if len(station.order.entries) > 1:  # asked for is what is there
+            assert clients[A].looked[0] <= set(station.order.states[A].beds) | clients[A].looked[1]
 
 
 def test_a_frozen_waveform_stands_and_the_ward_ends_it() -> None:

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from monitor.dashboard.bed import CLOCK_STILL_S
-from monitor.dashboard.bed_order import SORT_EVERY_S, BedRef, Survey
+from monitor.dashboard.bed_alarms import CALM
+from monitor.dashboard.bed_order import SORT_EVERY_S, BedOrder, BedRef
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keyboard import keys_in
 from monitor.dashboard.state import MAX_BEDS, DashboardState
+from monitor.dashboard.stream_clock import CLOCK_STILL_S
 from monitor.dashboard.tile import shortened
-from monitor.dashboard.urgency import CALM
 from monitor.dashboard.ward import WardView, lay_out, page_of, render_ward
 from monitor.quality_labels import quality_words
 from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, status, wave
-from tests.monitor.dashboard.ward_helpers import surveyed, ward_state, with_waves
+from tests.monitor.dashboard.ward_helpers import ordered, ward_state, with_waves
 
 SIZES = [(60, 16), (80, 24), (100, 30), (200, 60), (400, 120)]
 MANY = [f"bed-{number}" for number in range(1, 1001)]
@@ -35,30 +35,30 @@ def lines_of(frame: Frame) -> list[str]:
 
 
 def screen(
-    survey: Survey, width: int = 100, height: int = 30, now_s: float = 20.0, view: WardView | None = None
+    order: BedOrder, width: int = 100, height: int = 30, now_s: float = 20.0, view: WardView | None = None
 ) -> list[str]:
-    return lines_of(render_ward(survey, width, height, now_s, view))
+    return lines_of(render_ward(order, width, height, now_s, view))
 
 
-def style_of(survey: Survey, text: str, now_s: float = 20.0) -> str:
+def style_of(order: BedOrder, text: str, now_s: float = 20.0) -> str:
     """Background, if any, of the first run with that text."""
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, _environ={})
-    runs = console.render(render_ward(survey, 100, 30, now_s), console.options)
+    runs = console.render(render_ward(order, 100, 30, now_s), console.options)
     style = next(run.style for run in runs if text in run.text)
     return style.bgcolor.name if style is not None and style.bgcolor is not None else ""
 
 
-def order(survey: Survey) -> list[str]:
-    return [entry.label for entry in survey.entries]
+def labels(order: BedOrder) -> list[str]:
+    return [entry.label for entry in order.entries]
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("beds", [1, 2, 12, 60, 1000])
 def test_every_bed_of_the_page_is_there_with_name_and_rate(width: int, height: int, beds: int) -> None:
     names = MANY[:beds]
-    survey = surveyed(m=ward_state(names))
-    page = page_of(survey, WardView(), width, height)
-    lines = screen(survey, width, height)
+    order = ordered(m=ward_state(names))
+    page = page_of(order, WardView(), width, height)
+    lines = screen(order, width, height)
     assert [cell_len(line) for line in lines] == [width] * height
     text = "\n".join(lines)
     assert [entry.label for entry in page.shown] == names[: len(page.shown)]
@@ -95,8 +95,8 @@ def test_a_frame_has_exactly_the_asked_size_whatever_beds_are_called(
     states = {"m": ward_state([*names, "bed-3"], alarms)}
     if several:
         states["tcp://a-monitor-with-a-long-name:5556"] = ward_state([*names[:2], "床三"], epoch="e2")
-    survey = surveyed(20.0 + later_s, **states)
-    lines = screen(survey, width, height, 20.0 + later_s, view)
+    order = ordered(20.0 + later_s, **states)
+    lines = screen(order, width, height, 20.0 + later_s, view)
     assert [cell_len(line) for line in lines] == [width] * height
 
 
@@ -113,17 +113,17 @@ def test_tiles_lie_within_the_screen_and_pages_hold_all_beds(beds: int, width: i
 def test_with_room_a_tile_has_a_trace_and_without_traces_more_beds_fit() -> None:
     names = MANY[:100]
     state = with_waves(names)
-    survey = surveyed(8.0, m=state)
-    text = "\n".join(screen(survey, now_s=8.0))
+    order = ordered(8.0, m=state)
+    text = "\n".join(screen(order, now_s=8.0))
     assert re.search("[\u2801-\u28ff]", text)
-    with_trace = page_of(survey, WardView(), 100, 30)
-    without = page_of(survey, WardView(traces=False), 100, 30)
+    with_trace = page_of(order, WardView(), 100, 30)
+    without = page_of(order, WardView(traces=False), 100, 30)
     assert len(without.shown) > len(with_trace.shown)
-    assert not re.search("[\u2801-\u28ff]", "\n".join(screen(survey, now_s=8.0, view=WardView(traces=False))))
+    assert not re.search("[\u2801-\u28ff]", "\n".join(screen(order, now_s=8.0, view=WardView(traces=False))))
 
 
 def test_each_priority_has_its_sign_and_paint_and_an_acknowledged_alarm_is_painted_no_more() -> None:
-    survey = surveyed(
+    order = ordered(
         m=ward_state(
             ["a1", "b1", "c1", "d1", "e1"],
             [
@@ -135,10 +135,10 @@ def test_each_priority_has_its_sign_and_paint_and_an_acknowledged_alarm_is_paint
             ],
         )
     )
-    text = "\n".join(screen(survey))
+    text = "\n".join(screen(order))
     for words in ("!!! a1", "!! b1", "! c1", "!!! d1", "!! e1", "asystole ✓", "TECH leads off", "anomalous beat"):
         assert words in text
-    assert [style_of(survey, name) for name in ("a1", "b1", "c1", "d1")] == ["red", "yellow", "cyan", ""]
+    assert [style_of(order, name) for name in ("a1", "b1", "c1", "d1")] == ["red", "yellow", "cyan", ""]
     assert re.search(r"!!! 2 high .*!! 2 medium .*! 1 low", text)
 
 
@@ -155,54 +155,54 @@ def test_beds_come_by_urgency_then_by_name() -> None:
     )
     state.apply(status(round(20 * FS_HZ), bed="gone", state="no_data"), now_s=20.0)
     expected = ["new-high", "new-medium", "acked", "gone", "leads", "low", "bed-9", "bed-10"]
-    assert order(surveyed(m=state)) == expected
+    assert labels(ordered(m=state)) == expected
 
 
 def test_beds_keep_their_places_for_seconds_unless_a_high_alarm_is_new() -> None:
     state = ward_state(["a", "b", "c"])
-    survey = surveyed(m=state)
+    order = ordered(m=state)
     state.apply(alarm("tachycardia", "medium", bed="c"), now_s=20.5)
-    survey.look(20.5)
-    assert order(survey) == ["a", "b", "c"]
-    assert survey.entries[2].rank < CALM  # it is told, in its place
+    order.update(20.5)
+    assert labels(order) == ["a", "b", "c"]
+    assert order.entries[2].rank < CALM  # it is told, in its place
     state.apply(alarm("asystole", "high", bed="b"), now_s=21.0)
-    survey.look(21.0)
-    assert order(survey) == ["b", "c", "a"]
+    order.update(21.0)
+    assert labels(order) == ["b", "c", "a"]
     state.apply(alarm("asystole", "high", "cleared", bed="b"), now_s=21.5)
-    survey.look(21.5)
-    assert order(survey) == ["b", "c", "a"]
-    survey.look(21.0 + SORT_EVERY_S)
-    assert order(survey) == ["c", "a", "b"]
+    order.update(21.5)
+    assert labels(order) == ["b", "c", "a"]
+    order.update(21.0 + SORT_EVERY_S)
+    assert labels(order) == ["c", "a", "b"]
 
 
 def test_the_page_follows_the_cursor_s_bed_and_without_one_stays_at_the_top() -> None:
     state = ward_state(MANY)
-    survey = surveyed(m=state)
-    assert page_of(survey, WardView(), 80, 24).number == 0
-    last = page_of(survey, WardView(cursor=BedRef("m", "bed-1000")), 80, 24)
+    order = ordered(m=state)
+    assert page_of(order, WardView(), 80, 24).number == 0
+    last = page_of(order, WardView(cursor=BedRef("m", "bed-1000")), 80, 24)
     assert (last.number, last.at) == (last.pages - 1, 999)
     state.apply(alarm("asystole", "high", bed="bed-1000"), now_s=20.0)
-    survey.look(20.0)
-    moved = page_of(survey, WardView(cursor=BedRef("m", "bed-1000")), 80, 24)
+    order.update(20.0)
+    moved = page_of(order, WardView(cursor=BedRef("m", "bed-1000")), 80, 24)
     assert (moved.number, moved.at) == (0, 0)
     assert moved.cursor is not None
     assert moved.cursor.label == "bed-1000"
-    assert page_of(survey, WardView(cursor=BedRef("m", "no such bed")), 80, 24).at == 0
+    assert page_of(order, WardView(cursor=BedRef("m", "no such bed")), 80, 24).at == 0
 
 
 def test_the_cursor_is_seen_without_colour() -> None:
-    survey = surveyed(m=ward_state(["a", "b"]))
-    column = {name: screen(survey, view=WardView(cursor=BedRef("m", name))) for name in "ab"}
+    order = ordered(m=ward_state(["a", "b"]))
+    column = {name: screen(order, view=WardView(cursor=BedRef("m", name))) for name in "ab"}
     assert any(line.startswith("▌a") for line in column["a"])
     assert any("▌b" in line for line in column["b"])
     assert not any("▌a" in line for line in column["b"])
 
 
 def test_letters_show_only_the_beds_that_have_them() -> None:
-    survey = surveyed(m=ward_state(MANY))
-    page = page_of(survey, WardView(find="BED-99"), 80, 24)
+    order = ordered(m=ward_state(MANY))
+    page = page_of(order, WardView(find="BED-99"), 80, 24)
     assert [entry.label for entry in page.beds] == ["bed-99", *(f"bed-99{digit}" for digit in range(10))]
-    assert "no bed is called so: nobody" in "\n".join(screen(survey, view=WardView(find="nobody")))
+    assert "no bed is called so: nobody" in "\n".join(screen(order, view=WardView(find="nobody")))
 
 
 # -- nothing that stands still looks alive -----------------------------------------------------------------------
@@ -215,13 +215,13 @@ def test_a_bed_whose_clock_stands_still_says_so_although_its_status_goes_on() ->
         state.apply(heartbeat(1 + second, beds=("stuck", "fine")), now_s=now_s)
         state.apply(status(round(20.0 * FS_HZ), bed="stuck", seq=second, beats=second), now_s=now_s)
         state.apply(status(round(now_s * FS_HZ), bed="fine", seq=second, beats=second), now_s=now_s)
-    survey = surveyed(20.0 + CLOCK_STILL_S + 0.5, m=state)
-    lines = screen(survey, now_s=20.0 + CLOCK_STILL_S + 0.5)
+    order = ordered(20.0 + CLOCK_STILL_S + 0.5, m=state)
+    lines = screen(order, now_s=20.0 + CLOCK_STILL_S + 0.5)
     assert "NO DATA" in "\n".join(lines)
     head = next(line for line in lines if "stuck" in line)
     assert "---" in head
-    assert survey.counts.unseen == 1
-    assert order(survey) == ["stuck", "fine"]
+    assert order.counts.unseen == 1
+    assert labels(order) == ["stuck", "fine"]
 
 
 def test_a_bed_whose_waves_stop_is_no_data_within_two_seconds_and_shows_no_trace() -> None:
@@ -230,10 +230,10 @@ def test_a_bed_whose_waves_stop_is_no_data_within_two_seconds_and_shows_no_trace
     for now_s in (9.0, 10.1):
         state.apply(heartbeat(10, beds=("a", "b")), now_s=now_s)
         state.apply(header, raw, now_s=now_s)
-    survey = surveyed(10.1, m=state)
-    assert [(entry.label, entry.condition) for entry in survey.entries] == [("a", "no_data"), ("b", "live")]
-    lines = screen(survey, 60, 20, now_s=10.1)
-    grid = page_of(survey, WardView(), 60, 20).grid
+    order = ordered(10.1, m=state)
+    assert [(entry.label, entry.condition) for entry in order.entries] == [("a", "no_data"), ("b", "live")]
+    lines = screen(order, 60, 20, now_s=10.1)
+    grid = page_of(order, WardView(), 60, 20).grid
     assert grid.cols == 1
     silent, live = "\n".join(lines[1 : 1 + grid.tile_rows]), "\n".join(lines[1 + grid.tile_rows :])
     assert "NO DATA" in silent
@@ -244,21 +244,21 @@ def test_a_bed_whose_waves_stop_is_no_data_within_two_seconds_and_shows_no_trace
 @pytest.mark.parametrize("traces", [True, False])
 def test_all_tiles_of_a_lost_monitor_say_so_and_those_of_others_do_not(traces: bool) -> None:
     lost, fine = ward_state(["a", "b", "c"]), ward_state(["x", "y"], epoch="e2", now_s=40.0)
-    survey = surveyed(40.0, **{"tcp://10.0.0.1:5556": lost, "tcp://10.0.0.2:5556": fine})
-    lines = screen(survey, now_s=40.0, view=WardView(traces=traces))
+    order = ordered(40.0, **{"tcp://10.0.0.1:5556": lost, "tcp://10.0.0.2:5556": fine})
+    lines = screen(order, now_s=40.0, view=WardView(traces=traces))
     text = "\n".join(lines[2:])
     assert text.count("CONNECTION LOST") == 3
     assert text.count("---") == 3
     assert "✕ 1 of 2 not connected" in lines[0]
     assert lines[1].startswith(" ✕ LOST 10.0.0.1:5556 3 beds")
     assert "● 10.0.0.2:5556 2 beds" in lines[1]
-    assert order(survey)[:3] == ["a", "b", "c"]
+    assert labels(order)[:3] == ["a", "b", "c"]
 
 
 def test_an_alarm_is_still_told_where_the_monitor_is_lost() -> None:
     state = ward_state(["a"], [("a", "asystole", "high", "onset")])
     for traces in (True, False):
-        text = "\n".join(screen(surveyed(60.0, m=state), now_s=60.0, view=WardView(traces=traces)))
+        text = "\n".join(screen(ordered(60.0, m=state), now_s=60.0, view=WardView(traces=traces)))
         assert "!!! a" in text
         assert "CONNECTION LOST" in text
 
@@ -266,7 +266,7 @@ def test_an_alarm_is_still_told_where_the_monitor_is_lost() -> None:
 def test_a_signal_that_is_not_good_is_named() -> None:
     state = ward_state(["a"])
     state.apply(status(round(20 * FS_HZ), bed="a", seq=2, quality="motion", scorable=False), now_s=20.0)
-    assert f"signal {quality_words('motion')}" in "\n".join(screen(surveyed(m=state)))
+    assert f"signal {quality_words('motion')}" in "\n".join(screen(ordered(m=state)))
 
 
 def test_a_rate_is_not_shown_when_the_count_of_beats_stands_still() -> None:
@@ -283,7 +283,7 @@ def test_a_rate_is_not_shown_when_the_count_of_beats_stands_still() -> None:
 
 def test_beds_that_cannot_be_shown_are_counted_in_the_header() -> None:
     state = ward_state([f"bed-{number}" for number in range(MAX_BEDS + 7)])
-    assert "7 NOT SHOWN" in screen(surveyed(m=state))[0]
+    assert "7 NOT SHOWN" in screen(ordered(m=state))[0]
 
 
 # -- names and several monitors ----------------------------------------------------------------------------------
@@ -291,13 +291,13 @@ def test_beds_that_cannot_be_shown_are_counted_in_the_header() -> None:
 
 def test_a_name_that_two_monitors_have_is_told_apart() -> None:
     one, two = ward_state(["icu-1", "icu-2"]), ward_state(["icu-1", "icu-3"], epoch="e2")
-    survey = surveyed(**{"tcp://10.0.0.1:5556": one, "tcp://10.0.0.2:5556": two})
-    assert sorted(order(survey)) == ["icu-1@10.0.0.1:5556", "icu-1@10.0.0.2:5556", "icu-2", "icu-3"]
-    text = "\n".join(screen(survey))
+    order = ordered(**{"tcp://10.0.0.1:5556": one, "tcp://10.0.0.2:5556": two})
+    assert sorted(labels(order)) == ["icu-1@10.0.0.1:5556", "icu-1@10.0.0.2:5556", "icu-2", "icu-3"]
+    text = "\n".join(screen(order))
     assert "icu-1@10.0.0.1:5556" in text
     two.apply(heartbeat(1, beds=("icu-9",), epoch="e3"), now_s=20.5)  # started anew with other beds
-    survey.look(20.5)
-    assert sorted(order(survey)) == ["icu-1", "icu-2", "icu-9"]
+    order.update(20.5)
+    assert sorted(labels(order)) == ["icu-1", "icu-2", "icu-9"]
 
 
 def test_what_is_left_out_of_a_long_name_is_left_out_of_its_middle() -> None:
@@ -311,13 +311,13 @@ def test_what_is_left_out_of_a_long_name_is_left_out_of_its_middle() -> None:
 
 def test_of_beds_that_are_not_looked_at_no_waveform_and_no_beats_are_kept() -> None:
     state = ward_state(MANY)
-    state.look({"bed-1"}, {"bed-1"}, 20.0)
+    state.set_detail({"bed-1"}, {"bed-1"}, 20.0)
     for name in MANY[:50]:
         header, raw = wave(5000, ecg(5000, 250), bed=name)
         state.apply(header, raw, now_s=20.0)
     assert [name for name, bed in state.beds.items() if bed.wave is not None] == ["bed-1"]
     assert state.malformed == 0
-    state.look({"bed-2"}, (), 20.5)
+    state.set_detail({"bed-2"}, (), 20.5)
     assert not [name for name, bed in state.beds.items() if bed.wave is not None]
     assert state.beds["bed-2"].stream_condition(21.0) == "live"  # its waves may take a moment
     assert state.beds["bed-2"].stream_condition(23.0) == "no_data"

@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.server import Bus
-from monitor.dashboard.bed_order import Survey
+from monitor.dashboard.bed_order import BedOrder
 from monitor.dashboard.state import DashboardState
 from monitor.journal import Journal
 from monitor.messages import Alarm, AlarmMessage, Reply, Request, WaveHeader, bed_topic
@@ -28,7 +28,7 @@ def ward_state(
 ) -> DashboardState:
     """Running beds of which no wave is asked for; alarms are (bed, kind, priority, state)."""
     state = DashboardState()
-    state.look((), (), 0.0)
+    state.set_detail((), (), 0.0)
     state.set_connection("connected", now_s)
     state.apply(heartbeat(1, beds=tuple(names), epoch=epoch), now_s=now_s)
     for name in names:
@@ -40,11 +40,11 @@ def ward_state(
     return state
 
 
-def surveyed(now_s: float = 20.0, **states: DashboardState) -> Survey:
-    """A survey that has looked; addresses are the keywords."""
-    survey = Survey(states)
-    survey.look(now_s)
-    return survey
+def ordered(now_s: float = 20.0, **states: DashboardState) -> BedOrder:
+    """A order that has looked; addresses are the keywords."""
+    order = BedOrder(states)
+    order.update(now_s)
+    return order
 
 
 def with_waves(names: Sequence[str], seconds: int = 8) -> DashboardState:
