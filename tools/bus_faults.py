@@ -1,8 +1,8 @@
-"""Does an alarm get lost? python tools/bus_faults.py [--short] [--only burst,fuzzed]
+"""Test that no alarm is lost: python tools/bus_faults.py [--short] [--only burst,fuzzed]
 
-Starts monitors and subscribers, kills, stops, floods, cuts off and fuzzes them, and counts what the monitor's journal
-says was sent against what the subscriber was given. Ends with 1 where an alarm message was lost, came twice or out of
-order. The figures are kept in --json; docs/bus.md is written from them (--write) and held equal to them (--check).
+Starts monitors and subscribers, kills, stops, floods, disconnects and fuzzes them, and compares the messages in the
+monitor's journal with those that the subscriber was given. Ends with 1 where an alarm message was lost, came twice or
+out of order. The figures are kept in --json, for the table of docs/bus.md.
 """
 
 from __future__ import annotations
@@ -18,50 +18,47 @@ from typing import Annotated
 import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # what is tested is this working tree
+sys.path.insert(0, str(ROOT))  # test this working tree
 
-from faulting.faults import FAULTS, SHORT, Sizes, run_fault  # noqa: E402
-from faulting.programs import FaultError  # noqa: E402
-from faulting.tell import as_json, put, read, table  # noqa: E402
+from common.command import run_command  # noqa: E402
+from common.pages import save_json, write_or_check  # noqa: E402
+from stress.faults import FAULTS, SHORT, Sizes, run_fault  # noqa: E402
+from stress.faults_table import as_dict, faults_table  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "bus_faults.json"
-PAGE = ROOT / "docs" / "bus.md"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.command(help=__doc__)
 def main(
     only: Annotated[str, typer.Option(help=f"Of {', '.join(FAULTS)}, with commas.")] = ",".join(FAULTS),
-    short: Annotated[bool, typer.Option("--short", help="A minute in all, as in the tests; keeps no figures.")] = False,
-    json: Annotated[Path, typer.Option(help="Where the figures are kept.")] = RESULTS,
+    short: Annotated[
+        bool, typer.Option("--short", help="One minute in all, as in the tests; keeps no figures.")
+    ] = False,
+    json: Annotated[Path, typer.Option(help="File that keeps the figures.")] = RESULTS,
     write: Annotated[bool, typer.Option("--write", help="Write the table into docs/bus.md and end.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if docs/bus.md differs, 0 if not.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if docs/bus.md differs, else 0.")] = False,
 ) -> None:
     """Carry out the faults, print the table, keep the figures."""
-    try:
-        if write or check:
-            page = put(PAGE.read_text("utf-8"), table(read(json)))
-            if check:
-                raise typer.Exit(int(page != PAGE.read_text("utf-8")))
-            PAGE.write_text(page, "utf-8")
-            return
-        names = only.split(",")
-        if unknown := [name for name in names if name not in FAULTS]:
-            raise ValueError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
-        outcomes = []
-        for name in names:
-            began_s = time.monotonic()
-            outcomes += run_fault(name, SHORT if short else Sizes())
-            print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-        words = " ".join(["python tools/bus_faults.py", *sys.argv[1:]])
-        text = as_json(outcomes, words, f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}")
-        if not short:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            json.write_text(text, "utf-8")
-        print(table(json_module.loads(text)))
-        raise typer.Exit(int(not all(outcome.good for outcome in outcomes)))
-    except (FaultError, OSError, ValueError) as error:
-        print(f"bus_faults: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    if write or check:
+        table = faults_table(json_module.loads(json.read_text("utf-8")))
+        return write_or_check([("docs/bus.md", "faults", table)], check=check)
+    names = only.split(",")
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise ValueError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
+    outcomes = []
+    for name in names:
+        began_s = time.monotonic()
+        outcomes += run_fault(name, SHORT if short else Sizes())
+        print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    command = " ".join(["python tools/bus_faults.py", *sys.argv[1:]])
+    figures = as_dict(outcomes, command, f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}")
+    if not short:
+        save_json(json, figures)
+    print(faults_table(figures))
+    raise typer.Exit(int(not all(outcome.good for outcome in outcomes)))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command("bus_faults", app)

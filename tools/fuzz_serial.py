@@ -1,9 +1,9 @@
 """Feed random and damaged streams to the parsers of serial formats: python tools/fuzz_serial.py [--inputs 1000000]
 
-An input is one piece of bytes given to a parser that has seen all pieces before it. After each one nothing may have
-been raised, every byte must be accounted for (in a packet, skipped or kept), and the kept ones must be fewer than two
-packets (a line: than its longest). After every tenth, six clean packets follow, of which the last four must be read: it
-is in step again within two. Ends with 1 if not.
+An input is one piece of bytes, given to a parser after all pieces before it. After each input no error may have been
+raised, every byte must be accounted for (in a packet, skipped or kept), and fewer than two packets (or one line) may be
+kept. After every tenth input come six clean packets, of which the last four must be read: the parser must be in step
+again within two. Ends with 1 if not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLEAN = 6
 
 
 class Packets:
-    """A binary format; `restart` is its only way back where nothing marks a packet."""
+    """A binary format; without packet marks only `restart` brings the parser in step again."""
 
     def __init__(self, parser: PacketParser, seed: int) -> None:
         rows = np.random.default_rng(seed).integers(1, 30_000, size=(64, parser.channels))
@@ -39,7 +39,7 @@ class Packets:
         self._taken += len(parsed.samples) * self._size + parsed.skipped
         return parsed.samples[:, 0].astype(float).tolist()
 
-    def complaint(self) -> str:
+    def failure(self) -> str:
         pending = self._parser.pending
         if self._taken + pending != self._given or pending >= 2 * self._size:
             return f"{self._given} bytes given, {self._taken} accounted for, {pending} kept"
@@ -50,7 +50,7 @@ class Packets:
 
 
 class Lines:
-    """Numbers on lines."""
+    """The format of numbers on lines."""
 
     def __init__(self, seed: int) -> None:
         dice = random.Random(seed)
@@ -63,13 +63,13 @@ class Lines:
         self._parser.problem = ""
         return self._parser.feed(piece).mv.tolist()
 
-    def complaint(self) -> str:
+    def failure(self) -> str:
         kept = len(self._parser._rest)
         return f"{kept} bytes kept" if kept > MAX_LINE + 1 else ""
 
 
 def damaged(stream: bytes, dice: random.Random) -> bytes:
-    """A part of `stream`, with bytes changed, cut out or put in."""
+    """A part of `stream` with bytes changed, deleted or inserted."""
     start = dice.randrange(len(stream))
     piece = bytearray(stream[start : start + dice.randrange(120)])
     for _ in range(dice.randrange(3)):
@@ -84,28 +84,28 @@ def pieces(whole: bytes, inputs: int, dice: random.Random) -> Iterator[bytes]:
 
 
 def fuzz(name: str, subject: Packets | Lines, inputs: int, seed: int) -> str:
-    """What went wrong; empty where nothing did."""
+    """Text of the first failure, or empty."""
     dice = random.Random(f"{seed} {name}")
     given = samples = 0
     for i, piece in enumerate(pieces(subject.whole, inputs, dice)):
         try:
             samples += len(subject.feed(piece))
-            complaint = subject.complaint()
-            if not complaint and i % 10 == 9:
+            failure = subject.failure()
+            if not failure and i % 10 == 9:
                 if name == "raw16":
                     subject.restart()  # type: ignore[union-attr]
                 read = subject.feed(subject.clean)
-                complaint = "" if name == "cyton" or read[-4:] == subject.expected[-4:] else f"out of step: {read[-4:]}"
-                if name == "cyton":  # the last packet is given only when the next one agrees, if it was out of step
+                failure = "" if name == "cyton" or read[-4:] == subject.expected[-4:] else f"out of step: {read[-4:]}"
+                if name == "cyton":  # out of step, a packet is given only once the next one agrees
                     read += subject.feed(subject.clean)
-                    complaint = "" if subject.expected[-4:] == read[-4:] else f"out of step: {read[-4:]}"
+                    failure = "" if subject.expected[-4:] == read[-4:] else f"out of step: {read[-4:]}"
             if i % 1000 == 0:
                 guess_format(piece)
         except Exception as error:
-            complaint = repr(error)
+            failure = repr(error)
         given += len(piece)
-        if complaint:
-            return f"{name}: input {i} of seed {seed}, {piece.hex()}: {complaint}"
+        if failure:
+            return f"{name}: input {i} of seed {seed}, {piece.hex()}: {failure}"
     print(f"{name:18} {inputs:9,} {given:12,} {samples:10,}")
     return ""
 
@@ -126,7 +126,7 @@ def main() -> int:
     }
     print(f"{'format':18} {'inputs':>9} {'bytes':>12} {'samples':>10}")
     each = -(-options.inputs // len(subjects))
-    failures = [failure for name, subject in subjects.items() if (failure := fuzz(name, subject, each, options.seed))]
+    failures = [text for name, subject in subjects.items() if (text := fuzz(name, subject, each, options.seed))]
     print(*failures, sep="\n", end="\n" if failures else "")
     return 1 if failures else 0
 

@@ -1,15 +1,14 @@
 """Hours of ECG through pseudo-terminal, serial source and pipeline, with faults: python tools/soak.py [--hours 8]
 
-One process and a clock that is moved, not waited for: each piece of at most 1 KB is read to the end before time goes
-on. Every few minutes something goes wrong, by a seed; packets are lost and garbled all the time. Ends with 1 where a
-sample is not accounted for, an alarm is missing or raised for nothing, or memory grows.
+One process with a clock that it sets: each piece of at most 1 KB is read before time advances. Every few minutes a
+seeded fault occurs; single packets are lost and garbled all the time. Ends with 1 where a sample is not accounted for,
+an alarm is missing or false, or memory grows.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import random
 import sys
 import time
@@ -17,11 +16,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what is tested is this working tree
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # test this working tree
 
-from soaking.checks import AFTER_S, Onset, judge
-from soaking.listener import Listener
-from soaking.world import PATIENCE_S, Tap, World, open_serial
+from common.pages import save_json
+from stress.checks import AFTER_S, Onset, judge
+from stress.gap_counter import GapCounter
+from stress.world import PATIENCE_S, Tap, World, open_serial
 
 from detector.scorer import Scorer
 from monitor.config import Config, merge
@@ -40,21 +40,21 @@ LASTS_S = {
     "leadsoff": (4.0, 20.0),
     "noise": (0.5, 5.0),
 }
-FIRST_S = 20.0  # when something goes wrong for the first time
+FIRST_S = 20.0  # time of the first fault
 
 
 def random_faults(options: argparse.Namespace) -> Faults:
-    """A fault every `options.every` seconds or so, of a kind and length by chance."""
+    """Faults of random kind and length, one every `options.every` seconds on the mean."""
     kinds = options.only.split(",") if options.only else [*LASTS_S, "banner"]
     lasts_s = dict(LASTS_S)
     drop, garble = options.drop / 100, options.garble / 100
     if not FORMATS[options.format].counted:
-        drop = 0.0  # nobody can see it: what follows is out of place until a silence lets time tell
+        drop = 0.0  # invisible: the samples after it are out of place until a silence shows the time
         kinds = [kind for kind in kinds if kind != "noise"]
     if options.format == "raw16":
-        garble = 0.0  # nothing would be in step again
+        garble = 0.0  # the reader could not get in step again
     if options.format == "chords":
-        lasts_s["hiccup"] = (0.3, 0.9)  # after 1 s of silence it is asked who it is, and any byte stops it
+        lasts_s["hiccup"] = (0.3, 0.9)  # after 1 s of silence the source asks it for its name, and any byte stops it
     dice = random.Random(options.seed)
     at_s = FIRST_S
     lasting: list[Fault] = []
@@ -70,14 +70,14 @@ def random_faults(options: argparse.Namespace) -> Faults:
 
 
 def soak(options: argparse.Namespace) -> dict[str, Any]:
-    """Run, and tell all figures."""
+    """Run; all figures."""
     began_s = time.monotonic()
     faults = random_faults(options)
     patient = open_source(options.source, SourceOptions(seed=options.seed))
     world = World(patient, options.format, faults, options.seed, options.hours)
     onsets: list[Onset] = []
 
-    def heard(message: AlarmMessage) -> None:
+    def keep_onset(message: AlarmMessage) -> None:
         alarm = message.alarm
         if alarm.state == "onset" and not alarm.update:
             onsets.append(Onset(alarm.kind, alarm.category, alarm.priority, world.device_s))
@@ -91,32 +91,32 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
         {BED: world.tap},
         config,
         Scorer(None, 1),
-        on_alarm=heard,
+        on_alarm=keep_onset,
         clock=world.clock,
         wall=lambda: start + datetime.timedelta(seconds=world.device_s),
     )
     bed = pipeline.beds[BED]
     world.state = lambda: bed.state
-    listener = Listener(pipeline.bus.endpoints.alarms, BED)
+    gaps = GapCounter(pipeline.bus.endpoints.alarms, BED)
     pipeline.wait_for_subscriber(PATIENCE_S)
-    told = 0
+    tenths = 0
 
     def stop() -> bool:
-        nonlocal told
-        if world.device_s >= (told + 1) * options.hours * 360:
-            told += 1
-            print(f"{10 * told} % after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-        listener.listen()
+        nonlocal tenths
+        if world.device_s >= (tenths + 1) * options.hours * 360:
+            tenths += 1
+            print(f"{10 * tenths} % after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+        gaps.read()
         return world.turn()
 
     try:
         pipeline.run(stop)
-        listener.finish()
+        gaps.finish()
     finally:
         world.port.close()
         patient.close()
     world.ledger.finish()
-    checks = judge(world, bed, listener, onsets, options.format)
+    checks = judge(world, bed, gaps, onsets, options.format)
     return {
         "options": {key: str(value) for key, value in vars(options).items() if value is not None},
         "faults": dict(Counter(fault.kind for fault in faults.lasting)),
@@ -135,13 +135,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hours", type=float, default=8.0, help="of signal")
     parser.add_argument("--format", choices=list(FORMATS), default="cyton")
-    parser.add_argument("--source", default=PATIENT, help="what the device measures; endless, or long enough")
+    parser.add_argument("--source", default=PATIENT, help="signal of the device; endless, or long enough")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=180.0, help="mean time between two faults, s")
     parser.add_argument("--drop", type=float, default=0.1, help="packets lost, %%")
     parser.add_argument("--garble", type=float, default=0.02, help="packets garbled, %%")
-    parser.add_argument("--only", help="kinds of faults, with commas between; default: all")
-    parser.add_argument("--json", type=Path, help="write all figures into this file")
+    parser.add_argument("--only", help="kinds of faults, with commas; default: all")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     report = soak(options)
     for key in ("faults", "device", "alarms"):
@@ -150,7 +150,7 @@ def main() -> int:
     for check in report["checks"]:
         print(f"{'ok  ' if check['good'] else 'FAIL'}  {check['what']:42} {check['figure']}")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
+        save_json(options.json, report)
     return 0 if all(check["good"] for check in report["checks"]) else 1
 
 

@@ -1,1 +1,1 @@
-"""What `tools/bench.py` measures, one module a question. Nothing of the product imports it."""
+"""Benchmarks of `tools/bench.py`, one module a question. Nothing of the product imports it."""

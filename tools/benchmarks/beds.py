@@ -1,240 +1,216 @@
-"""Many beds in real time: from the instant a deciding sample was due to the instant another process has the alarm."""
+"""Many beds in real time, in one process or a fleet: latency from a due sample to the received alarm, losses, cost."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import statistics
-import subprocess
-import sys
 import tempfile
-import threading
-import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.proc import cpu_s, need_proc, rss_mb
-from benchmarks.process import FREE_BUS, MONITOR, announced_endpoint, data_folder, run, running
-from benchmarks.report import BenchError, Figure, Report, percentile
+import psutil
+from common.programs import FREE_BUS, MONITOR, Program, ToolError, Watch, data_folder, rss_mb
 
-__all__ = ["WardRun", "measure", "watch"]
+from benchmarks.listener import listen
+from benchmarks.report import Figure, Report, percentile
+
+__all__ = ["measure_beds", "measure_fleet"]
 
 GOAL_P99_MS = 1000.0
 GOAL_MB = 1.0
-_SLOWEST = 20.0  # so many times the signal's length a monitor that cannot keep up may take
-_ALONE_S = 20.0  # of signal at most, for what one bed takes
-_LOOK_S = 0.5
+_ALONE_S = 20.0  # signal of the run with one bed, at most
+_SLOWEST = 20.0  # a monitor that is too slow may take this many times the length of the signal
+_START_S = 120.0  # start of Ray, workers and shards
 
 
 @dataclass(frozen=True, slots=True)
-class WardRun:
-    """What many beds cost.
+class _Run:
+    """One run of a monitor or a fleet.
 
     Attributes:
-        beds: how many.
-        seconds: of signal of each.
-        wall_s: it took to watch them; as long as the signal where they were held in real time.
-        cpu_s: of the monitor while it watched, all threads.
-        opened_s: until it listened.
-        rss_mb: resident memory of the monitor, most.
-        alarm_ms: sorted; deciding sample due to alarm received, each message.
-        beat_ms: sorted; deciding sample due to beat published, by the monitor's own clock.
-        beats, lost: messages received; beats and alarms that were published and not received.
-        samples_short: samples that should have been watched and were not, or were lost.
-        overloads: alarms `overload`.
-        late_s: how late a bed was looked at, most.
-        thinned_s: how long waves or status were left out.
-        listener_cpu_s: of the subscriber.
+        received: what `benchmarks.listener` printed.
+        cpu_s: processor time of all processes, s.
+        memory_mb: the most memory, MB.
+        opened_s: from the start of the command to its sockets, s.
     """
 
-    beds: int
-    seconds: float
-    wall_s: float
+    received: dict[str, Any]
     cpu_s: float
+    memory_mb: float
     opened_s: float
-    rss_mb: float
-    alarm_ms: list[float]
-    beat_ms: list[float]
-    beats: int
-    lost: int
-    samples_short: int
-    overloads: int
-    late_s: float
-    thinned_s: float
-    listener_cpu_s: float
-
-    @property
-    def cpu_ms(self) -> float:
-        """Processor time for a second of a bed, ms."""
-        return self.cpu_s / (self.beds * self.seconds) * 1e3
-
-    @property
-    def held(self) -> bool:
-        """Whether all was in time, and nothing was lost."""
-        in_time = not self.alarm_ms or percentile(self.alarm_ms, 0.99) <= GOAL_P99_MS
-        return in_time and not self.lost and not self.samples_short and not self.overloads
 
 
-def measure(beds: int, minutes: float, source: str, seed: int, journal: bool, model: str | None) -> Report:
-    """Hold so many beds in real time.
+def measure_beds(beds: int, minutes: float, source: str, seed: int, journal: bool, model: str | None) -> Report:
+    """Watch `beds` beds with one process, in real time.
 
     Raises:
-        BenchError: no /proc, no records, or the monitor failed.
+        ToolError: no records, or the monitor failed.
     """
-    alone = watch(1, min(_ALONE_S, 60 * minutes), source, seed, journal, model)
-    ward = watch(beds, 60 * minutes, source, seed, journal, model)
-    each_mb = (ward.rss_mb - alone.rss_mb) / max(1, beds - 1)
-    alarms_ms = ward.alarm_ms or [0.0]
-    p99 = percentile(alarms_ms, 0.99)
-    return Report(
-        "beds",
-        {"beds": beds, "minutes": minutes, "source": source, "seed": seed, "journal": journal},
-        [
-            Figure("held in real time: in time, nothing lost, no overload (1 = yes)", float(ward.held), ""),
-            Figure("alarm messages received", len(ward.alarm_ms), ""),
-            Figure("deciding sample to alarm received, p50", percentile(alarms_ms, 0.5), "ms"),
-            Figure("deciding sample to alarm received, p99", p99, "ms", GOAL_P99_MS),
-            Figure("deciding sample to alarm received, longest", max(alarms_ms), "ms"),
-            Figure(
-                "deciding sample to beat published (latency_ms), p99", percentile(ward.beat_ms or [0.0], 0.99), "ms"
-            ),
-            Figure("beats received", ward.beats, ""),
-            Figure("beats and alarms lost", ward.lost, ""),
-            Figure("samples not watched", ward.samples_short, ""),
-            Figure("alarms overload", ward.overloads, ""),
-            Figure("a bed looked at late, most", ward.late_s, "s"),
-            Figure("waves or status thinned for", ward.thinned_s, "s"),
-            Figure("wall time to signal", ward.wall_s / ward.seconds, "x"),
-            Figure("start until it listens", ward.opened_s, "s"),
-            Figure("processor, share of one core", 100 * ward.cpu_s / ward.wall_s, "%"),
-            Figure("processor, a second of a bed", ward.cpu_ms, "ms"),
-            Figure("processor, the subscriber's, share of one core", 100 * ward.listener_cpu_s / ward.wall_s, "%"),
-            Figure("resident, most", ward.rss_mb, "MB"),
-            Figure("resident, one bed alone", alone.rss_mb, "MB"),
-            Figure("resident, each further bed", each_mb, "MB", GOAL_MB),
-            Figure("ratio: goal / p99", GOAL_P99_MS / max(p99, 1e-3), "x"),
-        ],
-        (
-            "Each bed replays a record at its own pace of 1 from a seeded random place on; its samples are due so.",
-            "The subscriber is another process on the same machine and reads the same monotonic clock.",
-            "All messages count, from the first second on, what ends an alarm too.",
-        ),
-    )
+    _need_records(source)
+    alone = _run_beds(1, min(_ALONE_S, 60 * minutes), source, seed, journal, model)
+    run = _run_beds(beds, 60 * minutes, source, seed, journal, model)
+    heartbeats = run.received["heartbeats"]
+    wall_s, seconds = heartbeats[-1][1], 60 * minutes
+    each_mb = (run.memory_mb - alone.memory_mb) / max(1, beds - 1)
+    figures = [
+        Figure("a bed looked at late, most", max(late_s for _, _, late_s, _ in heartbeats), "s"),
+        Figure("waves or status thinned for", float(sum(bool(thinned) for *_, thinned in heartbeats)), "s"),
+        Figure("wall time to signal", wall_s / seconds, "x"),
+        Figure("start until it listens", run.opened_s, "s"),
+        Figure("processor, share of one core", 100 * run.cpu_s / wall_s, "%"),
+        Figure("processor, a second of a bed", run.cpu_s / (beds * seconds) * 1e3, "ms"),
+        Figure("processor, the subscriber's, share of one core", 100 * run.received["cpu_s"] / wall_s, "%"),
+        Figure("resident, most", run.memory_mb, "MB"),
+        Figure("resident, one bed alone", alone.memory_mb, "MB"),
+        Figure("resident, each further bed", each_mb, "MB", GOAL_MB),
+    ]
+    settings = {"beds": beds, "minutes": minutes, "source": source, "seed": seed, "journal": journal}
+    started_s = _planned_starts(beds, seconds, source, seed, run.received)
+    return _report("beds", settings, run, _alarm_latencies_ms(run.received, started_s), figures, (
+        "Each bed replays a record at its own pace of 1 from a seeded random place on; its samples are due so.",
+        "The subscriber is another process on the same machine and reads the same monotonic clock.",
+        "All messages count, from the first second on, the end of an alarm too.",
+    ))  # fmt: skip
 
 
-def watch(beds: int, seconds: float, source: str, seed: int, journal: bool, model: str | None) -> WardRun:
-    """Run a monitor with so many beds for so many seconds of signal, and listen to it.
+def measure_fleet(beds: int, minutes: float, shards: int, source: str, seed: int) -> Report:
+    """Watch `beds` beds with a fleet on all cores of this machine, in real time.
 
     Raises:
-        BenchError: no /proc, no records, or the monitor failed.
+        ToolError: no Ray, no records, or the fleet failed.
     """
-    need_proc()
-    if not source.startswith("sim"):
-        data_folder()
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+    _need_records(source)
+    if find_spec("ray") is None:
+        raise ToolError("a fleet needs Ray: pip install 'ecg-monitor[cluster]'")
+    seconds = 60 * minutes
+    with tempfile.TemporaryDirectory() as folder:
         command = (
-            *(*MONITOR, "--source", source, "--beds-count", str(beds), "--seed", str(seed), "--speed", "1"),
-            *("--duration", f"{seconds:g}", "--no-dashboard", *FREE_BUS),
+            *(*MONITOR, "fleet", "--source", source, "--beds-count", str(beds), "--seed", str(seed)),
+            *("--duration", f"{seconds:g}", "--shards", str(shards), "--folder", folder, *FREE_BUS),
+        )
+        run = _run(command, seconds, lambda main: (main, *main.children(recursive=True)), _pss_mb, memory_every=10)
+    figures = [
+        Figure("beds seen", len(run.received["beds"]), ""),
+        Figure("processor, a second of a bed, all processes", run.cpu_s / (beds * seconds) * 1e3, "ms"),
+        Figure("processor, cores in use on the mean", run.cpu_s / seconds, ""),
+        Figure("resident, all processes (shared pages once), most", run.memory_mb, "MB"),
+    ]
+    settings = {"beds": beds, "minutes": minutes, "shards": shards or "1 a core", "source": source, "seed": seed}
+    measured = run.received | {"alarms": [alarm for alarm in run.received["alarms"] if alarm[-1] is not None]}
+    latencies_ms = _alarm_latencies_ms(measured, _earliest_starts(measured))
+    return _report("fleet", settings, run, latencies_ms, figures, (
+        "All on this machine: the command, Ray, the hub, one worker a core, and the subscriber.",
+        "Processor time includes the start, and leaves out the subscriber.",
+    ))  # fmt: skip
+
+
+def _report(
+    name: str, settings: dict[str, Any], run: _Run, alarms_ms: Iterable[float], figures: list[Figure],
+    notes: tuple[str, ...],
+) -> Report:  # fmt: skip
+    received, seconds = run.received, 60 * settings["minutes"]
+    late_ms = sorted(alarms_ms) or [0.0]
+    p99 = percentile(late_ms, 0.99)
+    missing = sum(round(seconds * fs_hz) - came + lost for fs_hz, came, lost in received["beds"].values())
+    overloads = sum(kind == "overload" and state == "onset" for _, _, kind, state, *_ in received["alarms"])
+    complete = len(received["beds"]) == settings["beds"] and not missing and not received["lost"]
+    held = p99 <= GOAL_P99_MS and complete and not overloads
+    common = [
+        Figure("held in real time: in time, nothing lost, no overload (1 = yes)", float(held), ""),
+        Figure("alarm messages received", len(received["alarms"]), ""),
+        Figure("deciding sample to alarm received, p50", percentile(late_ms, 0.5), "ms"),
+        Figure("deciding sample to alarm received, p99", p99, "ms", GOAL_P99_MS),
+        Figure("deciding sample to alarm received, longest", late_ms[-1], "ms"),
+        Figure(
+            "deciding sample to beat published (latency_ms), p99", percentile(received["beats_ms"] or [0.0], 0.99), "ms"
+        ),
+        Figure("beats received", received["beats_received"], ""),
+        Figure("beats and alarms lost", received["lost"], ""),
+        Figure("samples not watched", missing, ""),
+        Figure("alarms overload", overloads, ""),
+    ]
+    ratio = Figure("ratio: goal / p99", GOAL_P99_MS / max(p99, 1e-3), "x")
+    return Report(name, settings, [*common, *figures, ratio], notes)
+
+
+def _run_beds(beds: int, seconds: float, source: str, seed: int, journal: bool, model: str | None) -> _Run:
+    with tempfile.TemporaryDirectory() as folder:
+        command = (
+            *(*MONITOR, "--source", _source(source, beds), "--beds-count", str(beds), "--seed", str(seed)),
+            *("--speed", "1", "--duration", f"{seconds:g}", "--no-dashboard", *FREE_BUS),
             *(("--journal", f"{folder}/journal.sqlite") if journal else ()),
             *(() if model is None else ("--model", model)),
         )
-        if beds == 1:  # of `mitdb:*` one bed is one record
-            command = tuple("mitdb:100" if word == "mitdb:*" else word for word in command)
-        began_s = time.monotonic()
-        monitor = stack.enter_context(running(command))
-        endpoint = announced_endpoint(monitor)
-        opened_s = time.monotonic() - began_s
-        look = _Look(monitor)
-        limit_s = 60 + _SLOWEST * seconds
-        heard = json.loads(
-            run((sys.executable, "-m", "benchmarks.ward_listener", endpoint, f"{limit_s:g}")).output.splitlines()[-1]
-        )
-        look.end()
-        code = monitor.wait(60)
-    if code or not heard["goodbye"]:
-        raise BenchError(f"the monitor of {beds} beds ended with exit code {code}, before it said goodbye")
-    return _found(beds, seconds, source, seed, heard, look, opened_s)
+        return _run(command, seconds, lambda main: (main,), rss_mb)
 
 
-def _found(
-    beds: int, seconds: float, source: str, seed: int, heard: dict[str, Any], look: _Look, opened_s: float
-) -> WardRun:
-    firsts, began_s = _starts(beds, seconds, source, seed, heard)
-    alarm_ms = sorted(
-        (at_s - began_s[bed] - (decided - firsts[bed]) / heard["beds"][bed][0]) * 1e3
-        for at_s, bed, _, _, decided, _ in heard["alarms"]
-    )
-    heartbeats = heard["heartbeats"]
-    wanted = {bed: round(seconds * fs_hz) for bed, (fs_hz, _, _) in heard["beds"].items()}
-    return WardRun(
-        beds=beds,
-        seconds=seconds,
-        wall_s=heartbeats[-1][1],
-        cpu_s=look.cpu_s,
-        opened_s=opened_s,
-        rss_mb=look.rss_mb,
-        alarm_ms=alarm_ms,
-        beat_ms=heard["beats_ms"],
-        beats=heard["beats"],
-        lost=heard["lost"],
-        samples_short=sum(wanted[bed] - came + lost for bed, (_, came, lost) in heard["beds"].items()),
-        overloads=sum(kind == "overload" and state == "onset" for _, _, kind, state, *_ in heard["alarms"]),
-        late_s=max(late_s for _, _, late_s, _ in heartbeats),
-        thinned_s=float(sum(bool(thinned) for *_, thinned in heartbeats)),
-        listener_cpu_s=heard["cpu_s"],
-    )
+def _run(
+    command: tuple[str, ...],
+    seconds: float,
+    processes: Callable[[psutil.Process], Iterable[psutil.Process]],
+    memory_mb: Callable[[psutil.Process], float],
+    memory_every: int = 1,
+) -> _Run:
+    """Run a command until its end, and listen to its bus."""
+    with Program(command) as program:
+        endpoint = program.endpoint(_START_S)
+        opened_s = program.age_s
+        watch = Watch(lambda: processes(program.usage), memory_mb, memory_every=memory_every)
+        start_cpu_s = watch.cpu_s if memory_every == 1 else 0.0
+        received = listen(endpoint, _START_S + _SLOWEST * seconds)
+        watch.end()
+        program.wait(60)
+    if not received["goodbye"]:
+        raise ToolError("the monitor ended before it said goodbye")
+    return _Run(received, watch.cpu_s - start_cpu_s, watch.most_mb, opened_s)
 
 
-def _starts(
-    beds: int, seconds: float, source: str, seed: int, heard: dict[str, Any]
-) -> tuple[dict[str, int], dict[str, float]]:
-    """First sample of each bed, and the instant at which its replay began, by the clock that all processes share.
+def _pss_mb(process: psutil.Process) -> float:
+    """Memory with each shared page divided among its users, MB."""
+    return float(process.memory_full_info().pss) / 1e6
 
-    Which bed begins where follows from the seed; when the monitor began is read off its heartbeats, which tell how
-    long it has been up: the earliest start that any of them allows is late by the fastest message's way (some 0.1 ms).
+
+def _alarm_latencies_ms(received: dict[str, Any], started_s: dict[str, float]) -> Iterator[float]:
+    """Latency of each alarm message, from the instant its deciding sample was due to its reception."""
+    for at_s, bed, _, _, decided, _ in received["alarms"]:
+        if bed in started_s:
+            yield (at_s - started_s[bed] - decided / received["beds"][bed][0]) * 1e3
+
+
+def _planned_starts(beds: int, seconds: float, source: str, seed: int, received: dict[str, Any]) -> dict[str, float]:
+    """Monotonic time at which sample 0 of each bed was due, s.
+
+    Which sample a bed begins with follows from the seed. The monitor's start is the earliest that any heartbeat
+    allows (time of reception minus the uptime in it): late by the transport of the fastest message, about 0.1 ms.
     """
     from monitor.config import Config, merge
     from monitor.engine.bed_plan import planned_beds
     from monitor.engine.schedule import stagger_s
 
-    settings = {"spec": source, "beds_count": beds, "duration_s": seconds, "seed": seed}
-    if beds == 1:
-        settings["spec"] = source.replace("mitdb:*", "mitdb:100")
+    settings = {"spec": _source(source, beds), "beds_count": beds, "duration_s": seconds, "seed": seed}
     plans = planned_beds(merge(Config(), {"source": settings}, "bench"))
-    started_s = min(at_s - uptime_s for at_s, uptime_s, _, _ in heard["heartbeats"])
-    firsts = {plan.name: round(plan.source.start_s * heard["beds"][plan.name][0]) for plan in plans}
-    return firsts, {plan.name: started_s + stagger_s(i, beds, 1.0) for i, plan in enumerate(plans)}
+    started_s = min(at_s - uptime_s for at_s, uptime_s, _, _ in received["heartbeats"])
+    return {
+        plan.name: started_s + stagger_s(i, beds, 1.0) - round(plan.source.start_s * fs_hz) / fs_hz
+        for i, plan in enumerate(plans)
+        for fs_hz in (received["beds"][plan.name][0],)
+    }
 
 
-class _Look:
-    """Looks at a process from outside while it runs: memory, and processor time from now on."""
+def _earliest_starts(received: dict[str, Any]) -> dict[str, float]:
+    """The same from the bed's own alarms: each has its latency in the shard; the earliest start that any allows."""
+    started_s: dict[str, float] = {}
+    for at_s, bed, _, _, decided, latency_ms in received["alarms"]:
+        if bed in received["beds"]:
+            start_s = at_s - latency_ms / 1e3 - decided / received["beds"][bed][0]
+            started_s[bed] = min(start_s, started_s.get(bed, start_s))
+    return started_s
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._pid = process.pid
-        self._first_s = cpu_s(self._pid)
-        self._last_s = self._first_s
-        self._rss: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
 
-    @property
-    def cpu_s(self) -> float:
-        return self._last_s - self._first_s
+def _source(source: str, beds: int) -> str:
+    return source.replace("mitdb:*", "mitdb:100") if beds == 1 else source  # one bed of `mitdb:*` is one record
 
-    @property
-    def rss_mb(self) -> float:
-        """Most; of a program that has just started, as it was when it ran."""
-        return max(self._rss) if self._rss else statistics.nan
 
-    def end(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(OSError, IndexError, ValueError):  # it is leaving
-                self._last_s = max(self._last_s, cpu_s(self._pid))
-                self._rss.append(rss_mb(self._pid))
-            self._stop.wait(_LOOK_S)
+def _need_records(source: str) -> None:
+    if not source.startswith("sim"):
+        data_folder()

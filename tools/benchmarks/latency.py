@@ -1,14 +1,11 @@
-"""From the instant a deciding sample was due to the instant a subscriber in another process has the message."""
+"""Latency of one bed: from the instant a deciding sample was due to the message at a subscriber in another process."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable
-from typing import Any
+from common.programs import FREE_BUS, MONITOR, Program, ToolError
 
-from benchmarks.process import FREE_BUS, MONITOR, announced_endpoint, run, running
-from benchmarks.report import BenchError, Figure, Report, percentile
+from benchmarks.listener import listen
+from benchmarks.report import Figure, Report, percentile
 
 __all__ = ["measure"]
 
@@ -18,56 +15,56 @@ GOAL_P50_MS, GOAL_P99_MS = 50.0, 150.0
 def measure(source: str, seconds: float, seed: int, model: str | None) -> Report:
     """Run a monitor in real time and listen to it from another process.
 
-    Sample k of a source at rate fs was due at start + (k + 1) / fs. The start is read off the heartbeats, which
-    tell how long the monitor has been up: the earliest start that any of them allows is late by the fastest
-    message's way (some 0.1 ms), and the latencies are short by as much. Which sample decides a beat follows from
-    the detector: it is run over the same source beforehand, and gives the same beats whatever the pace.
+    Sample k of a source at rate fs is due at start + (k + 1) / fs. The start is the earliest that any heartbeat allows
+    (time of reception minus the uptime in it): late by the transport of the fastest message, about 0.1 ms, so the
+    latencies are short by as much. Which sample decides a beat follows from the detector: it runs over the same source
+    beforehand, and gives the same beats at any pace.
 
     Args:
-        source: that gives the same at every run: sim, or a record.
-        seconds: of signal, and of time.
+        source: one that gives the same samples at every run: sim, or a record.
+        seconds: of signal, and of real time.
         seed: of the simulator.
         model: ONNX file; None = the shipped one.
 
     Raises:
-        BenchError: the monitor failed, or published no beat.
+        ToolError: the monitor failed, or published no beat.
     """
     decided, fs_hz = _deciding_samples(source, seconds, seed)
     command = (
         *(*MONITOR, "--source", source, "--seed", str(seed), "--speed", "1", "--duration", f"{seconds:g}"),
         *("--no-dashboard", *FREE_BUS, *(() if model is None else ("--model", model))),
     )
-    with running(command) as monitor:
-        endpoint = announced_endpoint(monitor)
-        heard = run((sys.executable, "-m", "benchmarks.listen", endpoint, f"{seconds + 30:g}"))
-    received = [(at_s, body) for at_s, body in map(json.loads, heard.output.splitlines())]
-    started_s = min(at_s - body["uptime_s"] for at_s, body in received if body["schema"] == "heartbeat/1")
-    beats, alarms, inside, from_peak = [], [], [], []
-    for at_s, body in _after_greeting(received):
-        if body["schema"] == "beat/1":
-            due_s = started_s + decided[body["r_sample"]] / fs_hz
-            beats.append((at_s - due_s) * 1e3)
-            inside.append(body["latency_ms"])
-            from_peak.append(at_s - started_s - body["r_sample"] / fs_hz)
-        elif body["schema"] == "alarm/1":
-            alarms.append((at_s - started_s - body["alarm"]["decided_sample"] / fs_hz) * 1e3)
+    with Program(command) as monitor:
+        received = listen(monitor.endpoint(), seconds + 30, each_beat=True)
+    started_s = min(at_s - uptime_s for at_s, uptime_s, _, _ in received["heartbeats"])
+    joined_s = received["heartbeats"][0][0]  # what came before are last values, sent to a new subscriber
+    beats = [beat for beat in received["beats"] if beat[0] > joined_s]
     if not beats:
-        raise BenchError(f"{source}: no beat within {seconds:g} s; give more --seconds")
-    p99 = percentile(beats, 0.99)
+        raise ToolError(f"{source}: no beat within {seconds:g} s; give more --seconds")
+    beats_ms = [(at_s - started_s - decided[r_sample] / fs_hz) * 1e3 for at_s, r_sample, _ in beats]
+    inside_ms = [latency_ms for *_, latency_ms in beats]
+    after_peak_s = [at_s - started_s - r_sample / fs_hz for at_s, r_sample, _ in beats]
+    alarms_ms = [
+        (at_s - started_s - decided_sample / fs_hz) * 1e3
+        for at_s, _, _, _, decided_sample, _ in received["alarms"]
+        if at_s > joined_s
+    ]
+    p99 = percentile(beats_ms, 0.99)
+    longest = [Figure("deciding sample to alarm received, longest", max(alarms_ms, default=0.0), "ms", GOAL_P99_MS)]
     return Report(
         "latency",
         {"source": source, "seconds": seconds, "seed": seed, "speed": 1},
         [
             Figure("beats received", len(beats), ""),
-            Figure("deciding sample to beat received, p50", percentile(beats, 0.5), "ms", GOAL_P50_MS),
+            Figure("deciding sample to beat received, p50", percentile(beats_ms, 0.5), "ms", GOAL_P50_MS),
             Figure("deciding sample to beat received, p99", p99, "ms", GOAL_P99_MS),
-            Figure("deciding sample to beat received, longest", max(beats), "ms"),
-            Figure("  of that inside the monitor (latency_ms), p50", percentile(inside, 0.5), "ms"),
-            Figure("  of that inside the monitor (latency_ms), p99", percentile(inside, 0.99), "ms"),
-            Figure("alarm changes received", len(alarms), ""),
-            *([Figure("deciding sample to alarm received, longest", max(alarms), "ms", GOAL_P99_MS)] if alarms else []),
-            Figure("R-peak to beat received, p50", percentile(from_peak, 0.5), "s"),
-            Figure("R-peak to beat received, longest", max(from_peak), "s"),
+            Figure("deciding sample to beat received, longest", max(beats_ms), "ms"),
+            Figure("  of that inside the monitor (latency_ms), p50", percentile(inside_ms, 0.5), "ms"),
+            Figure("  of that inside the monitor (latency_ms), p99", percentile(inside_ms, 0.99), "ms"),
+            Figure("alarm changes received", len(alarms_ms), ""),
+            *(longest if alarms_ms else []),
+            Figure("R-peak to beat received, p50", percentile(after_peak_s, 0.5), "s"),
+            Figure("R-peak to beat received, longest", max(after_peak_s), "s"),
             Figure("ratio: goal / p99", GOAL_P99_MS / p99, "x"),
         ],
         (
@@ -78,7 +75,7 @@ def measure(source: str, seconds: float, seed: int, model: str | None) -> Report
 
 
 def _deciding_samples(source: str, seconds: float, seed: int) -> tuple[dict[int, int], float]:
-    """R-peak of each beat -> number of samples (from the source's sample 0) that had to come for it; and fs, Hz."""
+    """R-peak of each beat -> number of samples (from sample 0 of the source) that had to come for it; and fs, Hz."""
     from detector import Beat, Detector
     from monitor.sources import EndOfStream, SourceOptions, open_source
 
@@ -93,10 +90,3 @@ def _deciding_samples(source: str, seconds: float, seed: int) -> tuple[dict[int,
     finally:
         stream.close()
     return {event.r_sample: event.decided_sample for event in events if isinstance(event, Beat)}, stream.fs_hz
-
-
-def _after_greeting(received: Iterable[tuple[float, dict[str, Any]]]) -> list[tuple[float, dict[str, Any]]]:
-    """Messages as they were published: a newcomer is first sent what is current, and its end is a heartbeat."""
-    messages = list(received)
-    first = next((i for i, (_, body) in enumerate(messages) if body["schema"] == "heartbeat/1"), len(messages))
-    return messages[first + 1 :]

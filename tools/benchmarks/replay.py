@@ -1,4 +1,4 @@
-"""How long half an hour of signal takes: the whole monitor against `neurokit2.ecg_process`."""
+"""Time for half an hour of signal: the whole monitor against `neurokit2.ecg_process`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.process import FREE_BUS, MONITOR, data_folder, run
+from common.programs import FREE_BUS, MONITOR, Program, data_folder
+
 from benchmarks.report import Figure, Report, paired_ratio, timed
 
 __all__ = ["measure"]
 
 GOAL = 30.0
+_LIMIT_S = 3600.0
 
 
 def measure(record: str, repeats: int, seconds: float | None, model: str | None) -> Report:
-    """Replay a record at full speed, each time in a fresh process, and in turn let neurokit2 process it.
+    """Replay a record at full speed in a fresh process, then process it with neurokit2; `repeats` such pairs.
 
     Args:
         record: of the MIT-BIH Arrhythmia Database.
         repeats: pairs.
-        seconds: how much of the record; None = all.
+        seconds: length of the part of the record, s; None = all.
         model: ONNX file; None = the shipped one.
 
     Raises:
-        BenchError: no data, or one of the two failed.
+        ToolError: no data, or one of the two failed.
     """
     data_folder()
     length = () if seconds is None else ("--duration", f"{seconds:g}")
@@ -40,12 +42,14 @@ def measure(record: str, repeats: int, seconds: float | None, model: str | None)
                 *(*MONITOR, "--source", f"mitdb:{record}", "--speed", "max", "--no-dashboard", *FREE_BUS),
                 *("--record", folder, *length, *with_model),
             )
-            ours.append(run(command))
+            with Program(command) as monitor:
+                monitor.wait(_LIMIT_S)
+            ours.append(monitor)
             written = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        rival = run((sys.executable, "-m", "benchmarks.replay", record, *length[1:]))
-        theirs.append(json.loads(rival.output.splitlines()[-1]))
-    wall = [finished.wall_s for finished in ours]
-    cpu = [finished.cpu_s for finished in ours]
+        with Program((sys.executable, "-m", "benchmarks.replay", record, *length[1:])) as rival:
+            theirs.append(json.loads(rival.wait(_LIMIT_S).splitlines()[-1]))
+    wall = [monitor.wall_s for monitor in ours]
+    cpu = [monitor.cpu_s for monitor in ours]
     call = [times["call_s"] for times in theirs]
     both = [times["call_s"] + times["import_s"] for times in theirs]
     return Report(
@@ -65,13 +69,13 @@ def measure(record: str, repeats: int, seconds: float | None, model: str | None)
         (
             "Ours finds and scores every beat, raises alarms, publishes, and writes signal, beats, annotations and "
             "journal; theirs cleans the signal, finds peaks and delineates waves.",
-            "The monitor pays for its start, neurokit2 does not: its signal is in memory and its import done.",
+            "The monitor's time includes its start; neurokit2's does not: its signal is in memory, its import done.",
         ),
     )
 
 
 def _rival(record: str, seconds: float | None) -> dict[str, float]:
-    """What neurokit2 takes, in this process."""
+    """Time that neurokit2 takes in this process, s."""
     from monitor.sources import EndOfStream, SourceOptions, open_source
 
     source = open_source(f"mitdb:{record}", SourceOptions(duration_s=seconds))

@@ -1,4 +1,4 @@
-"""What scoring a beat costs: the shipped model against the published architecture, in eager torch and as ONNX."""
+"""Time to score a beat: the shipped model against the published architecture, in eager torch and as ONNX."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from common.programs import ToolError
 from numpy.typing import NDArray
 
-from benchmarks.report import BenchError, Figure, Report, paired_ratio, timed
+from benchmarks.report import Figure, Report, paired_ratio, timed
 
 if TYPE_CHECKING:
     from detector import Beat
@@ -28,23 +29,23 @@ Score = Callable[[], object]
 
 
 def measure(beats: int, repeats: int, seed: int, model: str | None) -> Report:
-    """Time both on one thread, in turn, on the same random beats; ours with a patient's context beside each.
+    """Time all on one thread, in turn, on the same random beats; our beats have a patient's context.
 
     Args:
-        beats: scored by each, in each repeat and at each batch size.
-        repeats: how often.
+        beats: scored in each repeat at each batch size.
+        repeats: number of repeats.
         seed: of the beats.
         model: ONNX file; None = the shipped one.
 
     Raises:
-        BenchError: the model cannot be used.
+        ToolError: the model cannot be used.
     """
     from detector import BEAT_SAMPLES, ModelError, Scorer
 
     try:
         scorer = Scorer(model, threads=1)
     except ModelError as error:
-        raise BenchError(str(error)) from None
+        raise ToolError(str(error)) from None
     rng = np.random.default_rng(seed)
     data = rng.normal(0.0, 0.3, (max(BATCHES), BEAT_SAMPLES)).astype(np.float32)
     known = _with_contexts(data, rng)
@@ -57,7 +58,7 @@ def measure(beats: int, repeats: int, seed: int, model: str | None) -> Report:
         calls = max(1, beats // batch)
         ours: list[float] = []
         theirs: dict[str, list[float]] = {name: [] for name in peers}
-        for _ in range(2):  # the first calls allocate, and try which sizes of block give the same bits
+        for _ in range(2):  # the first calls allocate, and test which block sizes give the same bits
             _timed_ms(ask, 1)
         for _ in range(repeats):
             ours.append(_timed_ms(ask, calls) / batch)
@@ -77,7 +78,7 @@ def measure(beats: int, repeats: int, seed: int, model: str | None) -> Report:
         figures,
         (
             "Ours is Scorer.score_beats as the monitor calls it: blocks of 4, 16 or 64 beats, the last one padded, so "
-            "that a beat's score is the same bits in any company. A single beat therefore costs a whole block.",
+            "that a beat's score has the same bits in every batch. A single beat therefore costs a whole block.",
             "The others: the published sizes with random weights. Torch in eval mode, without gradients and without "
             "normalisation; ONNX as we export it, by onnxruntime on one thread."
             if peers
@@ -87,7 +88,7 @@ def measure(beats: int, repeats: int, seed: int, model: str | None) -> Report:
 
 
 def _with_contexts(data: NDArray[np.float32], rng: np.random.Generator) -> list[Beat]:
-    """The beats as the detector would give them, each of a patient with templates and a rhythm."""
+    """Beats as the detector gives them, with the templates and the rhythm of a patient."""
     from detector import CONTEXT_FIELDS, Beat, BeatContext, Quality
 
     beats = []
@@ -99,7 +100,7 @@ def _with_contexts(data: NDArray[np.float32], rng: np.random.Generator) -> list[
 
 
 def _published() -> dict[str, Callable[[NDArray[np.float32]], object]]:
-    """The published architecture, as one would call it in torch, and exported."""
+    """The published architecture in torch, and exported to ONNX."""
     import onnxruntime
     import torch
 
@@ -115,9 +116,9 @@ def _published() -> dict[str, Callable[[NDArray[np.float32]], object]]:
             return model.log_prob(torch.from_numpy(beats)).numpy()
 
     normalisation = fit_normalisation("per_sample", np.random.default_rng(0).normal(size=(64, 187)))
-    told = ("beat_definition", "beat_fs_hz", "r_index", "threshold", "training_data", "seed", "version", "calibration")
+    keys = ("beat_definition", "beat_fs_hz", "r_index", "threshold", "training_data", "seed", "version", "calibration")
     with tempfile.TemporaryDirectory() as folder:
-        metadata = {"name": "published"} | dict.fromkeys(told, "0")
+        metadata = {"name": "published"} | dict.fromkeys(keys, "0")
         content = export_onnx(model, normalisation, metadata, Path(folder) / "published.onnx").read_bytes()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

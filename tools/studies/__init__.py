@@ -1,1 +1,1 @@
-"""What the studies share that play records through a bed: the player, and the file of what was measured."""
+"""Studies of `tools/study.py`: annotated records through the whole monitor. Nothing of the product imports it."""

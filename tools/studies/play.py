@@ -1,4 +1,4 @@
-"""A record through a whole bed, and what came of it."""
+"""A record through a whole bed: its beats and alarms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 360
 
 
 class Signal:
-    """A source that gives what it is made of."""
+    """A source of samples in memory."""
 
     live, rails_mv, start_time = False, None, None
 
@@ -39,7 +39,7 @@ class Signal:
 
 
 class Kept:
-    """An output that keeps beats and alarms."""
+    """An output of a bed that keeps beats and alarms."""
 
     def __init__(self) -> None:
         self.beats: list[BeatMessage] = []
@@ -62,7 +62,7 @@ class Kept:
 
 
 def play(signal: Signal, scorer: Scorer) -> Kept:
-    """All of a signal through a bed of default settings, as fast as it goes."""
+    """Run a whole signal through a bed with default settings, at full speed."""
     started = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
     bed = Bed("p1", signal, Config(), scorer, lambda: 0.0, started, paced=False)
     kept = Kept()

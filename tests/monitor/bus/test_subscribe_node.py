@@ -1,4 +1,4 @@
-"""The example in another language: tools/subscribe.mjs under Node.js, with the package zeromq from npm."""
+"""The example in another language: tools/examples/subscribe.mjs under Node.js, with the package zeromq from npm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from monitor.bus.endpoints import endpoints_from
 from tests.monitor.bus.helpers import BusProcess, wait_for
 
-SCRIPT = Path(__file__).parents[3] / "tools" / "subscribe.mjs"
+SCRIPT = Path(__file__).parents[3] / "tools" / "examples" / "subscribe.mjs"
 INSTALL = "npm install --no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000 zeromq@6"
 
 pytestmark = pytest.mark.may_skip("node")

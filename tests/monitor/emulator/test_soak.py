@@ -48,7 +48,7 @@ def test_three_minutes_of_faults_leave_nothing_unaccounted_for(tmp_path: Path) -
 def ledger() -> ModuleType:
     sys.path.insert(0, str(TOOLS))
     try:
-        return importlib.import_module("soaking.ledger")
+        return importlib.import_module("stress.ledger")
     finally:
         sys.path.remove(str(TOOLS))
 

@@ -19,7 +19,7 @@ from monitor.sources.plugin import GROUP, plugin_kinds
 from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
 from tests.monitor.sources.helpers import read_chunks
 
-EXAMPLE = Path(__file__).parents[3] / "tools" / "example_source"
+EXAMPLE = Path(__file__).parents[3] / "tools" / "examples" / "example_source"
 
 
 def install(folder: Path, name: str, points: dict[str, str]) -> None:

@@ -348,7 +348,7 @@ def test_the_example_pusher_and_the_command(tmp_path: Path) -> None:
     """The pusher of tools/ into the real command, then a second run of it: a gap, no physiological alarm."""
     endpoint = free_endpoint()
     arguments = ("--source", f"zmq:{endpoint}", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
-    push = [sys.executable, str(ROOT / "tools" / "push_samples.py"), endpoint, "4"]
+    push = [sys.executable, str(ROOT / "tools" / "examples" / "push_samples.py"), endpoint, "4"]
     monitor = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     )

@@ -1,0 +1,68 @@
+"""The tables of measured figures: what they say, and that the pages have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tools.helpers import ROOT
+
+from benchmarks.bench_table import page_table, readme_table  # isort: skip
+from benchmarks.report import Figure, Report, paired_ratio, percentile, show, timed  # isort: skip
+from common.pages import markdown_table, put, wrapped, write_page  # isort: skip
+from common.programs import ToolError  # isort: skip
+
+MACHINE = {"cpu": "a chip", "cores": 2, "system": "Linux", "python": "3.11", "versions": {}, "load_1_min": 0.5}
+FIGURES = ROOT / "docs" / "results" / "bench"
+
+
+def written(folder: Path, *figures: Figure) -> str:
+    show(Report("latency", {"seconds": 3.0}, figures, ("a note",), MACHINE), folder / "latency.json")
+    return page_table(folder)
+
+
+def test_a_table_has_value_range_and_goal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = written(
+        tmp_path, Figure("p50", 20.0, "ms", 50.0), Figure("p99", 151.0, "ms", 150.0), timed("x", [3, 1, 2], "s")
+    )
+    assert "| p50 | 20 ms |  | ≤ 50 ms, met |" in table
+    assert "| p99 | 151 ms |  | ≤ 150 ms, missed |" in table
+    assert "| x | 2 s | 1 to 3 |  |" in table
+    assert "seconds=3.0, load at the end 0.5" in table
+    assert "a chip, 2 cores" in table
+    assert "- a note" in capsys.readouterr().out
+
+
+def test_a_ratio_is_the_median_over_pairs() -> None:
+    figure = paired_ratio("r", theirs=[2.0, 9.0, 8.0], ours=[1.0, 3.0, 2.0], goal=4.0)
+    assert (figure.value, figure.low, figure.high) == (3.0, 2.0, 4.0)
+    assert percentile([4, 1, 3, 2], 0.5) == 2
+    assert percentile(range(1, 101), 0.99) == 99
+
+
+def test_a_missing_figure_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match=r"bench\.py all"):
+        page_table(tmp_path)
+    for name in ("replay", "latency"):
+        show(Report(name, {}, [Figure("other", 1.0, "")], (), MACHINE), tmp_path / f"{name}.json")
+    with pytest.raises(ToolError, match="has no figure 'ratio: our process / their call'"):
+        readme_table(tmp_path)
+
+
+def test_text_is_put_between_its_markers() -> None:
+    assert put("a <!-- x -->old<!-- /x --> b", "new", "x", "page") == "a <!-- x -->\nnew\n<!-- /x --> b"
+    for page in ("no markers", "<!-- x --> no end", "<!-- /x --> <!-- x -->"):
+        with pytest.raises(ValueError, match="put the two lines"):
+            put(page, "new", "x", "page")
+
+
+def test_tables_and_paragraphs_are_markdown() -> None:
+    assert markdown_table(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---:|\n| 1 | 2 |"
+    assert max(map(len, wrapped("word-word " * 40).splitlines())) <= 120
+
+
+def test_the_pages_have_the_kept_figures() -> None:
+    """Else: python tools/bench.py table --write."""
+    assert write_page("docs/performance.md", "bench", page_table(FIGURES), check=True)
+    assert write_page("README.md", "speed", readme_table(FIGURES), check=True)

@@ -1,1 +1,0 @@
-"""What `tools/bus_faults.py` is made of. Nothing of the product imports it."""

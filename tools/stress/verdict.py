@@ -1,0 +1,126 @@
+"""The outcome of a fault: messages in the monitor's journal against messages that the subscriber was given."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.client.positions import Place
+from stress.subjects import Monitor, Subscriber
+
+__all__ = ["Outcome", "judge"]
+
+
+@dataclass
+class Outcome:
+    """One line of the table.
+
+    Attributes:
+        fault, detail: the fault and its size.
+        alarms_sent: alarm messages in the monitor's journal after the subscriber joined.
+        alarms_seen: those of them that the subscriber was given.
+        alarms_strange: alarm messages that it was given and the journal does not have.
+        duplicates: messages of any topic that it was given twice.
+        out_of_order: alarm messages that it was given after a later one.
+        recovered: messages from the journal, because the socket had dropped them.
+        missed: messages that the journal had no more: of beats and status it keeps the newest.
+        latency_ms: 99th percentile over beats, arrival of the deciding sample to publication, before and during the
+            fault; None without a monitor or a beat.
+        memory_mb: program -> resident memory before the fault, and the most.
+        others: outcomes of the other subscribers.
+    """
+
+    fault: str
+    detail: str
+    alarms_sent: int
+    alarms_seen: int
+    alarms_strange: int
+    duplicates: int
+    out_of_order: int
+    recovered: int
+    missed: int
+    latency_ms: tuple[float | None, float | None]
+    memory_mb: dict[str, tuple[float, float]]
+    others: list[Outcome] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """No alarm lost, doubled, invented or out of order."""
+        return (
+            self.alarms_seen == self.alarms_sent > 0
+            and not self.alarms_strange
+            and not self.duplicates
+            and not self.out_of_order
+        )
+
+
+def judge(
+    fault: str,
+    detail: str,
+    folder: Path,
+    subscriber: Subscriber,
+    *,
+    window_s: tuple[float, float] | None,
+    memory_mb: dict[str, tuple[float, float]],
+) -> Outcome:
+    """Compare.
+
+    Args:
+        fault, detail: texts of the table.
+        folder: has `journal.sqlite` of monitors that have ended.
+        subscriber: has ended too.
+        window_s: Unix time of begin and end of the fault, s; None without a monitor.
+        memory_mb: see Outcome.
+    """
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as db:
+        rows = db.execute("SELECT topic, epoch, seq, body FROM log").fetchall()
+    runs = list(dict.fromkeys(epoch for _, epoch, _, _ in rows))
+    joined = subscriber.joined()
+
+    def after_joining(topic: str, epoch: str, seq: int) -> bool:
+        place = joined.topics.get(topic, Place(joined.epoch, 0))
+        return place.epoch not in runs or (runs.index(epoch), seq) > (runs.index(place.epoch), place.seq)
+
+    alarms = [(topic, epoch, seq) for topic, epoch, seq, _ in rows if topic.endswith("/alarm/")]
+    sent = {place for place in alarms if after_joining(*place)}
+    given = subscriber.seen()
+    given_alarms = [place for place in given if place[0].endswith("/alarm/")]
+    order = [(runs.index(epoch), seq) for _, epoch, seq in given_alarms if epoch in runs]
+    kept = [place for place in given if "/heartbeat/" not in place[0]]
+    beats = [json.loads(body) for topic, _, _, body in rows if topic.endswith("/beat/")] if window_s else []
+    return Outcome(
+        fault,
+        detail,
+        alarms_sent=len(sent),
+        alarms_seen=len(sent & set(given_alarms)),
+        alarms_strange=len(set(given_alarms) - set(alarms)),
+        duplicates=len(kept) - len(set(kept)),
+        out_of_order=sum(later < earlier for earlier, later in pairwise(order)),
+        recovered=subscriber.count("recovered"),
+        missed=subscriber.count("missed"),
+        latency_ms=_latencies(beats, window_s),
+        memory_mb={name: (round(before, 1), round(most, 1)) for name, (before, most) in memory_mb.items()},
+    )
+
+
+def _latencies(beats: list[dict[str, Any]], window_s: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """The monitor's own latency, before and during the fault."""
+    if window_s is None:
+        return None, None
+    parts: tuple[list[float], list[float]] = [], []
+    for beat in beats:
+        # The time of a replay: its start, then SPEED times real time.
+        stream_s = beat["sample"] / Monitor.FS_HZ
+        at_s = datetime.datetime.fromisoformat(beat["time"]).timestamp() - stream_s + stream_s / Monitor.SPEED
+        if beat["latency_ms"] is not None and at_s < window_s[1]:
+            parts[at_s >= window_s[0]].append(beat["latency_ms"])
+    before, during = (round(float(np.percentile(part, 99)), 1) if part else None for part in parts)
+    return before, during
