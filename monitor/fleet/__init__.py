@@ -1,5 +1,6 @@
-"""Many beds on many cores and machines: shards of beds in workers that Ray keeps alive, and a hub in front of them.
+"""Many beds on many cores and machines: Ray runs workers with shards of beds, and a hub gives them one address.
 
-`placement` says which worker has which shard (pure); `shard` runs one pipeline and goes on where it was killed;
-`worker` holds the shards of one core; `hub` gives subscribers one address; `fleet` watches over all of it with Ray.
+`placement` assigns shards to workers (pure). `shard` runs one pipeline and continues after a kill where its journal
+ends. `worker` holds the shards of one core. `hub` publishes the messages of all shards as one monitor. `fleet` keeps
+all of it running with Ray.
 """

@@ -15,8 +15,8 @@ from monitor.commands.signals import end_in_order_on_signals
 from monitor.config import Config
 from monitor.engine.bed_plan import planned_beds
 from monitor.errors import ConfigError
-from monitor.fleet.engine import Engine
 from monitor.fleet.fleet import Fleet
+from monitor.fleet.ray_cluster import RayCluster
 
 __all__ = ["run_fleet"]
 
@@ -45,10 +45,10 @@ def run_fleet(config: Config, folder: Path | None, *, address: str, cores: int, 
         stop = threading.Event()
         # Ray says on standard output what becomes of its processes; what of that concerns a person, we say ourselves.
         last.enter_context(contextlib.redirect_stdout(last.enter_context((run / "ray.log").open("w", buffering=1))))
-        engine = Engine(address, cores)
+        engine = RayCluster(address, cores)
         last.callback(engine.close)
         end_in_order_on_signals(stop)  # after Ray, which has handlers of its own
-        fleet = Fleet(engine, plans, config, run, shards=shards, tell=_tell)
+        fleet = Fleet(engine, plans, config, run, shards=shards, report=_tell)
         _tell(f"{len(plans)} beds; journals in {run}")
         fleet.run(stop.is_set, stop.wait)
         return tuple(fleet.incomplete)

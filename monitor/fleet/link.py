@@ -1,4 +1,4 @@
-"""The hub's line to one shard: messages, each once and in order; waves of beds that are looked at; requests."""
+"""The connection of the hub to one shard: messages, each once and in order; waves of shown beds; requests."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from monitor.client.positions import Place, Position
 from monitor.journal import JournalReader
 from monitor.messages import HeartbeatMessage, Reply, WaveHeader, bed_topic, decode, encode
 
-__all__ = ["Link", "LinkOrder", "drained"]
+__all__ = ["Link", "LinkOrder", "read_rest"]
 
 _WAVES_HWM = 100
 _WAVES_A_TURN = 500
-_ANSWER_S = 5.0  # a shard that has not answered a request by then is not waited for
-_MOST_ERRANDS = 1_000
+_ANSWER_S = 5.0  # a request without an answer after this time is refused
+_MOST_REQUESTS = 1_000
 
 
 @dataclass(frozen=True)
 class LinkOrder:
-    """What the hub is told of a shard.
+    """A shard, as the fleet describes it to the hub.
 
     Attributes:
-        shard: its name.
-        beds: their names.
-        journal: its file.
+        shard: name of the shard.
+        beds: names of its beds.
+        journal: file of its journal.
         endpoints: where it listens; None = it does not run now.
         first_epoch: of the first run in its journal.
-        key: file of the hub's key to it; empty = it asks for none.
-        leaving: it is on its way to another worker, or killed: its beds go on.
+        key: file of the hub's key; empty = the shard requires none.
+        leaving: it is moving to another worker, or was killed: its beds will continue.
         ended: all its sources have ended.
     """
 
@@ -53,17 +53,17 @@ class LinkOrder:
 
 
 class Link:
-    """Connected to a shard as long as it lives.
+    """The connection to one run of a shard.
 
     Args:
         endpoints: of the shard.
-        position: up to where all was had.
-        key: for it.
+        position: up to where its messages were received before.
+        key: of the hub; None = the shard requires none.
         clock: monotonic, s.
 
     Attributes:
-        heard_s: when it last gave a sign of life.
-        goodbye: it has ended in order, and all was had.
+        last_heartbeat_s: time of the last heartbeat, monotonic, s; of the connection before the first.
+        goodbye: the shard has ended in order, and all its messages were received.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Link:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoints = endpoints
-        self.heard_s = clock()
+        self.last_heartbeat_s = clock()
         self.goodbye = False
         self._clock = clock
         self._position = position
@@ -83,30 +83,30 @@ class Link:
         self._waves = self._socket(zmq.SUB, endpoints.waves, key)
         self._control = self._socket(zmq.DEALER, endpoints.control, key)
         self._shown: frozenset[str] = frozenset()
-        self._errands: dict[str, tuple[ControlRequest, float]] = {}
-        self._asked = 0
+        self._requests: dict[str, tuple[ControlRequest, float]] = {}
+        self._request_count = 0
 
     @property
     def sockets(self) -> list[zmq.Socket[bytes]]:
-        """To wait for."""
+        """Sockets to poll."""
         return [*self._client.sockets, self._waves, self._control]
 
     @property
     def position(self) -> Position:
-        """Up to where `poll` has given all."""
+        """Position up to which `poll` has returned all messages."""
         return self._client.position or self._position
 
     def poll(self) -> list[Received]:
-        """What has come, without waiting."""
+        """Messages that have arrived, without waiting."""
         items = self._client.poll(0.0)
         for _, body, _ in items:
             if isinstance(body, HeartbeatMessage):
-                self.heard_s = self._clock()
+                self.last_heartbeat_s = self._clock()
                 self.goodbye = body.state == "goodbye"
         return items
 
     def show(self, beds: Collection[str]) -> None:
-        """Of which beds waves are wanted."""
+        """Subscribe to the waves of these beds only."""
         wanted = frozenset(beds)
         for bed in wanted - self._shown:
             self._waves.subscribe(bed_topic(bed, "wave"))
@@ -115,7 +115,7 @@ class Link:
         self._shown = wanted
 
     def waves(self) -> list[tuple[WaveHeader, bytes]]:
-        """Waves that have come."""
+        """Waves that have arrived."""
         out: list[tuple[WaveHeader, bytes]] = []
         for frames in received(self._waves, _WAVES_A_TURN):
             with contextlib.suppress(ValueError, IndexError):
@@ -125,11 +125,11 @@ class Link:
         return out
 
     def ask(self, waiting: ControlRequest) -> None:
-        """Pass a request on; it is answered by `answers`."""
-        self._asked += 1
-        # Epochs of the hub mean nothing to a shard: it looks for the newest.
-        request = msgspec.structs.replace(waiting.request, id=str(self._asked), epoch="")
-        if len(self._errands) >= _MOST_ERRANDS:
+        """Pass a request on to the shard; `pass_replies` answers it."""
+        self._request_count += 1
+        # A shard does not know the epochs of the hub; without one it takes the newest run.
+        request = msgspec.structs.replace(waiting.request, id=str(self._request_count), epoch="")
+        if len(self._requests) >= _MOST_REQUESTS:
             waiting.reply(Reply(ok=False, error="too many requests wait for the shard of this bed; ask again"))
             return
         try:
@@ -137,33 +137,33 @@ class Link:
         except zmq.Again:
             waiting.reply(Reply(ok=False, error="the shard of this bed does not answer; ask again"))
             return
-        self._errands[request.id] = waiting, self._clock() + _ANSWER_S
+        self._requests[request.id] = waiting, self._clock() + _ANSWER_S
 
-    def answers(self) -> None:
-        """Hand on what the shard has answered, and refuse what it has not for too long."""
-        for frames in received(self._control, _MOST_ERRANDS):
+    def pass_replies(self) -> None:
+        """Answer requests with the replies of the shard; refuse those without a reply after `_ANSWER_S`."""
+        for frames in received(self._control, _MOST_REQUESTS):
             with contextlib.suppress(ValueError):
                 reply = msgspec.json.decode(frames[-1], type=Reply)
-                if reply.id in self._errands:
-                    self._errands.pop(reply.id)[0].reply(reply)
+                if reply.id in self._requests:
+                    self._requests.pop(reply.id)[0].reply(reply)
         now_s = self._clock()
-        for number, (waiting, until_s) in list(self._errands.items()):
+        for number, (waiting, until_s) in list(self._requests.items()):
             if now_s >= until_s:
-                del self._errands[number]
+                del self._requests[number]
                 waiting.reply(Reply(ok=False, error="the shard of this bed has not answered in time; ask again"))
 
     def close(self) -> None:
-        """Let go."""
-        for waiting, _ in self._errands.values():
+        """Refuse the open requests and disconnect."""
+        for waiting, _ in self._requests.values():
             waiting.reply(Reply(ok=False, error="the shard of this bed is being moved; ask again"))
-        self._errands.clear()
+        self._requests.clear()
         self._client.close()
         self._context.destroy(linger=0)
 
     def _socket(self, kind: int, endpoint: str, key: ClientKey | None) -> zmq.Socket[bytes]:
         sock = self._context.socket(kind)
         sock.setsockopt(zmq.LINGER, 0)
-        sock.setsockopt(zmq.RCVHWM, _WAVES_HWM if kind == zmq.SUB else _MOST_ERRANDS)
+        sock.setsockopt(zmq.RCVHWM, _WAVES_HWM if kind == zmq.SUB else _MOST_REQUESTS)
         if kind == zmq.DEALER:
             sock.setsockopt(zmq.IMMEDIATE, 1)  # an `acknowledge` must not take effect later
         if key is not None:
@@ -172,16 +172,17 @@ class Link:
         return sock
 
 
-def drained(journal: str, beds: Collection[str], position: Position) -> list[Received]:
-    """What a shard that has ended, and can be asked no more, had still to say: the rest of its journal.
+def read_rest(journal: str, beds: Collection[str], position: Position) -> list[Received]:
+    """Messages of a shard that has ended, from its journal.
 
     Args:
-        journal: its file.
-        beds: their names.
-        position: up to where all was had.
+        journal: file of its journal.
+        beds: names of its beds.
+        position: up to where its messages were received before.
 
     Raises:
-        JournalError: it cannot be read.
+        JournalError: the journal cannot be read.
+        ValueError: a message cannot be decoded.
     """
     out: list[Received] = []
     reader = JournalReader(journal)

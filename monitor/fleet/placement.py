@@ -1,4 +1,4 @@
-"""Which worker has which shard: as even as can be, with as few moves as can be. Pure."""
+"""Assign shards to workers: as evenly as possible, with as few moves as possible. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
-    """Deal items out, one by one, to at most `parts` parts that differ by one item at most; none is empty.
+    """Deal items one by one to at most `parts` parts; their sizes differ by one at most, and none is empty.
 
     >>> split("abcde", 2)
     [('a', 'c', 'e'), ('b', 'd')]
@@ -23,17 +23,17 @@ def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
 def place(
     shards: Sequence[str], workers: Sequence[str], now: Mapping[str, str], home: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """A worker for each shard.
+    """Choose a worker for each shard.
 
     Args:
-        shards: to be placed, all alike.
-        workers: that can take some.
-        now: shard -> worker that has it; a worker that is not among `workers` has it no more.
-        home: shard -> worker that had it at first: to a worker that comes back its own shards go back.
+        shards: to place; all cost the same.
+        workers: available workers.
+        now: shard -> its present worker; ignored where that is not among `workers`.
+        home: shard -> its first worker: a worker that returns gets its own shards back.
 
     Returns:
-        Shard -> worker; empty where there is no worker. Loads differ by one shard at most, and a shard moves only where
-        they would not otherwise.
+        Shard -> worker; empty without workers. Loads differ by one shard at most, and a shard moves only where that
+        requires it.
     """
     if not workers:
         return {}
@@ -47,9 +47,9 @@ def place(
             min(held.values(), key=len).append(shard)
     while True:
         least = min(held, key=lambda worker: len(held[worker]))
-        # Of the fullest, one that has a shard whose home it is.
+        # Of the fullest workers, one with a shard whose home is the emptiest.
         most = max(held, key=lambda worker: (len(held[worker]), any(home.get(s) == least for s in held[worker])))
         if len(held[most]) - len(held[least]) <= 1:
-            return {shard: worker for worker, its in held.items() for shard in its}
-        going = next((at for at, shard in enumerate(held[most]) if home.get(shard) == least), -1)
-        held[least].append(held[most].pop(going))
+            return {shard: worker for worker, placed in held.items() for shard in placed}
+        moving = next((at for at, shard in enumerate(held[most]) if home.get(shard) == least), -1)
+        held[least].append(held[most].pop(moving))

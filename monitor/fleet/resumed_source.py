@@ -1,4 +1,4 @@
-"""A source that is opened again where its bed goes on: the sample clock never runs backwards, and keeps real time."""
+"""A source opened again for a bed that continues: the sample clock never runs backwards, and keeps real time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from monitor.sources.wrappers import SourceWrapper
 
 __all__ = ["ResumedSource"]
 
-_SKIP = 1 << 16  # samples passed over at a time
+_SKIP = 1 << 16  # samples skipped per read
 
 
 class ResumedSource(SourceWrapper):
-    """What another source gives, from where it would be by now.
+    """A source, from the sample that is due now.
 
-    A replay at a pace is passed over up to where it would have come had nobody interrupted it, one at full speed up to
-    where it was. A live source counts on from the bed's clock by the time that has passed, unless its own count does
-    go on.
+    A replay at a given speed skips to the sample that it would have reached without the interruption. A replay at full
+    speed skips to where it was. A live source continues from the bed's clock plus the time that has passed, unless the
+    sender itself kept counting.
 
     Args:
-        source: opened anew; closed by `close`.
+        source: just opened; closed by `close`.
         state: of the bed.
         speed: replay speed; 0 = as fast as possible.
         wall: Unix time, s.
@@ -34,13 +34,13 @@ class ResumedSource(SourceWrapper):
         self._state = state
         self._speed = speed
         self._wall = wall
-        self._shift: int | None = None  # of a live source: our clock less its own
-        self._passed = False
+        self._shift: int | None = None  # of a live source: clock of the bed less the source's own
+        self._skipped = False
 
     def read(self, max_samples: int) -> Chunk | None:
         """As Source.read."""
         if not self.live:
-            return self._source.read(max_samples) if self._passed else self._pass_over()
+            return self._source.read(max_samples) if self._skipped else self._skip()
         chunk = self._source.read(max_samples)
         if chunk is None or (chunk.samples.size == 0 and self._shift is None):
             return chunk
@@ -50,37 +50,37 @@ class ResumedSource(SourceWrapper):
 
     def _live_shift(self, chunk: Chunk) -> int:
         clock = self._state.clock
-        if chunk.first_sample >= clock > 0:  # its sender counts on
+        if chunk.first_sample >= clock > 0:  # the sender kept counting
             return 0
         away_s = self._wall() - self._state.clock_time.timestamp() - chunk.samples.size / self.fs_hz
         return clock + max(0, round(away_s * self.fs_hz)) - chunk.first_sample
 
-    def _pass_over(self) -> Chunk | None:
-        """Up to the sample that is due now; where the source ends before, its last sample, so that the gap is told."""
+    def _skip(self) -> Chunk | None:
+        """Skip to the sample that is due now; if the source ends before, to its last sample, so that a gap shows."""
         target = self._state.clock
-        began = 0
+        first_sample = 0
         last: Chunk | None = None
         while True:
             try:
                 chunk = self._source.read(_SKIP)
             except EndOfStream:
-                self._passed = True
+                self._skipped = True
                 if last is None or last.first_sample + last.samples.size <= self._state.clock:
                     raise
                 return _cut(last, last.samples.size - 1)
             if chunk is None or chunk.samples.size == 0:
                 return chunk
             if last is None:
-                began = chunk.first_sample
+                first_sample = chunk.first_sample
             last = chunk
             if self._speed > 0:
                 due = (self._wall() - self._state.started_s) * self._speed * self.fs_hz
-                target = max(self._state.clock, began + round(due))
+                target = max(self._state.clock, first_sample + round(due))
             if chunk.first_sample + chunk.samples.size > target:
-                self._passed = True
+                self._skipped = True
                 return _cut(chunk, max(0, target - chunk.first_sample))
 
 
 def _cut(chunk: Chunk, n: int) -> Chunk:
-    """Without its first `n` samples."""
+    """The chunk without its first `n` samples."""
     return replace(chunk, first_sample=chunk.first_sample + n, samples=chunk.samples[n:])

@@ -1,4 +1,4 @@
-"""A shard: some beds, one pipeline, one journal, in a thread; started anew it goes on where its journal ends."""
+"""A shard: some beds with one pipeline and one journal, in a thread; a restart continues where the journal ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.engine.assembly import build_pipeline, load_scorer
 from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.engine.pipeline import Pipeline
 from monitor.engine.resume import WATCHED_AGAIN, BedState, read_states
-from monitor.errors import BusError, ConfigError, JournalError, JournalInUse, ModelError, SourceError
+from monitor.errors import EcgMonitorError, JournalError, JournalInUse, SourceError
 from monitor.fleet.resumed_source import ResumedSource
 from monitor.sources import Source
 from monitor.sources.reconnecting import ReconnectingSource
@@ -23,21 +23,20 @@ __all__ = ["Shard", "ShardOrder", "ShardReport", "ShardState"]
 
 ShardState = Literal["starting", "running", "ended", "stopped", "failed"]
 
-_OURS = (BusError, ConfigError, JournalError, ModelError, SourceError)  # whose words are enough
-_JOURNAL_S = 0.2  # between tries to have the journal, which the shard's last worker may still hold
+_JOURNAL_S = 0.2  # between tries to open the journal, which the last worker of the shard may still hold
 
 
 @dataclass(frozen=True)
 class ShardOrder:
-    """What a shard is.
+    """Configuration of a shard.
 
     Attributes:
         name: e.g. `s003`.
-        plans: its beds.
+        plans: of its beds.
         config: of the whole fleet.
-        folder: its journal lies there, `<name>.sqlite`.
-        listen: where its sockets are, e.g. `tcp://127.0.0.1:*`.
-        keys: folder of the keys that who connects must have; empty = none.
+        folder: of its journal, `<name>.sqlite`.
+        listen: address of its sockets, e.g. `tcp://127.0.0.1:*`.
+        keys: folder of the CURVE keys that a client needs; empty = none.
     """
 
     name: str
@@ -49,21 +48,21 @@ class ShardOrder:
 
     @property
     def journal(self) -> Path:
-        """Its file."""
+        """File of its journal."""
         return self.folder / f"{self.name}.sqlite"
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """How a shard is.
+    """State of a shard.
 
     Attributes:
-        state: `starting`; `running`; `ended`: all its sources have; `stopped`: as it was told to; `failed`: see `text`.
+        state: `starting`, `running`, `ended` (all its sources), `stopped` (by `stop`) or `failed` (see `text`).
         text: one line for a person.
         endpoints: where it listens, while it runs.
         first_epoch: of the first run in its journal.
-        resumed: how many beds go on where an earlier run left them.
-        notices: what was told since the last report, one line each.
+        resumed: number of beds that continue an earlier run.
+        notices: lines for a person since the last report.
     """
 
     state: ShardState
@@ -78,7 +77,7 @@ class Shard:
     """Run a shard in a thread of its own.
 
     Args:
-        order: what it is.
+        order: configuration.
     """
 
     def __init__(self, order: ShardOrder) -> None:
@@ -91,27 +90,27 @@ class Shard:
         self._thread.start()
 
     def report(self) -> ShardReport:
-        """How it is now."""
+        """The state now."""
         with self._lock:
             notices, self._notices = tuple(self._notices), []
             return replace(self._report, notices=notices)
 
     def stop(self) -> None:
-        """Have it end in order; it says `stopped` when it has let go of its journal."""
+        """Make it end in order; its state is `stopped` once its journal is closed."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for its end."""
+        """Wait for the end of the thread."""
         self._thread.join(timeout_s)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _tell(self, report: ShardReport) -> None:
+    def _set(self, report: ShardReport) -> None:
         with self._lock:
             self._report = report
 
     def _notice(self, line: str) -> None:
-        if WATCHED_AGAIN in line:  # of every bed an event; a person is told of the shard
+        if WATCHED_AGAIN in line:  # one line per shard is enough; each bed has its event
             return
         with self._lock:
             self._notices.append(line)
@@ -121,27 +120,26 @@ class Shard:
         try:
             pipeline = self._open()
             if pipeline is None:
-                self._tell(ShardReport("stopped"))
+                self._set(ShardReport("stopped"))
                 return
             first_epoch = pipeline.journal.epochs()[0]
             resumed = sum(bed.resumed is not None for bed in pipeline.beds.values())
             running = ShardReport("running", "", pipeline.bus.endpoints, first_epoch, resumed)
-            self._tell(running)
-            with contextlib.suppress(SourceError):  # every source broke, as each bed has told
+            self._set(running)
+            with contextlib.suppress(SourceError):  # every source broke; each bed has reported it
                 pipeline.run(self._stop.is_set)
-        except Exception as error:  # of this shard alone; whoever runs the fleet hears of it
-            name = "" if isinstance(error, _OURS) else f"{type(error).__name__}: "
-            self._tell(ShardReport("failed", f"{name}{error}"))
+        except Exception as error:  # the other shards continue, and the fleet reports this one
+            name = "" if isinstance(error, EcgMonitorError) else f"{type(error).__name__}: "
+            self._set(ShardReport("failed", f"{name}{error}"))
             return
         state: ShardState = "stopped" if self._stop.is_set() else "ended"
-        self._tell(replace(running, state=state, text="; ".join(pipeline.incomplete)))
+        self._set(replace(running, state=state, text="; ".join(pipeline.incomplete)))
 
     def _open(self) -> Pipeline | None:
-        """The pipeline, once it can have its journal; None where it was told to stop before."""
+        """The pipeline, once its journal is free; None where `stop` came first."""
         order = self.order
-        listen = {"listen": order.listen, "keys": order.keys}
         changes: dict[str, dict[str, Any]] = {
-            "bus": listen,
+            "bus": {"listen": order.listen, "keys": order.keys},
             "journal": {"path": str(order.journal)},
             "metrics": {"port": 0},
         }
@@ -158,25 +156,27 @@ class Shard:
             try:
                 return build_pipeline(sources, config, scorer, on_notice=self._notice, resume=states)
             except JournalInUse as error:
-                self._tell(ShardReport("starting", str(error)))
+                self._set(ShardReport("starting", str(error)))
                 self._stop.wait(_JOURNAL_S)
         return None
 
     def _source(self, plan: BedPlan, config: Config, state: BedState | None) -> Source:
-        """The source of a bed; a device, and one that goes on, is tried again for ever where it cannot be opened.
+        """The source of a bed. A device, and the source of a bed that continues, is retried until it can be opened.
 
         Raises:
-            SourceError: it cannot be opened at the very first.
+            SourceError: another source cannot be opened.
         """
 
-        def opened() -> Source:
+        def open_source() -> Source:
             source = open_bed(plan, config)
             return source if state is None else ResumedSource(source, state, config.source.speed)
 
         try:
-            return opened()
+            return open_source()
         except SourceError as error:
             if state is None and plan.source.spec.partition(":")[0] not in WAITED_FOR:
                 raise SourceError(f"beds.{plan.name}.source = {plan.source.spec!r}: {error}") from None
             fs_hz = plan.source.fs_hz or None if state is None else state.status.fs_hz
-            return ReconnectingSource(opened, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz)
+            return ReconnectingSource(
+                open_source, plan.source.spec, f"{error}; it is opened as soon as it can be", fs_hz
+            )

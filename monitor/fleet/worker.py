@@ -1,4 +1,4 @@
-"""A worker: the shards of one core, in one process. Ray starts it, and starts it again where it was killed."""
+"""A worker: the shards of one core, in one process. Ray starts it, and restarts it after a kill."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _STOP_S = 10.0
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """How a worker is.
+    """State of a worker.
 
     Attributes:
-        pid: of its process.
-        shards: by name.
+        pid: process id.
+        shards: name -> state of the shard.
     """
 
     pid: int
@@ -27,26 +27,26 @@ class WorkerReport:
 
 
 class Worker:
-    """Holds shards; what it is told to do twice it does once."""
+    """Holds shards; a repeated order has no further effect."""
 
     def __init__(self) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then tells us
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then stops the worker
         self._shards: dict[str, Shard] = {}
         self._warm_up()
 
     def start(self, order: ShardOrder) -> None:
-        """Have a shard run here."""
+        """Run a shard here."""
         held = self._shards.get(order.name)
         if held is None or held.report().state in ("stopped", "failed"):
             self._shards[order.name] = Shard(order)
 
     def stop(self, name: str) -> None:
-        """Have a shard end in order; it is gone from the report when it has."""
+        """Make a shard end in order; then it is no longer in the report."""
         if name in self._shards:
             self._shards[name].stop()
 
     def report(self) -> WorkerReport:
-        """How it is now; a shard that has stopped is told of no more."""
+        """The state now, without shards that have stopped."""
         reports = {name: shard.report() for name, shard in self._shards.items()}
         for name, report in list(reports.items()):
             if report.state == "stopped":
@@ -54,14 +54,14 @@ class Worker:
         return WorkerReport(os.getpid(), reports)
 
     def stop_all(self) -> None:
-        """End in order, and wait for it."""
+        """End all shards in order, and wait for it."""
         for shard in self._shards.values():
             shard.stop()
         for shard in self._shards.values():
             shard.join(_STOP_S)
 
     def _warm_up(self) -> None:
-        """What the first window imports: a shard that comes here from a dead worker must not wait for it."""
+        """Import all that the first window needs: a shard that moves here from a dead worker must not wait."""
         import numpy as np
 
         from detector import Detector

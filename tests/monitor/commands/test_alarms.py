@@ -23,7 +23,7 @@ from monitor.messages import AlarmMessage, AlarmState, bed_topic
 from monitor.reports.episodes import past_alarms
 from tests.monitor.bus.helpers import alarm
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment
-from tests.monitor.journal.helpers import put
+from tests.monitor.journal.helpers import abandon, put
 
 Here = Callable[..., tuple[int, str, str]]
 DAY = "2026-01-31T08:00:"
@@ -75,8 +75,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     say(40, 4000, 3900, "onset", "p1", "anomalous_beat")
     say(41, 4100, 3900, "acknowledged", "p1", "anomalous_beat", acknowledged_by="Dr Ä")
     journal.commit()
-    journal._db.close()  # killed
-    journal._lock.release()
+    abandon(journal)
     return path
 
 

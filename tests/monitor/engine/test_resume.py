@@ -18,6 +18,7 @@ from monitor.journal import Journal, JournalReader
 from monitor.messages import Alarm, AlarmMessage, EventMessage, StatusMessage, decode
 from tests.monitor.bus.helpers import make_bus
 from tests.monitor.engine.helpers import FedSource, Run, Script, ecg, settings
+from tests.monitor.journal.helpers import abandon
 from tests.monitor.journal.test_replay import FS_HZ, STEPS, Ward, seen
 
 SETTLING_S = 12.0  # of signal: the first beats behind a gap are not scored, and the patient is learned anew
@@ -107,9 +108,7 @@ def test_what_the_pipeline_said_held_ends_when_it_says_so():
 
 def killed(pipeline) -> None:
     """What is left of a pipeline after kill -9: what it had committed."""
-    pipeline.journal._db.rollback()
-    pipeline.journal._db.close()
-    pipeline.journal._lock.release()
+    abandon(pipeline.journal)
     pipeline.bus._context.destroy(linger=0)
 
 

@@ -1,4 +1,4 @@
-"""Where shards go: even, with as few moves as can be."""
+"""Placement of shards: even, with as few moves as possible."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_every_shard_has_one_worker_and_loads_are_even(shards, workers, now):
     loads.update(placed.values())
     assert set(loads) == set(workers)
     assert max(loads.values()) - min(loads.values()) <= 1
-    assert place(shards, workers, placed) == placed, "and nothing moves a second time"
-    # No worker gives more away than what it has too much.
+    assert place(shards, workers, placed) == placed, "nothing moves a second time"
+    # No worker gives away more than its surplus.
     fair = math.floor(len(shards) / len(workers))
     for worker in workers:
         had = [shard for shard in shards if now.get(shard) == worker]
@@ -35,7 +35,7 @@ def test_every_shard_has_one_worker_and_loads_are_even(shards, workers, now):
 
 
 @given(SHARDS, st.lists(st.sampled_from("ABCDEFGH"), unique=True, min_size=2, max_size=8), st.data())
-def test_a_worker_that_comes_back_gets_its_own_back(shards, workers, data):
+def test_a_returning_worker_gets_its_shards_back(shards, workers, data):
     home = place(shards, workers, {})
     lost = data.draw(st.sampled_from(workers))
     without = place(shards, [worker for worker in workers if worker != lost], home, home)
@@ -46,8 +46,8 @@ def test_a_worker_that_comes_back_gets_its_own_back(shards, workers, data):
 
 @given(st.lists(st.integers(), max_size=50), st.integers(-1, 60))
 def test_a_split_loses_nothing(items, parts):
-    its = split(items, parts)
-    assert sorted(item for part in its for item in part) == sorted(items)
-    assert all(its)
-    assert len(its) <= max(1, parts)
-    assert not its or max(map(len, its)) - min(map(len, its)) <= 1
+    split_up = split(items, parts)
+    assert sorted(item for part in split_up for item in part) == sorted(items)
+    assert all(split_up)
+    assert len(split_up) <= max(1, parts)
+    assert not split_up or max(map(len, split_up)) - min(map(len, split_up)) <= 1

@@ -1,4 +1,4 @@
-"""A source that is opened again: where it goes on."""
+"""A source that is opened again: the sample where it continues."""
 
 from __future__ import annotations
 
@@ -38,33 +38,35 @@ def rest(source: ResumedSource, piece: int = 1000) -> list[Chunk]:
 
 
 @given(clock=st.integers(0, 14_000), away_s=st.floats(0, 80), speed=st.sampled_from([0.0, 0.5, 1.0, 4.0]))
-def test_a_replay_goes_on_where_it_would_be(clock, away_s, speed):
+def test_a_replay_continues_at_the_sample_that_is_due(clock, away_s, speed):
     began_s = NOW_S - away_s - (clock / FS_HZ / speed if speed else 0.0)
     source = ResumedSource(sim("sinus=60"), state(clock, began_s), speed, wall=lambda: NOW_S)
     chunks = rest(source)
     due = clock if speed == 0 else max(clock, round((NOW_S - began_s) * speed * FS_HZ))
-    assert chunks[0].first_sample == min(due, SIGNAL.size - 1), "the last sample where it has ended: the gap is told"
+    assert chunks[0].first_sample == min(due, SIGNAL.size - 1), (
+        "or the last sample"
+    )
     ends = [chunk.first_sample + chunk.samples.size for chunk in chunks]
     assert [chunk.first_sample for chunk in chunks[1:]] == ends[:-1]
-    given_out = np.concatenate([chunk.samples for chunk in chunks])
-    np.testing.assert_array_equal(given_out, SIGNAL[chunks[0].first_sample :])
+    samples = np.concatenate([chunk.samples for chunk in chunks])
+    np.testing.assert_array_equal(samples, SIGNAL[chunks[0].first_sample :])
 
 
-def test_a_replay_that_had_ended_has_ended():
+def test_a_replay_at_its_end_ends():
     source = ResumedSource(sim("sinus=60"), state(SIGNAL.size), 1.0, wall=lambda: NOW_S)
     with pytest.raises(EndOfStream):
         source.read(1000)
 
 
 @given(clock=st.integers(0, 10**7), away_s=st.floats(0, 3600), size=st.integers(1, 500))
-def test_a_live_source_counts_on_from_the_bed_s_clock(clock, away_s, size):
+def test_a_live_source_continues_from_the_clock_of_the_bed(clock, away_s, size):
     fed = FedSource()
     source = ResumedSource(fed, state(clock, at_s=NOW_S - away_s), 1.0, wall=lambda: NOW_S)
     assert source.read(1000) is None
     fed.feed(np.zeros(size))
     chunk = source.read(1000)
     assert chunk is not None
-    assert chunk.first_sample >= clock, "time never runs backwards"
+    assert chunk.first_sample >= clock, "the clock never runs backwards"
     assert abs(chunk.first_sample - max(clock, clock + round(away_s * FS_HZ) - size)) <= 1
     fed.feed(np.zeros(10), lost=7)
     after = source.read(1000)
@@ -72,7 +74,7 @@ def test_a_live_source_counts_on_from_the_bed_s_clock(clock, away_s, size):
     assert after.first_sample == chunk.first_sample + size + 7
 
 
-def test_a_sender_that_counts_on_is_believed():
+def test_the_count_of_a_sender_that_kept_counting_is_used():
     fed = FedSource()
     fed.next = 5_300
     fed.feed(np.zeros(10))

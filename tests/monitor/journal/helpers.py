@@ -1,4 +1,4 @@
-"""Journals to write into: messages, a disk that can be filled, a writer in a process of its own."""
+"""Write to a journal, fill its disk, run a writer in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import msgspec
 
 from monitor.journal import Journal
 from monitor.messages import Message, encode
+from tests import ROOT
 
-__all__ = ["FillableDisk", "child", "fillable_disk", "put"]
-
-ROOT = Path(__file__).parents[3]
+__all__ = ["FillableDisk", "abandon", "child", "fillable_disk", "put"]
 
 
 def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
@@ -28,8 +27,16 @@ def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
     return raw
 
 
+def abandon(journal: Journal) -> None:
+    """Leave a journal as kill -9 does: without the rows that were not committed, and without the end of the run."""
+    journal._db.rollback()
+    journal._db.close()
+    assert journal._lock is not None
+    journal._lock.release()
+
+
 def child(code: str, *arguments: str) -> subprocess.Popen[str]:
-    """Python code in a process of its own, with this project and these helpers."""
+    """Run Python code in a process of its own, with this project and its tests on the path."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE,
@@ -41,7 +48,7 @@ def child(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 class FillableDisk:
-    """A folder whose disk is full when told so: a small tmpfs, or where none may be mounted, a limit of file size."""
+    """A folder on a disk that can be filled: a small tmpfs, or a limit of the file size where mounting is refused."""
 
     def __init__(self, folder: Path, mounted: bool) -> None:
         self.folder = folder
@@ -50,7 +57,7 @@ class FillableDisk:
 
     def fill(self) -> None:
         if not self._mounted:
-            # Nothing can grow beyond what the largest file has now; SIGXFSZ is ignored by Python.
+            # No file can grow beyond the size of the largest; Python ignores SIGXFSZ.
             largest = max((path.stat().st_size for path in self.folder.iterdir()), default=0)
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(1, largest), self._limit[1]))
             return
@@ -68,7 +75,7 @@ class FillableDisk:
 
 @contextlib.contextmanager
 def fillable_disk(folder: Path, megabytes: int = 4) -> Iterator[FillableDisk]:
-    """A disk of some megabytes at a folder, gone afterwards."""
+    """Mount a small disk at a folder; unmount it afterwards."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     try:

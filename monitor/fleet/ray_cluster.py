@@ -1,4 +1,4 @@
-"""What the fleet wants of Ray, and nothing else: machines, actors that are kept alive, calls nobody waits for."""
+"""The part of Ray that the fleet needs: machines, actors that are restarted, calls without waiting."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from monitor.errors import ConfigError
 
-__all__ = ["Actor", "Engine", "Lost", "Node"]
+__all__ = ["Actor", "ActorLost", "Node", "RayCluster"]
 
-_REACH_S = 5.0
-_OBJECT_STORE_BYTES = 80_000_000  # nothing large goes through Ray: samples stay in their shard, messages have sockets
+_CONNECT_S = 5.0
+_OBJECT_STORE_BYTES = 80_000_000  # Ray's least: samples stay in their shard, and messages have their own sockets
 
 
-class Lost(Exception):  # noqa: N818 - a state of the world, not a mistake
-    """An actor does not answer: it was killed, is being started anew, or its node is gone."""
+class ActorLost(Exception):  # noqa: N818 - a state of the world, not a mistake
+    """An actor does not answer: it was killed, is being restarted, or its machine left."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Node:
     """A machine of the cluster.
 
     Attributes:
-        name: Ray's id of it.
+        name: Ray's id of the machine.
         address: IP address.
-        cores: it gives to the cluster.
+        cores: that the machine gives to the cluster.
     """
 
     name: str
@@ -40,86 +40,86 @@ class Actor:
     """An object in a process of its own.
 
     Attributes:
-        node: it lives on.
+        node: machine of the process.
     """
 
     def __init__(self, ray: Any, handle: Any, node: Node) -> None:
         self._ray = ray
         self._handle = handle
-        self._asked: Any = None
+        self._pending: Any = None  # call of `report` without an answer yet
         self.node = node
 
-    def tell(self, method: str, *arguments: Any) -> None:
-        """Have it do something; whether it did shows in its next report."""
-        with contextlib.suppress(Exception):  # that it is lost is found out by `report`
+    def send(self, method: str, *arguments: Any) -> None:
+        """Call a method without waiting; the effect shows in the next report."""
+        with contextlib.suppress(Exception):  # `report` finds out that the actor is lost
             getattr(self._handle, method).remote(*arguments)
 
     def report(self) -> Any:
-        """Its newest `report()`; None where there is no new one yet.
+        """The newest `report()` of the object; None where no new one has arrived.
 
         Raises:
-            Lost: it does not answer.
+            ActorLost: it does not answer.
         """
-        if self._asked is None:
-            self._ask()
-        ready, _ = self._ray.wait([self._asked], timeout=0)
+        if self._pending is None:
+            self._request_report()
+        ready, _ = self._ray.wait([self._pending], timeout=0)
         if not ready:
             return None
-        asked, self._asked = self._asked, None
+        pending, self._pending = self._pending, None
         try:
-            return self._ray.get(asked)
+            return self._ray.get(pending)
         except self._ray.exceptions.RayError as error:
-            raise Lost(str(error).splitlines()[0]) from None
+            raise ActorLost(str(error).splitlines()[0]) from None
         finally:
-            self._ask()
+            self._request_report()
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
-        """Have it do something and wait for that.
+        """Call a method and wait for the result.
 
         Raises:
-            Lost: it does not answer in time.
+            ActorLost: it does not answer in time.
         """
         try:
             return self._ray.get(getattr(self._handle, method).remote(*arguments), timeout=timeout_s)
         except self._ray.exceptions.RayError as error:
-            raise Lost(str(error).splitlines()[0]) from None
+            raise ActorLost(str(error).splitlines()[0]) from None
 
     def kill(self) -> None:
-        """End it for good."""
+        """End the process for good."""
         with contextlib.suppress(Exception):
             self._ray.kill(self._handle)
 
-    def _ask(self) -> None:
-        self._asked = self._handle.report.remote()
+    def _request_report(self) -> None:
+        self._pending = self._handle.report.remote()
 
 
-class Engine:
+class RayCluster:
     """A connection to Ray.
 
     Args:
-        address: of a cluster that runs, e.g. `auto` or `192.168.0.10:6379`; empty = one of our own on this machine,
-            which ends with us.
-        cores: of our own; 0 = as many as there are.
+        address: of a running cluster, e.g. `auto` or `192.168.0.10:6379`; empty = start a cluster on this machine,
+            which `close` ends.
+        cores: of a cluster started here; 0 = all.
 
     Attributes:
-        alone: the cluster is our own: no machine can join it.
+        alone: the cluster was started here: no machine can join it.
 
     Raises:
-        ConfigError: Ray is not installed, or there is no such cluster.
+        ConfigError: Ray is not installed, or no cluster answers.
     """
 
     def __init__(self, address: str = "", cores: int = 0) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns in our user's face
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning
         try:
             import ray
             import ray.exceptions
         except ImportError:
             raise ConfigError("fleet needs Ray: python -m pip install 'ecg-monitor[cluster]'") from None
-        logging.getLogger("ray").setLevel(logging.ERROR)  # after the import, which sets it, too
+        logging.getLogger("ray").setLevel(logging.ERROR)  # after the import, which sets a level
         self._ray: Any = ray
         self.alone = not address
-        _reach(address)
+        _require_reachable(address)
         own: dict[str, Any] = {} if address else {
             "num_cpus": cores or None,
             "object_store_memory": _OBJECT_STORE_BYTES,
@@ -135,7 +135,7 @@ class Engine:
             raise ConfigError(f"--address {address}: {line}; start one with: ray start --head") from None
 
     def nodes(self) -> list[Node]:
-        """Machines that are there now, in the order of their names."""
+        """Machines of the cluster now, sorted by name."""
         return sorted(
             (
                 Node(node["NodeID"], node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)))
@@ -146,12 +146,12 @@ class Engine:
         )
 
     def here(self) -> Node:
-        """The machine that this program runs on."""
+        """The machine of this program."""
         name = self._ray.get_runtime_context().get_node_id()
         return next(node for node in self.nodes() if node.name == name)
 
     def actor(self, kind: type, node: Node, cores: float, *arguments: Any) -> Actor:
-        """An object of `kind` on a machine, started anew there whenever it dies."""
+        """An object of `kind` on a machine; Ray restarts it there whenever it dies."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         options = {
@@ -162,20 +162,20 @@ class Engine:
         return Actor(self._ray, self._ray.remote(kind).options(**options).remote(*arguments), node)
 
     def close(self) -> None:
-        """Let go; our own cluster ends."""
+        """Disconnect; a cluster that was started here ends."""
         self._ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Ray itself tries for over a minute, and writes about it.
+def _require_reachable(address: str) -> None:
+    """Try `HOST:PORT` first: Ray itself tries for over a minute, and prints about it.
 
     Raises:
-        ConfigError: nobody listens at `HOST:PORT`.
+        ConfigError: no program listens there.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ConfigError(f"--address {address}: no Ray cluster there ({error}); start one: ray start --head") from None

@@ -1,0 +1,122 @@
+"""The workers of a fleet, one on each core of the cluster, as machines join and leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from monitor.fleet.ray_cluster import Actor, ActorLost, RayCluster
+from monitor.fleet.shard import ShardReport
+from monitor.fleet.worker import Worker, WorkerReport
+
+__all__ = ["PooledWorker", "WorkerPool"]
+
+_SILENT_S = 10.0  # a worker without a report for this time loses its shards: the locks of their journals decide
+
+
+@dataclass
+class PooledWorker:
+    """A worker as the fleet sees it.
+
+    Attributes:
+        actor: its process.
+        reported_s: time of its last report, monotonic, s.
+        answers: it has reported since it was last lost.
+        pid: process id.
+        shards: name -> state of each of its shards.
+    """
+
+    actor: Actor
+    reported_s: float
+    answers: bool = False
+    pid: int = 0
+    shards: Mapping[str, ShardReport] = field(default_factory=dict)
+
+
+class WorkerPool:
+    """One worker on each core.
+
+    Args:
+        cluster: connected.
+        report: called with one line for a person.
+        clock: monotonic, s.
+    """
+
+    def __init__(self, cluster: RayCluster, report: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._report = report
+        self._clock = clock
+        self._workers: dict[str, PooledWorker] = {}
+
+    def __getitem__(self, name: str) -> PooledWorker:
+        return self._workers[name]
+
+    def get(self, name: str) -> PooledWorker | None:
+        """A worker, or None."""
+        return self._workers.get(name)
+
+    @property
+    def ready(self) -> list[str]:
+        """Names of the workers that answer."""
+        return [name for name, worker in self._workers.items() if worker.answers]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all workers answer."""
+        return all(worker.answers for worker in self._workers.values())
+
+    def with_shard(self, shard: str) -> list[tuple[str, ShardReport]]:
+        """Workers that hold a shard, with its state there."""
+        return [(name, w.shards[shard]) for name, w in self._workers.items() if shard in w.shards]
+
+    def update_machines(self) -> None:
+        """Start workers on machines that joined; forget those of machines that left."""
+        nodes = {node.name: node for node in self._cluster.nodes()}
+        for name, worker in list(self._workers.items()):
+            if worker.actor.node.name not in nodes:
+                self._report(f"worker {name} is gone with its machine {worker.actor.node.address}")
+                worker.actor.kill()
+                del self._workers[name]
+        for node in nodes.values():
+            for core in range(node.cores):
+                name = f"{node.name[:8]}.{core}"
+                if name not in self._workers:
+                    self._workers[name] = PooledWorker(self._cluster.actor(Worker, node, 1), self._clock())
+
+    def read_reports(self, now_s: float) -> None:
+        """Take the reports that have arrived; find workers that are lost or silent."""
+        for name, worker in self._workers.items():
+            try:
+                report = worker.actor.report()
+            except ActorLost:
+                if worker.answers:
+                    self._report(f"worker {name} (process {worker.pid}) was lost with {len(worker.shards)} shards")
+                worker.answers, worker.shards = False, {}
+                continue
+            if isinstance(report, WorkerReport):
+                if not worker.answers:
+                    self._report(f"worker {name} is ready: process {report.pid} on {worker.actor.node.address}")
+                worker.answers, worker.reported_s, worker.pid = True, now_s, report.pid
+                worker.shards = report.shards
+                for shard in report.shards.values():
+                    for line in shard.notices:
+                        self._report(line)
+            elif worker.answers and now_s - worker.reported_s > _SILENT_S:
+                self._report(f"worker {name} (process {worker.pid}) has not answered for {_SILENT_S:.0f} s")
+                worker.answers, worker.shards = False, {}
+
+    def stop_shards(self, timeout_s: float) -> None:
+        """End all shards in order."""
+        for worker in self._workers.values():
+            worker.actor.send("stop_all")
+        until_s = self._clock() + timeout_s
+        for name in self.ready:
+            try:
+                self._workers[name].actor.call("report", timeout_s=max(0.1, until_s - self._clock()))
+            except ActorLost:
+                self._report("a worker did not end in time")
+
+    def kill(self) -> None:
+        """End the processes."""
+        for worker in self._workers.values():
+            worker.actor.kill()
