@@ -43,9 +43,7 @@ def test_a_replay_continues_at_the_sample_that_is_due(clock, away_s, speed):
     source = ResumedSource(sim("sinus=60"), state(clock, began_s), speed, wall=lambda: NOW_S)
     chunks = rest(source)
     due = clock if speed == 0 else max(clock, round((NOW_S - began_s) * speed * FS_HZ))
-    assert chunks[0].first_sample == min(due, SIGNAL.size - 1), (
-        "or the last sample"
-    )
+    assert chunks[0].first_sample == min(due, SIGNAL.size - 1), "or the last sample"
     ends = [chunk.first_sample + chunk.samples.size for chunk in chunks]
     assert [chunk.first_sample for chunk in chunks[1:]] == ends[:-1]
     samples = np.concatenate([chunk.samples for chunk in chunks])
