@@ -1,8 +1,8 @@
-"""The alarm engine: pure. What the detector says goes in, changes of alarms come out; time is the sample clock.
+"""Alarm engine, pure: detector events in, changes of alarms out; time is the sample clock.
 
-Rules (IEC 60601-1-8 in spirit; docs/alarms.md): one alarm per cause, updated while it lasts; the higher alarm covers
-the lower of the same cause; a high physiological alarm latches until somebody acknowledges it; a technical alarm
-never latches; no physiological alarm out of signal that cannot be scored; nothing is computed across a gap.
+Rules (after IEC 60601-1-8; docs/alarms.md): one alarm per cause, updated while it lasts; a higher alarm covers the
+lower ones of the same cause; a high physiological alarm latches until it is acknowledged; a technical alarm never
+latches; signal that cannot be scored raises no physiological alarm; nothing is computed across a gap.
 """
 
 from __future__ import annotations

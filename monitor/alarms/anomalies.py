@@ -1,4 +1,4 @@
-"""Alarms of anomalous beats: single ones, runs of them, and how many a minute."""
+"""Alarms of anomalous beats: single ones, runs, and their number per minute."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monitor.alarms.ventricular import VentricularRun
 
 __all__ = ["Anomalies"]
 
-_R_SAMPLES = 32  # R-peaks run ahead of their beats by 1.4 s at most
+_R_SAMPLES = 32  # R-peaks are decided up to 1.4 s before their beats
 _MINUTE_S = 60.0
-_MINUTE_BEATS = 512  # more than any heart gives
+_MINUTE_BEATS = 512  # more than any heart rate gives
 _RUNS = ("ventricular_run", "anomaly_run")
 _KINDS = (*_RUNS, "anomaly_burden", "anomalous_beat")
 
@@ -23,25 +23,25 @@ _KINDS = (*_RUNS, "anomaly_burden", "anomalous_beat")
 class Anomalies:
     """Rules on beats that are too unusual for this patient.
 
-    A beat is told once: as a single one, or in a run, or (of a run that is wide and fast) in a ventricular run. What
-    a run has told counts towards no burden.
+    Each beat belongs to one alarm: a single beat, a run, or (if the run is wide and fast) a ventricular run. Beats of
+    a run do not count towards the burden.
     """
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
         self._ventricular = VentricularRun(book)
         self._odd: deque[ScoredBeat] = deque(maxlen=EVIDENCE_BEATS)  # the newest anomalous beats
-        self._run_start: int | None = None  # R-peak of the first of consecutive anomalous beats, now
+        self._run_start: int | None = None  # R-peak of the first of the present consecutive anomalous beats
         self._run_length = 0
-        self._minute: deque[int] = deque(maxlen=_MINUTE_BEATS)  # R-peaks of anomalous beats in no run, last minute
-        self._awaited: ScoredBeat | None = None  # the last anomalous beat: what follows it is not known yet
+        self._minute: deque[int] = deque(maxlen=_MINUTE_BEATS)  # R-peaks of anomalous beats of the last minute, no runs
+        self._awaited: ScoredBeat | None = None  # the last anomalous beat, until the interval after it is known
         self._r_samples: deque[int] = deque(maxlen=_R_SAMPLES)
 
-    # -- what goes in -------------------------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------------------
 
     def on_beat(self, scored: ScoredBeat) -> None:
-        """The next beat, scored or not."""
-        self._follow(scored.beat.r_sample, scored.beat.r_sample)
+        """Take the next beat, scored or not."""
+        self._look_for_pause(scored.beat.r_sample, scored.beat.r_sample)
         if scored.anomalous:
             self._odd.append(scored)
             self._awaited = scored
@@ -49,27 +49,27 @@ class Anomalies:
             if self._run_start is None:
                 self._run_start = scored.beat.r_sample
         else:
-            self._break()
+            self._break_run()
         if self._ventricular.on_beat(scored):
-            self._tell_ventricular()
+            self._report_ventricular()
         if scored.anomalous:
-            self._tell_run()
-            self._tell_single(scored)
+            self._report_run()
+            self._report_single(scored)
         self._count(scored)
 
     def on_tick(self, tick: Tick) -> None:
-        """R-peaks, or none, up to here."""
+        """Take the R-peaks of the last second, or that there are none."""
         self._r_samples.extend(tick.r_samples)
-        self._follow(tick.decided_until)
+        self._look_for_pause(tick.decided_until)
 
     def forget_awaited(self) -> None:
-        """The signal is not good: what follows the last beat cannot be known."""
+        """The signal is not good: the interval after the last beat cannot be known."""
         self._awaited = None
 
     def interrupt(self) -> None:
-        """What the heart did while nobody looked is not known; single beats of before are still what they were."""
+        """Signal is missing: runs and counts end; single beats before the gap remain as they are."""
         self._awaited = None
-        self._break()
+        self._break_run()
         self._ventricular.interrupt()
         self._minute.clear()
         for kind in _RUNS:
@@ -78,17 +78,17 @@ class Anomalies:
 
     # -- rules --------------------------------------------------------------------------------------------
 
-    def _break(self) -> None:
+    def _break_run(self) -> None:
         self._run_start, self._run_length = None, 0
         self._book.condition_cleared("anomaly_run")
 
-    def _tell_ventricular(self) -> None:
+    def _report_ventricular(self) -> None:
         run, limit = self._ventricular, self._book.limits("ventricular_run").limit
         beats = self._beats_of("ventricular_run", run.start)
         text = run_text(beats, f"{run.length} wide or different beats in a row at {run.rate_bpm:.0f} bpm")
         self._book.cause("ventricular_run", run.start, text, measured(beat_evidence(beats), run.rate_bpm, limit, "bpm"))
 
-    def _tell_run(self) -> None:
+    def _report_run(self) -> None:
         needed, start = self._book.limits("anomaly_run").beats, self._run_start
         if start is None or self._run_length < needed:
             return
@@ -98,21 +98,20 @@ class Anomalies:
         evidence = measured(evidence, float(self._run_length), float(needed), "beats")
         self._book.cause("anomaly_run", start, text, evidence)
 
-    def _tell_single(self, scored: ScoredBeat) -> None:
+    def _report_single(self, scored: ScoredBeat) -> None:
         onset = scored.beat.r_sample
         evidence = measured(beat_evidence(self._beats_of("anomalous_beat", onset)), None, None, "")
-        if not self._book.happened("anomalous_beat", onset, beat_text(scored), evidence) and self._book.up(
-            "anomaly_run"
-        ):
-            self._learn("anomaly_run")  # it came so soon after a run that it belongs to it
+        raised = self._book.happened("anomalous_beat", onset, beat_text(scored), evidence)
+        if not raised and self._book.up("anomaly_run"):
+            self._refine("anomaly_run")  # within the hold time of a run the beat belongs to it
 
     def _count(self, scored: ScoredBeat) -> None:
-        """Anomalous beats in the last minute, without those that a run has told."""
+        """Count anomalous beats of the last minute, without those of runs."""
         book, limits, now = self._book, self._book.limits("anomaly_burden"), scored.beat.r_sample
         runs = [alarm for kind in (*_RUNS, "ventricular_fibrillation") if (alarm := book.up(kind)) is not None]
         if runs:
-            told = min(alarm.onset_sample for alarm in runs)
-            self._minute = deque((r for r in self._minute if r < told), _MINUTE_BEATS)
+            first = min(alarm.onset_sample for alarm in runs)
+            self._minute = deque((r for r in self._minute if r < first), _MINUTE_BEATS)
         elif scored.anomalous:
             self._minute.append(now)
         while self._minute and self._minute[0] <= now - _MINUTE_S * book.fs_hz:
@@ -120,20 +119,20 @@ class Anomalies:
         n, up = len(self._minute), book.up("anomaly_burden") is not None
         if n <= limits.limit - limits.relief * up:
             book.condition_cleared("anomaly_burden")
-        elif up or scored.anomalous:  # it is raised by the beat that is one too many
+        elif up or scored.anomalous:  # only an anomalous beat raises it
             beats = [odd for odd in self._odd if odd.beat.r_sample >= self._minute[0]]
             evidence = measured(beat_evidence(beats), float(n), limits.limit, "beats a minute")
             text = run_text(beats, f"{n} anomalous beats in a minute")
             book.cause("anomaly_burden", self._minute[0], text, evidence)
 
-    # -- what becomes known later -------------------------------------------------------------------------
+    # -- later findings -----------------------------------------------------------------------------------
 
-    def _follow(self, decided_until: int, beat_at: int | None = None) -> None:
-        """Whether the last anomalous beat was followed by a pause: known at the next R-peak, or when none comes.
+    def _look_for_pause(self, decided_until: int, beat_at: int | None = None) -> None:
+        """Add `then a pause` to the last anomalous beat: known at the next R-peak, or once none came for long enough.
 
         Args:
-            decided_until: R-peaks before this sample are known.
-            beat_at: R-peak of a beat that comes now, maybe ahead of the tick that announces its R-peak.
+            decided_until: all R-peaks before this sample are known.
+            beat_at: R-peak of a beat that arrives now; it may precede the tick with its R-peak.
         """
         awaited = self._awaited
         if awaited is None:
@@ -146,29 +145,28 @@ class Anomalies:
             self._awaited = None if after is not None else awaited
             return
         self._awaited = None
-        told = replace(awaited, words=(*awaited.words, word))
-        self._odd = deque((told if odd is awaited else odd for odd in self._odd), EVIDENCE_BEATS)
+        paused = replace(awaited, words=(*awaited.words, word))
+        self._odd = deque((paused if odd is awaited else odd for odd in self._odd), EVIDENCE_BEATS)
         for kind in _KINDS:
-            self._learn(kind)
+            self._refine(kind)
 
-    def _learn(self, kind: str) -> None:
-        """Put what has become known of its beats into an alarm that is up.
+    def _refine(self, kind: str) -> None:
+        """Put later findings about its beats into an alarm that is up.
 
-        Told at once where the alarm is about that one beat, so at most one update follows an onset; else with the
-        next change: an arrhythmia that lasts must not flood the bus and crowd older alarms out of the journal.
+        Published at once only if the alarm is about that one beat, so at most one update follows an onset; otherwise
+        with the next change: a lasting arrhythmia must not flood the bus or push older alarms out of the journal.
         """
         alarm = self._book.up(kind)
         if alarm is None:
             return
         beats = self._beats_of(kind, alarm.onset_sample)
-        fresh = beat_evidence(beats)
         kept = alarm.evidence
-        evidence = measured(fresh, kept.value, kept.limit, kept.limit_unit)
+        evidence = measured(beat_evidence(beats), kept.value, kept.limit, kept.limit_unit)
         alone = kind == "anomalous_beat" and len(beats) == 1 and alarm.count == 1
-        self._book.learn(kind, evidence, beat_text(beats[0]) if alone else None)
+        self._book.refine(kind, evidence, beat_text(beats[0]) if alone else None)
 
     def _beats_of(self, kind: str, onset: int) -> list[ScoredBeat]:
-        """The newest beats that an alarm is about: of one that is up, all since its onset."""
+        """The newest beats of an alarm: all since its onset if it is up, else since `onset`."""
         alarm = self._book.up(kind)
         first = onset if alarm is None else alarm.onset_sample
         return [odd for odd in self._odd if odd.beat.r_sample >= first]

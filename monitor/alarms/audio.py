@@ -1,4 +1,4 @@
-"""The audio pause: bounded, counted down in samples, broken by an alarm of a higher priority."""
+"""Audio pause of one bed: bounded, counted down in samples, ended by an alarm of a higher priority."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["AudioPause"]
 
 
 class AudioPause:
-    """The audible signal of one bed, paused or not.
+    """Whether the audible signal of one bed is paused.
 
     Args:
         fs_hz: sampling rate, Hz.
@@ -23,34 +23,35 @@ class AudioPause:
         self._rank = 0
 
     def left_s(self, sample: int) -> float:
-        """What is left of the pause at `sample`, s; 0 = not paused."""
+        """Remaining pause at `sample`, s; 0 = not paused."""
         return max(0.0, (self._until - sample) / self._fs_hz)
 
     def begin(self, seconds: float, sample: int, active: Iterable[Alarm]) -> float:
-        """Pause, at most 2 minutes; 0 ends a pause.
+        """Pause for at most 2 minutes; 0 ends a pause.
 
         Args:
-            active: alarms not cleared: the pause is of the priority of those that nobody has acknowledged, for they
-                are what sounds.
+            seconds: requested duration, s.
+            sample: the sample clock now.
+            active: alarms not cleared. The pause has the highest priority among those not acknowledged: they sound.
 
         Returns:
-            Seconds granted.
+            Granted duration, s.
 
         Raises:
-            ValueError: negative or not a number, or no samples come that could count the pause down.
+            ValueError: negative, not a number, or no samples arrive to count the pause down.
         """
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds={seconds}: give 0 to {AUDIO_PAUSE_MAX_S:g}")
         alarms = list(active)
         if seconds and any(alarm.kind in NO_SAMPLES for alarm in alarms):
-            raise ValueError("no samples come, so nothing would count the pause down; acknowledge the alarm instead")
+            raise ValueError("no samples arrive to count the pause down; acknowledge the alarm instead")
         granted = min(seconds, AUDIO_PAUSE_MAX_S)
         self._until = sample + round(granted * self._fs_hz)
-        heard = (PRIORITY_RANK[alarm.priority] for alarm in alarms if alarm.state != "acknowledged")
-        self._rank = max(heard, default=-1)
+        sounding = (PRIORITY_RANK[alarm.priority] for alarm in alarms if alarm.state != "acknowledged")
+        self._rank = max(sounding, default=-1)
         return granted
 
-    def hear(self, onset: Alarm) -> None:
-        """An alarm is raised, or comes back: a higher priority breaks the pause, and so does the end of the samples."""
+    def on_onset(self, onset: Alarm) -> None:
+        """End the pause if the alarm has a higher priority, or if no more samples arrive."""
         if PRIORITY_RANK[onset.priority] > self._rank or onset.kind in NO_SAMPLES:
             self._until = min(self._until, onset.decided_sample)

@@ -1,4 +1,4 @@
-"""The book of one bed's alarms: which are up, in what state, since when; causes go in, changes come out."""
+"""State of one bed's alarms: rules report causes, the book returns changes of alarms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.messages import PRIORITY_RANK, Alarm, Evidence
 __all__ = ["AlarmBook"]
 
 _HOUR_S = 3600.0
-_UPDATE_S = 60.0  # what has grown of an alarm that lasts is told so often: its count and evidence
+_UPDATE_S = 60.0  # interval at which count and evidence of a lasting alarm are published again
 
 
 @dataclass(slots=True)
@@ -24,32 +24,32 @@ class _Entry:
     """An alarm that is not cleared.
 
     Attributes:
-        known: with all that is known by now.
-        told: as it was last given out.
-        rested: since when its cause is gone, samples; None while it holds.
-        grown: whether more is known than was told.
+        known: with everything known by now.
+        published: as last published.
+        gone_since: sample from which its cause is gone; None while it holds.
+        stale: whether `known` differs from `published`.
     """
 
     known: Alarm
-    told: Alarm
-    rested: int | None = None
-    grown: bool = False
+    published: Alarm
+    gone_since: int | None = None
+    stale: bool = False
 
     @property
     def up(self) -> bool:
-        """Its cause holds, or may be back any moment."""
+        """The cause holds, or may come back within the hold time."""
         return self.known.state != "latched"
 
 
 class AlarmBook:
-    """State of every alarm of one bed. Rules say what holds, rests or is over; the book says what that changes.
+    """State of every alarm of one bed. Rules report whether a cause holds; the book decides what that changes.
 
     Args:
         bed: name of the bed, part of every alarm's id.
         fs_hz: sampling rate, Hz.
         limits: `[alarms]` of this bed.
-        audio: hears of every onset.
-        context: evidence that every alarm has (heart rate, quality), as of now.
+        audio: notified of every onset.
+        context: adds to evidence what every alarm has at this moment (heart rate, quality).
 
     Attributes:
         sample: the sample clock; never runs backwards.
@@ -65,12 +65,12 @@ class AlarmBook:
         self._audio = audio
         self._context = context
         self._entries: dict[str, _Entry] = {}  # by kind
-        self._cleared: dict[str, Alarm] = {}  # by kind: the last that was cleared
-        self._waiting: dict[str, tuple[int, int]] = {}  # by kind: since when a cause holds, and the onset it will have
-        self._onsets: dict[str, deque[int]] = {}  # by kind: those of the last hour, where they are limited
+        self._cleared: dict[str, Alarm] = {}  # by kind: the last cleared alarm
+        self._pending: dict[str, tuple[int, int]] = {}  # by kind, during `delay_s`: since when, and the onset sample
+        self._onsets: dict[str, deque[int]] = {}  # by kind with limited onsets: those of the last hour
         self._changes: list[Alarm] = []
 
-    # -- what it knows ------------------------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------------------
 
     def limits(self, kind: str) -> KindConfig:
         """Settings of a kind."""
@@ -79,22 +79,24 @@ class AlarmBook:
 
     @property
     def active(self) -> tuple[Alarm, ...]:
-        """Alarms that are not cleared, as they were last told: most urgent first, then newest."""
-        told = (entry.told for entry in self._entries.values())
-        return tuple(sorted(told, key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.onset_sample, alarm.kind)))
+        """Alarms that are not cleared, as last published: most urgent first, then newest."""
+        published = (entry.published for entry in self._entries.values())
+        return tuple(
+            sorted(published, key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.onset_sample, alarm.kind))
+        )
 
     def up(self, kind: str) -> Alarm | None:
-        """The alarm of a kind whose cause holds, or has not been gone for long; None else."""
+        """The alarm of a kind whose cause holds or has been gone for less than the hold time; None otherwise."""
         entry = self._entries.get(kind)
         return entry.known if entry is not None and entry.up else None
 
     def holds(self, kind: str) -> bool:
-        """Whether the cause of an alarm that is up holds now."""
+        """Whether an alarm of this kind is up and its cause holds now."""
         entry = self._entries.get(kind)
-        return entry is not None and entry.up and entry.rested is None
+        return entry is not None and entry.up and entry.gone_since is None
 
     def covered(self, kind: str) -> bool:
-        """Whether a higher alarm that is up says what this kind would say."""
+        """Whether an alarm of the same cause and at least this priority is up."""
         rank = PRIORITY_RANK[self.limits(kind).priority]
         higher = (each for each in COVERED_BY.get(kind, ()) if self.up(each) is not None)
         return any(PRIORITY_RANK[self.limits(each).priority] >= rank for each in higher)
@@ -104,104 +106,104 @@ class AlarmBook:
         changes, self._changes = self._changes, []
         return changes
 
-    # -- what rules say -----------------------------------------------------------------------------------
+    # -- reports of the rules -----------------------------------------------------------------------------
 
     def advance(self, sample: int) -> None:
-        """The clock goes on."""
+        """Advance the sample clock."""
         self.sample = max(self.sample, sample)
 
     def expire(self) -> None:
-        """After the rules of a second: what has rested for long enough ends, what has grown is told now and then."""
+        """Call after the rules of each second: end alarms past their hold time, publish overdue updates."""
         for kind, entry in list(self._entries.items()):
-            if entry.up and entry.rested is not None and self._rested_s(entry) >= self._hold_s(kind):
+            if entry.up and entry.gone_since is not None and self._gone_s(entry) >= self._hold_s(kind):
                 self._end(kind)
-            told_s = (self.sample - entry.told.decided_sample) / self.fs_hz
-            if entry.grown and told_s >= _UPDATE_S and kind in self._entries:
-                self._tell(self._changed(entry.known, update=True))
+            published_s = (self.sample - entry.published.decided_sample) / self.fs_hz
+            if entry.stale and published_s >= _UPDATE_S and kind in self._entries:
+                self._publish(self._changed(entry.known, update=True))
 
     def cause(self, kind: str, onset: int, text: str, evidence: Evidence) -> None:
-        """The cause of `kind` holds now; say so as often as it is known to, until `rest` or `end`."""
+        """The cause of `kind` holds now; call repeatedly while it does, until `condition_cleared` or `clear`."""
         if not self.limits(kind).enabled:
             return
-        entry = self._standing(kind)
+        entry = self._entry_up(kind)
         if entry is not None:
-            self._grow(entry, text, evidence, again=entry.rested is not None)
-            entry.rested = None
+            self._update(entry, text, evidence, again=entry.gone_since is not None)
+            entry.gone_since = None
             return
         if self.covered(kind):
-            self._waiting.pop(kind, None)  # once it is uncovered it must have held for its delay anew
+            self._pending.pop(kind, None)  # once uncovered, the cause must hold for its delay again
             return
-        since, onset = self._waiting.setdefault(kind, (self.sample, onset))
+        since, onset = self._pending.setdefault(kind, (self.sample, onset))
         if (self.sample - since) / self.fs_hz >= self.limits(kind).delay_s:
             self._raise(kind, onset, text, evidence)
 
     def happened(self, kind: str, onset: int, text: str, evidence: Evidence) -> bool:
-        """A cause of an instant: the alarm stays up for its `hold_s`, so that repeats are one alarm.
+        """A momentary cause occurred; the alarm stays up for `hold_s`, so that repetitions are one alarm.
 
         Returns:
-            False where a higher alarm covers it, or the kind is switched off.
+            False if a higher alarm covers it or the kind is disabled.
         """
-        entry = self._standing(kind)
+        entry = self._entry_up(kind)
         if entry is not None:
-            self._grow(entry, entry.known.text, evidence, again=True)
-            entry.rested = self.sample
+            self._update(entry, entry.known.text, evidence, again=True)
+            entry.gone_since = self.sample
             return True
         if not self.limits(kind).enabled or self.covered(kind):
             return False
         self._raise(kind, onset, text, evidence)
-        self._entries[kind].rested = self.sample
+        self._entries[kind].gone_since = self.sample
         return True
 
     def condition_cleared(self, kind: str, since: int | None = None) -> None:
-        """The cause of `kind` is gone (since a sample, else since now); its alarm ends when that is `hold_s` ago."""
-        self._waiting.pop(kind, None)
+        """The cause of `kind` is gone since a sample (default: now); its alarm ends after `hold_s`."""
+        self._pending.pop(kind, None)
         entry = self._entries.get(kind)
-        if entry is None or not entry.up or entry.rested is not None:
+        if entry is None or not entry.up or entry.gone_since is not None:
             return
-        entry.rested = self.sample if since is None else since
+        entry.gone_since = self.sample if since is None else since
         if self.limits(kind).hold_s == 0:
             self._end(kind)
 
     def clear(self, kind: str) -> None:
-        """The cause of `kind` is gone, and whether it comes back cannot be known: no signal, no hold."""
-        self._waiting.pop(kind, None)
+        """End an alarm without hold time: there is no signal to tell whether its cause comes back."""
+        self._pending.pop(kind, None)
         entry = self._entries.get(kind)
         if entry is None or not entry.up:
             return
-        if entry.rested is None:
-            entry.rested = self.sample
+        if entry.gone_since is None:
+            entry.gone_since = self.sample
         self._end(kind)
 
-    def learn(self, kind: str, evidence: Evidence, text: str | None = None) -> None:
-        """More is known of what an alarm that is up is about: told at once where `text` is given, else later."""
+    def refine(self, kind: str, evidence: Evidence, text: str | None = None) -> None:
+        """Add later findings to an alarm that is up: published at once with `text`, else with the next change."""
         entry = self._entries.get(kind)
         if entry is None or not entry.up:
             return
-        self._grow(entry, text or entry.known.text, evidence, again=False)
+        self._update(entry, text or entry.known.text, evidence, again=False)
         if text is not None:
-            self._tell(self._changed(entry.known, update=True))
+            self._publish(self._changed(entry.known, update=True))
 
     def restore(self, changes: Iterable[Alarm], sample: int) -> None:
-        """Begin with the alarms of an engine that is no more; gives no change out.
+        """Take over the alarms of an earlier engine; returns no changes.
 
         Args:
-            changes: what it gave out, in order: at least the last of each alarm that is not cleared, and all of the
-                last hour.
-            sample: up to where it had come. Whether the cause of an alarm still holds there is not known: it rests
-                from here on, until a rule says so again.
+            changes: its changes, in order: at least the last of each alarm that is not cleared, and all of the last
+                hour.
+            sample: its sample clock. Whether a cause still holds is unknown, so it counts as gone from here until a
+                rule reports it.
         """
         self.advance(sample)
         for alarm in changes:
-            self._onsets_of(alarm)
+            self._count_onset(alarm)
             if alarm.state == "cleared":
                 self._entries.pop(alarm.kind, None)
                 self._cleared[alarm.kind] = alarm
             else:
-                rested = None if alarm.state == "latched" or alarm.kind in REPORTED else sample
-                self._entries[alarm.kind] = _Entry(alarm, alarm, rested)
+                gone_since = None if alarm.state == "latched" or alarm.kind in REPORTED else sample
+                self._entries[alarm.kind] = _Entry(alarm, alarm, gone_since)
 
     def acknowledge(self, alarm_id: str, who: str) -> None:
-        """Somebody has seen an alarm: it is acknowledged, or cleared where it was latched.
+        """Acknowledge an alarm; a latched one is cleared.
 
         Raises:
             ValueError: no such active alarm.
@@ -210,15 +212,15 @@ class AlarmBook:
             if entry.known.alarm_id == alarm_id:
                 if entry.known.state != "acknowledged":
                     state = "acknowledged" if entry.up else "cleared"
-                    self._tell(self._changed(entry.known, state=state, acknowledged_by=who))
+                    self._publish(self._changed(entry.known, state=state, acknowledged_by=who))
                 return
         raise ValueError(f"alarm {alarm_id!r} is not active on bed {self.bed!r}")
 
-    # -- inside -------------------------------------------------------------------------------------------
+    # -- changes ------------------------------------------------------------------------------------------
 
     def _raise(self, kind: str, onset: int, text: str, evidence: Evidence) -> None:
-        """A new alarm, or the same again: one that latched, or ended and came back before it was a second older."""
-        self._waiting.pop(kind, None)
+        """Raise a new alarm, or an earlier one again: one that latched, or ended and has the same id."""
+        self._pending.pop(kind, None)
         limits = self.limits(kind)
         alarm = Alarm(
             alarm_id=f"{self.bed}/{kind}/{onset}",
@@ -238,30 +240,31 @@ class AlarmBook:
             alarm = msgspec.structs.replace(
                 alarm, alarm_id=before.alarm_id, onset_sample=before.onset_sample, count=before.count + 1
             )
-        self._onsets_of(alarm)
-        self._tell(alarm)
+        self._count_onset(alarm)
+        self._publish(alarm)
         for lower in COVERS.get(kind, ()):
             if self.up(lower) and self.covered(lower):
-                self._entries[lower].rested = self.sample
+                self._entries[lower].gone_since = self.sample
                 self._end(lower, covered_by=alarm.alarm_id)
 
-    def _standing(self, kind: str) -> _Entry | None:
-        """The alarm that is up and takes a cause that holds now as its own; one that has rested for too long ends."""
+    def _entry_up(self, kind: str) -> _Entry | None:
+        """The alarm that takes over a cause that holds now; an alarm past its hold time ends first."""
         entry = self._entries.get(kind)
-        if entry is not None and entry.up and entry.rested is not None and self._rested_s(entry) > self._hold_s(kind):
+        if entry is not None and entry.up and entry.gone_since is not None and self._gone_s(entry) > self._hold_s(kind):
             self._end(kind)
         entry = self._entries.get(kind)
         return entry if entry is not None and entry.up else None
 
-    def _rested_s(self, entry: _Entry) -> float:
-        return 0.0 if entry.rested is None else (self.sample - entry.rested) / self.fs_hz
+    def _gone_s(self, entry: _Entry) -> float:
+        return 0.0 if entry.gone_since is None else (self.sample - entry.gone_since) / self.fs_hz
 
     def _end(self, kind: str, covered_by: str = "") -> None:
-        """Clear an alarm, or latch it until somebody has seen it."""
+        """Clear an alarm, or latch it until it is acknowledged."""
         if not self._may_end(kind):
             return
         known = self._entries[kind].known
-        self._tell(self._changed(known, state="latched" if self._latches(known) else "cleared", covered_by=covered_by))
+        state = "latched" if self._latches(known) else "cleared"
+        self._publish(self._changed(known, state=state, covered_by=covered_by))
 
     def _latches(self, alarm: Alarm) -> bool:
         latch = self.limits(alarm.kind).latch
@@ -269,32 +272,32 @@ class AlarmBook:
             return False
         return latch == "always" or alarm.priority == "high"
 
-    def _tell(self, alarm: Alarm) -> None:
+    def _publish(self, alarm: Alarm) -> None:
         if alarm.state == "cleared":
             del self._entries[alarm.kind]
             self._cleared[alarm.kind] = alarm
         else:
             entry = self._entries.setdefault(alarm.kind, _Entry(alarm, alarm))
-            entry.known = entry.told = alarm
-            entry.grown = False
+            entry.known = entry.published = alarm
+            entry.stale = False
             if alarm.state == "onset" and not alarm.update:
-                entry.rested = None
-                self._audio.hear(alarm)
+                entry.gone_since = None
+                self._audio.on_onset(alarm)
         self._changes.append(alarm)
 
     def _changed(self, alarm: Alarm, **changes: object) -> Alarm:
         return msgspec.structs.replace(alarm, **({"update": False, "decided_sample": self.sample} | changes))
 
-    def _grow(self, entry: _Entry, text: str, evidence: Evidence, again: bool) -> None:
+    def _update(self, entry: _Entry, text: str, evidence: Evidence, again: bool) -> None:
         count = entry.known.count + again
         known = msgspec.structs.replace(entry.known, text=text, evidence=self._context(evidence), count=count)
-        entry.grown = entry.grown or known != entry.known
+        entry.stale = entry.stale or known != entry.known
         entry.known = known
 
-    # -- how often one may say so ---------------------------------------------------------------------------
+    # -- onsets per hour ----------------------------------------------------------------------------------
 
-    def _onsets_of(self, alarm: Alarm) -> None:
-        """Count an onset where so many an hour are allowed."""
+    def _count_onset(self, alarm: Alarm) -> None:
+        """Count an onset of a kind whose onsets per hour are limited."""
         if alarm.state == "onset" and not alarm.update and self._limited(alarm.kind):
             onsets = self._onsets.setdefault(alarm.kind, deque(maxlen=self.limits(alarm.kind).per_hour))
             onsets.append(alarm.decided_sample)
@@ -310,9 +313,9 @@ class AlarmBook:
         return len(onsets)
 
     def _hold_s(self, kind: str) -> float:
-        """A low alarm that comes again and again stays longer each time."""
+        """Hold time, s; it grows with each recent onset of a limited kind."""
         return self.limits(kind).hold_s * (max(1, self._recent_onsets(kind)) if self._limited(kind) else 1)
 
     def _may_end(self, kind: str) -> bool:
-        """Not where the hour's onsets are used up: it would come back and could not say so."""
+        """False once the hour's onsets are used up: the alarm could not be raised again if its cause came back."""
         return not self._limited(kind) or self._recent_onsets(kind) < self.limits(kind).per_hour

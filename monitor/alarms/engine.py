@@ -1,4 +1,4 @@
-"""The engine of one bed: hands each event of the detector to the rules, and the changes to who asked."""
+"""Alarm engine of one bed: passes detector events to the rules and returns the changes of alarms."""
 
 from __future__ import annotations
 
@@ -43,29 +43,26 @@ class AlarmEngine:
         self._fibrillation = Fibrillation(self._book, self._rates.regular)
         self._technical = Technical(self._book)
 
-    # -- what it knows ------------------------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------------------
 
     @property
     def active(self) -> tuple[Alarm, ...]:
-        """Alarms that are not cleared, as they were last told, most urgent first, then newest.
-
-        So it is what the last message of each alarm says: whoever has the messages can have this.
-        """
+        """Alarms that are not cleared, as last published: most urgent first, then newest."""
         return self._book.active
 
     @property
     def heart_rate_bpm(self) -> float | None:
-        """Mean rate over the last 8 RR intervals, beats a minute; None where not known, or without a QRS for long."""
+        """Mean rate over the last 8 RR intervals, beats a minute; None if unknown, and during asystole."""
         return None if self._book.holds("asystole") else self._rates.heart_rate_bpm
 
     def audio_paused_s(self, sample: int) -> float:
-        """What is left of an audio pause at `sample`, s."""
+        """Remaining audio pause at `sample`, s; 0 = not paused."""
         return self._audio.left_s(sample)
 
-    # -- what goes in -------------------------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------------------
 
     def handle(self, event: Gap | QualitySpan | RhythmSpan | Tick | ScoredBeat) -> list[Alarm]:
-        """Take the next event of the detector, in its order.
+        """Take the next event of the detector.
 
         Returns:
             Changed alarms, in the order in which they changed.
@@ -80,23 +77,32 @@ class AlarmEngine:
                 self._fibrillation.on_rhythm(event)
             case ScoredBeat():
                 self._book.advance(event.beat.decided_sample)
-                self._anomalies.on_beat(event)  # before the rates: a run says more than that it is fast
+                self._anomalies.on_beat(event)  # before the rates: a run covers them
                 self._rates.on_beat(event)
             case Tick():
                 self._book.advance(event.sample)
-                self._fibrillation.on_tick()  # before the silence: what has no QRS may wave
+                self._fibrillation.on_tick()  # before the silence: fibrillation has no QRS and covers it
                 self._silence.on_tick(event)
                 self._anomalies.on_tick(event)
                 self._book.expire()
         return self._book.take_changes()
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
-        """What only source and pipeline can know begins or ends: a kind of `kinds.REPORTED`.
+        """A condition that the pipeline reports begins or ends.
+
+        Args:
+            kind: one of `kinds.REPORTED`.
+            holds: whether it begins.
+            sample: the sample clock then.
+            text: one line for a person.
+
+        Returns:
+            Changed alarms.
 
         Raises:
-            ValueError: another kind.
+            ValueError: any other kind.
         """
-        if not self._technical.tells(kind, holds):
+        if not self._technical.would_change(kind, holds):
             return []
         self._book.advance(sample)
         self._technical.source_state(kind, holds, sample, text)
@@ -105,28 +111,28 @@ class AlarmEngine:
         return self._book.take_changes()
 
     def behind(self, late_s: float, sample: int) -> list[Alarm]:
-        """How long samples of a bed that keeps real time have waited in the monitor, s."""
+        """Samples of a bed in real time have waited `late_s` seconds in the monitor."""
         if self._technical.late(late_s):
             self._book.advance(sample)
             self._technical.behind(late_s)
         return self._book.take_changes()
 
     def restore(self, changes: Iterable[Alarm], sample: int) -> None:
-        """Begin where an engine that is no more left off; before anything else is handled.
+        """Continue after an earlier engine; call it before anything else.
 
-        Alarms are as they were, with their ids, counts and acknowledgements. What was building up, and an audio pause,
-        are gone: hand in the `Gap` from there to where the signal goes on.
+        Alarms keep their ids, counts and acknowledgements. Conditions that were building up, and an audio pause, are
+        lost: then handle a `Gap` from `sample` to the next sample.
 
         Args:
-            changes: what that engine returned, in order: at least the last of each alarm that is not cleared, and all
-                of the last hour (so that low alarms keep to their onsets an hour).
-            sample: up to where it had come.
+            changes: returned by that engine, in order: at least the last of each alarm that is not cleared, and all of
+                the last hour (for the limit of onsets per hour of low alarms).
+            sample: its sample clock at the end.
         """
         self._book.restore(changes, sample)
         self._technical.restore(self._book.active)
 
     def acknowledge(self, alarm_id: str, who: str) -> list[Alarm]:
-        """Somebody has seen an alarm: it is acknowledged, or cleared where its cause is gone; nothing if it was before.
+        """Acknowledge an alarm; a latched one is cleared. Nothing changes if it was acknowledged before.
 
         Raises:
             ValueError: no such active alarm.
@@ -135,17 +141,17 @@ class AlarmEngine:
         return self._book.take_changes()
 
     def pause_audio(self, seconds: float, sample: int) -> float:
-        """Pause the audible signal, at most 2 minutes; 0 ends a pause. A higher priority breaks it.
+        """Pause the audible signal for at most 2 minutes; 0 ends a pause. A higher priority breaks it.
 
         Returns:
-            Seconds granted.
+            Granted duration, s.
 
         Raises:
-            ValueError: negative or not a number, or no samples come that could count the pause down.
+            ValueError: negative, not a number, or no samples arrive to count the pause down.
         """
         return self._audio.begin(seconds, sample, self._book.active)
 
-    # -- inside -------------------------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------------------------
 
     def _on_gap(self, gap: Gap) -> None:
         end = gap.first_sample + gap.n_samples
@@ -167,12 +173,12 @@ class AlarmEngine:
             self._anomalies.forget_awaited()
 
     def _interrupt(self, sample: int) -> None:
-        """Signal is missing: nothing that was building up counts on."""
+        """Signal is missing: everything that was building up starts again."""
         self._interrupt_heart(sample)
         self._technical.interrupt()
 
     def _interrupt_heart(self, sample: int) -> None:
-        """What the heart did while nobody looked is not known: no beat counts on from before `sample`."""
+        """Beats before and after a gap are not counted together; the gap ends at `sample`."""
         self._fibrillation.interrupt(sample)
         self._silence.interrupt(sample)
         self._anomalies.interrupt()

@@ -1,4 +1,4 @@
-"""What an alarm gives as its reason: the beats concerned in numbers and in words. Pure."""
+"""Evidence of an alarm: its beats in numbers and words. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = [
     "run_text",
 ]
 
-EVIDENCE_BEATS: Final = 20  # the newest; an alarm's message stays small
+EVIDENCE_BEATS: Final = 20  # newest beats in an alarm; keeps its message small
 
 
-class _Told(NamedTuple):
-    """One beat as an alarm gives it: a place in each of the fields of `Evidence` of that name, and its threshold."""
+class _BeatNumbers(NamedTuple):
+    """One beat's entry in each field of `Evidence` of that name, and its threshold."""
 
     r_sample: int
     log_prob: float | None
@@ -47,14 +47,14 @@ class _Told(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoredBeat:
-    """A beat with its score; all but `beat` is empty where the beat was not scorable.
+    """A beat with its score; all but `beat` is empty if the beat was not scorable.
 
     Attributes:
         log_prob: exact log p(x), nats; higher = more normal.
-        score: all evidence; higher = more anomalous.
-        judgement: the score set against the patient.
-        found: what was measured of an anomalous beat; None of others, which nobody asks about.
-        words: why it is unusual, `then a pause` last once that is known; empty for others.
+        score: anomaly score, all evidence; higher = more anomalous.
+        judgement: the score against the patient's own reference.
+        found: measurements of an anomalous beat; None for others.
+        words: why it is unusual, `then a pause` last once that is known; empty for other beats.
     """
 
     beat: Beat
@@ -70,10 +70,10 @@ class ScoredBeat:
         return self.judgement is not None and self.judgement.anomalous
 
     @cached_property
-    def told(self) -> _Told:
-        """Its numbers, rounded, and its words: an alarm that lasts is about the same beats again and again."""
+    def numbers(self) -> _BeatNumbers:
+        """Its rounded numbers and its words; cached because a lasting alarm contains the same beats repeatedly."""
         beat, judgement, found = self.beat, self.judgement, self.found or Findings(rr_ratio=self.beat.rr_ratio)
-        return _Told(
+        return _BeatNumbers(
             beat.r_sample,
             rounded(self.log_prob, 3),
             rounded(self.score, 3),
@@ -88,7 +88,7 @@ class ScoredBeat:
 
 
 def explained(scored: ScoredBeat) -> ScoredBeat:
-    """The same beat with its reasons, where it is anomalous."""
+    """The beat with its reasons if it is anomalous."""
     if not scored.anomalous:
         return scored
     found = measure(scored.beat)
@@ -102,54 +102,54 @@ def beat_text(scored: ScoredBeat) -> str:
 
 
 def run_text(beats: Sequence[ScoredBeat], head: str) -> str:
-    """What anomalous beats have in common: `head`, and the words of at least half of them."""
+    """`head` and the words that at least half of the beats share."""
     counts = Counter(word.word for scored in beats for word in scored.words)
     common = [word for word in WORDS if 2 * counts[word] >= len(beats) > 0]
     return f"{head}: {', '.join(common)}" if common else head
 
 
 def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
-    """The numbers and words of the newest beats; the alarm's own numbers are added by who raises it."""
-    shown = [scored.told for scored in beats[-EVIDENCE_BEATS:]]
+    """Numbers and words of the newest beats; the rule adds the alarm's own numbers with `measured`."""
+    shown = [scored.numbers for scored in beats[-EVIDENCE_BEATS:]]
     if not shown:
         return Evidence()
     r_samples, log_prob, score, p_value, words, rr_ratio, qrs_ms, usual_qrs_ms, residual, threshold = zip(
         *shown, strict=True
     )
-    told = any(words)
+    explained_any = any(words)
     return Evidence(
         r_samples=r_samples,
         log_prob=log_prob,
         score=score,
         p_value=p_value,
-        words=words if told else (),
+        words=words if explained_any else (),
         rr_ratio=rr_ratio,
-        qrs_ms=qrs_ms if told else (),
-        usual_qrs_ms=usual_qrs_ms if told else (),
+        qrs_ms=qrs_ms if explained_any else (),
+        usual_qrs_ms=usual_qrs_ms if explained_any else (),
         residual=residual,
         threshold=threshold[-1],
     )
 
 
 def measured(evidence: Evidence, value: float | None, limit: float | None, unit: str) -> Evidence:
-    """The same evidence with the number that was measured and the limit that it crossed."""
+    """The evidence with the measured value and the limit that it crossed."""
     return msgspec.structs.replace(evidence, value=rounded(value, 3), limit=limit, limit_unit=unit)
 
 
 def gap_text(gap: Gap, fs_hz: float) -> str:
-    """What a gap is, in words: `1 sample (3 ms) never came`."""
+    """A gap in words: `1 sample (3 ms) missing`."""
     n, lost_s = gap.n_samples, gap.n_samples / fs_hz
-    told = f"{lost_s:.1f} s" if lost_s >= 1 else f"{1e3 * lost_s:.0f} ms"
-    return f"{n} sample{'s' if n > 1 else ''} ({told}) never came"
+    duration = f"{lost_s:.1f} s" if lost_s >= 1 else f"{1e3 * lost_s:.0f} ms"
+    return f"{n} sample{'s' if n > 1 else ''} ({duration}) missing"
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """A number as it is told; None stays None."""
+    """Round a number; None stays None."""
     return None if value is None else round(float(value), digits)
 
 
 def _shape_number(word: Word, scored: ScoredBeat) -> Word:
-    """Nothing measured stands out: then the score is the number."""
+    """If no measurement stands out, the word gets the score as its number."""
     if scored.judgement is None or scored.score is None:
         return word
     return Word(word.word, f"score {scored.score:.1f}, limit {scored.judgement.threshold:.1f}")

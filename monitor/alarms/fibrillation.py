@@ -1,4 +1,4 @@
-"""Ventricular fibrillation: seconds of waveform that the detector calls fibrillatory, in good signal."""
+"""Ventricular fibrillation: a waveform that the detector calls fibrillatory for some seconds, in good signal."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ _KIND = "ventricular_fibrillation"
 class Fibrillation:
     """Rule on the detector's windows: consecutive fibrillatory ones must cover the limit.
 
-    It ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes. A fast ventricular
-    tachycardia without a level line between its beats waves like it: while a ventricular run is up and its beats come
-    regularly, that is what it is called, and as urgent.
+    The alarm ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes. A fast
+    ventricular tachycardia without an isoelectric line between its beats has a similar waveform: while a ventricular
+    run is up and its beats are regular, the run is reported instead, with the same priority.
 
     Args:
         book: the bed's alarms.
-        regular: whether the last beats came regularly.
+        regular: returns whether the last RR intervals are regular.
     """
 
     def __init__(self, book: AlarmBook, regular: Callable[[], bool]) -> None:
         self._book = book
         self._regular = regular
-        self._window: RhythmSpan | None = None  # waits for the beats of its second
-        self._since: int | None = None  # where the fibrillatory stretch began
+        self._window: RhythmSpan | None = None  # waits for the beats of the same second
+        self._since: int | None = None  # first sample of the fibrillatory stretch
         self._until = 0
-        self._from = 0  # where signal was last missing, or was told of
+        self._from = 0  # windows before this sample do not count: signal was missing, or a run covered them
         self._good = True
 
     def on_quality(self, span: QualitySpan) -> None:
-        """A verdict on the next stretch of signal."""
+        """Take the quality of the next stretch of signal."""
         self._good = span.quality is Quality.GOOD
 
     def on_rhythm(self, span: RhythmSpan) -> None:
-        """A verdict on the next window; it counts at the tick that follows."""
+        """Take the detector's verdict on the next window; it counts at the tick that follows."""
         self._window = span
 
     def on_tick(self) -> None:
-        """The beats of this second are known, too."""
+        """All beats of this second are known: judge the window."""
         span, self._window = self._window, None
         if span is None:
             return
@@ -62,7 +62,7 @@ class Fibrillation:
         if not self._good:
             self._book.condition_cleared(_KIND)
         elif self._book.holds("ventricular_run") and self._regular():
-            self._since, self._from = None, span.end_sample  # the run has told of all this
+            self._since, self._from = None, span.end_sample  # the run covers these windows
             self._book.condition_cleared(_KIND)
         elif lasted_s >= limit:
             text = f"fibrillatory waveform for {lasted_s:.1f} s"

@@ -1,4 +1,4 @@
-"""Kinds of alarms: which are technical, which the pipeline tells, and which cover which."""
+"""Kinds of alarms: technical ones, those that the pipeline reports, and which kind covers which."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Final
 
 __all__ = ["COVERED_BY", "COVERS", "NO_SAMPLES", "REPORTED", "TECHNICAL"]
 
-NO_SAMPLES: Final = ("no_data", "source_lost")  # no sample comes, so the sample clock stands still
-REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "journal_failed")  # only source and pipeline can know
+NO_SAMPLES: Final = ("no_data", "source_lost")  # no samples arrive: the sample clock stands still
+REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "journal_failed")  # the rules cannot detect them
 TECHNICAL: Final = frozenset((*REPORTED, "leads_off", "poor_signal", "gap", "overload"))
 
-# One cause, one alarm: while the first is up the others are not raised, for they would say the same again with less
-# urgency. Never where the first is configured to a lower priority than the other.
+# One cause, one alarm: while the key is up, its kinds are not raised; they have the same cause and less urgency. A kind
+# that is configured to a higher priority than the key is never covered.
 COVERS: Final[dict[str, tuple[str, ...]]] = {
     "ventricular_fibrillation": (
         "asystole",

@@ -1,4 +1,4 @@
-"""Heart rate, and the alarms of a rate: slow, fast, and so slow or fast that every beat counts."""
+"""Heart rate, and its alarms: bradycardia, tachycardia, and the extremes of both."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from monitor.alarms.evidence import ScoredBeat, beat_evidence, measured
 __all__ = ["Rates"]
 
 _HEART_RATE_BEATS = 8
-_REGULAR_BEATS, _REGULAR_SHARE = 4, 0.2  # a tachycardia that begins is not all regular yet
+_REGULAR_BEATS, _REGULAR_SHARE = 4, 0.2  # few: a tachycardia is not regular from its first beat on
 _KEPT_BEATS = 32
 _EXTREME = ("extreme_bradycardia", "extreme_tachycardia")
 _KINDS = (*_EXTREME, "bradycardia", "tachycardia")  # the higher first: it covers the lower
 
 
 class Rates:
-    """Rules on RR intervals between beats that could be scored.
+    """Rules on RR intervals between scored beats.
 
-    An extreme rate is one in which every interval crosses the limit (2015 PhysioNet/CinC Challenge), so that one
-    pause is no bradycardia; but one in sixteen may be off, for a missed QRS. Tachycardia and bradycardia are of the
-    mean, which is what a screen shows. An alarm that is up ends only clear of its limit.
+    A rate is extreme if every interval crosses the limit (2015 PhysioNet/CinC Challenge), so that one pause is no
+    bradycardia; one interval in sixteen may be off because of a missed QRS. Tachycardia and bradycardia are rules on
+    the mean rate, which the screen shows. An alarm that is up ends only once the rate is clear of the limit by the
+    configured `relief`.
 
     Attributes:
-        heart_rate_bpm: mean rate over the last 8 RR intervals, beats a minute; None where not known.
+        heart_rate_bpm: mean rate over the last 8 RR intervals, beats a minute; None if unknown.
     """
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
         kept = max(_KEPT_BEATS, *(book.limits(kind).beats + 1 for kind in _KINDS))
         self._recent: deque[ScoredBeat] = deque(maxlen=kept)
-        self._intervals: deque[float] = deque(maxlen=kept)  # RR before these beats, s; of the first maybe none
+        self._intervals: deque[float] = deque(maxlen=kept)  # RR before each beat, s; the first may have none
         self.heart_rate_bpm: float | None = None
 
     def regular(self) -> bool:
@@ -44,7 +45,7 @@ class Rates:
         return all(abs(interval - usual) <= _REGULAR_SHARE * usual for interval in intervals)
 
     def on_beat(self, scored: ScoredBeat) -> None:
-        """The next beat, scored or not."""
+        """Take the next beat, scored or not."""
         rr_s = scored.beat.rr_s
         if scored.score is None or rr_s is None:
             self._forget()
@@ -58,7 +59,7 @@ class Rates:
             self._judge(kind, intervals)
 
     def interrupt(self) -> None:
-        """What the heart did while nobody looked is not known."""
+        """Signal is missing: start again."""
         self._forget()
         for kind in _KINDS:
             self._book.clear(kind)
@@ -78,14 +79,14 @@ class Rates:
         intervals = intervals[1 - limits.beats :]
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
         if kind in _EXTREME:
-            ends = up or (_crosses(60.0 / intervals[0], limit, slow) and _crosses(60.0 / intervals[-1], limit, slow))
-            holds = ends and sum(not _crosses(60.0 / rr_s, limit, slow) for rr_s in intervals) <= len(intervals) // 16
+            edges = up or (_crosses(60.0 / intervals[0], limit, slow) and _crosses(60.0 / intervals[-1], limit, slow))
+            holds = edges and sum(not _crosses(60.0 / rr_s, limit, slow) for rr_s in intervals) <= len(intervals) // 16
         else:
             holds = _crosses(_mean_bpm(intervals), limit, slow)
         if not holds:
             book.condition_cleared(kind)
             return
-        # The interval of an extreme rate that is off must not count in what is told either.
+        # The one interval that may be off must not change the rate in the text either: hence the median.
         rate = 60.0 / median(intervals) if kind in _EXTREME else _mean_bpm(intervals)
         beats = list(self._recent)[-limits.beats :]
         text = f"heart rate {rate:.0f} bpm over {limits.beats} beats"
@@ -94,7 +95,7 @@ class Rates:
 
 
 def _mean_bpm(intervals: list[float]) -> float:
-    """Mean rate over RR intervals, s: beats a minute."""
+    """Mean rate over RR intervals (s), beats a minute."""
     return 60.0 * len(intervals) / sum(intervals)
 
 

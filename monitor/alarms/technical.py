@@ -18,16 +18,16 @@ _POOR = (Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CL
 
 
 class Technical:
-    """Rules on what keeps the heart from being seen."""
+    """Rules on conditions under which the heart cannot be monitored."""
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
         self._bad_since: dict[str, int] = {}
         self._bad_until: dict[str, int] = {}
-        self._told: dict[str, tuple[int, str]] = {}  # what the pipeline says that holds
+        self._reported: dict[str, tuple[int, str]] = {}  # conditions that the pipeline reported and that hold
 
     def on_quality(self, span: QualitySpan) -> None:
-        """A verdict on the next stretch of signal."""
+        """Take the quality of the next stretch of signal."""
         no_signal = "no valid samples (electrode off?) or a dead-flat input"
         self._lasting("leads_off", span, span.quality in _NO_SIGNAL, no_signal)
         poor = span.quality in _POOR
@@ -35,48 +35,48 @@ class Technical:
         self._lasting("poor_signal", span, poor, text)
 
     def on_gap(self, gap: Gap) -> None:
-        """Samples that never came: each is an event, many near each other are one alarm."""
+        """Samples are missing: each gap is an event, gaps close to each other are one alarm."""
         lost_s = gap.n_samples / self._book.fs_hz
         text = gap_text(gap, self._book.fs_hz)
         self._book.happened("gap", gap.first_sample, text, measured(Evidence(), lost_s, None, "s"))
 
     def interrupt(self) -> None:
-        """The signal starts anew."""
+        """The signal starts again."""
         self._bad_since.clear()
         for kind in ("leads_off", "poor_signal"):
             self._book.clear(kind)
 
     def restore(self, active: Iterable[Alarm]) -> None:
-        """What an engine that is no more had been told still holds, until the pipeline says that it does not."""
-        self._told = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in REPORTED}
+        """Take over what was reported to an earlier engine; it holds until the pipeline reports its end."""
+        self._reported = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in REPORTED}
 
-    def tells(self, kind: str, holds: bool) -> bool:
+    def would_change(self, kind: str, holds: bool) -> bool:
         """Whether `source_state` would change anything.
 
         Raises:
-            ValueError: a kind that is not the pipeline's to tell.
+            ValueError: the pipeline does not report this kind.
         """
         if kind not in REPORTED:
             raise ValueError(f"kind={kind!r}: the pipeline reports {', '.join(REPORTED)}")
-        return holds != (kind in self._told)
+        return holds != (kind in self._reported)
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> None:
-        """The pipeline says that `kind` begins or ends."""
+        """The pipeline reports that a condition begins or ends."""
         if holds:
-            self._told[kind] = sample, text
+            self._reported[kind] = sample, text
         else:
-            self._told.pop(kind, None)
+            self._reported.pop(kind, None)
             self._book.clear(kind)
-        for other, (since, said) in self._told.items():  # also what was covered by the one that is gone
+        for other, (since, reason) in self._reported.items():  # includes conditions that the ended one covered
             if not self._book.holds(other):
-                self._book.cause(other, since, said, Evidence(limit=self._book.limits(other).limit or None))
+                self._book.cause(other, since, reason, Evidence(limit=self._book.limits(other).limit or None))
 
     def late(self, late_s: float) -> bool:
-        """Whether `behind` could change anything."""
+        """Whether `behind` would change anything."""
         return late_s >= self._book.limits("overload").limit or self._book.up("overload") is not None
 
     def behind(self, late_s: float) -> None:
-        """Samples have waited for so long in the monitor, s."""
+        """Samples have waited `late_s` seconds in the monitor."""
         limits = self._book.limits("overload")
         if late_s >= limits.limit:
             text = f"the monitor is {late_s:.1f} s behind its samples"
@@ -85,7 +85,7 @@ class Technical:
             self._book.condition_cleared("overload")
 
     def _lasting(self, kind: str, span: QualitySpan, bad: bool, text: str) -> None:
-        """A condition that must last before it is worth a word, and rest before it is over."""
+        """A condition that must last for its limit to raise an alarm, and be gone for `hold_s` to end it."""
         limits, fs_hz = self._book.limits(kind), self._book.fs_hz
         if not bad:
             if span.quality is not Quality.SETTLING:

@@ -1,12 +1,12 @@
-"""A run of beats that are wide or have another QRS than usual, alike and fast: as in a ventricular tachycardia.
+"""A fast run of similar beats that are wide or differ from the usual QRS, as in ventricular tachycardia.
 
-Five or more in a row at over 100 bpm (ventricular tachycardia of the 2015 PhysioNet/CinC Challenge). One lead cannot
-prove where a beat comes from; premature beats with the usual narrow QRS are supraventricular and no such run. All
-must be anomalous, most of the last five wide or different, and two of them wide: in an alternating tachycardia every
-second QRS may be near the usual one, and what is different but never wide is supraventricular (207, 209). And they
-must be like each other, which is what tells them from the beats that noise makes: in nstdb at 6 dB nearly all such
-"runs" have a likeness of under 0.97, ventricular tachycardias of DS1 one of 0.98 and more. What is polymorphic is told
-by its waveform (`monitor.alarms.fibrillation`), or as a run of anomalous beats.
+Criterion: five or more in a row at over 100 bpm (ventricular tachycardia of the 2015 PhysioNet/CinC Challenge). One
+lead cannot prove the origin of a beat; premature beats with the usual narrow QRS are supraventricular and no such run.
+All beats must be anomalous, most of the last five wide or different, and two of them wide: in an alternating
+tachycardia every second QRS may be near the usual one, and beats that are different but never wide are
+supraventricular (records 207, 209). The beats must also resemble each other, which separates them from noise: in nstdb
+at 6 dB nearly all such "runs" have a likeness under 0.97, ventricular tachycardias of DS1 have 0.98 or more. A
+polymorphic tachycardia is reported by its waveform (`monitor.alarms.fibrillation`) or as a run of anomalous beats.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from monitor.alarms.evidence import ScoredBeat
 __all__ = ["VentricularRun"]
 
 _VENTRICULAR = frozenset((WIDE, INVERTED, DIFFERENT))
-_MOST = 0.6  # of the last beats are wide or different: 3 of 5
-_WIDE = 0.4  # ... and wide: 2 of 5
-_ALIKE = 0.97  # likeness of a beat's QRS to the most alike of the others: median of the last beats
+_MOST = 0.6  # share of the last beats that must be wide or different: 3 of 5
+_WIDE = 0.4  # share that must be wide: 2 of 5
+_ALIKE = 0.97  # likeness of each beat's QRS to its most similar neighbour, median over the last beats
 
 _NOISE = frozenset((Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED))
-_NOISY_BEATS = 3  # so many that noise kept from being scored ...
-_NOISY_S = 30.0  # ... within so long leave a doubt ...
-_USUAL_BEATS = 5  # ... until so many in all are scored since the last of them and are as usual for this patient
+# A run is doubtful after 3 beats within 30 s that were not scored because of noise, until 5 usual beats followed.
+_NOISY_BEATS = 3
+_NOISY_S = 30.0
+_USUAL_BEATS = 5
 
 
 class _Noise:
-    """Whether noise was there just before, and no proof since that it is over."""
+    """Whether there was noise shortly before, without enough usual beats since."""
 
     def __init__(self, fs_hz: float) -> None:
         self._reach = _NOISY_S * fs_hz
@@ -45,7 +46,7 @@ class _Noise:
         self._usual = 0
 
     def on_beat(self, scored: ScoredBeat) -> None:
-        """The next beat, scored or not."""
+        """Take the next beat, scored or not."""
         if scored.beat.quality in _NOISE:
             self._noisy.append(scored.beat.r_sample)
             self._usual = 0
@@ -53,20 +54,20 @@ class _Noise:
             self._usual += 1
 
     def doubtful(self, r_sample: int) -> bool:
-        """Whether a run that is now at this R-peak may be noise."""
+        """Whether a run that has reached this R-peak may be noise."""
         many = len(self._noisy) == _NOISY_BEATS and r_sample - self._noisy[0] <= self._reach
         return many and self._usual < _USUAL_BEATS
 
 
 class VentricularRun:
-    """Follow consecutive beats of that look.
+    """Follow consecutive ventricular-looking beats.
 
-    A run that is up goes on while its beats look unlike what was usual *before* it: within a dozen beats the
-    patient's template has become that of the tachycardia, and what is usual then is no reason to be at ease.
+    A run that is up continues while its beats differ from what was usual *before* it: within a dozen beats the
+    patient's template adapts to the tachycardia, and its beats then count as usual.
 
     Attributes:
         start: R-peak of the first beat of the run, samples.
-        length: beats of the run so far.
+        length: number of beats so far.
         rate_bpm: mean rate over its last beats, beats a minute.
     """
 
@@ -74,17 +75,17 @@ class VentricularRun:
         self._book = book
         self._intervals: deque[float] = deque(maxlen=max(book.limits("ventricular_run").beats - 1, 1))
         self._last: deque[ScoredBeat] = deque(maxlen=book.limits("ventricular_run").beats)
-        self._first: ScoredBeat | None = None  # of the run
+        self._first: ScoredBeat | None = None  # beat of the run
         self._noise = _Noise(book.fs_hz)
         self.start = 0
         self.length = 0
         self.rate_bpm = 0.0
 
     def on_beat(self, scored: ScoredBeat) -> bool:
-        """The next beat, scored or not.
+        """Take the next beat, scored or not.
 
         Returns:
-            Whether it belongs to a run that is long and fast enough.
+            Whether it belongs to a run that is long, fast and similar enough.
         """
         self._noise.on_beat(scored)
         if not self._belongs(scored):
@@ -118,10 +119,10 @@ class VentricularRun:
         self._book.condition_cleared("ventricular_run")
 
     def _ventricular(self) -> bool:
-        """Whether most of the last beats are wide or different, some wide, and all like each other."""
+        """Whether most of the last beats are wide or different, some wide, and all similar to each other."""
         words = [{word.word for word in scored.words} for scored in self._last]
-        different = sum(bool(_VENTRICULAR & told) for told in words)
-        wide = sum(WIDE in told for told in words)
+        different = sum(bool(_VENTRICULAR & reasons) for reasons in words)
+        wide = sum(WIDE in reasons for reasons in words)
         if different < _MOST * len(words) or wide < _WIDE * len(words):
             return False
         shapes = [np.asarray(scored.beat.samples, np.float64) for scored in self._last]

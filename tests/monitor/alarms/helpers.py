@@ -1,4 +1,4 @@
-"""A bed's worth of events without a detector: what it would tell second by second, made up by the test."""
+"""A simulated bed: detector events second by second, made by the test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FS_HZ = 250.0
 SHAPE = np.zeros(187, np.float32)
 NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
 ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
-# of a beat: no shape at all, the patient's own, a ventricular one, or what a moved electrode makes: each another
-Look = Literal["flat", "usual", "wide", "noise"]
+# QRS of a beat: none, the patient's own, a ventricular one, or noise that differs from beat to beat
+QrsShape = Literal["flat", "usual", "wide", "noise"]
 
 _AT_S = (np.arange(187) - 62) / 125.0
 SHAPES = {
@@ -30,10 +30,10 @@ SHAPES = {
 }
 
 
-def shape(look: Look, r_sample: int) -> NDArray[np.float32]:
+def shape(qrs: QrsShape, r_sample: int) -> NDArray[np.float32]:
     """187 samples of a beat."""
-    if look != "noise":
-        return SHAPES[look]
+    if qrs != "noise":
+        return SHAPES[qrs]
     bumps = np.random.default_rng(r_sample).standard_normal(187)
     return np.convolve(bumps, SHAPES["wide"][52:77], "same").astype(np.float32) / 3
 
@@ -42,8 +42,8 @@ CONTEXT = BeatContext(SHAPES["usual"], SHAPES["usual"], np.full(8, np.nan, np.fl
 
 
 @dataclass
-class Ward:
-    """Drives an engine second by second, as the detector would."""
+class SimulatedBed:
+    """Drives an alarm engine second by second, as the detector would."""
 
     limits: AlarmsConfig | None = None
     knows_rr: bool = False
@@ -61,7 +61,7 @@ class Ward:
     def tick(
         self, quality: Quality = Quality.GOOD, r_samples: tuple[int, ...] = (), fibrillatory: bool | None = None
     ) -> list[Alarm]:
-        """The next second; with a verdict on the last 4 s where `fibrillatory` says so."""
+        """The next second; `fibrillatory` is the verdict on the last 4 s, None = no verdict."""
         first = self.now
         self.second += 1
         changes = self.engine.handle(QualitySpan(first, self.now, quality))
@@ -72,13 +72,13 @@ class Ward:
         return changes
 
     def beat(
-        self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD, look: Look = "flat"
+        self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD, qrs: QrsShape = "flat"
     ) -> list[Alarm]:
         rr_s = None if self.last_r is None else (r_sample - self.last_r) / FS_HZ
         self.last_r = r_sample
         ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
-        decided, context = self.now + round(FS_HZ), None if look == "flat" else CONTEXT
-        beat = Beat(r_sample, rr_s, shape(look, r_sample), quality, None, ratio, None, decided, context)
+        decided, context = self.now + round(FS_HZ), None if qrs == "flat" else CONTEXT
+        beat = Beat(r_sample, rr_s, shape(qrs, r_sample), quality, None, ratio, None, decided, context)
         good = quality is Quality.GOOD
         scored = ScoredBeat(beat)
         if good:
@@ -87,8 +87,8 @@ class Ward:
         self.changes += changes
         return changes
 
-    def rhythm(self, seconds: int, rr_s: float, odd: bool = False, look: Look = "flat") -> list[Alarm]:
-        """Beats at a fixed RR for a while."""
+    def rhythm(self, seconds: int, rr_s: float, odd: bool = False, qrs: QrsShape = "flat") -> list[Alarm]:
+        """Beats at a fixed RR interval for some seconds."""
         before = len(self.changes)
         end = self.now + round(seconds * FS_HZ)
         next_r = self.now if self.last_r is None else self.last_r + round(rr_s * FS_HZ)
@@ -99,9 +99,36 @@ class Ward:
                 here.append(next_r)
                 next_r += round(rr_s * FS_HZ)
             for r_sample in here:
-                self.beat(r_sample, odd, look=look)
+                self.beat(r_sample, odd, qrs=qrs)
             self.tick(r_samples=tuple(here))
         return self.changes[before:]
 
     def kinds(self, state: str = "onset") -> list[str]:
         return [alarm.kind for alarm in self.changes if alarm.state == state and not alarm.update]
+
+
+def states(changes: list[Alarm], *kinds: str) -> list[tuple[str, str]]:
+    """Kind and state of each change that is not an update."""
+    return [(a.kind, a.state) for a in changes if not a.update and (not kinds or a.kind in kinds)]
+
+
+def run(bed: SimulatedBed, beats: int, rr_s: float, qrs: QrsShape = "wide") -> list[Alarm]:
+    """Consecutive anomalous beats."""
+    before = len(bed.changes)
+    end = (bed.last_r or 0) + round(beats * rr_s * FS_HZ)
+    while (bed.last_r or 0) < end:
+        here = []
+        while (r := (bed.last_r or 0) + round(rr_s * FS_HZ)) < bed.now + round(FS_HZ) and r <= end:
+            bed.beat(r, odd=True, qrs=qrs)
+            here.append(r)
+        bed.tick(r_samples=tuple(here))
+    return bed.changes[before:]
+
+
+def single_beats(bed: SimulatedBed, n: int, every_s: int) -> list[Alarm]:
+    """Single early anomalous beats in a usual rhythm."""
+    before = len(bed.changes)
+    for _ in range(n):
+        bed.beat((bed.last_r or 0) + 130, odd=True, qrs="usual")
+        bed.rhythm(every_s, 0.8, qrs="usual")
+    return bed.changes[before:]

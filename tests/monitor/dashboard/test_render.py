@@ -446,7 +446,7 @@ def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():
     assert len(narrow) == 80
     assert "serial lines" in narrow
     assert "…" in narrow
-    state.apply(EventMessage(epoch="e1", bed="p1", kind="gap", text="1 sample never came"), now_s=now_s)
+    state.apply(EventMessage(epoch="e1", bed="p1", kind="gap", text="1 sample (4 ms) missing"), now_s=now_s)
     assert text in screen(state, 120, 34)[-1], "a gap has its alarm"
     state.apply(status(5000), now_s=now_s + 11.0)
     assert text not in "\n".join(screen(state, 120, 34))

@@ -195,7 +195,7 @@ def test_the_command_watches_a_board_and_tells_its_losses(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     onsets = [line.split()[3] for line in done.stdout.splitlines() if " onset " in line]
     assert set(onsets) == {"gap"}
-    assert "50 samples (200 ms) never came" in done.stdout
+    assert "50 samples (200 ms) missing" in done.stdout
     session = json.loads((tmp_path / "out" / "p1" / "session.json").read_text())["session"]
     assert session["samples_lost"] >= 50
     assert session["samples_in"] + session["samples_lost"] > 1150

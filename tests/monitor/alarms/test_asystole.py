@@ -1,0 +1,171 @@
+"""Asystole, pause and ventricular fibrillation."""
+
+from __future__ import annotations
+
+import pytest
+
+from detector import Quality
+from monitor.config import AlarmsConfig, KindConfig
+from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, states
+
+
+def test_a_first_sample_far_from_zero_is_no_asystole() -> None:
+    bed = SimulatedBed(second=600)
+    bed.rhythm(20, 0.8)
+    assert bed.changes == []
+
+
+def test_asystole_is_raised_once_after_four_seconds_of_good_signal_and_latches() -> None:
+    bed = SimulatedBed()
+    bed.rhythm(20, 0.8)
+    last_r = bed.last_r
+    for _ in range(10):
+        bed.tick()
+    pause, onset, covered = bed.changes
+    assert (pause.kind, pause.state, pause.priority) == ("pause", "onset", "medium")
+    assert (covered.alarm_id, covered.state, covered.covered_by) == (pause.alarm_id, "cleared", onset.alarm_id)
+    assert (onset.kind, onset.priority, onset.state, onset.onset_sample) == ("asystole", "high", "onset", last_r)
+    assert onset.alarm_id == f"p1/asystole/{last_r}"
+    decided_s = (onset.decided_sample - last_r) / FS_HZ
+    assert 4.6 <= decided_s <= 5.6  # 4 s, 0.6 s until R-peaks are decided, at most one tick
+    assert bed.engine.heart_rate_bpm is None
+    bed.rhythm(5, 0.8)
+    assert [alarm.state for alarm in bed.changes if alarm.kind == "asystole"] == ["onset", "latched"]
+    (cleared,) = bed.engine.acknowledge(onset.alarm_id, "nurse 3")
+    assert (cleared.state, cleared.acknowledged_by) == ("cleared", "nurse 3")
+    assert bed.engine.active == ()
+
+
+def test_asystole_acknowledged_while_it_lasts_clears_by_itself() -> None:
+    bed = SimulatedBed()
+    bed.rhythm(10, 0.8)
+    for _ in range(8):
+        bed.tick()
+    (acknowledged,) = bed.engine.acknowledge(bed.engine.active[0].alarm_id, "me")
+    assert acknowledged.state == "acknowledged"
+    bed.rhythm(3, 0.8)
+    assert [alarm.state for alarm in bed.changes if alarm.kind == "asystole"] == ["onset", "cleared"]
+
+
+def test_a_latched_alarm_whose_cause_returns_keeps_its_id() -> None:
+    bed = SimulatedBed()
+    for _ in range(2):
+        bed.rhythm(10, 0.8)
+        for _ in range(7):
+            bed.tick()
+    asystoles = [alarm for alarm in bed.changes if alarm.kind == "asystole"]
+    assert [alarm.state for alarm in asystoles] == ["onset", "latched", "onset"]
+    assert len({alarm.alarm_id for alarm in asystoles}) == 1
+    assert asystoles[-1].count == 2
+
+
+def test_asystole_needs_four_seconds_of_good_signal() -> None:
+    bed = SimulatedBed()
+    for _ in range(10):
+        bed.tick(Quality.LEADS_OFF)
+    for _ in range(4):
+        assert "asystole" not in [a.kind for a in bed.tick()]
+    assert "asystole" in [a.kind for _ in range(2) for a in bed.tick()]
+
+
+def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> None:
+    bed = SimulatedBed()
+    bed.rhythm(10, 0.8)
+    last = bed.last_r or 0
+    for _ in range(3):
+        bed.tick()
+    bed.tick(r_samples=(last + round(3.2 * FS_HZ),))
+    pause = next(a for a in bed.changes if a.kind == "pause")
+    assert (pause.priority, pause.onset_sample, pause.text) == ("medium", last, "no QRS for 3.2 s")
+    assert pause.evidence.value == pytest.approx(3.2)
+    bed.last_r = last + round(3.2 * FS_HZ)
+    bed.rhythm(12, 0.8)
+    assert states(bed.changes) == [("pause", "onset"), ("pause", "cleared")]
+    noisy = SimulatedBed()
+    noisy.rhythm(10, 0.8)
+    last = noisy.last_r or 0
+    noisy.tick()
+    noisy.tick(Quality.MOTION)
+    noisy.tick()
+    noisy.tick(r_samples=(last + round(3.2 * FS_HZ),))
+    assert noisy.changes == []
+
+
+@pytest.mark.parametrize(("enabled", "kinds"), [(True, ["asystole"]), (False, ["pause"])])
+def test_an_asystole_between_two_ticks_is_raised_and_latches(enabled: bool, kinds: list[str]) -> None:
+    bed = SimulatedBed(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
+    bed.rhythm(10, 0.8)
+    last = bed.last_r or 0
+    bed.tick()
+    bed.tick(r_samples=(last + round(4.4 * FS_HZ),))
+    assert [alarm.kind for alarm in bed.engine.active] == kinds
+    (alarm,) = bed.engine.active
+    assert (alarm.onset_sample, alarm.text) == (last, "no QRS for 4.4 s")
+    if enabled:
+        assert states(bed.changes) == [("asystole", "onset"), ("asystole", "latched")]
+
+
+def test_fibrillation_is_one_alarm_that_covers_asystole() -> None:
+    bed = SimulatedBed()
+    bed.rhythm(10, 0.8, qrs="usual")
+    for _ in range(6):
+        bed.tick(fibrillatory=False)
+    for _ in range(20):  # without R-peaks: asystole but for the waveform
+        bed.tick(fibrillatory=True)
+    assert states(bed.changes, "ventricular_fibrillation") == [("ventricular_fibrillation", "onset")]
+    assert "asystole" in bed.kinds(), "raised before the waveform was judged"
+    onset = next(a for a in bed.changes if a.kind == "ventricular_fibrillation")
+    asystole = next(a for a in bed.changes if a.kind == "asystole" and a.state == "latched")
+    assert asystole.covered_by == onset.alarm_id
+    assert (onset.priority, onset.evidence.limit, onset.evidence.limit_unit) == ("high", 4.0, "s")
+    bed.tick(fibrillatory=False)
+    bed.tick(fibrillatory=True)
+    assert states(bed.changes, "ventricular_fibrillation") == [("ventricular_fibrillation", "onset")], (
+        "within the hold time"
+    )
+    bed.last_r = None
+    bed.rhythm(2, 0.8)
+    for _ in range(4):
+        bed.tick(fibrillatory=False)
+    assert states(bed.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "latched")
+
+
+def test_a_regular_fast_run_is_no_fibrillation_until_it_becomes_irregular() -> None:
+    bed = SimulatedBed()
+    bed.rhythm(10, 0.8, qrs="usual")
+    last = bed.last_r or 0
+    waving = [last + 100 + 80 * k for k in range(30)]  # 188 bpm, every window fibrillatory
+    irregular = [waving[-1] + 190 * k + extra for k in range(15) for extra in (50, 190)]
+    for second in range(24):
+        upto = bed.now + round(FS_HZ)
+        here = tuple(r for r in [*waving, *irregular] if bed.now <= r < upto)
+        for r in here:
+            bed.beat(r, odd=True, qrs="wide")
+        bed.tick(r_samples=here, fibrillatory=second >= 4)
+        if upto <= waving[-1] + 3 * FS_HZ:  # the first windows of 4 s belong to the run
+            assert "ventricular_fibrillation" not in bed.kinds()
+    high = [alarm for alarm in states(bed.changes) if alarm[0].startswith("ventricular")]
+    assert high[:3] == [
+        ("ventricular_run", "onset"),
+        ("ventricular_fibrillation", "onset"),
+        ("ventricular_run", "latched"),
+    ]
+
+
+@pytest.mark.parametrize("quality", [Quality.MOTION, Quality.LEADS_OFF, Quality.SETTLING])
+def test_bad_signal_raises_no_fibrillation(quality: Quality) -> None:
+    bed = SimulatedBed()
+    for _ in range(10):
+        bed.tick(quality, fibrillatory=True)
+    assert "ventricular_fibrillation" not in bed.kinds()
+
+
+def test_a_longer_limit_needs_consecutive_windows() -> None:
+    bed = SimulatedBed(AlarmsConfig(ventricular_fibrillation=KindConfig("high", limit=6.0)))
+    for fibrillatory in (True, True, False, True, True):
+        bed.tick(fibrillatory=fibrillatory)
+    assert "ventricular_fibrillation" not in bed.kinds()
+    bed.tick(fibrillatory=True)
+    assert "ventricular_fibrillation" in bed.kinds()
+    onset = next(a for a in bed.changes if a.kind == "ventricular_fibrillation")
+    assert onset.onset_sample == 0
