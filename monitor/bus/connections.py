@@ -1,8 +1,8 @@
-"""Who is connected to a guarded socket: counted from ZeroMQ's events, and cut off at the socket below.
+"""Connections of an authenticated socket: tracked by ZeroMQ's events, closed at the TCP or IPC socket below.
 
-ZeroMQ tells when a connection comes, proves its key, fails to, and goes; it does not tell which key a connection
-has, and cannot end one. Both come by the file descriptor, which is in its events and in the metadata of what a
-client sends.
+ZeroMQ reports when a connection opens, completes or fails its handshake, and closes. It neither reports the key of a
+connection nor closes one on request. The file descriptor links both: it is in the events and in the metadata of every
+message.
 """
 
 from __future__ import annotations
@@ -11,75 +11,42 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from monitor.bus.receive import received
+from monitor.bus.refusals import Refusals
 
-__all__ = ["Connections", "Refusals"]
+__all__ = ["Connections"]
 
-EVENTS_A_CALL = 2_000
-MAX_CONNECTIONS = 200  # of one socket; three times this is well under the 1024 files a process may usually open
-MAX_SUBSCRIPTIONS = 10_000  # of one connection: 2,000 beds, each stream by itself
-TELL_EVERY_S = 10.0
-LINES_A_TIME = 5  # kinds told by themselves: who makes up keys must not fill a log
+EVENTS_PER_CALL = 2_000
+MAX_CONNECTIONS = 200  # of one socket; three times this is well under the usual limit of 1024 files per process
+MAX_SUBSCRIPTIONS = 10_000  # of one connection: 2,000 beds with each stream by itself
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | zmq.EVENT_DISCONNECTED
-_PROTOCOL_WORDS = {
+_PROTOCOL_REASONS = {
     int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): "a client without a key",
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "a client with the key of another monitor",
 }
 
 
-class Refusals:
-    """Counts who was turned away, and tells it: the first at once, then every TELL_EVERY_S a line for each kind.
-
-    Args:
-        counters: of the bus; `refused` is ours.
-        tell: given one line for a person.
-        clock: monotonic time, s.
-    """
-
-    def __init__(self, counters: Counter[str], tell: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._counters = counters
-        self._tell = tell
-        self._clock = clock
-        self._due_s = clock()
-        self._untold: Counter[str] = Counter()
-
-    def add(self, whom: str) -> None:
-        """One more."""
-        self._counters["refused"] += 1
-        self._untold[whom if whom in self._untold or len(self._untold) < LINES_A_TIME else "others"] += 1
-        self.tell_due()
-
-    def tell_due(self, *, at_end: bool = False) -> None:
-        """Tell what was not told yet, where it is time to."""
-        now_s = self._clock()
-        if not self._untold or (now_s < self._due_s and not at_end):
-            return
-        for whom, times in self._untold.items():
-            more = f", {times} times since the last line" if times > 1 else ""
-            self._tell(f"bus: refused {whom}{more} ({self._counters['refused']} in all)")
-        self._untold.clear()
-        self._due_s = now_s + TELL_EVERY_S
-
-
 class Connections:
-    """Connections of one socket, by file descriptor. A turn of the loop: `read`, `heard` of each message, `settle`.
+    """Connections of one socket, by file descriptor.
+
+    In each turn of the loop: `read_events`, then `message_received` for each message, then `process_events`.
 
     Args:
         sock: not bound yet.
-        refusals: told who was turned away.
+        refusals: counts refused connections.
 
     Attributes:
-        events: readable when there is something to `read`.
-        opened: connected, whether let in or not.
-        known: descriptor -> public key of who has said something.
-        subscriptions: descriptor -> how many it has; ZeroMQ keeps them in memory.
+        events: socket that is readable when there are events.
+        opened: descriptors of open connections, authenticated or not.
+        known: descriptor -> public key, of connections that sent a message.
+        subscriptions: descriptor -> number of subscriptions; ZeroMQ keeps them in memory.
     """
 
     def __init__(self, sock: zmq.Socket[bytes], refusals: Refusals) -> None:
@@ -89,96 +56,104 @@ class Connections:
         self.known: dict[int, str] = {}
         self.subscriptions: Counter[int] = Counter()
         self._refusals = refusals
-        self._place: int | str = 0  # TCP port that it listens on, or path of its `ipc://` socket
-        self._unread: list[tuple[int, int]] = []
-        self._heard: dict[int, str] = {}
-        self._unsaid = 0  # let in, but not heard of yet
-        self._failed = 0  # handshakes that failed and were counted, whose end is still to be told
+        self._address: int | str = 0  # TCP port, or path of the `ipc://` socket
+        self._unprocessed: list[tuple[int, int]] = []
+        self._senders: dict[int, str] = {}  # descriptor -> public key, in this turn
+        self._silent = 0  # authenticated connections that sent no message yet
+        self._failed = 0  # counted handshake failures whose disconnect event is still to come
 
     @property
     def pending(self) -> tuple[int, int]:
-        """Let in but not heard of yet; failed but not gone yet."""
-        return self._unsaid, self._failed
+        """Authenticated connections without a message; failed connections that are not closed yet."""
+        return self._silent, self._failed
 
     def bound(self, endpoint: str) -> None:
-        """It listens there now."""
+        """Note the endpoint of the socket after `bind`."""
         scheme, _, address = endpoint.partition("://")
-        self._place = int(address.rpartition(":")[2]) if scheme == "tcp" else address
+        self._address = int(address.rpartition(":")[2]) if scheme == "tcp" else address
 
-    def read(self) -> None:
-        """Take the events there are; before the socket is read, so that who sends and leaves is known by then."""
-        for frames in received(self.events, EVENTS_A_CALL):
+    def read_events(self) -> None:
+        """Read the events; before the socket is read, so that a client that sends and leaves is known by then."""
+        for frames in received(self.events, EVENTS_PER_CALL):
             event = parse_monitor_message(frames)
-            self._unread.append((int(event["event"]), int(event["value"])))
+            self._unprocessed.append((int(event["event"]), int(event["value"])))
 
-    def heard(self, descriptor: int, key: str, subscribes: int = 0) -> None:
-        """A message came; `subscribes`: 1 for a subscription, -1 for the end of one.
+    def message_received(self, descriptor: int, key: str, subscribes: int = 0) -> None:
+        """Note the sender of a message.
 
-        The event of its coming was read in an earlier turn: to be let in, a client waits for one.
+        Its handshake event was read in an earlier turn, because authentication needs a turn of the loop.
+
+        Args:
+            descriptor: of the connection.
+            key: public key of the client.
+            subscribes: 1 for a new subscription, -1 for the end of one.
         """
-        self._heard[descriptor] = key
+        self._senders[descriptor] = key
         if subscribes and descriptor in self.opened:
             self.subscriptions[descriptor] += subscribes
             if self.subscriptions[descriptor] == MAX_SUBSCRIPTIONS + 1:
                 self._refusals.add(f"more than {MAX_SUBSCRIPTIONS} subscriptions of key {key}")
-                _cut(descriptor, self._place)
+                _shut_down(descriptor, self._address)
 
-    def settle(self) -> None:
-        """Count who came and went; after the socket was read."""
-        for event, value in self._unread:
+    def process_events(self) -> None:
+        """Count new, failed and closed connections; after the socket was read."""
+        for event, value in self._unprocessed:
             if event == zmq.EVENT_ACCEPTED:
-                self._came(value)
+                self._add(value)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._unsaid += 1
+                self._silent += 1
             elif event == zmq.EVENT_DISCONNECTED:
-                self._left(value)
+                self._remove(value)
             else:
                 self._failed += 1
                 if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                    self._refusals.add(_PROTOCOL_WORDS.get(value, "a client that broke the protocol"))
+                    self._refusals.add(_PROTOCOL_REASONS.get(value, "a client that violated the protocol"))
                 elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                     self._refusals.add("a connection that ended before it proved its key")
-        for descriptor, key in self._heard.items():
+        for descriptor, key in self._senders.items():
             if descriptor in self.opened and descriptor not in self.known:
                 self.known[descriptor] = key
-                self._unsaid -= 1
-        self._unread.clear()
-        self._heard.clear()
+                self._silent -= 1
+        self._unprocessed.clear()
+        self._senders.clear()
 
     def keep_only(self, allowed: Container[str]) -> None:
-        """Cut off who has another key."""
-        for descriptor, key in (self.known | self._heard).items():
+        """Close the connections whose public key is not in `allowed`."""
+        for descriptor, key in (self.known | self._senders).items():
             if key not in allowed:
-                self._refusals.add(f"key {key}, which is not allowed any more")
-                _cut(descriptor, self._place)
+                self._refusals.add(f"key {key}, which is no longer allowed")
+                _shut_down(descriptor, self._address)
 
-    def _came(self, descriptor: int) -> None:
+    def _add(self, descriptor: int) -> None:
         self.known.pop(descriptor, None)
         self.subscriptions.pop(descriptor, None)
         self.opened.add(descriptor)
         if len(self.opened) > MAX_CONNECTIONS:
-            self._refusals.add(f"a connection over the {MAX_CONNECTIONS} that one socket takes")
+            self._refusals.add(f"a connection over the limit of {MAX_CONNECTIONS} per socket")
             self._failed += 1
-            _cut(descriptor, self._place)
+            _shut_down(descriptor, self._address)
 
-    def _left(self, descriptor: int) -> None:
-        """A connection has ended. ZeroMQ has no event for what never spoke its protocol: it is what is left over."""
+    def _remove(self, descriptor: int) -> None:
+        """Count a closed connection.
+
+        ZeroMQ has no event for a peer that never spoke its protocol: that is what no other event explains.
+        """
         self.opened.discard(descriptor)
         self.subscriptions.pop(descriptor, None)
         if self.known.pop(descriptor, None) is not None:
             return
-        if descriptor in self._heard or self._unsaid > 0:
-            self._unsaid -= 1
+        if descriptor in self._senders or self._silent > 0:
+            self._silent -= 1
         elif self._failed > 0:
             self._failed -= 1
         else:
-            self._refusals.add("a connection that spoke no ZeroMQ")
+            self._refusals.add("a connection that did not speak ZeroMQ")
 
 
-def _cut(descriptor: int, place: int | str) -> None:
-    """End a connection of ours. ZeroMQ then sees it broken; where it has closed it already, nothing is done.
+def _shut_down(descriptor: int, address: int | str) -> None:
+    """Shut down a connection of this process; ZeroMQ then sees it broken. Does nothing if ZeroMQ has closed it.
 
-    Should the number belong to another client by now, that one connects again and recovers.
+    If the descriptor belongs to another client by now, that client connects again and recovers.
     """
     try:
         copy = os.dup(descriptor)
@@ -186,10 +161,10 @@ def _cut(descriptor: int, place: int | str) -> None:
         return
     try:
         connection = socket.socket(fileno=copy)
-    except OSError:  # a file by now
+    except OSError:  # the descriptor is a file by now
         os.close(copy)
         return
     with connection, contextlib.suppress(OSError):
         name = connection.getsockname()
-        if (name[1] if isinstance(name, tuple) else name) == place:
+        if (name[1] if isinstance(name, tuple) else name) == address:
             connection.shutdown(socket.SHUT_RDWR)

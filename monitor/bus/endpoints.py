@@ -1,4 +1,4 @@
-"""Where the bus listens: three ZeroMQ endpoints that follow from one."""
+"""Endpoints of the bus: three ZeroMQ endpoints derived from one, and errors of `bind`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LAST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class BusEndpoints:
-    """The three sockets of one monitor.
+    """The three endpoints of one monitor.
 
     Attributes:
         alarms: alarms, beats, status and heartbeat (XPUB).
-        waves: samples for displays (PUB).
+        waves: samples for displays (XPUB).
         control: request and reply (ROUTER).
     """
 
@@ -45,7 +45,7 @@ DEFAULT_ENDPOINTS = BusEndpoints()
 
 
 def endpoints_from(connect: str) -> BusEndpoints:
-    """All three endpoints from the one of the alarms, the only one a user has to name.
+    """Derive all three endpoints from that of the alarms, the only one that a user gives.
 
     TCP: waves and control are the two ports after it; port `0` or `*` gives three free ports (only to bind).
     IPC: the same path with `.waves` and `.control` added.
@@ -54,7 +54,7 @@ def endpoints_from(connect: str) -> BusEndpoints:
         connect: `tcp://HOST:PORT` or `ipc://PATH`.
 
     Raises:
-        BusError: not of that form, or no room for the two ports after it.
+        BusError: not of that form, or no two ports after it.
 
     >>> endpoints_from("tcp://127.0.0.1:7000").control
     'tcp://127.0.0.1:7002'
@@ -76,10 +76,10 @@ def endpoints_from(connect: str) -> BusEndpoints:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether only this machine reaches what listens there; `ipc://` and `inproc://` never leave it.
+    """Whether only this machine can connect to an endpoint; always true of `ipc://` and `inproc://`.
 
     Raises:
-        BusError: no endpoint at all.
+        BusError: not an endpoint.
     """
     if endpoint.startswith(("ipc://", "inproc://")):
         return True
@@ -88,31 +88,28 @@ def is_loopback(endpoint: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:  # a name, an interface or `*`: nobody can say who reaches it
+    except ValueError:  # a host name, an interface or `*`: other machines may reach it
         return False
 
 
 def require_loopback(endpoint: str) -> None:
-    """Refuse to listen without keys where other machines could reach us.
-
-    Args:
-        endpoint: to be bound.
+    """Check that an endpoint without keys is on loopback.
 
     Raises:
-        BusError: not a loopback address, or no endpoint at all.
+        BusError: not a loopback address, or not an endpoint.
     """
     if not is_loopback(endpoint):
         raise BusError(
-            f"cannot listen on {endpoint} without keys, for anybody could connect; make keys and give them: "
-            f"ecg-monitor keys new DIR, then --keys DIR; or listen on a loopback address (127.0.0.1)"
+            f"cannot listen on {endpoint} without keys, because every machine could connect; make keys: "
+            f"ecg-monitor keys new DIR, then give --keys DIR; or listen on a loopback address (127.0.0.1)"
         )
 
 
 def refuse_live_ipc(endpoint: str) -> None:
-    """ZeroMQ would silently take an `ipc://` path away from a program that still listens there.
+    """Check that no program listens on an `ipc://` path; ZeroMQ would silently take the path away from it.
 
     Raises:
-        OSError: EADDRINUSE.
+        OSError: EADDRINUSE, a program listens there.
     """
     path = Path(endpoint.removeprefix("ipc://"))
     if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
@@ -121,7 +118,7 @@ def refuse_live_ipc(endpoint: str) -> None:
         try:
             probe.connect(str(path))
         except OSError:
-            return  # left behind by a process that died
+            return  # the socket file of a process that died
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
@@ -144,7 +141,7 @@ def bind_error(place: str, error: Exception, remedy: str) -> BusError:
 
 
 def _split_tcp(endpoint: str) -> tuple[str, str]:
-    """Host and port, both as written."""
+    """Split a TCP endpoint into host and port, both as written."""
     scheme, _, address = endpoint.partition("://")
     host, colon, port = address.rpartition(":")
     if scheme != "tcp" or not colon or not host or not port or any(c.isspace() or c == "/" for c in address):

@@ -1,4 +1,4 @@
-"""What is true now, for whoever comes late: every alarm that is not cleared, and the last message of other topics."""
+"""Last value per topic, sent to new subscribers: active alarms, and the last message of every other topic."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from monitor.messages import HEARTBEAT_TOPIC, AlarmMessage, Message
 
 __all__ = ["LastValues"]
 
-MAX_ACTIVE = 1_000  # alarms remembered as active for one bed
+MAX_ACTIVE = 1_000  # active alarms stored for one bed
 
 
 class LastValues:
     """Messages by topic, as published.
 
     Args:
-        counters: of the bus; `active_forgotten` is ours.
+        counters: of the bus; counts `active_forgotten`.
     """
 
     def __init__(self, counters: Counter[str]) -> None:
@@ -24,8 +24,8 @@ class LastValues:
         self._last: dict[str, bytes] = {}
         self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
 
-    def keep(self, topic: str, body: Message, raw: bytes) -> None:
-        """A message was published."""
+    def store(self, topic: str, body: Message, raw: bytes) -> None:
+        """Store a published message."""
         if not isinstance(body, AlarmMessage):
             self._last[topic] = raw
             return
@@ -37,10 +37,10 @@ class LastValues:
             del active[next(iter(active))]
             self._counters["active_forgotten"] += 1
 
-    def current(self, prefixes: Sequence[bytes]) -> list[tuple[str, bytes]]:
-        """(topic, message) of the topics that begin with one of the prefixes.
+    def select(self, prefixes: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """Return (topic, message) of the topics that begin with one of the prefixes.
 
-        Alarms first, oldest message first, and the heartbeat last: who has the heartbeat has had everything else.
+        Alarms come first, oldest message first; the heartbeat comes last, so it marks that the rest was sent.
         """
         starts = tuple(prefixes)
         alarms = [(topic, raw) for topic, active in self._active.items() for raw in active.values()]

@@ -1,4 +1,4 @@
-"""How much one client may ask of the control socket: requests and bytes of answers, as token buckets."""
+"""Limits of one client on the control socket: requests and bytes of answers, as token buckets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["ANSWER_BYTES_A_S", "REQUESTS_A_S", "ClientRateLimits"]
+__all__ = ["ClientRateLimits"]
 
-# A client that recovers 200,000 missed beats asks 200 times for 55 MB in all; a screen asks once a second. An answer
-# to `since` costs 8 ms of the loop a MB (measured, journal on disk), so that one client can take 6 % of it for long.
-REQUESTS_A_S = 100.0
+# A client that recovers 200,000 missed beats sends 200 requests for 55 MB in all; a dashboard sends one request a
+# second. An answer to `since` costs 8 ms of the loop per MB (measured, journal on disk), so one client can use 6 % of
+# the loop for long.
+REQUESTS_PER_S = 100.0
 REQUESTS_BURST = 400.0
-ANSWER_BYTES_A_S = 8e6
+ANSWER_BYTES_PER_S = 8e6
 ANSWER_BYTES_BURST = 32e6
-MAX_CLIENTS = 1_000  # remembered; who has been silent longest is forgotten first, and begins with full buckets
+MAX_CLIENTS = 1_000  # the client with the oldest request is forgotten first; it begins again with full buckets
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class _Bucket:
 
 
 class ClientRateLimits:
-    """Buckets of every client, filled by time and emptied by what it asks.
+    """Buckets of every client: time fills them, requests and answers empty them.
 
     Args:
         clock: monotonic time, s.
@@ -39,25 +40,21 @@ class ClientRateLimits:
         """Count a request.
 
         Args:
-            client: its public key, or what else it is known by.
+            client: its public key, or without keys the identity of its connection.
 
         Returns:
-            0 where it may be served, else how long the client should wait before the next, s.
+            0 if it may be served, else the time to wait before the next request, s.
         """
         bucket = self._bucket(client)
-        wait_s = max((1.0 - bucket.requests) / REQUESTS_A_S, -bucket.answer_bytes / ANSWER_BYTES_A_S)
+        wait_s = max((1.0 - bucket.requests) / REQUESTS_PER_S, -bucket.answer_bytes / ANSWER_BYTES_PER_S)
         if wait_s > 0.0:
             return wait_s
         bucket.requests -= 1.0
         return 0.0
 
     def answered(self, client: bytes, n_bytes: int) -> None:
-        """Count what it was sent; the answer that empties the bucket is still given whole."""
+        """Count an answer; the answer that empties the bucket is still sent whole."""
         self._bucket(client).answer_bytes -= n_bytes
-
-    def __len__(self) -> int:
-        """Clients remembered."""
-        return len(self._buckets)
 
     def _bucket(self, client: bytes) -> _Bucket:
         now_s = self._clock()
@@ -68,6 +65,6 @@ class ClientRateLimits:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(client)
         passed_s, bucket.filled_s = max(0.0, now_s - bucket.filled_s), now_s
-        bucket.requests = min(REQUESTS_BURST, bucket.requests + passed_s * REQUESTS_A_S)
-        bucket.answer_bytes = min(ANSWER_BYTES_BURST, bucket.answer_bytes + passed_s * ANSWER_BYTES_A_S)
+        bucket.requests = min(REQUESTS_BURST, bucket.requests + passed_s * REQUESTS_PER_S)
+        bucket.answer_bytes = min(ANSWER_BYTES_BURST, bucket.answer_bytes + passed_s * ANSWER_BYTES_PER_S)
         return bucket

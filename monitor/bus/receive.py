@@ -1,4 +1,4 @@
-"""Taking what has come over a socket, and never more at once than the caller has time for."""
+"""Receiving a bounded number of messages without waiting."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ __all__ = ["received"]
 
 
 def received(sock: zmq.Socket[bytes], most: int) -> Iterator[list[bytes]]:
-    """Messages that are there, at most so many, each as its frames; does not wait.
-
-    Args:
-        sock: open.
-        most: messages.
-    """
+    """Yield the messages that have arrived, at most `most`, each as a list of frames; does not wait."""
     with contextlib.suppress(zmq.Again):
         for _ in range(most):
             yield sock.recv_multipart(zmq.NOBLOCK)

@@ -1,9 +1,10 @@
-"""The control socket of the bus: requests read, held to their limits and rights, and each answered once."""
+"""The control socket: requests are read, limited, authorized and answered once."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import zmq
@@ -15,21 +16,22 @@ from monitor.messages import Reply, Request, encode
 
 __all__ = ["RequestSocket"]
 
-# And not more in one turn of the loop, so that a client that floods cannot keep it from the next samples.
-REQUESTS_A_CALL = 64
-ANSWER_BYTES_A_CALL = 2_000_000
+# Limits of one turn of the loop, so that a flood of requests does not delay the next samples.
+REQUESTS_PER_CALL = 64
+ANSWER_BYTES_PER_CALL = 2_000_000
 
 
 class RequestSocket:
-    """Requests in, replies out, of a bound ROUTER socket.
+    """Requests and replies of a bound ROUTER socket.
 
     Args:
-        sock: bound; closed by who made it.
-        epoch: of the run, in every reply.
-        gate: says who asks, where there are keys.
+        sock: bound; the caller closes it.
+        epoch: id of the run, in every reply.
+        authenticator: identifies the client; None without keys.
         counters: of the bus: requests, bad_requests, slowed, replies_lost, internal_errors.
         clock: monotonic time, s.
-        serve: the reply to a request, or None where it must wait for somebody else's; RequestError where it is wrong.
+        serve: returns the reply to a request, or None if the caller of `receive` must answer; raises RequestError
+            for a wrong request.
     """
 
     def __init__(
@@ -37,81 +39,78 @@ class RequestSocket:
         sock: zmq.Socket[bytes],
         *,
         epoch: str,
-        gate: Authenticator | None,
+        authenticator: Authenticator | None,
         counters: Counter[str],
         clock: Callable[[], float],
         serve: Callable[[Request], Reply | None],
     ) -> None:
         self._sock = sock
         self._epoch = epoch
-        self._authenticator = gate
+        self._authenticator = authenticator
         self._counters = counters
         self._serve = serve
         self._limits = ClientRateLimits(clock)
         self._answered_bytes = 0  # in this turn of the loop
 
     def receive(self) -> list[ControlRequest]:
-        """Read requests; answer what can be answered here, and what is wrong.
+        """Read requests; answer those that `serve` answers, and wrong ones.
 
         Returns:
-            The others, each to be answered with `.reply`.
+            The other requests; answer each by `.reply`.
         """
         waiting: list[ControlRequest] = []
         self._answered_bytes = 0
-        for _ in range(REQUESTS_A_CALL):
-            if self._answered_bytes >= ANSWER_BYTES_A_CALL:
+        for _ in range(REQUESTS_PER_CALL):
+            if self._answered_bytes >= ANSWER_BYTES_PER_CALL:
                 break
             try:
                 parts = self._sock.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 break
             identity, *frames = (part.bytes for part in parts)
-            client = None if self._authenticator is None else self._authenticator.hear(self._sock, parts[-1])
+            client = None if self._authenticator is None else self._authenticator.identify(self._sock, parts[-1])
             peer = identity if client is None else client.public.encode()
             self._counters["requests"] += 1
-            # A REQ socket puts an empty frame before the body, a DEALER need not.
+            # A REQ socket puts an empty frame before the body; a DEALER need not.
             envelope = [identity, *frames[:1]] if len(frames) > 1 and not frames[0] else [identity]
+            answer = partial(self._answer, envelope, peer)
             wait_s = self._limits.request(peer)
             try:
                 request = parse_request(frames[len(envelope) - 1 :])
                 if wait_s > 0:
                     raise SlowDownError(request, wait_s)
                 if self._authenticator is not None:
-                    request = self._authenticator.permit(request, client)
+                    request = self._authenticator.authorize(request, client)
                 reply = self._serve(request)
             except SlowDownError as error:
                 self._counters["slowed"] += 1
                 data = {"retry_after_s": round(error.retry_after_s, 3)}
-                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error), data=data))
-                continue
+                answer(error.request_id, Reply(ok=False, error=str(error), data=data))
             except RequestError as error:
                 self._counters["bad_requests"] += 1
-                self._answer(envelope, peer, Reply(ok=False, id=error.request_id, error=str(error)))
-                continue
-            except Exception as error:  # whatever a request does, the monitor goes on
+                answer(error.request_id, Reply(ok=False, error=str(error)))
+            except Exception as error:  # no request may stop the monitor
                 self._counters["internal_errors"] += 1
-                self._answer(envelope, peer, Reply(ok=False, error=f"internal error: {error}"))
-                continue
-            if reply is None:
-                waiting.append(ControlRequest(request, self._answerer(envelope, peer, request)))
+                answer("", Reply(ok=False, error=f"internal error: {error}"))
             else:
-                self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id))
+                if reply is None:
+                    waiting.append(ControlRequest(request, partial(answer, request.id)))
+                else:
+                    answer(request.id, reply)
         return waiting
 
-    def _answerer(self, envelope: list[bytes], peer: bytes, request: Request) -> Callable[[Reply], bool]:
-        return lambda reply: self._answer(envelope, peer, msgspec.structs.replace(reply, id=request.id))
-
-    def _answer(self, envelope: list[bytes], peer: bytes, reply: Reply) -> bool:
+    def _answer(self, envelope: list[bytes], peer: bytes, request_id: str, reply: Reply) -> bool:
+        """Send a reply; False if the client has left or does not read."""
         try:
-            body = encode(msgspec.structs.replace(reply, epoch=self._epoch))
-        except (TypeError, ValueError) as error:  # data that is no JSON: our mistake, but the client must hear of it
+            body = encode(msgspec.structs.replace(reply, id=request_id, epoch=self._epoch))
+        except (TypeError, ValueError) as error:  # data that is not JSON: a bug here, but the client needs a reply
             self._counters["internal_errors"] += 1
-            body = encode(Reply(ok=False, id=reply.id, epoch=self._epoch, error=f"internal error: {error}"))
+            body = encode(Reply(ok=False, id=request_id, epoch=self._epoch, error=f"internal error: {error}"))
         self._limits.answered(peer, len(body))
         self._answered_bytes += len(body)
         try:
             self._sock.send_multipart([*envelope, body], zmq.NOBLOCK)
-        except zmq.ZMQError:  # the client has gone (EHOSTUNREACH) or does not read (EAGAIN)
+        except zmq.ZMQError:  # the client has left (EHOSTUNREACH) or does not read (EAGAIN)
             self._counters["replies_lost"] += 1
             return False
         return True

@@ -1,7 +1,8 @@
-"""Requests as they come in over the control socket: checked, and answered at most once."""
+"""Requests from the control socket: decoded, checked, and answered at most once."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
@@ -12,7 +13,7 @@ from monitor.messages import AUDIO_PAUSE_MAX_S, Reply, Request
 __all__ = ["MAX_REQUEST_BYTES", "ControlRequest", "RequestError", "SlowDownError", "parse_request"]
 
 MAX_REQUEST_BYTES = 64 * 1024
-MAX_NAME_CHARS = 200  # of a bed, an alarm, a person: these go into the journal and onto screens
+MAX_NAME_CHARS = 200  # of a bed, an alarm, a person: the journal stores these and dashboards draw them
 INT64_MAX = (1 << 63) - 1
 OPS: tuple[str, ...] = get_args(get_type_hints(Request)["op"])
 
@@ -20,7 +21,7 @@ _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
 class RequestError(ValueError):
-    """A request that cannot be served: one line for the client, with the id of its request where it has one."""
+    """A request that cannot be served: one line for the client, and the id of the request if it has one."""
 
     def __init__(self, text: str, request_id: str = "") -> None:
         super().__init__(text)
@@ -28,18 +29,18 @@ class RequestError(ValueError):
 
 
 class SlowDownError(RequestError):
-    """A request that is right but too soon; it may be sent again after `retry_after_s`."""
+    """A valid request over the rate limit; the client may send it again after `retry_after_s`."""
 
     def __init__(self, request: Request, retry_after_s: float) -> None:
-        super().__init__(f"{request.op}: slow down, ask again in {retry_after_s:.2g} s", request.id)
+        super().__init__(f"{request.op}: slow down, send it again in {retry_after_s:.2g} s", request.id)
         self.retry_after_s = retry_after_s
 
 
 class ControlRequest:
-    """A request that waits for its answer.
+    """A request that waits for its reply.
 
     Attributes:
-        request: what is asked.
+        request: as received.
     """
 
     __slots__ = ("_send", "request")
@@ -49,20 +50,20 @@ class ControlRequest:
         self._send: Callable[[Reply], bool] | None = send
 
     def reply(self, reply: Reply) -> bool:
-        """Answer; id and epoch are filled in. Never blocks.
+        """Send the reply; id and epoch are filled in. Never blocks.
 
         Returns:
-            False where the client has gone, or the request was answered before.
+            False if the client has left, or the request was answered before.
         """
         send, self._send = self._send, None
         return send is not None and send(reply)
 
 
 def parse_request(frames: list[bytes]) -> Request:
-    """The request in the frames after the envelope.
+    """Decode the frames after the envelope.
 
     Raises:
-        RequestError: not one frame, too long, no JSON, unknown op or field, a value out of range.
+        RequestError: not one frame, too long, not JSON, unknown op or field, a value out of range.
     """
     if len(frames) != 1:
         raise RequestError(f"a request is one frame, got {len(frames)}")
@@ -71,30 +72,29 @@ def parse_request(frames: list[bytes]) -> Request:
         raise RequestError(f"request of {len(body)} bytes; at most {MAX_REQUEST_BYTES}")
     try:
         request = _decoder.decode(body)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors; nested too deep is the other
+    except (ValueError, RecursionError) as error:  # ValueError: msgspec's errors; RecursionError: nested too deep
         raise _explained(body, error) from error
     _check(request)
     return request
 
 
 def _explained(body: bytes, error: Exception) -> RequestError:
-    """Why a body is no request, with whatever of it can be read."""
-    try:
-        fields: Any = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return RequestError('request is no JSON object; send e.g. {"op": "ping"}')
+    """Explain why a body is not a request, with the op and id if they can be read."""
+    fields: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        fields = msgspec.json.decode(body)
     if not isinstance(fields, dict):
-        return RequestError('request is no JSON object; send e.g. {"op": "ping"}')
+        return RequestError('the request is not a JSON object; send e.g. {"op": "ping"}')
     request_id = fields.get("id", "")
     request_id = request_id[:MAX_NAME_CHARS] if isinstance(request_id, str) else ""
     op = fields.get("op")
     if not isinstance(op, str) or op not in OPS:
-        return RequestError(f"no such op {_short(op)}; there are {', '.join(OPS)}", request_id)
+        return RequestError(f"unknown op {_short(op)}; the ops are {', '.join(OPS)}", request_id)
     return RequestError(f"{op}: {error}"[:MAX_NAME_CHARS], request_id)
 
 
 def _check(request: Request) -> None:
-    """Bounds that types cannot say."""
+    """Check the bounds that the types do not express."""
     for name in ("id", "bed", "alarm_id", "who", "topic", "epoch"):
         if len(getattr(request, name)) > MAX_NAME_CHARS:
             raise RequestError(f"{request.op}: {name} is longer than {MAX_NAME_CHARS} characters")

@@ -38,7 +38,8 @@ def add(
     """Make the key of a client: one file to carry to its machine."""
     from typing import cast
 
-    from monitor.bus.keys import Role, add_client
+    from monitor.bus.allow_list import Role
+    from monitor.bus.keys import add_client
 
     path = add_client(folder, name, cast("Role", role), file)
     typer.echo(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here")
@@ -48,7 +49,8 @@ def add(
 @app.command("list")
 def show(folder: Folder) -> None:
     """List the clients: name, role, public key."""
-    from monitor.bus.keys import load_clients, load_server_keys
+    from monitor.bus.allow_list import load_clients
+    from monitor.bus.keys import load_server_keys
 
     load_server_keys(folder)
     clients = load_clients(folder)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from detector import scorer as detector_scorer
 from detector.scorer import Scorer
+from monitor.bus.endpoints import endpoints_from
 from monitor.bus.keys import load_server_keys
-from monitor.bus.server import Bus, endpoints_from
+from monitor.bus.server import Bus
 from monitor.config import Config, ModelConfig
 from monitor.engine.bed import Bed
 from monitor.engine.counters import Counters
@@ -106,7 +107,7 @@ def build_pipeline(
         epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
         endpoints = endpoints_from(config.bus.listen)
-        bus = Bus(endpoints, epoch=epoch, journal=journal, clock=clock, keys=keys, tell=on_notice)
+        bus = Bus(endpoints, epoch=epoch, journal=journal, clock=clock, keys=keys, report=on_notice)
         closing.callback(bus.close)
         recordings = Recordings(folder, config, incidents.report)
         publisher = Publisher(bus, journal, counters, recordings, on_alarm=on_alarm, on_notice=on_notice, clock=clock)

@@ -254,7 +254,7 @@ class Pipeline:
     def _settle(self) -> None:
         """Take the scores of the batch that was put, if any, and let each bed tell what came of them."""
         scored = self._batches.take()
-        with self.bus.together():
+        with self.bus.burst():
             for bed, events, scores in scored:
                 try:
                     bed.settle(scores, self._out, events)
@@ -271,14 +271,14 @@ class Pipeline:
         now_s = self._clock()
         thinned = self._scheduler.thinning.thinned
         for bed in beds:
-            if self.bus.shows(bed.name) and now_s >= bed.wave_due_s:
+            if self.bus.has_viewers(bed.name) and now_s >= bed.wave_due_s:
                 # From when it was due, so that the loop's own step does not make the waves fewer than asked for.
                 bed.wave_due_s = max(bed.wave_due_s + 1.0 / self._config.bus.waves_hz, now_s)
                 if "waves" in thinned:
                     bed.skip_wave(counted=True)
                 elif (wave := bed.wave(bed.history.capacity)) is not None:
                     self.bus.publish_wave(*wave)
-            elif not self.bus.shows(bed.name):
+            elif not self.bus.has_viewers(bed.name):
                 bed.skip_wave(counted=False)
             if now_s >= bed.status_due_s or bed.told != bed.condition:
                 bed.status_due_s = max(

@@ -156,7 +156,7 @@ class Scheduler:
         if self._speed == 0 and not bed.source.live:
             return now_s
         every_s = look_every_s(len(self._beds), live=bed.source.live)
-        if every_s > LOOP_S and self._bus.shows(bed.name) and "waves" not in self.thinning.thinned:
+        if every_s > LOOP_S and self._bus.has_viewers(bed.name) and "waves" not in self.thinning.thinned:
             every_s = min(every_s, look_every_s(self._beds_viewed(), live=bed.source.live))
         if bed.source.live or not moved:
             return now_s + every_s
@@ -165,7 +165,7 @@ class Scheduler:
     def _beds_viewed(self) -> int:
         """Beds whose waves somebody looks at."""
         if self._viewed[0] != self._bus.viewers:
-            self._viewed = self._bus.viewers, sum(self._bus.shows(name) for name in self._beds)
+            self._viewed = self._bus.viewers, sum(self._bus.has_viewers(name) for name in self._beds)
         return self._viewed[1]
 
     def _allowed(self, bed: Bed) -> int:

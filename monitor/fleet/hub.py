@@ -23,10 +23,10 @@ import msgspec
 
 from monitor import VERSION
 from monitor.atomic_file import replace_file
-from monitor.bus.endpoints import BusEndpoints
+from monitor.bus.endpoints import BusEndpoints, endpoints_from
 from monitor.bus.keys import load_server_keys
 from monitor.bus.requests import ControlRequest
-from monitor.bus.server import Bus, endpoints_from
+from monitor.bus.server import Bus
 from monitor.client.client import Received, wave_samples
 from monitor.errors import JournalError
 from monitor.fleet.earlier_hub import EarlierHub
@@ -85,7 +85,7 @@ class Hub:
             epoch = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
             self.bus = Bus(
-                self._listen(), epoch=epoch, journal=self.journal, clock=clock, keys=keys, tell=self._report
+                self._listen(), epoch=epoch, journal=self.journal, clock=clock, keys=keys, report=self._report
             )  # fmt: skip
         except BaseException:
             self.journal.close()
@@ -163,10 +163,10 @@ class Hub:
         for header, raw in link.waves():
             self.bus.publish_wave(header, wave_samples(header, raw))
         if check:
-            link.show([bed for bed in shard.order.beds if self.bus.shows(bed)])
+            link.show([bed for bed in shard.order.beds if self.bus.has_viewers(bed)])
 
     def _publish(self, shard: FollowedShard, items: list[Received]) -> None:
-        with self.bus.together():
+        with self.bus.burst():
             for topic, body, _ in items:
                 if isinstance(body, HeartbeatMessage):
                     shard.heartbeat = body

@@ -36,7 +36,7 @@ sys.exit(repr(failed) if failed else 0)
 
 FIRST = {  # imports, and what each thread does; sys.argv[1] is a folder of keys
     "a configuration": ("from monitor.config import Config, merge", "merge(Config(), {'bus': {'waves_hz': 5.0}}, '')"),
-    "an allow-list": ("from monitor.bus.keys import load_clients", "load_clients(Path(sys.argv[1]))"),
+    "an allow-list": ("from monitor.bus.allow_list import load_clients", "load_clients(Path(sys.argv[1]))"),
 }
 
 

@@ -1,18 +1,24 @@
-"""Messages, waiting and a bus in a process of its own, for the tests of bus, journal and client."""
+"""Messages, waiting, and a bus in its own process, for the tests of bus, journal and client."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
+from unittest import mock
+
+import msgspec
+import zmq
 
 from monitor.bus.endpoints import BusEndpoints, endpoints_from
 from monitor.bus.server import Bus
+from monitor.bus.sockets import BusSockets
 from monitor.client.client import AlarmClient, Received
 from monitor.journal import Journal
 from monitor.messages import (
@@ -24,8 +30,10 @@ from monitor.messages import (
     HeartbeatMessage,
     ModelInfo,
     Reply,
+    Request,
     StatusMessage,
     bed_topic,
+    encode,
 )
 
 ANY = "tcp://127.0.0.1:*"
@@ -96,13 +104,52 @@ def make_bus(journal: Journal | None = None, epoch: str = "run-1", endpoints: Bu
     return Bus(endpoints, epoch=epoch, journal=journal or Journal(":memory:"))
 
 
+@contextlib.contextmanager
+def dropped() -> Iterator[None]:
+    """Drop every message that a bus sends inside, as ZeroMQ does for a full queue."""
+    with mock.patch.object(BusSockets, "send"):
+        yield
+
+
 def serve(bus: Bus, timeout_s: float = 0.002) -> None:
-    """One turn of the loop, as the pipeline does it."""
+    """Run one turn of the loop as the pipeline does."""
     for request in bus.service(timeout_s):
         if request.request.op == "snapshot":
             request.reply(bus.snapshot(request.request.bed))
         else:
             request.reply(Reply(ok=True, data={"op": request.request.op}))
+
+
+class Sockets:
+    """Makes plain ZeroMQ sockets and closes them at the end of the test."""
+
+    def __init__(self) -> None:
+        self.context = zmq.Context()
+        self._made: list[zmq.Socket[bytes]] = []  # pyzmq warns of a socket that is not closed
+
+    def socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        sock = self.context.socket(kind)
+        self._made.append(sock)
+        sock.connect(endpoint)
+        return sock
+
+    def subscribe(self, bus: Bus, *prefixes: str) -> zmq.Socket[bytes]:
+        sub = self.socket(zmq.SUB, bus.endpoints.alarms)
+        for prefix in prefixes:
+            sub.subscribe(prefix)
+        return sub
+
+    def ask(self, bus: Bus, request: Request | bytes) -> Reply:
+        """Send a request while the bus serves; returns the reply."""
+        req = self.socket(zmq.REQ, bus.endpoints.control)
+        req.send(request if isinstance(request, bytes) else encode(request))
+        wait_for(lambda: req.poll(0), "a reply", lambda: serve(bus))
+        reply = msgspec.json.decode(req.recv(), type=Reply)
+        req.close(0)
+        return reply
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
 
 
 def wait_for(
@@ -117,7 +164,7 @@ def wait_for(
 def pump(
     bus: Bus | None, *clients: AlarmClient, until: Callable[[], object], got: list[list[Received]], what: str
 ) -> None:
-    """Run the bus and the clients by turns until a condition holds; what each client yields is added to `got`."""
+    """Run the bus and the clients by turns until a condition holds; append what each client returns to `got`."""
 
     def turn() -> None:
         if bus is not None:
@@ -129,7 +176,7 @@ def pump(
 
 
 def join(bus: Bus, *clients: AlarmClient) -> list[list[Received]]:
-    """Let clients connect and take their snapshot."""
+    """Run until each client has its snapshot; returns what each client received."""
     got: list[list[Received]] = [[] for _ in clients]
     bus.heartbeat(heartbeat())
     pump(bus, *clients, until=lambda: all(c.counters["snapshots"] for c in clients), got=got, what="snapshots")
@@ -145,7 +192,7 @@ def of(received: list[Received], kind: type) -> list[Received]:
 
 
 class BusProcess:
-    """A monitor without a pipeline in a process of its own; does what it is told line by line."""
+    """A monitor without a pipeline in its own process; it executes one command per line of its input."""
 
     def __init__(self, journal: Path | str, epoch: str, connect: str = ANY) -> None:
         self.process = subprocess.Popen(
@@ -160,15 +207,15 @@ class BusProcess:
     def _line(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, "bus process has died"
+        assert line, "the bus process has ended"
         return line
 
-    def tell(self, order: str) -> None:
-        """Have it carry out one order, and wait until it has."""
+    def execute(self, command: str) -> None:
+        """Execute `alarm N`, `beat N` or `heartbeat`, and wait until it is published."""
         assert self.process.stdin is not None
-        self.process.stdin.write(order + "\n")
+        self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
-        assert self._line().strip() == order
+        assert self._line().strip() == command
 
     def kill(self) -> None:
         self.process.kill()
@@ -178,7 +225,7 @@ class BusProcess:
                 pipe.close()
 
 
-def _main(journal_path: str, epoch: str, connect: str, orders: IO[str]) -> None:
+def _main(journal_path: str, epoch: str, connect: str, commands: IO[str]) -> None:
     import select
 
     journal = Journal(journal_path)
@@ -187,12 +234,12 @@ def _main(journal_path: str, epoch: str, connect: str, orders: IO[str]) -> None:
     onset = 0
     while True:
         serve(bus, 0.01)
-        if not select.select([orders], [], [], 0)[0]:
+        if not select.select([commands], [], [], 0)[0]:
             continue
-        order = orders.readline().strip()
-        if not order:
+        command = commands.readline().strip()
+        if not command:
             return
-        what, _, number = order.partition(" ")
+        what, _, number = command.partition(" ")
         for _ in range(int(number or 1)):
             onset += 1
             if what == "alarm":
@@ -201,7 +248,7 @@ def _main(journal_path: str, epoch: str, connect: str, orders: IO[str]) -> None:
                 bus.publish(bed_topic("p1", "beat"), beat(onset))
             elif what == "heartbeat":
                 bus.heartbeat(heartbeat())
-        print(order, flush=True)
+        print(command, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Key files: modes, whole or not at all, never overwritten; the command that makes them; a monitor that has some."""
+"""Key files: modes, atomic writes, no overwriting; the command `keys`; a monitor with keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
+from monitor.bus.allow_list import CLIENTS_FILE, load_clients
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.keys import (
-    CLIENTS_FILE,
     SERVER_FILE,
     add_client,
     load_client_key,
-    load_clients,
     load_server_keys,
     make_server_keys,
     remove_client,
@@ -34,7 +33,7 @@ from tests.monitor.commands.helpers import COMMAND, ecg_monitor, environment, fr
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    old = os.umask(0)  # modes must not hang on it
+    old = os.umask(0)  # the modes must not depend on it
     try:
         make_server_keys(tmp_path / "keys")
         add_client(tmp_path / "keys", "ward-3", "viewer")
@@ -51,7 +50,7 @@ def secret_of(path: Path) -> str:
     return str(tomllib.loads(path.read_text())["secret"])
 
 
-def test_secrets_are_for_their_owner_alone(folder):
+def test_only_the_owner_can_read_a_secret(folder):
     assert mode(folder) == 0o700
     assert {path.name: mode(path) for path in folder.iterdir()} == {
         SERVER_FILE: 0o600,
@@ -64,7 +63,7 @@ def test_secrets_are_for_their_owner_alone(folder):
     assert secret_of(folder / "ward-3.key") not in repr(load_client_key(folder / "ward-3.key"))
 
 
-def test_a_client_and_its_monitor_know_each_other(folder):
+def test_the_keys_of_client_and_monitor_match(folder):
     key, (client,) = load_client_key(folder / "ward-3.key"), load_clients(folder)
     assert (key.name, key.public) == (client.name, client.public) == ("ward-3", client.public)
     assert key.server == load_server_keys(folder).public
@@ -74,7 +73,7 @@ def test_a_client_and_its_monitor_know_each_other(folder):
 @pytest.mark.parametrize(
     "name", [".", "..", "../x", "a/b", "", "a b", "-x", ".x", "x" * 65, "é", "server", "screen", 'a"b']
 )
-def test_a_name_that_is_none_writes_nothing(folder, name):
+def test_an_invalid_name_writes_nothing(folder, name):
     before = sorted(path.name for path in folder.parent.rglob("*"))
     with pytest.raises(ConfigError) as error:
         add_client(folder, name, "viewer")
@@ -82,27 +81,27 @@ def test_a_name_that_is_none_writes_nothing(folder, name):
     assert sorted(path.name for path in folder.parent.rglob("*")) == before
 
 
-def test_nothing_is_overwritten(folder):
+def test_no_file_is_overwritten(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         make_server_keys(folder)
     with pytest.raises(ConfigError, match="has a client ward-3 already"):
         add_client(folder, "ward-3", "operator")
-    with pytest.raises(ConfigError, match="there already and is not overwritten"):
+    with pytest.raises(ConfigError, match="exists already and is not overwritten"):
         add_client(folder, "ward-4", "operator", folder / "ward-3.key")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_removing_takes_the_line_and_the_file_that_still_lies_there(folder):
+def test_remove_deletes_the_entry_and_a_key_file_in_the_folder(folder):
     other = add_client(folder, "desk", "operator", folder.parent / "carried.key")
     assert remove_client(folder, "ward-3").name == "ward-3"
     assert [client.name for client in load_clients(folder)] == ["desk"]
     assert not (folder / "ward-3.key").exists()
     remove_client(folder, "desk")
-    assert other.exists()  # what was carried away is not ours to look for
-    with pytest.raises(ConfigError, match=r"no client desk.*there are none"):
+    assert other.exists()  # a key file outside the folder stays
+    with pytest.raises(ConfigError, match=r"no client desk.*the clients are: none"):
         remove_client(folder, "desk")
-    add_client(folder, "ward-3", "operator")  # the name is free again, with a new key
+    add_client(folder, "ward-3", "operator")  # the name is free again
 
 
 @pytest.mark.parametrize(
@@ -115,21 +114,21 @@ def test_removing_takes_the_line_and_the_file_that_still_lies_there(folder):
         (".", 0o701, "chmod 700"),
     ],
 )
-def test_a_mode_that_is_too_wide_is_refused_with_the_remedy(folder, name, bits, remedy):
+def test_a_mode_that_gives_others_access_is_refused_with_the_remedy(folder, name, bits, remedy):
     (folder / name).chmod(bits)
     with pytest.raises(ConfigError, match=remedy) as error:
         load_server_keys(folder)
     assert "\n" not in str(error.value)
 
 
-def test_a_clients_key_that_others_may_read_is_refused(folder):
+def test_a_key_file_of_a_client_that_others_can_read_is_refused(folder):
     path = folder / "ward-3.key"
     path.chmod(0o644)
     with pytest.raises(ConfigError, match=f"mode 0644.*chmod 600 {path}"):
         load_client_key(path)
 
 
-def test_a_folder_that_others_may_enter_gets_no_keys(tmp_path):
+def test_no_keys_are_made_in_a_folder_that_others_can_enter(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     with pytest.raises(ConfigError, match="chmod 700"):
         make_server_keys(tmp_path / "open")
@@ -143,7 +142,7 @@ def damage(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "text"),
     [
         ('role = "viewer"', 'role = "boss"', "role"),
         ('role = "viewer"', 'rule = "viewer"', "rule"),
@@ -153,21 +152,21 @@ def damage(path: Path, old: str, new: str) -> None:
         ('public = "', 'public = "short', "public"),
     ],
 )
-def test_a_damaged_list_is_told_in_one_line(folder, old, new, said):
+def test_a_damaged_allow_list_is_one_line(folder, old, new, text):
     damage(folder / CLIENTS_FILE, old, new)
-    with pytest.raises(ConfigError, match=f"{CLIENTS_FILE}.*{said}") as error:
+    with pytest.raises(ConfigError, match=f"{CLIENTS_FILE}.*{text}") as error:
         load_server_keys(folder)
     assert "\n" not in str(error.value)
 
 
-def test_a_key_listed_twice_is_refused(folder):
+def test_a_duplicate_key_is_refused(folder):
     path = folder / CLIENTS_FILE
     path.write_text(path.read_text() + path.read_text().replace("ward-3", "ward-4"))
-    with pytest.raises(ConfigError, match=r"public .* is twice"):
+    with pytest.raises(ConfigError, match=r"public .* occurs twice"):
         load_clients(folder)
 
 
-def test_a_damaged_secret_is_told_but_never_shown(folder):
+def test_the_error_of_a_damaged_key_file_does_not_contain_the_secret(folder):
     path = folder / "ward-3.key"
     secret, key = secret_of(path), load_server_keys(folder)
     for old, new in ((secret, key.public), (f'secret = "{secret}"', f"secret = {secret}"), (secret, secret[1:])):
@@ -178,13 +177,13 @@ def test_a_damaged_secret_is_told_but_never_shown(folder):
         assert secret not in str(error.value)
         assert secret[1:] not in str(error.value)
         path.write_text(text)
-    with pytest.raises(ConfigError, match="is no client's key"):
+    with pytest.raises(ConfigError, match="is not the key of a client"):
         load_client_key(folder / SERVER_FILE)
     with pytest.raises(ConfigError, match="No such file"):
-        load_client_key(folder / "nobody.key")
+        load_client_key(folder / "missing.key")
 
 
-def test_many_that_add_at_once_lose_none(folder):
+def test_clients_that_are_added_at_the_same_time_are_all_kept(folder):
     command = (*COMMAND, "keys", "add", str(folder))
     running = [subprocess.Popen((*command, f"bed-{n}"), env=environment(), stdout=subprocess.DEVNULL) for n in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
@@ -192,10 +191,7 @@ def test_many_that_add_at_once_lose_none(folder):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-# -- the command ---------------------------------------------------------------------------------------------
-
-
-def test_the_command_makes_lists_and_removes_and_shows_no_secret(tmp_path):
+def test_the_command_makes_lists_and_removes_clients_and_prints_no_secret(tmp_path):
     keys = str(tmp_path / "k")
     done = [
         ecg_monitor("keys", *words)
@@ -211,7 +207,7 @@ def test_the_command_makes_lists_and_removes_and_shows_no_secret(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("--keys", "/nowhere"), "ecg-monitor keys new /nowhere"),
         (("keys", "add", "/nowhere", "x"), "ecg-monitor keys new /nowhere"),
@@ -220,16 +216,16 @@ def test_the_command_makes_lists_and_removes_and_shows_no_secret(tmp_path):
         (("--bus", "tcp://0.0.0.0:*", "--no-dashboard"), "ecg-monitor keys new DIR"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_exit_code_2(arguments, said):
+def test_an_error_is_one_line_and_exit_code_2(arguments, text):
     done = ecg_monitor(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 @contextlib.contextmanager
 def running(*arguments: str, key: Path | None = None):
-    """The command in a process of its own, told to end at the end."""
+    """Run the command in its own process; end it by SIGTERM."""
     process = subprocess.Popen(
         (*COMMAND, *arguments),
         env=environment(**({"ECG_MONITOR_KEY": str(key)} if key else {})),
@@ -246,16 +242,16 @@ def running(*arguments: str, key: Path | None = None):
 
 
 def next_alarm(tail: subprocess.Popen[str], **wanted: str) -> dict[str, Any]:
-    """The next alarm that a tail prints with these fields."""
+    """Read the output of `tail` up to an alarm with these fields."""
     assert tail.stdout is not None
     for line in iter(tail.stdout.readline, ""):
         alarm: dict[str, Any] = json.loads(line)["alarm"]
         if all(alarm[key] == value for key, value in wanted.items()):
             return alarm
-    raise AssertionError("tail has ended")
+    raise AssertionError("tail ended")
 
 
-def test_a_monitor_with_keys_tail_and_a_stranger(folder):
+def test_a_monitor_with_keys_serves_a_tail_with_a_key_only(folder):
     endpoint = free_endpoint()
     desk = add_client(folder, "desk", "operator")
     ends = endpoints_from(endpoint)
@@ -264,7 +260,7 @@ def test_a_monitor_with_keys_tail_and_a_stranger(folder):
     with (
         running(*source, "--bus", everywhere, "--keys", str(folder)) as monitor,
         running("tail", "--connect", endpoint, key=folder / "ward-3.key") as tail,
-        running("tail", "--connect", endpoint) as stranger,
+        running("tail", "--connect", endpoint) as intruder,
     ):
         alarm = next_alarm(tail, kind="asystole")
         client = AlarmClient(ends.alarms, ends.control, key=load_client_key(desk))
@@ -279,7 +275,7 @@ def test_a_monitor_with_keys_tail_and_a_stranger(folder):
         remove_client(folder, "ward-3")
         assert monitor.stderr is not None
         lines = iter(monitor.stderr.readline, "")
-        assert any("1 clients may connect from now on, no more: ward-3" in line for line in lines)
-        assert any("refused unknown key" in line or "not allowed any more" in line for line in lines)
-        stranger.send_signal(signal.SIGINT)
-        assert stranger.communicate(timeout=60)[0] == ""
+        assert any("allow-list changed: 1 clients, removed ward-3" in line for line in lines)
+        assert any("refused unknown key" in line or "no longer allowed" in line for line in lines)
+        intruder.send_signal(signal.SIGINT)
+        assert intruder.communicate(timeout=60)[0] == ""

@@ -61,7 +61,7 @@ class Node:
 
         def turn() -> None:
             assert self.process.poll() is None, self.errors
-            monitor.tell("heartbeat")
+            monitor.execute("heartbeat")
 
         wait_for(lambda: len(self.lines) >= count, f"{count} alarms", turn)
 
@@ -80,15 +80,15 @@ def test_it_loses_nothing_to_a_monitor_that_is_killed_nor_to_a_burst(script, tmp
     monitor = BusProcess(tmp_path / "j.db", "run-1", place)
     node = Node(script, endpoints_from(place).alarms)
     try:
-        monitor.tell("alarm 2")
+        monitor.execute("alarm 2")
         node.wait(monitor, 2)  # by the snapshot
-        monitor.tell("alarm 3")
+        monitor.execute("alarm 3")
         node.wait(monitor, 5)
         node.process.send_signal(signal.SIGSTOP)
-        monitor.tell("alarm 4")  # in the journal; what is under way dies with the monitor
+        monitor.execute("alarm 4")  # in the journal; what is under way dies with the monitor
         monitor.kill()
         monitor = BusProcess(tmp_path / "j.db", "run-2", place)
-        monitor.tell("alarm 15000")  # more than all queues hold
+        monitor.execute("alarm 15000")  # more than all queues hold
         node.process.send_signal(signal.SIGCONT)
         node.wait(monitor, 9 + 15_000)
         want = [("run-1", n) for n in range(1, 10)] + [("run-2", n) for n in range(1, 15_001)]
@@ -105,11 +105,11 @@ def test_what_a_monitor_without_a_journal_has_lost_is_said(script, tmp_path):
     monitor = BusProcess(":memory:", "run-1", place)
     node = Node(script, endpoints_from(place).alarms)
     try:
-        monitor.tell("alarm 1")
+        monitor.execute("alarm 1")
         node.wait(monitor, 1)
         monitor.kill()
         monitor = BusProcess(":memory:", "run-2", place)
-        monitor.tell("alarm 2")
+        monitor.execute("alarm 2")
         node.wait(monitor, 3)
         assert node.places() == [("run-1", 1), ("run-2", 1), ("run-2", 2)]
         wait_for(lambda: node.errors, "a word on what is missing")

@@ -187,17 +187,17 @@ def test_a_monitor_killed_and_started_anew_loses_nothing(tmp_path, closing):
         def alarms() -> int:
             return min(len(of(got, AlarmMessage)), len(of(others, AlarmMessage)))
 
-        process.tell("heartbeat")
+        process.execute("heartbeat")
         both = [got, others]
         joined = [client.counters, other.counters]
         pump(None, client, other, until=lambda: all(c["snapshots"] for c in joined), got=both, what="joining")
-        process.tell("alarm 5")
+        process.execute("alarm 5")
         pump(None, client, other, until=lambda: alarms() == 5, got=both, what="first alarms")
-        process.tell("alarm 20")  # in the journal, but the client does not read before the monitor dies
+        process.execute("alarm 20")  # in the journal, but the client does not read before the monitor dies
         process.kill()
         process = BusProcess(tmp_path / "j.db", "run-2", address)
-        process.tell("alarm 7")
-        process.tell("heartbeat")
+        process.execute("alarm 7")
+        process.execute("heartbeat")
         pump(None, client, other, until=lambda: alarms() >= 32, got=both, what="all alarms")
         want = [("run-1", n) for n in range(1, 26)] + [("run-2", n) for n in range(1, 8)]
         assert [(body.epoch, body.seq) for _, body, _ in of(got, AlarmMessage)] == want
@@ -330,10 +330,10 @@ def test_requests_are_answered_while_messages_are_kept(closing):
         client = closing(AlarmClient(process.endpoints.alarms, process.endpoints.control))
         reply = client.request(Request(op="ping"), 30.0)
         assert (reply.ok, reply.epoch) == (True, "run-1")
-        process.tell("heartbeat")
+        process.execute("heartbeat")
         got: list = []
         pump(None, client, until=lambda: client.counters["snapshots"], got=[got], what="joining")
-        process.tell("alarm 3")
+        process.execute("alarm 3")
         reply = client.request(Request(op="acknowledge", alarm_id="p1/asystole/1", who="nurse 3"), 30.0)
         assert reply.data == {"op": "acknowledge"}
         refused = client.request(Request(op="pause_audio", seconds=500.0), 30.0)
@@ -496,16 +496,16 @@ def test_a_subscriber_that_never_polls_holds_a_bounded_queue_and_gets_the_rest_l
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
-        process.tell("alarm 1")
-        process.tell("heartbeat")
+        process.execute("alarm 1")
+        process.execute("heartbeat")
         assert client.stdout is not None
         assert client.stdout.readline() == "joined\n"
-        process.tell(f"alarm {n - 1}")
+        process.execute(f"alarm {n - 1}")
         assert client.stdin is not None
         client.stdin.write("go\n")
         client.stdin.flush()
         # It finds the end of the hole by a heartbeat; the first was dropped like what came before it.
-        wait_for(lambda: client.poll() is not None, "the rest", lambda: process.tell("heartbeat"))
+        wait_for(lambda: client.poll() is not None, "the rest", lambda: process.execute("heartbeat"))
         grown_mb, recovered, missed = client.stdout.read().split()
         # 10,000 messages are some 10 MB; but each may hold the 8 kB that libzmq read it with.
         assert float(grown_mb) < 120.0

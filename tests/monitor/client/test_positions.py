@@ -38,22 +38,22 @@ def test_a_subscriber_killed_and_started_anew_loses_nothing_and_repeats_nothing(
     try:
         assert process.stderr is not None
         assert process.stderr.readline()  # it waits, or is connected
-        monitor.tell("heartbeat")
+        monitor.execute("heartbeat")
         wait_for(position.exists, "a position: it has joined")
-        monitor.tell("alarm 5")
+        monitor.execute("alarm 5")
         wait_for(lambda: len(places(out)) == 5, "five alarms")
         read = Place("run-1", 5)
         wait_for(lambda: (kept := load_position(position)) and read in kept.topics.values(), "their position")
         process.kill()
         process.communicate()
-        monitor.tell("alarm 3")  # nobody listens
+        monitor.execute("alarm 3")  # nobody listens
         monitor.kill()
         monitor = BusProcess(tmp_path / "j.db", "run-2", place)
-        monitor.tell("alarm 2")
+        monitor.execute("alarm 2")
         process = tail(place, out, position)
-        monitor.tell("heartbeat")
+        monitor.execute("heartbeat")
         wait_for(lambda: len(places(out)) >= 10, "what was said meanwhile")
-        monitor.tell("alarm 1")
+        monitor.execute("alarm 1")
         wait_for(lambda: len(places(out)) >= 11, "what is said now")
         assert places(out) == [("run-1", n) for n in range(1, 9)] + [("run-2", n) for n in range(1, 4)]
     finally:
@@ -69,11 +69,11 @@ def test_what_the_monitor_no_longer_has_is_said(tmp_path):
     monitor = BusProcess(":memory:", "run-2", place)
     out, err = io.StringIO(), io.StringIO()
     try:
-        monitor.tell("alarm 2")
+        monitor.execute("alarm 2")
 
         def stop() -> bool:
             if "connected" not in err.getvalue():
-                monitor.tell("heartbeat")
+                monitor.execute("heartbeat")
             return "some may be missing" in err.getvalue() and out.getvalue().count("\n") == 2
 
         assert run_tail(place, None, out, resume=tmp_path / "position", err=err, stop=stop) == 0

@@ -72,14 +72,14 @@ def test_waits_for_a_monitor_follows_restarts_and_says_so(place, tmp_path):
     assert "waiting for a monitor" in process.stderr.readline()
     monitor = BusProcess(tmp_path / "j.db", "run-1", place)
     try:
-        monitor.tell("heartbeat")
+        monitor.execute("heartbeat")
         assert "connected" in process.stderr.readline()
-        monitor.tell("alarm 2")
+        monitor.execute("alarm 2")
         lines = [process.stdout.readline() for _ in range(2)]
         monitor.kill()
         monitor = BusProcess(tmp_path / "j.db", "run-2", place)
-        monitor.tell("alarm 1")
-        monitor.tell("heartbeat")
+        monitor.execute("alarm 1")
+        monitor.execute("heartbeat")
         lines.append(process.stdout.readline())
         assert [(json.loads(line)["epoch"], json.loads(line)["seq"]) for line in lines] == [
             ("run-1", 1), ("run-1", 2), ("run-2", 1),

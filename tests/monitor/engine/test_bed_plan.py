@@ -260,7 +260,7 @@ def test_waves_go_out_only_of_beds_that_somebody_looks_at() -> None:
             assert bus.viewers == viewers
 
         until(1)
-        assert [bus.shows(bed) for bed in beds] == [True, False]
+        assert [bus.has_viewers(bed) for bed in beds] == [True, False]
         counted: list[int] = []
 
         def step() -> bool:

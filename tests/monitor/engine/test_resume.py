@@ -109,7 +109,7 @@ def test_what_the_pipeline_said_held_ends_when_it_says_so():
 def killed(pipeline) -> None:
     """What is left of a pipeline after kill -9: what it had committed."""
     abandon(pipeline.journal)
-    pipeline.bus._context.destroy(linger=0)
+    pipeline.bus._sockets.close(0)
 
 
 class KilledError(Exception):

@@ -58,7 +58,7 @@ def kill(hub: Hub) -> None:
         if shard.link is not None:
             shard.link.close()
     abandon(hub.journal)
-    hub.bus._context.destroy(linger=0)
+    hub.bus._sockets.close(0)
 
 
 def ask(hub: Hub, request: Request, *turns: Callable[[], object]) -> Reply:

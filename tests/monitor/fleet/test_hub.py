@@ -192,8 +192,8 @@ def test_waves_pass_only_for_shown_beds(ward):
     headers = [decode(frames[1]) for frames in received]
     assert all(isinstance(h, WaveHeader) and h.bed == "b1" and h.epoch == ward.hub.bus.epoch for h in headers)
     assert [h.seq for h in headers] == list(range(headers[0].seq, headers[0].seq + len(headers)))
-    assert ward.buses["s1"].shows("b1")
-    assert not ward.buses["s2"].shows("b2"), "the hub subscribes to no other waves"
+    assert ward.buses["s1"].has_viewers("b1")
+    assert not ward.buses["s2"].has_viewers("b2"), "the hub subscribes to no other waves"
     context.destroy(linger=0)
 
 

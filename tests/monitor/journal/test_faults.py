@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from detector.scorer import Scorer
-from monitor.bus.server import ControlRequest
+from monitor.bus.requests import ControlRequest
 from monitor.errors import JournalInUse
 from monitor.journal import Journal, JournalReader, OperatorAction, RetentionLimits, Session
 from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode

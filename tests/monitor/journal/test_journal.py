@@ -204,7 +204,7 @@ def test_view_for_people(tmp_path):
 
 def test_outlives_kill_minus_nine(tmp_path):
     process = BusProcess(tmp_path / "j.db", "run-1")
-    process.tell("alarm 200")
+    process.execute("alarm 200")
     process.kill()
     journal = Journal(tmp_path / "j.db")
     since = journal.since(ALARMS, "run-1", 0)

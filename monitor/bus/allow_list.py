@@ -1,0 +1,127 @@
+"""The allow-list of a monitor: `clients.toml` in its key folder names the clients that may connect."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from monitor.bus.secret_files import (
+    check_unwritable,
+    create_secret_file,
+    file_errors,
+    load_toml,
+    replace_secret_file,
+)
+from monitor.errors import ConfigError
+from monitor.messages import register_types
+
+__all__ = [
+    "CLIENTS_FILE",
+    "DASHBOARD_NAME",
+    "RESERVED_NAMES",
+    "Z85_KEY",
+    "Client",
+    "PublicKey",
+    "Role",
+    "create_allow_list",
+    "load_clients",
+    "locked",
+    "save_clients",
+]
+
+Role = Literal["viewer", "operator"]
+CLIENTS_FILE = "clients.toml"
+DASHBOARD_NAME = "screen"  # the dashboard in the monitor's own process; its key exists only in memory
+RESERVED_NAMES = ("server", DASHBOARD_NAME)
+Z85_KEY = r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$"
+
+PublicKey = Annotated[str, Meta(pattern=Z85_KEY)]
+_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+_HEAD = (
+    "# Clients that may connect. A running monitor reads changes.\n"
+    "# viewer: receives everything; operator: may also acknowledge and pause audio.\n"
+)
+
+
+class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the allow-list.
+
+    Attributes:
+        name: letters, digits, `_ . -`; the journal records it with the requests of this client.
+        role: a viewer receives everything; an operator may also acknowledge and pause audio.
+        public: public key, Z85, 40 characters.
+    """
+
+    name: _Name
+    role: Role
+    public: PublicKey
+
+
+class _AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    client: tuple[Client, ...] = ()
+
+
+register_types(_AllowList)
+
+
+def load_clients(folder: Path) -> tuple[Client, ...]:
+    """Read the allow-list.
+
+    Raises:
+        ConfigError: missing, writable by others, not understood, or a name or key is duplicate or reserved.
+    """
+    path = folder / CLIENTS_FILE
+    check_unwritable(path)
+    clients = load_toml(path, _AllowList).client
+    for field in ("name", "public"):
+        seen: set[str] = set()
+        for client in clients:
+            value = getattr(client, field)
+            if value in RESERVED_NAMES:
+                raise ConfigError(f"{path}: {field} {value} is reserved")
+            if value in seen:
+                raise ConfigError(f"{path}: {field} {value} occurs twice")
+            seen.add(value)
+    return clients
+
+
+def create_allow_list(folder: Path) -> None:
+    """Write an empty allow-list if there is none.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if not (folder / CLIENTS_FILE).exists():
+        create_secret_file(folder / CLIENTS_FILE, _HEAD)
+
+
+def save_clients(folder: Path, clients: tuple[Client, ...]) -> None:
+    """Replace the allow-list; call it inside `locked`.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    entries = (
+        f'\n[[client]]\nname = "{client.name}"\nrole = "{client.role}"\npublic = "{client.public}"\n'
+        for client in clients
+    )
+    replace_secret_file(folder / CLIENTS_FILE, _HEAD + "".join(entries))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the allow-list: one process changes it at a time."""
+    with file_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,102 @@
+"""TOML files that hold keys: restricted modes, replaced as a whole, never quoted in an error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from monitor.atomic_file import replace_file
+from monitor.errors import ConfigError
+
+__all__ = ["check_private", "check_unwritable", "create_secret_file", "file_errors", "load_toml", "replace_secret_file"]
+
+_MODE = 0o600
+_ANY_BY_OTHERS = 0o077
+_WRITE_BY_OTHERS = 0o022
+_T = TypeVar("_T")
+
+
+def check_private(path: Path) -> None:
+    """Check that only the owner can use a file or enter a folder.
+
+    Raises:
+        ConfigError: the path is missing, or its mode gives others access.
+    """
+    _check_mode(path, _ANY_BY_OTHERS, "entered" if path.is_dir() else "read")
+
+
+def check_unwritable(path: Path) -> None:
+    """Check that only the owner can change a file.
+
+    Raises:
+        ConfigError: the path is missing, or its mode lets others write.
+    """
+    _check_mode(path, _WRITE_BY_OTHERS, "changed")
+
+
+def load_toml(path: Path, kind: type[_T]) -> _T:
+    """Read a TOML file as `kind`.
+
+    Raises:
+        ConfigError: missing, not TOML, or not a `kind`. The error never repeats the content, which may be a secret.
+    """
+    with file_errors(path):
+        content = path.read_bytes()
+    try:
+        return msgspec.convert(tomllib.loads(content.decode()), kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigError(f"{path} is not TOML; check whether it was cut short") from None
+
+
+def create_secret_file(path: Path, text: str) -> None:
+    """Write a new file of mode 0600 as a whole; it is on the disk on return.
+
+    Raises:
+        ConfigError: the file exists already, or cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with file_errors(path):
+        replace_file(draft, text, mode=_MODE, durable=True)
+        try:
+            os.link(draft, path)  # unlike a rename, it fails if the file exists
+        finally:
+            draft.unlink()
+
+
+def replace_secret_file(path: Path, text: str) -> None:
+    """Replace a file of mode 0600 as a whole; it is on the disk on return.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    with file_errors(path):
+        replace_file(path, text, mode=_MODE, durable=True)
+
+
+@contextlib.contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Raise ConfigError, one line with the path, for every OSError inside."""
+    try:
+        yield
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already and is not overwritten; move it, or give another path") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give another path") from None
+
+
+def _check_mode(path: Path, forbidden: int, access: str) -> None:
+    with file_errors(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & forbidden:
+        remedy = "700" if path.is_dir() else "600"
+        raise ConfigError(f"{path} can be {access} by others (mode {mode:04o}); run: chmod {remedy} {path}")
