@@ -1,6 +1,6 @@
-"""config.toml to frozen structs: typed, closed, read once and passed down.
+"""The configuration: config.toml as frozen structs, and the options of the command line that set its keys.
 
-Precedence: command-line flags over environment (`ECG_MONITOR_...`) over the file over these defaults.
+Precedence: command-line options, then environment variables (`ECG_MONITOR_...`), then the file, then these defaults.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from monitor.alarm_config import AlarmsConfig, KindConfig
 from monitor.errors import ConfigError
-from monitor.messages import Priority, register_types
+from monitor.messages import register_types
 
 __all__ = [
     "AlarmsConfig",
@@ -35,180 +36,130 @@ __all__ = [
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Baud = Annotated[int, Meta(ge=0)]
+AdcBits = Annotated[int, Meta(ge=0, le=24)]
 BedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # part of topics and of folder names
 
 
+def _option(flag: str, text: str, words: dict[str, float] | None = None, numbers: str = "") -> Meta:
+    """Declare the option of a key. `commands/options.py` makes the command line and the environment from it.
+
+    Args:
+        flag: e.g. `--adc-bits`; the environment variable is then `ECG_MONITOR_ADC_BITS`.
+        text: help.
+        words: word -> value; on the command line the word replaces the value, e.g. `max` for speed 0.
+        numbers: which numbers are allowed besides the words, for the error.
+    """
+    return Meta(description=text, extra={"flag": flag, "words": words or {}, "numbers": numbers})
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A closed section: an unknown key is refused."""
+    """A section of config.toml; an unknown key is an error."""
 
 
 class SourceConfig(_Section, frozen=True):
-    """`[source]`: what is watched; one line each in config.toml."""
+    """`[source]`: the signal; config.toml explains each key.
 
-    spec: str = "sim"
-    bed: BedName = "p1"
-    speed: NotNegative = 1.0
-    start_s: NotNegative = 0.0
-    duration_s: NotNegative = 0.0
-    channel: str = ""
-    fs_hz: NotNegative = 0.0
-    column: str = ""
-    unit: str = ""
-    mv_per_unit: NotNegative = 0.0
-    port: str = ""
-    format: str = "auto"
-    baud: Annotated[int, Meta(ge=0)] = 0
-    adc_bits: Annotated[int, Meta(ge=0, le=24)] = 0
-    vref: NotNegative = 0.0
-    gain: NotNegative = 0.0
-    seed: int = 1
-    beds_count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    Many attributes: one per key of the section.
+    """
+
+    spec: Annotated[str, _option("--source", "Source of the signal, see below.")] = "sim"
+    bed: Annotated[BedName, _option("--bed", "Name of the bed: letters, digits, _ . -")] = "p1"
+    speed: Annotated[
+        NotNegative,
+        _option("--speed", "Replay speed: 1 = real time, 10, ..., max.", {"max": 0.0}, "a number above 0"),
+    ] = 1.0
+    start_s: Annotated[NotNegative, _option("--start", "Start of the replay within the record, s.")] = 0.0
+    duration_s: Annotated[NotNegative, _option("--duration", "Length of signal to process, s; 0 = to the end.")] = 0.0
+    channel: Annotated[str, _option("--channel", "Lead by name or number; default: MLII if present, else first.")] = ""
+    fs_hz: Annotated[NotNegative, _option("--fs", "Sampling rate, Hz, where the source does not state it.")] = 0.0
+    column: Annotated[str, _option("--column", "csv, -, serial: column by name or number.")] = ""
+    unit: Annotated[str, _option("--unit", "csv, edf, -, serial: mV, uV, V or adc.")] = ""
+    mv_per_unit: Annotated[NotNegative, _option("--mv-per-unit", "mV per ADC count, for --unit adc.")] = 0.0
+    port: Annotated[str, _option("--port", "Serial port, e.g. /dev/ttyUSB0; auto = the only one.")] = ""
+    format: Annotated[
+        str, _option("--format", "Serial format: auto, lines, openview, openview-max30003, chords, cyton, raw16.")
+    ] = "auto"
+    baud: Annotated[Baud, _option("--baud", "Serial speed, bit/s; default: the usual speed of the format.")] = 0
+    adc_bits: Annotated[AdcBits, _option("--adc-bits", "Serial: resolution of the device's ADC, bits.")] = 0
+    vref: Annotated[NotNegative, _option("--vref", "Serial: reference voltage of that ADC, V.")] = 0.0
+    gain: Annotated[NotNegative, _option("--gain", "Serial: amplification before that ADC.")] = 0.0
+    seed: Annotated[int, _option("--seed", "Seed of the simulator, and of the start times of --beds-count.")] = 1
+    beds_count: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        _option("--beds-count", "Number of beds b0001, ... that replay --source; mitdb:* = all its records."),
+    ] = 1
 
 
 class SignalConfig(_Section, frozen=True):
-    """`[signal]`: what is done to the signal before the heart is looked for in it."""
+    """`[signal]`: processing of the signal before the beat detection."""
 
-    mains: Literal["auto", "off", "50", "60"] = "auto"
+    mains: Annotated[
+        Literal["auto", "off", "50", "60"], _option("--mains", "Notch filter against mains hum: auto, off, 50, 60 Hz.")
+    ] = "auto"
 
 
 class ModelConfig(_Section, frozen=True):
-    """`[model]`: the density that scores."""
+    """`[model]`: the model that scores the beats."""
 
-    path: str = ""
+    path: Annotated[str, _option("--model", "ONNX model file; default: the model of the package.")] = ""
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
 class BusConfig(_Section, frozen=True):
-    """`[bus]`: where subscribers find us."""
+    """`[bus]`: ZeroMQ sockets for subscribers."""
 
-    listen: str = "tcp://127.0.0.1:5556"
-    keys: str = ""
+    listen: Annotated[str, _option("--bus", "Address for subscribers; port * = any three free ports.")] = (
+        "tcp://127.0.0.1:5556"
+    )
+    keys: Annotated[str, _option("--keys", "Folder of CURVE keys (ecg-monitor keys): only its clients connect.")] = ""
     waves_hz: Positive = 20.0
 
 
 class JournalConfig(_Section, frozen=True):
-    """`[journal]`: what survives a restart."""
+    """`[journal]`: SQLite file of messages."""
 
-    path: str = ""
+    path: Annotated[str, _option("--journal", "Journal: SQLite file that keeps the alarms across restarts.")] = ""
     keep_days: NotNegative = 90.0
     max_mb: NotNegative = 1000.0
 
 
 class MetricsConfig(_Section, frozen=True):
-    """`[metrics]`: counts for Prometheus. Port 0 = off, -1 = any free one."""
+    """`[metrics]`: counters for Prometheus. Port 0 = off, -1 = any free port."""
 
-    port: Annotated[int, Meta(ge=-1, le=65535)] = 0
+    port: Annotated[
+        int,
+        Meta(ge=-1, le=65535),
+        _option("--metrics", "Serve metrics for Prometheus on this port; * = any free port.", {"*": -1}, "a port"),
+    ] = 0
     listen: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
 
 
 class RecordConfig(_Section, frozen=True):
-    """`[record]`: files of the session."""
+    """`[record]`: files of a recorded session."""
 
-    folder: str = ""
+    folder: Annotated[str, _option("--record", "Folder of the recorded session.")] = ""
 
 
 class DashboardConfig(_Section, frozen=True):
     """`[dashboard]`."""
 
-    enabled: bool = True
-
-
-class KindConfig(_Section, frozen=True, omit_defaults=True):
-    """One kind of alarm. A kind knows only the keys that mean something for it; another one is refused.
-
-    Attributes:
-        priority: high, medium or low (IEC 60601-1-8).
-        enabled: whether it is raised at all.
-        limit: what must be crossed; its unit stands in config.toml.
-        beats: over how many beats, where the kind counts beats.
-        relief: how far back within its limit a value must be before the cause is gone, in the unit of `limit`.
-        delay_s: how long the cause must hold before the onset, s.
-        hold_s: how long after the last cause the alarm stays up, s: repeats within it are one alarm.
-        per_hour: at most so many onsets an hour while the priority is low; 0 = any number.
-        latch: `high`: stays until somebody acknowledges it while its priority is high; `always`; `never`.
-    """
-
-    priority: Priority
-    enabled: bool = True
-    limit: NotNegative = 0.0
-    beats: Annotated[int, Meta(ge=0, le=1000)] = 0
-    relief: NotNegative = 0.0
-    delay_s: NotNegative = 0.0
-    hold_s: NotNegative = 0.0
-    per_hour: Annotated[int, Meta(ge=0, le=3600)] = 0
-    latch: Literal["high", "always", "never"] = "high"
-
-
-_RATE = {"limit", "beats", "relief", "delay_s", "hold_s", "latch"}
-_KNOWN_KEYS: dict[str, set[str]] = {
-    "asystole": {"limit", "latch"},
-    "ventricular_fibrillation": {"limit", "hold_s", "latch"},
-    "ventricular_run": {"limit", "beats", "relief", "hold_s", "latch"},
-    "extreme_bradycardia": _RATE,
-    "extreme_tachycardia": _RATE,
-    "anomaly_run": {"beats", "hold_s", "latch"},
-    "anomaly_burden": {"limit", "relief", "delay_s", "hold_s", "latch"},
-    "bradycardia": _RATE,
-    "tachycardia": _RATE,
-    "pause": {"limit", "hold_s", "latch"},
-    "anomalous_beat": {"hold_s", "per_hour", "latch"},
-    "leads_off": {"limit"},
-    "no_data": {"limit"},
-    "source_lost": set(),
-    "sampling_rate": {"limit"},
-    "poor_signal": {"limit", "hold_s", "per_hour"},
-    "gap": {"hold_s", "per_hour"},
-    "overload": {"limit", "relief", "per_hour"},
-    "journal_failed": set(),
-}
-
-
-class AlarmsConfig(_Section, frozen=True):
-    """`[alarms.<kind>]`; docs/alarms.md tells where the limits come from.
-
-    Raises:
-        ValueError: a key that its kind does not know, or too few beats to count.
-    """
-
-    asystole: KindConfig = KindConfig("high", limit=4.0)
-    ventricular_fibrillation: KindConfig = KindConfig("high", limit=4.0, hold_s=3.0)
-    ventricular_run: KindConfig = KindConfig("high", limit=100.0, beats=5, relief=5.0, hold_s=5.0)
-    extreme_bradycardia: KindConfig = KindConfig("high", limit=40.0, beats=5, relief=5.0)
-    extreme_tachycardia: KindConfig = KindConfig("high", limit=140.0, beats=17, relief=5.0)
-    anomaly_run: KindConfig = KindConfig("medium", beats=3, hold_s=10.0)
-    anomaly_burden: KindConfig = KindConfig("medium", limit=10.0, relief=3.0, hold_s=60.0)
-    bradycardia: KindConfig = KindConfig("medium", limit=45.0, beats=8, relief=5.0, delay_s=10.0, hold_s=10.0)
-    tachycardia: KindConfig = KindConfig("medium", limit=120.0, beats=16, relief=5.0, delay_s=10.0, hold_s=10.0)
-    pause: KindConfig = KindConfig("medium", limit=3.0, hold_s=10.0)
-    anomalous_beat: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
-    leads_off: KindConfig = KindConfig("medium", limit=1.0)
-    no_data: KindConfig = KindConfig("medium", limit=2.0)
-    source_lost: KindConfig = KindConfig("medium")
-    sampling_rate: KindConfig = KindConfig("medium", limit=2.0)
-    poor_signal: KindConfig = KindConfig("low", limit=2.0, hold_s=2.0, per_hour=20)
-    gap: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
-    overload: KindConfig = KindConfig("low", limit=5.0, relief=4.0, per_hour=20)
-    journal_failed: KindConfig = KindConfig("medium")
-
-    def __post_init__(self) -> None:
-        plain = msgspec.structs.fields(KindConfig)
-        for kind, known in _KNOWN_KEYS.items():
-            config: KindConfig = getattr(self, kind)
-            for key in plain:
-                if key.name not in known | {"priority", "enabled"} and getattr(config, key.name) != key.default:
-                    raise ValueError(f"alarms.{kind} knows no {key.name}; it has {', '.join(sorted(known)) or 'none'}")
-            if "beats" in known and config.beats < 2:
-                raise ValueError(f"alarms.{kind}.beats={config.beats}: give at least 2")
+    enabled: Annotated[
+        bool, _option("--dashboard/--no-dashboard", "Dashboard on the terminal, or one line per alarm.")
+    ] = True
 
 
 class BedConfig(_Section, frozen=True, omit_defaults=True):
-    """`[beds.<name>]`: what is different for one bed.
+    """`[beds.<name>]`: the settings of one bed.
 
     Attributes:
-        source: what is watched there; empty = these are only limits, for a bed that is watched anyway.
-        alarms: kind -> key -> value, laid over `[alarms]`; `Config.alarms_of` gives the whole.
+        source: its source; empty = the bed of `[source]`, with other alarm limits.
+        alarms: kind -> key -> value, laid over `[alarms]`; `Config.alarms_of` gives the result.
 
-    The others are keys of `[source]`, laid over it where they are given; `Config.source_of` gives the whole.
+    All other keys are those of `[source]`; where given, they replace its values. `Config.source_of` gives the result.
+
+    Many attributes: the keys of `[source]`.
     """
 
     source: str = ""
@@ -221,8 +172,8 @@ class BedConfig(_Section, frozen=True, omit_defaults=True):
     mv_per_unit: NotNegative | None = None
     port: str | None = None
     format: str | None = None
-    baud: Annotated[int, Meta(ge=0)] | None = None
-    adc_bits: Annotated[int, Meta(ge=0, le=24)] | None = None
+    baud: Baud | None = None
+    adc_bits: AdcBits | None = None
     vref: NotNegative | None = None
     gain: NotNegative | None = None
     seed: int | None = None
@@ -244,10 +195,10 @@ class Config(_Section, frozen=True):
     beds: dict[BedName, BedConfig] = {}
 
     def alarms_of(self, bed: str) -> AlarmsConfig:
-        """`[alarms]` as they hold for one bed.
+        """Alarm settings of one bed.
 
         Raises:
-            ConfigError: what `[beds.<bed>.alarms]` says is unknown or does not fit.
+            ConfigError: an unknown key or a wrong value in `[beds.<bed>.alarms]`.
         """
         if bed not in self.beds or not self.beds[bed].alarms:
             return self.alarms
@@ -259,7 +210,7 @@ class Config(_Section, frozen=True):
             raise ConfigError(_readable(error, f"beds.{bed}.alarms")) from None
 
     def source_of(self, bed: str) -> SourceConfig:
-        """`[source]` as it holds for one bed; `spec` is the bed's own where it has one."""
+        """Source settings of one bed: `[source]` with the values of `[beds.<bed>]`."""
         if bed not in self.beds:
             return msgspec.structs.replace(self.source, bed=bed)
         own = self.beds[bed]
@@ -273,15 +224,15 @@ _BED_KEYS = tuple(key for key in BedConfig.__struct_fields__ if key in SourceCon
 
 
 def merge(config: Config, changes: dict[str, dict[str, Any]], origin: str) -> Config:
-    """Lay given values over a configuration.
+    """Replace values of a configuration.
 
     Args:
-        config: what holds so far.
+        config: the configuration before.
         changes: section -> key -> value; alarm kinds are sections within `alarms`.
-        origin: where the changes come from, for the error, e.g. a file name or `--speed`.
+        origin: origin of the changes for the error, e.g. a file name or `--speed`.
 
     Raises:
-        ConfigError: unknown section or key, or a value that does not fit.
+        ConfigError: an unknown section or key, or a wrong value.
     """
     tree: dict[str, Any] = msgspec.to_builtins(config)
     _lay_over(tree, changes)
@@ -298,27 +249,27 @@ def merge(config: Config, changes: dict[str, dict[str, Any]], origin: str) -> Co
 
 
 def load_config(path: Path) -> Config:
-    """Read a config.toml over the defaults.
+    """Read a config.toml; missing keys have their defaults.
 
     Raises:
-        ConfigError: no such file, not TOML, unknown key or unfit value; names file and key.
+        ConfigError: no such file, not TOML, an unknown key or a wrong value; names file and key.
     """
-    return merge(Config(), _toml(path, "config", "give --config FILE or leave it out"), f"config {path}")
+    return merge(Config(), _toml(path, "config", "give --config FILE or omit it"), f"config {path}")
 
 
 def load_beds(path: Path, config: Config) -> Config:
-    """Read a file of beds, `[beds.<name>]` each with its `source`, over a configuration.
+    """Read a file of beds and add them to a configuration. Each `[beds.<name>]` needs a `source`.
 
     Raises:
-        ConfigError: no such file, not TOML (a name given twice is not), something else than beds in it, no bed, a bed
-            without a source, an unknown key or an unfit value; names file, bed and key.
+        ConfigError: no such file, not TOML (nor is a name that occurs twice), a section other than beds, no bed, a bed
+            without source, an unknown key or a wrong value; names file, bed and key.
     """
     changes = _toml(path, "beds", "give --beds FILE")
     if other := [key for key in changes if key != "beds"]:
-        raise ConfigError(f"beds {path}: [{other[0]}] is no bed; write [beds.NAME], and the rest into --config FILE")
+        raise ConfigError(f"beds {path}: [{other[0]}] is no bed; write [beds.NAME], the rest into --config FILE")
     beds = changes.get("beds", {})
     if not isinstance(beds, dict) or not beds:
-        raise ConfigError(f'beds {path}: no bed in it; write [beds.NAME] and under it source = "mitdb:208"')
+        raise ConfigError(f'beds {path}: no bed in it; write [beds.NAME] and below it source = "mitdb:208"')
     merged = merge(config, changes, f"beds {path}")
     for bed in beds:
         if not merged.beds[bed].source:
@@ -336,17 +287,17 @@ def _toml(path: Path, what: str, remedy: str) -> dict[str, Any]:
 
 
 def _check_beds(beds: Any, origin: str) -> None:
-    """One by one, for the error of all together does not say which bed it is.
+    """Check the beds one by one: msgspec's error for the whole dictionary does not name the bed.
 
     Raises:
-        ConfigError: an unknown key or an unfit value; names bed, key, and value or what there is.
+        ConfigError: an unknown key (lists the known keys) or a wrong value (names it).
     """
     if not isinstance(beds, dict):
         raise ConfigError(f"{origin}: beds = {beds!r}; write [beds.NAME]")
     for bed, keys in beds.items():
         known = BedConfig.__struct_fields__
         if isinstance(keys, dict) and (unknown := [key for key in keys if key not in known]):
-            raise ConfigError(f"{origin}: beds.{bed} knows no {unknown[0]}; it has {', '.join(known)}")
+            raise ConfigError(f"{origin}: beds.{bed} has no key {unknown[0]}; it has {', '.join(known)}")
         try:
             msgspec.convert(keys, BedConfig)
         except msgspec.ValidationError as error:
@@ -364,7 +315,7 @@ def _lay_over(tree: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def _readable(error: msgspec.ValidationError, section: str = "", value: str = "") -> str:
-    """msgspec's message with its `$.source.speed` read as a key, and ` = value` where it is known."""
+    """msgspec's message with `$.source.speed` replaced by the key, and ` = value` where it is known."""
     message, _, where = str(error).partition(" - at `$")
     key = ".".join(part for part in (section, where.strip("`. ")) if part) or "top level"
     return f"key {key}{value}: {message[0].lower()}{message[1:]}"

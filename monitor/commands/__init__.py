@@ -1,1 +1,1 @@
-"""Subcommands of `ecg-monitor`, one module a noun; each imports late, so that `--help` answers at once."""
+"""Subcommands of `ecg-monitor`, one module each. They import what they need when they run: `--help` must be quick."""

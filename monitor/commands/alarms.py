@@ -1,19 +1,20 @@
-"""`ecg-monitor alarms`: what the journal knows of alarms, as a table, JSON lines or CSV, and one of them in full."""
+"""`ecg-monitor alarms`: the alarms of a journal as a table, JSON lines or CSV; `show`: one alarm with its strip."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
-from monitor.config import AlarmsConfig, Config, load_config, merge
+from monitor.commands.options import Epoch, Given, settings_of, takes
+from monitor.commands.stdout import standard_output
+from monitor.config import AlarmsConfig
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,107 +23,76 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-FORMATS = ("table", "jsonl", "csv")
-PRIORITIES = ("high", "medium", "low")
-_ACTIONS = 100_000  # newest operator actions that are searched
-_NEWEST = 3  # ids named where the one asked for is not there
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_FORMATS: Final = ("table", "jsonl", "csv")
+_PRIORITIES: Final = ("high", "medium", "low")
+_OUTCOMES: Final = {  # word of --state -> outcome of a PastAlarm
+    "onset": "onset", "latched": "latched", "acknowledged": "acknowledged", "cleared": "cleared",
+    "ended": "monitor ended", "died": "monitor died",
+}  # fmt: skip
+_OPEN: Final = ("onset", "latched", "acknowledged")
+_ACTIONS: Final = 100_000  # newest operator actions that are searched
+_NEWEST: Final = 3  # ids listed when the requested one does not exist
+_UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_TEXTS: Final = {
+    "--journal": "The journal; the monitor may be running.",
+    "--record": "Folder of a recorded session, for its journal.sqlite.",
+    "--config": "Configuration file with the journal or the folder.",
+}
 
 app = typer.Typer(
-    add_completion=False, invoke_without_command=True, help="List alarms out of a journal; show one in full."
+    add_completion=False, invoke_without_command=True, help="List the alarms of a journal; show one alarm."
 )
-
-JournalOption = Annotated[
-    str | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="The journal, also of a monitor that runs.")
-]
-RecordOption = Annotated[
-    str | None, typer.Option(envvar="ECG_MONITOR_RECORD", help="Folder of a recorded session: its journal.sqlite.")
-]
-ConfigOption = Annotated[
-    Path | None, typer.Option(envvar="ECG_MONITOR_CONFIG", help="Configuration file that names journal or folder.")
-]
-EpochOption = Annotated[str, typer.Option(help="Only this run: its id or how it begins, or `last`.")]
 
 
 @app.callback()
+@takes("--journal", "--record", "--config", texts=_TEXTS)
 def alarms(
     context: typer.Context,
-    journal: JournalOption = None,
-    record: RecordOption = None,
-    config: ConfigOption = None,
-    bed: Annotated[list[str] | None, typer.Option(help="Only this bed; may be repeated, as the next three.")] = None,
+    given: Given,
+    bed: Annotated[
+        list[str] | None, typer.Option(help="Only this bed. This and the next three may be repeated.")
+    ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind, e.g. asystole.")] = None,
-    priority: Annotated[list[str] | None, typer.Option(help="Only high, medium or low.")] = None,
+    priority: Annotated[list[str] | None, typer.Option(help="Only this priority: high, medium or low.")] = None,
     state: Annotated[
-        list[str] | None, typer.Option(help="Only onset, latched, acknowledged, cleared, ended, died, or open.")
+        list[str] | None,
+        typer.Option(help="Only this state: onset, latched, acknowledged, cleared, ended, died, or open."),
     ] = None,
     since: Annotated[
-        str, typer.Option(help="Only from then on: 2026-01-31, 2026-01-31T08:00, or 2h, 3d before now.")
+        str, typer.Option(help="Only from this time: 2026-01-31, 2026-01-31T08:00, or 2h, 3d before now.")
     ] = "",
-    until: Annotated[str, typer.Option(help="Only before then.")] = "",
-    epoch: EpochOption = "",
-    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 = all.")] = 100,
+    until: Annotated[str, typer.Option(help="Only before this time.")] = "",
+    epoch: Epoch = "",
+    limit: Annotated[int, typer.Option(min=0, help="Number of newest alarms; 0 = all.")] = 100,
     form: Annotated[str, typer.Option("--format", help="table, jsonl or csv.")] = "table",
 ) -> None:
-    """List alarms out of a journal, oldest first; times are the stream's."""
-    context.obj = journal, record, config
+    """List the alarms of a journal, oldest first. Times are those of the signal."""
+    context.obj = given
     if context.invoked_subcommand is not None:
         return
-    _one_of("--format", [form], FORMATS)
-    _one_of("--priority", priority, PRIORITIES)
-    states = [_OUTCOMES.get(word, word) for word in state or ()]
-    _one_of("--state", state, (*_OUTCOMES, "open"))
-    _one_of("--kind", kind, AlarmsConfig.__struct_fields__)
+    _check("--format", [form], _FORMATS)
+    _check("--priority", priority, _PRIORITIES)
+    _check("--state", state, (*_OUTCOMES, "open"))
+    _check("--kind", kind, AlarmsConfig.__struct_fields__)
+    outcomes = {_OUTCOMES.get(word, word) for word in state or ()} | set(_OPEN if "open" in (state or ()) else ())
     now = datetime.datetime.now(datetime.UTC)
-    first, last = _moment("--since", since, now), _moment("--until", until, now)
-    with _opened(journal, record, config) as reader:
+    first, last = _time("--since", since, now), _time("--until", until, now)
+    with _opened(given) as reader:
         found = [
             alarm
-            for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", _epoch(reader, epoch))
+            for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", _run_id(reader, epoch))
             if (not bed or alarm.last.bed in bed)
             and (not kind or alarm.last.kind in kind)
             and (not priority or alarm.last.priority in priority)
-            and (not state or alarm.outcome in states or ("open" in states and alarm.outcome in _OPEN))
+            and (not state or alarm.outcome in outcomes)
             and (first is None or alarm.onset_time >= first)
             and (last is None or alarm.onset_time < last)
         ]
-    shown = found[-limit:] if limit else found
-    with _quietly(sys.stdout):
-        _writer(form)(shown, sys.stdout)
-    if len(shown) < len(found):
-        print(f"ecg-monitor: the newest {len(shown)} of {len(found)}; --limit 0 gives all", file=sys.stderr)
-
-
-@app.command()
-def show(
-    context: typer.Context,
-    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Of the alarm, e.g. p1/asystole/8823, or `last`.")],
-    svg: Annotated[
-        Path | None, typer.Option(help="Draw its strip on ECG paper into this file; - = standard output.")
-    ] = None,
-    raw: Annotated[bool, typer.Option(help="Draw the signal as it came, not filtered.")] = False,
-    journal: JournalOption = None,
-    record: RecordOption = None,
-    config: ConfigOption = None,
-    epoch: EpochOption = "",
-) -> None:
-    """Show one alarm: its states, its evidence, who acknowledged it, and its strip."""
-    above = context.obj or (None, None, None)  # `alarms --journal FILE show ID` is meant as it reads
-    with _opened(
-        above[0] if journal is None else journal,
-        above[1] if record is None else record,
-        above[2] if config is None else config,
-    ) as reader:
-        alarm = _find(reader, alarm_id, _epoch(reader, epoch))
-        drawn = _drawn(reader, alarm, raw) if svg is not None else ""
-        text = _report(reader, alarm)
-    with _quietly(sys.stdout):
-        sys.stdout.write(drawn if svg is not None and str(svg) == "-" else text)
-    if svg is not None and str(svg) != "-":
-        try:
-            svg.write_text(drawn, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
+    listed = found[-limit:] if limit else found
+    with standard_output("alarms") as out:
+        _writer(form)(listed, out)
+    if len(listed) < len(found):
+        print(f"ecg-monitor: the newest {len(listed)} of {len(found)} alarms; --limit 0 lists all", file=sys.stderr)
 
 
 def _writer(form: str) -> Callable[[list[PastAlarm], TextIO], None]:
@@ -135,38 +105,52 @@ def _writer(form: str) -> Callable[[list[PastAlarm], TextIO], None]:
     return write_csv if form == "csv" else write_json_lines
 
 
-# -- finding -------------------------------------------------------------------------------------------------
-
-_OUTCOMES = {
-    "onset": "onset", "latched": "latched", "acknowledged": "acknowledged", "cleared": "cleared",
-    "ended": "monitor ended", "died": "monitor died",
-}  # fmt: skip
-_OPEN = ("onset", "latched", "acknowledged")
+@app.command()
+@takes("--journal", "--record", "--config", texts=_TEXTS)
+def show(
+    context: typer.Context,
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823, or `last`.")],
+    given: Given,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw the strip on ECG paper to this file; - = standard output.")
+    ] = None,
+    raw: Annotated[bool, typer.Option(help="Draw the unfiltered signal.")] = False,
+    epoch: Epoch = "",
+) -> None:
+    """Show one alarm: its states, its evidence, its operators and its strip."""
+    with _opened({**(context.obj or {}), **given}) as reader:  # options may stand before or after `show`
+        alarm = _find(reader, alarm_id, _run_id(reader, epoch))
+        drawing = _drawing(reader, alarm, raw) if svg is not None else ""
+        text = _report(reader, alarm)
+    if svg is not None and str(svg) != "-":
+        try:
+            svg.write_text(drawing, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
+    with standard_output("alarms") as out:
+        out.write(drawing if str(svg) == "-" else text)
 
 
 @contextlib.contextmanager
-def _opened(journal: str | None, record: str | None, config: Path | None) -> Iterator[JournalReader]:
-    """The journal that is meant; what goes wrong while it is read is one line.
+def _opened(given: Given) -> Iterator[JournalReader]:
+    """The journal of the options; an error while it is read is one line.
 
     Raises:
-        ConfigError: none is named.
-        JournalError: it cannot be read.
+        ConfigError: no option names a journal.
+        JournalError: the journal cannot be read.
     """
     import sqlite3
 
     from monitor.journal import JournalReader
     from monitor.journal.file import journal_error
 
-    settings = load_config(config) if config is not None else Config()
-    settings = merge(settings, {"journal": {"path": journal}} if journal is not None else {}, "--journal")
-    settings = merge(settings, {"record": {"folder": record}} if record is not None else {}, "--record")
+    settings = settings_of(given)
     path = settings.journal.path
     if not path and settings.record.folder:
         path = str(Path(settings.record.folder) / "journal.sqlite")
     if not path or path == ":memory:":
         raise ConfigError(
-            "alarms: which journal? give --journal FILE or --record FOLDER as the monitor was given, "
-            "or set ECG_MONITOR_JOURNAL"
+            "alarms: which journal? give the monitor's --journal FILE or --record FOLDER, or set ECG_MONITOR_JOURNAL"
         )
     reader = JournalReader(path)
     try:
@@ -189,39 +173,40 @@ def _past(reader: JournalReader, bed: str = "", epoch: str = "", alarm_id: str =
 
 
 def _find(reader: JournalReader, alarm_id: str, epoch: str) -> PastAlarm:
-    """The alarm of that id in the newest run that has it.
+    """The newest alarm with an id.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no such alarm.
     """
     found = _past(reader, "", epoch, "" if alarm_id == "last" else alarm_id)
     if found:
         return found[-1]
     newest = ", ".join(alarm.last.alarm_id for alarm in _past(reader, "", epoch)[-_NEWEST:])
     run = f" of run {epoch}" if epoch else ""
-    raise ConfigError(f"alarms: no alarm {alarm_id!r} in {reader.path}{run}; the newest are {newest or 'none at all'}")
+    raise ConfigError(f"alarms: no alarm {alarm_id!r} in {reader.path}{run}; the newest are {newest or 'none'}")
 
 
-def _epoch(reader: JournalReader, asked: str) -> str:
-    """The run meant by an id, its beginning, or `last`; empty = all.
+def _run_id(reader: JournalReader, given: str) -> str:
+    """Id of a run from its id, the beginning of its id, or `last`; empty = all runs.
 
     Raises:
-        ConfigError: none, or more than one.
+        ConfigError: no run, or more than one.
     """
     epochs = reader.epochs()
-    if not asked or asked in epochs:
-        return asked
-    if asked == "last" and epochs:
+    if not given or given in epochs:
+        return given
+    if given == "last" and epochs:
         return epochs[-1]
-    fitting = [name for name in epochs if name.startswith(asked)]
-    if len(fitting) != 1:
-        said = "is not one run" if fitting else "is no run"
-        raise ConfigError(f"--epoch {asked}: {said} of {reader.path}; the newest are {', '.join(epochs[-_NEWEST:])}")
-    return fitting[0]
+    matching = [name for name in epochs if name.startswith(given)]
+    if len(matching) != 1:
+        problem = "several runs" if matching else "no run"
+        newest = ", ".join(epochs[-_NEWEST:])
+        raise ConfigError(f"--epoch {given}: {problem} of {reader.path}; the newest are {newest or 'none'}")
+    return matching[0]
 
 
 def _report(reader: JournalReader, alarm: PastAlarm) -> str:
-    """Everything that the journal knows of an alarm, as text."""
+    """All data of the journal on an alarm, as text."""
     from monitor.reports.alarm_report import Operation, RunFacts, SourceFacts, report
 
     alarm_id, bed, epoch = alarm.last.alarm_id, alarm.last.bed, alarm.epoch
@@ -240,11 +225,11 @@ def _report(reader: JournalReader, alarm: PastAlarm) -> str:
     )
 
 
-def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
-    """The strip as SVG.
+def _drawing(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
+    """The strip of an alarm as SVG.
 
     Raises:
-        ConfigError: the journal has none.
+        ConfigError: the journal has no strip of it.
     """
     import numpy as np
 
@@ -255,7 +240,7 @@ def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     first = alarm.messages[0].alarm
     strip = reader.get_strip(first.alarm_id, alarm.epoch)
     if strip is None:
-        raise ConfigError(f"--svg: the journal has no strip of {first.alarm_id} (any more)")
+        raise ConfigError(f"--svg: the journal has no strip of {first.alarm_id}")
     rows = strip.samples
     samples = rows[0] if raw or len(rows) < 2 else np.where(np.isfinite(rows[0]), rows[1], np.nan)
     end = strip.first_sample + rows.shape[1]
@@ -278,34 +263,14 @@ def _drawn(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     )
 
 
-# -- on the way in and out ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _quietly(out: TextIO) -> Iterator[None]:
-    """A reader that has seen enough is no error; a full disk is one line.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    try:
-        yield
-        out.flush()
-    except OSError as error:
-        # Else the interpreter complains of the same error when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise ConfigError(f"alarms: standard output: {error.strerror}; write somewhere else") from None
-
-
-def _one_of(flag: str, values: list[str] | None, known: tuple[str, ...]) -> None:
+def _check(flag: str, values: list[str] | None, known: tuple[str, ...]) -> None:
     for value in values or ():
         if value not in known:
             raise ConfigError(f"{flag} {value}: give {', '.join(known)}")
 
 
-def _moment(flag: str, text: str, now: datetime.datetime) -> datetime.datetime | None:
-    """A date, a time, or so long before now.
+def _time(flag: str, text: str, now: datetime.datetime) -> datetime.datetime | None:
+    """A date, a time, or a duration before now; empty = None.
 
     Raises:
         ConfigError: none of these.
@@ -320,5 +285,5 @@ def _moment(flag: str, text: str, now: datetime.datetime) -> datetime.datetime |
             return now - datetime.timedelta(seconds=float(ago[1]) * _UNITS_S[ago[2]])
         return moment(text)
     raise ConfigError(
-        f"{flag} {text}: give a date (2026-01-31), a time (2026-01-31T08:00, UTC) or how long ago (90m, 2h, 3d)"
+        f"{flag} {text}: give a date (2026-01-31), a time (2026-01-31T08:00, UTC) or a time before now (90m, 2h, 3d)"
     )

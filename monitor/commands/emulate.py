@@ -1,8 +1,7 @@
-"""`ecg-monitor ports` and `emulate`: serial devices, those that are there and those that are played."""
+"""`ecg-monitor emulate`: play a record as a serial device, with faults."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from pathlib import Path
@@ -10,52 +9,61 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["emulate", "ports"]
+from monitor.commands.options import Given, takes
+
+__all__ = ["emulate"]
 
 
-def ports() -> None:
-    """List the serial ports of this machine: path, USB vendor and product, serial number, name."""
-    from monitor.sources.serial.ports import list_ports
-
-    found = list_ports()
-    for port in found:
-        typer.echo(f"{port.device:<16}  {port.vid_pid or '-':<9}  {port.serial_number or '-':<20}  {port.name or '-'}")
-    if not found:
-        print("ecg-monitor: no serial ports; plug the device in, then look again", file=sys.stderr)
-
-
+# --source, --format, --port, --baud, --seed and --speed are those of the device and read no environment variable: the
+# monitor's port is the other end of the cable.
+@takes(
+    "--start", "--duration", "--channel", "--fs", "--adc-bits", "--vref", "--gain",
+    texts={
+        "--duration": "Length of signal to play, s.",
+        "--adc-bits": "Resolution of the device's ADC, bits.",
+        "--vref": "Reference voltage of that ADC, V.",
+        "--gain": "Amplification before that ADC.",
+    },
+)  # fmt: skip
 def emulate(
-    source: Annotated[str, typer.Option(help="What the device measures, e.g. sim or mitdb:208.")] = "sim",
+    source: Annotated[str, typer.Option(help="The signal of the device, e.g. sim or mitdb:208.")] = "sim",
     form: Annotated[
         str, typer.Option("--format", help="lines, openview, openview-max30003, chords, cyton or raw16.")
     ] = "lines",
-    faults: Annotated[str, typer.Option(help='What goes wrong, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
-    link: Annotated[Path | None, typer.Option(help="Name of the pseudo-terminal; default: a temporary one.")] = None,
-    port: Annotated[str | None, typer.Option(help="A real serial port instead, cabled to the monitor's.")] = None,
-    baud: Annotated[int | None, typer.Option(help="Speed of a real port, bits a second.")] = None,
+    faults: Annotated[str, typer.Option(help='Faults, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
+    link: Annotated[Path | None, typer.Option(help="Path of the pseudo-terminal; default: a temporary one.")] = None,
+    port: Annotated[str | None, typer.Option(help="A real serial port, cabled to the monitor's port.")] = None,
+    baud: Annotated[int | None, typer.Option(help="Speed of the real port, bit/s.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the faults and of the simulator.")] = 0,
-    start: Annotated[float, typer.Option(help="Where in the record to begin, s.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(help="How much to play, s of signal.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Lead by name or number.")] = None,
-    fs: Annotated[float | None, typer.Option(help="Sampling rate, Hz, where the source has none.")] = None,
-    speed: Annotated[float, typer.Option(help="Times real time.")] = 1.0,
-    adc_bits: Annotated[int | None, typer.Option(help="Resolution of the device's ADC.")] = None,
-    vref: Annotated[float | None, typer.Option(help="Its reference, V.")] = None,
-    gain: Annotated[float | None, typer.Option(help="Amplification before it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as one line of JSON.")] = False,
+    speed: Annotated[float, typer.Option(help="Speed: 1 = real time.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the final counts as one line of JSON.")] = False,
+    *,
+    given: Given,
 ) -> None:
-    """Play a record as a serial device on a pseudo-terminal, with faults: to try the monitor without hardware."""
+    """Play a record as a serial device on a pseudo-terminal, with faults: tests the monitor without hardware."""
     from monitor.commands.console_printer import ConsolePrinter
-    from monitor.commands.signals import end_in_order_on_signals
+    from monitor.commands.signals import stop_on_signals
     from monitor.emulator.emulate import EmulateOptions, run_emulator
     from monitor.emulator.encoder import Scale
 
     stop = threading.Event()
-    end_in_order_on_signals(stop)
-    scale = Scale(adc_bits, vref, gain)
+    stop_on_signals(stop)
     options = EmulateOptions(
-        source, form, faults, link, port, baud, seed, start, duration, channel, fs, speed, scale, as_json
+        source=source,
+        form=form,
+        faults=faults,
+        link=link,
+        port=port,
+        baud=baud,
+        seed=seed,
+        start_s=given.get("--start", 0.0),
+        duration_s=given.get("--duration"),
+        channel=given.get("--channel"),
+        fs_hz=given.get("--fs"),
+        speed=speed,
+        scale=Scale(given.get("--adc-bits"), given.get("--vref"), given.get("--gain")),
+        as_json=as_json,
     )
-    with ConsolePrinter(stop) as lines:
-        code = run_emulator(options, lines.say, stop.is_set, time.monotonic)
+    with ConsolePrinter(stop) as printer:
+        code = run_emulator(options, printer.line, stop.is_set, time.monotonic)
     raise typer.Exit(code)

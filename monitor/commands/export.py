@@ -1,10 +1,8 @@
-"""`ecg-monitor export`: one alarm out of a journal, or of a running monitor, as FHIR or HL7, on standard output."""
+"""`ecg-monitor export`: one alarm of a journal or of a running monitor as FHIR or HL7, on standard output."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from monitor.commands.options import Epoch, Given, KeyFile, takes
+from monitor.commands.stdout import standard_output
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "export"]
 
-_NEWEST = 3  # ids named where the one asked for is not there
+_NEWEST = 3  # alarm ids listed when the requested one does not exist
 _TIMEOUT_S = 10.0  # for a reply of a running monitor
 
 
 class Format(StrEnum):
-    """What an alarm is written as."""
+    """Output format."""
 
     FHIR = "fhir"
     HL7 = "hl7"
 
 
 class _Found(NamedTuple):
-    """One alarm.
+    """An alarm with its context.
 
     Attributes:
-        states: its messages, oldest first.
-        statuses: of its bed in its run, oldest first.
-        strip: first sample, sampling rate (Hz) and (channels, n) mV around the onset; None where there is none.
+        states: messages of the alarm, oldest first.
+        statuses: status messages of its bed in the same run, oldest first.
+        strip: first sample, sampling rate (Hz) and (channels, n) mV around the onset; None if not kept.
     """
 
     states: list[AlarmMessage]
@@ -48,42 +48,27 @@ class _Found(NamedTuple):
     strip: tuple[int, float, NDArray[np.float32]] | None
 
 
+@takes("--journal")
 def export(
-    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Of the alarm, e.g. p1/asystole/8823.")],
-    form: Annotated[Format, typer.Option("--format", help="fhir: one Bundle; hl7: one ORU^R40 a state.")] = Format.FHIR,
-    journal: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_JOURNAL", help="Journal of a monitor, also of one that runs.")
-    ] = None,
-    connect: Annotated[str | None, typer.Option(help="Alarm socket of a running monitor instead.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(envvar="ECG_MONITOR_KEY", help="--connect: our key file, for a monitor with --keys.")
-    ] = None,
-    epoch: Annotated[str, typer.Option(help="Run it belongs to; default: the newest with this id.")] = "",
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823.")],
+    given: Given,
+    form: Annotated[
+        Format, typer.Option("--format", help="fhir: one Bundle; hl7: one ORU^R40 message per state.")
+    ] = Format.FHIR,
+    connect: Annotated[str | None, typer.Option(help="Alarm socket of a running monitor.")] = None,
+    key: KeyFile = None,
+    epoch: Epoch = "",
 ) -> None:
     """Write one alarm with its states and its strip for other systems: FHIR R4 or HL7 v2.6 (IHE PCD-04)."""
     if connect is not None:
         found = _from_bus(connect, alarm_id, epoch, key)
-    elif journal is not None:
-        found = _from_journal(journal, alarm_id, epoch)
+    elif "--journal" in given:
+        found = _from_journal(Path(given["--journal"]), alarm_id, epoch)
     else:
-        raise ConfigError("export: say where the alarm is, --journal FILE or --connect tcp://127.0.0.1:5556")
-    _write(_as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty()))
-
-
-def _write(text: str) -> None:
-    """All of it, or one line that says why not; a reader that has seen enough is no error.
-
-    Raises:
-        ConfigError: it cannot be written, e.g. on a full disk.
-    """
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # Else the interpreter complains of the same error when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise ConfigError(f"export: standard output: {error.strerror}; write somewhere else") from None
+        raise ConfigError("export: give the place of the alarm, --journal FILE or --connect tcp://127.0.0.1:5556")
+    text = _as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty())
+    with standard_output("export") as out:
+        out.write(text)
 
 
 def _as_fhir(found: _Found) -> str:
@@ -94,14 +79,14 @@ def _as_fhir(found: _Found) -> str:
     return json.dumps(bundle, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _as_hl7(found: _Found, to_a_person: bool) -> str:
-    """Messages, a line feed after each; on a terminal a line a segment, for carriage returns would overprint them."""
+def _as_hl7(found: _Found, to_terminal: bool) -> str:
+    """Messages, each followed by a line feed; on a terminal also each segment, else they overprint each other."""
     from monitor.reports.hl7 import alarm_message
 
     messages = [
         alarm_message(state, lead=_lead(found), audio_paused=_audio_paused(found, state)) for state in found.states
     ]
-    return "".join((message.replace("\r", "\n") if to_a_person else message) + "\n" for message in messages)
+    return "".join((message.replace("\r", "\n") if to_terminal else message) + "\n" for message in messages)
 
 
 def _lead(found: _Found) -> str:
@@ -109,7 +94,7 @@ def _lead(found: _Found) -> str:
 
 
 def _audio_paused(found: _Found, state: AlarmMessage) -> bool:
-    """By the last status before the state; statuses come once a second, and at once when a pause begins or ends."""
+    """Whether an audio pause was active: a status is sent once a second and at each begin and end of a pause."""
     before = [status for status in found.statuses if status.sample <= state.sample]
     if not before:
         return False
@@ -118,16 +103,16 @@ def _audio_paused(found: _Found, state: AlarmMessage) -> bool:
 
 
 def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
-    """Look an alarm up in a journal.
+    """Find an alarm in a journal.
 
     Raises:
         ConfigError: no such file, run or alarm.
-        JournalError: no journal.
+        JournalError: the file is not a journal.
     """
     from monitor.journal import JournalReader
 
     if not path.is_file():
-        raise ConfigError(f"export: no journal {path}; give the file that a monitor wrote with --journal or --record")
+        raise ConfigError(f"export: no journal {path}; give the file of a monitor's --journal or --record")
     journal = JournalReader(path)
     try:
         epochs = journal.epochs()
@@ -148,10 +133,10 @@ def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
 
 
 def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Found:
-    """Ask a running monitor for an alarm of its run.
+    """Request an alarm from a running monitor.
 
     Raises:
-        BusError, ClientError: no endpoint, or nobody answers.
+        BusError, ClientError: not an endpoint, or no reply.
         ConfigError: no such alarm.
     """
     import numpy as np
@@ -162,8 +147,8 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
     from monitor.messages import Request
 
     ends = endpoints_from(connect)
-    ours = load_client_key(key) if key is not None else None
-    client = AlarmClient(ends.alarms, ends.control, beds=(), streams=(), key=ours)
+    client_key = load_client_key(key) if key is not None else None
+    client = AlarmClient(ends.alarms, ends.control, beds=(), streams=(), key=client_key)
     try:
 
         def read(topic: str) -> Iterator[bytes]:
@@ -184,34 +169,35 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
 
 
 def _find(read: Callable[[str], Iterator[bytes]], alarm_id: str, epoch: str, where: str) -> _Found:
-    """The states of an alarm, of the newest run that has it, and what its bed said of itself then.
+    """Find the newest alarm with an id, and the status messages of its bed.
 
     Args:
-        read: all bodies of a topic, oldest first.
-        alarm_id, epoch: wanted; an empty epoch is the newest.
-        where: they are looked for, for the error.
+        read: returns all bodies of a topic, oldest first.
+        alarm_id: id of the alarm.
+        epoch: id of the run; empty = the newest run that has the alarm.
+        where: journal or endpoint, for the error.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: no such alarm.
     """
     from monitor.messages import AlarmMessage, StatusMessage, bed_topic
 
     bed, _, rest = alarm_id.partition("/")
-    topic, statuses = bed_topic(bed, "alarm"), bed_topic(bed, "status")
-    known = [body for raw in (read(topic) if rest else ()) if isinstance(body := _decoded(raw), AlarmMessage)]
-    runs = [body.epoch for body in known if body.alarm.alarm_id == alarm_id and epoch in ("", body.epoch)]
+    bodies = _decoded(read(bed_topic(bed, "alarm"))) if rest else ()
+    alarms = [body for body in bodies if isinstance(body, AlarmMessage)]
+    runs = [body.epoch for body in alarms if body.alarm.alarm_id == alarm_id and epoch in ("", body.epoch)]
     if not runs:
-        newest = [body.alarm.alarm_id for body in known if not body.alarm.update][-_NEWEST:]
+        newest = [body.alarm.alarm_id for body in alarms if not body.alarm.update][-_NEWEST:]
         others = f"the newest of bed {bed} are {', '.join(dict.fromkeys(newest))}" if newest else (
             f"bed {bed!r} has none; an id is BED/KIND/SAMPLE, as `ecg-monitor tail` prints them"
         )  # fmt: skip
         raise ConfigError(f"export: no alarm {alarm_id!r} in {where}; {others}")
-    states = [body for body in known if (body.alarm.alarm_id, body.epoch) == (alarm_id, runs[-1])]
-    of_run = itertools.filterfalse(lambda body: body.epoch != runs[-1], map(_decoded, read(statuses)))
-    return _Found(states, [body for body in of_run if isinstance(body, StatusMessage)], None)
+    states = [body for body in alarms if (body.alarm.alarm_id, body.epoch) == (alarm_id, runs[-1])]
+    statuses = [body for body in _decoded(read(bed_topic(bed, "status"))) if isinstance(body, StatusMessage)]
+    return _Found(states, [status for status in statuses if status.epoch == runs[-1]], None)
 
 
-def _decoded(raw: bytes) -> Message:
+def _decoded(raws: Iterator[bytes]) -> Iterator[Message]:
     from monitor.messages import decode
 
-    return decode(raw)
+    return map(decode, raws)

@@ -1,4 +1,4 @@
-"""`ecg-monitor keys`: who may connect to the bus."""
+"""`ecg-monitor keys`: CURVE keys of a monitor and its clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Make and manage keys, without which the bus listens on loopback only.")
+app = typer.Typer(no_args_is_help=True, help="Make and manage CURVE keys; without them the bus is loopback only.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the monitor's keys.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: letters, digits, _ . -")]
@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: l
 
 @app.command()
 def new(folder: Folder) -> None:
-    """Make the keys of a monitor and an empty list of clients; serve with them by --keys DIR."""
+    """Make the keys of a monitor and an empty list of clients; use them with --keys DIR."""
     from monitor.bus.keys import make_server_keys
 
     keys = make_server_keys(folder)
@@ -31,11 +31,11 @@ def add(
     folder: Folder,
     name: Name,
     role: Annotated[
-        str, typer.Option(help="viewer: sees all; operator: acknowledges and pauses audio too.")
+        str, typer.Option(help="viewer: reads everything; operator: also acknowledges alarms and pauses audio.")
     ] = "viewer",
-    file: Annotated[Path | None, typer.Option("--file", help="Where to write its key; default: DIR/NAME.key.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Client key file; default: DIR/NAME.key.")] = None,
 ) -> None:
-    """Make the key of a client: one file to carry to its machine."""
+    """Make the key of a client: one file to move to the client's machine."""
     from typing import cast
 
     from monitor.bus.allow_list import Role
@@ -62,8 +62,8 @@ def show(folder: Folder) -> None:
 
 @app.command()
 def remove(folder: Folder, name: Name) -> None:
-    """Take a client from the list; a running monitor cuts it off at once."""
+    """Remove a client; a running monitor disconnects it at once."""
     from monitor.bus.keys import remove_client
 
-    gone = remove_client(folder, name)
-    typer.echo(f"{gone.name} ({gone.role}) may connect no more; a running monitor cuts it off at once")
+    client = remove_client(folder, name)
+    typer.echo(f"{client.name} ({client.role}) removed; a running monitor disconnects it at once")

@@ -1,6 +1,6 @@
-"""Monitor and dashboard in one process: the pipeline works in a thread, the screen is a subscriber like any other.
+"""Monitor and dashboard in one process: the pipeline runs in a thread, the dashboard is a subscriber of its bus.
 
-The screen is there before the numeric libraries are imported, which takes longer than anything else at the start.
+The first frame is drawn before the numeric libraries are imported: their import is the longest part of the start.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from monitor.errors import ClientError, SourceError
 from monitor.messages import Reply, Request
 from monitor.sources import Source
 
-__all__ = ["LateClient", "run_local_dashboard"]
+__all__ = ["DeferredClient", "run_local_dashboard"]
 
-_REFUSED_LINES = 20  # who was turned away, told when the screen is left
-_JOIN_S = 2.0  # a short record at full speed would be over before the screen has connected
+_REFUSED_LINES = 20  # refused connections printed after the dashboard is closed
+_JOIN_S = 2.0  # time for the dashboard to connect: a short record at full speed would end before
 
 
-class LateClient:
-    """An AlarmClient of a monitor that has not told yet where it listens.
+class DeferredClient:
+    """An AlarmClient that is created as soon as the endpoints of the starting monitor are known.
 
-    `connect` may be called from any thread; all the rest belongs to one.
+    `connect` may be called from any thread, all other methods from one thread only.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LateClient:
         self._detail: tuple[Collection[str], Collection[str]] = (), ()
 
     def connect(self, endpoints: BusEndpoints, key: ClientKey | None = None) -> None:
-        """The monitor listens there now, and asks for this key."""
+        """Set the endpoints of the monitor and the key of the dashboard."""
         self._endpoints, self._key = endpoints, key
         self._known.set()
 
@@ -65,7 +65,7 @@ class LateClient:
         """As AlarmClient.request.
 
         Raises:
-            ClientError: no reply in time, or nobody to ask yet.
+            ClientError: no reply in time, or the monitor is still starting.
         """
         if self._client is None:
             raise ClientError("the monitor is starting")
@@ -78,26 +78,26 @@ class LateClient:
             self._client.set_detail(wave_beds, beat_beds)
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         if self._client is not None:
             self._client.close()
 
 
 def run_local_dashboard(sources: dict[str, Source], config: Config, stop: threading.Event) -> tuple[str, ...]:
-    """Watch beds on the terminal until the person leaves or `stop` is set.
+    """Run the monitor with its dashboard until the user quits or `stop` is set.
 
     Args:
         sources: bed name -> open source; closed here.
         config: the whole configuration.
-        stop: set when the process is told to end.
+        stop: set by a signal.
 
     Returns:
-        What could not be kept, one line each.
+        One line per recording or journal that is incomplete.
 
     Raises:
-        BusError, ConfigError, JournalError, ModelError, RecorderError: the monitor could not begin.
+        BusError, ConfigError, JournalError, ModelError, RecorderError: the monitor could not start.
     """
-    client = LateClient()
+    client = DeferredClient()
     incomplete: list[str] = []
     failed: list[Exception] = []
     refused: deque[str] = deque(maxlen=_REFUSED_LINES)
@@ -107,12 +107,12 @@ def run_local_dashboard(sources: dict[str, Source], config: Config, stop: thread
             refused.append(line)
 
     def work() -> None:
-        # Imported here, while the first frame is on the screen.
+        # Imported here, after the first frame is drawn.
         try:
             from monitor.engine.assembly import build_pipeline, load_scorer
 
             pipeline = build_pipeline(sources, config, load_scorer(config.model), on_notice=notice)
-        except Exception as error:  # told after the screen is restored
+        except Exception as error:  # printed after the terminal is restored
             for source in sources.values():
                 source.close()
             failed.append(error)

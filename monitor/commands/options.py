@@ -1,11 +1,23 @@
-"""Options that several commands have, and how flags become settings."""
+"""Options of the command line and their environment variables, made from the configuration structs.
+
+An option is declared once, at its key in `monitor/config.py`. A command names the flags that it takes:
+
+    @takes("--fs", "--model", "--config")
+    def command(given: Given, out: Path) -> None:
+        settings = settings_of(given)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import math
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from monitor.config import Config, load_beds, load_config, merge
@@ -14,68 +26,170 @@ from monitor.errors import ConfigError
 __all__ = [
     "EXIT_BAD_INPUT",
     "EXIT_INCOMPLETE",
-    "Beds",
-    "BedsCount",
-    "BusAddress",
-    "Channel",
-    "ConfigFile",
-    "Duration",
-    "Flag",
-    "Keys",
-    "Mains",
-    "Model",
-    "MvPerUnit",
-    "Seed",
-    "Start",
+    "OPTIONS",
+    "ConfigOption",
+    "Epoch",
+    "Given",
+    "KeyFile",
     "settings_of",
+    "takes",
+    "variable",
 ]
 
-EXIT_BAD_INPUT = 2
-EXIT_INCOMPLETE = 3
+EXIT_BAD_INPUT: Final = 2
+EXIT_INCOMPLETE: Final = 3
 
-Flag = tuple[str, str, str, Any]  # as written, section, key, value; None = not given
+Given = dict[str, Any]  # flag -> value, of the options on the command line or in the environment
 
-Beds = Annotated[Path | None, typer.Option(envvar="ECG_MONITOR_BEDS", help="File of many beds, each with its source.")]
-BedsCount = Annotated[
-    int | None, typer.Option(help="So many beds b0001, ... out of --source; mitdb:* = all its records.")
-]
-Start = Annotated[float | None, typer.Option(help="Where in the record to begin, s.")]
-Duration = Annotated[float | None, typer.Option(help="How much to watch, s of signal.")]
-Channel = Annotated[str | None, typer.Option(help="Lead by name or number.")]
-MvPerUnit = Annotated[float | None, typer.Option(help="mV of one count, for --unit adc.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the simulator, and of where many beds begin.")]
-Mains = Annotated[
-    str | None, typer.Option(envvar="ECG_MONITOR_MAINS", help="Notch against mains hum: auto, off, 50 or 60 Hz.")
-]
-Model = Annotated[str | None, typer.Option(envvar="ECG_MONITOR_MODEL", help="ONNX file; default: the shipped model.")]
-BusAddress = Annotated[
-    str | None,
-    typer.Option(envvar="ECG_MONITOR_BUS", help="Where subscribers connect: tcp://127.0.0.1:5556; port * = free."),
-]
-Keys = Annotated[
-    str | None, typer.Option(envvar="ECG_MONITOR_KEYS", help="Folder of keys: who may connect (ecg-monitor keys).")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option(envvar="ECG_MONITOR_CONFIG", help="Configuration file (see config.toml).")
+Epoch = Annotated[str, typer.Option(help="Only this run: its id, the beginning of its id, or `last`.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(envvar="ECG_MONITOR_KEY", help="Client key file, for a monitor with --keys.")
 ]
 
 
-def settings_of(config: Path | None, flags: Iterable[Flag], beds: Path | None = None) -> Config:
-    """The flags over the beds of a file over a configuration file over the defaults.
+def variable(flag: str) -> str:
+    """Environment variable of an option, e.g. `ECG_MONITOR_ADC_BITS` of `--adc-bits`."""
+    return "ECG_MONITOR_" + flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigOption:
+    """The option of one key of the configuration.
+
+    Attributes:
+        flag: e.g. `--speed`; of a switch, e.g. `--dashboard/--no-dashboard`.
+        section, key: the key that it sets.
+        kind: type on the command line; str where words are allowed.
+        number: type of the value where words are allowed.
+        words: word -> value.
+        numbers: the allowed numbers in words, for the error.
+        text: help.
+        default: default of the key.
+    """
+
+    flag: str
+    section: str
+    key: str
+    kind: type
+    number: type
+    words: Mapping[str, float]
+    numbers: str
+    text: str
+    default: Any
+
+    def value(self, given: Any) -> Any:
+        """Value of the key for a value of the command line.
+
+        Raises:
+            ConfigError: neither a word nor an allowed number.
+        """
+        if not self.words or given in self.words:
+            return self.words.get(given, given)
+        try:
+            value = self.number(given)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not given.isascii() or value in self.words.values():
+            raise ConfigError(f"{self.flag} {given}: give {self.numbers}, or {', '.join(self.words)}")
+        return value
+
+
+def _config_options() -> dict[str, ConfigOption]:
+    found = {}
+    for section in msgspec.structs.fields(Config):
+        hints = typing.get_type_hints(section.type, include_extras=True) if isinstance(section.type, type) else {}
+        for key, hint in hints.items():
+            for meta in getattr(hint, "__metadata__", ()):
+                if meta.extra is None:
+                    continue
+                flag, words = meta.extra["flag"], meta.extra["words"]
+                number = hint.__origin__ if isinstance(hint.__origin__, type) else str  # Literal: str
+                found[flag] = ConfigOption(
+                    flag,
+                    section.name,
+                    key,
+                    str if words else number,
+                    number,
+                    words,
+                    meta.extra["numbers"],
+                    meta.description,
+                    getattr(section.default, key),
+                )
+    return found
+
+
+OPTIONS: Final = _config_options()  # flag -> option
+_FILES: Final = {  # options that are files of settings
+    "--beds": "File of beds, each with its source; adds [beds].",
+    "--config": "Configuration file, see config.toml.",
+}
+
+
+def takes(*flags: str, texts: Mapping[str, str] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options to a command; its parameter `given` receives the values.
+
+    Args:
+        flags: keys of OPTIONS, `--config` and `--beds`.
+        texts: flag -> help that replaces the common one.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        names = {_name(flag): flag for flag in flags}
+        for parameter in signature.parameters.values():
+            if parameter.name == "given":
+                parameters += [_parameter(flag, (texts or {}).get(flag)) for flag in flags]
+            else:
+                parameters.append(parameter)
+
+        def run(**values: Any) -> None:
+            taken = {flag: values.pop(name) for name, flag in names.items()}
+            command(given={flag: value for flag, value in taken.items() if value is not None}, **values)
+
+        # typer reads a command's parameters from these.
+        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return decorate
+
+
+def _name(flag: str) -> str:
+    return flag.partition("/")[0].removeprefix("--").replace("-", "_")
+
+
+def _parameter(flag: str, text: str | None) -> inspect.Parameter:
+    kind: type = Path
+    shown: str | bool = False
+    if (option := OPTIONS.get(flag)) is not None:
+        kind = option.kind
+        if option.default and option.default is not True:
+            shown = str(option.default)
+    help_text = text or (_FILES[flag] if option is None else option.text)
+    made = typer.Option(flag, envvar=variable(flag), help=help_text, show_default=shown)
+    return inspect.Parameter(
+        _name(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made]
+    )
+
+
+def settings_of(given: Given) -> Config:
+    """The configuration: given options, over the file of beds, over the configuration file, over the defaults.
 
     Raises:
-        ConfigError: a file or a value that cannot be used, or one bed and many at once; one line with the remedy.
+        ConfigError: a file or a value that cannot be used, or an option of one bed together with many beds.
     """
-    settings = load_config(config) if config is not None else Config()
-    if beds is not None:
-        settings = load_beds(beds, settings)
-    named = next((name for name, its in settings.beds.items() if its.source), None)
-    for flag, section, key, value in flags:
-        if value is None:
+    settings = load_config(given["--config"]) if "--config" in given else Config()
+    if "--beds" in given:
+        settings = load_beds(given["--beds"], settings)
+    many = next((name for name, bed in settings.beds.items() if bed.source), None)
+    for flag, text in given.items():
+        if flag in _FILES:
             continue
-        if named is not None and flag in ("--source", "--bed"):
-            raise ConfigError(
-                f"{flag} {value}: says one bed, [beds.{named}] and its like say many; give one of the two"
-            )
-        settings = merge(settings, {section: {key: value}}, flag)
+        if many is not None and flag in ("--source", "--bed"):
+            raise ConfigError(f"{flag} {text}: is for one bed, but [beds.{many}] defines many; give one of the two")
+        option = OPTIONS[flag]
+        settings = merge(settings, {option.section: {option.key: option.value(text)}}, f"{flag} {text}")
     return settings

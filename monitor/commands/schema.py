@@ -1,7 +1,6 @@
-"""JSON Schema of everything on the bus and of what is sent to `zmq:`: `python -m monitor.commands.schema --write`.
+"""JSON Schema of the messages of the bus and of the source `zmq:`: `python -m monitor.commands.schema --write`.
 
-The files in `monitor/schema/` are for those who write a subscriber in another language. A test holds them equal
-to what is made here.
+The files in `monitor/schema/` are for subscribers in other languages. A test compares them with the structs.
 """
 
 from __future__ import annotations
@@ -53,10 +52,10 @@ def schemas() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files (`--write`), or say which differ.
+    """Write the files (`--write`), or list the files that differ from the structs.
 
     Returns:
-        Exit code: 0, or 1 where a file is not what it should be.
+        Exit code: 0; 1 if a file differs; 2 for an unknown argument.
     """
     wanted = schemas()
     if arguments == ["--write"]:
@@ -83,8 +82,8 @@ def _schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
             description = inspect.cleandoc(definition["description"])
             definition["description"] = description.partition("\n\nMany attributes:")[0]
         fields = definition.get("properties", {})
-        # The structs have defaults so that they can be built by hand, yet we always send every field of a body.
-        # `samples/1` is what others send us.
+        # The structs have defaults for convenience, but the monitor sends every field of a body. `samples/1` is a
+        # message to the monitor.
         if ("schema" in fields and name != "SamplesHeader") or name == "Reply":
             definition["required"] = list(fields)
     return {"$schema": DIALECT, "$id": f"urn:ecg-monitor:{_file_of(kind)}", **made}

@@ -1,8 +1,7 @@
-"""`ecg-monitor score`: archives, as fast as the machine or a cluster can."""
+"""`ecg-monitor score`: score stored records on all cores of a machine or of a cluster."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.options import EXIT_INCOMPLETE, Channel, ConfigFile, Mains, Model, MvPerUnit, Seed, settings_of
+from monitor.commands.options import EXIT_INCOMPLETE, Given, settings_of, takes
+from monitor.commands.stdout import standard_output
 from monitor.config import Config
-from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
@@ -24,9 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 _STRIPS_MAX = 100
-_PIPE_COLUMNS = 240  # the table is not folded where no terminal says how wide it is
+_PIPE_COLUMNS = 240  # width of the table where the output is no terminal: wide enough to fold no cell
 
 
+@takes(
+    "--start", "--duration", "--channel", "--fs", "--column", "--unit", "--mv-per-unit", "--seed", "--mains", "--model",
+    "--config",
+    texts={
+        "--start": "Start within each record, s.",
+        "--duration": "Length of each record to score, s; 0 = to the end.",
+        "--fs": "csv, sim: sampling rate, Hz.",
+        "--column": "csv: column by name or number.",
+        "--unit": "csv, edf: mV, uV, V or adc.",
+    },
+)  # fmt: skip
 def score(
     records: Annotated[
         list[str],
@@ -35,44 +45,26 @@ def score(
             help="mitdb:208, 'mitdb:*', wfdb:PATH, edf:PATH, csv:PATH, a pattern ('archive/**/*.hea'), or a folder.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the results; what is there already is not scored again.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results; records with a result there are skipped.")],
+    given: Given,
     processes: Annotated[
-        int, typer.Option(min=0, max=1024, help="Records at once; 0 = one a core of the machine or the cluster.")
+        int, typer.Option(min=0, max=1024, help="Parallel processes; 0 = one per core of the machine or the cluster.")
     ] = 0,
     ray: Annotated[
-        bool, typer.Option("--ray", help="Score on the Ray cluster of RAY_ADDRESS, else on one here.")
+        bool, typer.Option("--ray", help="Use the Ray cluster of RAY_ADDRESS, else a Ray cluster on this machine.")
     ] = False,
-    strips: Annotated[int, typer.Option(min=0, max=_STRIPS_MAX, help="Worst strips to draw of each record.")] = 6,
-    start: Annotated[float | None, typer.Option(help="Where in each record to begin, s.")] = None,
-    duration: Annotated[float | None, typer.Option(help="How much of each to score, s.")] = None,
-    channel: Channel = None,
-    fs: Annotated[float | None, typer.Option(help="csv, sim: sampling rate, Hz.")] = None,
-    column: Annotated[str | None, typer.Option(help="csv: column by name or number.")] = None,
-    unit: Annotated[str | None, typer.Option(help="csv, edf: mV, uV, V or adc.")] = None,
-    mv_per_unit: MvPerUnit = None,
-    seed: Seed = None,
-    mains: Mains = None,
-    model: Model = None,
-    config: ConfigFile = None,
+    strips: Annotated[int, typer.Option(min=0, max=_STRIPS_MAX, help="Number of worst strips per record.")] = 6,
 ) -> None:
-    """Score archives: beats as Parquet, a summary and the worst strips of every record, each exactly once."""
-    flags = (
-        ("--start", "source", "start_s", start),
-        ("--duration", "source", "duration_s", duration),
-        ("--channel", "source", "channel", channel),
-        ("--fs", "source", "fs_hz", fs),
-        ("--column", "source", "column", column),
-        ("--unit", "source", "unit", unit),
-        ("--mv-per-unit", "source", "mv_per_unit", mv_per_unit),
-        ("--seed", "source", "seed", seed),
-        ("--mains", "signal", "mains", mains),
-        ("--model", "model", "path", model),
-    )
-    raise typer.Exit(_score(records, out, settings_of(config, flags), strips, processes, ray))
+    """Score stored records: beats as Parquet, a summary and the worst strips of each record."""
+    raise typer.Exit(_score(records, out, settings_of(given), strips, processes, ray))
 
 
 def _score(records: list[str], out: Path, settings: Config, strips: int, processes: int, on_ray: bool) -> int:
-    """Everything that can be wrong with the whole is told before anything begins; the exit code."""
+    """Check everything that concerns all records, then score them.
+
+    Returns:
+        Exit code.
+    """
     from monitor.archive.beat_table import pyarrow_or_error
     from monitor.archive.records import find_records
     from monitor.archive.results import Results
@@ -84,17 +76,17 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     from monitor.archive.progress import Told
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
-    from monitor.commands.signals import end_in_order_on_signals
+    from monitor.commands.signals import stop_on_signals
     from monitor.engine.assembly import load_scorer
 
     sha256 = load_scorer(settings.model).info.sha256
     command = ("ecg-monitor", *sys.argv[1:])
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
-    stop, began_s = threading.Event(), time.monotonic()
-    end_in_order_on_signals(stop)
+    stop, started_s = threading.Event(), time.monotonic()
+    stop_on_signals(stop)
     with _workers(min(processes, len(tasks)), len(tasks), on_ray) as workers, Told(len(tasks)) as told:
         done = score_all(tasks, results, workers, told, stop.is_set)
-    return _conclude(results, done, time.monotonic() - began_s)
+    return _conclude(results, done, time.monotonic() - started_s)
 
 
 def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWorkers:
@@ -108,7 +100,11 @@ def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWo
 
 
 def _conclude(results: Results, done: Done, took_s: float) -> int:
-    """The table over all that is there, and what is not."""
+    """Write the table of all records, print that of this run and its counts.
+
+    Returns:
+        Exit code.
+    """
     from monitor.archive.overview import write_overview
 
     summaries = [summary for name in results.names() if (summary := results.get(name)) is not None]
@@ -120,18 +116,18 @@ def _conclude(results: Results, done: Done, took_s: float) -> int:
         failed = True
     of_run = {*done.scored, *done.there}
     _print([summary for summary in summaries if summary.name in of_run])
-    told = f"{len(done.scored)} scored, {len(done.there)} scored before, {len(done.failed)} failed"
+    counts = f"{len(done.scored)} scored, {len(done.there)} scored before, {len(done.failed)} failed"
     if done.left:
-        told += f", {len(done.left)} not come to: the same command goes on"
-    print(f"ecg-monitor: {told}; {took_s:.1f} s, {results.out}", file=sys.stderr)
+        counts += f", {len(done.left)} not started: repeat the command to continue"
+    print(f"ecg-monitor: {counts}; {took_s:.1f} s, {results.out}", file=sys.stderr)
     return EXIT_INCOMPLETE if failed else 0
 
 
 def _print(summaries: list[Any]) -> None:
-    """A table on standard output, as wide as it is where that is no terminal.
+    """Print the table on standard output.
 
     Raises:
-        ConfigError: it cannot be written, e.g. on a full disk.
+        ConfigError: it cannot be written, e.g. because the disk is full.
     """
     from rich.console import Console
 
@@ -139,12 +135,6 @@ def _print(summaries: list[Any]) -> None:
 
     if not summaries:
         return
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_COLUMNS)
-    try:
-        console.print(overview_table(summaries))
-        sys.stdout.flush()
-    except OSError as error:
-        # Else the interpreter complains of the same error when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise ConfigError(f"score: standard output: {error.strerror}; write somewhere else") from None
+    with standard_output("score") as out:
+        width = None if out.isatty() else _PIPE_COLUMNS
+        Console(file=out, highlight=False, width=width).print(overview_table(summaries))

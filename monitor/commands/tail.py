@@ -1,27 +1,45 @@
-"""Alarms (and events) as JSON lines, for pipes: `ecg-monitor tail | jq .alarm.kind`."""
+"""`ecg-monitor tail`: alarms (and events) as JSON lines for pipes, e.g. `ecg-monitor tail | jq .alarm.kind`."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
-from monitor.bus.endpoints import endpoints_from
-from monitor.bus.keys import ClientKey
-from monitor.client.client import AlarmClient, ConnectionState
-from monitor.client.positions import Position, load_position, save_position
-from monitor.errors import BusError, ClientError, PositionError
+import typer
+
+from monitor.commands.options import KeyFile
+from monitor.config import BusConfig
 from monitor.messages import AlarmMessage, EventMessage, Stream
 
-__all__ = ["run_tail"]
+if TYPE_CHECKING:
+    from monitor.bus.keys import ClientKey
+    from monitor.client.client import AlarmClient, ConnectionState
+    from monitor.client.positions import Position
 
-TURN_S = 0.25
-# A log may wait longer for what is missing than a screen: it is read later, and a hole in it stays.
-PATIENCE_S = 15.0
+__all__ = ["run_tail", "tail"]
+
+_POLL_S: Final = 0.25
+# Longer than the patience of a dashboard: a log is read later, and a message missing in it stays missing.
+_PATIENCE_S: Final = 15.0
+
+
+def tail(
+    connect: Annotated[str, typer.Option(help="Alarm socket of a running monitor.")] = BusConfig().listen,
+    bed: Annotated[str | None, typer.Option(help="Only this bed.")] = None,
+    events: Annotated[bool, typer.Option(help="Print also events: gaps, lost sources, bad input.")] = False,
+    key: KeyFile = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Position file: the next start continues after the last printed line.")
+    ] = None,
+) -> None:
+    """Print alarms as JSON lines, for pipes; changes of the connection are printed on standard error."""
+    from monitor.bus.keys import load_client_key
+
+    client_key = load_client_key(key) if key is not None else None
+    run_tail(connect, bed, sys.stdout, events=events, resume=resume, key=client_key)
 
 
 def run_tail(
@@ -34,111 +52,122 @@ def run_tail(
     resume: Path | None = None,
     err: TextIO | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> int:
-    """Write the alarms of a running monitor to `out`, one line each, exactly as published, until told to stop.
+) -> None:
+    """Write the alarms of a running monitor to `out`, one line each, exactly as published.
 
-    First come the alarms that are active now; with `resume` what was published since it ended, however it did. It
-    waits for a monitor that is not there yet, outlives its restarts (and then writes what was said in between), and
-    ends quietly when the reader of a pipe goes away.
+    The first lines are the active alarms; with `resume`, the messages published since the position in the file. The
+    function waits for a monitor that does not run yet, and after a restart it writes the messages published meanwhile.
+    It returns on Ctrl-C, when `stop` returns True, or when the reader of the pipe has gone.
 
     Args:
-        connect: endpoint of the monitor's alarms, e.g. `tcp://127.0.0.1:5556`.
-        bed: only this one; None = all.
+        connect: alarm endpoint of the monitor, e.g. `tcp://127.0.0.1:5556`.
+        bed: only this bed; None = all.
         out: flushed after each line.
-        events: also what happened on the way in: gaps, losses, bad input.
-        key: ours, for a monitor that asks for one.
-        resume: file of the position: read at the start where there is one, written after the lines it tells of. Killed
-            in between, it writes those lines once more.
-        err: told each change of the connection; None = standard error.
-        stop: asked a few times a second.
+        events: write also events: gaps, lost sources, bad input.
+        key: client key, for a monitor with keys.
+        resume: position file. It is written after the lines; a run that is killed between writes those lines again.
+        err: changes of the connection are printed here; None = standard error.
+        stop: called a few times per second.
 
-    Returns:
-        Exit code: 0; 2 where the endpoint or the file of the position cannot be used.
+    Raises:
+        BusError, ClientError: the endpoint or the key cannot be used.
+        PositionError: the position file cannot be read or written.
+        ConfigError: `out` cannot be written.
     """
-    err = sys.stderr if err is None else err
+    from monitor.bus.endpoints import endpoints_from
+    from monitor.client.client import AlarmClient
+    from monitor.client.positions import load_position
+    from monitor.commands.stdout import standard_output
+
     streams: tuple[Stream, ...] = ("alarm", "event") if events else ("alarm",)
+    endpoints = endpoints_from(connect)
+    client = AlarmClient(
+        endpoints.alarms,
+        endpoints.control,
+        beds=None if bed is None else (bed,),
+        streams=streams,
+        patience_s=_PATIENCE_S,
+        key=key,
+        resume=load_position(resume) if resume is not None else None,
+    )
+    report = _Report(client, connect, sys.stderr if err is None else err)
     try:
-        endpoints = endpoints_from(connect)
-        position = load_position(resume) if resume is not None else None
-        client = AlarmClient(
-            endpoints.alarms,
-            endpoints.control,
-            beds=None if bed is None else (bed,),
-            streams=streams,
-            patience_s=PATIENCE_S,
-            key=key,
-            resume=position,
-        )
-    except (BusError, ClientError, PositionError) as error:
-        print(f"ecg-monitor: {error}", file=err)
-        return 2
-    try:
-        _follow(client, connect, out, err, stop, resume)
+        with standard_output("tail", out):
+            _follow(client, report, out, stop, resume)
     except KeyboardInterrupt:
         pass
-    except PositionError as error:
-        print(f"ecg-monitor: {error}", file=err)
-        return 2
-    except BrokenPipeError:
-        _silence(out)
     finally:
         client.close()
-    return 0
 
 
-def _follow(
-    client: AlarmClient, connect: str, out: TextIO, err: TextIO, stop: Callable[[], bool], resume: Path | None
-) -> None:
-    said: ConnectionState | None = None
-    kept: Position | None = client.position
-    missed = incomplete = 0
+def _follow(client: AlarmClient, report: _Report, out: TextIO, stop: Callable[[], bool], resume: Path | None) -> None:
+    from monitor.client.positions import save_position
+
+    saved: Position | None = client.position
     gone = _reader_gone(out)
     while not stop() and not gone():
-        for _, body, raw in client.poll(TURN_S):
+        for _, body, raw in client.poll(_POLL_S):
             if isinstance(body, AlarmMessage | EventMessage):
                 out.write(raw.decode() + "\n")
                 out.flush()
-        if resume is not None and (position := client.position) is not None and position != kept:
+        if resume is not None and (position := client.position) is not None and position != saved:
             save_position(resume, position)
-            kept = position
-        if client.state != said:
-            said = client.state
-            print(f"ecg-monitor: {_WORDS[said].format(connect=connect)}", file=err, flush=True)
-        if client.missed > missed:
-            print(f"ecg-monitor: {client.missed - missed} messages could not be had", file=err, flush=True)
-            missed = client.missed
-        if client.counters["incomplete"] > incomplete:
-            print(f"ecg-monitor: {_INCOMPLETE.format(connect=connect)}", file=err, flush=True)
-            incomplete = client.counters["incomplete"]
+            saved = position
+        report.update()
+
+
+class _Report:
+    """Prints changes of the connection and of the counts of lost messages.
+
+    Args:
+        client: the client to report on.
+        connect: endpoint of the monitor, for the texts.
+        err: printed to.
+    """
+
+    def __init__(self, client: AlarmClient, connect: str, err: TextIO) -> None:
+        self._client, self._connect, self._err = client, connect, err
+        self._state: ConnectionState | None = None
+        self._missed = self._incomplete = 0
+
+    def update(self) -> None:
+        """Print what has changed since the last call."""
+        client = self._client
+        if client.state != self._state:
+            self._state = client.state
+            self._print(_STATE_TEXTS[client.state])
+        if client.missed > self._missed:
+            self._print(f"{client.missed - self._missed} messages were lost and could not be recovered")
+            self._missed = client.missed
+        if client.counters["incomplete"] > self._incomplete:
+            self._print(_INCOMPLETE)
+            self._incomplete = client.counters["incomplete"]
+
+    def _print(self, text: str) -> None:
+        print(f"ecg-monitor: {text.format(connect=self._connect)}", file=self._err, flush=True)
 
 
 _INCOMPLETE = (
-    "the monitor at {connect} no longer has all that was said since: some may be missing here "
-    "(its --journal FILE outlives a restart)"
+    "the monitor at {connect} no longer has all messages since the last position: some may be missing here "
+    "(a monitor with --journal FILE keeps them across restarts)"
 )
-_WORDS: dict[ConnectionState, str] = {
+_STATE_TEXTS: dict[ConnectionState, str] = {
     "connecting": "waiting for a monitor at {connect}",
     "connected": "connected to {connect}",
-    "stale": "no heartbeat from {connect} for 2 s",
-    "lost": "no monitor at {connect} that lets us in, waiting for one",
-    "ended": "the monitor at {connect} has ended, waiting for the next",
+    "stale": "no heartbeat from {connect}",
+    "lost": "no monitor at {connect} accepts the connection; waiting",
+    "ended": "the monitor at {connect} has ended; waiting for the next one",
 }
 
 
 def _reader_gone(out: TextIO) -> Callable[[], bool]:
-    """Asks whether the reading end of a pipe was closed; without alarms a write would never find out."""
+    """A function that returns whether the reading end of a pipe is closed; without alarms no write would detect it."""
     try:
         descriptor = out.fileno()
-    except (OSError, ValueError, AttributeError):  # no real file
+    except (OSError, ValueError, AttributeError):  # not a real file
         return lambda: False
     if not hasattr(select, "poll"):
         return lambda: False
     poller = select.poll()
     poller.register(descriptor, 0)
     return lambda: any(event & select.POLLERR for _, event in poller.poll(0))
-
-
-def _silence(out: TextIO) -> None:
-    """Keep the interpreter from complaining of the same broken pipe when it flushes at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())

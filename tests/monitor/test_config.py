@@ -1,4 +1,4 @@
-"""config.toml: equal to the code's defaults, closed, and clear when it is wrong."""
+"""config.toml: its values are the defaults of the structs; unknown keys and wrong values are errors."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.alarm_config import KNOWN_KEYS, AlarmsConfig, KindConfig
 from monitor.alarms.kinds import COVERS, TECHNICAL
-from monitor.config import _KNOWN_KEYS, AlarmsConfig, Config, KindConfig, load_config, merge
+from monitor.config import BedConfig, Config, SourceConfig, load_config, merge
 from monitor.errors import ConfigError
 
 FILE = Path(__file__).parents[2] / "config.toml"
 
 
-def test_the_file_in_the_repository_is_the_defaults() -> None:
+def test_config_toml_holds_the_defaults() -> None:
     assert load_config(FILE) == Config()
     assert tomllib.loads(FILE.read_text()) == msgspec.to_builtins(Config())
 
 
-def test_every_key_of_a_section_is_explained() -> None:
+def test_config_toml_explains_every_key() -> None:
     explained = [line for line in FILE.read_text().splitlines() if "=" in line and not line.startswith("#")]
-    plain = {"enabled", "priority", "beats", "hold_s", "limit"}  # explained once above the alarms
+    plain = {"enabled", "priority", "beats", "hold_s", "limit"}  # explained above the alarms
     for line in explained:
         key = line.split("=")[0].strip()
         assert "#" in line or key in plain, line
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[source]\nspede = 2", r"bad\.toml.*source.*spede"),
         ("[sauce]\nx = 1", r"bad\.toml.*sauce"),
@@ -40,45 +41,45 @@ def test_every_key_of_a_section_is_explained() -> None:
         ('[source]\nspeed = "fast"', r"bad\.toml.*source\.speed"),
         ('[source]\nbed = "a/b"', r"bad\.toml.*source\.bed"),
         ("[source\nspeed", r"bad\.toml.*not TOML"),
-        ("[alarms.anomalous_beat]\ndelay_s = 3", r"bad\.toml.*alarms.*anomalous_beat knows no delay_s"),
-        ('[alarms.leads_off]\nlatch = "always"', r"bad\.toml.*leads_off knows no latch"),
+        ("[alarms.anomalous_beat]\ndelay_s = 3", r"bad\.toml.*alarms.*anomalous_beat has no key delay_s"),
+        ('[alarms.leads_off]\nlatch = "always"', r"bad\.toml.*leads_off has no key latch"),
         ("[alarms.tachycardia]\nbeats = 1", r"bad\.toml.*tachycardia\.beats=1: give at least 2"),
         ("[beds.icu.alarms.asystole]\nlimt = 3", r"bad\.toml: key beds\.icu\.alarms\.asystole.*limt"),
         ("[beds.icu.alarms.asystoly]\nlimit = 3", r"bad\.toml: key beds\.icu\.alarms.*asystoly"),
         ('[beds.icu.alarms.asystole]\nlimit = "x"', r"bad\.toml: key beds\.icu\.alarms\.asystole\.limit"),
-        ("[beds.icu.alarms.pause]\nbeats = 3", r"bad\.toml: key beds\.icu\.alarms: alarms\.pause knows no beats"),
+        ("[beds.icu.alarms.pause]\nbeats = 3", r"bad\.toml: key beds\.icu\.alarms: alarms\.pause has no key beats"),
         ("[beds.icu]\nlimit = 3", r"bad\.toml.*beds.*limit"),
         ('[beds."a/b".alarms.asystole]\nlimit = 3', r"bad\.toml.*beds"),
     ],
 )
-def test_a_wrong_file_is_refused_naming_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+def test_the_error_of_a_wrong_file_names_file_and_key(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=said) as error:
+    with pytest.raises(ConfigError, match=expected) as error:
         load_config(path)
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_named() -> None:
+def test_the_error_of_a_missing_file_names_it() -> None:
     with pytest.raises(ConfigError, match=re.escape("/nowhere/x.toml")):
         load_config(Path("/nowhere/x.toml"))
 
 
-def test_a_file_may_hold_only_what_differs(tmp_path: Path) -> None:
+def test_missing_keys_have_their_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[alarms.asystole]\nlimit = 3\n[source]\nspeed = 0")
     config = load_config(path)
     assert (config.alarms.asystole.limit, config.alarms.asystole.priority, config.source.speed) == (3.0, "high", 0.0)
 
 
-def test_later_changes_win() -> None:
+def test_a_later_merge_replaces_an_earlier_one() -> None:
     config = merge(merge(Config(), {"source": {"speed": 5.0}}, "file"), {"source": {"speed": 9.0}}, "--speed")
     assert config.source.speed == 9.0
     with pytest.raises(ConfigError, match="--speed"):
         merge(Config(), {"source": {"speed": -1.0}}, "--speed")
 
 
-def test_a_bed_has_its_own_limits_over_those_of_all(tmp_path: Path) -> None:
+def test_the_limits_of_a_bed_replace_the_common_ones(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         "[alarms.tachycardia]\nlimit = 125.0\ndelay_s = 5.0\n"
@@ -97,13 +98,23 @@ def test_a_bed_has_its_own_limits_over_those_of_all(tmp_path: Path) -> None:
     assert later.alarms_of("icu-4").asystole.limit == 3.0
 
 
-def test_every_kind_says_which_keys_it_knows() -> None:
-    """As `config.toml` and the engine have it: a kind that is new stands in each of them."""
+def test_a_bed_has_the_keys_of_the_source_in_their_ranges() -> None:
+    of_source = {field.name: field.type for field in msgspec.structs.fields(SourceConfig)}
+    of_bed = {field.name: field.type for field in msgspec.structs.fields(BedConfig)}
+    common = of_bed.keys() - {"source", "alarms"}
+    assert common == of_source.keys() - {"spec", "bed", "speed", "beds_count"}
+    for key, wrong in (("start_s", -1.0), ("fs_hz", -1.0), ("baud", -1), ("adc_bits", 25), ("vref", -1), ("gain", -1)):
+        for changes in ({"source": {key: wrong}}, {"beds": {"b": {key: wrong}}}):
+            with pytest.raises(ConfigError, match=key):
+                merge(Config(), changes, "test")
+
+
+def test_every_kind_of_alarm_is_in_all_tables() -> None:
     kinds = {field.name for field in msgspec.structs.fields(AlarmsConfig)}
-    assert kinds == _KNOWN_KEYS.keys() == tomllib.loads(FILE.read_text())["alarms"].keys()
+    assert kinds == KNOWN_KEYS.keys() == tomllib.loads(FILE.read_text())["alarms"].keys()
     keys = {field.name for field in msgspec.structs.fields(KindConfig)}
-    assert all(known <= keys for known in _KNOWN_KEYS.values())
+    assert all(known <= keys for known in KNOWN_KEYS.values())
     assert COVERS.keys() | {kind for lower in COVERS.values() for kind in lower} <= kinds
     assert kinds >= TECHNICAL
     for kind in TECHNICAL:
-        assert "latch" not in _KNOWN_KEYS[kind]
+        assert "latch" not in KNOWN_KEYS[kind]

@@ -22,7 +22,7 @@ from monitor.bus.keys import load_server_keys, remove_client, use_key
 from monitor.bus.refusals import Refusals
 from monitor.bus.server import Bus
 from monitor.client.client import AlarmClient
-from monitor.commands.local_dashboard import LateClient
+from monitor.commands.local_dashboard import DeferredClient
 from monitor.errors import ConfigError, PortInUse
 from monitor.journal import Journal
 from monitor.messages import AlarmMessage, Reply, Request, WaveHeader, encode
@@ -199,7 +199,7 @@ def test_the_dashboard_of_this_process_is_an_operator(keyed):
 
 
 def test_the_dashboard_of_this_process_connects_with_its_key(keyed):
-    client = LateClient()
+    client = DeferredClient()
     client.connect(keyed.bus.endpoints, keyed.bus.screen_key)
     got: list[object] = []
     keyed.bus.heartbeat(heartbeat())

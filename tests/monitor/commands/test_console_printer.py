@@ -1,4 +1,4 @@
-"""Lines on pipes that are real: read, read late, closed, full; the loop never waits where it keeps real time."""
+"""ConsolePrinter on real pipes: read, read late, closed, full; in real time the caller never waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIPE_BYTES = 4096
 
 
 class Pipe:
-    """A small pipe: what is written to it, and who reads it when the test says so."""
+    """A small pipe that the test reads when it wants to."""
 
     def __init__(self) -> None:
         self.reading, writing = os.pipe()
@@ -28,7 +28,7 @@ class Pipe:
         self.written = os.fdopen(writing, "w", encoding="utf-8")
 
     def read_all(self) -> Iterator[str]:
-        """Lines, until the writing end is closed."""
+        """Lines until the writing end is closed."""
         with os.fdopen(self.reading, encoding="utf-8") as lines:
             yield from (line.rstrip("\n") for line in lines)
 
@@ -37,36 +37,36 @@ def numbered(n: int) -> list[str]:
     return [f"{i} {'x' * 90}" for i in range(n)]
 
 
-def test_a_pipe_that_nobody_reads_holds_nothing_up_and_what_was_left_out_is_counted() -> None:
+def test_a_pipe_that_is_not_read_blocks_nothing_and_dropped_lines_are_counted() -> None:
     out, err = Pipe(), Pipe()
     stop = threading.Event()
-    with ConsolePrinter(stop, most=100, out=out.written, err=err.written) as lines:
+    with ConsolePrinter(stop, queued_lines=100, out=out.written, err=err.written) as printer:
         for line in numbered(1_000):
-            lines.say(line)  # here it would stand still for ever
+            printer.line(line)  # must not block
         got: list[str] = []
         reader = threading.Thread(target=lambda: got.extend(out.read_all()))
         reader.start()
     out.written.close()
     err.written.close()
     reader.join(PATIENCE_S)
-    (told,) = err.read_all()
-    left_out = re.fullmatch(r"ecg-monitor: (\d+) lines were not printed: nobody read them", told)
-    assert left_out is not None
+    (notice,) = err.read_all()
+    dropped = re.fullmatch(r"ecg-monitor: (\d+) lines were not printed: the output was not read", notice)
+    assert dropped is not None
     assert 100 <= len(got) < 200
     assert got == numbered(1_000)[: len(got)]
-    assert len(got) + int(left_out[1]) == 1_000
+    assert len(got) + int(dropped[1]) == 1_000
 
 
-def test_a_patient_one_waits_and_leaves_nothing_out() -> None:
+def test_a_printer_that_may_wait_drops_nothing() -> None:
     out, err = Pipe(), Pipe()
     got: list[str] = []
     reader = threading.Thread(target=lambda: got.extend(out.read_all()))
-    with ConsolePrinter(threading.Event(), patient=True, most=10, out=out.written, err=err.written) as lines:
+    with ConsolePrinter(threading.Event(), may_wait=True, queued_lines=10, out=out.written, err=err.written) as printer:
         for line in numbered(100):
-            lines.say(line)
-            if line.startswith("40 "):  # the pipe holds some forty of them
+            printer.line(line)
+            if line.startswith("40 "):  # the pipe holds about 40 lines
                 reader.start()
-        lines.notice("the end")
+        printer.notice("the end")
     out.written.close()
     err.written.close()
     reader.join(PATIENCE_S)
@@ -74,47 +74,47 @@ def test_a_patient_one_waits_and_leaves_nothing_out() -> None:
     assert list(err.read_all()) == ["ecg-monitor: the end"]
 
 
-def test_one_that_is_told_to_stop_waits_for_nobody() -> None:
+def test_after_stop_it_does_not_wait_for_the_reader() -> None:
     out, err = Pipe(), Pipe()
     stop = threading.Event()
-    with ConsolePrinter(stop, patient=True, most=5, out=out.written, err=err.written) as lines:
+    with ConsolePrinter(stop, may_wait=True, queued_lines=5, out=out.written, err=err.written) as printer:
         threading.Timer(0.2, stop.set).start()
         for line in numbered(60):
-            lines.say(line)
-    os.close(out.reading)  # the writer, which still waits, finds that out and ends
-    lines._writer.join(PATIENCE_S)
-    assert not lines._writer.is_alive()
+            printer.line(line)
+    os.close(out.reading)  # ends the writer thread, which still waits
+    wait_for(lambda: "lines" not in [thread.name for thread in threading.enumerate()], "the end of the writer thread")
     out.written.close()
     err.written.close()
     os.close(err.reading)
 
 
-def test_a_reader_that_goes_away_ends_the_watching() -> None:
+def test_a_closed_pipe_sets_stop() -> None:
     out, err = Pipe(), Pipe()
     stop = threading.Event()
     os.close(out.reading)
-    with ConsolePrinter(stop, out=out.written, err=err.written) as lines:
-        lines.say("nobody")
-        wait_for(stop.is_set, "the word to stop")
-    assert not lines.failed
+    with ConsolePrinter(stop, out=out.written, err=err.written) as printer:
+        printer.line("text")
+        wait_for(stop.is_set, "stop")
+    assert not printer.failed
     out.written.close()
     err.written.close()
     assert list(err.read_all()) == []
 
 
-def test_a_full_disk_is_told_once_and_the_watching_goes_on() -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full on this system")
+def test_a_full_disk_is_printed_once_and_does_not_set_stop() -> None:
     err = Pipe()
-    with Path("/dev/full").open("w") as full, ConsolePrinter(threading.Event(), out=full, err=err.written) as lines:
-        lines.say("one")
-        lines.say("two")
-    assert lines.failed
+    stop = threading.Event()
+    with Path("/dev/full").open("w") as full, ConsolePrinter(stop, out=full, err=err.written) as printer:
+        printer.line("one")
+        printer.line("two")
+    assert printer.failed
+    assert not stop.is_set()
     err.written.close()
-    assert list(err.read_all()) == ["ecg-monitor: standard output: No space left on device; alarms are printed no more"]
+    assert list(err.read_all()) == ["ecg-monitor: standard output: No space left on device; no more alarms are printed"]
 
 
-def test_a_monitor_whose_output_nobody_reads_watches_to_the_end(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_monitor_whose_output_is_not_read_runs_to_the_end(tmp_path: Path) -> None:
     story = "sim:sinus=10,pvc=6,vt=4,asystole=6,leadsoff=3;repeat=yes"
     argv = [*COMMAND, "--source", story, "--duration", "600", "--speed", "60", *FREE_BUS, "--no-dashboard"]
     pipe = Pipe()
@@ -130,5 +130,5 @@ def test_a_monitor_whose_output_nobody_reads_watches_to_the_end(tmp_path: Path) 
     finally:
         process.kill()
         process.wait()
-    assert sum(len(line) for line in printed) > 2 * PIPE_BYTES, "it would not have filled the pipe"
+    assert sum(len(line) for line in printed) > 2 * PIPE_BYTES, "too little to fill the pipe"
     assert printed[-1].startswith("p1: 600.0 s watched")

@@ -1,4 +1,4 @@
-"""The whole program on a real terminal: what a person sees, and that the terminal is left as it was."""
+"""The program on a real terminal: its screen, its keys, and the terminal's settings afterwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def terminal_environment() -> dict[str, str]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Start]:
-    """Starts a monitor in a shell on a pseudo-terminal; the shell notes `stty -a` before and after."""
+    """Starts a monitor in a shell on a pseudo-terminal; the shell writes `stty -a` before and after to files."""
     children: list[pexpect.spawn] = []
 
     def start(*arguments: str) -> pexpect.spawn:
@@ -71,7 +71,7 @@ def wait_for_trace(child: pexpect.spawn) -> None:
 
 
 def ended(child: pexpect.spawn, tmp_path: Path, code: int) -> str:
-    """What was written after the screen was left; the terminal must be as before."""
+    """Wait for the exit code; returns the output after the dashboard. The terminal's settings must be as before."""
     child.expect_exact(f"code:{code}")
     child.expect_exact("shell is back")
     child.expect(pexpect.EOF)
@@ -85,7 +85,7 @@ def ended(child: pexpect.spawn, tmp_path: Path, code: int) -> str:
     return str(written.rpartition(LEAVE)[2]).partition("code:")[0].replace(SHOW, "").strip()
 
 
-def test_it_shows_the_embedded_patient_and_q_quits(shell: Start, tmp_path: Path) -> None:
+def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path) -> None:
     child = shell("--speed", "10", "--bus", free_endpoint())
     child.expect_exact(NOTICE)
     wait_for_trace(child)
@@ -103,6 +103,7 @@ def test_it_shows_the_embedded_patient_and_q_quits(shell: Start, tmp_path: Path)
     assert ended(child, tmp_path, 0) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_signals_end_it_in_order(shell: Start, tmp_path: Path, number: signal.Signals | None) -> None:
     child = shell("--speed", "10", *FREE_BUS, "--record", str(tmp_path / "out"))
@@ -115,47 +116,48 @@ def test_ctrl_c_and_signals_end_it_in_order(shell: Start, tmp_path: Path, number
     assert '"state": "closed"' in (tmp_path / "out" / "p1" / "session.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_source_that_breaks_ends_in_one_line(shell: Start, tmp_path: Path) -> None:
     record = breaking_record(tmp_path / "source")
     child = shell("--source", f"wfdb:{record}", "--speed", "40", *FREE_BUS)
     wait_for_trace(child)
     record.with_suffix(".dat").unlink()
-    said = ended(child, tmp_path, 3)
-    assert len(said.splitlines()) == 1, said
-    assert said.startswith("ecg-monitor: wfdb:")
-    assert "rec" in said
+    line = ended(child, tmp_path, 3)
+    assert len(line.splitlines()) == 1, line
+    assert line.startswith("ecg-monitor: wfdb:")
+    assert "rec" in line
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
-        (("--source", "mitdb:nonsense"), "nonsense"),
-        (("--source", "csv:/nowhere.csv"), "/nowhere.csv"),
-        (("--model", "/nowhere.onnx"), "/nowhere.onnx"),
-        (("--bus", "udp://x"), "udp://x"),
-        (("--record", "/proc/nowhere"), "/proc/nowhere"),
+        (("--source", "mitdb:nonsense"), "nonsense"),  # before the dashboard is drawn
+        (("--model", "/nowhere.onnx"), "/nowhere.onnx"),  # after
+        pytest.param(("--bus", "udp://x"), "udp://x", marks=pytest.mark.slow),
+        pytest.param(("--record", "/proc/nowhere"), "/proc/nowhere", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_wrong_from_the_start_is_one_line(
-    shell: Start, tmp_path: Path, arguments: tuple[str, ...], said: str
+def test_an_error_at_the_start_is_one_line(
+    shell: Start, tmp_path: Path, arguments: tuple[str, ...], expected: str
 ) -> None:
     child = shell(*([] if "--bus" in arguments else FREE_BUS), *arguments)
     line = ended(child, tmp_path, 2)
     assert len(line.splitlines()) == 1, line
     assert line.startswith("ecg-monitor: ")
-    assert said in line
+    assert expected in line
 
 
-def test_the_screen_does_not_wait_for_the_model(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_first_frame_does_not_wait_for_the_model(shell: Start, tmp_path: Path) -> None:
     fifo = tmp_path / "model.onnx"
-    os.mkfifo(fifo)  # reading it waits until somebody writes
+    os.mkfifo(fifo)  # reading it blocks until the test writes
     child = shell("--model", str(fifo), *FREE_BUS)
     child.expect_exact(NOTICE)
     child.expect_exact("waiting for the monitor")
-    fifo.write_bytes(b"no model")
-    said = ended(child, tmp_path, 2)
-    assert len(said.splitlines()) == 1, said
-    assert "not a readable ONNX model" in said
+    fifo.write_bytes(b"not a model")
+    line = ended(child, tmp_path, 2)
+    assert len(line.splitlines()) == 1, line
+    assert "not a readable ONNX model" in line
 
 
 def test_the_first_frame_needs_no_numeric_library() -> None:
@@ -168,7 +170,8 @@ def test_the_first_frame_needs_no_numeric_library() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_the_record_ends_and_the_screen_stays_until_q(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_after_the_end_of_the_record_the_screen_stays_until_q(shell: Start, tmp_path: Path) -> None:
     child = shell("--duration", "12", "--speed", "max", *FREE_BUS)
     wait_for_trace(child)
     child.expect_exact("MONITOR ENDED")
@@ -176,7 +179,8 @@ def test_the_record_ends_and_the_screen_stays_until_q(shell: Start, tmp_path: Pa
     assert ended(child, tmp_path, 0) == ""
 
 
-def test_watch_sees_a_monitor_elsewhere_die_and_come_back(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_watch_shows_a_killed_monitor_and_its_restart(shell: Start, tmp_path: Path) -> None:
     endpoint = free_endpoint()
     command = [*MONITOR, "--no-dashboard", "--speed", "5", "--bus", endpoint, "--bed", "icu-4"]
 
@@ -207,7 +211,8 @@ def test_watch_sees_a_monitor_elsewhere_die_and_come_back(shell: Start, tmp_path
                 process.wait()
 
 
-def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_comes_back(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_returns(shell: Start, tmp_path: Path) -> None:
     monitor = WardMonitor([f"bed-{number}" for number in range(1, 41)], [("bed-33", "asystole", "high")])
     try:
         child = shell("watch", "--connect", monitor.endpoint)
@@ -237,7 +242,8 @@ def test_a_ward_opens_a_bed_acknowledges_its_alarm_and_comes_back(shell: Start, 
         monitor.stop()
 
 
-def test_a_monitor_of_many_beds_begins_with_its_ward(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_monitor_of_many_beds_starts_with_its_ward(shell: Start, tmp_path: Path) -> None:
     child = shell("--source", "sim", "--beds-count", "5", "--speed", "5", *FREE_BUS)
     child.expect_exact("5 beds")
     child.expect(TRACE)
@@ -248,7 +254,8 @@ def test_a_monitor_of_many_beds_begins_with_its_ward(shell: Start, tmp_path: Pat
     assert ended(child, tmp_path, 0) == ""
 
 
-def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_of_two_monitors_the_lost_one_is_named(shell: Start, tmp_path: Path) -> None:
     one = WardMonitor(["icu-1", "icu-2"], epoch="one")
     two = WardMonitor(["icu-1", "icu-9"], [("icu-1", "asystole", "high")], epoch="two")
     places = [monitor.endpoint.removeprefix("tcp://") for monitor in (one, two)]
@@ -271,7 +278,8 @@ def test_two_monitors_are_watched_at_once_and_the_one_that_dies_is_named(shell: 
         two.stop()
 
 
-def test_watch_draws_a_ward_as_a_picture(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_watch_draws_a_picture_of_a_ward(tmp_path: Path) -> None:
     monitor = WardMonitor(["icu-1", "icu-2", "icu-3"], [("icu-2", "tachycardia", "medium")])
     try:
         picture = tmp_path / "ward.svg"
@@ -292,9 +300,10 @@ def tmux(folder: Path, *arguments: str) -> str:
     ).stdout  # fmt: skip
 
 
-if shutil.which("tmux"):  # a second opinion: what a terminal makes of it, cell by cell
+if shutil.which("tmux"):  # the screen as a terminal renders it, cell by cell
 
-    def test_a_terminal_multiplexer_shows_what_was_meant(tmp_path: Path) -> None:
+    @pytest.mark.slow
+    def test_a_terminal_multiplexer_shows_the_dashboard(tmp_path: Path) -> None:
         command = shlex.join([*MONITOR, "--speed", "10", *FREE_BUS])
         shown = f"echo before; {command}; echo code:$?; exec sleep 100"
         tmux(tmp_path, "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), shown)

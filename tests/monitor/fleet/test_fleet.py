@@ -303,7 +303,7 @@ def test_without_ray_one_line_names_the_extra():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(("--speed", "0"), "a fleet keeps a pace"),
+        pytest.param(("--speed", "max"), "a fleet keeps a pace"),
         pytest.param(("--source", "mitdb:*"), "say how many beds", marks=pytest.mark.slow),
         pytest.param(("--beds", "nowhere.toml"), "beds nowhere.toml", marks=pytest.mark.slow),
         pytest.param(("--beds-count", "2", "--address", "127.0.0.1:1"), "no Ray cluster there", marks=pytest.mark.slow),

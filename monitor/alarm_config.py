@@ -1,0 +1,105 @@
+"""`[alarms]` of config.toml: the settings of each kind of alarm and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from monitor.messages import Priority
+
+__all__ = ["KNOWN_KEYS", "AlarmsConfig", "KindConfig"]
+
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Settings of one kind of alarm. KNOWN_KEYS lists the keys that have a meaning for each kind.
+
+    Attributes:
+        priority: high, medium or low (IEC 60601-1-8).
+        enabled: False: this kind is never raised.
+        limit: value at which the alarm is raised; config.toml states its unit.
+        beats: number of beats that the kind evaluates.
+        relief: distance back within `limit` at which the condition ends, in the unit of `limit`.
+        delay_s: time that the condition must last before the onset, s.
+        hold_s: time that the alarm stays active after the condition, s; a recurrence within it is the same alarm.
+        per_hour: maximum number of onsets per hour at low priority; 0 = no maximum.
+        latch: `high`: at high priority the alarm stays active until acknowledged; `always`; `never`.
+    """
+
+    priority: Priority
+    enabled: bool = True
+    limit: NotNegative = 0.0
+    beats: Annotated[int, Meta(ge=0, le=1000)] = 0
+    relief: NotNegative = 0.0
+    delay_s: NotNegative = 0.0
+    hold_s: NotNegative = 0.0
+    per_hour: Annotated[int, Meta(ge=0, le=3600)] = 0
+    latch: Literal["high", "always", "never"] = "high"
+
+
+_RATE = {"limit", "beats", "relief", "delay_s", "hold_s", "latch"}
+KNOWN_KEYS: dict[str, set[str]] = {  # kind -> keys besides priority and enabled
+    "asystole": {"limit", "latch"},
+    "ventricular_fibrillation": {"limit", "hold_s", "latch"},
+    "ventricular_run": {"limit", "beats", "relief", "hold_s", "latch"},
+    "extreme_bradycardia": _RATE,
+    "extreme_tachycardia": _RATE,
+    "anomaly_run": {"beats", "hold_s", "latch"},
+    "anomaly_burden": {"limit", "relief", "delay_s", "hold_s", "latch"},
+    "bradycardia": _RATE,
+    "tachycardia": _RATE,
+    "pause": {"limit", "hold_s", "latch"},
+    "anomalous_beat": {"hold_s", "per_hour", "latch"},
+    "leads_off": {"limit"},
+    "no_data": {"limit"},
+    "source_lost": set(),
+    "sampling_rate": {"limit"},
+    "poor_signal": {"limit", "hold_s", "per_hour"},
+    "gap": {"hold_s", "per_hour"},
+    "overload": {"limit", "relief", "per_hour"},
+    "journal_failed": set(),
+}
+
+
+class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[alarms.<kind>]`; docs/alarms.md gives the reasons for the limits.
+
+    Raises:
+        ValueError: a key that has no meaning for its kind, or fewer than 2 beats.
+
+    Many attributes: one per kind of alarm.
+    """
+
+    asystole: KindConfig = KindConfig("high", limit=4.0)
+    ventricular_fibrillation: KindConfig = KindConfig("high", limit=4.0, hold_s=3.0)
+    ventricular_run: KindConfig = KindConfig("high", limit=100.0, beats=5, relief=5.0, hold_s=5.0)
+    extreme_bradycardia: KindConfig = KindConfig("high", limit=40.0, beats=5, relief=5.0)
+    extreme_tachycardia: KindConfig = KindConfig("high", limit=140.0, beats=17, relief=5.0)
+    anomaly_run: KindConfig = KindConfig("medium", beats=3, hold_s=10.0)
+    anomaly_burden: KindConfig = KindConfig("medium", limit=10.0, relief=3.0, hold_s=60.0)
+    bradycardia: KindConfig = KindConfig("medium", limit=45.0, beats=8, relief=5.0, delay_s=10.0, hold_s=10.0)
+    tachycardia: KindConfig = KindConfig("medium", limit=120.0, beats=16, relief=5.0, delay_s=10.0, hold_s=10.0)
+    pause: KindConfig = KindConfig("medium", limit=3.0, hold_s=10.0)
+    anomalous_beat: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
+    leads_off: KindConfig = KindConfig("medium", limit=1.0)
+    no_data: KindConfig = KindConfig("medium", limit=2.0)
+    source_lost: KindConfig = KindConfig("medium")
+    sampling_rate: KindConfig = KindConfig("medium", limit=2.0)
+    poor_signal: KindConfig = KindConfig("low", limit=2.0, hold_s=2.0, per_hour=20)
+    gap: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
+    overload: KindConfig = KindConfig("low", limit=5.0, relief=4.0, per_hour=20)
+    journal_failed: KindConfig = KindConfig("medium")
+
+    def __post_init__(self) -> None:
+        keys = msgspec.structs.fields(KindConfig)
+        for kind, known in KNOWN_KEYS.items():
+            config: KindConfig = getattr(self, kind)
+            for key in keys:
+                if key.name not in known | {"priority", "enabled"} and getattr(config, key.name) != key.default:
+                    names = ", ".join(["enabled", "priority", *sorted(known)])
+                    raise ValueError(f"alarms.{kind} has no key {key.name}; it has {names}")
+            if "beats" in known and config.beats < 2:
+                raise ValueError(f"alarms.{kind}.beats={config.beats}: give at least 2")

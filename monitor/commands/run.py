@@ -1,0 +1,102 @@
+"""`ecg-monitor` without a subcommand: run a monitor, with a dashboard or with one line per alarm."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from monitor import VERSION
+from monitor.commands.options import EXIT_INCOMPLETE, OPTIONS, Given, settings_of, takes
+from monitor.commands.signals import stop_on_signals
+from monitor.config import Config
+from monitor.errors import SourceError
+
+__all__ = ["EPILOG", "run"]
+
+EPILOG = (
+    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
+    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
+    "or a source of an installed package (docs/sources.md). "
+    "Exit codes: 0 the end, also by Ctrl-C or SIGTERM; 2 bad input; 3 the recording or the journal is incomplete, or "
+    "the source failed. One line on standard error gives the reason. "
+    "Command-line options override ECG_MONITOR_* environment variables, which override --config, which overrides the "
+    "defaults. Not a medical device."
+)
+
+
+@takes(*OPTIONS, "--beds", "--config")
+def run(
+    context: typer.Context,
+    given: Given,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Monitor raw ECG: score every beat by its exact likelihood, raise alarms on the screen and on a socket.
+
+    Without options, a synthetic patient on the dashboard.
+    """
+    if version:
+        typer.echo(f"ecg-monitor {VERSION}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise typer.Exit(_monitor(settings_of(given)))
+
+
+def _monitor(settings: Config) -> int:
+    """Open everything, run, close everything.
+
+    Returns:
+        Exit code.
+    """
+    if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
+        incomplete = _with_dashboard(settings)
+    else:
+        incomplete = _with_lines(settings)
+    return EXIT_INCOMPLETE if incomplete else 0
+
+
+def _with_dashboard(settings: Config) -> bool:
+    """Run with the dashboard; returns whether something could not be kept."""
+    from monitor.commands.local_dashboard import run_local_dashboard
+    from monitor.engine.bed_plan import open_beds
+
+    stop = threading.Event()
+    sources = open_beds(settings)  # before the screen is switched: most errors occur here
+    stop_on_signals(stop)
+    incomplete = run_local_dashboard(sources, settings, stop)
+    for line in incomplete:
+        print(f"ecg-monitor: {line}", file=sys.stderr)
+    return bool(incomplete)
+
+
+def _with_lines(settings: Config) -> bool:
+    """Run with one line per alarm; returns whether something could not be kept or printed."""
+    from monitor.commands.console_printer import ConsolePrinter
+    from monitor.engine.assembly import build_pipeline, load_scorer
+    from monitor.engine.bed_plan import open_beds
+
+    stop = threading.Event()
+    scorer = load_scorer(settings.model)
+    sources = open_beds(settings)
+    may_wait = settings.source.speed == 0 and not any(source.live for source in sources.values())
+    with ConsolePrinter(stop, may_wait=may_wait) as printer:
+        pipeline = build_pipeline(sources, settings, scorer, on_alarm=printer.alarm, on_notice=printer.notice)
+        stop_on_signals(stop)
+        printer.begin(pipeline)
+        with contextlib.suppress(SourceError):  # already printed as a notice
+            pipeline.run(stop.is_set)
+        printer.end(pipeline)
+    return bool(pipeline.incomplete) or printer.failed
+
+
+def _has_screen() -> bool:
+    if not sys.stdout.isatty():
+        return False
+    from rich.console import Console
+
+    from monitor.dashboard.live import fits_dashboard
+
+    return fits_dashboard(Console())
