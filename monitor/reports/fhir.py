@@ -1,11 +1,11 @@
 """An alarm and its strip as FHIR R4: a strip is an Observation with SampledData, an alarm a Bundle of Observations.
 
-R4 has no resource for the alarm of a device; DeviceAlert comes with R6 and is a draft. Of what R4 has, Observation
-takes a device as its source, a place as its subject and coded components. Flag and DetectedIssue want a patient or an
-action to be judged, Communication is a message somebody was sent. So each state of an alarm is an Observation of
-MDC_EVT_ALARM whose components are the facets of IHE's PCD-04: what reads the one, reads the other.
+R4 has no resource for an alarm of a device; DeviceAlert comes with R6 and is a draft. Observation takes a device as its
+source, a place as its subject, and coded components. Flag and DetectedIssue need a patient or an action,
+Communication needs a recipient. So each state of an alarm is an Observation of MDC_EVT_ALARM; its components are the
+facets of IHE's PCD-04, as in the HL7 message.
 
-Nobody is named: the subject is the bed, a Location of the bundle. The resources are plain dicts, ready for
+No patient is named: the subject is the bed, a Location of the bundle. Resources are plain dicts, ready for
 `json.dumps`.
 """
 
@@ -39,24 +39,24 @@ from monitor.reports.nomenclature import LOCAL_SYSTEM, Term
 
 __all__ = ["alarm_bundle", "alarm_observation", "sampled_data", "strip_observation"]
 
-STEP_MV = 0.001  # of one count in SampledData.data: the numbers are whole microvolts
-_SNOMED = {"ventricular_fibrillation": ("71908006", "Ventricular fibrillation")}  # MDC's term is not public
+STEP_MV = 0.001  # one count in SampledData.data: whole microvolts
+_SNOMED = {"ventricular_fibrillation": ("71908006", "Ventricular fibrillation")}  # the MDC term is not public
 _FINISHED = {"onset": "preliminary", "latched": "preliminary", "acknowledged": "preliminary", "cleared": "final"}
 
 
 def sampled_data(
     samples: NDArray[np.float32], fs_hz: float, limits_mv: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """One row of signal as SampledData: whole microvolts, `E` where there is no valid sample.
+    """One row of signal as SampledData: whole microvolts, `E` for no valid sample.
 
     Args:
         samples: (n,) mV; NaN = no valid sample.
         fs_hz: sampling rate, Hz; `period` is in ms.
-        limits_mv: least and most that the converter can give, mV; a sample at or past them is `L` or `U`, and
-            `lowerLimit`, `upperLimit` say where that is, in the counts of `data`.
+        limits_mv: range of the converter, mV; samples at or beyond it become `L` or `U`, and `lowerLimit`,
+            `upperLimit` give the range in counts of `data`.
 
     Raises:
-        ValueError: no samples, more than one row, or no rate.
+        ValueError: no samples, more than one row, or a rate that is not over 0.
     """
     if samples.ndim != 1 or not samples.size or not fs_hz > 0:
         raise ValueError(f"samples of shape {samples.shape} at {fs_hz} Hz; want (n,), not empty, at a rate over 0")
@@ -88,20 +88,20 @@ def strip_observation(
     limits_mv: tuple[float, float] | None = None,
     name: str = "",
 ) -> Resource:
-    """A stretch of signal as an Observation: LOINC 11524-6 (EKG study), one component a channel.
+    """A stretch of signal as an Observation: LOINC 11524-6 (EKG study), one component per channel.
 
     Args:
         samples: (channels, n) mV; NaN = no valid sample.
         fs_hz: sampling rate, Hz.
         start: ISO 8601 time of the first sample, with its offset.
-        bed: name of the bed, the subject.
+        bed: name of the bed; the subject.
         lead: name of the lead, e.g. `MLII`.
-        channels: what each row is.
+        channels: name of each row.
         limits_mv: of the raw channel, see `sampled_data`.
-        name: what the id is made of; empty = bed and start.
+        name: source of the id; empty = bed and start.
 
     Raises:
-        ValueError: rows and channels differ, no samples, or a time that is not ISO 8601.
+        ValueError: rows and channels differ, no samples, or `start` is not ISO 8601.
     """
     if samples.ndim != 2 or samples.shape[0] != len(channels):
         raise ValueError(f"samples of shape {samples.shape} for the channels {', '.join(channels)}")
@@ -128,12 +128,12 @@ def strip_observation(
 
 
 def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bool = False) -> Resource:
-    """One state of an alarm as an Observation; `final` once it is cleared, `preliminary` before.
+    """One state of an alarm as an Observation: `final` if it is cleared, else `preliminary`.
 
     Args:
         message: as published, with `epoch`, `seq` and `time`.
         lead: name of the lead.
-        audio_paused: whether the sound of this bed was paused then.
+        audio_paused: whether the audible signal of the bed was paused.
     """
     alarm = message.alarm
     facets = nomenclature.facets(alarm, audio_paused)
@@ -169,8 +169,8 @@ def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bo
     if text_string(alarm.acknowledged_by):
         resource["note"] = [{"authorString": text_string(alarm.acknowledged_by), "text": "acknowledged"}]
     if alarm.covered_by:
-        said = text_string(f"the same cause went on as {alarm.covered_by}")
-        resource["note"] = [*resource.get("note", []), {"text": said}]
+        note = {"text": text_string(f"continued as {alarm.covered_by} (same cause)")}
+        resource["note"] = [*resource.get("note", []), note]
     return resource
 
 
@@ -182,26 +182,26 @@ def alarm_bundle(
     audio_paused: Sequence[bool] = (),
     limits_mv: tuple[float, float] | None = None,
 ) -> Resource:
-    """One alarm with all its states and its strip, as a Bundle of the type `collection`.
+    """One alarm with all its states and its strip, as a Bundle of type `collection`.
 
-    A `message` would need a MessageHeader with an event that both sides have agreed upon; nobody has.
+    A Bundle of type `message` would need a MessageHeader with an event that both sides agreed upon; there is none.
 
     Args:
         messages: the states of one alarm, oldest first, at least one.
         strip: first sample, sampling rate (Hz) and (channels, n) mV of the signal around the onset.
         lead: name of the lead.
-        audio_paused: for each message, whether the sound was paused then; empty = never.
+        audio_paused: for each message, whether the audible signal was paused; empty = never.
         limits_mv: of the raw channel, see `sampled_data`.
 
     Raises:
-        ValueError: no message, or of more than one alarm.
+        ValueError: no message, or messages of more than one alarm.
     """
     if len({(message.epoch, message.alarm.alarm_id) for message in messages}) != 1:
         raise ValueError(f"{len(messages)} messages; want the states of one alarm")
     first = messages[0]
     paused = audio_paused or [False] * len(messages)
     states = [
-        alarm_observation(message, lead=lead, audio_paused=its) for message, its in zip(messages, paused, strict=True)
+        alarm_observation(message, lead=lead, audio_paused=was) for message, was in zip(messages, paused, strict=True)
     ]
     resources = [_device(first), _location(first.alarm.bed), *states]
     if strip is not None and first.time:
@@ -223,7 +223,7 @@ def alarm_bundle(
 
 
 def _evidence(message: AlarmMessage) -> list[dict[str, Any]]:
-    """The numbers an alarm was raised by: heart rate, and what crossed which limit."""
+    """Components for the numbers of the evidence: heart rate, measured value and its limit."""
     evidence = message.alarm.evidence
     components = []
     if evidence.heart_rate_bpm is not None:

@@ -1,9 +1,9 @@
 """An alarm as HL7 version 2.6 ORU^R40^ORU_R40, in the style of IHE's Report Alert (PCD-04, PCD TF-2).
 
-One message a state of the alarm. The alert is one OBR (MDC_EVT_ALARM) with one OBX a facet, whose OBX-4 ends in the
+One message per state of the alarm. The alert is one OBR (MDC_EVT_ALARM) with one OBX per facet; OBX-4 ends in the
 number of the facet: 1 event, 2 source, 3 phase, 4 state, 5 inactivation, 6 priority, 7 type. The structure ORU_R40 is
-IHE's; it is built as ORU_R01. What is ours to say and what is not: no patient is named (PID-3 is empty, PID-5 of the
-type "unspecified"), the bed stands in PV1-3.
+IHE's; it is built like ORU_R01. No patient is named (PID-3 is empty, PID-5 has the type "unspecified"); the bed is in
+PV1-3.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _START, _END = b"\x0b", b"\x1c\r"
 
 
 def escape(text: str) -> str:
-    r"""Text as it may stand in a field: delimiters as \F\ \S\ \T\ \R\ \E\, control characters as \Xhh\.
+    r"""Escape text for a field: delimiters as \F\ \S\ \T\ \R\ \E\, control characters as \Xhh\.
 
     >>> print(escape("rate 30|40 ^ a\\b"))
     rate 30\F\40 \S\ a\E\b
@@ -37,7 +37,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """What `escape` was given; a sequence of another kind stays as it is."""
+    """Inverse of `escape`; unknown escape sequences stay unchanged."""
     parts = text.split("\\")
     plain = parts[:1]
     for place, part in enumerate(parts[1:], 1):
@@ -53,7 +53,7 @@ def unescape(text: str) -> str:
 
 
 def timestamp(iso: str) -> str:
-    """ISO 8601 time as DTM, to the millisecond and with its offset; empty where there is none.
+    """ISO 8601 time as DTM, to the millisecond, with its offset if it has one; empty text stays empty.
 
     Raises:
         ValueError: not ISO 8601.
@@ -68,7 +68,7 @@ def timestamp(iso: str) -> str:
 
 
 def frame(message: str) -> bytes:
-    r"""A message as it goes over a socket by MLLP: `<VT>` message `<FS><CR>`, UTF-8."""
+    r"""MLLP frame of a message: `<VT>` message `<FS><CR>`, UTF-8."""
     return _START + message.encode() + _END
 
 
@@ -85,7 +85,7 @@ def alarm_message(
     Args:
         message: as published, with `epoch`, `seq` and `time`.
         lead: name of the lead, e.g. `MLII`; empty = unknown.
-        audio_paused: whether the sound of this bed was paused then.
+        audio_paused: whether the audible signal of the bed was paused.
         sent: ISO 8601 time of this export (MSH-7); empty = the time of the state.
         receiver: name of the receiving application (MSH-5).
 
@@ -95,7 +95,7 @@ def alarm_message(
     alarm = message.alarm
     facets = nomenclature.facets(alarm, audio_paused)
     when = timestamp(message.time)
-    alert = escape(f"{message.epoch}/{alarm.alarm_id}")  # one through all states of the alarm
+    alert = escape(f"{message.epoch}/{alarm.alarm_id}")  # the same in all states of the alarm
     this = alert if nomenclature.is_first(alarm) else f"{alert}/{message.seq}"
     segments = [
         _segment(
@@ -140,12 +140,12 @@ def alarm_message(
 
 
 def _event(alarm: Alarm) -> str:
-    """Facet 1: the alert term, our own kind beside it, and the line for a person."""
+    """Facet 1: the alert term, our own kind, and the text."""
     return f"{_coded(nomenclature.event_term(alarm.kind))}^{escape(alarm.kind)}^^99ECGMON^^^{escape(alarm.text)}"
 
 
 def _source(alarm: Alarm, lead: str) -> tuple[str, Term, str, str, str, str, str]:
-    """Facet 2: of a rate alarm the rate and its limit, of any other the lead it was found in."""
+    """Facet 2: rate and limit of a rate alarm; the lead of any other alarm."""
     place = f"{_ALARM_AT}.2"
     evidence = alarm.evidence
     if nomenclature.abnormality(alarm.kind) and evidence.value is not None:
@@ -153,7 +153,7 @@ def _source(alarm: Alarm, lead: str) -> tuple[str, Term, str, str, str, str, str
         limits = ""
         if evidence.limit is not None:
             sign = ">" if nomenclature.abnormality(alarm.kind) == "L" else "<"
-            limits = f"{sign}{evidence.limit:g}"  # the reference range, so over a low limit and under a high one
+            limits = f"{sign}{evidence.limit:g}"  # the reference range: above a low limit, below a high one
         return "NM", nomenclature.HEART_RATE, place, f"{evidence.value:g}", unit, limits, ""
     term = nomenclature.lead_term(lead) if alarm.category == "physiological" or lead else nomenclature.ECG_VMD
     return "CWE", nomenclature.ALERT_SOURCE, place, _coded(term), "", "", ""

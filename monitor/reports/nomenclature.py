@@ -1,11 +1,11 @@
-"""Our kinds, leads and states in the codes of ISO/IEEE 11073-10101 (MDC), LOINC, SNOMED CT and UCUM.
+"""Alarm kinds, leads and states in the codes of ISO/IEEE 11073-10101 (MDC).
 
-A context-free MDC code is partition * 65536 + term. Alert terms are of partition 3; the terms are those of Philips'
+A context-free MDC code is partition * 65536 + term. Alert terms are in partition 3. Their numbers come from Philips'
 "IntelliVue Patient Monitor: Data Export Interface Programming Guide" (nomenclature, `NOM_EVT_...`), as open-source
-readers of that interface have them. It uses the standard's and numbers its own from 61440 on; some also stand in DICOM
-PS3.16, CID 3038. Nobody has compared them with the standard itself, which is not public. Where no public source
-gives a standard term, there is none here: such a kind goes out as code 0 with a name that begins with `MDCX_`, which is
-how IHE marks a term that is not (yet) of the nomenclature.
+readers of that interface list them. The guide uses the standard's terms and numbers its own from 61440 on; some terms
+are also in DICOM PS3.16, CID 3038. They were not compared with the standard itself, which is not public. A kind for
+which no public source gives a standard term gets code 0 and a name with the prefix `MDCX_`, IHE's mark for a term
+outside the nomenclature.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MDC_SYSTEM = "urn:iso:std:iso:11073:10101"
-LOCAL_SYSTEM = "https://ecg-monitor.invalid/alarm-kind"  # ours; RFC 2606: it resolves nowhere and belongs to nobody
+LOCAL_SYSTEM = "https://ecg-monitor.invalid/alarm-kind"  # our own; RFC 2606 reserves `.invalid`, so it never resolves
 _SCADA, _EVENT = 2 << 16, 3 << 16
 
 
@@ -36,15 +36,15 @@ class Term(NamedTuple):
     """A term of the MDC nomenclature.
 
     Attributes:
-        code: context-free code; 0 = none is known.
-        name: reference id, e.g. `MDC_EVT_ECG_ASYSTOLE`; `MDCX_...` where the code is 0.
+        code: context-free code; 0 = unknown.
+        name: reference id, e.g. `MDC_EVT_ECG_ASYSTOLE`; `MDCX_...` if the code is 0.
     """
 
     code: int
     name: str
 
 
-# kind -> alert term. Rate limits are IHE's "high" and "low" of a source, which is the heart rate.
+# kind -> alert term. Rate alarms are IHE's "high" and "low" of a source; the source is the heart rate.
 ALERT_KINDS: dict[str, Term] = {
     "asystole": Term(_EVENT + 3076, "MDC_EVT_ECG_ASYSTOLE"),
     "ventricular_run": Term(_EVENT + 3224, "MDC_EVT_ECG_V_TACHY"),
@@ -58,9 +58,9 @@ ALERT_KINDS: dict[str, Term] = {
     "gap": Term(_EVENT + 362, "MDC_EVT_MSMT_INTERRUP"),
     "source_lost": Term(_EVENT + 352, "MDC_EVT_MSMT_DISCONN"),
     "poor_signal": Term(_EVENT + 384, "MDC_EVT_SIG_UNANALYZEABLE"),
-    # Philips' own V_FIB_TACHY is 61444, a private code; the standard's was not found in any public source.
+    # Philips' V_FIB_TACHY is 61444, a private code; no public source gives the standard's.
     "ventricular_fibrillation": Term(0, "MDCX_EVT_ECG_V_FIB"),
-    # No nomenclature knows "improbable for this patient"; the nearest, MDC_EVT_ECG_ARRHY, would say more than we know.
+    # No nomenclature has "improbable for this patient"; the nearest, MDC_EVT_ECG_ARRHY, claims more than we know.
     "anomaly_run": Term(0, "MDCX_EVT_ECG_ANOMALY_RUN"),
     "anomaly_burden": Term(0, "MDCX_EVT_ECG_ANOMALY_BURDEN"),
     "anomalous_beat": Term(0, "MDCX_EVT_ECG_ANOMALOUS_BEAT"),
@@ -91,7 +91,7 @@ _LEADS = {
 
 
 class Facets(NamedTuple):
-    """What a state of an alarm is in IHE's words (PCD TF-2, PCD-04).
+    """State of an alarm in the terms of IHE (PCD TF-2, PCD-04).
 
     Attributes:
         phase: `start`, `update`, `continue` or `end`.
@@ -105,7 +105,7 @@ class Facets(NamedTuple):
 
 
 def event_term(kind: str) -> Term:
-    """Alert term of a kind of alarm; one that the table does not know goes out under a name of its own.
+    """Alert term of a kind; a kind outside the table gets code 0 and its own name.
 
     >>> event_term("asystole").code
     199684
@@ -119,14 +119,14 @@ def event_term(kind: str) -> Term:
 
 
 def abnormality(kind: str) -> str:
-    """`L` or `H` where the kind is a rate under or over its limit, else empty (HL7 table 0078)."""
+    """`L` or `H` for a rate below or above its limit, empty for other kinds (HL7 table 0078)."""
     return _RATE_SIGN.get(kind, "")
 
 
 def lead_term(lead: str) -> Term:
-    """MDC term of a lead's signal; a lead that is not of the usual twelve is the unspecific ECG.
+    """MDC term of a lead's signal; a lead outside the table is the unspecific ECG.
 
-    `MLII` of the MIT-BIH records is a modified lead II, for which there is no term of its own: it is given as II.
+    `MLII` of the MIT-BIH records is a modified lead II; MDC has no term for it, so it is given as II.
 
     >>> lead_term("V5").code, lead_term("MLII").name, lead_term("ECG1").code
     (131335, 'MDC_ECG_ELEC_POTL_II', 131328)
@@ -144,19 +144,19 @@ def alert_type(alarm: Alarm) -> str:
 
 
 def is_first(alarm: Alarm) -> bool:
-    """Whether this is the message in which the alarm is raised, not one about an alarm that is known."""
+    """Whether this message raises the alarm for the first time."""
     return alarm.state == "onset" and alarm.count == 1 and not alarm.update
 
 
 def facets(alarm: Alarm, audio_paused: bool = False) -> Facets:
-    """IHE's words for a state of an alarm.
+    """IHE's terms for a state of an alarm.
 
-    A latched alarm `continue`s although its cause is gone: a receiver that stops at `end` would otherwise drop an
-    alarm that nobody has seen.
+    A latched alarm is `continue` although its cause is gone: with `end`, a receiver would drop an alarm that is not
+    acknowledged.
 
     Args:
         alarm: as published.
-        audio_paused: whether its sound was paused then.
+        audio_paused: whether the audible signal was paused.
     """
     paused = "audio-paused" if audio_paused else "enabled"
     match alarm.state:

@@ -1,4 +1,4 @@
-"""FHIR resources, judged by the models of fhir.resources, which are made from HL7's own definitions."""
+"""FHIR resources, validated with fhir.resources, whose models are generated from HL7's definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from monitor.reports import nomenclature
 from monitor.reports.fhir import alarm_bundle, alarm_observation, sampled_data, strip_observation
 from monitor.reports.hl7 import alarm_message
 from tests.monitor.bus.helpers import alarm
-from tests.monitor.reports.test_hl7 import KINDS, STATES, TEXT, WHEN, facet, message
+from tests.monitor.reports.test_hl7 import KINDS_AND_STATES, TEXT, WHEN, facet, message
 from tests.monitor.test_messages import anything
 
 MILLIVOLTS = st.floats(-20, 20, width=32) | st.sampled_from([math.nan, math.inf, -math.inf, 5.0, -5.0])
@@ -45,19 +45,19 @@ def strip(n: int = 2500, fs_hz: float = 250.0) -> tuple[int, float, NDArray[np.f
 
 
 def valid(resource: dict[str, Any], model: Any = Bundle) -> Any:
-    """The resource as it goes over the wire, and as the library understands it."""
+    """The resource, serialised and read by fhir.resources."""
     return model.model_validate_json(json.dumps(resource, allow_nan=False))
 
 
 def samples_of(data: dict[str, Any]) -> list[float]:
-    """What a receiver makes of SampledData: origin + factor * count."""
+    """Values that a receiver computes: origin + factor * count."""
     origin, factor = data["origin"]["value"], data["factor"]
     return [{"E": math.nan, "L": -math.inf, "U": math.inf}.get(w) or origin + factor * float(w)
             if w in "ELU" else origin + factor * float(w) for w in data["data"].split(" ")]  # fmt: skip
 
 
 @given(arrays.arrays(np.float32, st.integers(1, 40), elements=MILLIVOLTS), st.sampled_from([100.0, 250.0, 360.0, 1e3]))
-def test_a_receiver_gets_the_signal_back_to_half_a_microvolt(samples: NDArray[np.float32], fs_hz: float) -> None:
+def test_sampled_data_restores_the_signal_within_half_a_microvolt(samples: NDArray[np.float32], fs_hz: float) -> None:
     data = sampled_data(samples, fs_hz)
     assert DATA.fullmatch(data["data"])
     back = samples_of(data)
@@ -69,7 +69,7 @@ def test_a_receiver_gets_the_signal_back_to_half_a_microvolt(samples: NDArray[np
 
 
 @given(arrays.arrays(np.float32, st.integers(1, 40), elements=MILLIVOLTS))
-def test_samples_at_the_rails_are_told_apart_from_invalid_ones(samples: NDArray[np.float32]) -> None:
+def test_samples_at_the_rails_differ_from_invalid_ones(samples: NDArray[np.float32]) -> None:
     data = sampled_data(samples, 250.0, (-5.0, 5.0))
     assert (data["lowerLimit"], data["upperLimit"]) == (-5000, 5000)  # in the counts of `data`
     for value, word in zip(samples.tolist(), data["data"].split(" "), strict=True):
@@ -81,7 +81,7 @@ def test_samples_at_the_rails_are_told_apart_from_invalid_ones(samples: NDArray[
             assert abs(int(word)) <= 5000
 
 
-def test_a_strip_is_an_observation_with_a_component_a_channel() -> None:
+def test_a_strip_is_an_observation_with_one_component_per_channel() -> None:
     _, fs_hz, samples = strip()
     resource = strip_observation(samples, fs_hz, WHEN, "p1", lead="MLII", limits_mv=(-5, 5))
     read = valid(resource, Observation)
@@ -98,9 +98,8 @@ def test_a_strip_is_an_observation_with_a_component_a_channel() -> None:
     assert read.effectivePeriod.end - read.effectivePeriod.start == datetime.timedelta(seconds=9.996)
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_and_state_is_a_bundle_by_the_published_definitions(kind: str, state: AlarmState) -> None:
+@pytest.mark.parametrize(("kind", "state"), KINDS_AND_STATES)
+def test_bundles_conform_to_the_published_definitions(kind: str, state: AlarmState) -> None:
     bundle = valid(alarm_bundle([message(kind, state)], strip=strip(250), lead="V5"))
     kinds = [entry.resource.get_resource_type() for entry in bundle.entry]
     assert kinds == ["Device", "Location", "Observation", "Observation"]
@@ -111,7 +110,7 @@ def test_every_kind_and_state_is_a_bundle_by_the_published_definitions(kind: str
     assert bundle.entry[2].resource.status == ("final" if state == "cleared" else "preliminary")
 
 
-def test_the_judge_of_the_test_above_sees_what_is_wrong() -> None:
+def test_fhir_resources_detects_wrong_resources() -> None:
     for path, value in (
         (("status",), "over"),
         (("subject",), "p1"),
@@ -120,7 +119,7 @@ def test_the_judge_of_the_test_above_sees_what_is_wrong() -> None:
     ):
         resource = alarm_observation(message())
         resource[path[0]] = value
-        if path == ("status",):  # a code of a required value set: the models look at its form only
+        if path == ("status",):  # the models check the form of a code only
             resource["status"] = "not a code  at all"
         with pytest.raises(ValidationError):
             valid(resource, Observation)
@@ -141,7 +140,7 @@ def states() -> list[AlarmMessage]:
     ]
 
 
-def test_every_reference_of_a_bundle_leads_to_one_of_its_resources() -> None:
+def test_every_reference_is_to_a_resource_of_the_bundle() -> None:
     bundle = alarm_bundle(states(), strip=strip(), lead="MLII")
     urls = [entry["fullUrl"] for entry in bundle["entry"]]
     assert len(set(urls)) == len(urls)
@@ -151,26 +150,26 @@ def test_every_reference_of_a_bundle_leads_to_one_of_its_resources() -> None:
     assert all(entry["fullUrl"] == f"urn:uuid:{entry['resource']['id']}" for entry in bundle["entry"])
 
 
-def test_a_bundle_tells_the_story_of_an_alarm_and_nothing_of_a_patient() -> None:
+def test_a_bundle_has_all_states_of_an_alarm_and_no_patient() -> None:
     bundle = alarm_bundle(states(), strip=strip(), lead="MLII")
-    told = [entry["resource"] for entry in bundle["entry"][2:5]]
-    assert [resource["status"] for resource in told] == ["preliminary", "preliminary", "final"]
-    assert len({resource["identifier"][0]["value"] for resource in told}) == 1
-    assert "note" not in told[0]
-    assert told[2]["note"] == [{"authorString": "nurse 3", "text": "acknowledged"}]
+    observations = [entry["resource"] for entry in bundle["entry"][2:5]]
+    assert [resource["status"] for resource in observations] == ["preliminary", "preliminary", "final"]
+    assert len({resource["identifier"][0]["value"] for resource in observations}) == 1
+    assert "note" not in observations[0]
+    assert observations[2]["note"] == [{"authorString": "nurse 3", "text": "acknowledged"}]
     assert "Patient" not in json.dumps(bundle)
 
 
-def test_an_alarm_that_another_took_over_says_which() -> None:
+def test_a_covered_alarm_names_the_covering_one() -> None:
     resource = alarm_observation(message(state="cleared", covered_by="p1/ventricular_run/9", acknowledged_by="n3"))
     assert [note["text"] for note in resource["note"]] == [
         "acknowledged",
-        "the same cause went on as p1/ventricular_run/9",
+        "continued as p1/ventricular_run/9 (same cause)",
     ]
     valid(resource, Observation)
 
 
-def test_the_strip_lies_where_the_samples_say() -> None:
+def test_the_strip_begins_at_the_time_of_its_first_sample() -> None:
     first, fs_hz, samples = strip()
     bundle = alarm_bundle([message()], strip=(first, fs_hz, samples))
     began = datetime.datetime.fromisoformat(bundle["entry"][-1]["resource"]["effectivePeriod"]["start"])
@@ -178,7 +177,7 @@ def test_the_strip_lies_where_the_samples_say() -> None:
     assert (datetime.datetime.fromisoformat(WHEN) - began).total_seconds() == pytest.approx(seconds, abs=0.001)
 
 
-def test_the_facets_are_those_of_the_hl7_message() -> None:
+def test_facets_equal_those_of_the_hl7_message() -> None:
     for state in states():
         components = {c["code"]["coding"][0]["code"]: c for c in alarm_observation(state)["component"][:6]}
         text = alarm_message(state)
@@ -186,7 +185,7 @@ def test_the_facets_are_those_of_the_hl7_message() -> None:
             assert components[code]["valueString"] == str(facet(text, number)[5])
 
 
-def test_the_numbers_of_an_alarm_have_units_of_ucum() -> None:
+def test_numbers_have_ucum_units() -> None:
     evidence = msgspec.structs.replace(
         message().alarm.evidence, value=4.868, limit=4.0, limit_unit="s", heart_rate_bpm=41.0
     )
@@ -197,7 +196,7 @@ def test_the_numbers_of_an_alarm_have_units_of_ucum() -> None:
                                                     "code": "s"}}]  # fmt: skip
 
 
-def test_what_cannot_be_exported_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(ValueError, match="want the states of one alarm"):
         alarm_bundle([])
     with pytest.raises(ValueError, match="want the states of one alarm"):

@@ -1,4 +1,4 @@
-"""The strip on ECG paper: true millimetres, open gaps, marks where they belong."""
+"""The strip on ECG paper: true millimetres, open gaps, marks at their beats."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ONSET = FIRST + N // 2
 
 
 def picture(samples: np.ndarray, beats: list[MarkedBeat] | None = None, **changes: object) -> StripPicture:
-    its = msgspec.structs.replace(alarm(ONSET).alarm, decided_sample=ONSET + 500)
+    body = msgspec.structs.replace(alarm(ONSET).alarm, decided_sample=ONSET + 500)
     values = {
-        "first_sample": FIRST, "fs_hz": FS_HZ, "samples": np.asarray(samples, np.float32), "alarm": its,
+        "first_sample": FIRST, "fs_hz": FS_HZ, "samples": np.asarray(samples, np.float32), "alarm": body,
         "beats": beats or [], "time": "2026-01-31 08:00:00", "lead": "MLII", "source": "sim",
         "filtered": "0.5 to 40 Hz",
     }  # fmt: skip
@@ -44,7 +44,7 @@ def by_id(root: ET.Element, name: str) -> str:
 
 
 def points(root: ET.Element) -> list[np.ndarray]:
-    """The trace, piece by piece, (n, 2) mm."""
+    """Sub-paths of the trace, (n, 2) mm."""
     return [
         np.array(re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", piece.removesuffix("h0")), float).reshape(-1, 2)
         for piece in by_id(root, "trace").split("M")[1:]
@@ -52,7 +52,7 @@ def points(root: ET.Element) -> list[np.ndarray]:
 
 
 def marks(root: ET.Element, kind: str) -> list[float]:
-    """Where the marks above the paper are, mm."""
+    """x of the marks above the paper, mm."""
     if kind == "odd":
         return [float(re.match(r"M([\d.]+)", e.attrib["d"])[1]) for e in root.iter(f"{SVG}path") if e.get("data-r")]  # type: ignore[index]
     return [float(e.attrib["cx"]) for e in root.iter(f"{SVG}circle") if e.get("class") == kind and e.get("r") == ".7"]
@@ -93,7 +93,7 @@ def test_the_grid_is_of_1_and_5_mm_and_the_pulse_of_1_mv_for_200_ms():
     fs_hz=st.sampled_from([100.0, 250.0, 360.0, 1000.0]),
     first=st.integers(-3000, 10**9),
 )
-def test_what_is_not_valid_stays_open_whatever_the_samples(samples, fs_hz, first):
+def test_invalid_samples_are_gaps(samples, fs_hz, first):
     its = msgspec.structs.replace(alarm(5).alarm, onset_sample=first + 3, decided_sample=first + 30)
     root = drawn(picture(samples, fs_hz=fs_hz, first_sample=first, alarm=its))
     valid = np.isfinite(samples)
@@ -109,7 +109,7 @@ def test_what_is_not_valid_stays_open_whatever_the_samples(samples, fs_hz, first
     np.testing.assert_allclose((at[0, 1] - at[:, 1]) / 10.0, mv - mv[0], atol=1e-3)
 
 
-def test_the_baseline_is_the_median_and_what_leaves_the_paper_is_marked():
+def test_the_baseline_is_the_median_and_clipped_signal_is_marked():
     samples = np.full(N, 0.7)
     samples[100:110] = 9.0
     samples[2000:2010] = -9.0
@@ -149,7 +149,7 @@ def test_marks_lie_at_their_beats_and_the_score_under_them():
     assert bands == pytest.approx([77 - 2.5])
 
 
-def test_the_header_says_how_it_is_drawn_and_hostile_words_stay_words():
+def test_the_header_gives_the_scales_and_text_is_escaped():
     hostile = "<script>alert('x')</script> & \x00\x1b[31m ]]>"
     its = msgspec.structs.replace(alarm(ONSET).alarm, text=hostile, bed="p&1")
     root = drawn(picture(np.zeros(N), alarm=its, lead="<II>", foot=hostile))
@@ -163,7 +163,7 @@ def test_the_header_says_how_it_is_drawn_and_hostile_words_stay_words():
     assert seconds == ["-5 s", "-4 s", "-3 s", "-2 s", "-1 s", "onset", "+1 s", "+2 s", "+3 s", "+4 s", "+5 s"]
 
 
-def test_beats_of_the_evidence_fill_in_what_the_journal_has_not():
+def test_evidence_adds_beats_and_words_to_the_journal():
     its: Alarm = msgspec.structs.replace(
         alarm(ONSET).alarm,
         evidence=Evidence(r_samples=(100, 200), score=(7.0, 1.0), threshold=4.0, words=(("wide", "then a pause"), ())),
@@ -171,6 +171,6 @@ def test_beats_of_the_evidence_fill_in_what_the_journal_has_not():
     known = msgspec.structs.replace(beat(100), anomalous=True, words=("wide",), score=7.0)
     found = marked_beats([beat(300), known], its)
     assert [b.r_sample for b in found] == [100, 200, 300]
-    assert found[0].words == ("wide", "then a pause"), "what became known later"
+    assert found[0].words == ("wide", "then a pause"), "found later"
     assert [b.anomalous for b in found] == [True, False, False]
     assert found[1] == MarkedBeat(200, 1.0, 4.0, False, ())
