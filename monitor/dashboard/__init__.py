@@ -1,1 +1,1 @@
-"""The terminal dashboard: a subscriber that folds bus messages into a state and draws it."""
+"""Terminal dashboard: folds bus messages into a state and draws it."""

@@ -1,4 +1,4 @@
-"""The panel of alarms: the most urgent first, each with its reason in words."""
+"""Alarm panel: most urgent first, each with its reason in words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from monitor.messages import Alarm, Priority
 
 __all__ = ["FULL_INK", "MARKS", "TEXT_INK", "draw_alarms", "format_clock"]
 
-# Priority marks as monitors print them (IEC 60601-1-8): the number of exclamation marks tells the priority
-# to those who cannot tell the colours.
+# Priority marks of patient monitors (IEC 60601-1-8): the number of exclamation marks gives the priority without colour.
 MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!! ", "low": "!  "}
 FULL_INK: dict[Priority, Ink] = {"high": Ink.HIGH, "medium": Ink.MEDIUM, "low": Ink.LOW}
 TEXT_INK: dict[Priority, Ink] = {"high": Ink.HIGH_TEXT, "medium": Ink.MEDIUM_TEXT, "low": Ink.LOW_TEXT}
@@ -30,9 +29,9 @@ def format_clock(seconds: float) -> str:
 def draw_alarms(
     canvas: Canvas, top: int, rows: int, bed: DashboardBed | None, now_s: float, connection: ConnectionState
 ) -> None:
-    """Active alarms, the most urgent first, then the newest; what does not fit is counted.
+    """Draw active alarms, highest priority first, then newest; those that do not fit are counted.
 
-    "No active alarms" is only said while somebody would tell us of one.
+    "no active alarms" is shown only while connected: otherwise alarms are unknown.
     """
     alarms = bed.alarms.by_priority() if bed is not None else []
     paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
@@ -67,9 +66,9 @@ def _kind(alarm: Alarm) -> str:
 
 
 def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: float | None, spare: int) -> int:
-    """One alarm. Not yet acknowledged it is painted; acknowledged it is only coloured text.
+    """Draw one alarm: with a coloured background, or as coloured text once it is acknowledged.
 
-    A text too long for its line goes on below while there are `spare` rows; else its numbers give way to its words.
+    A long text continues below if there are `spare` rows; else it loses its numbers in brackets.
 
     Returns:
         Rows used.
@@ -80,7 +79,7 @@ def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: 
     kind = _kind(alarm)
     if len(kind) > kind_cells:
         kind = kind[: kind_cells - 1] + "…"
-    # High: the whole line; lower ones: their head only, so that the eye finds the high one.
+    # Colour the whole line of a high alarm, only the head of others, so that high alarms stand out.
     wide_ink = ink if alarm.priority == "high" else Ink.PLAIN
     label = f"{head} {kind.ljust(kind_cells)} "
     age = "--" if age_s is None else format_clock(age_s)[2 if age_s < 3600 else 0 :]
@@ -99,18 +98,18 @@ def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: 
 
 
 def _wrapped(text: str, end: str, cells: int, most: int) -> list[str]:
-    """Text and its end in at most so many lines; where that is too few, without the numbers in brackets."""
+    """Wrap text and end into at most `most` lines; if they do not fit, without the numbers in brackets."""
     lines = textwrap.wrap(text + end, max(cells, 1)) or [""]
     if len(lines) > most:
         short = re.sub(r" \([^()]*\)", "", text) + end
         lines = textwrap.wrap(short, max(cells, 1))
         if len(lines) > most:
-            return [short]  # the canvas cuts it and says so
+            return [short]  # the canvas cuts it with an ellipsis
     return lines
 
 
 def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: DashboardBed, now_s: float) -> None:
-    """The last alarms that cleared, quietly."""
+    """Draw the last cleared alarms, dimmed."""
     for number, alarm in enumerate(list(bed.alarms.cleared)[: -rows - 1 : -1]):
         age_s = bed.age_s(alarm, now_s)
         ago = "" if age_s is None else f"  began {format_clock(age_s)} ago"

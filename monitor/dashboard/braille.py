@@ -1,8 +1,8 @@
-"""Braille plots: samples to dots to characters, without ever losing an extreme.
+"""Braille plots: samples to dots to characters; no extreme is lost.
 
-A terminal cell holds 2 x 4 braille dots (Unicode block U+2800), so a plot of `rows` x `cols` cells has
-`4 * rows` levels and `2 * cols` dot columns. A dot column usually stands for many samples; it is drawn from
-their minimum to their maximum, so a spike one sample wide is as visible as a slow wave.
+A terminal cell holds 2 x 4 braille dots (Unicode block U+2800), so a plot of `rows` x `cols` cells has `4 * rows`
+levels and `2 * cols` dot columns. A dot column usually contains many samples; it is drawn from their minimum to their
+maximum, so a spike of one sample is as visible as a slow wave.
 
 Levels count from the bottom (0) upwards; dot arrays have row 0 at the top, as on the screen.
 """
@@ -23,12 +23,12 @@ _DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], d
 def column_edges(first_column: int, n_columns: int, samples_per_column: float) -> NDArray[np.int64]:
     """Edges of dot columns on an absolute grid: column k holds samples `edges[k]` up to `edges[k + 1]`.
 
-    The grid is absolute so that a column keeps its samples while it scrolls: a moving plot does not shimmer.
+    The grid is absolute so that a column keeps its samples while it scrolls; otherwise a moving plot shimmers.
 
     Args:
         first_column: absolute number of the leftmost column; may be negative.
         n_columns: how many columns.
-        samples_per_column: samples a column stands for, > 0; need not be whole.
+        samples_per_column: samples in a column, > 0; need not be whole.
 
     Returns:
         (n_columns + 1,) int64 absolute sample indices, never decreasing.
@@ -94,8 +94,8 @@ def draw_extrema(
     Args:
         low_levels, high_levels: (columns,) levels of each column's minimum and maximum, -1 = nothing.
         n_levels: number of levels.
-        connect: join neighbouring columns that do not touch, each half of the way, so that a steep edge is
-            a line and no cloud. It only adds dots between two neighbours, never beyond the farther one.
+        connect: join neighbouring columns that do not touch, so that a steep edge is a line. It adds dots only
+            between two neighbours.
 
     Returns:
         (n_levels, columns) bool, row 0 = highest level.

@@ -1,7 +1,7 @@
-"""A grid of characters with colours, which rich can print.
+"""A grid of coloured characters, printable with rich.
 
-Panels write into one grid of exactly the screen's size. Nothing wraps, nothing overflows, and a frame costs
-about a millisecond, where nested rich layouts cost ten times that.
+All panels write into one grid of the screen's size. Nothing wraps or overflows. A frame costs about 1 ms; nested rich
+layouts cost ten times that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Canvas", "Frame", "Ink", "printable"]
 
 
 class Ink(IntEnum):
-    """The colours, by meaning. Each goes with a word or a sign: never colour alone."""
+    """Colours, by meaning. Each goes with a word or a sign: colour alone carries no information."""
 
     PLAIN = 0
     DIM = 1
@@ -40,8 +40,8 @@ class Ink(IntEnum):
     NOTICE = 14
 
 
-# Only the terminal's own 16 colours, and the default foreground for text, so that light and dark themes both
-# work; plain yellow or white text would vanish on a light one.
+# Only the terminal's 16 colours, and the default foreground for text, so that light and dark themes work; yellow or
+# white text would be invisible on a light one.
 _STYLES: dict[Ink, Style | None] = {
     Ink.PLAIN: None,
     Ink.DIM: Style(dim=True),
@@ -64,7 +64,7 @@ _PAINTS = np.array([style is not None and bool(style.bgcolor or style.reverse) f
 
 
 def printable(text: str) -> str:
-    """The text without control characters: what comes over a socket must not steer the terminal."""
+    """Replace control characters: text from a socket must not control the terminal."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -100,13 +100,13 @@ class Canvas:
         self._inks = np.zeros((height, width), dtype=np.uint8)
 
     def text(self, row: int, col: int, text: str, ink: Ink = Ink.PLAIN, room: int | None = None) -> int:
-        """Write one line; what does not fit ends in an ellipsis.
+        """Write one line; text that does not fit is cut with an ellipsis.
 
         Args:
-            row, col: where it begins.
-            text: what; control characters become spaces, double-width characters take two cells.
+            row, col: of the first cell.
+            text: control characters become spaces; double-width characters take two cells.
             ink: its colour.
-            room: cells it may take; up to the right edge if not given.
+            room: number of cells available; default: up to the right edge.
 
         Returns:
             The column after the text.
@@ -119,7 +119,7 @@ class Canvas:
         if not cells:
             return col
         stop = col + len(cells)
-        if self._chars[row, col] == "":  # the right half of a wide character: its left half goes too
+        if self._chars[row, col] == "":  # the right half of a wide character: clear its left half too
             self._chars[row, col - 1] = " "
         if stop < self.width and self._chars[row, stop] == "":
             self._chars[row, stop] = " "
@@ -139,7 +139,7 @@ class Canvas:
         self._inks[row : row + rows, col : col + cols] = ink
 
     def rule(self, row: int, col: int, cols: int, title: str = "", right: str = "") -> None:
-        """A thin line with a title at its left and a note at its right, where there is room."""
+        """A thin line with a title at the left and a note at the right if there is room."""
         self.fill(row, col, 1, cols, "─", Ink.DIM)
         used = 0
         if title:
@@ -163,7 +163,7 @@ class Canvas:
         return Frame(lines, self.width)
 
     def _merged_inks(self) -> NDArray[np.uint8]:
-        """Inks in which a space goes with what stands before it, where it shows no background: half the runs."""
+        """Inks in which a space without background takes the ink before it: this halves the number of segments."""
         blank = (self._chars == " ") & ~_PAINTS[self._inks]
         column = np.where(blank, 0, np.arange(self.width))
         before = np.take_along_axis(self._inks, np.maximum.accumulate(column, axis=1), axis=1)
@@ -172,7 +172,7 @@ class Canvas:
 
 
 def _cells(text: str, room: int) -> list[str]:
-    """Cells of a text: a wide character is itself and an empty cell; combining marks are left out."""
+    """Cells of a text: a wide character takes a second, empty cell; combining marks are left out."""
     cells: list[str] = []
     for char in text:
         wide = cell_len(char)

@@ -1,4 +1,4 @@
-"""Large digits out of block characters, for numbers that are read from across a room."""
+"""Large digits made of block characters, legible from across a room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single keys from the terminal, without waiting, and the terminal as it was afterwards."""
+"""Single key presses from the terminal; restores the terminal's mode afterwards."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 __all__ = ["Keyboard", "keys_in"]
 
-# Arrow and function keys come as escape sequences (ECMA-48); their letters must not be taken for keys.
+# Arrow and function keys arrive as escape sequences (ECMA-48); their letters are no keys.
 _KEYS = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|\[[0-?]*[ -/]*$|O?$|[^\[O\x1b]))|(.)", re.DOTALL)
 _NAMES = {
     "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end",
     "1~": "home", "4~": "end", "5~": "page up", "6~": "page down", "7~": "home", "8~": "end",
 }  # fmt: skip
 _CONTROL = {"\r": "enter", "\n": "enter", "\x1b": "escape", "\x7f": "backspace", "\b": "backspace"}
-_REST_S = 0.03  # within which the rest of an escape sequence follows, else it was the Escape key
+_REST_S = 0.03  # the rest of an escape sequence arrives within this time; otherwise it was the Escape key
 
 
 def keys_in(text: str) -> list[str]:
-    """Names of the keys in what a terminal sent: a character, or e.g. `up`, `enter`, `escape`; others are left out.
+    """Names of the keys in a terminal's input: a character, or e.g. `up`, `enter`, `escape`; others are left out.
 
     >>> keys_in("a\\x1b[A\\x1bOB\\r\\x1b[15~\\x1b")
     ['a', 'up', 'down', 'enter', 'escape']
@@ -42,10 +42,10 @@ def keys_in(text: str) -> list[str]:
 
 
 class Keyboard:
-    """Keys of a terminal in cbreak mode, as a context manager.
+    """Key presses of a terminal in cbreak mode, as a context manager.
 
     Args:
-        fd: the terminal to read from; anything that is no terminal gives no keys and is left alone.
+        fd: of the terminal; a file that is no terminal gives no keys and is not changed.
     """
 
     def __init__(self, fd: int | None) -> None:
@@ -66,13 +66,13 @@ class Keyboard:
         if self._fd is None or self._before is None:
             return
         with contextlib.suppress(termios.error):  # the terminal is gone: nothing to restore
-            termios.tcflush(self._fd, termios.TCIFLUSH)  # keys meant for us must not go to the shell
-            # Not TCSADRAIN: it waits for ever where the output was stopped with Ctrl-S.
+            termios.tcflush(self._fd, termios.TCIFLUSH)  # the shell must not receive our keys
+            # Not TCSADRAIN: it waits forever if the output was stopped with Ctrl-S.
             termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
         self._before = None
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a key, at most so long, s; whether there is something to `read`."""
+        """Wait for a key, at most `timeout_s`; True if there is one to `read`."""
         try:
             return bool(select.select(self._readable(), [], [], timeout_s)[0])
         except OSError:
@@ -80,7 +80,7 @@ class Keyboard:
             return False
 
     def read(self) -> list[str]:
-        """The keys pressed since the last call, see `keys_in`; none if this is no terminal."""
+        """Keys pressed since the last call, see `keys_in`; empty without a terminal."""
         pressed = b""
         try:
             while select.select(self._readable(), [], [], _REST_S if _unfinished(pressed) else 0)[0]:
@@ -89,7 +89,7 @@ class Keyboard:
                 pressed += piece
                 if not piece or len(pressed) > 4096:
                     break
-        except OSError:  # the terminal is gone: SIGHUP says the rest
+        except OSError:  # the terminal is gone: SIGHUP ends the program
             self._gone = True
         return keys_in(pressed.decode("utf-8", "ignore"))
 
@@ -98,5 +98,5 @@ class Keyboard:
 
 
 def _unfinished(pressed: bytes) -> bool:
-    """Whether it ends within what may be an escape sequence."""
+    """Whether the input ends within an escape sequence."""
     return re.search(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$", pressed) is not None

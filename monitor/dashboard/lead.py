@@ -1,7 +1,7 @@
-"""The lead of a bed that is drawn: its last seconds and their scale.
+"""Samples of a bed for the plot: the last seconds and their vertical scale.
 
-Wave messages come many times a second and are looked at a few times a second, so they are kept as they came until
-somebody looks: a screen full of beds costs a fraction of what it would cost to take in each message by itself.
+Wave messages arrive many times a second but are drawn a few times a second. They are stored unread until they are
+drawn: for a screen full of beds this costs a fraction of reading each message by itself.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from monitor.messages import WaveHeader
 
 __all__ = ["SCALE_EVERY_S", "Lead"]
 
-WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is whole
+WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is complete
 SCALE_EVERY_S = 0.25
-UNREAD_MAX = 64  # messages kept as they came
-MAX_FS_HZ = 20_000.0  # a header beyond that is nonsense and must not make us allocate
+UNREAD_MAX = 64  # messages stored unread
+MAX_FS_HZ = 20_000.0  # a higher rate is invalid and must not allocate memory
 
 _Message = tuple[WaveHeader, bytes]
 
 
 class Lead:
-    """The filtered lead, NaN where the raw one has no sample.
+    """The filtered lead; NaN where the raw one has no sample.
 
     Attributes:
-        scale_every_s: how often the vertical scale is looked at, s of signal.
+        scale_every_s: interval between updates of the vertical scale, s of signal.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Lead:
         return self._scale
 
     def add(self, header: WaveHeader, raw_samples: bytes) -> bool:
-        """Add a message; False where header and samples do not fit each other."""
+        """Add a message; False if header and samples do not match."""
         rows = len(header.channels)
         if not 0 < header.fs_hz <= MAX_FS_HZ or header.n < 0 or rows == 0:
             return False
@@ -67,7 +67,7 @@ class Lead:
         return True
 
     def _read(self) -> None:
-        """Write what came into the ring, in one go where it follows one another."""
+        """Write unread messages into the ring, contiguous ones at once."""
         unread, self._unread, self._unread_samples = self._unread, [], 0
         run: list[_Message] = []
         for message in unread:
@@ -84,10 +84,10 @@ class Lead:
             self._scale = fit_scale(ring.latest(WAVE_WINDOW_S), self._scale)
 
     def _write(self, run: list[_Message]) -> None:
-        """Add messages that follow one another."""
+        """Write contiguous messages."""
         first, names = run[0][0], list(run[0][0].channels)
         shown = _row(run, names.index("filtered") if "filtered" in names else len(names) - 1)
-        if "raw" in names:  # the filter rings on after the leads come off; the raw row says what was measured
+        if "raw" in names:  # the filter rings after leads off; only the raw row shows what was measured
             shown = np.where(np.isfinite(_row(run, names.index("raw"))), shown, np.float32(np.nan))
         if self._ring is None or self._ring.fs_hz != first.fs_hz:
             self._ring = WaveRing(first.fs_hz, WAVE_WINDOW_S)
@@ -98,7 +98,7 @@ class Lead:
 
 
 def _follows(before: WaveHeader, after: WaveHeader) -> bool:
-    """Whether one message goes on where the other ends."""
+    """Whether `after` continues `before`."""
     return (after.first_sample, after.seq, after.fs_hz, after.channels) == (
         before.first_sample + before.n,
         before.seq + 1,
@@ -108,5 +108,5 @@ def _follows(before: WaveHeader, after: WaveHeader) -> bool:
 
 
 def _row(run: list[_Message], row: int) -> NDArray[np.float32]:
-    """One row of messages that follow one another, (n,) float32 mV."""
+    """One row of contiguous messages, (n,) float32 mV."""
     return np.frombuffer(b"".join(raw[4 * row * h.n : 4 * (row + 1) * h.n] for h, raw in run), dtype="<f4")

@@ -1,6 +1,6 @@
-"""The driver: polls the client, folds, draws, reads keys. All in the caller's thread.
+"""Live driver: polls the clients, folds messages, draws, reads keys, all in the caller's thread.
 
-Whatever ends it (key, signal, exception), the terminal is left as it was found: cursor, screen and line mode.
+Cursor, screen and line mode of the terminal are restored however it ends: by key, signal or exception.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from monitor.dashboard.station import Station
 
 __all__ = ["fits_dashboard", "run_dashboard"]
 
-WAKE_S = 0.1  # between two looks whether it is to stop
-JOIN_S = 0.02  # between two looks whether the monitor has answered
+WAKE_S = 0.1  # interval between checks of `should_stop`
+JOIN_S = 0.02  # interval between polls before the first status
 
 
 def fits_dashboard(console: Console) -> bool:
-    """Whether the console can show it: a terminal that can move its cursor, in UTF-8."""
+    """Whether the console is a UTF-8 terminal that can move its cursor."""
     return console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
 
 
@@ -44,26 +44,26 @@ def run_dashboard(
     keyboard_fd: int | None = None,
     who: str | None = None,
 ) -> int:
-    """Show the dashboard until the person quits, a signal comes, or `should_stop` says so.
+    """Show the dashboard until the person quits, a signal arrives, or `should_stop` returns True.
 
-    In the main thread SIGINT, SIGTERM and SIGHUP end it in order; handlers that were installed before are called
-    too, and are back in force afterwards.
+    In the main thread SIGINT, SIGTERM and SIGHUP end it in order; earlier handlers are called too and are restored
+    afterwards.
 
     Args:
-        clients: where messages come from, by the address of each monitor where there are several; not closed here.
+        clients: one client, or several by address of their monitors; not closed here.
         console: a terminal, see `fits_dashboard`.
         clock: monotonic time, s.
         bed: the bed shown first; None = the ward, or the bed where there is only one.
-        should_stop: asked many times a second; True ends it.
-        on_quit: called once when the person or a signal ended it.
-        keyboard_fd: the terminal that keys come from; standard input if not given.
-        who: named with acknowledgements and pauses; the user's login if not given.
+        should_stop: called many times a second; True ends the dashboard.
+        on_quit: called once if the person or a signal ended it.
+        keyboard_fd: terminal for the keys; default: standard input.
+        who: name sent with acknowledgements and pauses; default: the user's login.
 
     Returns:
-        0; 1 where the terminal could no longer be written to.
+        0; 1 if the terminal could no longer be written to.
 
     Raises:
-        ValueError: the console is no terminal that could show it.
+        ValueError: the console is not such a terminal.
     """
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
@@ -75,7 +75,7 @@ def run_dashboard(
             while driver.run(should_stop):
                 os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says `fg`
     except OSError:
-        # Only a terminal that hung up is forgiven; any other error of the world is not ours to hide.
+        # Only a terminal that hung up is no error.
         if driver.drawing:
             driver.left = True
             return 1
@@ -92,7 +92,7 @@ class _Driver:
     Attributes:
         left: the person or a signal ended it.
         suspend: Ctrl-Z was pressed.
-        drawing: the terminal is being written to.
+        drawing: a write to the terminal is in progress.
     """
 
     def __init__(self, station: Station, console: Console, clock: Callable[[], float], keyboard: Keyboard) -> None:
@@ -105,12 +105,12 @@ class _Driver:
         self.drawing = False
 
     def run(self, should_stop: Callable[[], bool]) -> bool:
-        """Run on the terminal's other screen; True: left for a suspension only."""
+        """Run on the terminal's alternate screen; True if it ended only to be suspended."""
         self.suspend = False
         live = Live(
             console=self.console,
             screen=True,
-            auto_refresh=False,  # its thread would draw a state that is just being changed
+            auto_refresh=False,  # its thread would draw a state while it changes
             redirect_stdout=False,
             redirect_stderr=False,
             get_renderable=self.frame,
@@ -121,7 +121,7 @@ class _Driver:
             next_frame_s = self.clock()
             while not (self.left or self.suspend or should_stop()):
                 self.wait(next_frame_s, should_stop)
-                # Keys before messages: what they are about is what was on the screen when they were pressed.
+                # Keys before messages: a key refers to what was on the screen when it was pressed.
                 for key in self.keyboard.read():
                     self.station.press(key, self.clock())
                 self.left |= self.station.left
@@ -129,28 +129,28 @@ class _Driver:
                 self.drawing = True
                 live.refresh()
                 self.drawing = False
-                # From now, not from when it was due: a slow terminal gets fewer frames, never a queue of them.
+                # From now, not from the due time: a slow terminal gets fewer frames instead of a queue.
                 next_frame_s = max(next_frame_s + 1 / self.station.frames_per_s, self.clock())
         return self.suspend and not self.left
 
     def wait(self, until_s: float, should_stop: Callable[[], bool]) -> None:
-        """Wait for a key, at most until then. One wait a frame: waking up for each message costs more than it says."""
+        """Wait for a key, at most until `until_s`; messages are folded once a frame, not one by one."""
         while not (self.left or self.suspend or should_stop()) and (left_s := until_s - self.clock()) > 0:
             joined = self.station.joined
             if self.keyboard.wait(min(left_s, WAKE_S if joined else JOIN_S)):
                 return
-            if not joined:  # heartbeat, snapshot and its answer follow one another: a frame each would be felt
+            if not joined:  # at the start, heartbeat, snapshot and reply must not take a frame each
                 self.station.fold(self.clock())
 
     def frame(self) -> Frame:
-        """The screen as it is now."""
+        """The present screen."""
         width, height = self.console.size
         return self.station.frame(width, height, self.clock())
 
 
 @contextlib.contextmanager
 def _signals(driver: _Driver) -> Iterator[None]:
-    """End in order on SIGINT, SIGTERM and SIGHUP, suspend on SIGTSTP; the old handlers are back afterwards."""
+    """End in order on SIGINT, SIGTERM and SIGHUP, suspend on SIGTSTP; restores the old handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -181,12 +181,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 def _stdin() -> int | None:
     try:
         return sys.stdin.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or replaced by something without a descriptor
+    except (AttributeError, OSError, ValueError):  # closed, or without a descriptor
         return None
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # an id without a name, as in containers
+    except (KeyError, OSError):  # a user id without a name, as in containers
         return "dashboard"

@@ -1,4 +1,4 @@
-"""The panels of words and numbers: header, vital signs, counters, beds, keys."""
+"""Text panels: header, vital signs, counters, beds, keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "draw_vitals",
 ]
 
-WHY_S = 10.0  # an anomalous beat's reasons stay for as long as its alarm's repeats are one alarm
+WHY_S = 10.0  # reasons of an anomalous beat stay as long as its alarm's hold time
 EVENT_SHOWN_S = 10.0
 EVENT_MIN_CELLS = 12
 NOTICE = "Not a medical device"
@@ -39,7 +39,7 @@ CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
 }
 HELP = (
     ("q", "quit"),
-    ("space, p", "freeze the waveform; alarms go on"),
+    ("space, p", "freeze the waveform; alarms continue"),
     ("b", "next bed"),
     ("a", "acknowledge the top alarm"),
     ("m", "pause alarm audio for 2 min; again: end the pause"),
@@ -47,26 +47,26 @@ HELP = (
 )
 LEGEND = (
     "▲ anomalous beat    ╵ normal beat    ○ beat not scored",
-    "!!! high   !! medium   ! low   TECHNICAL: not the patient",
+    "!!! high   !! medium   ! low   TECHNICAL: signal or monitor",
     "score: higher is less usual; dashed: this patient's limit",
 )
 
 
 @dataclass(frozen=True)
 class BedView:
-    """What the person at the screen chose.
+    """What the screen of one bed shows.
 
     Attributes:
-        bed: name of the bed shown; None = the first.
-        frozen: a copy of the bed whose waveform stands still; None = live.
-        frozen_at_s: when it was frozen, on the clock of `now_s`.
-        help: whether the help page lies over the screen.
-        note: one line for the person, e.g. what a request gave.
-        label: what the bed is called here, where its name alone does not tell it apart.
-        only: no other bed may take its place, not even while this one is not known.
-        ward: whether there is a ward to go back to.
-        others: what to show of all beds in one line, this one first; None = those of the state.
-        warning: what a person must know besides, e.g. of another monitor.
+        bed: name of the bed; None = the first.
+        frozen: a copy of the bed whose waveform is frozen; None = live.
+        frozen_at_s: time of freezing, on the clock of `now_s`.
+        help: whether the help page covers the screen.
+        note: one line for the person, e.g. the result of a request.
+        label: of the bed; empty = its name.
+        only: show no other bed while this one is unknown.
+        ward: whether there is a ward to return to.
+        others: label, state and condition of all beds for the line of beds, this one first; None = those of the state.
+        warning: shown before the line of beds, e.g. about another monitor.
     """
 
     bed: str | None = None
@@ -82,7 +82,7 @@ class BedView:
 
 
 def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None, now_s: float, label: str = "") -> None:
-    """The top line: bed, source, lead, fs, speed, clock, connection, model, and what this is not."""
+    """Draw the top line: bed, source, lead, rate, speed, clock, model, connection, notice."""
     connection, ink = CONNECTION[state.connection_now(now_s)]
     right: list[tuple[str, Ink]] = [(connection, ink), (NOTICE, Ink.NOTICE)]
     name = label or (bed.name if bed is not None else "no bed")
@@ -122,9 +122,9 @@ def _cells(parts: list[tuple[str, Ink]]) -> int:
 def draw_vitals(
     canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, now_s: float, *, live: bool
 ) -> None:
-    """Heart rate in large digits, RR interval, signal quality, and whether beats are scored.
+    """Draw heart rate in large digits, RR interval, signal quality, and whether beats are scored.
 
-    Where the stream is not live there is nothing to show: an old number is no heart rate.
+    If the stream is not live, dashes replace the numbers: an old number is no heart rate.
     """
     canvas.rule(top, left, cols, "heart rate, bpm" if cols >= 20 else "bpm")
     rate = bed.shown_rate_bpm(now_s) if live else None
@@ -162,7 +162,7 @@ def draw_vitals(
 
 
 def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
-    """Why the newest anomalous beat is one, where there is room for all of it, while it is still on the screen."""
+    """Draw the reasons of the newest anomalous beat while it is on the screen, if they fit."""
     last = bed.beats.last_anomalous
     if last is None or bed.fs_hz is None or not last.words:
         return
@@ -177,7 +177,7 @@ def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: Da
 
 
 def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
-    """What was counted since the start; the least telling lines go first where room is short."""
+    """Draw counters since the start, the most important first; those that do not fit are left out."""
     canvas.rule(top, left, cols, "since start")
     status = bed.status
     high, medium, low = (bed.alarms.raised[priority] for priority in ("high", "medium", "low"))
@@ -204,7 +204,7 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
         lines[7] = ("mains notch", f"{status.mains_hz:g} Hz", Ink.PLAIN)
     if rows > len(lines):
         lines[5] = ("latency p50/p99", latency, Ink.PLAIN)
-    else:  # short of room: what is missing goes into one line
+    else:  # too few rows: gaps and lost samples share one line
         missing = bad if status.gaps or status.samples_lost else Ink.PLAIN
         lines[3] = ("gaps / lost", f"{status.gaps:,} / {status.samples_lost:,}", missing)
     for number, (name, value, ink) in enumerate(lines[: rows - 1]):
@@ -222,7 +222,7 @@ def draw_beds(
     now_s: float,
     warning: str,
 ) -> None:
-    """All beds in one line: rate, and the most urgent alarm of each."""
+    """Draw all beds in one line: rate and most urgent alarm of each."""
     col = canvas.text(row, 1, "beds", Ink.DIM) + 1
     if warning:
         col = canvas.text(row, 1, f" {warning} ", Ink.HIGH) + 1
@@ -244,10 +244,10 @@ def draw_beds(
 
 
 def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, now_s: float) -> None:
-    """Keys, or the note for the person; a frozen screen says so, loudly. At the right what came in just now."""
+    """Draw the keys or the note, whether the waveform is frozen, and at the right the newest event."""
     col = 0
     if view.frozen is not None:
-        text = f" FROZEN {now_s - view.frozen_at_s:.0f} s, space to go on "
+        text = f" FROZEN {now_s - view.frozen_at_s:.0f} s, space to continue "
         col = canvas.text(row, 0, text, Ink.MEDIUM) + 1
     if view.note:
         canvas.text(row, col + (col == 0), view.note, Ink.BOLD)
@@ -273,12 +273,12 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, 
 
 
 def draw_help(canvas: Canvas, *, ward: bool = False) -> None:
-    """The help page; with its way back to the ward where there is one."""
+    """Draw the help page of one bed."""
     draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if ward else HELP, LEGEND)
 
 
 def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str]) -> None:
-    """Keys and signs in words, in the middle of the screen."""
+    """Draw a page with keys and signs in the middle of the screen."""
     lines = [*(f"{key:>9}  {word}" for key, word in keys), "", *(f" {line}" for line in legend)]
     width = min(canvas.width - 4, max(map(len, lines)) + 4)
     height = min(canvas.height - 2, len(lines) + 2)

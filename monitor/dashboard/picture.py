@@ -1,4 +1,4 @@
-"""A picture of a running monitor's dashboard, for documents: no terminal needed."""
+"""Picture of a running monitor's dashboard; needs no terminal."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def take_picture(
     wait: Callable[[float], None],
     bed: str | None = None,
 ) -> None:
-    """Watch for `after_s` seconds, then write what the dashboard would show as SVG.
+    """Watch for `after_s` seconds, then write the dashboard as SVG.
 
     Args:
         clients: subscribers with waves, by the address of each monitor; not closed here.
         path: SVG file to write.
-        after_s: how long to watch, s; 12 s fill the trace.
+        after_s: duration, s; 12 s fill the trace.
         clock: monotonic time, s.
-        wait: waits so many seconds.
-        bed: shown; None = the ward, or the bed where there is only one.
+        wait: waits for a number of seconds.
+        bed: name of the bed; None = the ward, or the bed where there is only one.
 
     Raises:
         OSError: the file cannot be written.

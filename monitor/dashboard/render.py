@@ -1,4 +1,4 @@
-"""The whole screen as a pure function of state and size."""
+"""The screen of one bed, as a pure function of state and size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor.dashboard.waveform import draw_waveform
 __all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render"]
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
-SIDE_FROM_WIDTH = 96  # from here on numbers stand beside the waveform, as on a bedside monitor
+SIDE_FROM_WIDTH = 96  # from this width on, numbers are beside the waveform, as on a bedside monitor
 SIDE_CELLS = 30
 COUNTER_ROWS = 9
 
@@ -30,9 +30,9 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
     """Draw the dashboard.
 
     Args:
-        state: what is known.
-        width, height: the screen, cells. Under 60 x 16 the screen is one line that says so.
-        now_s: the subscriber's monotonic clock, s, the one given to `state.apply`.
+        state: of the monitor.
+        width, height: of the screen, cells; under 60 x 16 only a message about the size is drawn.
+        now_s: the subscriber's monotonic clock, s, as for `state.apply`.
         view: which bed, frozen or not, help.
 
     Returns:
@@ -72,7 +72,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
 def _draw_beside(
     canvas: Canvas, top: int, rows: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
 ) -> None:
-    """Waveform and trend at the left, numbers at the right."""
+    """Draw waveform and trend at the left, numbers at the right."""
     live = condition == "live"
     left_cols = canvas.width - SIDE_CELLS - 1
     trend_rows = max(5, min(12, rows // 4))
@@ -86,7 +86,7 @@ def _draw_beside(
 def _draw_below(
     canvas: Canvas, top: int, rows: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
 ) -> None:
-    """Waveform over the whole width, below it rate, trend and counters."""
+    """Draw the waveform over the whole width; rate, trend and counters below."""
     live = condition == "live"
     band_rows = max(4, min(7, rows * 2 // 5))
     _draw_plot(canvas, top, rows - band_rows, canvas.width, bed, condition, view, now_s)

@@ -1,4 +1,4 @@
-"""The last seconds of a lead, on the absolute sample clock."""
+"""Ring buffer with the last seconds of a lead, by absolute sample index."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["SampleKind", "WaveRing"]
 
 
 class SampleKind(IntEnum):
-    """Why a sample can or cannot be drawn."""
+    """Whether a sample can be drawn, or why not."""
 
     NEVER = 0  # before the first wave message
     VALID = 1
-    LEADS_OFF = 2  # it came, and was no valid sample
-    LOST = 3  # missing at the source: the sample clock jumped
-    DROPPED = 4  # thinned on the way to this display; the monitor scored it
+    LEADS_OFF = 2  # it arrived without a valid value
+    LOST = 3  # missing at the source: the sample index jumped
+    DROPPED = 4  # message left out for this display; the monitor scored it
 
 
 class WaveRing:
-    """Fixed-size store of samples by their absolute index.
+    """Fixed-size buffer of samples by absolute index.
 
     Args:
         fs_hz: sampling rate, Hz, over 0.
-        seconds: how much is kept, s.
+        seconds: capacity, s.
 
     Attributes:
         end: index after the newest sample; None before the first.
@@ -39,12 +39,12 @@ class WaveRing:
         self._kinds = np.zeros(self.capacity, dtype=np.uint8)
 
     def write(self, first_sample: int, values: NDArray[np.float32], *, dropped: bool = False) -> None:
-        """Add samples. A jump forward leaves a gap; a jump back is a new start and forgets what was before.
+        """Add samples. A jump forward leaves a gap; a jump back clears the buffer.
 
         Args:
             first_sample: absolute index of values[0].
             values: (n,) float32 mV; NaN or infinite = no valid sample.
-            dropped: whether a gap before these samples comes from messages thinned for displays.
+            dropped: whether a gap before these samples is due to messages left out for displays.
         """
         if len(values) == 0:
             return
@@ -65,7 +65,7 @@ class WaveRing:
         self._kinds[at] = np.where(valid, SampleKind.VALID, SampleKind.LEADS_OFF)
 
     def read(self, first_sample: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Samples `first_sample` to `first_sample + n`, and the SampleKind of each.
+        """Read samples `first_sample` to `first_sample + n` and the SampleKind of each.
 
         Returns:
             (n,) float32 mV, NaN where there is none, and (n,) uint8 kinds; NEVER outside the ring.
@@ -82,6 +82,6 @@ class WaveRing:
         return values, kinds
 
     def latest(self, seconds: float) -> NDArray[np.float32]:
-        """The newest `seconds` of samples, (n,) float32 mV, at most what the ring holds."""
+        """The newest `seconds` of samples, (n,) float32 mV, at most the capacity."""
         n = min(self.capacity, int(seconds * self.fs_hz))
         return self.read((self.end or 0) - n, n)[0]

@@ -1,4 +1,4 @@
-"""The vertical scale of the waveform: standard steps, and slow to change."""
+"""Vertical scale of the waveform: standard steps, changed only when needed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 __all__ = ["VerticalScale", "axis_ticks", "fit_scale"]
 
-# mV from the middle to an edge. A flat line is never blown up into a rhythm: 0.5 mV is the least.
+# mV from the middle to an edge. At least 0.5 mV, so that noise on a flat line does not look like a rhythm.
 HALF_STEPS_MV = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0)
 MARGIN = 1.12  # room above the tallest wave
-SHRINK_BELOW = 0.55  # of the screen used; less than this for all that is kept, and a smaller step is taken
-OUTLIER_RATIO = 4.0  # a motion artefact beyond 4 usual amplitudes is cut off rather than flattening the beats
+SHRINK_BELOW = 0.55  # a smaller step is taken if the whole buffer uses less than this share of the plot
+OUTLIER_RATIO = 4.0  # a motion artefact beyond 4 usual amplitudes is clipped instead of flattening the beats
 _BLOCKS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class VerticalScale:
-    """What the plot shows: `centre_mv` plus and minus `half_mv`, mV."""
+    """Range of the plot: `centre_mv` plus and minus `half_mv`, mV."""
 
     centre_mv: float = 0.0
     half_mv: float = 1.0
@@ -36,14 +36,14 @@ class VerticalScale:
 
 
 def fit_scale(values: NDArray[np.float32], current: VerticalScale) -> VerticalScale:
-    """The scale for these samples, the current one as long as it serves.
+    """The scale for these samples; the current one while it fits.
 
     Args:
-        values: (n,) mV, all that is kept of the lead; NaN = no sample.
+        values: (n,) mV, the whole buffer of the lead; NaN = no sample.
         current: the scale in use.
 
     Returns:
-        `current`, unless waves are cut off or use too little of it.
+        `current`, unless the signal is clipped or uses too little of it.
     """
     finite = values[np.isfinite(values)]
     if len(finite) < _BLOCKS:
@@ -68,7 +68,7 @@ def fit_scale(values: NDArray[np.float32], current: VerticalScale) -> VerticalSc
 
 
 def axis_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) within low to high, at most about `most`.
+    """Ticks from low to high, spaced 1, 2 or 5 times a power of ten, at most about `most`.
 
     Returns:
         Ticks in rising order; their unit is that of `low` and `high`.

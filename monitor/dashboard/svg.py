@@ -1,4 +1,4 @@
-"""A picture of the dashboard, as the README shows it."""
+"""SVG picture of a frame, as in the README."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["HEIGHT", "THEME", "WIDTH", "export_frame"]
 
 WIDTH, HEIGHT = 110, 34  # of a picture, cells
 
-# A calm dark theme of our own, so that the picture does not depend on anybody's terminal.
+# Our own dark theme, so that the picture does not depend on a terminal.
 THEME = TerminalTheme(
     (15, 20, 25),
     (214, 220, 226),
@@ -48,10 +48,10 @@ _PIECES = re.compile(r" +|[\u2580-\u259f\u2800-\u28ff]|[^ \u2580-\u259f\u2800-\u
 
 
 class _Words:
-    """A frame cut at its spaces: each word gets a place of its own in the picture, and so does each braille cell.
+    """A frame cut into words and single braille cells, each placed separately in the picture.
 
-    Viewers differ in leading spaces and in the width of characters, above all of braille, which few monospaced
-    fonts have; pieces placed one by one stay in line.
+    Viewers differ in leading spaces and in the width of characters, above all braille, which few monospaced fonts
+    have; separately placed pieces stay aligned.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -66,12 +66,12 @@ class _Words:
 
 
 def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
-    """Write a finished screen as an SVG picture.
+    """Write a frame as an SVG picture.
 
     Args:
         frame: the screen.
-        path: the file, overwritten.
-        title: title of the window that is drawn around.
+        path: the file; overwritten.
+        title: of the window around the screen.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,6 +1,6 @@
-"""One bed of the ward: name, heart rate, the most urgent alarm or what is wrong with the signal, a small trace.
+"""Tile of one bed in the ward: name, heart rate, most urgent alarm or signal quality, a small trace.
 
-Where a tile is narrow or low the trace goes first, then words; sign, name and rate stay.
+In a small tile the trace is left out first, then words; sign, name and rate remain.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from monitor.quality_labels import quality_words
 
 __all__ = ["HEAD_ROWS", "draw_tile", "shortened", "trace_seconds"]
 
-HEAD_ROWS = 2  # name and rate; words
+HEAD_ROWS = 2  # one of name and rate, one of words
 RATE_CELLS = 4
-DOTS_PER_S = 14  # coarser than the trace of one bed: rhythm is what shows at this size
+DOTS_PER_S = 14  # coarser than the trace of one bed: only rhythm is visible at this size
 MIN_SECONDS, MAX_SECONDS = 3, 12
 _CONDITION_INK: dict[Condition, Ink] = {
     "starting": Ink.BED,
@@ -33,12 +33,12 @@ _CONDITION_INK: dict[Condition, Ink] = {
 
 
 def trace_seconds(cells: int) -> int:
-    """Whole seconds in a trace of that many cells."""
+    """Whole seconds in a trace of a width in cells."""
     return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
 
 
 def shortened(text: str, cells: int) -> str:
-    """A name in so many cells; what is left out is left out of its middle, for names differ at their ends.
+    """Shorten a name in its middle: names differ at their ends.
 
     >>> shortened("icu-4@127.0.0.1:5556", 12)
     'icu-4@…:5556'
@@ -47,7 +47,7 @@ def shortened(text: str, cells: int) -> str:
     if cell_len(text) <= cells:
         return text
     if not text.isascii():
-        return text  # the canvas cuts it at the right
+        return text  # the canvas cuts it at the right edge
     after = (cells - 1) // 2
     return f"{text[: cells - 1 - after]}…{text[len(text) - after :]}"
 
@@ -58,7 +58,7 @@ def draw_tile(
     """Draw one bed.
 
     Args:
-        canvas: where to.
+        canvas: target.
         top, left, rows, cols: rectangle in cells, at least 1 row and 16 columns; the last column stays free.
         entry: the bed.
         now_s: the subscriber's monotonic clock, s.
@@ -78,7 +78,7 @@ def draw_tile(
 
 
 def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: WardBed, now_s: float, *, chosen: bool) -> None:
-    """Sign, name, rate. Painted in the alarm's colour while nobody has acknowledged it."""
+    """Draw sign, name and rate, on the alarm's colour while it is not acknowledged."""
     alarm = entry.alarm
     ink, mark = Ink.DIM, ""
     if alarm is not None:
@@ -103,7 +103,7 @@ def _draw_head(canvas: Canvas, row: int, left: int, cols: int, entry: WardBed, n
 def _draw_words(
     canvas: Canvas, row: int, left: int, cols: int, entry: WardBed, now_s: float, *, beside_trace: bool
 ) -> None:
-    """The alarm in words, or what is wrong with the signal; without room for a banner that the stream stands still."""
+    """Draw the alarm in words, or the signal quality; without a trace also the condition of the stream."""
     parts: list[tuple[str, Ink]] = []
     if entry.condition != "live" and not beside_trace:
         parts.append((CONDITION_WORDS[entry.condition], _condition_ink(entry.condition)))
@@ -131,7 +131,7 @@ def _draw_words(
     at = left
     for text, ink in parts:
         if at > left and at + cell_len(text) > left + cols:
-            continue  # the first is cut, the others left out: half a word is none
+            continue  # only the first text is cut; others are left out if they do not fit
         at = canvas.text(row, at, text, ink, left + cols - at) + 1
 
 
@@ -140,7 +140,7 @@ def _condition_ink(condition: Condition) -> Ink:
 
 
 def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: WardBed, now_s: float) -> None:
-    """In place of the trace: nothing that stands still may look alive."""
+    """Draw a banner instead of the trace of a stream that is not live."""
     ink = _condition_ink(entry.condition)
     canvas.fill(top, left, rows, cols, "╌", Ink.DIM)
     silent_s = entry.bed.clock.silent_s(now_s)
@@ -152,7 +152,7 @@ def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entr
 
 
 def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
-    """The last seconds, scrolled by whole cells as the large one is."""
+    """Draw the last seconds, scrolled by whole cells."""
     wave, scale = bed.wave, bed.scale
     if wave is None or wave.end is None:
         return
@@ -168,7 +168,7 @@ def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: 
         quantise(low, scale.low_mv, scale.high_mv, levels), quantise(high, scale.low_mv, scale.high_mv, levels), levels
     )
     chars = dots_to_chars(dots)
-    if (kinds > SampleKind.VALID).any():  # what never came; before the first wave there is just nothing
+    if (kinds > SampleKind.VALID).any():  # missing samples; before the first wave the plot stays empty
         at = np.searchsorted(edges - first, np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
         chars[rows // 2, np.unique(at // 2)] = "╌"
     canvas.block(top, left, chars, np.where(chars == "╌", Ink.DIM, Ink.TRACE).astype(np.uint8))

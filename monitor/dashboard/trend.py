@@ -1,4 +1,4 @@
-"""The score's trend: the last beats against the patient's limit, anomalous ones above it."""
+"""Trend of the anomaly score: the last beats against the patient's limit."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ MAX_BEATS = 120
 
 
 def format_p(p_value: float | None) -> str:
-    """A p-value for a person, e.g. `p 0.42`, `p <0.001`; `p --` where there is none."""
+    """Format a p-value, e.g. `p 0.42`, `p <0.001`; `p --` for None."""
     if p_value is None:
         return "p --"
     return "p <0.001" if p_value < 0.001 else f"p {p_value:.2g}" if p_value < 0.1 else f"p {p_value:.2f}"
 
 
 def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, *, live: bool) -> None:
-    """Draw the panel: one beat a cell, newest at the right, with the patient's limit as a dashed line.
+    """Draw the panel: one beat per cell, newest at the right, the patient's limit as a dashed line.
 
-    Higher is less usual. The axis is set by the limit and the usual beats. What is far above goes to the top row,
-    marked `▲`, so that one extreme beat does not flatten the others.
+    Higher is less usual. The limit and the usual beats set the axis. Beats far above it are marked `▲` in the top row,
+    so that one extreme beat does not flatten the others.
 
     Args:
-        canvas: where to.
+        canvas: target.
         top, left, rows, cols: rectangle in cells; at least 3 rows and 18 columns.
         bed: the bed, or a frozen copy of it.
-        live: False greys the plot.
+        live: False = draw dimmed.
     """
     last = bed.beats.last
     note = "no beat yet"
@@ -85,7 +85,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: D
 
 
 def _tick(value: float) -> str:
-    """A number on the axis, in the cells that there are."""
+    """A number on the axis, in AXIS_CELLS - 1 cells."""
     text = f"{value:g}"
     return (text if len(text) < AXIS_CELLS else f"{value:.0e}").rjust(AXIS_CELLS - 1)
 
@@ -101,7 +101,7 @@ def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
     low, high = (float(end) for end in np.percentile(values, (2, 95)))
     if threshold is not None:
         low = min(low, threshold - 1.0)
-        high = threshold + (threshold - low)  # as much room above the line as below it
+        high = threshold + (threshold - low)  # the limit is in the middle
     middle, half = (high + low) / 2, max(high - low, 1.0) / 2  # equal values still need an axis
     step = 10.0 ** np.floor(np.log10(2 * half)) / 2
     low, high = np.floor((middle - half) / step) * step, np.ceil((middle + half) / step) * step

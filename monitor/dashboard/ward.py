@@ -1,4 +1,4 @@
-"""The ward: all beds as tiles, the most urgent first, page by page. A pure function of order, view and size."""
+"""The ward: all beds as tiles, most urgent first, page by page, as a pure function of order, view and size."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from monitor.dashboard.tile import HEAD_ROWS, draw_tile
 
 __all__ = ["WARD_HELP", "Grid", "Page", "WardView", "lay_out", "page_of", "render_ward"]
 
-TILE_COLS = 26  # at least: sign, a name of a dozen letters, rate; words of most alarms; 3 s of trace
+TILE_COLS = 26  # minimum: sign, name of 12 letters, rate; words of most alarms; 3 s of trace
 TILE_ROWS = 4
-TILE_ASPECT = 4.5  # columns for a row where there is room: a trace twice as wide as high
+TILE_ASPECT = 4.5  # preferred columns per row: a trace twice as wide as high
 TILE_MAX_ROWS = 14
 WARD_HELP = (
     ("arrows", "move the cursor; also h j k l"),
-    ("PgUp PgDn", "a page back, a page on; also < and >"),
+    ("PgUp PgDn", "previous and next page; also < and >"),
     ("Home, Esc", "back to the most urgent bed"),
     ("Enter", "open the bed under the cursor; Esc or w comes back"),
     ("a", "acknowledge its top alarm"),
     ("m", "pause its alarm audio for 2 min; again: end the pause"),
-    ("/", "show only beds whose name has these letters; Esc: all"),
+    ("/", "show only beds whose name has these letters; Esc: all beds"),
     ("t", "tiles with or without a trace"),
     ("q", "quit"),
     ("?", "this page"),
 )
 WARD_LEGEND = (
-    "!!! high   !! medium   ! low   TECH: not the patient",
-    "painted: nobody has acknowledged it   ✓: somebody has",
-    "new high first, then new, acknowledged, not seen, low, by name",
+    "!!! high   !! medium   ! low   TECH: signal or monitor",
+    "coloured: not acknowledged   ✓: acknowledged",
+    "order: new high, new, acknowledged, no data, low; then by name",
 )
 
 
 @dataclass(frozen=True)
 class WardView:
-    """What the person at the ward chose.
+    """What the screen of the ward shows.
 
     Attributes:
-        cursor: the bed under the cursor, and with it the page; None = the first bed, whichever that is.
-        traces: whether tiles have one where there is room.
-        find: only beds whose name has these letters.
-        finding: they are being typed.
-        help: whether the help page lies over the screen.
+        cursor: the bed under the cursor, which also selects the page; None = the first bed.
+        traces: whether tiles have a trace if there is room.
+        find: show only beds whose name has these letters.
+        finding: whether the letters are being typed.
+        help: whether the help page covers the screen.
         note: one line for the person.
     """
 
@@ -62,7 +62,7 @@ class WardView:
 
 
 class Grid(NamedTuple):
-    """How tiles lie: so many a page, each of that size in cells."""
+    """Layout of tiles: number of columns and rows, size of a tile in cells."""
 
     cols: int
     rows: int
@@ -71,19 +71,20 @@ class Grid(NamedTuple):
 
     @property
     def per_page(self) -> int:
-        """Tiles of a page."""
+        """Tiles per page."""
         return self.cols * self.rows
 
 
 class Page(NamedTuple):
-    """What is on the screen.
+    """One page of the ward.
 
     Attributes:
-        beds: all that are asked for, in order.
+        beds: all beds that match the filter, in order.
         shown: those of this page.
-        at: place of the cursor among `beds`.
-        number, pages: of the page, from 0.
-        grid: how its tiles lie.
+        at: index of the cursor in `beds`.
+        number: of the page, from 0.
+        pages: number of pages.
+        grid: layout of the tiles.
     """
 
     beds: Sequence[WardBed]
@@ -100,12 +101,12 @@ class Page(NamedTuple):
 
 
 def lay_out(beds: int, width: int, rows: int, *, traces: bool) -> Grid:
-    """The largest tiles with which all beds fit one page; else the smallest.
+    """The layout with the largest tiles with which all beds fit on one page; otherwise with the smallest tiles.
 
     Args:
-        beds: how many.
-        width, rows: what there is, cells.
-        traces: whether tiles are to have one.
+        beds: number of beds.
+        width, rows: available cells.
+        traces: whether tiles have a trace.
     """
     most_cols = max(1, width // TILE_COLS)
     least_rows = min(TILE_ROWS if traces else HEAD_ROWS, max(rows, 1))
@@ -126,7 +127,7 @@ def lay_out(beds: int, width: int, rows: int, *, traces: bool) -> Grid:
 
 
 def page_of(order: BedOrder, view: WardView, width: int, height: int) -> Page:
-    """Which beds are on a screen of that size."""
+    """The page of a screen of that size."""
     letters = view.find.casefold()
     beds = [entry for entry in order.entries if letters in entry.label.casefold()] if letters else order.entries
     grid = lay_out(len(beds), width, height - 1 - _head_rows(order), traces=view.traces)
@@ -141,8 +142,8 @@ def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: Wa
     """Draw the ward.
 
     Args:
-        order: what is known; it has looked.
-        width, height: the screen, cells. Under 60 x 16 the screen is one line that says so.
+        order: all beds, updated.
+        width, height: of the screen, cells; under 60 x 16 only a message about the size is drawn.
         now_s: the subscriber's monotonic clock, s.
         view: cursor, filter, help.
 
@@ -166,7 +167,7 @@ def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: Wa
             chosen=entry is page.cursor,
         )  # fmt: skip
     if not page.shown:
-        text = f"no bed is called so: {view.find}" if view.find else "waiting for the monitor"
+        text = f"no bed matches: {view.find}" if view.find else "waiting for the monitor"
         canvas.text(height // 2, 0, text.center(width), Ink.BOLD)
     _draw_footer(canvas, height - 1, page, view)
     if view.help:
@@ -183,7 +184,7 @@ def _head_rows(order: BedOrder) -> int:
 
 
 def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
-    """How many beds, how many with alarms, how many without data; at the right the connection."""
+    """Draw numbers of beds, of beds with alarms, of beds without data; at the right the connection."""
     counts = order.counts
     connections = [state.connection_now(now_s) for state in order.states.values()]
     up = sum(connection == "connected" for connection in connections)
@@ -207,7 +208,7 @@ def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
     ):
         if number:
             parts.append((f" {number:,} {word} ", ink))
-    if sum(len(text) + 1 for text, _ in parts) > room:  # the words of the priorities go; their signs stay
+    if sum(len(text) + 1 for text, _ in parts) > room:  # leave out the priorities' words, keep their signs
         short = {f" {priority} ": " " for priority in MARKS}
         parts = [(next((t.replace(a, b) for a, b in short.items() if t.endswith(a)), t), ink) for t, ink in parts]
     col = 0
@@ -218,7 +219,7 @@ def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
 
 
 def _draw_monitors(canvas: Canvas, row: int, order: BedOrder, now_s: float) -> None:
-    """Each monitor with its connection, the broken ones first."""
+    """Draw each monitor with its connection, those not connected first."""
     states = sorted(order.states.items(), key=lambda item: item[1].connection_now(now_s) == "connected")
     col = 1
     for number, (address, state) in enumerate(states):
@@ -235,7 +236,7 @@ def _draw_monitors(canvas: Canvas, row: int, order: BedOrder, now_s: float) -> N
 
 
 def _draw_footer(canvas: Canvas, row: int, page: Page, view: WardView) -> None:
-    """Keys, or what is being typed, or the note; at the right the page and what this is not."""
+    """Draw the keys, the filter being typed, or the note; at the right the page number and the notice."""
     right = f"{NOTICE} "
     if page.pages > 1:
         right = f"page {page.number + 1:,} of {page.pages:,}  {right}"

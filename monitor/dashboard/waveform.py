@@ -1,4 +1,4 @@
-"""The scrolling ECG: braille trace, calibration pulse, axes, gaps and R-peak markers."""
+"""Scrolling ECG: braille trace, calibration pulse, axes, gaps and R-peak markers."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _GAP_WORDS = {
 AXIS_CELLS = 6
 PULSE_CELLS = 4
 PULSE_S = 0.2  # the calibration pulse of paper ECG: 1 mV for 0.2 s
-DOTS_PER_S = 24  # about what keeps P, QRS and T apart; a wider screen shows more seconds first
+DOTS_PER_S = 24  # enough to separate P, QRS and T; a wider plot first shows more seconds
 MIN_SECONDS, MAX_SECONDS = 3, 12
-TINT_S = 0.12  # how far around an anomalous R-peak the trace takes its colour
+TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 
 
 def plot_seconds(cells: int) -> int:
-    """Whole seconds shown by a plot of that many cells."""
+    """Whole seconds in a plot of a width in cells."""
     return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
 
 
@@ -58,16 +58,16 @@ def draw_waveform(
     cols: int,
     bed: DashboardBed,
     condition: Condition,
-    waited_s: float,
+    silent_s: float,
 ) -> None:
     """Draw the panel: title, plot, R-peak markers, time axis.
 
     Args:
-        canvas: where to.
+        canvas: target.
         top, left, rows, cols: rectangle in cells; at least 5 rows and 24 columns.
         bed: the bed, or a frozen copy of it.
-        condition: anything but `live` greys the trace and writes the word across it.
-        waited_s: how long the stream has been silent, s; shown with the word.
+        condition: if not `live`, the trace is dimmed and the condition is written across it.
+        silent_s: time since the last sample, s; shown with the condition.
     """
     plot_left = left + AXIS_CELLS + PULSE_CELLS
     plot_cols = left + cols - plot_left
@@ -79,12 +79,12 @@ def draw_waveform(
     live = condition == "live"
     _draw_axis(canvas, top + 1, left, plot_rows, bed.scale, live)
     if bed.wave is None or bed.wave.end is None:
-        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, waited_s)
+        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
         return
     samples_per_dot = seconds * bed.wave.fs_hz / (2 * plot_cols)
-    # The last column is the last one that is complete: a column never grows after it was drawn.
+    # The last column drawn is the last complete one: a column does not change after it was drawn.
     end_dot = int(np.floor(bed.wave.end / samples_per_dot))
-    end_dot -= end_dot % 2  # scroll by whole cells, so that the dots of a cell stay together
+    end_dot -= end_dot % 2  # scroll by whole cells
     first_dot = end_dot - 2 * plot_cols
     edges = column_edges(first_dot, 2 * plot_cols, samples_per_dot)
     first = int(edges[0])
@@ -109,7 +109,7 @@ def draw_waveform(
     _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - first)
     _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
     if not live:
-        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, waited_s)
+        _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
 
 
 def _trace(
@@ -123,7 +123,7 @@ def _trace(
 
 
 def _grid(trace: NDArray[np.str_], inks: NDArray[np.uint8], cells: list[int]) -> None:
-    """A faint line at each second, where the trace leaves room."""
+    """Draw a faint line at each second where the trace leaves room."""
     for cell in cells:
         free = trace[:, cell] == BLANK
         trace[free, cell] = "┊"
@@ -131,7 +131,7 @@ def _grid(trace: NDArray[np.str_], inks: NDArray[np.uint8], cells: list[int]) ->
 
 
 def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, int]]:
-    """(cell, second) of each whole second of the stream within the plot."""
+    """(cell, second) of each whole second within the plot."""
     first_s = int(np.ceil(edges[0] / wave.fs_hz))
     last_s = int(np.floor((edges[-1] - 1) / wave.fs_hz))
     at = np.arange(first_s, last_s + 1)
@@ -140,7 +140,7 @@ def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, i
 
 
 def _draw_axis(canvas: Canvas, top: int, left: int, rows: int, scale: VerticalScale, live: bool) -> None:
-    """Ticks in mV, and the calibration pulse: 1 mV high where it fits, else 0.1 mV."""
+    """Draw ticks in mV and the calibration pulse: 1 mV if it fits, else 0.1 mV."""
     for row in range(rows):
         canvas.text(top + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
     taken: set[int] = set()
@@ -177,11 +177,11 @@ def _draw_gaps(
     kinds: NDArray[np.uint8],
     edges: NDArray[np.int64],
 ) -> None:
-    """Name each stretch without signal; one too short for its word gets a mark under the plot."""
+    """Label each stretch without signal; one too short for its label gets a mark under the plot."""
     missing = (kinds == SampleKind.LEADS_OFF) | (kinds == SampleKind.LOST) | (kinds == SampleKind.DROPPED)
     if not missing.any():
         return
-    # Where the kind changes a new stretch begins, e.g. leads off right after a gap.
+    # A new stretch begins where the kind changes, e.g. leads off right after a gap.
     changes = np.flatnonzero(np.diff(kinds)) + 1
     bounds = [0, *changes.tolist(), len(kinds)]
     for start, stop in itertools.pairwise(bounds):
@@ -201,7 +201,7 @@ def _draw_gaps(
 
 
 def _draw_time(canvas: Canvas, row: int, left: int, cols: int, marks: list[tuple[int, int]]) -> None:
-    """Seconds of the stream; every second, or as often as there is room."""
+    """Label the seconds of the stream, as many as there is room for."""
     if not marks:
         return
     width = len(f"{marks[-1][1]} s") + 2
@@ -220,14 +220,14 @@ def _banner(
     rows: int,
     cols: int,
     condition: Condition,
-    waited_s: float,
+    silent_s: float,
 ) -> None:
-    """The word across the waveform: nothing that stands still may look alive."""
+    """Draw the condition across the waveform of a stream that is not live."""
     word = CONDITION_WORDS[condition]
     if not word:
         return
     loud = " ".join(word) if 2 * len(word) + 8 <= cols else word
-    since = f"  {waited_s:.0f} s" if waited_s >= 1 and condition not in ("starting", "ended") else ""
+    since = f"  {silent_s:.0f} s" if silent_s >= 1 and condition not in ("starting", "ended") else ""
     text = f"{loud}{since}"
     width = min(cols, len(text) + 6)
     at = left + (cols - width) // 2

@@ -1,6 +1,6 @@
-"""Messages for dashboard tests, a client in memory, and a program that runs the dashboard on it.
+"""Messages for dashboard tests, a client in memory, and a program that runs the dashboard with it.
 
-python tests/monitor/dashboard/helpers.py [run | crash | stop]
+python -m tests.monitor.dashboard.helpers [run | crash | stop]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MODEL = ModelInfo("test-model", "ab" * 32)
 
 
 def ecg(first_sample: int, n: int, fs_hz: float = FS_HZ) -> NDArray[np.float32]:
-    """One beat a second: a wave of Gaussians, R-peak of 1.2 mV at each whole second plus 0.5 s."""
+    """One beat a second, a sum of Gaussians; R-peaks of 1.2 mV 0.5 s after each whole second."""
     phase = (np.arange(first_sample, first_sample + n) / fs_hz) % 1.0
     parts = ((0.32, 0.12, 0.025), (0.48, -0.1, 0.008), (0.5, 1.2, 0.01), (0.53, -0.25, 0.01), (0.78, 0.3, 0.05))
     return sum(h * np.exp(-0.5 * ((phase - at) / w) ** 2) for at, h, w in parts).astype(np.float32)
@@ -50,7 +50,7 @@ def wave(
     fs_hz: float = FS_HZ,
     epoch: str = "e1",
 ) -> tuple[WaveHeader, bytes]:
-    """A wave message and its third frame."""
+    """A wave message: header and samples."""
     rows = np.stack([samples, samples]).astype("<f4")
     header = WaveHeader(
         epoch=epoch,
@@ -65,7 +65,7 @@ def wave(
 
 
 def beat(r_sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **fields: Any) -> BeatMessage:
-    """A normal beat, unless fields say otherwise."""
+    """A normal beat; `fields` override."""
     usual: dict[str, Any] = {
         "rr_s": 1.0,
         "log_prob": -12.0,
@@ -80,7 +80,7 @@ def beat(r_sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **f
 
 
 def status(sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **fields: Any) -> StatusMessage:
-    """A running bed, unless fields say otherwise."""
+    """Status of a running bed; `fields` override."""
     usual: dict[str, Any] = {
         "state": "running",
         "source": "sim",
@@ -96,7 +96,7 @@ def status(sample: int, *, seq: int = 1, bed: str = "p1", epoch: str = "e1", **f
 
 
 def heartbeat(seq: int, *, beds: tuple[str, ...] = ("p1",), epoch: str = "e1", **fields: Any) -> HeartbeatMessage:
-    """A running monitor, unless fields say otherwise."""
+    """Heartbeat of a running monitor; `fields` override."""
     usual: dict[str, Any] = {"state": "running", "beds": beds, "uptime_s": float(seq), "version": "0"}
     return HeartbeatMessage(epoch=epoch, seq=seq, **usual | fields)
 
@@ -104,7 +104,7 @@ def heartbeat(seq: int, *, beds: tuple[str, ...] = ("p1",), epoch: str = "e1", *
 def alarm(
     kind: str, priority: str, state: str = "onset", *, onset: int = 0, sample: int = 0, bed: str = "p1", **fields: Any
 ) -> AlarmMessage:
-    """A physiological alarm, unless fields say otherwise."""
+    """A physiological alarm; `fields` override."""
     usual: dict[str, Any] = {"category": "physiological", "text": f"text of {kind}"}
     body = Alarm(
         alarm_id=f"{bed}/{kind}/{onset}",
@@ -120,7 +120,7 @@ def alarm(
 
 
 def running_state(seconds: int = 20, beds: tuple[str, ...] = ("p1",)) -> DashboardState:
-    """A state after some seconds of a healthy stream; the clock then stands at `seconds`."""
+    """State after some seconds of a normal stream; the clock is then at `seconds`."""
     state = DashboardState()
     for second in range(seconds):
         first, now_s = round(second * FS_HZ), float(second + 1)
@@ -138,7 +138,7 @@ def running_state(seconds: int = 20, beds: tuple[str, ...] = ("p1",)) -> Dashboa
 def screen(
     state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: BedView | None = None
 ) -> list[str]:
-    """Lines of a rendered screen, without colours."""
+    """Lines of a rendered screen without colours."""
     console = Console(width=width, height=height, file=io.StringIO(), color_system=None, _environ={})
     frame = render(state, width, height, state.updated_s if now_s is None else now_s, view)
     with console.capture() as capture:
@@ -147,10 +147,10 @@ def screen(
 
 
 class MemoryClient:
-    """A monitor in memory: a healthy stream in real time, one high alarm, and it answers requests.
+    """A client in memory: a normal stream in real time, one high alarm, replies to requests.
 
     Args:
-        crash_after: polls after which `poll` raises; None = never.
+        crash_after: number of polls after which `poll` raises; None = never.
     """
 
     def __init__(self, crash_after: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The waveform never loses an extreme: properties of the braille plot, the ring and the scale."""
+"""Properties of the braille plot, the ring buffer and the vertical scale."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def dots_of(chars):
 
 
 @given(SIGNALS, st.integers(1, 80), st.integers(1, 12))
-def test_extreme_dots_of_each_column_are_its_extreme_samples(samples, columns, rows):
+def test_each_column_is_drawn_from_its_minimum_to_its_maximum(samples, columns, rows):
     edges = np.minimum(column_edges(0, columns, len(samples) / columns), len(samples))
     low, high = column_extrema(samples, edges)
     levels = 4 * rows
@@ -48,7 +48,7 @@ def test_extreme_dots_of_each_column_are_its_extreme_samples(samples, columns, r
             continue
         assert levels - 1 - lit[0] == quantise(own, -4, 4, levels).max()
         assert levels - 1 - lit[-1] == quantise(own, -4, 4, levels).min()
-        assert len(lit) == lit[-1] - lit[0] + 1  # one unbroken stroke
+        assert len(lit) == lit[-1] - lit[0] + 1  # no gaps
 
 
 @given(
@@ -111,7 +111,7 @@ def test_columns_keep_their_samples_while_they_scroll(first, columns, shift, sam
         assert (before[shift:] == after[:common]).all()
 
 
-def test_misuse_is_refused_by_value():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ValueError, match="samples_per_column is 0"):
         column_edges(0, 4, 0)
     with pytest.raises(ValueError, match="axis from 1 to 1"):
@@ -120,7 +120,7 @@ def test_misuse_is_refused_by_value():
 
 @given(st.data())
 @settings(max_examples=60)
-def test_the_ring_holds_what_was_written_however_it_is_cut(data):
+def test_the_ring_holds_the_written_samples_for_any_cut(data):
     """Against a plain dictionary as the model."""
     ring, model, end = WaveRing(100.0, 2.0), {}, data.draw(st.integers(-500, 10**9))
     begin = end
@@ -146,7 +146,7 @@ def test_the_ring_holds_what_was_written_however_it_is_cut(data):
         assert np.isnan(value) if expected_value is None else value == expected_value
 
 
-def test_a_jump_back_forgets_what_was_before():
+def test_a_jump_back_clears_the_ring():
     ring = WaveRing(100.0, 2.0)
     ring.write(1000, np.ones(100, np.float32))
     ring.write(0, np.full(10, 2.0, np.float32))
@@ -156,10 +156,10 @@ def test_a_jump_back_forgets_what_was_before():
 
 
 @given(hnp.arrays(np.float32, st.integers(24, 400), elements=st.floats(-30, 30, width=32)))
-def test_the_scale_holds_the_usual_amplitude_and_stands_still(values):
+def test_the_scale_fits_the_usual_amplitude_and_is_stable(values):
     scale = fit_scale(values, VerticalScale())
     assert scale.half_mv in HALF_STEPS_MV
-    assert fit_scale(values, scale) == scale  # the same signal never moves it
+    assert fit_scale(values, scale) == scale  # the same signal keeps the scale
     middle = np.median(values)
     blocks = values[: len(values) // 12 * 12].reshape(12, -1)
     usual = max(np.median(blocks.max(axis=1)) - middle, middle - np.median(blocks.min(axis=1)))

@@ -1,4 +1,4 @@
-"""The dashboard on a real terminal: keys work, and whatever ends it, the terminal is as it was."""
+"""The dashboard on a real terminal: keys, and the terminal restored however it ends."""
 
 import io
 import os
@@ -25,7 +25,7 @@ NOTICE = "Not a medical device"
 
 @pytest.fixture
 def shell(tmp_path):
-    """Starts the program in a shell on a pseudo-terminal that notes `stty -a` before and after."""
+    """Starts the program in a shell on a pseudo-terminal; the shell writes `stty -a` before and after it."""
     children = []
 
     def start(mode="run", rows=24, cols=80):
@@ -59,7 +59,7 @@ def wait_for_screen(child):
 
 
 def check_restored(child, tmp_path):
-    """The shell is back, on the first screen, with a cursor and the line mode that it had."""
+    """The shell is back on the main screen, with cursor and line mode restored."""
     child.expect_exact("shell is back")
     child.expect(pexpect.EOF)
     assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
@@ -74,6 +74,7 @@ def pid_of(tmp_path):
     return int((tmp_path / "pid").read_text())
 
 
+@pytest.mark.slow
 def test_q_quits_and_restores_the_terminal(shell, tmp_path):
     child = shell()
     wait_for_screen(child)
@@ -83,6 +84,7 @@ def test_q_quits_and_restores_the_terminal(shell, tmp_path):
     check_restored(child, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_it_in_order(shell, tmp_path, number):
     child = shell()
@@ -92,6 +94,7 @@ def test_a_signal_ends_it_in_order(shell, tmp_path, number):
     check_restored(child, tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_in_order(shell, tmp_path):
     child = shell()
     wait_for_screen(child)
@@ -100,7 +103,8 @@ def test_ctrl_c_ends_it_in_order(shell, tmp_path):
     check_restored(child, tmp_path)
 
 
-def test_an_exception_comes_out_on_a_restored_terminal(shell, tmp_path):
+@pytest.mark.slow
+def test_an_exception_is_printed_on_a_restored_terminal(shell, tmp_path):
     child = shell("crash")
     wait_for_screen(child)
     child.expect_exact("RuntimeError: the client broke")
@@ -109,6 +113,7 @@ def test_an_exception_comes_out_on_a_restored_terminal(shell, tmp_path):
     assert written.rindex(LEAVE) < written.index("Traceback")
 
 
+@pytest.mark.slow
 def test_should_stop_ends_it_without_on_quit(shell, tmp_path):
     child = shell("stop")
     child.expect_exact("code:0")
@@ -119,7 +124,7 @@ def test_keys_freeze_help_acknowledge_and_pause(shell, tmp_path):
     child = shell(rows=30, cols=100)
     wait_for_screen(child)
     child.expect_exact("asystole")
-    child.send("\x1b[A")  # an arrow key is no key of ours, nor are its letters
+    child.send("\x1b[A")  # arrow keys do nothing here, nor do their letters
     child.send("a")
     child.expect_exact("acknowledged: asystole")
     child.expect_exact("ACKNOWLEDGED")
@@ -136,7 +141,8 @@ def test_keys_freeze_help_acknowledge_and_pause(shell, tmp_path):
     check_restored(child, tmp_path)
 
 
-def test_a_resized_terminal_is_drawn_anew(shell, tmp_path):
+@pytest.mark.slow
+def test_a_resized_terminal_is_redrawn(shell, tmp_path):
     child = shell()
     wait_for_screen(child)
     child.setwinsize(10, 40)
@@ -148,8 +154,8 @@ def test_a_resized_terminal_is_drawn_anew(shell, tmp_path):
     check_restored(child, tmp_path)
 
 
-def test_suspended_it_gives_the_terminal_back_and_continues(tmp_path):
-    """Ctrl-Z must not leave a frozen trace on the screen."""
+@pytest.mark.slow
+def test_ctrl_z_restores_the_terminal_until_fg(tmp_path):
     child = pexpect.spawn(
         "/bin/bash",
         ["--norc", "--noprofile", "--noediting", "-i"],
@@ -178,7 +184,7 @@ def test_suspended_it_gives_the_terminal_back_and_continues(tmp_path):
     child.close()
 
 
-def test_without_a_terminal_it_refuses_and_says_what_to_do():
+def test_without_a_terminal_it_raises_with_the_remedy():
     console = Console(file=io.StringIO())
     assert not fits_dashboard(console)
     with pytest.raises(ValueError, match="print alarms as lines"):

@@ -1,8 +1,7 @@
-"""What must be on the screen, in words, in each situation; frames of exactly the asked size; the picture."""
+"""Screen of one bed: its words in each situation, exact frame sizes, the picture."""
 
 import io
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +34,7 @@ def styled(state, width=100, height=30, view=None):
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_a_healthy_patient_fits_every_size(width, height):
+def test_a_normal_bed_fits_every_size(width, height):
     state = running_state()
     lines = screen(state, width, height)
     assert [cell_len(line) for line in lines] == [width] * height
@@ -47,7 +46,7 @@ def test_a_healthy_patient_fits_every_size(width, height):
     assert "!!!" not in "\n".join(lines[1:3])
 
 
-def test_a_screen_of_usual_size_has_all_that_is_asked_for():
+def test_a_screen_of_usual_size_has_every_number():
     state = running_state()
     counted = status(
         5000,
@@ -80,7 +79,7 @@ def test_a_screen_of_usual_size_has_all_that_is_asked_for():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 240), st.integers(1, 70), st.booleans())
-def test_a_frame_has_exactly_the_asked_size(width, height, help_page):
+def test_a_frame_has_exactly_the_given_size(width, height, help_page):
     state = running_state(6, beds=("p1", "bed two", "床三"))
     for kind, priority in (("asystole", "high"), ("pause", "medium"), ("anomalous_beat", "low")):
         state.apply(alarm(kind, priority, onset=len(kind)), now_s=6.0)
@@ -89,7 +88,7 @@ def test_a_frame_has_exactly_the_asked_size(width, height, help_page):
 
 
 @pytest.mark.parametrize(("width", "height"), [(59, 24), (80, 15), (20, 5)])
-def test_a_small_terminal_gets_one_line_that_says_so(width, height):
+def test_a_small_terminal_gets_a_message_about_its_size(width, height):
     text = "".join(screen(running_state(), width, height)).strip()
     assert text.startswith("Terminal too small" if width > 20 else "Terminal too")
     if width > 50:
@@ -97,7 +96,7 @@ def test_a_small_terminal_gets_one_line_that_says_so(width, height):
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_the_most_urgent_alarm_is_always_there_with_mark_word_state_and_age(width, height):
+def test_every_size_shows_the_most_urgent_alarm_with_mark_state_and_age(width, height):
     state = running_state()
     for number in range(10):
         state.apply(alarm("anomalous_beat", "low", onset=number, sample=5000), now_s=20.0)
@@ -111,7 +110,7 @@ def test_the_most_urgent_alarm_is_always_there_with_mark_word_state_and_age(widt
     assert "no active alarms" not in "\n".join(lines)
 
 
-def test_priorities_have_their_colours_and_a_technical_alarm_its_word():
+def test_priorities_have_colours_and_technical_alarms_a_word():
     state = running_state()
     state.apply(alarm("asystole", "high"), now_s=20.0)
     state.apply(alarm("leads_off", "medium", category="technical"), now_s=20.0)
@@ -128,7 +127,7 @@ def test_priorities_have_their_colours_and_a_technical_alarm_its_word():
     assert "TECHNICAL leads off" in "\n".join(screen(state))
 
 
-def test_an_acknowledged_alarm_says_by_whom_and_is_painted_no_more():
+def test_an_acknowledged_alarm_names_the_person_and_has_no_background():
     state = running_state()
     state.apply(alarm("asystole", "high", "acknowledged", acknowledged_by="jd"), now_s=20.0)
     line = screen(state)[1]
@@ -141,7 +140,7 @@ def test_an_acknowledged_alarm_says_by_whom_and_is_painted_no_more():
 WHY = "wide (QRS 148 ms, usual 72), early (RR 62 % of usual), no usual P wave (none seen), then a pause (1.4 s)"
 
 
-def test_a_long_reason_goes_on_below_while_there_is_room():
+def test_a_long_reason_continues_below_if_there_is_room():
     state = running_state()
     state.apply(alarm("anomalous_beat", "low", text=WHY, count=3), now_s=20.0)
     lines = screen(state, 110, 34)
@@ -152,7 +151,7 @@ def test_a_long_reason_goes_on_below_while_there_is_room():
     assert lines[2][:at].strip() == ""
 
 
-def test_where_there_is_no_room_the_numbers_give_way_to_the_words():
+def test_without_room_a_reason_loses_its_numbers():
     state = running_state()
     state.apply(alarm("anomalous_beat", "low", text=WHY, onset=1), now_s=20.0)
     for onset in range(3):
@@ -161,7 +160,7 @@ def test_where_there_is_no_room_the_numbers_give_way_to_the_words():
     assert "wide, early, no usual P wave, then a pause" in line
 
 
-def test_every_alarm_has_its_line_before_any_has_two():
+def test_every_alarm_gets_a_line_before_any_gets_two():
     state = running_state()
     for onset in range(4):
         state.apply(alarm("anomalous_beat", "low", text=WHY, onset=onset), now_s=20.0)
@@ -169,7 +168,7 @@ def test_every_alarm_has_its_line_before_any_has_two():
     assert all("wide, early" in line for line in lines[1:5])
 
 
-def test_the_newest_anomalous_beat_says_why_for_as_long_as_it_is_news():
+def test_reasons_of_the_newest_anomalous_beat_are_shown_for_ten_seconds():
     state = running_state()
     state.apply(beat(4900, seq=90, anomalous=True, words=("wide", "early")), now_s=20.0)
     assert "▲ wide, early" in "\n".join(screen(state, 110, 34))
@@ -179,7 +178,7 @@ def test_the_newest_anomalous_beat_says_why_for_as_long_as_it_is_news():
     assert "▲ wide, early" not in "\n".join(screen(state, 110, 34, now_s=20.5))
 
 
-def test_an_alarm_that_cleared_is_told_quietly():
+def test_a_cleared_alarm_is_listed_below():
     state = running_state()
     state.apply(alarm("pause", "medium"), now_s=20.0)
     state.apply(alarm("pause", "medium", "cleared"), now_s=20.0)
@@ -188,7 +187,7 @@ def test_an_alarm_that_cleared_is_told_quietly():
     assert "cleared: !!  pause" in lines[2]
 
 
-def test_leads_off_is_a_visible_gap_with_its_word():
+def test_leads_off_is_a_labelled_gap():
     state = running_state(20)
     for second in range(20, 23):
         header, raw = wave(second * 250, np.full(250, np.nan, np.float32), seq=second + 1)
@@ -204,7 +203,7 @@ def test_leads_off_is_a_visible_gap_with_its_word():
     assert has_braille("".join(line[10:36] for line in lines[6:16]))
 
 
-def test_lost_samples_are_a_gap_with_its_word_and_a_short_one_has_a_mark():
+def test_lost_samples_are_a_labelled_gap_or_a_mark():
     state = running_state(20)
     header, raw = wave(5500, ecg(5500, 250), seq=21)
     state.apply(header, raw, now_s=21.0)
@@ -227,34 +226,34 @@ def test_lost_samples_are_a_gap_with_its_word_and_a_short_one_has_a_mark():
         (lambda s: s.apply(heartbeat(21, state="goodbye"), now_s=20.0), 20.0, ["MONITOR ENDED", "E N D E D"]),
     ],
 )
-def test_a_stream_that_stopped_never_looks_like_a_live_one(prepare, now_s, words):
+def test_a_stopped_stream_is_dimmed_and_labelled(prepare, now_s, words):
     state = running_state(20)
     prepare(state)
     text = "\n".join(screen(state, 100, 30, now_s=now_s))
     for word in words:
         assert word in text
     assert "RR --" in text
-    assert "██" not in text.replace("██████", "")  # dashes six cells long stand where the heart rate was
+    assert "██" not in text.replace("██████", "")  # dashes of six cells replace the heart rate
     assert "quality --" in text
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, _environ={})
     for run in console.render(render(state, 100, 30, now_s), console.options):
         if has_braille(run.text):
             assert run.style is not None
-            assert run.style.dim  # grey
+            assert run.style.dim  # dimmed
 
 
 @pytest.mark.parametrize("connection", ["connecting", "stale", "lost", "ended"])
-def test_without_a_connection_nobody_says_that_there_is_no_alarm(connection):
+def test_without_a_connection_alarms_are_unknown(connection):
     state = running_state(20)
     state.set_connection(connection, 20.0)
     lines = screen(state)
     assert "alarms unknown" in lines[1]
     assert "no active alarms" not in "\n".join(lines)
-    state.apply(alarm("asystole", "high"), now_s=20.0)  # what is known stays
+    state.apply(alarm("asystole", "high"), now_s=20.0)  # known alarms stay
     assert "asystole" in screen(state)[1]
 
 
-def test_before_anything_has_come_the_screen_says_what_it_waits_for():
+def test_before_the_first_message_the_screen_shows_what_it_waits_for():
     text = "\n".join(screen(DashboardState(), now_s=0.0))
     assert "CONNECTING" in text
     assert "waiting for the monitor" in text
@@ -264,7 +263,7 @@ def test_before_anything_has_come_the_screen_says_what_it_waits_for():
     assert "W A I T I N G   F O R   S I G N A L" in "\n".join(screen(state))
 
 
-def test_each_r_peak_has_its_mark_under_its_place():
+def test_each_r_peak_has_a_mark_below_it():
     state = running_state(20)
     state.apply(beat(round(19.5 * FS_HZ), anomalous=True, score=9.0, p_value=0.0001), now_s=20.0)
     lines = screen(state, 100, 30)
@@ -274,11 +273,11 @@ def test_each_r_peak_has_its_mark_under_its_place():
     column = marks.index("▲")
     peak_rows = [n for n, line in enumerate(lines[5:18]) if has_braille(line[column - 1 : column + 2])]
     others = [n for n, line in enumerate(lines[5:18]) if has_braille(line[column - 6 : column - 3])]
-    assert min(peak_rows) < min(others)  # the trace stands highest over the mark
+    assert min(peak_rows) < min(others)  # the trace is highest above the mark
     assert "p <0.001" in "\n".join(lines)
 
 
-def test_a_beat_that_was_not_scored_says_why():
+def test_a_beat_that_was_not_scored_has_its_reason():
     state = running_state(20)
     state.apply(beat(4875, log_prob=None, score=None, p_value=None, quality="muscle"), now_s=20.0)
     text = "\n".join(screen(state, 110, 34))
@@ -287,7 +286,7 @@ def test_a_beat_that_was_not_scored_says_why():
 
 
 def trend_rows(state: DashboardState, rows: int = 9, cols: int = 60) -> list[str]:
-    """The trend panel alone, without its title and the cells of its axis."""
+    """The trend panel alone, without title and axis."""
     canvas = Canvas(cols, rows)
     draw_trend(canvas, 0, 0, rows, cols, state.beds["p1"], live=True)
     console = Console(width=cols, file=io.StringIO(), _environ={})
@@ -296,7 +295,7 @@ def trend_rows(state: DashboardState, rows: int = 9, cols: int = 60) -> list[str
     return [line[AXIS_CELLS:] for line in capture.get().splitlines()[1:]]
 
 
-def test_beats_above_the_axis_are_marked_and_all_equal_ones_still_drawn():
+def test_beats_above_the_axis_are_marked_and_equal_beats_are_drawn():
     state = DashboardState()
     for number in range(1, 30):
         state.apply(beat(number * 250, threshold=None), now_s=0.0)
@@ -309,7 +308,7 @@ def test_beats_above_the_axis_are_marked_and_all_equal_ones_still_drawn():
 
 
 @pytest.mark.parametrize(("usual", "limit", "odd"), [(1.5, 4.5, 5.5), (-350.0, -20.0, 10.0), (4.0e5, 5.0e5, 5.2e5)])
-def test_anomalous_beats_stand_above_the_limit_and_usual_ones_below(usual, limit, odd):
+def test_anomalous_beats_are_above_the_limit_and_usual_ones_below(usual, limit, odd):
     state = DashboardState()
     for number in range(1, 21):
         anomalous = number % 4 == 0
@@ -328,7 +327,7 @@ def test_a_tick_stays_in_its_cells(value):
     assert len(_tick(value)) == AXIS_CELLS - 1
 
 
-def test_a_frozen_waveform_says_so_and_alarms_go_on():
+def test_a_frozen_waveform_is_labelled_and_alarms_continue():
     state = running_state(20)
     view = BedView(frozen=state.frozen_bed("p1"), frozen_at_s=20.0)
     before = screen(state, view=view)
@@ -356,7 +355,7 @@ def test_several_beds_are_listed_with_their_most_urgent_alarm():
     assert "asystole" in screen(state, view=BedView(bed="p2"))[1]
 
 
-def test_help_audio_pause_and_notes_are_on_the_screen():
+def test_help_audio_pause_and_notes_are_shown():
     state = running_state(5)
     text = "\n".join(screen(state, 80, 24, view=BedView(help=True)))
     for word in (
@@ -372,7 +371,7 @@ def test_help_audio_pause_and_notes_are_on_the_screen():
     assert "refused: no such alarm" in screen(state, view=BedView(note="refused: no such alarm"))[-1]
 
 
-def test_what_comes_over_the_socket_cannot_steer_the_terminal():
+def test_control_characters_from_the_bus_are_not_printed():
     state = running_state(5, beds=("p\x1b]0;x\x07",))
     evil = "\x1b[2J\x1b[H\x9b31m\r\n\u202e\u200b"
     state.apply(alarm("asystole", "high", text=evil, bed="p\x1b]0;x\x07", onset=3), now_s=5.0)
@@ -385,7 +384,7 @@ def replace_text(state, text):
     return status(1250, bed=next(iter(state.beds)), source=text, lead=text, quality=text)
 
 
-def test_rendering_changes_nothing():
+def test_rendering_does_not_change_the_state():
     state = running_state(20)
     first = screen(state)
     assert screen(state) == first
@@ -393,7 +392,7 @@ def test_rendering_changes_nothing():
     assert screen(state) == first
 
 
-def test_the_picture_is_an_svg_with_the_words_on_it(tmp_path):
+def test_the_picture_is_an_svg_with_the_words_of_the_screen(tmp_path):
     state = running_state(20)
     state.apply(alarm("ventricular_run", "high", onset=4000), now_s=20.0)
     path = tmp_path / "dashboard.svg"
@@ -418,7 +417,7 @@ def test_wide_characters_cut_in_half_leave_the_line_whole():
 @pytest.mark.parametrize(
     ("p_value", "text"), [(None, "p --"), (0.00009, "p <0.001"), (0.0123, "p 0.012"), (1.0, "p 1.00")]
 )
-def test_p_values_read_well(p_value, text):
+def test_format_of_p_values(p_value, text):
     assert format_p(p_value) == text
 
 
@@ -432,11 +431,7 @@ def test_large_digits_are_distinct_and_refuse_letters():
         big_number("x", large=True)
 
 
-def test_a_view_is_a_value():
-    assert replace(BedView(), help=True) == BedView(help=True)
-
-
-def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():
+def test_an_event_is_shown_at_the_bottom_for_ten_seconds():
     state = running_state()
     now_s = state.updated_s
     text = "serial lines: 5 lines were no sample, e.g. 'xx'"
@@ -447,6 +442,6 @@ def test_what_came_in_just_now_stands_at_the_bottom_for_a_while():
     assert "serial lines" in narrow
     assert "…" in narrow
     state.apply(EventMessage(epoch="e1", bed="p1", kind="gap", text="1 sample (4 ms) missing"), now_s=now_s)
-    assert text in screen(state, 120, 34)[-1], "a gap has its alarm"
+    assert text in screen(state, 120, 34)[-1], "gaps have an alarm instead"
     state.apply(status(5000), now_s=now_s + 11.0)
     assert text not in "\n".join(screen(state, 120, 34))

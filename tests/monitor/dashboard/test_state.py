@@ -1,4 +1,4 @@
-"""Folding bus messages: bounded, in order, and never older than it looks."""
+"""Folding bus messages into the state: bounded size, order, conditions."""
 
 import sys
 from collections import deque
@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 import pytest
 
+from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S
 from monitor.dashboard.beat_history import R_PEAKS, TREND_BEATS
 from monitor.dashboard.bed_alarms import MAX_ACTIVE
 from monitor.dashboard.ring import SampleKind
@@ -14,7 +15,7 @@ from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, 
 
 
 def size_of(thing, seen=None):
-    """Bytes held by a state, containers and arrays included."""
+    """Size of a state in bytes, containers and arrays included."""
     seen = set() if seen is None else seen
     if id(thing) in seen:
         return 0
@@ -41,7 +42,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
         state.apply(alarm("anomalous_beat", "low", onset=sample, sample=sample), now_s=now_s)  # never cleared
         state.apply(status(sample, seq=number + 1), now_s=now_s)
         if number in (2_000, 24_999):
-            assert state.beds["p1"].wave.end == sample + 25  # what is only kept as it came is read
+            assert state.beds["p1"].wave.end == sample + 25  # read the unread messages
             sizes.append(size_of(state))
     bed = state.beds["p1"]
     assert (len(bed.beats.r_peaks), len(bed.beats.trend), len(bed.alarms.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
@@ -49,7 +50,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
     assert sizes[1] <= sizes[0] * 1.05
 
 
-def test_beds_are_bounded_and_what_is_too_much_is_counted():
+def test_beds_are_bounded_and_messages_of_others_are_counted():
     state = DashboardState()
     for number in range(MAX_BEDS + 5):
         state.apply(status(0, bed=f"b{number}"), now_s=0.0)
@@ -57,13 +58,13 @@ def test_beds_are_bounded_and_what_is_too_much_is_counted():
     assert state.malformed == 5
 
 
-def test_wave_samples_land_on_the_absolute_clock_with_named_gaps():
+def test_wave_samples_have_absolute_indices_and_gaps_have_kinds():
     state = DashboardState()
     for first, seq, values in (
         (1000, 1, ecg(1000, 250)),
         (1250, 2, np.full(100, np.nan, np.float32)),  # leads off
         (1450, 3, ecg(1450, 50)),  # 100 samples lost at the source
-        (1600, 6, ecg(1600, 50)),  # messages 4 and 5 thinned for displays
+        (1600, 6, ecg(1600, 50)),  # messages 4 and 5 left out for displays
     ):
         header, raw = wave(first, values, seq=seq)
         state.apply(header, raw, now_s=1.0)
@@ -76,7 +77,7 @@ def test_wave_samples_land_on_the_absolute_clock_with_named_gaps():
     assert values[:250].tolist() == ecg(1000, 250).tolist()
 
 
-def test_where_the_raw_row_has_no_sample_the_filter_s_ringing_is_not_shown():
+def test_filtered_samples_without_a_raw_sample_are_invalid():
     state = DashboardState()
     header, _ = wave(0, ecg(0, 100))
     rows = np.stack([np.r_[ecg(0, 60), np.full(40, np.nan)], ecg(0, 100)]).astype("<f4")
@@ -97,7 +98,7 @@ def test_where_the_raw_row_has_no_sample_the_filter_s_ringing_is_not_shown():
         ({"channels": ()}, None),
     ],
 )
-def test_a_wave_that_makes_no_sense_is_counted_and_changes_nothing(change, raw):
+def test_an_invalid_wave_message_is_counted_and_ignored(change, raw):
     import msgspec
 
     state = running_state(3)
@@ -108,14 +109,14 @@ def test_a_wave_that_makes_no_sense_is_counted_and_changes_nothing(change, raw):
     assert state.beds["p1"].wave.end == end
 
 
-def test_a_beat_sent_again_counts_once():
+def test_a_repeated_beat_counts_once():
     state = DashboardState()
     for r_sample in (100, 300, 300, 100, 500):
         state.apply(beat(r_sample), now_s=0.0)
     assert [peak.sample for peak in state.beds["p1"].beats.r_peaks] == [100, 300, 500]
 
 
-def test_an_alarm_lives_from_onset_to_cleared_and_is_counted_once():
+def test_an_alarm_is_active_until_cleared_and_counted_once():
     state = DashboardState()
     for name in ("onset", "latched", "acknowledged"):
         state.apply(alarm("asystole", "high", name, onset=100), now_s=0.0)
@@ -128,7 +129,7 @@ def test_an_alarm_lives_from_onset_to_cleared_and_is_counted_once():
     assert bed.alarms.raised == {"high": 1, "medium": 0, "low": 0}
 
 
-def test_alarms_come_by_priority_then_newest():
+def test_alarms_are_sorted_by_priority_then_newest():
     state = DashboardState()
     for onset, kind, priority in ((1, "a", "low"), (2, "b", "high"), (3, "c", "medium"), (4, "d", "high")):
         state.apply(alarm(kind, priority, onset=onset), now_s=0.0)
@@ -138,7 +139,7 @@ def test_alarms_come_by_priority_then_newest():
     assert bed.alarms.top_unacknowledged().kind == "b"
 
 
-def test_too_many_alarms_never_push_out_a_more_urgent_one():
+def test_the_limit_of_alarms_drops_the_least_urgent():
     state = DashboardState()
     state.apply(alarm("asystole", "high", onset=1), now_s=0.0)
     for onset in range(2, 200):
@@ -147,16 +148,16 @@ def test_too_many_alarms_never_push_out_a_more_urgent_one():
     assert len(state.beds["p1"].alarms.active) == MAX_ACTIVE
 
 
-def test_an_alarm_ages_by_the_sample_clock_and_goes_on_when_that_stands_still():
+def test_an_alarm_ages_by_the_sample_clock_or_by_ours_while_that_stands_still():
     state = running_state(20)
     bed = state.beds["p1"]
     state.apply(alarm("tachycardia", "medium", onset=round(10 * FS_HZ), sample=round(20 * FS_HZ)), now_s=20.0)
     (active,) = bed.alarms.by_priority()
     assert bed.age_s(active, 20.0) == pytest.approx(10.0)
-    assert bed.age_s(active, 50.0) == pytest.approx(40.0)  # the stream stopped; the alarm did not get younger
+    assert bed.age_s(active, 50.0) == pytest.approx(40.0)  # the stream stopped
 
 
-def test_a_new_epoch_starts_anew_and_the_old_one_cannot_come_back():
+def test_a_new_epoch_resets_the_state_and_old_messages_are_ignored():
     state = running_state(5)
     state.apply(alarm("asystole", "high"), now_s=5.0)
     state.apply(heartbeat(1, epoch="e2"), now_s=6.0)
@@ -168,7 +169,7 @@ def test_a_new_epoch_starts_anew_and_the_old_one_cannot_come_back():
     assert state.beds["p1"].wave.end == 100
 
 
-def test_a_silent_stream_is_no_data_within_two_seconds_whatever_the_status_said():
+def test_a_silent_stream_is_no_data_within_two_seconds_despite_its_status():
     state = running_state(5)
     bed = state.beds["p1"]
     assert state.condition(bed, 5.0) == "live"
@@ -178,18 +179,18 @@ def test_a_silent_stream_is_no_data_within_two_seconds_whatever_the_status_said(
     assert bed.shown_rate_bpm(7.05) is None
 
 
-@pytest.mark.parametrize("said", ["no_data", "source_lost", "ended"])
-def test_what_the_monitor_says_of_a_stream_counts_at_once(said):
+@pytest.mark.parametrize("reported", ["no_data", "source_lost", "ended"])
+def test_the_status_of_a_stream_counts_at_once(reported):
     state = running_state(5)
-    state.apply(status(1250, state=said), now_s=5.1)
-    assert state.condition(state.beds["p1"], 5.1) == said
+    state.apply(status(1250, state=reported), now_s=5.1)
+    assert state.condition(state.beds["p1"], 5.1) == reported
 
 
-def test_the_connection_is_the_worse_of_the_client_s_word_and_the_heartbeats():
+def test_the_connection_is_the_worse_of_client_state_and_heartbeat_age():
     state = running_state(5)
     assert state.connection_now(5.5) == "connected"
-    assert state.connection_now(8.5) == "stale"
-    assert state.connection_now(16.0) == "lost"
+    assert state.connection_now(5.0 + STALE_AFTER_S) == "stale"
+    assert state.connection_now(5.0 + LOST_AFTER_S) == "lost"
     state.set_connection("lost", 5.5)
     assert state.connection_now(5.5) == "lost"
     state.set_connection("connected", 5.5)
@@ -198,7 +199,7 @@ def test_the_connection_is_the_worse_of_the_client_s_word_and_the_heartbeats():
     assert state.condition(state.beds["p1"], 5.6) == "ended"
 
 
-def test_an_old_heart_rate_is_not_shown_when_no_beat_follows():
+def test_an_old_heart_rate_is_not_shown():
     state = running_state(10)
     bed = state.beds["p1"]
     assert bed.shown_rate_bpm(10.0) == 60.0
@@ -216,7 +217,7 @@ def test_an_audio_pause_counts_down_between_two_status_messages():
     assert bed.audio_paused_s(200.0) == 0.0
 
 
-def test_a_frozen_bed_is_changed_by_nothing():
+def test_a_frozen_bed_does_not_change():
     state = running_state(5)
     frozen = state.frozen_bed("p1")
     header, raw = wave(1250, ecg(1250, 250), seq=6)

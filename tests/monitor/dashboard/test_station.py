@@ -1,4 +1,4 @@
-"""What each key does in the ward and in a bed, to whom requests go, and what the monitors are asked for."""
+"""Keys in the ward and in a bed, requests to monitors, subscriptions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ A, B = "tcp://10.0.0.1:5556", "tcp://10.0.0.2:5556"
 SIZE = (100, 30)
 
 
-class Given:
-    """A client that gives what a test puts in."""
+class ScriptedClient:
+    """A client that returns the messages of the test."""
 
     def __init__(self, epoch: str = "e1") -> None:
         self.state = "connected"
         self.epoch = epoch
         self.looked: tuple[set[str], set[str]] = set(), set()
         self.requests: list[Request] = []
-        self.answers = True
+        self.replies = True
         self.out: list[tuple[str, Message, bytes]] = []
 
     def beds(self, *names: str, sample: int = 2500) -> None:
@@ -46,7 +46,7 @@ class Given:
         self.looked = set(wave_beds), set(beat_beds)
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        if not self.answers:
+        if not self.replies:
             raise ClientError("no answer")
         self.requests.append(request)
         return Reply(ok=True)
@@ -67,13 +67,13 @@ def press(station: Station, *keys: str, now_s: float = 10.0) -> str:
 
 
 def test_one_bed_is_shown_at_once_and_more_are_a_ward() -> None:
-    client = Given()
+    client = ScriptedClient()
     station = Station({"": client}, "jd")
     assert "waiting for the monitor" in shown(station)
     client.beds("p1")
     assert "heart rate" in shown(station)
     assert client.looked == ({"p1"}, {"p1"})
-    assert "heart rate" in press(station, "w", "escape")  # there is no ward to go back to
+    assert "heart rate" in press(station, "w", "escape")  # there is no ward
     client.beds("p1", "p2")
     text = shown(station)
     assert "2 beds" in text
@@ -81,8 +81,8 @@ def test_one_bed_is_shown_at_once_and_more_are_a_ward() -> None:
     assert client.looked == ({"p1", "p2"}, set())
 
 
-def test_only_what_is_on_the_screen_is_asked_for() -> None:
-    client = Given()
+def test_only_beds_on_the_screen_are_subscribed() -> None:
+    client = ScriptedClient()
     names = [f"bed-{number}" for number in range(1, 1001)]
     client.beds(*names)
     station = Station({"": client}, "jd")
@@ -94,22 +94,22 @@ def test_only_what_is_on_the_screen_is_asked_for() -> None:
     second = client.looked[0]
     assert second == set(names[len(first) : len(first) + len(second)])
     press(station, "enter")
-    assert client.looked == (second, {names[len(first)]})  # the page stays whole behind the bed
+    assert client.looked == (second, {names[len(first)]})  # the page stays subscribed behind the bed
     press(station, "w")
     assert client.looked == (second, set())
     press(station, "t")
     assert len(client.looked[0]) > len(second)
 
 
-def test_a_bed_opens_and_closes_and_the_cursor_is_where_it_was() -> None:
-    client = Given()
+def test_closing_a_bed_keeps_the_cursor() -> None:
+    client = ScriptedClient()
     client.beds(*(f"bed-{number}" for number in range(1, 13)))
     client.give(alarm("asystole", "high", bed="bed-7"))
     station = Station({"": client}, "jd")
     assert shown(station).splitlines()[1].startswith("▌!!! bed-7")
     text = press(station, "right", "enter")
     assert text.startswith(" bed-1 ")
-    assert "!!!" in text.splitlines()[-2]  # the others' alarms are told below
+    assert "!!!" in text.splitlines()[-2]  # alarms of other beds are in the line below
     assert "bed-7" in text.splitlines()[-2]
     header, raw = wave(2500, ecg(2500, 250), bed="bed-1")
     client.give(header, raw)
@@ -122,7 +122,7 @@ def test_a_bed_opens_and_closes_and_the_cursor_is_where_it_was() -> None:
 
 
 def test_keys_move_the_cursor_and_stay_within_the_beds() -> None:
-    client = Given()
+    client = ScriptedClient()
     client.beds(*(f"b{number:03}" for number in range(100)))
     station = Station({"": client}, "jd")
     shown(station)
@@ -143,8 +143,8 @@ def test_keys_move_the_cursor_and_stay_within_the_beds() -> None:
         assert at() == label, keys
 
 
-def test_an_acknowledgement_goes_to_the_monitor_of_the_bed_and_is_about_what_was_drawn() -> None:
-    one, two = Given("e1"), Given("e2")
+def test_requests_go_to_the_monitor_of_the_bed() -> None:
+    one, two = ScriptedClient("e1"), ScriptedClient("e2")
     station = Station({A: one, B: two}, "jd")
     one.beds("icu-1", "icu-2")
     two.beds("icu-1")
@@ -160,8 +160,8 @@ def test_an_acknowledgement_goes_to_the_monitor_of_the_bed_and_is_about_what_was
     press(station, "m")
     assert [(r.op, r.bed, r.seconds) for r in two.requests[1:]] == [("pause_audio", "icu-1", 120.0)]
     press(station, "right", "a", "m")
-    assert [(r.op, r.bed) for r in one.requests] == [("pause_audio", "icu-1")]  # there was nothing to acknowledge
-    two.answers = False
+    assert [(r.op, r.bed) for r in one.requests] == [("pause_audio", "icu-1")]  # nothing to acknowledge
+    two.replies = False
     assert "no answer" in press(station, "home", "a")
 
 
@@ -171,8 +171,8 @@ def _of(message: Message, epoch: str) -> Message:
     return msgspec.structs.replace(message, epoch=epoch)
 
 
-def test_the_loss_of_another_monitor_is_told_while_a_bed_is_open() -> None:
-    one, two = Given("e1"), Given("e2")
+def test_the_loss_of_another_monitor_is_shown_while_a_bed_is_open() -> None:
+    one, two = ScriptedClient("e1"), ScriptedClient("e2")
     station = Station({A: one, B: two}, "jd", bed="icu-1")
     one.beds("icu-1")
     two.beds("icu-9")
@@ -185,13 +185,13 @@ def test_the_loss_of_another_monitor_is_told_while_a_bed_is_open() -> None:
     assert "● connected" in text.splitlines()[0]
 
 
-def test_a_bed_that_its_monitor_has_no_more_is_left_and_no_other_takes_its_place() -> None:
-    client = Given("e1")
+def test_a_removed_bed_is_closed_and_not_replaced() -> None:
+    client = ScriptedClient("e1")
     client.beds("p1", "p2", "p3")
     station = Station({"": client}, "jd", bed="p2")
     assert shown(station).startswith(" p2 ")
     client.epoch = "e2"
-    client.give(status(10, bed="p1", epoch="e2"))  # the new run begins to speak
+    client.give(status(10, bed="p1", epoch="e2"))  # first message of the new run
     text = shown(station, 10.5)
     assert not text.startswith(" p1 ")
     assert "waiting for the monitor" in text
@@ -199,20 +199,20 @@ def test_a_bed_that_its_monitor_has_no_more_is_left_and_no_other_takes_its_place
     assert "2 beds" in shown(station, 11.0)
 
 
-def test_a_bed_that_is_named_but_not_there_gives_the_ward() -> None:
-    client = Given()
+def test_an_unknown_bed_name_opens_the_ward() -> None:
+    client = ScriptedClient()
     client.beds("p1", "p2")
-    station = Station({"": client}, "jd", bed="nobody")
+    station = Station({"": client}, "jd", bed="unknown")
     shown(station)
     assert "2 beds" in shown(station)
 
 
 def test_letters_find_beds() -> None:
-    client = Given()
+    client = ScriptedClient()
     client.beds("icu-1", "icu-2", "ward-7", "q")
     station = Station({"": client}, "jd")
     shown(station)
-    text = press(station, "/", "q")  # a letter now, no key
+    text = press(station, "/", "q")  # a letter, not a key
     assert not station.left
     assert "name: q_" in text
     text = press(station, "backspace", "w", "a", "enter")
@@ -224,8 +224,8 @@ def test_letters_find_beds() -> None:
     assert station.left
 
 
-def test_help_lies_over_the_ward_and_goes_with_any_key() -> None:
-    client = Given()
+def test_any_key_closes_the_help_page() -> None:
+    client = ScriptedClient()
     client.beds("p1", "p2")
     station = Station({"": client}, "jd")
     shown(station)
@@ -250,8 +250,8 @@ KEYS = ("up", "down", "left", "right", "page up", "page down", "home", "end", "e
     ),
     st.booleans(),
 )
-def test_whatever_is_pressed_while_beds_come_and_go_there_is_a_frame(acts: list[object], several: bool) -> None:
-    clients = {A: Given("run-0"), B: Given("other")} if several else {A: Given("run-0")}
+def test_any_keys_with_changing_beds_give_frames_of_the_given_size(acts: list[object], several: bool) -> None:
+    clients = {A: ScriptedClient("run-0"), B: ScriptedClient("other")} if several else {A: ScriptedClient("run-0")}
     station = Station(clients, "jd")
     size, now_s = SIZE, 10.0
     for number, act in enumerate(acts):
@@ -265,12 +265,12 @@ def test_whatever_is_pressed_while_beds_come_and_go_there_is_a_frame(acts: list[
             size = act
         text = shown(station, now_s, size)
         assert [cell_len(line) for line in text.split("\n")] == [size[0]] * size[1]
-        if len(station.order.entries) > 1:  # asked for is what is there
+        if len(station.order.entries) > 1:  # only existing beds are subscribed
             assert clients[A].looked[0] <= set(station.order.states[A].beds) | clients[A].looked[1]
 
 
-def test_a_frozen_waveform_stands_and_the_ward_ends_it() -> None:
-    client = Given()
+def test_the_ward_unfreezes_the_waveform() -> None:
+    client = ScriptedClient()
     client.beds("p1", "p2")
     station = Station({"": client}, "jd")
     shown(station)

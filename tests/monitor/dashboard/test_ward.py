@@ -1,4 +1,4 @@
-"""The ward: what is on it at any size, in which order, and that nothing that stands still looks alive."""
+"""The ward: content at any size, order of beds, conditions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def screen(
 
 
 def style_of(order: BedOrder, text: str, now_s: float = 20.0) -> str:
-    """Background, if any, of the first run with that text."""
+    """Background colour of the first run with that text; empty = none."""
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, _environ={})
     runs = console.render(render_ward(order, 100, 30, now_s), console.options)
     style = next(run.style for run in runs if text in run.text)
@@ -54,7 +54,7 @@ def labels(order: BedOrder) -> list[str]:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("beds", [1, 2, 12, 60, 1000])
-def test_every_bed_of_the_page_is_there_with_name_and_rate(width: int, height: int, beds: int) -> None:
+def test_every_bed_of_the_page_has_name_and_rate(width: int, height: int, beds: int) -> None:
     names = MANY[:beds]
     order = ordered(m=ward_state(names))
     page = page_of(order, WardView(), width, height)
@@ -88,7 +88,7 @@ def test_every_bed_of_the_page_is_there_with_name_and_rate(width: int, height: i
     several=st.booleans(),
     later_s=st.sampled_from([0.0, 5.0, 60.0]),
 )
-def test_a_frame_has_exactly_the_asked_size_whatever_beds_are_called(
+def test_a_frame_has_exactly_the_given_size_for_any_names(
     width: int, height: int, names: list[str], view: WardView, several: bool, later_s: float
 ) -> None:
     alarms = [(name, "asystole", "high", "onset") for name in names[:3]]
@@ -102,7 +102,7 @@ def test_a_frame_has_exactly_the_asked_size_whatever_beds_are_called(
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 5000), st.integers(16, 500), st.integers(1, 200), st.booleans())
-def test_tiles_lie_within_the_screen_and_pages_hold_all_beds(beds: int, width: int, rows: int, traces: bool) -> None:
+def test_tiles_fit_the_screen(beds: int, width: int, rows: int, traces: bool) -> None:
     grid = lay_out(beds, width, rows, traces=traces)
     assert grid.cols * grid.tile_cols <= width
     assert grid.rows * grid.tile_rows <= rows
@@ -110,7 +110,7 @@ def test_tiles_lie_within_the_screen_and_pages_hold_all_beds(beds: int, width: i
     assert grid.tile_rows >= 1
 
 
-def test_with_room_a_tile_has_a_trace_and_without_traces_more_beds_fit() -> None:
+def test_more_beds_fit_without_traces() -> None:
     names = MANY[:100]
     state = with_waves(names)
     order = ordered(8.0, m=state)
@@ -122,7 +122,7 @@ def test_with_room_a_tile_has_a_trace_and_without_traces_more_beds_fit() -> None
     assert not re.search("[\u2801-\u28ff]", "\n".join(screen(order, now_s=8.0, view=WardView(traces=False))))
 
 
-def test_each_priority_has_its_sign_and_paint_and_an_acknowledged_alarm_is_painted_no_more() -> None:
+def test_priorities_have_signs_and_colours_and_acknowledged_alarms_no_background() -> None:
     order = ordered(
         m=ward_state(
             ["a1", "b1", "c1", "d1", "e1"],
@@ -142,7 +142,7 @@ def test_each_priority_has_its_sign_and_paint_and_an_acknowledged_alarm_is_paint
     assert re.search(r"!!! 2 high .*!! 2 medium .*! 1 low", text)
 
 
-def test_beds_come_by_urgency_then_by_name() -> None:
+def test_beds_are_sorted_by_urgency_then_by_name() -> None:
     state = ward_state(
         ["bed-10", "bed-9", "acked", "low", "new-medium", "new-high", "leads", "gone"],
         [
@@ -164,7 +164,7 @@ def test_beds_keep_their_places_for_seconds_unless_a_high_alarm_is_new() -> None
     state.apply(alarm("tachycardia", "medium", bed="c"), now_s=20.5)
     order.update(20.5)
     assert labels(order) == ["a", "b", "c"]
-    assert order.entries[2].rank < CALM  # it is told, in its place
+    assert order.entries[2].rank < CALM  # shown in its place
     state.apply(alarm("asystole", "high", bed="b"), now_s=21.0)
     order.update(21.0)
     assert labels(order) == ["b", "c", "a"]
@@ -175,7 +175,7 @@ def test_beds_keep_their_places_for_seconds_unless_a_high_alarm_is_new() -> None
     assert labels(order) == ["c", "a", "b"]
 
 
-def test_the_page_follows_the_cursor_s_bed_and_without_one_stays_at_the_top() -> None:
+def test_the_page_follows_the_bed_under_the_cursor() -> None:
     state = ward_state(MANY)
     order = ordered(m=state)
     assert page_of(order, WardView(), 80, 24).number == 0
@@ -190,7 +190,7 @@ def test_the_page_follows_the_cursor_s_bed_and_without_one_stays_at_the_top() ->
     assert page_of(order, WardView(cursor=BedRef("m", "no such bed")), 80, 24).at == 0
 
 
-def test_the_cursor_is_seen_without_colour() -> None:
+def test_the_cursor_is_visible_without_colour() -> None:
     order = ordered(m=ward_state(["a", "b"]))
     column = {name: screen(order, view=WardView(cursor=BedRef("m", name))) for name in "ab"}
     assert any(line.startswith("▌a") for line in column["a"])
@@ -198,17 +198,17 @@ def test_the_cursor_is_seen_without_colour() -> None:
     assert not any("▌a" in line for line in column["b"])
 
 
-def test_letters_show_only_the_beds_that_have_them() -> None:
+def test_the_filter_shows_only_matching_beds() -> None:
     order = ordered(m=ward_state(MANY))
     page = page_of(order, WardView(find="BED-99"), 80, 24)
     assert [entry.label for entry in page.beds] == ["bed-99", *(f"bed-99{digit}" for digit in range(10))]
-    assert "no bed is called so: nobody" in "\n".join(screen(order, view=WardView(find="nobody")))
+    assert "no bed matches: nothing" in "\n".join(screen(order, view=WardView(find="nothing")))
 
 
-# -- nothing that stands still looks alive -----------------------------------------------------------------------
+# -- conditions ------------------------------------------------------------------------------------------------
 
 
-def test_a_bed_whose_clock_stands_still_says_so_although_its_status_goes_on() -> None:
+def test_a_still_sample_clock_is_no_data_although_statuses_arrive() -> None:
     state = ward_state(["stuck", "fine"])
     for second in range(1, 6):
         now_s = 20.0 + second
@@ -242,7 +242,7 @@ def test_a_bed_whose_waves_stop_is_no_data_within_two_seconds_and_shows_no_trace
 
 
 @pytest.mark.parametrize("traces", [True, False])
-def test_all_tiles_of_a_lost_monitor_say_so_and_those_of_others_do_not(traces: bool) -> None:
+def test_only_tiles_of_the_lost_monitor_are_labelled(traces: bool) -> None:
     lost, fine = ward_state(["a", "b", "c"]), ward_state(["x", "y"], epoch="e2", now_s=40.0)
     order = ordered(40.0, **{"tcp://10.0.0.1:5556": lost, "tcp://10.0.0.2:5556": fine})
     lines = screen(order, now_s=40.0, view=WardView(traces=traces))
@@ -255,7 +255,7 @@ def test_all_tiles_of_a_lost_monitor_say_so_and_those_of_others_do_not(traces: b
     assert labels(order)[:3] == ["a", "b", "c"]
 
 
-def test_an_alarm_is_still_told_where_the_monitor_is_lost() -> None:
+def test_alarms_of_a_lost_monitor_stay_visible() -> None:
     state = ward_state(["a"], [("a", "asystole", "high", "onset")])
     for traces in (True, False):
         text = "\n".join(screen(ordered(60.0, m=state), now_s=60.0, view=WardView(traces=traces)))
@@ -263,13 +263,13 @@ def test_an_alarm_is_still_told_where_the_monitor_is_lost() -> None:
         assert "CONNECTION LOST" in text
 
 
-def test_a_signal_that_is_not_good_is_named() -> None:
+def test_poor_signal_quality_is_named() -> None:
     state = ward_state(["a"])
     state.apply(status(round(20 * FS_HZ), bed="a", seq=2, quality="motion", scorable=False), now_s=20.0)
     assert f"signal {quality_words('motion')}" in "\n".join(screen(ordered(m=state)))
 
 
-def test_a_rate_is_not_shown_when_the_count_of_beats_stands_still() -> None:
+def test_a_rate_is_not_shown_if_the_count_of_beats_does_not_grow() -> None:
     state = ward_state(["a"])
     bed = state.beds["a"]
     shown = []
@@ -281,7 +281,7 @@ def test_a_rate_is_not_shown_when_the_count_of_beats_stands_still() -> None:
     assert shown == [60.0] * 7 + [None]
 
 
-def test_beds_that_cannot_be_shown_are_counted_in_the_header() -> None:
+def test_beds_over_the_limit_are_counted_in_the_header() -> None:
     state = ward_state([f"bed-{number}" for number in range(MAX_BEDS + 7)])
     assert "7 NOT SHOWN" in screen(ordered(m=state))[0]
 
@@ -289,27 +289,27 @@ def test_beds_that_cannot_be_shown_are_counted_in_the_header() -> None:
 # -- names and several monitors ----------------------------------------------------------------------------------
 
 
-def test_a_name_that_two_monitors_have_is_told_apart() -> None:
+def test_equal_names_of_two_monitors_get_the_address() -> None:
     one, two = ward_state(["icu-1", "icu-2"]), ward_state(["icu-1", "icu-3"], epoch="e2")
     order = ordered(**{"tcp://10.0.0.1:5556": one, "tcp://10.0.0.2:5556": two})
     assert sorted(labels(order)) == ["icu-1@10.0.0.1:5556", "icu-1@10.0.0.2:5556", "icu-2", "icu-3"]
     text = "\n".join(screen(order))
     assert "icu-1@10.0.0.1:5556" in text
-    two.apply(heartbeat(1, beds=("icu-9",), epoch="e3"), now_s=20.5)  # started anew with other beds
+    two.apply(heartbeat(1, beds=("icu-9",), epoch="e3"), now_s=20.5)  # restarted with other beds
     order.update(20.5)
     assert sorted(labels(order)) == ["icu-1", "icu-2", "icu-9"]
 
 
-def test_what_is_left_out_of_a_long_name_is_left_out_of_its_middle() -> None:
+def test_long_names_are_shortened_in_the_middle() -> None:
     assert shortened("icu-1@10.0.0.1:5556", 40) == "icu-1@10.0.0.1:5556"
     assert shortened("icu-1@10.0.0.1:5556", 13) != shortened("icu-1@10.0.0.1:5557", 13)
     assert all(len(shortened("icu-1@10.0.0.1:5556", cells)) <= cells for cells in range(1, 30))
 
 
-# -- what is kept of beds ----------------------------------------------------------------------------------------
+# -- subscriptions -----------------------------------------------------------------------------------------------
 
 
-def test_of_beds_that_are_not_looked_at_no_waveform_and_no_beats_are_kept() -> None:
+def test_waves_and_beats_are_kept_only_for_subscribed_beds() -> None:
     state = ward_state(MANY)
     state.set_detail({"bed-1"}, {"bed-1"}, 20.0)
     for name in MANY[:50]:
@@ -319,12 +319,12 @@ def test_of_beds_that_are_not_looked_at_no_waveform_and_no_beats_are_kept() -> N
     assert state.malformed == 0
     state.set_detail({"bed-2"}, (), 20.5)
     assert not [name for name, bed in state.beds.items() if bed.wave is not None]
-    assert state.beds["bed-2"].stream_condition(21.0) == "live"  # its waves may take a moment
+    assert state.beds["bed-2"].stream_condition(21.0) == "live"  # its waves may arrive later
     assert state.beds["bed-2"].stream_condition(23.0) == "no_data"
     assert state.beds["bed-1"].stream_condition(21.0) == "live"
 
 
-def test_waves_come_out_the_same_however_often_somebody_looks() -> None:
+def test_waves_are_the_same_however_often_they_are_read() -> None:
     seldom, often = DashboardState(), DashboardState()
     for number in range(300):
         first = number * 10 + (7 if number >= 100 else 0) + (500 if number >= 200 else 0)
@@ -353,17 +353,17 @@ def test_waves_come_out_the_same_however_often_somebody_looks() -> None:
         ("\r\n\x7f", ["enter", "enter", "backspace"]),
         ("\x1b", ["escape"]),
         ("\x1b\x1b[A", ["escape", "up"]),
-        ("\x1ba", []),  # Alt and a letter is none of ours
-        ("\x1b[15~\x1b[1;5Aq\x00\x05", ["q"]),  # neither are function keys, Ctrl with an arrow, control characters
+        ("\x1ba", []),  # Alt and a letter
+        ("\x1b[15~\x1b[1;5Aq\x00\x05", ["q"]),  # function keys, Ctrl with an arrow, control characters
         ("\x1b[", []),
         ("ä/", ["ä", "/"]),
     ],
 )
-def test_keys_have_names_and_no_letter_of_a_sequence_is_a_key(sent: str, keys: list[str]) -> None:
+def test_letters_of_an_escape_sequence_are_no_keys(sent: str, keys: list[str]) -> None:
     assert keys_in(sent) == keys
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_typed_keys_are_names_or_printable(sent: str) -> None:
+def test_keys_of_any_input_are_names_or_printable(sent: str) -> None:
     named = {"up", "down", "left", "right", "home", "end", "page up", "page down", "enter", "escape", "backspace"}
     assert all(key in named or (len(key) == 1 and key.isprintable()) for key in keys_in(sent))

@@ -1,7 +1,4 @@
-"""A monitor of many beds without a pipeline: a real bus in a thread of its own, with beds that tests can silence.
-
-And surveys of states in memory, for tests that draw.
-"""
+"""A monitor of many beds without a pipeline (a real bus in a thread), and states in memory for tests that draw."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ TIMEOUT_S = 60.0
 def ward_state(
     names: Sequence[str], alarms: Iterable[tuple[str, str, str, str]] = (), *, epoch: str = "e1", now_s: float = 20.0
 ) -> DashboardState:
-    """Running beds of which no wave is asked for; alarms are (bed, kind, priority, state)."""
+    """Running beds without subscribed waves; alarms are (bed, kind, priority, state)."""
     state = DashboardState()
     state.set_detail((), (), 0.0)
     state.set_connection("connected", now_s)
@@ -41,19 +38,19 @@ def ward_state(
 
 
 def ordered(now_s: float = 20.0, **states: DashboardState) -> BedOrder:
-    """A order that has looked; addresses are the keywords."""
+    """An updated order of beds; the keywords are addresses."""
     order = BedOrder(states)
     order.update(now_s)
     return order
 
 
 def with_waves(names: Sequence[str], seconds: int = 8) -> DashboardState:
-    """Running beds with waves; the clock then stands at `seconds`."""
+    """Running beds with waves; the clock is then at `seconds`."""
     return running_state(seconds, beds=tuple(names))
 
 
 class WardMonitor(threading.Thread):
-    """Publishes beds with waves many times a second until it is stopped; acknowledgements are carried out.
+    """Publishes beds with waves ten times a second until it is stopped; carries out acknowledgements.
 
     Args:
         beds: names.
@@ -62,8 +59,8 @@ class WardMonitor(threading.Thread):
 
     Attributes:
         endpoint: of its alarms.
-        acknowledged, paused: (alarm id or bed, who), as they came.
-        silent: beds that send no wave and whose clock stands still; tests may add to it.
+        acknowledged, paused: (alarm id or bed, who), in order.
+        silent: beds without waves and with a still sample clock; tests may add to it.
     """
 
     def __init__(self, beds: Sequence[str], alarms: Iterable[tuple[str, str, str]] = (), epoch: str = "e1") -> None:
@@ -84,7 +81,7 @@ class WardMonitor(threading.Thread):
         assert self._listens.wait(TIMEOUT_S)
 
     def stop(self) -> None:
-        """End without a goodbye, as one that is killed."""
+        """End without a goodbye, like a killed monitor."""
         self._halt.set()
         self.join(TIMEOUT_S)
 
