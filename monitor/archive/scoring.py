@@ -190,7 +190,7 @@ class _Record:
         while not bed.ended and taken < most and len(bed.unscored) < _BATCH:
             chunk = yield from bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
-                self._worst.history.put(chunk.first_sample, chunk.samples, bed.detector.last_filtered)
+                self._worst.history.put(chunk.first_sample, chunk.samples, bed.input.detector.last_filtered)
                 taken, empty = taken + chunk.samples.size, 0
                 self._end = bed.now
             elif not bed.ended and (empty := empty + 1) >= _EMPTY_MAX:
@@ -199,7 +199,7 @@ class _Record:
     def summary(self, inputs: list[InputFile], mark: str, scored_at: datetime.datetime, began_s: float) -> Summary:
         """What came of it, with its strips drawn."""
         bed, tally, task = self._bed, self._tally, self._task
-        source, detector = bed.source, bed.detector
+        source, detector = bed.source, bed.input.detector
         (self._folder / STRIPS).mkdir()
         strips = write_strips(self._folder, STRIPS, bed, self._worst.worst())
         scored = tally.beats - tally.unscored
@@ -210,9 +210,9 @@ class _Record:
             lead=source.lead,
             fs_hz=source.fs_hz,
             start_time=source.start_time,
-            first_sample=bed.first_sample,
+            first_sample=bed.input.first_sample,
             end_sample=self._end,
-            duration_s=round((self._end - bed.first_sample) / source.fs_hz, 3),
+            duration_s=round((self._end - bed.input.first_sample) / source.fs_hz, 3),
             samples=detector.samples_in,
             samples_lost=detector.samples_lost,
             gaps=bed.counts["gaps"],

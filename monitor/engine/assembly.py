@@ -16,13 +16,17 @@ from monitor.bus.keys import load_server_keys
 from monitor.bus.server import Bus
 from monitor.config import Config, ModelConfig
 from monitor.engine.bed import Bed
+from monitor.engine.control import Control
 from monitor.engine.counters import Counters
+from monitor.engine.display_feed import DisplayFeed
+from monitor.engine.heartbeats import Heartbeats
 from monitor.engine.incidents import Incidents
+from monitor.engine.journal_watch import JournalWatch
 from monitor.engine.metrics import MetricsServer
 from monitor.engine.pipeline import Pipeline
 from monitor.engine.publisher import Publisher
 from monitor.engine.recordings import Recordings, make_folder
-from monitor.engine.resume import BedState
+from monitor.engine.resume import ResumePoint
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
 from monitor.engine.snapshot import Snapshot, take_snapshot
@@ -59,7 +63,7 @@ def build_pipeline(
     on_notice: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-    resume: Mapping[str, BedState] | None = None,
+    resume: Mapping[str, ResumePoint] | None = None,
 ) -> Pipeline:
     """Open journal, bus, metrics and recordings, and build the pipeline on them.
 
@@ -73,7 +77,7 @@ def build_pipeline(
         on_notice: receives one line for a person.
         clock: monotonic, s.
         wall: wall time now.
-        resume: bed name -> state in which an earlier run left the bed.
+        resume: bed name -> where an earlier run left the bed.
 
     Raises:
         BusError, ConfigError, JournalError, MetricsError, RecorderError: a port, the keys, the journal or the folder
@@ -97,8 +101,8 @@ def build_pipeline(
             undo.callback(source.close)
         closing = undo.enter_context(contextlib.ExitStack())
         beds = {name: make_bed(name, source) for name, source in sources.items()}
-        for name, state in (resume or {}).items():
-            beds[name].resume(state)
+        for name, point in (resume or {}).items():
+            beds[name].resume(point)
         folder = Path(config.record.folder) if config.record.folder else None
         if folder is not None:
             make_folder(folder)
@@ -127,25 +131,28 @@ def build_pipeline(
         undo.pop_all()
     closing.callback(readers.close)
     closing.callback(batches.close)
+    feed = DisplayFeed(bus, scheduler.thinning, config.bus.waves_hz, clock)
     return Pipeline(
         beds,
         make_bed,
         scorer,
-        config,
+        speed=config.source.speed,
+        warm_first=not few,
         bus=bus,
         journal=journal,
         publisher=publisher,
         recordings=recordings,
         scheduler=scheduler,
         batches=batches,
+        feed=feed,
+        heartbeats=Heartbeats(beds, scheduler, bus, counters, clock, wall),
+        control=Control(beds, bus, journal, publisher, feed),
+        journal_watch=JournalWatch(beds, journal, publisher, on_notice),
         counters=counters,
         incidents=incidents,
         metrics=metrics,
         closing=closing,
-        on_notice=on_notice,
-        warm_first=not few,
         clock=clock,
-        wall=wall,
     )
 
 

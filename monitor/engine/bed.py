@@ -1,4 +1,4 @@
-"""One bed: its source, its detector, its patient, its alarms; what of it is published and recorded."""
+"""One bed: its input, its patient, its alarms, and the messages about them."""
 
 from __future__ import annotations
 
@@ -11,39 +11,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
+from detector import Beat, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
 from detector.lockstep import Steps, run
-from detector.rpeaks import STEP_S
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.alarms.evidence import ScoredBeat, explained
 from monitor.config import Config
-from monitor.engine.latency import Arrivals, LatencyPercentiles
-from monitor.engine.resume import WATCHED_AGAIN, BedState
-from monitor.engine.signal_history import SignalHistory
+from monitor.engine.bed_input import BedInput, State
+from monitor.engine.bed_view import BedView
+from monitor.engine.latency import LatencyPercentiles
+from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
-from monitor.errors import ConfigError
-from monitor.messages import (
-    Alarm,
-    AlarmMessage,
-    BeatMessage,
-    ModelInfo,
-    Reply,
-    Request,
-    StatusMessage,
-    WaveHeader,
-)
-from monitor.sources import Chunk, EndOfStream, Notice, Source
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, ModelInfo, Reply, Request, StatusMessage
+from monitor.sources import Chunk, Notice, Source
 
-__all__ = ["Bed", "Output", "State"]
-
-State = Literal["starting", "running", "no_data", "source_lost", "ended"]
-
-_HISTORY_S = 60.0
+__all__ = ["Bed", "Output"]
 
 
 class Output(Protocol):
-    """Where a bed's messages go: the pipeline ties bus, journal, recorder and printer together."""
+    """Receiver of the messages of a bed: publishes, records and prints them."""
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
         """A changed alarm."""
@@ -52,28 +38,40 @@ class Output(Protocol):
         """A beat, scored or marked unscorable."""
 
     def gap(self, bed: Bed, gap: Gap) -> None:
-        """Samples that never came."""
+        """Samples that are missing."""
 
     def notice(self, bed: Bed, notice: Notice) -> None:
-        """Something on the way in."""
+        """An event of the source."""
 
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        """The stretch of signal around an alarm's onset, (2, n) float32 mV."""
+        """The signal around the onset of an alarm, (2, n) float32 mV."""
 
 
 class Bed:
-    """Take what the source gives, score it together with the other beds, tell what came of it.
+    """Reads a source, judges its scored beats, and publishes beats and alarms.
 
     `take` and `settle` are two steps so that the beats of all beds can be scored in one batch in between.
 
     Args:
-        name: of the bed.
+        name: name of the bed.
         source: open source; closed by `close`.
         config: the whole configuration.
         scorer: shared by all beds.
         clock: monotonic, s.
-        started: wall time of the start, used where the source knows no time of its own.
+        started: wall time of the start, used where the source has no start time.
         paced: whether samples have an arrival time (False: replay as fast as possible).
+
+    Attributes:
+        input: source, detector, recent signal, state.
+        view: waves and status that displays have received.
+        engine: its alarms.
+        limits: its alarm limits.
+        model: name and checksum of the model.
+        counts: beats, anomalous and unscored beats, gaps, dropped waves.
+        resumed: where an earlier run left the bed; None for a new one.
+
+    Raises:
+        ConfigError: the notch filter needs a higher sampling rate.
     """
 
     def __init__(
@@ -87,128 +85,100 @@ class Bed:
         paced: bool,
     ) -> None:
         self.name = name
-        self.source = source
-        try:
-            self.detector = Detector(source.fs_hz, source.rails_mv, config.signal.mains)
-        except ValueError as error:
-            raise ConfigError(f"bed {name}: {error}") from None
+        self.input = BedInput(name, source, config, clock, started, paced)
+        self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
+        self.view = BedView(name, self.input, self.counts)
         self.limits = config.alarms_of(name)
         self.engine = AlarmEngine(name, source.fs_hz, self.limits)
-        self.reference = PatientReference(scorer.calibration)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
-        self.history = SignalHistory(round(_HISTORY_S * source.fs_hz))
-        self.state: State = "starting"
-        self.ended = False
-        self.last_data_s = clock()
-        self.began_s = clock()  # when its replay began
-        self.duration_s = config.source_of(name).duration_s
-        self.status_due_s = self.wave_due_s = -math.inf
-        self.told: object = None  # of its condition
-        self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
-        self.wave_sent = 0
+        self.resumed: ResumePoint | None = None
+        self._reference = PatientReference(scorer.calibration)
         self._speed = config.source.speed
-        self._step = round(STEP_S * source.fs_hz)
-        self._clock = clock
-        self._paced = paced
-        self._started_s = clock()  # of `started`
-        self._anchor: tuple[int, float] | None = None  # a sample and when it was taken, by the source's own clock
-        self._start_time = (
-            datetime.datetime.fromisoformat(source.start_time) if source.start_time is not None else started
-        )
-        self._first: int | None = None
-        self._harvested = 0  # samples up to here are told of
         self._quality = Quality.GOOD
-        self._events: list[Event] = []
-        self._read_s = clock()
-        self._oldest_s: float | None = None  # when the oldest sample of the last piece came, at the earliest
-        self._arrivals = Arrivals()  # of a live source
         self._latencies = LatencyPercentiles()
-        self._strips = StripCutter(self.history, source.fs_hz)
-        self.resumed: BedState | None = None
+        self._strips = StripCutter(self.input.history, source.fs_hz)
 
-    # -- after a run that is over ---------------------------------------------------------------------------
-
-    def resume(self, state: BedState) -> None:
-        """Go on where an earlier run left off; before any sample.
-
-        Alarms, counts and sample clock are as they were; what is usual for the patient is learned anew. The source
-        gives `state.clock` or a later sample first; what is missing until there is a gap.
-        """
-        self.resumed, last = state, state.status
-        self.engine.restore(state.changes, state.clock)
-        for alarm in self.engine.active:
-            self._strips.has(alarm)
-        self.history.end = self.wave_sent = state.clock
-        self.detector.samples_in, self.detector.samples_lost = last.samples_in, last.samples_lost
-        self.counts |= {key: getattr(last, key) for key in self.counts}
-        if self.source.start_time is None:
-            self._start_time = state.sample_0_time
-
-    def tell_resumed(self, output: Output) -> None:
-        """Tell of the alarms that this run has from the one before; their state is as it was."""
-        for alarm in reversed(self.engine.active):
-            self._alarm(msgspec.structs.replace(alarm, update=True), output)
-
-    def _resume_at(self, first_sample: int, output: Output) -> None:
-        """The signal goes on: what nobody watched is a gap."""
-        state = self.resumed
-        if state is None or first_sample <= state.watched_until:
-            return
-        gap = Gap(state.watched_until, first_sample - state.watched_until)
-        self.detector.samples_lost += max(0, first_sample - state.clock)
-        self._events.append(gap)
-        lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
-        text = (
-            f"{WATCHED_AGAIN}: {gap.n_samples} samples ({lost_s:.1f} s) were not looked at; {kept} alarms go on as "
-            "they were; what is usual for this patient is learned anew"
-        )
-        output.notice(self, Notice("bed_resumed", text, gap.n_samples))
-
-    # -- samples in ---------------------------------------------------------------------------------------
+    @property
+    def source(self) -> Source:
+        """Source of the bed."""
+        return self.input.source
 
     @property
     def now(self) -> int:
         """The sample clock: index of the next sample."""
-        return self.history.end
+        return self.input.history.end
 
     @property
-    def began(self) -> bool:
-        """Whether any sample has come."""
-        return self._first is not None
+    def ended(self) -> bool:
+        """No more samples are read."""
+        return self.input.ended
+
+    @property
+    def state(self) -> State:
+        """State, as in the status message."""
+        return self.input.state
 
     @property
     def condition(self) -> tuple[State, Quality, bool, float | None]:
-        """What subscribers must hear of at once when it changes."""
-        return self.state, self._quality, self.engine.audio_paused_s(self.now) > 0, self.detector.mains_hz
+        """The parts of the status that are published at once when they change."""
+        paused = self.engine.audio_paused_s(self.now) > 0
+        return self.input.state, self._quality, paused, self.input.detector.mains_hz
 
     @property
-    def first_sample(self) -> int:
-        """Index of the first sample ever taken."""
-        return self._first or 0
+    def scorable(self) -> bool:
+        """Whether beats are scored now."""
+        return self._quality is Quality.GOOD and self.input.state == "running"
+
+    def time_of(self, sample: int) -> str:
+        """Wall time of a sample, ISO 8601."""
+        return self.input.time.of(sample)
+
+    # -- after an earlier run -------------------------------------------------------------------------------
+
+    def resume(self, point: ResumePoint) -> None:
+        """Continue where an earlier run stopped; call before any sample is read.
+
+        Alarms, counts and sample clock continue; the reference of the patient is learned anew. The source gives
+        `point.clock` or a later sample first; the samples in between are a gap.
+        """
+        self.resumed, last = point, point.status
+        self.engine.restore(point.changes, point.clock)
+        for alarm in self.engine.active:
+            self._strips.has(alarm)
+        detector = self.input.detector
+        self.input.history.end = point.clock
+        self.view.begin(point.clock)
+        detector.samples_in, detector.samples_lost = last.samples_in, last.samples_lost
+        self.counts |= {key: getattr(last, key) for key in self.counts}
+        if self.source.start_time is None:
+            self.input.time.set_sample_0(point.sample_0_time)
+
+    def publish_resumed(self, output: Output) -> None:
+        """Publish the alarms taken over from the earlier run, as updates."""
+        for alarm in reversed(self.engine.active):
+            self._publish_alarm(msgspec.structs.replace(alarm, update=True), output)
+
+    def _add_resume_gap(self, first_sample: int, output: Output) -> None:
+        """The first sample after a restart: the samples between the two runs are a gap."""
+        point = self.resumed
+        if point is None or first_sample <= point.watched_until:
+            return
+        gap = Gap(point.watched_until, first_sample - point.watched_until)
+        self.input.detector.samples_lost += max(0, first_sample - point.clock)
+        self.input.add_event(gap)
+        lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
+        text = (
+            f"{WATCHED_AGAIN}: {gap.n_samples} samples ({lost_s:.1f} s) were not analysed; {kept} alarms continue "
+            "unchanged; the patient's reference is learned anew"
+        )
+        output.notice(self, Notice("bed_resumed", text, gap.n_samples))
+
+    # -- samples in -----------------------------------------------------------------------------------------
 
     @property
-    def follows_clock(self) -> bool:
-        """Whether it is a replay that keeps a pace."""
-        return self._paced and not self.source.live
-
-    def due_s(self, sample: int) -> float:
-        """When a replay that keeps its pace has come to a sample, by the clock, s."""
-        return self.began_s + (sample - self.first_sample) / (self.source.fs_hz * self._speed)
-
-    @property
-    def tick_due_s(self) -> float:
-        """When the next sample that decides anything is due: the detector works on full seconds; of such a replay."""
-        return self.due_s((self.now // self._step + 1) * self._step)
-
-    @property
-    def late_s(self) -> float:
-        """How long the next sample of such a replay has been due, s."""
-        return self._clock() - self.due_s(self.now)
-
-    @property
-    def hangs(self) -> bool:
-        """Whether a read of its source has not come back."""
-        return bool(getattr(self.source, "hangs", False))
+    def unscored(self) -> list[Beat]:
+        """Beats that wait for their score, in order."""
+        return self.input.unscored
 
     def take(self, max_samples: int, output: Output) -> Chunk | None:
         """Read a piece and run the detector over it; its beats then wait in `unscored`."""
@@ -218,79 +188,43 @@ class Bed:
         """`take` as a routine, in step with other beds."""
         chunk = self.read(max_samples, output)
         if chunk is not None and chunk.samples.size:
-            self.apply(chunk, (yield from self.detector.advancing(chunk.samples, chunk.first_sample)))
+            self.input.apply(chunk, (yield from self.input.detector.advancing(chunk.samples, chunk.first_sample)))
         return chunk
 
     def read(self, max_samples: int, output: Output) -> Chunk | None:
-        """Read a piece, for the detector; when that has had it, `took` follows. None where nothing came."""
-        before_s, self._read_s, self._oldest_s = self._read_s, self._clock(), None
-        try:
-            chunk = self.source.read(max_samples)
-        except EndOfStream:
-            self._events += self.detector.flush()
-            self.ended, self.state = True, "ended"
-            return None
+        """Read a piece for the detector; `input.apply` takes its events. None when nothing came."""
+        chunk = self.input.read(max_samples)
         if chunk is None:
             return None
         for notice in chunk.notices:
-            self._notice(notice, output)
+            self.handle_notice(notice, output)
         if chunk.samples.size == 0:
             return chunk
-        if self._first is None:
-            self._first = self.wave_sent = chunk.first_sample
-            self._resume_at(chunk.first_sample, output)
-        arrival_s = self._clock() if chunk.arrival_s is None else chunk.arrival_s
-        if self.source.live:
-            self._arrivals.put(chunk.first_sample + chunk.samples.size, arrival_s)
-        self._oldest_s = max(before_s, arrival_s - chunk.samples.size / self.source.fs_hz)
-        if chunk.time_s is not None:
-            self._anchor = chunk.first_sample, chunk.time_s
-        for change in self.engine.source_state("no_data", False, self.now, ""):
-            self._alarm(change, output)
+        if not self.input.began:
+            self.input.begin(chunk.first_sample)
+            self.view.begin(chunk.first_sample)
+            self._add_resume_gap(chunk.first_sample, output)
+        self._set_source_alarm("no_data", False, "", output)
         return chunk
 
-    def apply(self, chunk: Chunk, events: list[Event]) -> None:
-        """The detector has had a piece, and gave these events."""
-        self._events += events
-        self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
-        self.last_data_s = self._clock()
-        self.state = "running"
-
-    def end(self) -> None:
-        """The monitor stops: give what the detector still holds back."""
-        if not self.ended:
-            self._events += self.detector.flush()
-            self.ended, self.state = True, "ended"
-
-    @property
-    def unscored(self) -> list[Beat]:
-        """Beats that wait for their score, in order."""
-        return [event for event in self._events if isinstance(event, Beat) and event.scorable]
-
-    # -- results out --------------------------------------------------------------------------------------
-
-    def take_events(self) -> list[Event]:
-        """What the detector gave since the last time, to be scored and settled while it goes on."""
-        events, self._events = self._events, []
-        self._harvested = self.now
-        return events
+    # -- results out ----------------------------------------------------------------------------------------
 
     def settle(self, scores: Scores, output: Output, events: list[Event] | None = None) -> None:
-        """Go through the events in order, with the scores of the scorable beats, and tell what came of them.
+        """Process the events in order, with the scores of the scorable beats, and publish the results.
 
         Args:
-            scores: of `unscored`, or of those in `events`.
-            output: told what came of them.
-            events: from `harvest`; None = harvest them now.
+            scores: of `unscored`, or of the beats in `events`.
+            output: receives the messages.
+            events: from `input.take_events`; None = take them now.
         """
-        events = self.take_events() if events is None else events
+        events = self.input.take_events() if events is None else events
         remaining = zip(scores.log_prob.tolist(), scores.score.tolist(), strict=True)
         for event in events:
             match event:
                 case Beat():
-                    scored = self._scored(event, *next(remaining)) if event.scorable else ScoredBeat(event)
+                    scored = self._judge(event, *next(remaining)) if event.scorable else ScoredBeat(event)
                     changes = self.engine.handle(scored)
-                    self._beat(scored, output)
+                    self._publish_beat(scored, output)
                 case QualitySpan():
                     self._quality = event.quality
                     changes = self.engine.handle(event)
@@ -301,57 +235,73 @@ class Bed:
                 case Tick() | RhythmSpan():
                     changes = self.engine.handle(event)
             for change in changes:
-                self._alarm(change, output)
-        for cut in self._strips.complete(ended=self.ended):
+                self._publish_alarm(change, output)
+        for cut in self._strips.complete(ended=self.input.ended):
             output.strip(self, *cut)
 
-    def silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
-        """The source gives nothing (`no_data`) or is gone (`source_lost`)."""
-        self.state = kind
-        for change in self.engine.source_state(kind, True, self.now, text):
-            self._alarm(change, output)
+    def lose(self, text: str, output: Output) -> None:
+        """The source is lost."""
+        self._set_silent("source_lost", text, output)
 
-    def found(self, notice: Notice, output: Output) -> None:
-        """The source that could not be opened is there; a bed with its rate takes the place of this one."""
-        self._notice(notice, output)
+    def watch_silence(self, output: Output) -> None:
+        """Raise `no_data` when a live source gave no samples for longer than its limit."""
+        silent_s = self.input.silent_s
+        if self.input.state in ("starting", "running") and silent_s >= self.limits.no_data.limit:
+            hangs = ", whose read does not come back" if getattr(self.source, "hangs", False) else ""
+            self._set_silent("no_data", f"no samples for {silent_s:.1f} s from {self.source.name}{hangs}", output)
 
-    def behind(self, late_s: float, output: Output) -> None:
-        """How long samples have waited here, s: too long is the alarm `overload`, until they do not any more."""
-        for change in self.engine.behind(late_s, self._harvested):
-            self._alarm(change, output)
+    def watch_lateness(self, warm_up_s: float, output: Output) -> None:
+        """Raise or clear `overload`: samples wait too long before they are analysed.
 
-    @property
-    def waited_s(self) -> float:
-        """How long the oldest sample of the last piece of a live source has waited by now, s; 0 for an empty piece."""
-        return 0.0 if self._oldest_s is None else self._clock() - self._oldest_s
+        Args:
+            warm_up_s: no alarm in the first seconds of signal.
+            output: receives the messages.
+        """
+        bed_input = self.input
+        if bed_input.ended or (bed_input.now - bed_input.first_sample) / bed_input.source.fs_hz < warm_up_s:
+            return
+        behind_s = bed_input.arrivals.behind_s(bed_input.now)
+        if behind_s is not None:
+            self._publish_alarms(self.engine.behind(behind_s, bed_input.taken), output)
 
-    def journal_failed(self, holds: bool, text: str, output: Output) -> None:
-        """The journal cannot be written, or is written again."""
-        for change in self.engine.source_state("journal_failed", holds, self.now, text):
-            self._alarm(change, output)
+    def set_journal_failed(self, failed: bool, text: str, output: Output) -> None:
+        """Raise or clear `journal_failed`."""
+        self._set_source_alarm("journal_failed", failed, text, output)
+
+    def handle_notice(self, notice: Notice, output: Output) -> None:
+        """Publish an event of the source, and raise or clear the alarms that follow from it."""
+        output.notice(self, notice)
+        if notice.kind == "source_lost":
+            self._set_silent("source_lost", notice.text, output)
+        elif notice.kind in ("sampling_rate", "sampling_rate_right"):
+            self._set_source_alarm("sampling_rate", notice.kind == "sampling_rate", notice.text, output)
+        elif notice.kind == "source_back":
+            self.input.restart()
+            self._set_source_alarm("source_lost", False, "", output)
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
         p50_ms, p99_ms = self._latencies.p50_p99_ms
+        source, detector = self.source, self.input.detector
         return StatusMessage(
             sample=self.now,
             time=self.time_of(self.now),
             bed=self.name,
             state=self.state,
-            source=self.source.name,
-            lead=self.source.lead,
-            fs_hz=self.source.fs_hz,
+            source=source.name,
+            lead=source.lead,
+            fs_hz=source.fs_hz,
             speed=self._speed,
             quality=self._quality.value,
-            scorable=self._quality is Quality.GOOD and self.state == "running",
+            scorable=self.scorable,
             heart_rate_bpm=self.engine.heart_rate_bpm if self.state == "running" else None,
-            samples_in=self.detector.samples_in,
-            samples_lost=self.detector.samples_lost,
+            samples_in=detector.samples_in,
+            samples_lost=detector.samples_lost,
             latency_p50_ms=p50_ms,
             latency_p99_ms=p99_ms,
             audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
             model=self.model,
-            mains_hz=self.detector.mains_hz,
+            mains_hz=detector.mains_hz,
             beats=self.counts["beats"],
             anomalous_beats=self.counts["anomalous_beats"],
             unscored_beats=self.counts["unscored_beats"],
@@ -359,69 +309,54 @@ class Bed:
             dropped_waves=self.counts["dropped_waves"],
         )
 
-    def skip_wave(self, *, counted: bool) -> None:
-        """What is not shown: nobody looks, or (`counted`) there is no time for it."""
-        self.counts["dropped_waves"] += counted and self.now > self.wave_sent
-        self.wave_sent = self.now
-
-    def wave(self, most: int) -> tuple[WaveHeader, NDArray[np.float32]] | None:
-        """Samples not yet shown, the newest `most` of them; None where there are none."""
-        first, n = self.wave_sent, self.now - self.wave_sent
-        if n <= 0:
-            return None
-        if n > most:
-            self.counts["dropped_waves"] += 1
-            first, n = self.now - most, most
-        self.wave_sent = self.now
-        header = WaveHeader(
-            sample=first, time=self.time_of(first), bed=self.name, first_sample=first, n=n, fs_hz=self.source.fs_hz
-        )
-        return header, self.history.get(first, n)
-
     def answer(self, request: Request, output: Output) -> Reply:
         """Serve `acknowledge`, `pause_audio` or a `strip` of recent signal."""
         try:
             if request.op == "acknowledge":
-                for change in self.engine.acknowledge(request.alarm_id, request.who):
-                    self._alarm(change, output)
+                self._publish_alarms(self.engine.acknowledge(request.alarm_id, request.who), output)
                 return Reply(ok=True)
             if request.op == "pause_audio":
                 return Reply(ok=True, data={"seconds": self.engine.pause_audio(request.seconds, self.now)})
         except ValueError as error:
             return Reply(ok=False, error=str(error))
-        n = min(request.n or round(STRIP_S * self.source.fs_hz), self.history.capacity)
+        fs_hz, history = self.source.fs_hz, self.input.history
+        n = min(request.n or round(STRIP_S * fs_hz), history.capacity)
         first = self.now - n if request.first_sample is None else request.first_sample
-        return Reply(ok=True, data=strip_data(first, self.source.fs_hz, self.history.get(first, n)))
-
-    def time_of(self, sample: int) -> str:
-        """ISO 8601 time of a sample on the stream's clock."""
-        if self._anchor is None:
-            seconds = sample / self.source.fs_hz
-        else:  # a live device's samples are timed by its own drift-corrected clock
-            seconds = self._anchor[1] - self._started_s + (sample - self._anchor[0]) / self.source.fs_hz
-        moment = self._start_time + datetime.timedelta(seconds=seconds)
-        return moment.isoformat(timespec="milliseconds")
+        return Reply(ok=True, data=strip_data(first, fs_hz, history.get(first, n)))
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self.source.close()
 
-    # -- inside -------------------------------------------------------------------------------------------
+    # -- inside ---------------------------------------------------------------------------------------------
 
-    def _scored(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
-        """A beat judged and explained; what is no number in either is a beat not scored, and counted so."""
+    def _set_silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
+        self.input.set_silent(kind)
+        self._set_source_alarm(kind, True, text, output)
+
+    def _set_source_alarm(
+        self,
+        kind: Literal["no_data", "source_lost", "sampling_rate", "journal_failed"],
+        holds: bool,
+        text: str,
+        output: Output,
+    ) -> None:
+        self._publish_alarms(self.engine.source_state(kind, holds, self.now, text), output)
+
+    def _judge(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
+        """Judge and explain a scored beat; a score that is not finite is none."""
         if not (math.isfinite(log_prob) and math.isfinite(score)):
             return ScoredBeat(beat)
-        return explained(ScoredBeat(beat, log_prob, score, self.reference.judge(score)))
+        return explained(ScoredBeat(beat, log_prob, score, self._reference.judge(score)))
 
-    def _beat(self, scored: ScoredBeat, output: Output) -> None:
+    def _publish_beat(self, scored: ScoredBeat, output: Output) -> None:
         beat, judgement = scored.beat, scored.judgement
         self.counts["beats"] += 1
         self.counts["anomalous_beats"] += scored.anomalous
         self.counts["unscored_beats"] += judgement is None
-        latency = self._latency_ms(beat.decided_sample)
-        if latency is not None:
-            self._latencies.put(latency)
+        latency_ms = self.input.arrivals.latency_ms(beat.decided_sample)
+        if latency_ms is not None:
+            self._latencies.put(latency_ms)
         output.beat(
             self,
             BeatMessage(
@@ -437,14 +372,18 @@ class Bed:
                 anomalous=scored.anomalous,
                 quality=beat.quality.value,
                 heart_rate_bpm=self.engine.heart_rate_bpm,
-                latency_ms=latency,
+                latency_ms=latency_ms,
                 words=tuple(word.word for word in scored.words),
             ),
         )
 
-    def _alarm(self, alarm: Alarm, output: Output) -> None:
+    def _publish_alarms(self, changes: list[Alarm], output: Output) -> None:
+        for change in changes:
+            self._publish_alarm(change, output)
+
+    def _publish_alarm(self, alarm: Alarm, output: Output) -> None:
         if (cut := self._strips.begin(alarm)) is not None:
-            output.strip(self, *cut)  # before the alarm, to be committed with it
+            output.strip(self, *cut)  # before the alarm, so that both are committed together
         output.alarm(
             self,
             AlarmMessage(
@@ -452,30 +391,6 @@ class Bed:
                 time=self.time_of(alarm.decided_sample),
                 alarm=alarm,
                 model=self.model,
-                latency_ms=self._latency_ms(alarm.decided_sample),
+                latency_ms=self.input.arrivals.latency_ms(alarm.decided_sample),
             ),
         )
-
-    def _latency_ms(self, decided_sample: int) -> float | None:
-        """From the arrival of the deciding sample to now, ms; None in replay at full speed."""
-        if not self._paced:
-            return None
-        now_s = self._clock()
-        if not self.source.live:
-            return round(max(0.0, now_s - self.due_s(decided_sample)) * 1e3, 2) if self.began else None
-        arrived_s = self._arrivals.of(decided_sample)
-        return 0.0 if arrived_s is None else round(max(0.0, now_s - arrived_s) * 1e3, 2)
-
-    def _notice(self, notice: Notice, output: Output) -> None:
-        output.notice(self, notice)
-        if notice.kind == "source_lost":
-            self.silent("source_lost", notice.text, output)
-        elif notice.kind in ("sampling_rate", "sampling_rate_right"):
-            for change in self.engine.source_state(
-                "sampling_rate", notice.kind == "sampling_rate", self.now, notice.text
-            ):
-                self._alarm(change, output)
-        elif notice.kind == "source_back":
-            self.state, self.last_data_s = "starting", self._clock()  # silence counts anew from here
-            for change in self.engine.source_state("source_lost", False, self.now, ""):
-                self._alarm(change, output)

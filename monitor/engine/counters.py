@@ -1,7 +1,7 @@
-"""What the loop counts that nothing else does: alarms, latencies, the time that the model takes.
+"""Counters of the loop: alarms, latencies, inference times.
 
-Plain numbers that cost the loop nothing. Another thread may read them at any time: a read is a copy of one list or
-dict, which CPython does in one step, so neither waits for the other.
+Plain numbers without locks. Another thread may read them at any time: a read copies one list or dict, which is one
+step of CPython.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Histogram:
-    """How often a value fell where.
+    """Counts of values by bucket.
 
     Args:
-        bounds: upper bounds of the buckets, rising; the last bucket, without a bound, is added.
+        bounds: upper bounds of the buckets, ascending; a last bucket without a bound is added.
 
     >>> h = Histogram((0.1, 1.0)); h.observe(0.1); h.observe(7.0); h.read()
     ([1, 0, 1], 7.1)
@@ -30,30 +30,30 @@ class Histogram:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self._cells: list[float] = [0.0] * (len(bounds) + 2)  # a count a bucket, then the sum
+        self._cells: list[float] = [0.0] * (len(bounds) + 2)  # a count for each bucket, then the sum
 
     def observe(self, value: float) -> None:
         """Count a value."""
-        cells = self._cells.copy()  # changed in one step, so that no reader sees a count without its sum
+        cells = self._cells.copy()  # replaced in one step: count and sum always agree
         cells[bisect.bisect_left(self.bounds, value)] += 1
         cells[-1] += value
         self._cells = cells
 
     def read(self) -> tuple[list[int], float]:
-        """Values in each bucket, not added up, and the sum of all."""
+        """Values in each bucket (not cumulative), and the sum of all values."""
         cells = self._cells
         return [int(count) for count in cells[:-1]], cells[-1]
 
 
 class Counters:
-    """What the loop counts that nothing else does.
+    """Counts of one monitor.
 
     Attributes:
         onsets: (bed, kind, priority) -> alarms raised.
-        active: alarm_id -> (bed, priority, state) of every alarm that is not cleared.
-        alarm_latency_s, beat_latency_s: from the arrival of the deciding sample to publication.
-        inference_s, batch_beats: of one call of the model, all beds together.
-        heartbeat_s: Unix time of the last heartbeat.
+        active: alarm_id -> (bed, priority, state) of every alarm not cleared.
+        alarm_latency_s, beat_latency_s: from the arrival of the deciding sample to publication, s.
+        inference_s, batch_beats: seconds and beats of each call of the model.
+        heartbeat_s: time of the last heartbeat, Unix time, s; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Counters:
         self.heartbeat_s = 0.0
 
     def alarm(self, message: AlarmMessage) -> None:
-        """An alarm changed."""
+        """Count a changed alarm."""
         alarm = message.alarm
         if alarm.state == "onset" and alarm.count == 1 and not alarm.update:
             self.onsets[alarm.bed, alarm.kind, alarm.priority] += 1
@@ -78,12 +78,12 @@ class Counters:
             self.active[alarm.alarm_id] = (alarm.bed, alarm.priority, alarm.state)
 
     def beat(self, latency_ms: float | None) -> None:
-        """A beat was published."""
+        """Count a published beat."""
         if latency_ms is not None:
             self.beat_latency_s.observe(latency_ms / 1e3)
 
     def scored(self, seconds: float, beats: int) -> None:
-        """The model was asked."""
+        """Count a call of the model."""
         if beats:
             self.inference_s.observe(seconds)
             self.batch_beats.observe(beats)

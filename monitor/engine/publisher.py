@@ -1,7 +1,8 @@
-"""Where the messages of all beds go: counted, published, recorded, and told to a person."""
+"""Publisher: sends the messages of all beds to bus, journal, recordings and console."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,17 +25,17 @@ from monitor.sources import Chunk, Notice
 
 __all__ = ["Publisher"]
 
-_REPEATED_NOTICES = ("bad_input", "overrun")  # a device that writes garbage does so in every line
-_REPEAT_S = 10.0  # so often they are told, with their count since
+_REPEATED_NOTICES = ("bad_input", "overrun")  # a device that sends garbage does so in every line
+_REPEAT_S = 10.0  # shortest time between two notices of these kinds; those in between are counted
 
 
 class Publisher:
-    """The `Output` of every bed of a pipeline; says what could not be recorded, and goes on without.
+    """The `Output` of every bed of a pipeline.
 
     Args:
-        bus, journal, counters, recordings: of the pipeline, which closes bus and journal.
-        on_alarm: told each alarm message as it is published.
-        on_notice: told one line for a person.
+        bus, journal, counters, recordings: receive the messages.
+        on_alarm: receives each alarm message when it is published.
+        on_notice: receives one line for a person.
         clock: monotonic, s.
     """
 
@@ -56,10 +57,10 @@ class Publisher:
         self._on_alarm = on_alarm
         self._on_notice = on_notice
         self._clock = clock
-        self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not told yet
+        self._repeats: Counter[tuple[str, str]] = Counter()  # (bed, kind of notice) -> not published yet
         self._repeat_due_s: dict[tuple[str, str], float] = {}
 
-    # -- what beds tell ---------------------------------------------------------------------------------------
+    # -- the output of a bed --------------------------------------------------------------------------------
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
         """Publish, record and print a changed alarm."""
@@ -75,15 +76,15 @@ class Publisher:
         self._recordings.write(bed.name, lambda recorder: recorder.beat(message))
 
     def gap(self, bed: Bed, gap: Gap) -> None:
-        """Publish and record every gap with its length; the alarm `gap` groups them."""
+        """Publish and record each gap; the alarm `gap` groups them."""
         text = gap_text(gap, bed.source.fs_hz)
         self.event(bed, "gap", text, gap.n_samples, first_sample=gap.first_sample, n_samples=gap.n_samples)
 
     def notice(self, bed: Bed, notice: Notice) -> None:
-        """Something on the way in, for a person; what comes again and again is counted and told now and then."""
+        """Print and publish an event of the source; frequent ones are counted and published every 10 s."""
         key, now_s = (bed.name, notice.kind), self._clock()
         if notice.kind in _REPEATED_NOTICES:
-            if now_s < self._repeat_due_s.get(key, -np.inf):
+            if now_s < self._repeat_due_s.get(key, -math.inf):
                 self._repeats[key] += notice.count
                 return
             self._repeat_due_s[key] = now_s + _REPEAT_S
@@ -95,10 +96,12 @@ class Publisher:
         """Keep the signal around an onset, (2, n) float32 mV."""
         self._journal.put_strip(alarm.alarm_id, first_sample, bed.source.fs_hz, samples)
 
+    # -- the rest -------------------------------------------------------------------------------------------
+
     def event(
         self, bed: Bed, kind: str, text: str, count: int, *, first_sample: int | None = None, n_samples: int = 0
     ) -> None:
-        """Publish and record something that happened once; at the bed's clock where no sample is named."""
+        """Publish and record an event; without a sample, at the bed's clock."""
         first = bed.now if first_sample is None else first_sample
         message = EventMessage(
             sample=bed.now,
@@ -113,12 +116,8 @@ class Publisher:
         published = self._bus.publish(bed_topic(bed.name, "event"), message)
         self._recordings.write(bed.name, lambda recorder: recorder.event(published.raw))
 
-    def put_sessions(self, beds: Iterable[Bed]) -> None:
-        """Enter source and model of each bed into the journal."""
-        self._journal.put_sessions(map(_session, beds), VERSION)
-
     def signal(self, bed: Bed, chunk: Chunk, missing: int) -> None:
-        """Record samples as they came, after so many that never did."""
+        """Record samples, with the number of samples missing before them."""
 
         def write(recorder: Recorder) -> None:
             if missing > 0:
@@ -127,8 +126,12 @@ class Publisher:
 
         self._recordings.write(bed.name, write)
 
-    def tell_repeats(self, beds: dict[str, Bed]) -> None:
-        """The end: what was counted and not told yet."""
+    def put_sessions(self, beds: Iterable[Bed]) -> None:
+        """Enter source and model of each bed into the journal."""
+        self._journal.put_sessions(map(_session, beds), VERSION)
+
+    def publish_repeats(self, beds: dict[str, Bed]) -> None:
+        """At the end: publish the counts of frequent notices not published yet."""
         for (name, kind), count in self._repeats.items():
             text = f"{kind.replace('_', ' ')}: {count} more since"
             self._on_notice(f"{name}: {text}")

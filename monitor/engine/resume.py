@@ -1,4 +1,4 @@
-"""Where the run before left off, out of its journal: what a bed begins with when its monitor was killed or moved."""
+"""Where an earlier run left its beds, read from its journal: a monitor that was killed or moved continues there."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from monitor.journal import JournalReader
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, StatusMessage, bed_topic, decode
 
-__all__ = ["WATCHED_AGAIN", "BedState", "read_states"]
+__all__ = ["WATCHED_AGAIN", "ResumePoint", "read_resume_points"]
 
-WATCHED_AGAIN = "watched again"  # how the word on a bed that goes on begins
-_DECIDED_S = 2.0  # a beat is given at most so long after its R-peak (`detector.Detector.push`)
-_HOUR_S = 3600.0  # low alarms are held to so many onsets in it
+WATCHED_AGAIN = "watched again"  # first words of the notice about a resumed bed
+_DECIDED_S = 2.0  # longest time from an R-peak to its beat (`detector.Detector.push`)
+_HOUR_S = 3600.0  # period in which the number of low alarms is limited
 
 
 @dataclass(frozen=True, slots=True)
-class BedState:
-    """A bed as a run that is over left it.
+class ResumePoint:
+    """Where an earlier run left a bed.
 
     Attributes:
-        status: the last there is: counts, and the sample clock, which goes on from its `sample`.
-        clock: the sample clock when it last wrote; never less than `status.sample`.
-        watched_until: every R-peak before this sample was told of, samples: where what is missing begins.
+        status: the last status: counts, and `sample`, from which the sample clock continues.
+        clock: the sample clock at the last message; at least `status.sample`.
+        watched_until: every R-peak before this sample was published; the gap between the runs starts here.
         changes: of alarms, as `AlarmEngine.restore` takes them.
-        started_s: Unix time when its first run began: a replay at a pace keeps to it.
+        started_s: start of the first run, Unix time, s: a paced replay keeps to it.
     """
 
     status: StatusMessage
@@ -37,37 +37,37 @@ class BedState:
 
     @property
     def clock_time(self) -> datetime.datetime:
-        """When sample `clock` was taken, on the stream's clock."""
+        """Wall time of sample `clock`."""
         since = (self.clock - self.status.sample) / self.status.fs_hz
         return datetime.datetime.fromisoformat(self.status.time) + datetime.timedelta(seconds=since)
 
     @property
     def sample_0_time(self) -> datetime.datetime:
-        """When sample 0 was, or would have been, taken, on the stream's clock."""
+        """Wall time of sample 0, whether or not it was read."""
         return self.clock_time - datetime.timedelta(seconds=self.clock / self.status.fs_hz)
 
 
-def read_states(path: Path, beds: Iterable[str]) -> dict[str, BedState]:
-    """State of each bed that a journal knows; a bed of which it has no status was never watched.
+def read_resume_points(path: Path, beds: Iterable[str]) -> dict[str, ResumePoint]:
+    """Read where a run left its beds; a bed without a status in the journal was never watched, and is left out.
 
     Args:
-        path: file of a monitor that does not run any more.
+        path: journal of a monitor that no longer runs.
         beds: names.
 
     Raises:
         JournalError: no such file, damaged, or of another version.
-        ValueError: a message in it cannot be read.
+        ValueError: a message in the journal cannot be decoded.
     """
     reader = JournalReader(path)
     try:
         started_s = reader.runs()[0].started_s if reader.epochs() else 0.0
-        found = {bed: _state(reader, bed, started_s) for bed in beds}
+        points = {bed: _resume_point(reader, bed, started_s) for bed in beds}
     finally:
         reader.close()
-    return {bed: state for bed, state in found.items() if state is not None}
+    return {bed: point for bed, point in points.items() if point is not None}
 
 
-def _state(reader: JournalReader, bed: str, started_s: float) -> BedState | None:
+def _resume_point(reader: JournalReader, bed: str, started_s: float) -> ResumePoint | None:
     raw = {stream: reader.last(bed_topic(bed, stream)) for stream in ("status", "beat", "alarm")}
     last = {stream: decode(body) for stream, body in raw.items() if body is not None}
     status, beat, alarm = last.get("status"), last.get("beat"), last.get("alarm")
@@ -78,7 +78,7 @@ def _state(reader: JournalReader, bed: str, started_s: float) -> BedState | None
     if isinstance(beat, BeatMessage):
         until = max(until, beat.r_sample + 1)
     bodies = map(decode, reader.alarm_changes(bed, clock - round(_HOUR_S * status.fs_hz)))
-    return BedState(
+    return ResumePoint(
         status=status,
         clock=clock,
         watched_until=min(max(until, 0), clock),

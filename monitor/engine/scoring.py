@@ -1,4 +1,4 @@
-"""One batch of beats of many beds through the model; beside the loop where there are many, for it lets others run."""
+"""Batches: the beats of many beds scored in one call of the model, with many beds in a thread beside the loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Batches", "Scored"]
 
 
 class Scored(NamedTuple):
-    """What one bed's detector gave, and the scores of its scorable beats."""
+    """The events of one bed, and the scores of its scorable beats."""
 
     bed: Bed
     events: list[Event]
@@ -29,7 +29,7 @@ class Batches:
     Args:
         scorer: the model.
         counters: counts beats and seconds of each batch, in the thread that calls `take`.
-        beside: score in a thread while the caller goes on.
+        beside: score in a thread while the caller continues; the model releases the interpreter lock.
     """
 
     def __init__(self, scorer: Scorer, counters: Counters, *, beside: bool) -> None:
@@ -37,22 +37,22 @@ class Batches:
         self._scorer = scorer
         self._counters = counters
         self._thread = ThreadPoolExecutor(1, "scoring") if beside else None
-        self._waiting: list[tuple[Bed, list[Event], int]] = []  # and how many beats
+        self._waiting: list[tuple[Bed, list[Event], int]] = []  # bed, events, number of beats
         self._future: Future[tuple[Scores, float]] | None = None
 
     def put(self, beds: Sequence[Bed]) -> None:
-        """Begin to score what the detectors of these beds gave.
+        """Start to score the events of these beds.
 
         Raises:
-            ValueError: the batch before was not taken.
+            ValueError: the last batch was not taken.
         """
         if self._future is not None:
-            raise ValueError("the batch before was not taken")
+            raise ValueError("the last batch was not taken")
         beats: list[Beat] = []
         for bed in beds:
-            its, events = bed.unscored, bed.take_events()
-            beats += its
-            self._waiting.append((bed, events, len(its)))
+            unscored, events = bed.unscored, bed.input.take_events()
+            beats += unscored
+            self._waiting.append((bed, events, len(unscored)))
         if self._thread is not None and beats:
             self._future = self._thread.submit(self._score, beats)
         else:
@@ -60,11 +60,11 @@ class Batches:
             self._future.set_result(self._score(beats))
 
     def ready(self, timeout_s: float) -> bool:
-        """Whether there is a batch that `take` gives without waiting; after so long at most."""
+        """Whether `take` returns a batch without waiting; waits for that up to `timeout_s`."""
         return self._future is not None and not wait([self._future], max(0.0, timeout_s)).not_done
 
     def take(self) -> list[Scored]:
-        """Wait for the batch that was put; empty where none was."""
+        """Wait for the batch; empty without one."""
         if self._future is None:
             return []
         (scores, seconds), waiting = self._future.result(), self._waiting
@@ -73,13 +73,13 @@ class Batches:
         scored: list[Scored] = []
         first = 0
         for bed, events, beats in waiting:
-            its = slice(first, first + beats)
-            scored.append(Scored(bed, events, Scores(scores.log_prob[its], scores.score[its])))
-            first = its.stop
+            part = slice(first, first + beats)
+            scored.append(Scored(bed, events, Scores(scores.log_prob[part], scores.score[part])))
+            first = part.stop
         return scored
 
     def close(self) -> None:
-        """Let the thread go."""
+        """End the thread."""
         if self._thread is not None:
             self._thread.shutdown()
 

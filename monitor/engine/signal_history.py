@@ -1,4 +1,4 @@
-"""The last seconds of a bed's signal, for strips and displays: bounded, on the absolute sample clock."""
+"""The last seconds of a bed's signal, for strips and displays: bounded, addressed by absolute sample index."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class SignalHistory:
         self._ring = np.full((2, capacity), np.nan, np.float32)
 
     def put(self, first_sample: int, raw: NDArray[np.float64], filtered: NDArray[np.float64]) -> None:
-        """Add samples; what is missing since the last ones stays NaN."""
+        """Add samples; missing samples before them stay NaN."""
         if first_sample > self.end:
             missing = min(first_sample - self.end, self.capacity)
             self._ring[:, np.arange(first_sample - missing, first_sample) % self.capacity] = np.nan
         keep = min(raw.size, self.capacity)
         self.end = first_sample + raw.size
         at = (self.end - keep) % self.capacity
-        head = min(keep, self.capacity - at)  # the rest goes to the beginning; slices cost a fifth of indices
+        head = min(keep, self.capacity - at)  # the rest wraps around; slices cost a fifth of index arrays
         for row, samples in zip(self._ring, (raw[raw.size - keep :], filtered[raw.size - keep :]), strict=True):
             row[at : at + head] = samples[:head]
             if head < keep:
@@ -45,7 +45,7 @@ class SignalHistory:
             n: columns.
 
         Returns:
-            (2, n) float32, mV; NaN where nothing is known.
+            (2, n) float32, mV; NaN where no valid sample is kept.
         """
         out = np.full((2, n), np.nan, np.float32)
         low, high = max(first_sample, self.end - self.capacity, 0), min(first_sample + n, self.end)

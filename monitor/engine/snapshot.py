@@ -82,15 +82,15 @@ def take_snapshot(
 def _bed_snapshot(bed: Bed) -> BedSnapshot:
     counts = dict(bed.counts)
     return BedSnapshot(
-        samples=bed.detector.samples_in,
-        samples_lost=bed.detector.samples_lost,
+        samples=bed.input.detector.samples_in,
+        samples_lost=bed.input.detector.samples_lost,
         gaps=counts["gaps"],
         beats=counts["beats"],
         anomalous_beats=counts["anomalous_beats"],
         unscored_beats=counts["unscored_beats"],
         dropped_waves=counts["dropped_waves"],
         state=bed.state,
-        scorable=bed.state == "running" and bed.condition[1].value == "good",
+        scorable=bed.scorable,
         waiting=getattr(bed.source, "waiting", None),
         alarm_kinds=tuple((kind, getattr(bed.limits, kind).priority) for kind in bed.limits.__struct_fields__),
     )

@@ -1,4 +1,4 @@
-"""The 10 s of signal around the onset of each alarm: cut at once as far as they have come, and whole when they have."""
+"""Strips: 10 s of signal around the onset of each alarm, cut at the onset and again when the last samples are read."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class StripCutter:
     """Strips of one bed.
 
     Args:
-        history: of the bed; recent samples.
+        history: recent samples of the bed.
         fs_hz: sampling rate, Hz.
     """
 
     def __init__(self, history: SignalHistory, fs_hz: float) -> None:
         self._history = history
         self._n = round(STRIP_S * fs_hz)
-        self._waiting: list[Alarm] = []  # for the rest of their 10 s
-        self._last: dict[str, str] = {}  # kind -> its last alarm that has a strip
+        self._waiting: list[Alarm] = []  # whose strip is not complete
+        self._last: dict[str, str] = {}  # kind -> last alarm of that kind with a strip
 
     def begin(self, alarm: Alarm) -> Cut | None:
-        """What is there already at an onset, for the monitor may die, or the source fall silent, before the rest.
+        """Cut the strip of an onset as far as it is read: the monitor may die, or the source fall silent.
 
         Returns:
-            None where the alarm has its strip, or this is no onset.
+            None where the alarm has a strip, or this is no onset.
         """
         if alarm.state != "onset" or self._last.get(alarm.kind) == alarm.alarm_id:
             return None
@@ -43,16 +43,18 @@ class StripCutter:
         return self._cut(alarm)
 
     def has(self, alarm: Alarm) -> None:
-        """An alarm of a run before has its strip: none is cut of signal that this one never saw."""
+        """Note that an alarm of an earlier run has a strip: this run has not read the signal around its onset."""
         self._last[alarm.kind] = alarm.alarm_id
 
     def complete(self, *, ended: bool) -> list[Cut]:
-        """Strips whose signal is there by now, or all that wait where nothing more comes."""
+        """Cut the strips that are complete by now; all remaining ones if the source ended."""
+        if not self._waiting:
+            return []
         ready: list[Alarm] = []
         waiting: list[Alarm] = []
         for alarm in self._waiting:
-            there = self._history.end >= alarm.onset_sample - self._n // 2 + self._n
-            (ready if ended or there else waiting).append(alarm)
+            complete = self._history.end >= alarm.onset_sample - self._n // 2 + self._n
+            (ready if ended or complete else waiting).append(alarm)
         self._waiting = waiting
         return [self._cut(alarm) for alarm in ready]
 
@@ -62,6 +64,6 @@ class StripCutter:
 
 
 def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:
-    """A strip as the control socket gives it; NaN becomes null, which JSON can say."""
+    """A strip as the control socket sends it; NaN becomes null, because JSON has no NaN."""
     raw, filtered = ([None if np.isnan(v) else round(float(v), 4) for v in row] for row in samples)
     return {"first_sample": first_sample, "fs_hz": fs_hz, "raw_mv": raw, "filtered_mv": filtered}

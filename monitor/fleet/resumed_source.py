@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from monitor.engine.resume import BedState
+from monitor.engine.resume import ResumePoint
 from monitor.sources.base import Chunk, EndOfStream, Source
 from monitor.sources.wrappers import SourceWrapper
 
@@ -29,7 +29,7 @@ class ResumedSource(SourceWrapper):
         wall: Unix time, s.
     """
 
-    def __init__(self, source: Source, state: BedState, speed: float, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, source: Source, state: ResumePoint, speed: float, wall: Callable[[], float] = time.time) -> None:
         super().__init__(source)
         self._state = state
         self._speed = speed

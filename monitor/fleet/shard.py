@@ -13,7 +13,7 @@ from monitor.config import Config, merge
 from monitor.engine.assembly import build_pipeline, load_scorer
 from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.engine.pipeline import Pipeline
-from monitor.engine.resume import WATCHED_AGAIN, BedState, read_states
+from monitor.engine.resume import WATCHED_AGAIN, ResumePoint, read_resume_points
 from monitor.errors import EcgMonitorError, JournalError, JournalInUse, SourceError
 from monitor.fleet.resumed_source import ResumedSource
 from monitor.sources import Source
@@ -147,7 +147,7 @@ class Shard:
         scorer = load_scorer(config.model)
         while not self._stop.is_set():
             try:
-                states = read_states(order.journal, [plan.name for plan in order.plans])
+                states = read_resume_points(order.journal, [plan.name for plan in order.plans])
             except JournalError:
                 if order.journal.exists():
                     raise
@@ -160,7 +160,7 @@ class Shard:
                 self._stop.wait(_JOURNAL_S)
         return None
 
-    def _source(self, plan: BedPlan, config: Config, state: BedState | None) -> Source:
+    def _source(self, plan: BedPlan, config: Config, state: ResumePoint | None) -> Source:
         """The source of a bed. A device, and the source of a bed that continues, is retried until it can be opened.
 
         Raises:

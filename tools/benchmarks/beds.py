@@ -185,7 +185,7 @@ def _planned_starts(beds: int, seconds: float, source: str, seed: int, received:
     """
     from monitor.config import Config, merge
     from monitor.engine.bed_plan import planned_beds
-    from monitor.engine.schedule import stagger_s
+    from monitor.engine.pacing import stagger_s
 
     settings = {"spec": _source(source, beds), "beds_count": beds, "duration_s": seconds, "seed": seed}
     plans = planned_beds(merge(Config(), {"source": settings}, "bench"))

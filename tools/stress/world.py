@@ -15,7 +15,7 @@ from monitor.emulator.device import Action, Bytes, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
 from monitor.emulator.port import PtyPort
-from monitor.engine.schedule import LOOP_S
+from monitor.engine.pacing import LOOP_S
 from monitor.sources import Chunk, Source, SourceOptions
 from monitor.sources.serial.formats import make_decoder
 from monitor.sources.serial.source import SerialSource

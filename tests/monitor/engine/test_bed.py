@@ -68,7 +68,7 @@ class Ward:
         self.bed.settle(self.scorer.score_beats(self.bed.unscored), self)
 
     def finish(self) -> None:
-        self.bed.end()
+        self.bed.input.end()
         self.settle()
 
 
@@ -117,19 +117,19 @@ def test_a_source_may_begin_anywhere(scorer: Scorer) -> None:
     ward.finish()
     assert ward.alarms == []
     assert ward.bed.status().gaps == 0
-    assert ward.bed.first_sample == 10**9
+    assert ward.bed.input.first_sample == 10**9
     assert min(beat.r_sample for beat in ward.beats) >= 10**9
-    header, samples = ward.bed.wave(10**6) or pytest.fail("no wave")
+    header, samples = ward.bed.view.wave(10**6) or pytest.fail("no wave")
     assert (header.first_sample, header.n) == (10**9, signal.size)
     np.testing.assert_array_equal(samples[0], signal.astype(np.float32))
-    assert ward.bed.wave(10**6) is None
+    assert ward.bed.view.wave(10**6) is None
 
 
 def test_a_wave_that_is_too_long_is_cut_and_counted(scorer: Scorer) -> None:
     ward = Ward(scorer)
     ward.source.feed(ecg("sinus=4"))
     ward.take()
-    header, samples = ward.bed.wave(300) or pytest.fail("no wave")
+    header, samples = ward.bed.view.wave(300) or pytest.fail("no wave")
     assert (header.first_sample, header.n, samples.shape) == (700, 300, (2, 300))
     assert ward.bed.status().dropped_waves == 1
 

@@ -224,7 +224,7 @@ def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
         if bed.source.fs_hz == 360.0 and there.next == 0:
             there.feed(ecg("sinus=12", 360.0))
             there.end()
-        if plugged and not bed.began:  # a thread opens it
+        if plugged and not bed.input.began:  # a thread opens it
             time.sleep(0.001)
             now_s -= 0.2
         return bed.ended or len(seen) > 100_000

@@ -103,7 +103,7 @@ def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> Non
     assert per_second(said, "status/1", 40, 48) < 0.5
     assert per_second(said, "status/1", 68, 78) > 0.9
     assert len([line for line in run.notices if "late" in line]) >= 1
-    assert run.notices[-1].startswith("beds are looked at in time again")
+    assert run.notices[-1].startswith("beds are read in time again")
 
     # Not a beat differs, nor an alarm of the patients.
     for bed in (f"b{n}" for n in range(BEDS)):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.engine.resume import BedState
+from monitor.engine.resume import ResumePoint
 from monitor.fleet.resumed_source import ResumedSource
 from monitor.messages import StatusMessage
 from monitor.sources import Chunk, EndOfStream
@@ -20,10 +20,10 @@ NOW_S = 1_000_000.0
 SIGNAL = ecg("sinus=60")
 
 
-def state(clock: int, started_s: float = NOW_S, at_s: float = NOW_S) -> BedState:
+def state(clock: int, started_s: float = NOW_S, at_s: float = NOW_S) -> ResumePoint:
     time = datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat()
     message = StatusMessage(**{f: getattr(status(clock), f) for f in StatusMessage.__struct_fields__} | {"time": time})
-    return BedState(message, clock, max(0, clock - 100), (), started_s)
+    return ResumePoint(message, clock, max(0, clock - 100), (), started_s)
 
 
 def rest(source: ResumedSource, piece: int = 1000) -> list[Chunk]:

@@ -1,0 +1,161 @@
+"""Input of a bed: source, detector, recent signal, and the times of the samples."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Literal
+
+from detector import Beat, Detector, Event
+from monitor.config import Config
+from monitor.engine.latency import LiveArrivals, ReplayPace
+from monitor.engine.signal_history import SignalHistory
+from monitor.engine.stream_time import StreamTime
+from monitor.errors import ConfigError
+from monitor.sources import Chunk, EndOfStream, Source
+
+__all__ = ["BedInput", "State"]
+
+State = Literal["starting", "running", "no_data", "source_lost", "ended"]
+
+_HISTORY_S = 60.0
+
+
+class BedInput:
+    """Reads the source of a bed and collects the events that its detector finds.
+
+    Many attributes: five parts, the state of the stream, and the events that wait to be scored.
+
+    Args:
+        name: name of the bed, for errors.
+        source: open source.
+        config: the whole configuration.
+        clock: monotonic, s.
+        started: wall time of the start, used where the source has no start time.
+        paced: whether samples have an arrival time (False: replay as fast as possible).
+
+    Attributes:
+        source, detector: the parts that read and analyse.
+        history: the last 60 s of signal.
+        time: wall time of samples.
+        arrivals: arrival or due time of samples.
+        state: state of the bed, as in the status message.
+        ended: no more samples are read.
+        began: any sample was read.
+        first_sample: index of the first sample; 0 before it.
+        duration_s: a live source ends after this time; 0 = never.
+        taken: samples before this index are covered by `take_events`.
+
+    Raises:
+        ConfigError: the notch filter needs a higher sampling rate.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        config: Config,
+        clock: Callable[[], float],
+        started: datetime.datetime,
+        paced: bool,
+    ) -> None:
+        fs_hz = source.fs_hz
+        self.source = source
+        try:
+            self.detector = Detector(fs_hz, source.rails_mv, config.signal.mains)
+        except ValueError as error:
+            raise ConfigError(f"bed {name}: {error}") from None
+        self.history = SignalHistory(round(_HISTORY_S * fs_hz))
+        if source.start_time is not None:
+            started = datetime.datetime.fromisoformat(source.start_time)
+        self.time = StreamTime(fs_hz, started, clock())
+        speed = config.source.speed if paced else 0.0
+        self.arrivals = LiveArrivals(fs_hz, clock) if source.live else ReplayPace(fs_hz, speed, clock)
+        self.state: State = "starting"
+        self.ended = False
+        self.began = False
+        self.first_sample = 0
+        self.duration_s = config.source_of(name).duration_s
+        self.taken = 0
+        self._clock = clock
+        self._data_s = clock()  # when samples came last
+        self._events: list[Event] = []
+
+    @property
+    def now(self) -> int:
+        """The sample clock: index of the next sample."""
+        return self.history.end
+
+    @property
+    def silent_s(self) -> float:
+        """Time without samples, s."""
+        return self._clock() - self._data_s
+
+    @property
+    def unscored(self) -> list[Beat]:
+        """Beats that wait for their score, in order."""
+        return [event for event in self._events if isinstance(event, Beat) and event.scorable]
+
+    def start(self, now_s: float, began_s: float) -> None:
+        """The monitor starts at `now_s`, the replay of this bed at `began_s`."""
+        self._data_s = now_s
+        self.arrivals.start(began_s)
+
+    def read(self, max_samples: int) -> Chunk | None:
+        """Read a piece; None when nothing came, or the source ended.
+
+        Raises:
+            SourceError: the source broke.
+        """
+        self.arrivals.begin_read()
+        try:
+            chunk = self.source.read(max_samples)
+        except EndOfStream:
+            self.end()
+            return None
+        if chunk is not None and chunk.samples.size:
+            self.arrivals.put(chunk)
+            if chunk.time_s is not None:
+                self.time.set_anchor(chunk.first_sample, chunk.time_s)
+        return chunk
+
+    def begin(self, first_sample: int) -> None:
+        """Note the index of the first sample."""
+        self.began, self.first_sample = True, first_sample
+
+    def add_event(self, event: Event) -> None:
+        """Add an event that the detector cannot find: a gap between two runs."""
+        self._events.append(event)
+
+    def apply(self, chunk: Chunk, events: list[Event]) -> None:
+        """Take over a piece that the detector has analysed, with the events it found."""
+        self._events += events
+        self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
+        self._data_s = self._clock()
+        self.state = "running"
+
+    def take_events(self) -> list[Event]:
+        """Events since the last call, to be scored and settled while the detector continues."""
+        events, self._events = self._events, []
+        self.taken = self.now
+        return events
+
+    def set_silent(self, kind: Literal["no_data", "source_lost"]) -> None:
+        """The source gives no samples."""
+        self.state = kind
+
+    def restart(self) -> None:
+        """A lost source is back; the time without samples counts from now."""
+        self.state, self._data_s = "starting", self._clock()
+
+    def end(self) -> None:
+        """Stop reading, and take the events that the detector still holds."""
+        if not self.ended:
+            self.ended, self.state = True, "ended"
+            self._events += self.detector.flush()
+
+    def stop(self) -> None:
+        """Stop reading, without the detector."""
+        self.ended = True
+        if self.state != "source_lost":
+            self.state = "ended"
