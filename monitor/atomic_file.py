@@ -1,4 +1,4 @@
-"""Replace a small file as a whole: a reader, or a kill, sees the old content or the new one, never half of it."""
+"""Replace a small file as a whole: after a kill, and for any reader, it has the old content or the new one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o644, durable
     """Write `content` to a draft beside `path`, then rename the draft to `path`.
 
     Args:
-        path: the file; its folder must exist.
-        content: all of it; text is written as UTF-8.
+        path: of the file; its folder must exist.
+        content: the whole content; text is encoded as UTF-8.
         mode: permission bits of the new file, before the umask.
-        durable: wait until the content is on the disk (fsync), so that it also outlives a loss of power.
+        durable: wait until file and folder are on the disk (fsync), so that the content survives a loss of power.
 
     Raises:
         OSError: from the system; the old file is untouched and no draft is left.
     """
     data = content.encode() if isinstance(content, str) else content
-    # O_EXCL and a random name: a link that somebody laid under a known name is never followed.
+    # O_EXCL and a random name: a symbolic link prepared at a known name is never followed.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
@@ -33,7 +33,17 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o644, durable
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,1 +1,1 @@
-"""Archives: whole records scored as fast as the machine can, each into a folder of its own."""
+"""Archives: score whole records as fast as the machine can, each into a folder of its own."""

@@ -1,9 +1,10 @@
-"""Beats as Parquet, written in pieces: a day of beats is never in memory at once."""
+"""Beats as Parquet, written in row groups: memory does not grow with the record."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -11,9 +12,9 @@ from typing import Any, Final
 from monitor.errors import ConfigError
 from monitor.messages import BeatMessage
 
-__all__ = ["COLUMNS", "BeatTable", "pyarrow_or_error"]
+__all__ = ["COLUMNS", "BeatTable", "arrow_schema", "pyarrow_or_error"]
 
-# Name, type and meaning of each column; docs/archives.md has the same table, a test holds them equal.
+# Name, type and meaning of each column; docs/archives.md has the same table (tested).
 COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("r_sample", "int64", "R-peak, samples of the record from its sample 0"),
     ("time_s", "double", "R-peak, s from sample 0 of the record"),
@@ -27,7 +28,7 @@ COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("quality", "string", "good, or why the beat was not scored (docs/quality.md)"),
     ("words", "list<element: string>", "why an anomalous beat is unusual, e.g. wide, early; empty for others"),
 )
-_ROWS: Final = 16_384  # a row group: some four hours
+_ROWS: Final = 16_384  # per row group: about four hours
 
 
 def pyarrow_or_error() -> ModuleType:
@@ -44,37 +45,41 @@ def pyarrow_or_error() -> ModuleType:
     return module
 
 
+def arrow_schema(columns: Sequence[tuple[str, str, str]], metadata: dict[str, str] | None = None) -> Any:
+    """Schema of a table with the meaning of each column as its description."""
+    arrow: Any = pyarrow_or_error()
+    types = {
+        "double": arrow.float64(),
+        "bool": arrow.bool_(),
+        "int64": arrow.int64(),
+        "string": arrow.string(),
+        "list<element: string>": arrow.list_(arrow.string()),
+    }
+    fields = [arrow.field(name, types[kind], metadata={"description": meaning}) for name, kind, meaning in columns]
+    return arrow.schema(fields, metadata=metadata)
+
+
 class BeatTable:
     """A Parquet file of beats, in order of their R-peaks.
 
     Args:
-        path: of the file; must not be there.
+        path: of the file; must not exist.
         fs_hz: sampling rate of the record, Hz.
-        about: further key-value metadata of the file.
+        metadata: further key-value metadata of the file.
     """
 
-    def __init__(self, path: Path, fs_hz: float, about: dict[str, str]) -> None:
+    def __init__(self, path: Path, fs_hz: float, metadata: dict[str, str]) -> None:
         self._arrow: Any = pyarrow_or_error()
         import pyarrow.parquet as parquet
 
         self._fs_hz = fs_hz
-        types = {"double": "float64", "bool": "bool_", "int64": "int64", "string": "string"}
-        arrow = self._arrow
-        fields = [
-            arrow.field(
-                name,
-                getattr(arrow, types[kind])() if kind in types else arrow.list_(arrow.string()),
-                metadata={"description": meaning},
-            )
-            for name, kind, meaning in COLUMNS
-        ]
-        self._schema = arrow.schema(fields, metadata={"fs_hz": f"{fs_hz:g}", **about})
+        self._schema = arrow_schema(COLUMNS, {"fs_hz": f"{fs_hz:g}", **metadata})
         self._rows: list[tuple[Any, ...]] = []
         self._file = path.open("xb")
         self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def put(self, beat: BeatMessage) -> None:
-        """The next beat."""
+        """Append the next beat."""
         self._rows.append(
             (
                 beat.r_sample,
@@ -94,7 +99,7 @@ class BeatTable:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left, and wait until the disk has it all."""
+        """Write the remaining rows, and wait until all is on the disk."""
         self._flush()
         self._writer.close()
         self._file.flush()
@@ -102,10 +107,10 @@ class BeatTable:
         self._file.close()
 
     def abandon(self) -> None:
-        """Let go of the file, whatever state it is in; after `close` nothing happens."""
-        with contextlib.suppress(Exception):  # what is written of it is thrown away
+        """Close the file without finishing it; no effect after `close`."""
+        with contextlib.suppress(Exception):  # the caller deletes the file
             self._writer.close()
-        self._writer.is_open = False  # else it tries again, and complains, when it is collected
+        self._writer.is_open = False  # else the destructor tries again and prints an error
         self._file.close()
 
     def _flush(self) -> None:

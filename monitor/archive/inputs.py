@@ -1,4 +1,4 @@
-"""The files that a record is made of, and whether they are still those that were scored."""
+"""The files of a record, and whether they have changed since it was scored."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 
 from monitor.errors import SourceError
 
-__all__ = ["InputFile", "files_of", "is_segmented", "look_at", "named_in_header", "unchanged"]
+__all__ = ["InputFile", "files_of", "hash_files", "is_segmented", "named_in_header", "unchanged"]
 
 _PIECE_BYTES = 1 << 20
 
 
 class InputFile(msgspec.Struct, frozen=True):
-    """A file as it was when it was scored.
+    """A file at the time of scoring.
 
     Attributes:
         path: absolute.
         size: bytes.
-        mtime_ns: when it was last written, ns since 1970.
-        sha256: of its content, hex.
+        mtime_ns: time of the last write, ns since 1970.
+        sha256: of the content, hex.
     """
 
     path: str
@@ -32,7 +32,7 @@ class InputFile(msgspec.Struct, frozen=True):
 
 
 def files_of(spec: str) -> list[Path]:
-    """Files of a source, in a fixed order; none of a source that is not made of files (`sim`, other packages).
+    """Files of a source, in a fixed order; empty for a source without files (`sim`, other packages).
 
     Raises:
         SourceError: no such record.
@@ -47,8 +47,8 @@ def files_of(spec: str) -> list[Path]:
     return [Path(what)] if kind in ("edf", "csv") else []
 
 
-def look_at(files: Sequence[Path], spec: str) -> list[InputFile]:
-    """Read each file once for its SHA-256.
+def hash_files(files: Sequence[Path], spec: str) -> list[InputFile]:
+    """Read each file once and hash it.
 
     Raises:
         SourceError: one cannot be read.
@@ -68,7 +68,7 @@ def look_at(files: Sequence[Path], spec: str) -> list[InputFile]:
 
 
 def unchanged(known: Sequence[InputFile], files: Sequence[Path]) -> bool:
-    """Whether the files are those known, by path, size and time, as `make` would say; nothing is read."""
+    """Whether path, size and time of all files are those known, as `make` compares; no file is read."""
     if [file.path for file in known] != [str(path.resolve()) for path in files]:
         return False
     for file, path in zip(known, files, strict=True):
@@ -98,7 +98,7 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []  # whoever opens the record tells
+        return []  # opening the record reports the reason
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 

@@ -1,4 +1,4 @@
-"""All records of a folder of results: one row each, as CSV, as Parquet and as a table for a person."""
+"""All records of a folder of results, one row each: as CSV, as Parquet and as a printed table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.archive.beat_table import pyarrow_or_error
+from monitor.archive.beat_table import arrow_schema, pyarrow_or_error
 from monitor.archive.results import Results
 from monitor.archive.summary import Summary
+from monitor.atomic_file import replace_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,9 +19,9 @@ __all__ = ["ROW_COLUMNS", "overview_table", "row_of", "write_overview"]
 
 CSV_NAME: Final = "summary.csv"
 PARQUET_NAME: Final = "summary.parquet"
-_SHOWN: Final = 60  # rows of the table for a person
+_SHOWN: Final = 60  # rows of the printed table
 
-# docs/archives.md has the same table, a test holds them equal.
+# Name, type and meaning; docs/archives.md has the same table (tested).
 ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("name", "string", "of its folder"),
     ("source", "string", "what was scored, e.g. mitdb:208"),
@@ -52,7 +53,7 @@ ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
 
 
 def row_of(summary: Summary) -> dict[str, Any]:
-    """The row of one record, keys as ROW_COLUMNS."""
+    """The row of one record; keys as ROW_COLUMNS."""
     run, pauses, rates = summary.longest_run, summary.pauses, summary.rates
     busiest = max(summary.hours, key=lambda hour: hour.abnormal, default=None)
     if busiest is not None and not busiest.abnormal:
@@ -102,25 +103,22 @@ def write_overview(results: Results, summaries: Sequence[Summary]) -> None:
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     writer.writerows(rows)
-    results.replace(CSV_NAME, text.getvalue().encode())
+    replace_file(results.out / CSV_NAME, text.getvalue(), durable=True)
 
     arrow: Any = pyarrow_or_error()
     import pyarrow.parquet as parquet
 
-    types = {"string": arrow.string(), "int64": arrow.int64(), "double": arrow.float64()}
-    schema = arrow.schema(
-        [arrow.field(n, types[kind], metadata={"description": told}) for n, kind, told in ROW_COLUMNS]
-    )
+    schema = arrow_schema(ROW_COLUMNS)
     table = arrow.Table.from_arrays(
         [arrow.array([row[field.name] for row in rows], type=field.type) for field in schema], schema=schema
     )
     sink = io.BytesIO()
     parquet.write_table(table, sink, compression="zstd")
-    results.replace(PARQUET_NAME, sink.getvalue())
+    replace_file(results.out / PARQUET_NAME, sink.getvalue(), durable=True)
 
 
 def overview_table(summaries: Sequence[Summary]) -> Table:
-    """The records for a person; of many those with the most abnormal beats."""
+    """The printed table; of more than 60 records those with the most abnormal beats."""
     from rich.table import Table
 
     shown = list(summaries)

@@ -1,7 +1,7 @@
 """Workers of a Ray cluster. Every node must see the records and --out at the same paths, e.g. on a network file system.
 
-Ray does what an engine is for: it finds free cores on all nodes, and begins a record anew whose node died. A result
-takes its place as a whole and under a lock, so it is one result however often its record was begun.
+Ray finds free cores on all nodes, and restarts a record whose node died. A result is put in place as a whole and under
+a lock, so a restarted record still has one result.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from monitor.archive.task import Outcome, Task
+from monitor.archive.task import RecordOutcome, Task
 from monitor.errors import ConfigError
 
 __all__ = ["RayWorkers"]
 
-_STORE_BYTES: Final = 80 * 1024 * 1024  # Ray's least; what passes through it is a line a record
+_STORE_BYTES: Final = 80 * 1024 * 1024  # Ray's least: an outcome is one line
 
 
 class RayWorkers:
     """Records as Ray tasks of one core each; a context.
 
-    The cluster is the one of `RAY_ADDRESS` (`auto`: the one that runs on this machine), else one of this machine alone
-    that lasts as long as the run.
+    The cluster is that of `RAY_ADDRESS` (`auto`: the one running on this machine). Without it, a cluster on this
+    machine is started for the run.
 
     Args:
-        n: tasks at once; 0 = as many as the cluster has cores.
+        n: tasks at once; 0 = one per core of the cluster.
 
     Raises:
         ConfigError: Ray is not installed, or its cluster does not answer.
@@ -39,20 +39,20 @@ class RayWorkers:
         self._ray: Any = ray
         self._given = n
         self.slots = 0
-        self._tasks: dict[Any, Task] = {}  # what Ray will answer -> task
+        self._tasks: dict[Any, Task] = {}  # Ray's reference of the result -> task
 
     def __enter__(self) -> RayWorkers:
         from monitor.archive.workers import usable_cores
 
         ray = self._ray
-        where: dict[str, Any] = {}  # what a cluster that runs has, it has
+        options: dict[str, Any] = {}  # none for a running cluster
         if not os.environ.get("RAY_ADDRESS"):
             cores = self._given or usable_cores()
-            where = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
-            where |= {"include_dashboard": False}
+            options = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
+            options |= {"include_dashboard": False}
         try:
-            ray.init(log_to_driver=False, logging_level="error", configure_logging=True, **where)
-        except Exception as error:  # Ray raises whatever its transport meets
+            ray.init(log_to_driver=False, logging_level="error", configure_logging=True, **options)
+        except Exception as error:  # Ray passes on any error of its transport
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"score --ray: the cluster does not answer ({reason}); see RAY_ADDRESS") from None
         self.slots = self._given or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -60,7 +60,7 @@ class RayWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the cluster; what is being scored is left undone."""
+        """Cancel the running tasks and disconnect."""
         for answer in self._tasks:
             self._ray.cancel(answer, force=True)
         self._tasks.clear()
@@ -68,29 +68,29 @@ class RayWorkers:
 
     @property
     def free(self) -> int:
-        """How many more tasks it takes now."""
+        """Number of further tasks that can be submitted now."""
         return self.slots - len(self._tasks)
 
     def submit(self, task: Task) -> None:
-        """Begin with a task."""
+        """Start a task."""
         self._tasks[self._score.remote(task)] = task
 
-    def done(self, timeout_s: float) -> list[Outcome]:
-        """Outcomes that came, after at most `timeout_s`."""
+    def done(self, timeout_s: float) -> list[RecordOutcome]:
+        """Outcomes that arrived, after at most `timeout_s`."""
         ready, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=timeout_s)
         outcomes = []
         for answer in ready:
             task = self._tasks.pop(answer)
             try:
-                outcome: Outcome = self._ray.get(answer)
+                outcome: RecordOutcome = self._ray.get(answer)
             except Exception as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                outcome = Outcome(task.name, "failed", f"{task.spec}: Ray could not score it ({reason})")
+                outcome = RecordOutcome(task.name, "failed", f"{task.spec}: Ray could not score it ({reason})")
             outcomes.append(outcome)
         return outcomes
 
 
-def _score(task: Task) -> Outcome:
+def _score(task: Task) -> RecordOutcome:
     from monitor.archive.scoring import score_record
 
     return score_record(task)

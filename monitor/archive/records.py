@@ -1,4 +1,4 @@
-"""Which records a person means: data sets, patterns, folders, files."""
+"""Find the records of a command line: data sets, patterns, folders, files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["ArchiveRecord", "find_records"]
 
 _LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow")
 _FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf",), "csv": (".csv", ".txt")}
-_BY_CHANCE: Final = ("wfdb", "edf")  # a text file that lies there may be anything: it has to be named
-_NAME_MAX: Final = 100  # file systems allow 255 bytes, and `.part` or `.lock` is added
+_IN_FOLDERS: Final = ("wfdb", "edf")  # a text file may be anything: it must be named
+_NAME_MAX: Final = 100  # file systems allow 255 bytes, with `.part` or `.lock`
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ArchiveRecord:
     """One record.
 
     Attributes:
-        name: of its folder below --out; no two records of a run share one.
+        name: of its folder in --out; unique in a run.
         spec: of its source, e.g. `mitdb:208`, `edf:/archive/ward3/12.edf`; paths are absolute.
     """
 
@@ -36,7 +36,7 @@ class ArchiveRecord:
 
 
 def find_records(asked: Iterable[str]) -> list[ArchiveRecord]:
-    """Every record that is meant, once, in the order given; sorted within a pattern or folder.
+    """Every record of the arguments, once, in their order; sorted within a pattern or folder.
 
     Args:
         asked: `mitdb:208`, `mitdb:*`, `wfdb:PATH`, `edf:PATH`, `csv:PATH`, `sim:SCENARIO`, a path, a pattern
@@ -89,7 +89,7 @@ def _of_database(db: str, pattern: str) -> list[str]:
 
 
 def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveRecord]:
-    """Records of a path, a pattern or a folder; `kinds` as said before the colon, empty = by the file's name."""
+    """Records of a path, a pattern or a folder; `kinds` as before the colon, empty = by the suffix of the file."""
     path = Path(what).expanduser()
     if what and glob.has_magic(what):
         root = Path(*_plain_parts(path))
@@ -104,7 +104,7 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
             yield _record(root, path, kinds[0] if kinds else str(_kind_of(path)))
             return
         raise ConfigError(f"score {text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
-    kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _BY_CHANCE)
+    kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _IN_FOLDERS)
     records = [(file, kind) for file in dict.fromkeys(found) if (kind := _kind_of(file)) in kinds]
     segments = {
         (file.parent / name) for file, kind in records if kind == "wfdb" for name in _segments(file.with_suffix(""))
@@ -119,7 +119,7 @@ def _below(path: Path, kinds: tuple[str, ...]) -> list[Path]:
     """The file itself, or the records of a folder."""
     if not path.is_dir():
         return [path]
-    wanted = _suffixes(kinds or _BY_CHANCE)
+    wanted = _suffixes(kinds or _IN_FOLDERS)
     return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file())
 
 
@@ -136,7 +136,7 @@ def _kind_of(file: Path) -> str | None:
 
 
 def _segments(path: Path) -> list[str]:
-    """Names of the segments of a record of several: they are no records of their own."""
+    """Names of the segments of a segmented record: they do not count as records."""
     return named_in_header(path) if is_segmented(path) else []
 
 
@@ -149,7 +149,7 @@ def _record(root: Path, file: Path, kind: str) -> ArchiveRecord:
 
 
 def _plain_parts(path: Path) -> list[str]:
-    """The folders of a pattern up to the first that is none by name."""
+    """The folders of a pattern before the first with a wildcard."""
     parts: list[str] = []
     for part in path.parts[:-1]:
         if glob.has_magic(part):
@@ -159,9 +159,9 @@ def _plain_parts(path: Path) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A folder's name of what a person wrote; never hidden, never too long for a file system."""
+    """A folder name for an argument; never hidden, never too long for a file system."""
     name = re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).lstrip(".-") or "record"
     if len(name) <= _NAME_MAX and name == text.replace(":", "-"):
         return name
-    # What was changed may have told two records apart.
+    # The hash keeps arguments apart that differ in replaced characters only.
     return f"{name[: _NAME_MAX - 9]}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"

@@ -1,10 +1,10 @@
-"""The folder of results: one folder a record, which is there as a whole or not at all, and is made by one at a time.
+"""The folder of results: one folder per record, complete or absent, written by one process at a time.
 
-OUT/summary.csv, OUT/summary.parquet      one row a record
+OUT/summary.csv, OUT/summary.parquet      one row per record
 OUT/<name>/summary.json                   the record
 OUT/<name>/beats.parquet, alarms.jsonl, strips/
-OUT/.score/<name>.lock                    held while the record is scored; goes with the process, however it ends
-OUT/.score/<name>.part/                   what is being written; left by a killed run, taken away by the next
+OUT/.score/<name>.lock                    locked while the record is scored; the system unlocks it after a kill
+OUT/.score/<name>.part/                   draft; the next run deletes the draft of a killed one
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ SUMMARY: Final = "summary.json"
 BEATS: Final = "beats.parquet"
 ALARMS: Final = "alarms.jsonl"
 STRIPS: Final = "strips"
-_OURS: Final = ".score"
+_WORK: Final = ".score"
 
 
 class Results:
-    """Results below one folder.
+    """Results in one folder.
 
     Args:
-        out: the folder; made where it is not there.
+        out: the folder; created if missing.
 
     Raises:
-        ConfigError: it cannot be had or written.
+        ConfigError: it cannot be created or written.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self._ours = out / _OURS
+        self._work = out / _WORK
         try:
-            self._ours.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._ours, os.W_OK | os.X_OK):
+            self._work.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._work, os.W_OK | os.X_OK):
                 raise PermissionError(0, "Permission denied")
         except OSError as error:
             raise ConfigError(f"--out {out}: {error.strerror}; name a folder that can be written") from None
 
     def get(self, name: str) -> Summary | None:
-        """What is there of a record; None where nothing is, or nothing that this version can read."""
+        """The summary of a record; None where there is none that this version can read."""
         try:
             summary = msgspec.json.decode((self.out / name / SUMMARY).read_bytes(), type=Summary)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -60,16 +60,16 @@ class Results:
         return summary if summary.format == FORMAT else None
 
     def names(self) -> list[str]:
-        """Of all records that are there."""
+        """Names of all records with a result."""
         return sorted(path.parent.name for path in self.out.glob(f"*/{SUMMARY}"))
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[bool]:
-        """Whether this process alone may write a record, until the end of the context.
+        """Lock a record in this context; False where another process has it.
 
-        The lock's file stays: taken away, two processes could each hold a lock of that name.
+        The lock file stays: after a deletion two processes could each lock a file of that name.
         """
-        descriptor = os.open(self._ours / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(self._work / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,16 +81,16 @@ class Results:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def making(self, name: str) -> Iterator[Path]:
-        """An empty folder to write a record into; at the end of the context it takes its place, on disk.
+    def writing(self, name: str) -> Iterator[Path]:
+        """An empty folder for a record, with its lock held; at the end it replaces the result, and is on the disk.
 
-        Only with the lock. An error leaves what was there before.
+        After an error the earlier result is untouched.
 
         Raises:
-            OSError: the disk is full, or the like.
+            OSError: from the system, e.g. the disk is full.
         """
-        part, old = self._ours / f"{name}.part", self._ours / f"{name}.old"
-        for left in (part, old):  # by a run that was killed
+        part, old = self._work / f"{name}.part", self._work / f"{name}.old"
+        for left in (part, old):  # of a killed run
             if left.exists():
                 shutil.rmtree(left)
         part.mkdir()
@@ -102,28 +102,13 @@ class Results:
                 _sync(Path(folder))
             place = self.out / name
             if place.exists():
-                place.rename(old)  # killed here, the record is not there and is scored again
+                place.rename(old)  # after a kill here the record has no result and is scored again
             part.rename(place)
             _sync(self.out)
             shutil.rmtree(old, ignore_errors=True)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-
-    def replace(self, name: str, content: bytes) -> None:
-        """Write a file of the whole folder: readers see the old one or the new one.
-
-        Raises:
-            OSError: the disk is full, or the like.
-        """
-        part = self._ours / f"{name}.{os.getpid()}"
-        try:
-            part.write_bytes(content)
-            _sync(part)
-            part.replace(self.out / name)
-            _sync(self.out)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A whole archive: records to workers, what came of them to whoever looks, until all are done or somebody stops it."""
+"""Score a whole archive: give records to workers, report the outcomes, until all are done or `stop` is true."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from monitor.archive.results import Results
-from monitor.archive.task import Outcome, Task, still_stands
+from monitor.archive.task import RecordOutcome, Task, valid_result
 from monitor.errors import SourceError
 
-__all__ = ["Done", "Workers", "score_all"]
+__all__ = ["ArchiveOutcome", "Workers", "score_all"]
 
-_LOOK_S: Final = 0.2  # at whether it is time to stop
-_ASK_AGAIN_S: Final = 1.0  # for a record that another run scores
+_POLL_S: Final = 0.2  # between checks of `stop`
+_RETRY_S: Final = 1.0  # for a record that another run scores
 
 
 class Workers(Protocol):
-    """Who scores: processes here, or a cluster."""
+    """Processes on this machine, or a cluster."""
 
     @property
     def free(self) -> int:
-        """How many more tasks it takes now."""
+        """Number of further tasks that can be submitted now."""
 
     def submit(self, task: Task) -> None:
-        """Begin with a task; only while one is free."""
+        """Start a task; only while `free` is above 0."""
 
-    def done(self, timeout_s: float) -> list[Outcome]:
-        """Outcomes that came, after at most `timeout_s`."""
+    def done(self, timeout_s: float) -> list[RecordOutcome]:
+        """Outcomes that arrived, after at most `timeout_s`."""
 
 
 @dataclass(slots=True)
-class Done:
-    """What came of a run.
+class ArchiveOutcome:
+    """Result of a run.
 
     Attributes:
-        scored, there: records that were scored now, and whose result stood.
+        scored, kept: names of records that were scored now, and whose earlier result is valid.
         failed: one line each.
-        left: names of records that were not come to.
+        left: names of records that were not scored before `stop`.
     """
 
     scored: list[str] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
@@ -52,62 +52,62 @@ def score_all(
     tasks: Iterable[Task],
     results: Results,
     workers: Workers,
-    tell: Callable[[Task, Outcome], None],
+    report: Callable[[Task, RecordOutcome], None],
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
-) -> Done:
-    """Score every record that has no result that stands.
+) -> ArchiveOutcome:
+    """Score every record without a valid result.
 
-    A record that another run is at is come back to, until that run has done or left it.
+    A record that another run scores is retried, until that run has finished or dropped it.
 
     Args:
         tasks: of distinct names.
         results: where they are written.
         workers: open.
-        tell: told what became of each record, once.
-        stop: asked several times a second.
+        report: called with the outcome of each record, once.
+        stop: polled several times a second.
         clock: monotonic, s.
     """
     waiting = deque(tasks)
-    taken: deque[tuple[float, Task]] = deque()  # by another run: when to ask again
+    busy: deque[tuple[float, Task]] = deque()  # scored by another run: when to retry
     running: dict[str, Task] = {}
-    done = Done()
+    total = ArchiveOutcome()
 
-    def settle(task: Task, outcome: Outcome) -> None:
+    def finish(task: Task, outcome: RecordOutcome) -> None:
         if outcome.state == "scored":
-            done.scored.append(task.name)
-        elif outcome.state == "there":
-            done.there.append(task.name)
+            total.scored.append(task.name)
+        elif outcome.state == "kept":
+            total.kept.append(task.name)
         else:
-            done.failed.append(outcome.text)
-        tell(task, outcome)
+            total.failed.append(outcome.text)
+        report(task, outcome)
 
-    while (waiting or taken or running) and not stop():
-        while taken and taken[0][0] <= clock():
-            waiting.append(taken.popleft()[1])
+    while (waiting or busy or running) and not stop():
+        while busy and busy[0][0] <= clock():
+            waiting.append(busy.popleft()[1])
         while waiting and workers.free > 0 and not stop():
             task = waiting.popleft()
-            if _stands(task, results):  # no process need be started to see that nothing is to be done
-                settle(task, Outcome(task.name, "there"))
+            if _has_valid_result(task, results):  # found here: no process is started for it
+                finish(task, RecordOutcome(task.name, "kept"))
                 continue
             workers.submit(task)
             running[task.name] = task
         if not running:
-            if taken and not waiting:
-                time.sleep(min(_LOOK_S, max(0.0, taken[0][0] - clock())))
+            if busy and not waiting:
+                time.sleep(min(_POLL_S, max(0.0, busy[0][0] - clock())))
             continue
-        for outcome in workers.done(_LOOK_S):
+        for outcome in workers.done(_POLL_S):
             task = running.pop(outcome.name)
             if outcome.state == "busy":
-                taken.append((clock() + _ASK_AGAIN_S, task))
+                busy.append((clock() + _RETRY_S, task))
             else:
-                settle(task, outcome)
-    done.left = [task.name for task in (*waiting, *(task for _, task in taken), *running.values())]
-    return done
+                finish(task, outcome)
+    total.left = [task.name for task in (*waiting, *(task for _, task in busy), *running.values())]
+    return total
 
 
-def _stands(task: Task, results: Results) -> bool:
+def _has_valid_result(task: Task, results: Results) -> bool:
     try:
-        return still_stands(task, results) is not None
+        return valid_result(task, results) is not None
     except SourceError:
-        return False  # a worker tells what is wrong
+        return False  # the worker reports the reason

@@ -1,4 +1,4 @@
-"""One record through a bed, exactly as a monitor would watch it, into its folder."""
+"""Score one record with a bed, exactly as the monitor does, and write its folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from detector import Gap, Scorer
 from detector.lockstep import Steps, run
 from monitor import VERSION
 from monitor.archive.beat_table import BeatTable
-from monitor.archive.inputs import InputFile, files_of, look_at, unchanged
+from monitor.archive.inputs import InputFile, files_of, hash_files, unchanged
 from monitor.archive.results import ALARMS, BEATS, STRIPS, SUMMARY, Results
 from monitor.archive.strip_files import write_strips
 from monitor.archive.summary import FORMAT, Summary
 from monitor.archive.tally import Tally
-from monitor.archive.task import Outcome, Task, fingerprint, settings_of, still_stands
+from monitor.archive.task import RecordOutcome, Task, fingerprint, settings_of, valid_result
 from monitor.archive.worst import WorstBeats
 from monitor.engine.assembly import load_scorer
 from monitor.engine.bed import Bed
@@ -32,44 +32,45 @@ from monitor.sources import Notice, Source, SourceOptions, open_source
 
 __all__ = ["score_record", "scoring_record"]
 
-_PIECE_S: Final = 20.0  # as the monitor reads a replay
-_BATCH: Final = 64  # beats that are worth a batch
-_WAIT_S: Final = 80.0  # of signal at most until they are scored; WorstBeats' history is longer
-_EMPTY_MAX: Final = 1000  # pieces without a sample, one after the other, of a source that is broken
+_PIECE_S: Final = 20.0  # per read, as the monitor reads a replay
+_BATCH: Final = 64  # beats that are scored together
+_WAIT_S: Final = 80.0  # longest signal before waiting beats are scored; the history of WorstBeats is longer
+_EMPTY_MAX: Final = 1000  # consecutive reads without a sample before a source counts as broken
 
 
-def score_record(task: Task) -> Outcome:
-    """Score a record and write its folder, unless its result still stands or another run is at it.
+def score_record(task: Task) -> RecordOutcome:
+    """Score a record and write its folder, unless its result is valid or another run scores it.
 
-    Never raises: what goes wrong is one line, and the record's folder is what it was before.
+    Never raises: an error becomes one line of the outcome, and the folder of the record stays as it was.
     """
     return run(scoring_record(task))
 
 
-def scoring_record(task: Task) -> Steps[Outcome]:
-    """`score_record` as a routine, in step with other records."""
+def scoring_record(task: Task) -> Steps[RecordOutcome]:
+    """`score_record` as a lockstep routine."""
     try:
         results = Results(task.out)
         with results.lock(task.name) as ours:
-            outcome = (yield from _scoring(task, results)) if ours else Outcome(task.name, "busy")
+            outcome = (yield from _scoring(task, results)) if ours else RecordOutcome(task.name, "busy")
         return outcome
     except (SourceError, ConfigError) as error:
-        return Outcome(task.name, "failed", _line(error))
+        text = _line(error)
     except UnicodeError:
-        return Outcome(task.name, "failed", f"{task.spec!a}: its path is no UTF-8, no summary can name it; rename it")
+        text = f"{task.spec!a}: its path is no UTF-8, no summary can name it; rename it"
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return Outcome(task.name, "failed", f"{task.spec}: cannot be written{where} ({error.strerror or error})")
-    except Exception as error:  # whatever is wrong with one record, the others go on
-        return Outcome(task.name, "failed", f"{task.spec}: internal error: {type(error).__name__}: {_line(error)}")
+        text = f"{task.spec}: cannot be written{where} ({error.strerror or error})"
+    except Exception as error:  # the other records continue
+        text = f"{task.spec}: internal error: {type(error).__name__}: {_line(error)}"
+    return RecordOutcome(task.name, "failed", text)
 
 
-def _scoring(task: Task, results: Results) -> Steps[Outcome]:
-    if still_stands(task, results):
-        return Outcome(task.name, "there")
+def _scoring(task: Task, results: Results) -> Steps[RecordOutcome]:
+    if valid_result(task, results):
+        return RecordOutcome(task.name, "kept")
     began_s, scored_at = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     files = files_of(task.spec)
-    inputs = look_at(files, task.spec)
+    inputs = hash_files(files, task.spec)
     mark = fingerprint(task, inputs)
     before = results.get(task.name)
     if before is not None and before.source != task.spec and before.fingerprint != mark:
@@ -78,26 +79,26 @@ def _scoring(task: Task, results: Results) -> Steps[Outcome]:
             "take that folder away"
         )
     if before is not None and before.source == task.spec and before.fingerprint == mark:
-        return Outcome(task.name, "there")  # its files were touched, not changed
+        return RecordOutcome(task.name, "kept")  # its files were touched, not changed
     scorer = _scorer(task.config.model)
     if scorer.info.sha256 != task.model_sha256:
         raise ConfigError(f"{task.spec}: the model file is another one than when the run began; begin again")
-    with contextlib.closing(_open(task)) as source, results.making(task.name) as folder:
+    with contextlib.closing(_open(task)) as source, results.writing(task.name) as folder:
         bed = Bed(task.name, source, task.config, scorer, lambda: 0.0, scored_at, paced=False)
         record = _Record(bed, folder, task)
-        yield from record.playing(scorer)
+        yield from record.score(scorer)
         if not unchanged(inputs, files):
             raise SourceError(f"{task.spec}: its files changed while they were read; score it again")
         summary = record.summary(inputs, mark, scored_at, began_s)
         (folder / SUMMARY).write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-    return Outcome(task.name, "scored", "", summary.beats, summary.duration_s, summary.took_s)
+    return RecordOutcome(task.name, "scored", "", summary.beats, summary.duration_s, summary.took_s)
 
 
 _scorer = functools.lru_cache(maxsize=1)(load_scorer)  # once per process: a worker scores many records
 
 
 def _open(task: Task) -> Source:
-    """The record.
+    """The source of the record.
 
     Raises:
         SourceError: it cannot be opened, or has no end.
@@ -128,7 +129,7 @@ def _number_or_name(text: str) -> int | str | None:
 
 
 class _Record:
-    """The output of a bed that writes a record's files and counts."""
+    """The output of the bed: writes the files of a record, and counts."""
 
     def __init__(self, bed: Bed, folder: Path, task: Task) -> None:
         fs_hz = bed.source.fs_hz
@@ -139,11 +140,11 @@ class _Record:
         self._worst = WorstBeats(fs_hz, task.strips)
         self._unreadable = 0
         self._end = 0
-        about = {"record": task.spec, "lead": bed.source.lead, "model_sha256": bed.model.sha256, "version": VERSION}
-        self._beats = BeatTable(folder / BEATS, fs_hz, about)
+        metadata = {"record": task.spec, "lead": bed.source.lead, "model_sha256": bed.model.sha256, "version": VERSION}
+        self._beats = BeatTable(folder / BEATS, fs_hz, metadata)
         self._alarms = (folder / ALARMS).open("xb")
 
-    # -- the output of the bed, of which there is one ------------------------------------------------------------
+    # -- output of the bed ---------------------------------------------------------------------------------------
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:  # noqa: ARG002
         self._tally.alarm(message.alarm)
@@ -164,40 +165,40 @@ class _Record:
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         pass
 
-    # -- the whole of it --------------------------------------------------------------------------------------
+    # -- scoring --------------------------------------------------------------------------------------------------
 
-    def playing(self, scorer: Scorer) -> Steps[None]:
-        """All of the record, and its files; closed also where it breaks."""
+    def score(self, scorer: Scorer) -> Steps[None]:
+        """Score the whole record; close its files, also after an error."""
         try:
             while not self._bed.ended:
-                yield from self._reading()
+                yield from self._read()
                 self._bed.settle(scorer.score_beats(self._bed.unscored), self)
-                self._worst.settle(ended=self._bed.ended)
-            self._tally.end()
+                self._worst.close_cells(ended=self._bed.ended)
+            self._tally.runs.end()
             self._beats.close()
         finally:
             self._beats.abandon()
             self._alarms.close()
 
-    def _reading(self) -> Steps[None]:
-        """Read until a batch is worth scoring.
+    def _read(self) -> Steps[None]:
+        """Read until a batch of beats waits to be scored.
 
-        The bed's detector does not look at scores, and its alarms look at events in their order alone: when beats are
-        scored changes nothing.
+        The detector does not use scores, and alarms depend on the order of events only: the time of scoring changes no
+        result.
         """
-        bed, empty, taken = self._bed, 0, 0
+        bed, empty, read = self._bed, 0, 0
         piece, most = round(_PIECE_S * bed.source.fs_hz), _WAIT_S * bed.source.fs_hz
-        while not bed.ended and taken < most and len(bed.unscored) < _BATCH:
+        while not bed.ended and read < most and len(bed.unscored) < _BATCH:
             chunk = yield from bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
                 self._worst.history.put(chunk.first_sample, chunk.samples, bed.input.detector.last_filtered)
-                taken, empty = taken + chunk.samples.size, 0
+                read, empty = read + chunk.samples.size, 0
                 self._end = bed.now
             elif not bed.ended and (empty := empty + 1) >= _EMPTY_MAX:
                 raise SourceError(f"{self._task.spec}: the source gives neither samples nor an end")
 
     def summary(self, inputs: list[InputFile], mark: str, scored_at: datetime.datetime, began_s: float) -> Summary:
-        """What came of it, with its strips drawn."""
+        """Draw the strips and return the summary."""
         bed, tally, task = self._bed, self._tally, self._task
         source, detector = bed.source, bed.input.detector
         (self._folder / STRIPS).mkdir()
@@ -225,8 +226,8 @@ class _Record:
             abnormal_share=round(tally.abnormal / scored, 6) if scored else None,
             rates=tally.rates(),
             hours=tally.hours(self._end / source.fs_hz),
-            runs=tally.runs,
-            longest_run=tally.longest_run,
+            runs=tally.runs.count,
+            longest_run=tally.runs.longest,
             pauses=tally.pauses(),
             alarms=dict(sorted(tally.alarms.items())),
             strips=strips,

@@ -1,4 +1,4 @@
-"""The worst strips of a record as SVG files, drawn as those of alarms."""
+"""The worst strips of a record as SVG files, drawn like those of alarms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.archive.summary import WorstStrip
-from monitor.archive.worst import SeenStrip
+from monitor.archive.worst import BeatStrip
 from monitor.engine.bed import Bed
 from monitor.messages import Alarm
 from monitor.reports.marked_beats import MarkedBeat
@@ -15,18 +15,18 @@ from monitor.reports.strip_svg import StripPicture, draw_strip
 __all__ = ["write_strips"]
 
 
-def write_strips(folder: Path, below: str, bed: Bed, strips: Sequence[SeenStrip]) -> tuple[WorstStrip, ...]:
+def write_strips(folder: Path, below: str, bed: Bed, strips: Sequence[BeatStrip]) -> tuple[WorstStrip, ...]:
     """Draw strips into `folder`/`below`, the first as `1.svg`.
 
     Raises:
         OSError: one cannot be written.
     """
-    told = []
+    written = []
     for number, strip in enumerate(strips, 1):
         file = f"{below}/{number}.svg"
         (folder / file).write_text(_drawn(bed, strip, number, len(strips)), encoding="utf-8")
         beat = strip.beat
-        told.append(
+        written.append(
             WorstStrip(
                 file=file,
                 first_sample=strip.first_sample,
@@ -39,10 +39,10 @@ def write_strips(folder: Path, below: str, bed: Bed, strips: Sequence[SeenStrip]
                 words=beat.words,
             )
         )
-    return tuple(told)
+    return tuple(written)
 
 
-def _drawn(bed: Bed, strip: SeenStrip, number: int, of: int) -> str:
+def _drawn(bed: Bed, strip: BeatStrip, number: int, of: int) -> str:
     beat = strip.beat
     why = ", ".join(beat.words) if beat.anomalous else "not anomalous for this patient"
     text = f"score {beat.score:g}, limit {beat.threshold:g}, p {beat.p_value:g}" + (f": {why}" if why else "")

@@ -1,4 +1,4 @@
-"""What is told of one record: as JSON beside its beats, and as one row of the table of all records."""
+"""The summary of one record, written as JSON beside its beats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from monitor.archive.inputs import InputFile
 from monitor.messages import ModelInfo
 
-__all__ = ["FORMAT", "Hour", "Pauses", "Rates", "Run", "Summary", "WorstStrip"]
+__all__ = ["FORMAT", "BeatRun", "Hour", "Pauses", "Rates", "Summary", "WorstStrip"]
 
 FORMAT: Final = "ecg-monitor-archive/1"
 
@@ -18,9 +18,9 @@ class Hour(msgspec.Struct, frozen=True):
     """One hour of a record.
 
     Attributes:
-        hour: 0 = the first, from sample 0 of the record on.
-        beats, unscored, abnormal: how many.
-        mean_bpm: heart rate over its RR intervals between scored beats, beats a minute; None where there are none.
+        hour: 0 = the first, from sample 0 of the record.
+        beats, unscored, abnormal: counts.
+        mean_bpm: heart rate over the RR intervals between scored beats, beats a minute; None without any.
     """
 
     hour: int
@@ -31,11 +31,11 @@ class Hour(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Heart rate, beats a minute; None where not known.
+    """Heart rate, beats a minute; None where unknown.
 
     Attributes:
         mean_bpm: over all RR intervals between scored beats.
-        min_bpm, max_bpm: of the mean of 8 RR intervals, which is what the monitor shows.
+        min_bpm, max_bpm: of the mean of 8 RR intervals, as the monitor shows it.
     """
 
     mean_bpm: float | None
@@ -43,14 +43,14 @@ class Rates(msgspec.Struct, frozen=True):
     max_bpm: float | None
 
 
-class Run(msgspec.Struct, frozen=True):
+class BeatRun(msgspec.Struct, frozen=True):
     """Consecutive abnormal beats, each with a known RR interval to the one before.
 
     Attributes:
-        first_sample, last_sample: R-peaks of its first and last beat.
-        time_s: its first beat, s from sample 0 of the record.
-        beats: how many.
-        rate_bpm: over its intervals, beats a minute.
+        first_sample, last_sample: R-peaks of the first and last beat.
+        time_s: first beat, s from sample 0 of the record.
+        beats: number.
+        rate_bpm: heart rate over the intervals, beats a minute.
     """
 
     first_sample: int
@@ -64,10 +64,10 @@ class Pauses(msgspec.Struct, frozen=True):
     """RR intervals between two scored beats that reach the limit of the alarm `pause`.
 
     Attributes:
-        limit_s: that limit, s.
-        count: how many.
+        limit_s: the limit, s.
+        count: number.
         longest_s: the longest, s; None without any.
-        longest_sample, longest_time_s: the R-peak after which it came, in samples and in s from sample 0.
+        longest_sample, longest_time_s: R-peak before it, in samples and in s from sample 0.
     """
 
     limit_s: float
@@ -81,9 +81,9 @@ class WorstStrip(msgspec.Struct, frozen=True):
     """10 s around one of the beats with the highest scores.
 
     Attributes:
-        file: its drawing, below the record's folder.
-        first_sample, end_sample: what is drawn, samples of the record; the end is not included.
-        r_sample, time_s: the beat, in samples and in s from sample 0.
+        file: drawing, relative to the folder of the record.
+        first_sample, end_sample: of the strip, samples of the record; the end is excluded.
+        r_sample, time_s: R-peak of the beat, in samples and in s from sample 0.
         score, p_value, anomalous, words: of the beat, as in the table of beats.
     """
 
@@ -101,33 +101,35 @@ class WorstStrip(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One scored record.
 
+    Many attributes: one per key of summary.json.
+
     Attributes:
         format: FORMAT.
         name: of its folder.
-        source, lead: what was scored, e.g. `mitdb:208`, `MLII`.
+        source, lead: e.g. `mitdb:208`, `MLII`.
         fs_hz: sampling rate, Hz.
-        start_time: ISO 8601 time of sample 0 where the record knows it.
-        first_sample, end_sample: what was scored, samples of the record; the end is not included.
-        duration_s: of that, s.
-        samples, samples_lost: how many came, and how many are missing in gaps.
-        gaps: how many.
-        unreadable: values of the file that were no numbers and stand as invalid samples.
-        beats, scored, unscored, abnormal: how many; abnormal = scored and anomalous.
-        unscored_by: quality -> beats that were not scored for it.
+        start_time: ISO 8601 time of sample 0; None if the record does not have it.
+        first_sample, end_sample: scored part, samples of the record; the end is excluded.
+        duration_s: length of the scored part, s.
+        samples, samples_lost: samples read, and samples missing in gaps.
+        gaps: number of gaps.
+        unreadable: values of the file that are no numbers; they count as invalid samples.
+        beats, scored, unscored, abnormal: counts; abnormal = scored and anomalous.
+        unscored_by: quality -> beats that were not scored because of it.
         abnormal_share: abnormal / scored; None without scored beats.
-        rates, hours, pauses: see there.
-        runs: how many runs of abnormal beats, of at least `anomaly_run.beats` beats.
-        longest_run: the longest of them, None without any.
-        alarms: kind -> how many began.
-        strips: the worst, highest score first.
-        model: that scored.
+        rates, hours, pauses: see their classes.
+        runs: number of runs of abnormal beats with at least `anomaly_run.beats` beats.
+        longest_run: the longest of them; None without any.
+        alarms: kind -> number of onsets.
+        strips: highest score first.
+        model: name and hash of the model.
         version: of the monitor.
-        settings: what of the configuration changes results: `source`, `signal`, `alarms`.
-        command: as it was given.
+        settings: the part of the configuration that changes results: `source`, `signal`, `alarms`, `strips`.
+        command: command line.
         inputs: files of the record.
-        fingerprint: SHA-256 over model, version, settings and the content of the inputs: equal = not scored again.
+        fingerprint: SHA-256 of model, version, settings and content of the inputs; an equal record is not scored again.
         scored_at: ISO 8601 wall time, UTC.
-        took_s: how long it took, s.
+        took_s: duration of the work, s.
     """
 
     format: str
@@ -152,7 +154,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     hours: tuple[Hour, ...]
     runs: int
-    longest_run: Run | None
+    longest_run: BeatRun | None
     pauses: Pauses
     alarms: dict[str, int]
     strips: tuple[WorstStrip, ...]

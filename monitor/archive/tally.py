@@ -1,52 +1,46 @@
-"""Counts over the beats and alarms of one record as they come; bounded but for one row an hour. Pure."""
+"""Counts over the beats and alarms of one record; the memory is bounded but for one row per hour. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
-from monitor.archive.summary import Hour, Pauses, Rates, Run
+from monitor.archive.summary import BeatRun, Hour, Pauses, Rates
 from monitor.config import AlarmsConfig
 from monitor.messages import Alarm, BeatMessage
 
-__all__ = ["Tally"]
+__all__ = ["RunTally", "Tally"]
 
 _HOUR_S = 3600.0
 
 
 class Tally:
-    """Take the beats and alarms of a record, in order.
+    """Count the beats and alarms of a record, given in order.
 
     Args:
         fs_hz: sampling rate, Hz.
-        limits: alarms of this record: what is a pause, and how many beats are a run.
+        limits: of the alarms of this record: shortest pause, and beats of a run.
 
     Attributes:
-        beats, abnormal: how many so far.
+        beats, abnormal: number so far.
         unscored_by: quality -> beats that were not scored.
-        runs: finished runs of abnormal beats, of at least `anomaly_run.beats` beats.
-        longest_run: the longest of them.
-        alarms: kind -> how many began.
+        runs: of abnormal beats.
+        alarms: kind -> number of onsets.
     """
 
     def __init__(self, fs_hz: float, limits: AlarmsConfig) -> None:
         self.beats = 0
         self.abnormal = 0
         self.unscored_by: Counter[str] = Counter()
-        self.runs = 0
-        self.longest_run: Run | None = None
+        self.runs = RunTally(fs_hz, limits.anomaly_run.beats)
         self.alarms: Counter[str] = Counter()
         self._fs_hz = fs_hz
-        self._run_beats = limits.anomaly_run.beats
-        self._pause_s = limits.pause.limit
         self._hours: dict[int, _HourTally] = {}
-        self._rr_n, self._rr_s = 0, 0.0
-        self._low_bpm: float | None = None
-        self._high_bpm: float | None = None
-        self._pauses = 0
-        self._longest_pause: tuple[float, int] | None = None  # s, R-peak before it
+        self._intervals = _Intervals()
+        self._pauses = _PauseTally(limits.pause.limit)
+        self._range_bpm: tuple[float, float] | None = None  # lowest, highest
         self._last: BeatMessage | None = None
-        self._run: list[int] = []  # first and last R-peak, beats; of the run that goes on
-        self._alarm_ids: dict[str, str] = {}  # kind -> its last alarm that began
+        self._alarm_ids: dict[str, str] = {}  # kind -> alarm_id of its last onset
 
     @property
     def unscored(self) -> int:
@@ -54,7 +48,7 @@ class Tally:
         return self.unscored_by.total()
 
     def beat(self, beat: BeatMessage) -> None:
-        """The next beat."""
+        """Count the next beat."""
         hour = self._hours.setdefault(int(beat.r_sample / self._fs_hz / _HOUR_S), _HourTally())
         scored = beat.score is not None
         self.beats += 1
@@ -65,78 +59,114 @@ class Tally:
             self.unscored_by[beat.quality] += 1
             hour.unscored += 1
         last, self._last = self._last, beat
+        # Only between two scored beats: noise that hides a beat is no pause.
         if scored and last is not None and last.score is not None and beat.rr_s is not None:
-            self._interval(hour, last.r_sample, beat.rr_s)
+            self._intervals.add(beat.rr_s)
+            hour.intervals.add(beat.rr_s)
+            self._pauses.add(beat.rr_s, last.r_sample)
         if (bpm := beat.heart_rate_bpm) is not None:
-            self._low_bpm = bpm if self._low_bpm is None else min(self._low_bpm, bpm)
-            self._high_bpm = bpm if self._high_bpm is None else max(self._high_bpm, bpm)
-        self._follow(beat)
+            low, high = self._range_bpm or (bpm, bpm)
+            self._range_bpm = min(low, bpm), max(high, bpm)
+        self.runs.beat(beat)
 
     def alarm(self, alarm: Alarm) -> None:
-        """A changed alarm; only that it began counts."""
+        """Count a changed alarm if it is a new onset."""
         if alarm.state == "onset" and self._alarm_ids.get(alarm.kind) != alarm.alarm_id:
             self._alarm_ids[alarm.kind] = alarm.alarm_id
             self.alarms[alarm.kind] += 1
 
-    def end(self) -> None:
-        """The record is over."""
-        self._end_run()
-
     def hours(self, duration_s: float) -> tuple[Hour, ...]:
-        """Every hour up to `duration_s` from sample 0 on, also those without a beat."""
+        """Every hour from sample 0 to `duration_s`, also hours without a beat."""
         n = max([-(-duration_s // _HOUR_S), *(hour + 1 for hour in self._hours)])
         return tuple(
-            Hour(number, hour.beats, hour.unscored, hour.abnormal, _bpm(hour.rr_n, hour.rr_s))
+            Hour(number, hour.beats, hour.unscored, hour.abnormal, hour.intervals.bpm)
             for number in range(int(n))
             for hour in (self._hours.get(number) or _HourTally(),)
         )
 
     def rates(self) -> Rates:
-        """Heart rate over all."""
-        return Rates(_bpm(self._rr_n, self._rr_s), self._low_bpm, self._high_bpm)
+        """Heart rate of the whole record."""
+        return Rates(self._intervals.bpm, *(self._range_bpm or (None, None)))
 
     def pauses(self) -> Pauses:
-        """Pauses over all."""
-        longest_s, sample = self._longest_pause or (None, None)
+        """Pauses of the whole record."""
+        longest_s, sample = self._pauses.longest or (None, None)
         time_s = None if sample is None else round(sample / self._fs_hz, 3)
-        return Pauses(self._pause_s, self._pauses, longest_s, sample, time_s)
+        return Pauses(self._pauses.limit_s, self._pauses.count, longest_s, sample, time_s)
 
-    def _interval(self, hour: _HourTally, before: int, rr_s: float) -> None:
-        """An RR interval between two scored beats: noise that hides a beat makes no pause."""
-        self._rr_n += 1
-        self._rr_s += rr_s
-        hour.rr_n += 1
-        hour.rr_s += rr_s
-        if rr_s >= self._pause_s:
-            self._pauses += 1
-            if self._longest_pause is None or rr_s > self._longest_pause[0]:
-                self._longest_pause = rr_s, before
 
-    def _follow(self, beat: BeatMessage) -> None:
+class RunTally:
+    """Runs of consecutive abnormal beats.
+
+    Args:
+        fs_hz: sampling rate, Hz.
+        least: beats of the shortest run that counts.
+
+    Attributes:
+        count: finished runs.
+        longest: the longest of them.
+    """
+
+    def __init__(self, fs_hz: float, least: int) -> None:
+        self.count = 0
+        self.longest: BeatRun | None = None
+        self._fs_hz = fs_hz
+        self._least = least
+        self._open: tuple[int, int, int] | None = None  # first and last R-peak, beats
+
+    def beat(self, beat: BeatMessage) -> None:
+        """Extend or end the present run."""
         if not beat.anomalous or beat.rr_s is None:
-            self._end_run()
+            self.end()
         if beat.anomalous:
-            first, n = (self._run[0], self._run[2]) if self._run else (beat.r_sample, 0)
-            self._run = [first, beat.r_sample, n + 1]
+            first, _, n = self._open or (beat.r_sample, 0, 0)
+            self._open = first, beat.r_sample, n + 1
 
-    def _end_run(self) -> None:
-        run, self._run = self._run, []
-        if not run or run[2] < self._run_beats:
+    def end(self) -> None:
+        """End the present run, also at the end of the record."""
+        run, self._open = self._open, None
+        if run is None or run[2] < self._least:
             return
         first, last, n = run
-        self.runs += 1
-        if self.longest_run is None or n > self.longest_run.beats:
+        self.count += 1
+        if self.longest is None or n > self.longest.beats:
             seconds = (last - first) / self._fs_hz
-            self.longest_run = Run(first, last, round(first / self._fs_hz, 3), n, round(60.0 * (n - 1) / seconds, 1))
+            self.longest = BeatRun(first, last, round(first / self._fs_hz, 3), n, round(60.0 * (n - 1) / seconds, 1))
 
 
+@dataclass(slots=True)
+class _Intervals:
+    """RR intervals: their number and sum, s."""
+
+    n: int = 0
+    seconds: float = 0.0
+
+    def add(self, rr_s: float) -> None:
+        self.n += 1
+        self.seconds += rr_s
+
+    @property
+    def bpm(self) -> float | None:
+        """Mean heart rate, beats a minute; None without an interval."""
+        return round(60.0 * self.n / self.seconds, 1) if self.seconds > 0 else None
+
+
+@dataclass(slots=True)
+class _PauseTally:
+    limit_s: float
+    count: int = 0
+    longest: tuple[float, int] | None = None  # s, R-peak before it
+
+    def add(self, rr_s: float, before: int) -> None:
+        if rr_s >= self.limit_s:
+            self.count += 1
+            if self.longest is None or rr_s > self.longest[0]:
+                self.longest = rr_s, before
+
+
+@dataclass(slots=True)
 class _HourTally:
-    __slots__ = ("abnormal", "beats", "rr_n", "rr_s", "unscored")
-
-    def __init__(self) -> None:
-        self.beats = self.unscored = self.abnormal = self.rr_n = 0
-        self.rr_s = 0.0
-
-
-def _bpm(n: int, seconds: float) -> float | None:
-    return round(60.0 * n / seconds, 1) if seconds > 0 else None
+    beats: int = 0
+    unscored: int = 0
+    abnormal: int = 0
+    intervals: _Intervals = field(default_factory=_Intervals)

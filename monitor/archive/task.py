@@ -1,4 +1,4 @@
-"""What is asked of a worker, what it answers, and when a result still stands."""
+"""The task of a worker, its outcome, and when an earlier result is still valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.archive.results import Results
 from monitor.archive.summary import FORMAT, Summary
 from monitor.config import Config
 
-__all__ = ["Outcome", "Task", "fingerprint", "settings_of", "still_stands"]
+__all__ = ["RecordOutcome", "Task", "fingerprint", "settings_of", "valid_result"]
 
 _SOURCE_KEYS: Final = ("start_s", "duration_s", "channel", "fs_hz", "column", "unit", "mv_per_unit", "seed")
 
@@ -26,13 +26,13 @@ class Task:
     """Score one record.
 
     Attributes:
-        name: of its folder, and of its bed: `[beds.<name>.alarms]` holds for it.
+        name: of the record, its folder and its bed: `[beds.<name>.alarms]` applies.
         spec: of its source.
         out: folder of the results.
-        config: the whole configuration; of `[source]` what concerns a record.
-        model_sha256: of the model, hex; another file by then is an error.
-        strips: how many of the worst to draw.
-        command: as it was given, for the summary.
+        config: the whole configuration; of `[source]` the keys that concern a record.
+        model_sha256: hash of the model, hex; a worker that loads another one fails.
+        strips: number of worst strips to draw.
+        command: command line, for the summary.
     """
 
     name: str
@@ -45,18 +45,18 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a task.
+class RecordOutcome:
+    """Outcome of a task.
 
     Attributes:
         name: of the record.
-        state: `scored`; `there` (a result of before still stands); `busy` (another run scores it now); `failed`.
+        state: `scored`, `kept` (an earlier result is valid), `busy` (another run scores it now) or `failed`.
         text: of `failed`, one line.
         beats, duration_s, took_s: of `scored`: beats, s of signal, s of work.
     """
 
     name: str
-    state: Literal["scored", "there", "busy", "failed"]
+    state: Literal["scored", "kept", "busy", "failed"]
     text: str = ""
     beats: int = 0
     duration_s: float = 0.0
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def settings_of(task: Task) -> dict[str, Any]:
-    """What of the configuration changes the result of a record."""
+    """The part of the configuration that changes the result of a record."""
     source = {key: getattr(task.config.source, key) for key in _SOURCE_KEYS}
     alarms = msgspec.to_builtins(task.config.alarms_of(task.name))
     return {
@@ -76,20 +76,20 @@ def settings_of(task: Task) -> dict[str, Any]:
 
 
 def fingerprint(task: Task, inputs: Sequence[InputFile]) -> str:
-    """SHA-256, hex, over all that a result depends on; of files their content, not where they lie.
+    """SHA-256, hex, of all that a result depends on: of files the name and content, not the folder.
 
-    A source that is not made of files (`sim`, a source of another package) is taken by its words.
+    A source without files (`sim`, a source of another package) counts by its specification.
     """
-    made_of = [[Path(file.path).name, file.size, file.sha256] for file in inputs] or task.spec
-    told = [FORMAT, VERSION, task.name, task.model_sha256, settings_of(task), made_of]
-    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
+    content = [[Path(file.path).name, file.size, file.sha256] for file in inputs] or task.spec
+    parts = [FORMAT, VERSION, task.name, task.model_sha256, settings_of(task), content]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
-def still_stands(task: Task, results: Results) -> Summary | None:
-    """The result of before, where its files have not been touched since and everything else is the same.
+def valid_result(task: Task, results: Results) -> Summary | None:
+    """The earlier result, if its files were not touched since and everything else is the same.
 
     Raises:
-        SourceError: the record is not there.
+        SourceError: the record does not exist.
     """
     known = results.get(task.name)
     if known is None or known.source != task.spec or not unchanged(known.inputs, files_of(task.spec)):

@@ -1,4 +1,4 @@
-"""Processes on this machine that score records, each a few of them in step."""
+"""Processes on this machine that score records, several records of each process in lockstep."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from detector.lockstep import Lockstep
-from monitor.archive.task import Outcome, Task
+from monitor.archive.task import RecordOutcome, Task
 
 __all__ = ["LocalWorkers", "usable_cores"]
 
 _CLOSE_S: Final = 5.0
-_IN_STEP: Final = 8  # records: most of what there is to gain, and they fit in memory
-# A worker is one core's worth: libraries that would start threads of their own only get into each other's way.
+_IN_STEP: Final = 8  # records per process: more gain little and take memory
+# One process per core: threads of numerical libraries would compete for the cores.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -29,16 +29,16 @@ def usable_cores() -> int:
 
 
 class LocalWorkers:
-    """A few processes, each with a few records in step, which costs half of one after the other. A context.
+    """Processes with several records in lockstep each, at half the cost of one after the other. A context.
 
-    One that dies is replaced. What it had in hand is tried again, each record alone, so that it is the one which kills
-    that fails, and no other.
+    A process that dies is replaced. Its records are tried again, each alone, so that only a record that kills its
+    process again fails.
 
-    Processes are spawned, not forked: nothing of this process's threads and sockets is in them. They end with this
-    process, also where it is killed.
+    Processes are spawned, not forked, so they inherit no threads and sockets. They end with this process, also after a
+    kill.
 
     Args:
-        n: how many processes.
+        n: number of processes.
     """
 
     def __init__(self, n: int) -> None:
@@ -46,7 +46,7 @@ class LocalWorkers:
         self._n = n
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._again: deque[Task] = deque()  # of a process that died
+        self._again: deque[Task] = deque()  # records of a process that died
 
     def __enter__(self) -> LocalWorkers:
         for variable in _ONE_THREAD:
@@ -54,7 +54,7 @@ class LocalWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End them; what is being scored is left undone, and is not there."""
+        """End the processes; records that are being scored have no result."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
@@ -67,24 +67,24 @@ class LocalWorkers:
 
     @property
     def free(self) -> int:
-        """How many more tasks it takes now."""
+        """Number of further tasks that can be submitted now."""
         alone = any(worker.alone for worker in self._workers)
         return 0 if self._again or alone else self.slots - sum(len(worker.tasks) for worker in self._workers)
 
     def submit(self, task: Task) -> None:
-        """Begin with a task; only while one is free."""
+        """Start a task; only while `free` is above 0."""
         least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
         if least is None or (least.tasks and len(self._workers) < self._n):
             least = self._worker()
         self._give(least, task)
 
-    def done(self, timeout_s: float) -> list[Outcome]:
-        """Outcomes that came, after at most `timeout_s`."""
-        outcomes: list[Outcome] = []
+    def done(self, timeout_s: float) -> list[RecordOutcome]:
+        """Outcomes that arrived, after at most `timeout_s`."""
+        outcomes: list[RecordOutcome] = []
         for pipe in wait([worker.pipe for worker in self._workers if worker.tasks], timeout_s):
             worker = next(worker for worker in self._workers if worker.pipe is pipe)
             try:
-                outcome: Outcome = worker.pipe.recv()
+                outcome: RecordOutcome = worker.pipe.recv()
                 del worker.tasks[outcome.name]
                 worker.alone = False
                 outcomes.append(outcome)
@@ -97,7 +97,7 @@ class LocalWorkers:
         return outcomes
 
     def _give(self, worker: _Worker, task: Task) -> _Worker:
-        """Let a worker score a task too; which one does: another where it has died."""
+        """Give a task to a worker, or to a new one where that has died; return the one that has it."""
         if worker.give(task):
             return worker
         self._again.extend(worker.tasks.values())
@@ -116,27 +116,27 @@ class LocalWorkers:
         worker.pipe.close()
         self._workers.remove(worker)
 
-    def _died(self, worker: _Worker) -> list[Outcome]:
-        """A process is gone: whose fault it was shows when each of its records is alone."""
+    def _died(self, worker: _Worker) -> list[RecordOutcome]:
+        """Handle a process that died: retry its records alone; a record that was alone fails."""
         self._drop(worker)
         if not worker.alone:
             self._again.extend(worker.tasks.values())
             return []
         death = _death(worker.process.exitcode)
-        return [Outcome(task.name, "failed", f"{task.spec}: {death}") for task in worker.tasks.values()]
+        return [RecordOutcome(task.name, "failed", f"{task.spec}: {death}") for task in worker.tasks.values()]
 
 
 class _Worker:
     def __init__(self, context: Any) -> None:
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.pipe, far_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(far_end,), daemon=True)
         self.process.start()
-        theirs.close()
+        far_end.close()
         self.tasks: dict[str, Task] = {}
-        self.alone = False  # a task that may have killed the worker before
+        self.alone = False  # its task may have killed a worker before
 
     def give(self, task: Task) -> bool:
-        """Let it score a task too; whether it lives."""
+        """Send it a task; False where the process has died."""
         try:
             self.pipe.send(task)
         except OSError:
@@ -146,26 +146,26 @@ class _Worker:
 
 
 def _serve(pipe: Connection) -> None:
-    """A worker: tasks in, outcomes out, until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the one who asks ends us
+    """The process: receive tasks, send outcomes, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from monitor.archive.scoring import scoring_record
 
-    going: Lockstep[Outcome] = Lockstep()
+    running: Lockstep[RecordOutcome] = Lockstep()
     numbers = itertools.count()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            for outcome in going.ended.values():
+            for outcome in running.ended.values():
                 pipe.send(outcome)
-            going.ended.clear()
-            if not going or pipe.poll():
-                going.join(next(numbers), scoring_record(pipe.recv()))
+            running.ended.clear()
+            if not running or pipe.poll():
+                running.join(next(numbers), scoring_record(pipe.recv()))
             else:
-                going.step()
+                running.step()
 
 
 def _die_with_parent() -> None:
-    """A record that nobody waits for is not gone on with: its lock must come free for the next run."""
+    """End with the parent: the locks of the records must be free for the next run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

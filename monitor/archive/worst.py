@@ -1,7 +1,7 @@
-"""The strips a person should look at first: the beats with the highest scores, well apart.
+"""The worst strips of a record: 10 s around the beats with the highest scores, at least 30 s apart. Pure.
 
-Streaming, bounded: of each 30 s of the record the beat with the highest score is a candidate, the best candidates keep
-their 10 s of signal, and at the end the highest of them are taken that lie 30 s or more apart.
+Streaming, with bounded memory: each cell of 30 s has one candidate, the beat with the highest score. The highest
+candidates keep their 10 s of signal. At the end the highest ones are chosen that lie 30 s or more apart.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from monitor.engine.signal_history import SignalHistory
 from monitor.engine.strips import STRIP_S
 from monitor.messages import BeatMessage
 
-__all__ = ["APART_S", "HISTORY_S", "SeenStrip", "WorstBeats"]
+__all__ = ["APART_S", "HISTORY_S", "BeatStrip", "WorstBeats"]
 
 APART_S: Final = 30.0
-HISTORY_S: Final = 180.0  # a strip is cut up to 130 s after its beat: 30 s of its cell, and what waits to be scored
-_CELLS_HIDDEN: Final = 3  # a strip that is taken hides at most itself and the cells on either side
-_AROUND_BEATS: Final = 1024  # newest beats; those of the strip are marked on it
-_DECIDED_S: Final = 3.0  # a beat is known 1 to 2 s after its R-peak
+HISTORY_S: Final = 180.0  # a strip is cut up to 130 s after its beat: its cell, and beats that wait to be scored
+_CELLS_HIDDEN: Final = 3  # a chosen strip excludes at most its own cell and both neighbours
+_AROUND_BEATS: Final = 1024  # newest beats; those within a strip are marked on it
+_DECIDED_S: Final = 3.0  # a beat is detected 1 to 2 s after its R-peak
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenStrip:
-    """A beat and what was around it.
+class BeatStrip:
+    """A beat and the 10 s around it.
 
     Attributes:
         beat: with a high score.
         first_sample: of the strip, samples of the record.
         samples: (n,) float32 mV, filtered; NaN = no valid sample.
-        beats: R-peaks on it.
+        beats: all beats within the strip.
     """
 
     beat: BeatMessage
@@ -46,14 +46,14 @@ class SeenStrip:
 
 
 class WorstBeats:
-    """Take the scored beats of a record, in order; give the worst at its end.
+    """Choose the worst beats of a record from its beats in order.
 
     Args:
         fs_hz: sampling rate, Hz.
-        most: how many strips at most; 0 = none.
+        most: number of strips at most; 0 = none.
 
     Attributes:
-        history: must be given every sample, see HISTORY_S.
+        history: the caller puts every sample into it, see HISTORY_S.
     """
 
     def __init__(self, fs_hz: float, most: int) -> None:
@@ -62,12 +62,12 @@ class WorstBeats:
         self._most = most
         self._cell = round(APART_S * fs_hz)
         self._n = round(STRIP_S * fs_hz)
-        self._best: dict[int, BeatMessage] = {}  # of each cell that is not closed yet
+        self._best: dict[int, BeatMessage] = {}  # of each open cell
         self._around: deque[BeatMessage] = deque(maxlen=_AROUND_BEATS)
-        self._kept: list[SeenStrip] = []  # highest score first
+        self._kept: list[BeatStrip] = []  # highest score first
 
     def put(self, beat: BeatMessage) -> None:
-        """The next beat; one that was not scored is only drawn."""
+        """Take the next beat; an unscored one is only drawn."""
         self._around.append(beat)
         if beat.score is None or not self._most:
             return
@@ -76,15 +76,15 @@ class WorstBeats:
         if best is None or best.score is None or beat.score > best.score:
             self._best[cell] = beat
 
-    def settle(self, *, ended: bool = False) -> None:
-        """Close the cells that no beat can come for any more, as the signal has gone on."""
+    def close_cells(self, *, ended: bool = False) -> None:
+        """Close the cells that can have no further beat; call it after new samples."""
         ready = self.history.end - round((STRIP_S / 2 + _DECIDED_S) * self._fs_hz)
         for cell in [cell for cell in self._best if ended or (cell + 1) * self._cell <= ready]:
             self._keep(self._best.pop(cell))
 
-    def worst(self) -> list[SeenStrip]:
+    def worst(self) -> list[BeatStrip]:
         """The strips, highest score first, their beats at least APART_S apart."""
-        chosen: list[SeenStrip] = []
+        chosen: list[BeatStrip] = []
         for strip in self._kept:
             if all(abs(strip.beat.r_sample - other.beat.r_sample) >= self._cell for other in chosen):
                 chosen.append(strip)
@@ -98,12 +98,12 @@ class WorstBeats:
         first = beat.r_sample - self._n // 2
         raw, filtered = self.history.get(first, self._n)
         beats = tuple(b for b in self._around if first <= b.r_sample < first + self._n)
-        # An invalid sample was held for the filter; on paper it stays open.
+        # The filter held the last value at an invalid sample; the drawing leaves it open.
         samples = np.where(np.isfinite(raw), filtered, np.float32(np.nan))
-        self._kept.insert(place, SeenStrip(beat, first, samples, beats))
+        self._kept.insert(place, BeatStrip(beat, first, samples, beats))
         del self._kept[most:]
 
 
 def _order(beat: BeatMessage) -> tuple[float, int]:
-    """Highest score first, then the earliest."""
+    """Sort key: highest score first, then the earliest."""
     return -(beat.score or 0.0), beat.r_sample

@@ -17,7 +17,7 @@ from monitor.config import Config
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
     from monitor.archive.results import Results
-    from monitor.archive.run import Done
+    from monitor.archive.run import ArchiveOutcome
     from monitor.archive.workers import LocalWorkers
 
 __all__ = ["score"]
@@ -73,7 +73,7 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     results = Results(out)
     pyarrow_or_error()
 
-    from monitor.archive.progress import Told
+    from monitor.archive.progress import ProgressDisplay
     from monitor.archive.run import score_all
     from monitor.archive.task import Task
     from monitor.commands.signals import stop_on_signals
@@ -84,8 +84,8 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
     stop, started_s = threading.Event(), time.monotonic()
     stop_on_signals(stop)
-    with _workers(min(processes, len(tasks)), len(tasks), on_ray) as workers, Told(len(tasks)) as told:
-        done = score_all(tasks, results, workers, told, stop.is_set)
+    with _workers(min(processes, len(tasks)), len(tasks), on_ray) as workers, ProgressDisplay(len(tasks)) as report:
+        done = score_all(tasks, results, workers, report, stop.is_set)
     return _conclude(results, done, time.monotonic() - started_s)
 
 
@@ -99,7 +99,7 @@ def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWo
     return LocalWorkers(processes or min(usable_cores(), records))
 
 
-def _conclude(results: Results, done: Done, took_s: float) -> int:
+def _conclude(results: Results, done: ArchiveOutcome, took_s: float) -> int:
     """Write the table of all records, print that of this run and its counts.
 
     Returns:
@@ -114,9 +114,9 @@ def _conclude(results: Results, done: Done, took_s: float) -> int:
     except OSError as error:
         print(f"ecg-monitor: the table of all records in {results.out}: {error.strerror}", file=sys.stderr)
         failed = True
-    of_run = {*done.scored, *done.there}
+    of_run = {*done.scored, *done.kept}
     _print([summary for summary in summaries if summary.name in of_run])
-    counts = f"{len(done.scored)} scored, {len(done.there)} scored before, {len(done.failed)} failed"
+    counts = f"{len(done.scored)} scored, {len(done.kept)} scored before, {len(done.failed)} failed"
     if done.left:
         counts += f", {len(done.left)} not started: repeat the command to continue"
     print(f"ecg-monitor: {counts}; {took_s:.1f} s, {results.out}", file=sys.stderr)

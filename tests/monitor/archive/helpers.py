@@ -49,7 +49,7 @@ def summary_of(out: Path, name: str = "rec") -> Summary:
 
 
 def children_of(pid: int) -> list[int]:
-    """Processes that a process has started and that are there."""
+    """Child processes that exist now."""
     try:
         return [
             int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()

@@ -1,4 +1,4 @@
-"""Which records are meant by what a person writes."""
+"""Records that an argument of `score` stands for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.archive.inputs import files_of, look_at, unchanged
+from monitor.archive.inputs import files_of, hash_files, unchanged
 from monitor.archive.records import find_records
 from monitor.errors import ConfigError
 
@@ -37,7 +37,7 @@ def names(*asked: str) -> list[tuple[str, str]]:
     return [(found.name, found.spec) for found in find_records(asked)]
 
 
-def test_a_folder_is_all_its_records_and_no_segment_of_them(archive: Path) -> None:
+def test_a_folder_stands_for_all_its_records_without_segments(archive: Path) -> None:
     expected = [
         ("holter", f"edf:{archive}/holter.EDF"),
         ("ward1__12", f"wfdb:{archive}/ward1/12"),
@@ -50,7 +50,7 @@ def test_a_folder_is_all_its_records_and_no_segment_of_them(archive: Path) -> No
     assert names(f"{archive}/*") == expected
 
 
-def test_patterns_name_records_from_where_they_begin(archive: Path) -> None:
+def test_names_are_relative_to_the_folder_before_the_pattern(archive: Path) -> None:
     assert names(f"{archive}/ward*/12.hea") == [
         ("ward1__12", f"wfdb:{archive}/ward1/12"),
         ("ward2__12", f"wfdb:{archive}/ward2/12"),
@@ -59,7 +59,7 @@ def test_patterns_name_records_from_where_they_begin(archive: Path) -> None:
     assert names(f"wfdb:{archive}/ward2/1*") == [("12", f"wfdb:{archive}/ward2/12")]
 
 
-def test_a_file_is_what_its_name_says(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kind_of_a_file_is_that_of_its_suffix(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twelve = ("12", f"wfdb:{archive}/ward1/12")
     for asked in ("12", "12.hea", "12.dat"):
         assert names(f"{archive}/ward1/{asked}") == [twelve]
@@ -92,7 +92,7 @@ def test_names_are_plain_and_keep_records_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "reason"),
     [
         (["-"], "live source"),
         (["serial"], "live source"),
@@ -106,14 +106,14 @@ def test_names_are_plain_and_keep_records_apart(tmp_path: Path) -> None:
         (["{archive}/.hidden"], "say what it is"),
     ],
 )
-def test_what_is_no_record_is_refused_by_name(asked: list[str], said: str, archive: Path) -> None:
+def test_an_argument_without_a_record_is_refused(asked: list[str], reason: str, archive: Path) -> None:
     (archive / ".hidden").write_text("?")
-    with pytest.raises(ConfigError, match=said) as refused:
+    with pytest.raises(ConfigError, match=reason) as refused:
         find_records(text.format(archive=archive) for text in asked)
     assert "\n" not in str(refused.value)
 
 
-def test_the_files_of_a_record_are_all_that_it_is_read_from(archive: Path) -> None:
+def test_the_files_of_a_record_are_all_files_that_are_read(archive: Path) -> None:
     def files(spec: str) -> list[str]:
         return [path.name for path in files_of(spec)]
 
@@ -125,13 +125,13 @@ def test_the_files_of_a_record_are_all_that_it_is_read_from(archive: Path) -> No
     assert files("sim:sinus=9") == []
 
 
-def test_a_change_of_any_file_is_seen(archive: Path) -> None:
+def test_a_change_of_any_file_is_found(archive: Path) -> None:
     spec = f"wfdb:{archive}/ward2/long"
-    known = look_at(files_of(spec), spec)
+    known = hash_files(files_of(spec), spec)
     assert unchanged(known, files_of(spec))
     with (archive / "ward2" / "long_0002.dat").open("ab") as file:
         file.write(b"\0")
     assert not unchanged(known, files_of(spec))
-    assert look_at(files_of(spec), spec)[-1].sha256 != known[-1].sha256
+    assert hash_files(files_of(spec), spec)[-1].sha256 != known[-1].sha256
     (archive / "ward2" / "long_0002.dat").unlink()
     assert not unchanged(known, files_of(spec))
