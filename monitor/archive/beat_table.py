@@ -14,7 +14,7 @@ from monitor.messages import BeatMessage
 
 __all__ = ["COLUMNS", "BeatTable", "arrow_schema", "pyarrow_or_error"]
 
-# Name, type and meaning of each column; docs/archives.md has the same table (tested).
+# Name, type and meaning of each column; docs/many-beds.md has the same table (tested).
 COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("r_sample", "int64", "R-peak, samples of the record from its sample 0"),
     ("time_s", "double", "R-peak, s from sample 0 of the record"),

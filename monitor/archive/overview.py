@@ -21,7 +21,7 @@ CSV_NAME: Final = "summary.csv"
 PARQUET_NAME: Final = "summary.parquet"
 _SHOWN: Final = 60  # rows of the printed table
 
-# Name, type and meaning; docs/archives.md has the same table (tested).
+# Name, type and meaning; docs/many-beds.md has the same table (tested).
 ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("name", "string", "of its folder"),
     ("source", "string", "what was scored, e.g. mitdb:208"),

@@ -175,7 +175,7 @@ def _timings(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _transport(snapshot: Snapshot) -> Iterator[Metric]:
-    bus = _counter("bus_events", "What the bus counted, by its name in docs/interoperability.md.", "event")
+    bus = _counter("bus_events", "What the bus counted, by its name in docs/bus.md.", "event")
     for name in dict.fromkeys((*_BUS_COUNTS, *snapshot.bus)):
         bus.add_metric([name], snapshot.bus.get(name, 0))
     yield bus

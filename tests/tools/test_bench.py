@@ -40,6 +40,7 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, float]:
     return figures
 
 
+@pytest.mark.slow
 def test_latency_is_measured_end_to_end(tmp_path: Path) -> None:
     figures = measured(tmp_path, "latency", "--seconds", "4")
     assert figures["beats received"] >= 1

@@ -19,7 +19,6 @@ _README = (
     ("one bed: latency of a beat, p99", "latency", "deciding sample to beat received, p99", "{:.0f} ms"),
     ("{beds:,} beds in one process: latency of an alarm, p99", "beds",
      "deciding sample to alarm received, p99", "{:,.0f} ms"),
-    ("... beats and alarms lost", "beds", "beats and alarms lost", "{:.0f}"),
     ("{beds:,} beds in a fleet on 2 cores: latency of an alarm, p99", "fleet",
      "deciding sample to alarm received, p99", "{:,.0f} ms"),
 )  # fmt: skip

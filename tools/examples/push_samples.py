@@ -1,4 +1,4 @@
-"""Push an ECG into a monitor with nothing but pyzmq: python tools/examples/push_samples.py [tcp://127.0.0.1:5600] [SECONDS]
+"""Push an ECG into a monitor with nothing but pyzmq: python push_samples.py [tcp://127.0.0.1:5600] [SECONDS]
 
 Beside it: ecg-monitor --source zmq:tcp://127.0.0.1:5600
 """

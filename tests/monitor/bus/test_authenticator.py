@@ -293,7 +293,7 @@ def test_ipc_needs_a_key(tmp_path):
 
 
 def test_the_example_of_the_documents_receives_alarms(keyed, monkeypatch):
-    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "bus.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert "tcp://192.0.2.7:5556" in code
     monkeypatch.chdir(keyed.folder)

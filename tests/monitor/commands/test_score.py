@@ -264,8 +264,8 @@ def test_a_ray_cluster_scores_the_same(tmp_path: Path) -> None:
         assert summary_of(tmp_path / "ray", name).fingerprint == summary_of(tmp_path / "here", name).fingerprint
 
 
-def test_docs_archives_describes_every_column() -> None:
-    page = (ROOT / "docs" / "archives.md").read_text(encoding="utf-8")
+def test_docs_describe_every_column() -> None:
+    page = (ROOT / "docs" / "many-beds.md").read_text(encoding="utf-8")
     for columns in (COLUMNS, ROW_COLUMNS):
         rows = [
             f"| `{name}` | {kind.replace('<element: string>', ' of string')} | {text} |" for name, kind, text in columns
