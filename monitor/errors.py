@@ -19,6 +19,7 @@ __all__ = [
     "PositionError",
     "RecorderError",
     "SourceError",
+    "first_line",
 ]
 
 
@@ -68,3 +69,9 @@ class JournalInUse(JournalError):  # noqa: N818 - a state of the world, named fo
 
 class RecorderError(EcgMonitorError):
     """A recording folder cannot be created or written."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; the name of its class where the text is empty."""
+    text = str(error)
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,1 +1,1 @@
-"""A serial ECG device without hardware: any source played as one, with what goes wrong in real life."""
+"""Emulator of a serial ECG device: plays any stored or simulated source, with faults of real devices."""

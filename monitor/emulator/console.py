@@ -1,4 +1,4 @@
-"""The commands of a Chords board: bytes from the monitor in, the board's answers out."""
+"""Commands of a Chords board: bytes from the monitor in, answers of the board out. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MAX_LINE: Final = 64  # bytes; an Arduino's receive buffer holds no more
 
 
 class ChordsConsole:
-    """Silent until START, as the firmware is. Any byte that comes while it runs stops it, also the first of a command.
+    """Silent until START, like the firmware. Any byte stops a running board, also the first byte of a command.
 
-    Source: github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino. Deviation: a line without its end is awaited
-    for ever, not for one second.
+    Source: github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino. Deviation: an incomplete line is kept without
+    limit of time, not for 1 s.
 
     Attributes:
         running: whether the board sends samples.
@@ -25,11 +25,11 @@ class ChordsConsole:
         self._line = b""
 
     def restart(self) -> None:
-        """The board was without power, or was reset."""
+        """Reset the board, as after a loss of power."""
         self.running, self._line = False, b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came from the monitor, however cut; returns the answers."""
+        """Process bytes from the monitor, in any pieces; return the answers."""
         answers = b""
         *lines, rest = (self._line + data).split(b"\n")
         if data:

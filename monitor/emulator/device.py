@@ -1,4 +1,4 @@
-"""An emulated device: samples in, bytes and events out, on its own time; no port, no clock."""
+"""An emulated device: samples in, bytes and events out. Pure: no port, no clock."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.emulator.console import ChordsConsole
-from monitor.emulator.encoder import UNTOLD, Encoder, Scale, make_encoder
+from monitor.emulator.encoder import NO_SCALE, Encoder, Scale, make_encoder
 from monitor.emulator.faults import NO_FAULTS, Fault, Faults, Rate
 from monitor.emulator.plan import Fate, Plan
 from monitor.emulator.samples import Samples
 from monitor.sources import Source
 
-__all__ = ["BANNER", "Action", "Bytes", "Device", "Plug", "Told", "Unplug", "make_device"]
+__all__ = ["BANNER", "Action", "Bytes", "Device", "FaultReport", "Plug", "Unplug", "make_device"]
 
 BANNER: Final = b"ECG sketch starts, 115200 baud\r\n"
-_PIECE: Final = 4096  # samples that are held at most
+_PIECE: Final = 4096  # largest number of samples held
 _SILENT: Final = frozenset({"unplug", "stall", "banner"})
 _DEAF: Final = _SILENT | {"noise"}
 
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """The device sends."""
+    """The device sends bytes."""
 
     data: bytes
 
@@ -40,46 +40,48 @@ class Unplug:
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """The port is there again."""
+    """The port is back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A fault begins or is over, for a person: when, s, with which sample, what."""
+class FaultReport:
+    """Begin or end of a fault, for the user: time in s, sample, text."""
 
     at_s: float
     sample: int
     text: str
 
 
-Action = Bytes | Unplug | Plug | Told
+Action = Bytes | Unplug | Plug | FaultReport
 
 
 class _Event(NamedTuple):
     at_s: float
-    rank: int  # of two at one time, what is over comes before what begins
-    what: Fault | Rate
+    rank: int  # at one time, ends come before begins
+    cause: Fault | Rate
 
 
 class Device:
     """Plays a source as a device.
 
-    What comes out depends on source, format, faults and seed alone, however the time is cut into steps. It holds one
-    piece of signal, and the bytes of a hiccup.
+    The output depends on source, format, faults and seed only, not on the steps in which time advances. The device
+    holds one piece of signal, and the bytes of a hiccup.
+
+    Many attributes: six are counts for the report at the end.
 
     Args:
-        source: a recorded or simulated one; the caller closes it.
-        encoder: of the format.
-        faults: what goes wrong.
-        seed: of what is left to chance, 0 or more.
-        console: commands it obeys; None = it sends by itself.
-        log: told all that was taken: index of the first sample, mV (NaN = what says that a lead is off), fates.
+        source: a recorded or simulated source; the caller closes it.
+        encoder: encoder of the format.
+        faults: faults of the device.
+        seed: seed of the random faults, 0 or more.
+        console: commands that it obeys; None = it sends by itself.
+        log: called with all samples taken: index of the first, mV (NaN = leads off), fates.
 
     Attributes:
-        plan: when each sample is due, what becomes of it, and the lasting faults in samples. It does not know of
-            commands: while nobody has said START, samples are `stopped` here.
-        fates: how many samples met which fate.
-        leads_off: intact samples that said that a lead is off.
+        plan: time and fate of each sample, and the lasting faults in samples. The plan ignores commands: until START
+            the fate of a sample is STOPPED.
+        fates: number of samples with each fate.
+        leads_off: intact samples that were sent as leads off.
         bytes_out: bytes sent.
         ended: the source has given its last sample.
 
@@ -105,8 +107,8 @@ class Device:
         self._samples, self._encoder, self._seed, self._console = Samples(source), encoder, seed, console
         self._at = self._counter = 0
         self._last_mv = float("nan")
-        self._now: Fault | None = None  # what lasts
-        self._held = bytearray()  # by a hiccup
+        self._fault: Fault | None = None  # the present lasting fault
+        self._held = bytearray()  # bytes held back by a hiccup
         self._out: list[Action] = []
         self._events = sorted(
             [_Event(rate.start_s, 2, rate) for rate in faults.rates]
@@ -118,22 +120,22 @@ class Device:
 
     @property
     def sample(self) -> int:
-        """Index of the next sample it takes, from 0."""
+        """Index of the next sample, from 0."""
         return self._at
 
     @property
     def running(self) -> bool:
-        """Whether it sends, or waits to be told so."""
+        """Whether it sends; False while it waits for START."""
         return self._console is None or self._console.running
 
     def advance(self, until_s: float) -> list[Action]:
-        """Let its time go on.
+        """Advance the device's time.
 
         Args:
-            until_s: s since its first sample; what happens before that moment is done.
+            until_s: time since its first sample, s; everything before it is done.
 
         Returns:
-            What it does, in order.
+            The actions of the device, in order.
         """
         while not self.ended:
             event = self._events[-1] if self._events and self._events[-1].at_s < until_s else None
@@ -141,21 +143,21 @@ class Device:
             if self.ended or event is None:
                 break
             self._events.pop()
-            self._happen(event)
+            self._apply(event)
         if self.ended:
             self._release()
         out, self._out = self._out, []
         return out
 
-    def hear(self, data: bytes) -> list[Action]:
-        """Bytes from the monitor; what it answers. One without power, or whose baud rate is wrong, hears nothing."""
-        if self._console is not None and not (self._now and self._now.kind in _DEAF):
+    def receive(self, data: bytes) -> list[Action]:
+        """Process bytes from the monitor; return the answers. Ignored without power and at a wrong baud rate."""
+        if self._console is not None and not (self._fault and self._fault.kind in _DEAF):
             self._send(self._console.feed(data))
         out, self._out = self._out, []
         return out
 
     def tally(self) -> dict[str, int]:
-        """All counts by name; `taken` is the sum of what follows it up to `stopped`."""
+        """Return all counts by name; `taken` is the sum of the counts after it up to `stopped`."""
         fates = {fate.name.lower(): self.fates[fate] for fate in Fate}
         return {"taken": self._at, **fates, "leads_off": self.leads_off, "bytes_out": self.bytes_out}
 
@@ -170,8 +172,8 @@ class Device:
                 self._take(mv)
 
     def _take(self, mv: NDArray[np.float64]) -> None:
-        """Samples between two events: one lasting fault at most, and that for all of them."""
-        first, kind = self._at, self._now.kind if self._now else ""
+        """Process samples between two events: the same lasting fault, if any, holds for all of them."""
+        first, kind = self._at, self._fault.kind if self._fault else ""
         self._at += mv.size
         fates = self.plan.fates(first, self._at)
         if not self.running and kind not in _SILENT:
@@ -199,7 +201,7 @@ class Device:
         self._send(b"".join(packets))
 
     def _send(self, data: bytes) -> None:
-        if self._now is not None and self._now.kind == "hiccup":
+        if self._fault is not None and self._fault.kind == "hiccup":
             self._held += data
             return
         self.bytes_out += len(data)
@@ -210,21 +212,21 @@ class Device:
             self._out.append(Bytes(data))
 
     def _release(self) -> None:
-        """Give what a hiccup held back."""
-        self._now = None if self._now and self._now.kind == "hiccup" else self._now
+        """Send the bytes that a hiccup held back."""
+        self._fault = None if self._fault and self._fault.kind == "hiccup" else self._fault
         held, self._held = bytes(self._held), bytearray()
         self._send(held)
 
     # -- faults -------------------------------------------------------------------------------------------
 
-    def _happen(self, event: _Event) -> None:
-        at_s, rank, what = event
-        if isinstance(what, Rate):
-            self._tell(at_s, f"rate x{what.factor:g}")
+    def _apply(self, event: _Event) -> None:
+        at_s, rank, cause = event
+        if isinstance(cause, Rate):
+            self._report(at_s, f"rate x{cause.factor:g}")
         elif rank == 1:
-            self._begin(what)
+            self._begin(cause)
         else:
-            self._end(what)
+            self._end(cause)
 
     def _begin(self, fault: Fault) -> None:
         if fault.kind in ("unplug", "banner"):
@@ -232,39 +234,39 @@ class Device:
             self._counter = 0
             if self._console is not None:
                 self._console.restart()
-        self._now = fault
-        self._tell(fault.start_s, f"{fault} begins")
+        self._fault = fault
+        self._report(fault.start_s, f"{fault} begins")
         if fault.kind == "unplug":
             self._out.append(Unplug())
 
     def _end(self, fault: Fault) -> None:
         if fault.kind == "hiccup":
             self._release()
-        self._now = None
+        self._fault = None
         if fault.kind == "banner":
             self._send(BANNER)
         if fault.kind == "unplug":
             self._out.append(Plug())
-        self._tell(fault.end_s, f"{fault} is over")
+        self._report(fault.end_s, f"{fault} ends")
 
     def _half_a_packet(self) -> bytes:
-        """What was on its way when the power went; nothing where that would put all that follows out of step."""
+        """The packet that a loss of power interrupts; empty if it would put all later packets out of step."""
         if self._at == 0 or not self.running:
             return b""
         packet = self._encoder.encode(np.array([self._last_mv]), self._counter)[0]
         return packet[: len(packet) // 2] if len(packet) > 2 else b""
 
-    def _tell(self, at_s: float, text: str) -> None:
-        self._out.append(Told(at_s, self._at, text))
+    def _report(self, at_s: float, text: str) -> None:
+        self._out.append(FaultReport(at_s, self._at, text))
 
 
 def make_device(
-    source: Source, form: str, faults: Faults = NO_FAULTS, *, seed: int = 0, scale: Scale = UNTOLD
+    source: Source, form: str, faults: Faults = NO_FAULTS, *, seed: int = 0, scale: Scale = NO_SCALE
 ) -> Device:
-    """Device of a format, with the commands that it has.
+    """Make a device of a format, with the commands of that format.
 
     Raises:
-        ConfigError: unknown format, or a scale that is none of its.
+        ConfigError: unknown format, or a scale that the format does not have.
         SourceError: a live source.
     """
     encoder = make_encoder(form, scale)
@@ -272,7 +274,7 @@ def make_device(
 
 
 def _garbled(packet: bytes, dice: random.Random) -> bytes:
-    """`packet` with one to three bytes changed, put in or taken out; never the same, perhaps empty."""
+    """Return `packet` with one to three bytes changed, inserted or removed; never equal to it, possibly empty."""
     damaged = bytearray(packet)
     while bytes(damaged) == packet:
         damaged = bytearray(packet)

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.emulator.device import Device, Told, make_device
-from monitor.emulator.encoder import UNTOLD, Scale, make_encoder
+from monitor.emulator.device import Device, FaultReport, make_device
+from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, PtyPort, RealPort
@@ -25,26 +25,28 @@ __all__ = ["EmulateOptions", "run_emulator"]
 
 _TICK_S: Final = 0.01
 _BAUDS: Final = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600, 1_000_000, 2_000_000)
-_LINE_BYTES: Final = float(1 << 24)  # that wait for a reader, at any speed
-_BITS: Final = 10  # of a byte on the line, with its start and stop bit
+_LINE_BYTES: Final = float(1 << 24)  # most bytes that wait for a reader, at any speed
+_BITS: Final = 10  # bits of a byte on the line, with start and stop bit
 
 
 @dataclass(frozen=True, slots=True)
 class EmulateOptions:
-    """What a person said.
+    """Options of the command.
+
+    Many attributes: one for each option of the command line.
 
     Attributes:
-        source: what the device measures.
-        form: its format, one of FORMATS.
-        faults: what goes wrong, see `faults`.
-        link: name of the pseudo-terminal; None = in a folder for temporary files.
+        source: source of the device's signal.
+        form: format of the device, one of FORMATS.
+        faults: faults of the device, see `faults`.
+        link: path of the pseudo-terminal; None = in a temporary folder.
         port: a real port instead of a pseudo-terminal.
-        baud: its speed; None = what the format usually has.
-        seed: of the faults, and of the simulator.
-        start_s, duration_s, channel, fs_hz: of the source.
-        speed: times real time.
-        scale: of the device's ADC.
-        as_json: the counts at the end are one line of JSON.
+        baud: speed of that port, bit/s; None = the usual speed of the format.
+        seed: seed of the faults, and of the simulator.
+        start_s, duration_s, channel, fs_hz: options of the source, see SourceOptions.
+        speed: device time / real time.
+        scale: scale of the device's ADC.
+        as_json: print the counts at the end as one line of JSON.
     """
 
     source: str = "sim"
@@ -59,26 +61,27 @@ class EmulateOptions:
     channel: str | None = None
     fs_hz: float | None = None
     speed: float = 1.0
-    scale: Scale = UNTOLD
+    scale: Scale = NO_SCALE
     as_json: bool = False
 
 
 def run_emulator(
-    options: EmulateOptions, say: Callable[[str], None], stop: Callable[[], bool], clock: Callable[[], float]
+    options: EmulateOptions, write_line: Callable[[str], None], stop: Callable[[], bool], clock: Callable[[], float]
 ) -> int:
-    """Play until the source ends or `stop()` says so.
+    """Play until the source ends or `stop()` is True.
 
     Args:
-        options: what a person said.
-        say: told each line.
-        stop: asked a hundred times a second.
+        options: options of the command.
+        write_line: called with each line of output.
+        stop: called a hundred times a second.
         clock: monotonic, s.
 
     Returns:
         Exit code 0.
 
     Raises:
-        ConfigError, SourceError: an option that makes no sense, a source or port that cannot be had.
+        ConfigError: an option that cannot be used.
+        SourceError: a source or port that cannot be opened.
     """
     if not 0 < options.speed < math.inf:
         raise ConfigError(f"--speed {options.speed:g}: give a number above 0; 1 = real time")
@@ -89,7 +92,7 @@ def run_emulator(
     if options.port is None and options.baud is not None:
         raise ConfigError("--baud is for a real --port; a pseudo-terminal has no speed")
     if options.source.partition(":")[0].strip() in ("-", "serial"):
-        raise ConfigError(f"--source {options.source}: comes in its own time; a device can play sim, mitdb:208, ...")
+        raise ConfigError(f"--source {options.source}: is a live source; a device can play sim, mitdb:208, ...")
     faults = parse_faults(options.faults)
     encoder = make_encoder(options.form, options.scale)
     source = open_source(
@@ -107,8 +110,8 @@ def run_emulator(
         packet_bytes = max(len(packet) for packet in encoder.encode(np.array([-1.0, np.nan]), 0))
         port = _open_port(options, packet_bytes * source.fs_hz * options.speed)
         try:
-            _greet(options, source, encoder.reading, port, say)
-            _play(options, device, port, packet_bytes, say, stop, clock)
+            _greet(options, source, encoder.reading, port, write_line)
+            _play(options, device, port, packet_bytes, write_line, stop, clock)
         finally:
             port.close()
     finally:
@@ -127,14 +130,18 @@ def _open_port(options: EmulateOptions, bytes_per_s: float) -> DevicePort:
 
 
 def _greet(
-    options: EmulateOptions, source: Source, reading: tuple[str, ...], port: DevicePort, say: Callable[[str], None]
+    options: EmulateOptions,
+    source: Source,
+    reading: tuple[str, ...],
+    port: DevicePort,
+    write_line: Callable[[str], None],
 ) -> None:
     path = port.path if options.port is None else "PORT"
     watching = ("ecg-monitor", "--source", "serial", "--port", path, "--format", options.form)
-    say(f"port {port.path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
-    say(f"watch it: {shlex.join([*watching, '--fs', f'{source.fs_hz * options.speed:.10g}', *reading])}")
+    write_line(f"port {port.path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
+    write_line(f"watch it: {shlex.join([*watching, '--fs', f'{source.fs_hz * options.speed:.10g}', *reading])}")
     if options.port is None:
-        say("it begins when somebody opens the port")
+        write_line("it begins when the port is opened")
 
 
 def _play(
@@ -142,7 +149,7 @@ def _play(
     device: Device,
     port: DevicePort,
     packet_bytes: int,
-    say: Callable[[str], None],
+    write_line: Callable[[str], None],
     stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> None:
@@ -155,19 +162,19 @@ def _play(
         line_bytes=math.ceil(min(packet_bytes * plan.fastest_hz * line_s * max(1.0, options.speed), _LINE_BYTES)),
         clock=clock,
         speed=options.speed,
-        tell=lambda told: say(_line(told)),
+        report=lambda fault: write_line(_line(fault)),
     )
     while not player.ended and not stop():
         player.step()
         port.wait(_TICK_S)
-    counts = device.tally() | {"bytes_unheard": player.unheard, "bytes_overrun": player.overrun}
+    counts = device.tally() | {"bytes_unheard": player.unread, "bytes_overrun": player.overrun}
     if options.as_json:
-        said = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
-        say(json.dumps(said | {"seed": options.seed} | counts))
+        settings = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
+        write_line(json.dumps(settings | {"seed": options.seed} | counts))
     else:
-        say(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+        write_line(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
 
 
-def _line(told: Told) -> str:
-    minutes, seconds = divmod(told.at_s, 60)
-    return f"{minutes:4.0f}:{seconds:06.3f}  sample {told.sample}: {told.text}"
+def _line(fault: FaultReport) -> str:
+    minutes, seconds = divmod(fault.at_s, 60)
+    return f"{minutes:4.0f}:{seconds:06.3f}  sample {fault.sample}: {fault.text}"

@@ -1,4 +1,4 @@
-"""How an emulated device writes its samples: the bytes of each format, and how a monitor is told to read them."""
+"""Encoders of an emulated device: samples to the bytes of each format, and the options to read them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from monitor.errors import ConfigError
 from monitor.sources.serial.formats import FORMATS, Adc, signed_adc, unsigned_adc
 from monitor.sources.serial.packets import PacketParser
 
-__all__ = ["UNTOLD", "Encoder", "Scale", "make_encoder"]
+__all__ = ["NO_SCALE", "Encoder", "Scale", "make_encoder"]
 
 Floats = NDArray[np.float64]
 
 
 class Scale(NamedTuple):
-    """Of an ADC: resolution (bits), reference (V), amplification before it; None = not told."""
+    """Scale of an ADC: resolution (bits), reference (V), amplification before it; None = not given."""
 
     bits: int | None = None
     vref: float | None = None
     gain: float | None = None
 
 
-UNTOLD: Final = Scale()
-# What is emulated where nobody told a scale. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 behind an
-# amplifier of 500. raw16: 0.001 mV a count.
+NO_SCALE: Final = Scale()
+# Scales used where none is given. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 with an amplifier of
+# 500. raw16: 0.001 mV a count.
 USUAL: Final = {
     "cyton": Scale(24, 4.5, 24.0),
     "chords": Scale(14, 5.0, 500.0),
     "raw16": Scale(16, 3.2767, 100.0),
 }
-_ADC_BITS: Final = {"raw16": 16, "chords": 16}  # as many as a number in the packet has
+_ADC_BITS: Final = {"raw16": 16, "chords": 16}  # width of a number in the packet
 
 
 class Encoder(Protocol):
-    """Samples in, the bytes of one packet a sample out; no port, no time.
+    """Samples in, the bytes of one packet for each sample out. Pure.
 
     Attributes:
         counted: packets carry an 8-bit counter.
@@ -47,17 +47,17 @@ class Encoder(Protocol):
     reading: tuple[str, ...]
 
     def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """One packet a sample, the first with this counter; NaN is how this device shows that a lead is off."""
+        """Return one packet for each sample, the first with this counter; NaN becomes leads off."""
 
     def readable(self, mv: Floats) -> Floats:
-        """What a monitor can read out of it, mV: rounded to the device's step, and cut off at its rails."""
+        """Return the samples as a monitor can read them, mV: rounded to the device's step, clipped at its rails."""
 
 
 class LineEncoder:
-    """A number a line, as Arduino's `println` ends it; mV with 5 decimals, or ADC counts.
+    """One number a line, ended like Arduino's `println`; mV with 5 decimals, or ADC counts.
 
     Args:
-        adc: None = mV.
+        adc: scale of the counts; None = mV.
         reading: see Encoder.
     """
 
@@ -68,7 +68,7 @@ class LineEncoder:
         self._adc = adc
 
     def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """See Encoder; `!` is a lead that is off."""
+        """See Encoder; leads off is `!`."""
         del counter
         if self._adc is None:
             return [b"!\r\n" if value != value else b"%.5f\r\n" % value for value in mv.tolist()]
@@ -87,8 +87,8 @@ class PacketEncoder:
     """ECG in the first channel of a binary format, 0 mV in the others.
 
     Args:
-        parser: of the format.
-        adc: its scale.
+        parser: parser of the format, which also encodes.
+        adc: scale of the counts.
         counted: packets carry a counter.
         reading: see Encoder.
     """
@@ -99,7 +99,7 @@ class PacketEncoder:
         self._off = 0 if adc.off == (0,) else adc.high
 
     def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """See Encoder; a lead that is off is the count this device gives then: zeros in OpenView, the upper rail."""
+        """See Encoder; leads off is 0 in OpenView, else the upper rail."""
         rows = np.full((mv.size, self._parser.channels), self._adc.zero, dtype=np.int64)
         off = np.isnan(mv)
         rows[:, 0] = np.where(off, self._off, self._adc.counts(np.where(off, 0.0, mv)))
@@ -112,26 +112,26 @@ class PacketEncoder:
         return np.where(np.isnan(mv), np.nan, self._adc.mv(self._adc.counts(np.nan_to_num(mv))))
 
 
-def make_encoder(name: str, scale: Scale = UNTOLD) -> Encoder:
-    """Encoder of a format.
+def make_encoder(name: str, scale: Scale = NO_SCALE) -> Encoder:
+    """Make the encoder of a format.
 
     Args:
         name: one of FORMATS.
-        scale: what of the ADC was told; the rest is as USUAL. `lines` gives mV where nothing was told.
+        scale: scale of the ADC; USUAL replaces missing values. `lines` writes mV if nothing is given.
 
     Raises:
-        ConfigError: unknown format, or a scale that is none of its.
+        ConfigError: unknown format, or a scale that the format does not have.
     """
     if name not in FORMATS:
         raise ConfigError(f"--format {name}: unknown; choose one of {', '.join(FORMATS)}")
     form = FORMATS[name]
-    told = {"--adc-bits": scale.bits, "--vref": scale.vref, "--gain": scale.gain}
-    if name not in USUAL and form.adc is not None and any(value is not None for value in told.values()):
-        raise ConfigError(f"--format {name} has a scale of its own; leave out --adc-bits, --vref and --gain")
+    given = {"--adc-bits": scale.bits, "--vref": scale.vref, "--gain": scale.gain}
+    if name not in USUAL and form.adc is not None and any(value is not None for value in given.values()):
+        raise ConfigError(f"--format {name} has a fixed scale; leave out --adc-bits, --vref and --gain")
     adc = form.adc
     reading: tuple[str, ...] = ()
-    if name in USUAL or any(value is not None for value in told.values()):
-        usual = USUAL.get(name, UNTOLD)
+    if name in USUAL or any(value is not None for value in given.values()):
+        usual = USUAL.get(name, NO_SCALE)
         adc, reading = _adc(
             name,
             usual.bits if scale.bits is None else scale.bits,
@@ -141,9 +141,9 @@ def make_encoder(name: str, scale: Scale = UNTOLD) -> Encoder:
     if form.parser is None:
         return LineEncoder(adc, reading)
     if adc is None:
-        raise ConfigError(f"--format {name}: tell its scale by --adc-bits, --vref and --gain")
-    if name == "cyton" and scale == UNTOLD:
-        reading = ()  # a monitor reads it so by itself
+        raise ConfigError(f"--format {name}: give its scale with --adc-bits, --vref and --gain")
+    if name == "cyton" and scale == NO_SCALE:
+        reading = ()  # the default of the monitor
     return PacketEncoder(form.parser(0), adc, form.counted, reading)
 
 

@@ -1,8 +1,9 @@
-"""What goes wrong with an emulated device, as a person writes it.
+"""Faults of an emulated device: the grammar in which the user writes them.
 
     drop=0.1%,unplug@60s for 5s,leadsoff@90s for 10s
 
-Times are seconds since the device's first sample. What lasts does not overlap, so that every lost sample has one cause.
+Times are seconds since the device's first sample. Lasting faults do not overlap, so that every lost sample has one
+cause.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from monitor.errors import ConfigError
 __all__ = ["BOOT_S", "GRAMMAR", "LASTING", "NO_FAULTS", "Fault", "Faults", "Rate", "parse_faults"]
 
 SHARES: Final = {
-    "drop": "a sample's packet is lost with this probability; the device's counter goes on",
-    "garble": "a packet has up to three bytes changed, put in or taken out with this probability",
-    "drift": "the device's real rate is so much above its nominal one (below: drift=-1%)",
+    "drop": "a sample's packet is lost with this probability; the device's counter continues",
+    "garble": "up to three bytes of a packet are changed, inserted or removed with this probability",
+    "drift": "the device's real rate is above its nominal rate by this share (below: drift=-1%)",
 }
 LASTING: Final = {
-    "unplug": "the port vanishes and the device has no power: samples are lost, its counter begins anew",
+    "unplug": "the port vanishes and the device has no power: samples are lost, its counter starts again",
     "leadsoff": "the device shows that an electrode is off",
-    "stall": "the device stands still, as in a sketch that waits: samples are lost, its counter stands still",
+    "stall": "the device and its counter stop, as in a sketch that waits: samples are lost",
     "hiccup": "bytes are held back and come in one burst: nothing is lost",
-    "noise": "random bytes come, as from a wrong baud rate: samples are lost, the device's counter goes on",
+    "noise": "random bytes are sent, as at a wrong baud rate: samples are lost, the device's counter continues",
 }
-BOOT_S: Final = 1.5  # an Arduino's bootloader waits about so long for a new sketch
+BOOT_S: Final = 1.5  # time for which an Arduino's bootloader waits for a new sketch
 MAX_HICCUP_S: Final = 60.0  # its bytes are held in memory
 _RANGES: Final = {"drop": (0.0, 100.0), "garble": (0.0, 100.0), "drift": (-50.0, 50.0)}
 _RATE_RANGE: Final = (0.01, 100.0)
@@ -45,7 +46,7 @@ GRAMMAR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that lasts: `kind` of LASTING or `banner`, from `start_s` for `duration_s`, s."""
+    """A lasting fault: `kind` of LASTING or `banner`, from `start_s` for `duration_s`, s."""
 
     kind: str
     start_s: float
@@ -53,7 +54,7 @@ class Fault:
 
     @property
     def end_s(self) -> float:
-        """When it is over, s."""
+        """End of the fault, s."""
         return self.start_s + self.duration_s
 
     def __str__(self) -> str:
@@ -64,7 +65,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """From `start_s` on the device sends `factor` times as fast."""
+    """From `start_s`, s, on the device sends `factor` times as fast."""
 
     start_s: float
     factor: float
@@ -72,14 +73,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """All that goes wrong.
+    """All faults of a device.
 
     Attributes:
         drop: probability that a packet is lost, 0 to 1.
-        garble: probability that it is garbled, 0 to 1, of those not lost.
+        garble: probability that a packet that is not lost is garbled, 0 to 1.
         drift: real rate / nominal rate - 1.
         rates: changes of the rate, in order of time.
-        lasting: what lasts, in order of time, one after the other.
+        lasting: lasting faults, in order of time, without overlap.
     """
 
     drop: float = 0.0
@@ -93,7 +94,7 @@ NO_FAULTS: Final = Faults()
 
 
 def parse_faults(text: str) -> Faults:
-    """Faults a person wrote; an empty text = none.
+    """Parse faults; an empty text = none.
 
     Raises:
         ConfigError: one line that names the piece and the grammar.
@@ -127,7 +128,7 @@ def parse_faults(text: str) -> Faults:
     lasting.sort(key=lambda fault: fault.start_s)
     for first, second in itertools.pairwise(lasting):
         if second.start_s < first.end_s:
-            raise _fail(f"{str(second)!r} begins before {str(first)!r} is over; let one follow the other")
+            raise _fail(f"{str(second)!r} begins before {str(first)!r} ends; faults must not overlap")
     return Faults(**shares, rates=tuple(rates), lasting=tuple(lasting))
 
 
@@ -141,7 +142,7 @@ def _lasting(kind: str, when: str, piece: str) -> Fault:
         raise _fail(f"{piece!r} has no duration")
     fault = Fault(kind, _seconds(start, piece), _seconds(duration, piece))
     if fault.duration_s <= 0:
-        raise _fail(f"{piece!r} lasts no time")
+        raise _fail(f"{piece!r} has duration 0")
     if kind == "hiccup" and fault.duration_s > MAX_HICCUP_S:
         raise _fail(f"{piece!r}: a hiccup lasts {MAX_HICCUP_S:g} s at most")
     return fault
@@ -153,7 +154,7 @@ def _seconds(text: str, piece: str) -> float:
         raise _fail(f"{piece!r}: {text.strip()!r} is no time")
     seconds = float(found[1]) * _UNITS[found[2]]
     if not (seconds >= 0 and math.isfinite(seconds)):
-        raise _fail(f"{piece!r}: {text.strip()!r} is before the beginning, or never")
+        raise _fail(f"{piece!r}: {text.strip()!r} is negative or infinite")
     return seconds
 
 
@@ -169,5 +170,5 @@ def _factor(text: str, piece: str) -> float:
     low, high = _RATE_RANGE
     found = re.fullmatch(_NUMBER, text)
     if found is None or not low <= float(text) <= high:
-        raise _fail(f"{piece!r}: a rate is {low:g} to {high:g} times the usual one")
+        raise _fail(f"{piece!r}: a rate is {low:g} to {high:g} times the nominal one")
     return float(text)

@@ -1,4 +1,4 @@
-"""What happens to each sample of an emulated device: a function of its index, the faults and the seed alone."""
+"""Fate of each sample of an emulated device: a function of its index, the faults and the seed. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from monitor.emulator.faults import Fault, Faults
 
 __all__ = ["Fate", "Plan", "Span"]
 
-BLOCK: Final = 4096  # samples; random numbers are drawn on this absolute grid, so that no cut of time changes them
+BLOCK: Final = 4096  # samples; random numbers are drawn on this absolute grid, so they do not depend on the time steps
 _DROP, _GARBLE = 1, 2  # streams of random numbers
-_ROUNDING: Final = 1e-6  # of a sample: a fault at 60 s begins with sample 15000, whatever 60.0 * 250 * 1.0001 gives
+_ROUNDING: Final = 1e-6  # samples: a fault at 60 s begins with sample 15000 despite rounding of 60.0 * 250
 
 
 class Fate(IntEnum):
-    """What becomes of one sample."""
+    """Fate of one sample."""
 
     INTACT = 0
     DROPPED = 1
@@ -29,7 +29,7 @@ class Fate(IntEnum):
     STALLED = 4
     BOOTING = 5
     NOISE = 6
-    STOPPED = 7  # nobody has told the device to send
+    STOPPED = 7  # the device waits for START
 
 
 _LOST: Final = {"unplug": Fate.UNPLUGGED, "stall": Fate.STALLED, "banner": Fate.BOOTING, "noise": Fate.NOISE}
@@ -45,12 +45,12 @@ class Span:
 
 
 class Plan:
-    """When each sample is due, and its fate.
+    """Time and fate of each sample.
 
     Args:
-        faults: what goes wrong.
+        faults: faults of the device.
         fs_hz: nominal sampling rate, Hz.
-        seed: of what is left to chance.
+        seed: seed of the random faults.
 
     Attributes:
         spans: the lasting faults in samples, in order.
@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def fastest_hz(self) -> float:
-        """Highest rate it ever sends at, Hz."""
+        """Highest rate of the device, Hz."""
         return max(hz for _, _, hz in self._pieces)
 
     @property
@@ -79,19 +79,19 @@ class Plan:
         return max((f.duration_s for f in self._faults.lasting if f.kind == "hiccup"), default=0.0)
 
     def due(self, until_s: float) -> int:
-        """How many samples are taken before `until_s`."""
+        """Return the number of samples taken before `until_s`."""
         start_s, due, hz = next(piece for piece in reversed(self._pieces) if piece[0] <= max(0.0, until_s))
         return max(0, math.ceil(due + (until_s - start_s) * hz - _ROUNDING))
 
     def time_s(self, sample: int) -> float:
-        """When a sample is taken, s."""
+        """Return the time at which a sample is taken, s."""
         start_s, due, hz = next(piece for piece in reversed(self._pieces) if piece[1] <= max(0, sample))
         return start_s + (sample - due) / hz
 
     def fates(self, first: int, end: int) -> NDArray[np.uint8]:
-        """Fate of each sample from `first` to before `end`, (n,) uint8."""
+        """Return the fate of each sample from `first` to before `end`, (n,) uint8."""
         blocks = range(first // BLOCK, -(-end // BLOCK))
-        drawn = [self._by_chance(block) for block in blocks]
+        drawn = [self._random_fates(block) for block in blocks]
         origin = blocks.start * BLOCK
         fates = np.concatenate([np.empty(0, np.uint8), *drawn])[first - origin : end - origin]
         for span in self.spans:
@@ -99,8 +99,8 @@ class Plan:
                 fates[max(0, span.first_sample - first) : span.end_sample - first] = _LOST[span.fault.kind]
         return fates
 
-    def _by_chance(self, block: int) -> NDArray[np.uint8]:
-        if self._drawn is not None and self._drawn[0] == block:  # time goes on in small steps
+    def _random_fates(self, block: int) -> NDArray[np.uint8]:
+        if self._drawn is not None and self._drawn[0] == block:  # most steps stay within one block
             return self._drawn[1]
         fates = np.full(BLOCK, Fate.INTACT, dtype=np.uint8)
         for share, stream, fate in (

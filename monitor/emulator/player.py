@@ -1,39 +1,41 @@
-"""Plays an emulated device on a port, paced by a clock."""
+"""Player of an emulated device on a port, paced by a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from monitor.emulator.device import Action, Bytes, Device, Plug, Told, Unplug
+from monitor.emulator.device import Action, Bytes, Device, FaultReport, Plug, Unplug
 from monitor.emulator.port import DevicePort
 
 __all__ = ["BOOT_PAUSE_S", "Player"]
 
-BOOT_PAUSE_S: Final = 0.5  # readers throw away what came before they were ready; boards boot when they are opened
-LINGER_S: Final = 0.5  # after the last byte: what the reader has not fetched is lost when the port closes
-LINE_S: Final = 10.0  # bytes of so many seconds wait for a reader whom a busy machine keeps waiting; more is lost
-_STEP_S: Final = 1.0  # s of the device that are made at once: bounds the memory
-_MOST_S: Final = 60.0  # s of the device in one step: after this machine slept, or at a mad speed, Ctrl-C still works
+BOOT_PAUSE_S: Final = 0.5  # boards boot when they are opened, and readers discard bytes from before they are ready
+LINGER_S: Final = 0.5  # pause after the last byte: bytes that are not read are lost when the port closes
+LINE_S: Final = 10.0  # time of bytes kept for a slow reader on a busy machine; more are lost
+_STEP_S: Final = 1.0  # device time made at once: bounds the memory
+_MOST_S: Final = 60.0  # longest device time in one step: Ctrl-C still works after a suspend or at an extreme speed
 
 
 class Player:
-    """Lets a device's time begin when somebody opens its port, and its bytes go out.
+    """Starts the device's time when its port is opened, and writes its bytes to the port.
 
-    Where the reader goes away, the device goes on and nobody hears it.
+    The device continues while there is no reader; its bytes are then lost.
+
+    Many attributes: three are counts for the report at the end.
 
     Args:
-        device: what is played.
-        port: where.
-        line_bytes: how many bytes may wait for the reader.
+        device: the device.
+        port: its port.
+        line_bytes: largest number of bytes that wait for the reader.
         clock: monotonic, s.
-        speed: seconds of the device in one second of the clock.
-        tell: told each fault as it happens.
+        speed: device time in one second of the clock, s.
+        report: called with each begin and end of a fault.
 
     Attributes:
-        unheard: bytes that nobody was there to read.
-        overrun: bytes lost since the reader was too slow.
-        ended: the source has ended, and what was left to send is gone.
+        unread: bytes lost while there was no reader.
+        overrun: bytes lost because the reader was too slow.
+        ended: the source has ended, and all bytes are sent or lost.
     """
 
     def __init__(
@@ -44,20 +46,20 @@ class Player:
         line_bytes: int,
         clock: Callable[[], float],
         speed: float = 1.0,
-        tell: Callable[[Told], None] = lambda _: None,
+        report: Callable[[FaultReport], None] = lambda _: None,
     ) -> None:
-        self.unheard = self.overrun = 0
+        self.unread = self.overrun = 0
         self.ended = False
-        self._device, self._port, self._clock, self._speed, self._tell = device, port, clock, speed, tell
+        self._device, self._port, self._clock, self._speed, self._report = device, port, clock, speed, report
         self._line_bytes = line_bytes
-        self._line = bytearray()  # bytes on their way
+        self._line = bytearray()  # bytes that wait for the reader
         self._opened_s: float | None = None
         self._began_s: float | None = None
-        self._done_s = 0.0  # of the device
+        self._done_s = 0.0  # device time
         self._ended_s: float | None = None
 
     def step(self) -> None:
-        """Do what is due by now; never waits."""
+        """Do everything that is due; never waits."""
         now_s = self._clock()
         if self._opened_s is None:
             if not self._port.has_reader:
@@ -66,7 +68,7 @@ class Player:
         if now_s - self._opened_s < BOOT_PAUSE_S:
             return
         self._play(now_s)
-        self._do(self._device.hear(self._port.read()))
+        self._do(self._device.receive(self._port.read()))
         if self._began_s is None and self._device.running:
             self._began_s = now_s
         self._flush()
@@ -92,17 +94,17 @@ class Player:
                     self._line += data
                     self._flush()
                 case Unplug():
-                    self.unheard += len(self._line)
+                    self.unread += len(self._line)
                     self._line.clear()
                     self._port.unplug()
                 case Plug():
                     self._port.plug()
-                case Told():
-                    self._tell(action)
+                case FaultReport():
+                    self._report(action)
 
     def _flush(self) -> None:
         if not self._port.has_reader:
-            self.unheard += len(self._line)
+            self.unread += len(self._line)
             self._line.clear()
             return
         while self._line and (sent := self._port.write(bytes(self._line[:65_536]))):

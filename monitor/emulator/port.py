@@ -1,4 +1,4 @@
-"""Where an emulated device is plugged in: a pseudo-terminal that others open as a serial port, or a real port."""
+"""Ports of an emulated device: a pseudo-terminal that is opened as a serial port, or a real port."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ _READ_BYTES: Final = 4096
 
 
 class DevicePort(Protocol):
-    """The device's end of a cable; nothing here waits but `wait`.
+    """The device's end of a cable; only `wait` waits.
 
     Attributes:
-        path: what a monitor opens.
+        path: path that a monitor opens.
     """
 
     path: str
 
     @property
     def has_reader(self) -> bool:
-        """Whether somebody has opened the other end, as far as can be known."""
+        """Whether the other end is open, as far as this can be known."""
 
     def write(self, data: bytes) -> int:
-        """Send; how many bytes the line took, fewer than all where it is full or nobody is there."""
+        """Send bytes; return the number accepted, fewer than all if the line is full or has no reader."""
 
     def read(self) -> bytes:
-        """What the other end sent; empty where there is nothing."""
+        """Return the bytes that the other end sent; may be empty."""
 
     def unplug(self) -> None:
-        """The port vanishes."""
+        """Remove the port."""
 
     def plug(self) -> None:
-        """The port is there again."""
+        """Restore the port."""
 
     def wait(self, timeout_s: float) -> None:
-        """Until the other end sends something, `timeout_s` at most."""
+        """Wait until the other end sends something, at most `timeout_s`."""
 
     def close(self) -> None:
-        """Let go of everything; may be called twice."""
+        """Release everything; may be called twice."""
 
 
 class PtyPort:
-    """A pseudo-terminal under a link that keeps its name; the terminal behind it is a new one at each `plug`.
+    """A pseudo-terminal with a link of a fixed name; each `plug` makes a new terminal.
 
     Args:
-        link: where the link shall lie; None = in a new folder for temporary files.
+        link: path of the link; None = in a new temporary folder.
 
     Raises:
-        SourceError: something else lies there, or it cannot be made.
+        SourceError: another file has that path, or the link cannot be made.
     """
 
     def __init__(self, link: Path | None = None) -> None:
@@ -82,35 +82,35 @@ class PtyPort:
             return 0
         try:
             return os.write(self._fd, data)
-        except OSError:  # full, or closed meanwhile
+        except OSError:  # full, or just closed
             return 0
 
     def read(self) -> bytes:
         """See DevicePort."""
         try:
             return os.read(self._fd, _READ_BYTES) if self._fd is not None else b""
-        except OSError:  # nothing there, or nobody
+        except OSError:  # no bytes, or no reader
             return b""
 
     def plug(self) -> None:
-        """A new pseudo-terminal; nothing where there is one."""
+        """Make a new pseudo-terminal unless there is one."""
         if self._fd is not None:
             return
         self._fd, near = os.openpty()
         tty.setraw(near)
         self._name = os.ttyname(near)
-        os.close(near)  # from now on poll() tells whether somebody has it open
+        os.close(near)  # from now on poll() shows whether it is open
         os.set_blocking(self._fd, False)
         try:
             if self._link.is_symlink() and str(self._link.readlink()).startswith("/dev/"):
-                self._link.unlink()  # of an emulator that was killed
+                self._link.unlink()  # left by a killed emulator
             self._link.symlink_to(self._name)
         except OSError as error:
             self.close()
-            raise SourceError(f"--link {self._link}: {error.strerror}; name a file that is not there yet") from None
+            raise SourceError(f"--link {self._link}: {error.strerror}; name a file that does not exist") from None
 
     def unplug(self) -> None:
-        """Close both ends, so that whoever reads sees the device vanish."""
+        """Close the device's end: a reader sees the device vanish."""
         with contextlib.suppress(OSError):
             if str(self._link.readlink()) == self._name:
                 self._link.unlink()
@@ -121,7 +121,7 @@ class PtyPort:
     def wait(self, timeout_s: float) -> None:
         """See DevicePort."""
         began_s = time.monotonic()
-        if self._fd is None or self._poll(timeout_s) & select.POLLHUP:  # poll() does not wait where nobody is there
+        if self._fd is None or self._poll(timeout_s) & select.POLLHUP:  # poll() does not wait without a reader
             time.sleep(max(0.0, timeout_s - (time.monotonic() - began_s)))
 
     def close(self) -> None:
@@ -139,14 +139,14 @@ class PtyPort:
 
 
 class RealPort:
-    """A serial port of this machine, with a cable to the one that listens; unplugged, it is just silent.
+    """A serial port of this machine with a cable to the monitor; `unplug` only makes it silent.
 
     Args:
-        path: the port.
-        baud: bits a second.
+        path: path of the port.
+        baud: speed, bit/s.
 
     Raises:
-        SourceError: it cannot be opened, or (from `read` and `write`) is gone.
+        SourceError: it cannot be opened, or (from `read` and `write`) is lost.
     """
 
     has_reader = True
@@ -160,7 +160,7 @@ class RealPort:
             self._serial: serial.Serial = serial.Serial(path, baud, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:  # SerialException is an OSError
             raise SourceError(
-                f"--port {path}: {getattr(error, 'strerror', None) or error}; name a serial port that nobody else uses"
+                f"--port {path}: {getattr(error, 'strerror', None) or error}; name a free serial port"
             ) from None
         os.set_blocking(self._serial.fileno(), False)
 
@@ -173,7 +173,7 @@ class RealPort:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._lost(error) from None
 
     def read(self) -> bytes:
         """See DevicePort."""
@@ -182,15 +182,15 @@ class RealPort:
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._lost(error) from None
         return data if self._plugged else b""
 
     def plug(self) -> None:
-        """Speak again."""
+        """Send and receive again."""
         self._plugged = True
 
     def unplug(self) -> None:
-        """Be silent and deaf."""
+        """Neither send nor receive."""
         self._plugged = False
 
     def wait(self, timeout_s: float) -> None:
@@ -201,5 +201,5 @@ class RealPort:
         """See DevicePort."""
         self._serial.close()
 
-    def _gone(self, error: OSError) -> SourceError:
+    def _lost(self, error: OSError) -> SourceError:
         return SourceError(f"--port {self.path}: {error.strerror}; is its cable in?")

@@ -1,4 +1,4 @@
-"""The signal that an emulated device takes: any source that does not come in its own time, pulled piece by piece."""
+"""The signal of an emulated device: the samples of a replay source, one after the other."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["Samples"]
 
 
 class Samples:
-    """Gives a source's samples one after the other; a gap in them is NaN. One chunk is held at most.
+    """Gives the samples of a source without gaps: missing samples are NaN. At most one chunk is held.
 
     Args:
-        source: a recorded or simulated one.
+        source: a recorded or simulated source.
 
     Raises:
-        SourceError: a live source: an emulated device has a time of its own.
+        SourceError: a live source: an emulated device must set the pace.
     """
 
     def __init__(self, source: Source) -> None:
         if source.live:
-            raise SourceError(f"{source.name}: comes in its own time; a device can play sim, mitdb:208, csv:FILE, ...")
+            raise SourceError(f"{source.name}: is a live source; a device can play sim, mitdb:208, csv:FILE, ...")
         self._source = source
         self._at: int | None = None  # index of the next sample to give
         self._chunk: Chunk | None = None
 
     def take(self, n: int) -> NDArray[np.float64]:
-        """The next `n` samples, mV, (n,) float64; fewer only at the end."""
+        """Return the next `n` samples, (n,) float64, mV; fewer only at the end."""
         taken = [np.empty(0)]
         while n > 0 and (chunk := self._next(n)) is not None:
             at = chunk.first_sample if self._at is None else self._at

@@ -84,13 +84,13 @@ def open_bed(plan: BedPlan, config: Config) -> Source:
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,
         mv_per_unit=s.mv_per_unit or None,
-        tell=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
+        report=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
         held_s=plan.held_s,
     )
     if plan.repeats:
         from monitor.sources.repeated import RepeatedSource
 
-        return RepeatedSource(s.spec, options)
+        return RepeatedSource(open_source, s.spec, options)
     return open_source(s.spec, options)
 
 

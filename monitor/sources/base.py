@@ -1,4 +1,4 @@
-"""What a source is: the only way samples come in."""
+"""The source protocol: the only way that samples enter the monitor."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ __all__ = ["Chunk", "EndOfStream", "Notice", "Source"]
 
 
 class EndOfStream(Exception):  # noqa: N818 - an end is no error
-    """The source is finite and has given its last sample."""
+    """The source is finite and its last sample has been read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should know about the way in, e.g. lines that were no numbers.
+    """An event of the input, for the user; e.g. lines without a number.
 
     Attributes:
-        kind: `bad_input`; `overrun` (samples dropped since nobody read them); `source_lost`, `source_back`;
-            `sampling_rate` (not as told), `sampling_rate_right` (it is again); `format` (what a device was taken for).
+        kind: `bad_input`; `overrun` (samples dropped because they were not read in time); `source_lost`, `source_back`;
+            `sampling_rate` (not as configured), `sampling_rate_right` (as configured again); `format` (the recognised
+            format of a device).
         text: one line.
-        count: how many, where it is a count.
+        count: number of cases, where they are counted.
     """
 
     kind: str
@@ -36,11 +37,11 @@ class Chunk:
     """A piece of signal.
 
     Attributes:
-        first_sample: absolute index of samples[0] on the source's own clock; a jump = samples were lost.
+        first_sample: absolute index of samples[0] on the source's own clock; a jump means lost samples.
         samples: (n,) float64, mV; NaN = no valid sample (leads off, unreadable value). n may be 0.
         arrival_s: `clock()` at which the last sample arrived, s; None in replay.
-        notices: what happened on the way in.
-        time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock; None in replay.
+        notices: events since the chunk before.
+        time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock, s; None in replay.
     """
 
     first_sample: int
@@ -51,19 +52,19 @@ class Chunk:
 
 
 class Source(Protocol):
-    """A source of one lead of ECG.
+    """A source of one ECG lead.
 
     Attributes:
-        name: as a person wrote it, e.g. `mitdb:208`.
+        name: as the user wrote it, e.g. `mitdb:208`.
         lead: name of the lead, e.g. `MLII`.
         fs_hz: sampling rate, Hz.
-        live: True: samples come in their own time (serial); False: the pipeline paces them (files, simulator).
-        rails_mv: what the ADC can give at most, (low, high) mV; None if not known.
-        start_time: ISO 8601 time of sample 0 where the source knows it, else None.
-        total_samples: length where known, else None.
+        live: True: samples arrive in real time (serial); False: the pipeline sets the pace (files, simulator).
+        rails_mv: range of the ADC, (low, high) mV; None if unknown.
+        start_time: ISO 8601 time of sample 0; None if unknown.
+        total_samples: length in samples; None if unknown.
 
-    A source whose `read` cannot block, whatever the world does, may say so with `never_blocks = True`; all others are
-    read by a thread, so that none can hold up the other beds.
+    A source whose `read` never blocks sets `never_blocks = True`. All others are read by a thread, so that one of them
+    cannot delay the other beds.
     """
 
     name: str
@@ -75,17 +76,17 @@ class Source(Protocol):
     total_samples: int | None
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Give what there is, at most `max_samples`, without waiting.
+        """Return the available samples, at most `max_samples`, without waiting.
 
         Returns:
             The next Chunk; None while a live source has nothing new.
 
         Raises:
-            EndOfStream: there is no more.
+            EndOfStream: there is no further sample.
             SourceError: the source broke and cannot recover by itself.
         """
         ...
 
     def close(self) -> None:
-        """Let go of files, ports and threads; may be called twice."""
+        """Release files, ports and threads; may be called twice."""
         ...

@@ -1,4 +1,4 @@
-"""Which channel of a device or file is meant."""
+"""Choice of the channel to read from a device, stream or file with several."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from collections.abc import Sequence
 
 from monitor.errors import SourceError
 
-__all__ = ["LIKE_ECG", "channel_number"]
+__all__ = ["choose_channel", "ecg_channels"]
 
-LIKE_ECG = re.compile(r"ecg|ekg|^(lead )?(ml?)?(i{1,3}|av[rlf]|v[1-6]|mcl ?[1-6])$", re.IGNORECASE)
+_ECG_LABEL = re.compile(r"ecg|ekg|^(lead )?(ml?)?(i{1,3}|av[rlf]|v[1-6]|mcl ?[1-6])$", re.IGNORECASE)
 
 
-def channel_number(labels: Sequence[str], wanted: str | int | None, default: int | None, name: str) -> int:
-    """Number of the channel that is called `wanted`, or is number `wanted` from 0.
+def ecg_channels(labels: Sequence[str]) -> list[int]:
+    """Return the numbers of the channels whose label contains ECG or names a lead."""
+    return [number for number, label in enumerate(labels) if _ECG_LABEL.search(label)]
+
+
+def choose_channel(labels: Sequence[str], wanted: str | int | None, preferred: Sequence[int], name: str) -> int:
+    """Return the number of the channel to read, from 0.
 
     Args:
-        labels: names of all channels.
-        wanted: as a person said; None = the default.
-        default: None = there is none, one must be chosen.
-        name: of the source, for the error.
+        labels: labels of all channels, in order.
+        wanted: label or number given by the user; None = the first of `preferred`.
+        preferred: channel numbers, the best first; empty = the user must choose.
+        name: name of the source, for the error.
 
     Raises:
-        SourceError: no such channel, or none chosen; lists them.
+        SourceError: no such channel, or the user must choose; the error lists all channels.
     """
-    if wanted is None and default is not None:
-        return default
+    if wanted is None and preferred:
+        return preferred[0]
     if wanted in labels:
         return labels.index(str(wanted))
     if str(wanted).isdecimal() and int(str(wanted)) < len(labels):

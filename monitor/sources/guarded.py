@@ -1,4 +1,4 @@
-"""Reads that must not hold up the other beds: what may block is read by threads of its own."""
+"""Sources whose reads may block, read by threads so that they cannot delay the other beds."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from monitor.sources import Chunk, Source
+from monitor.sources.base import Chunk, Source
 from monitor.sources.wrappers import SourceWrapper
 
 __all__ = ["GuardedSource", "Readers"]
 
-PATIENCE_S = 0.1  # all other beds wait so long for a read that does not come back, once
+PATIENCE_S = 0.1  # all other beds wait this long, once, for a read that does not return
 _CLOSE_S = 1.0
 
 
 class _Task:
-    """A call that somebody else makes."""
+    """A call that a reader thread makes."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -29,7 +29,7 @@ class _Task:
     def run(self) -> None:
         try:
             self._result = self._call()
-        except BaseException as error:  # given to who waits for it
+        except BaseException as error:  # `result` raises it in the waiting thread
             self._error = error
 
     def result(self) -> Any:
@@ -39,14 +39,14 @@ class _Task:
 
 
 class Readers:
-    """Threads that read: one, and one more for each read that hangs."""
+    """Reader threads: one, and one more for each read that hangs."""
 
     def __init__(self) -> None:
         self._idle: list[queue.SimpleQueue[_Task | None]] = []
         self._closed = False
 
     def submit(self, call: Callable[[], Any]) -> _Task:
-        """Have it called."""
+        """Run `call` in an idle thread, or in a new one."""
         task = _Task(call)
         try:
             inbox = self._idle.pop()
@@ -57,7 +57,7 @@ class Readers:
         return task
 
     def close(self) -> None:
-        """Let the threads go; one that hangs goes when its read comes back."""
+        """End the threads; one that hangs ends when its read returns."""
         self._closed = True
         for inbox in self._idle:
             inbox.put(None)
@@ -68,19 +68,19 @@ class Readers:
             if self._closed:
                 task.done.set()
                 return
-            self._idle.append(inbox)  # before it is told, so that who waited finds a thread
+            self._idle.append(inbox)  # before `done`: the waiting caller then finds an idle thread
             task.done.set()
 
 
 class GuardedSource(SourceWrapper):
-    """A source whose reads may block; a read that does is waited for a moment, and later only looked after.
+    """A source whose reads may block: `read` waits `PATIENCE_S` for a read that hangs, later calls only check it.
 
     Args:
-        source: read and closed by the threads.
-        readers: they.
+        source: the wrapped source; the threads read and close it.
+        readers: the threads.
 
     Attributes:
-        hangs: a read has not come back.
+        hangs: a read has not returned.
     """
 
     def __init__(self, source: Source, readers: Readers) -> None:
@@ -91,11 +91,11 @@ class GuardedSource(SourceWrapper):
         self._task: _Task | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """What the source knows beyond Source, e.g. how many samples wait in it."""
+        """Delegate attributes beyond Source, e.g. `waiting`, to the wrapped source."""
         return getattr(self._source, name)
 
     def read(self, max_samples: int) -> Chunk | None:
-        """As Source.read; None while a read hangs. What it brings when it comes back is given then."""
+        """Return the result of a read; None while the read hangs. A later call returns its result."""
         if self._task is None:
             self._task = self._readers.submit(lambda: self._source.read(max_samples))
         if not self._task.done.wait(0.0 if self.hangs else PATIENCE_S):
@@ -106,7 +106,7 @@ class GuardedSource(SourceWrapper):
         return chunk
 
     def close(self) -> None:
-        """Close the source; one that hangs is given up where it does not close within a second."""
+        """Close the source; one that hangs is abandoned if it does not close within 1 s."""
         if not self.hangs:
             super().close()
             return

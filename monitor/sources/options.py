@@ -1,4 +1,4 @@
-"""What a person may say about a source, and what every source holds true of its rate and unit."""
+"""Options of a source, and the rules for rate, unit and range that hold for all sources."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.errors import SourceError
 
 __all__ = [
     "FS_MAX_HZ",
     "FS_MIN_HZ",
     "MAX_MV",
+    "MV_BY_UNIT",
     "UNITS",
     "SourceOptions",
+    "blank_beyond",
     "check_fs",
     "mv_per",
     "parse_number",
@@ -23,34 +28,35 @@ __all__ = [
 
 FS_MIN_HZ = 100.0  # below this a QRS complex of 80 ms has too few samples to find its peak
 FS_MAX_HZ = 1000.0
-MAX_MV = (
-    1000.0  # no ECG beyond: electrodes polarise to 300 mV at most; a number out there is an overflow or a wrong unit
-)
-UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one of it
+MAX_MV = 1000.0  # electrodes polarise to 300 mV at most; a larger value is an overflow or a wrong unit
+UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one unit
+MV_BY_UNIT: dict[str, float] = {unit.lower(): factor for unit, factor in UNITS.items()}  # for units in any case
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """Options of a source; each source uses those that concern it.
 
+    Many attributes: one for each option of the command line that concerns any source.
+
     Attributes:
         fs_hz: sampling rate, Hz, where the source cannot know it (csv, -, serial) or may choose it (sim).
-        channel: lead by name or number (records); None = MLII where there is one, else the first.
-        start_s: where to begin, s from the source's sample 0; the first chunk then starts at that sample.
-        duration_s: how much to give, s; None = to the end.
+        channel: lead by name or number (records); None = MLII where it exists, else the first.
+        start_s: first moment to read, s from the source's sample 0; the first chunk then starts at that sample.
+        duration_s: length to read, s; None = to the end.
         port: serial port, e.g. `/dev/ttyUSB0`.
-        format: how a serial device speaks, one of `serial_formats.FORMATS`, or `auto`.
-        baud: serial speed, bits a second; None = what the format usually has.
+        format: format of a serial device, one of `serial.formats.FORMATS`, or `auto`.
+        baud: serial speed, bit/s; None = the usual speed of the format.
         adc_bits, vref, gain: resolution (bits), reference (V) and amplification before the ADC of a serial device that
             sends counts.
-        rate_tolerance: share by which a live device's rate may differ from `fs_hz` before it is told.
-        tell: told one line where opening takes a while.
+        rate_tolerance: share by which a live device's rate may differ from `fs_hz` before a notice.
+        report: called with one line when opening takes several seconds.
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
-        unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = what the file says, else mV.
+        unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = as in the file, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
-        held_s: most that a replay holds in memory at a time, s of signal; None = as much as is quickest.
+        held_s: longest piece that a replay holds in memory, s of signal; None = the fastest size.
     """
 
     fs_hz: float | None = None
@@ -64,7 +70,7 @@ class SourceOptions:
     vref: float | None = None
     gain: float | None = None
     rate_tolerance: float = 0.02
-    tell: Callable[[str], None] = lambda _: None
+    report: Callable[[str], None] = lambda _: None
     seed: int = 1
     clock: Callable[[], float] = time.monotonic
     column: int | str | None = None
@@ -74,7 +80,7 @@ class SourceOptions:
 
 
 def check_fs(fs_hz: float, source: str) -> float:
-    """`fs_hz` where it is a rate we can work with.
+    """Return `fs_hz` if it is a supported rate.
 
     Raises:
         SourceError: not between FS_MIN_HZ and FS_MAX_HZ.
@@ -87,7 +93,7 @@ def check_fs(fs_hz: float, source: str) -> float:
 
 
 def parse_number(text: str) -> float:
-    """The number a device or file wrote; `float` without its liberties (1_000, other scripts' digits).
+    """Parse a number of a device or file; stricter than `float` (no 1_000, no digits of other scripts).
 
     Raises:
         ValueError: no number, or not a finite one.
@@ -100,8 +106,15 @@ def parse_number(text: str) -> float:
     return value
 
 
+def blank_beyond(mv: NDArray[np.float64]) -> int:
+    """Set samples that are infinite or beyond MAX_MV to NaN, in place; return their number."""
+    beyond = np.abs(mv) > MAX_MV  # False for NaN
+    mv[beyond] = np.nan
+    return int(beyond.sum())
+
+
 def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
-    """Scale of the numbers a source reads: mV in one of their unit.
+    """Return the scale of a source's numbers: mV in one unit.
 
     Raises:
         SourceError: unknown unit, or `adc` without a usable scale.
@@ -116,16 +129,16 @@ def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
 
 
 def sample_span(options: SourceOptions, fs_hz: float, total: int | None, source: str) -> tuple[int, int | None]:
-    """First sample to give and the sample to stop before (None = never).
+    """Return the first sample to read and the sample to stop before (None = never).
 
     Args:
         options: `start_s` and `duration_s`.
         fs_hz: sampling rate, Hz.
         total: length of the source, samples; None = endless or unknown.
-        source: its name, for the error.
+        source: name of the source, for the error.
 
     Raises:
-        SourceError: negative or not finite, no duration, or a start at or behind the end.
+        SourceError: negative or not finite, no duration, or a start at or after the end.
     """
     start_s, duration_s = options.start_s, options.duration_s
     if not math.isfinite(start_s) or start_s < 0:

@@ -1,6 +1,6 @@
 """Sources of other packages: entry points of the group `ecg_monitor.sources`, see docs/sources.md.
 
-What such a package does wrong is one line that names it, never a traceback.
+A fault in such a package becomes one line that names the package, never a traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.options import MAX_MV, SourceOptions
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond
 
 __all__ = ["GROUP", "PluginSource", "open_plugin", "plugin_kinds"]
 
@@ -23,18 +23,18 @@ T = TypeVar("T")
 
 
 def plugin_kinds() -> list[str]:
-    """Kinds of sources that installed packages offer, sorted."""
+    """Return the kinds of sources that installed packages offer, sorted."""
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
 def open_plugin(kind: str, what: str, options: SourceOptions, name: str) -> Source | None:
-    """Open a source of another package by its opener, `(what, options, name) -> Source`.
+    """Open a source of another package with its opener, `(what, options, name) -> Source`.
 
     Returns:
         None where no package offers `kind`.
 
     Raises:
-        SourceError: two packages offer it, it cannot be imported or opened, or it is no source.
+        SourceError: two packages offer it, the import or the opener fails, or the result is no source.
     """
     points = list(entry_points(group=GROUP, name=kind))
     if not points:
@@ -48,17 +48,19 @@ def open_plugin(kind: str, what: str, options: SourceOptions, name: str) -> Sour
 
 
 class PluginSource:
-    """A source of another package that keeps what the Source protocol promises.
+    """Checks that a source of another package keeps the Source protocol.
 
-    Whatever it raises but EndOfStream becomes a SourceError. A chunk that the rest could not stand (samples that run
-    back, two dimensions) is an error too; a value that is infinite or beyond MAX_MV becomes NaN, counted in a Notice.
+    Every exception but EndOfStream becomes a SourceError. An invalid chunk (samples that run back, two dimensions) is a
+    SourceError too. A value that is infinite or beyond MAX_MV becomes NaN, counted in a Notice.
+
+    Many attributes: seven are those of the Source protocol.
 
     Args:
-        source: what the package's opener gave.
-        origin: its kind and package, for errors.
+        source: result of the package's opener.
+        origin: kind and package, for errors.
 
     Raises:
-        SourceError: an attribute is missing or of the wrong kind.
+        SourceError: an attribute is missing or of the wrong type.
     """
 
     def __init__(self, source: Source, origin: str) -> None:
@@ -76,7 +78,7 @@ class PluginSource:
             raise SourceError(f"{origin} is no source ({_line(error)})") from None
 
     def read(self, max_samples: int) -> Chunk | None:
-        """What the source gives, checked; see Source."""
+        """Return the checked chunk; see Source."""
         chunk = _guard(f"{self._origin} broke", lambda: self._read(max_samples))
         if chunk is None:
             return None
@@ -87,14 +89,14 @@ class PluginSource:
         except Exception as error:
             raise SourceError(f"{self._origin} gave no chunk ({_line(error)})") from None
         if samples.ndim != 1 or samples.size > max_samples:
-            raise SourceError(f"{self._origin} gave samples of shape {samples.shape}; at most ({max_samples},), please")
+            raise SourceError(
+                f"{self._origin} gave samples of shape {samples.shape}; at most ({max_samples},) is allowed"
+            )
         if samples.size:
             if first < self._next:
                 raise SourceError(f"{self._origin} gave first_sample {first}, at least {self._next} was due")
             self._next = first + samples.size
-        beyond = np.abs(samples) > MAX_MV  # False for NaN
-        if n := int(beyond.sum()):
-            samples[beyond] = np.nan
+        if n := blank_beyond(samples):
             text = f"{self.name}: {n} samples were infinite or beyond {MAX_MV:g} mV; are they in mV?"
             notices = (*notices, Notice("bad_input", text, n))
         return Chunk(first, samples, arrival_s, notices, time_s)
@@ -109,7 +111,7 @@ def _guard(what_failed: str, call: Callable[[], T]) -> T:
         return call()
     except (SourceError, EndOfStream):
         raise
-    except Exception as error:  # whatever other people's code may raise
+    except Exception as error:  # code of another package may raise anything
         raise SourceError(f"{what_failed} ({_line(error)})") from None
 
 

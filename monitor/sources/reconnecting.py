@@ -1,4 +1,4 @@
-"""A source that could not be opened when the monitor began, and is tried again until it can be."""
+"""A placeholder for a source that could not be opened; it retries in the background."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from monitor.sources.base import Chunk, Notice, Source
 
 __all__ = ["RETRY_S", "ReconnectingSource"]
 
-RETRY_S = 5.0  # as a serial port that was lost is looked for: soon enough for a person who plugs it in
-NOMINAL_FS_HZ = 250.0  # said of a bed that has no samples yet
+RETRY_S = 5.0  # a device that is plugged in appears on the screen within this time
+NOMINAL_FS_HZ = 250.0  # rate of a bed without samples
 
 
 class ReconnectingSource:
-    """Stands in for a source that is not there yet: says once that it is lost, then nothing.
+    """Reports the source as lost once, then gives nothing until it could be opened.
 
-    Opening may block (a port, a name to be resolved): a thread of its own does it.
+    Opening may block (a port, a name lookup), so a thread does it.
+
+    Many attributes: seven are those of the Source protocol.
 
     Args:
         open_it: opens the source.
-        name: as a person wrote it.
-        why: it could not be opened.
-        fs_hz: sampling rate that a person gave, Hz.
+        name: as the user wrote it.
+        why: reason why it could not be opened, one line.
+        fs_hz: sampling rate given by the user, Hz.
         clock: monotonic, s.
     """
 
@@ -50,7 +52,7 @@ class ReconnectingSource:
         self._open = open_it
         self._why = why
         self._clock = clock
-        self._told = False
+        self._reported = False
         self._next_s = clock() + RETRY_S
         self._lock = threading.Lock()
         self._trying = False
@@ -58,7 +60,7 @@ class ReconnectingSource:
         self._closed = False
 
     def opened(self) -> Source | None:
-        """The source, once it could be opened; who is given it closes it."""
+        """Return the source once it is open, else None and retry when due. The caller closes the source."""
         with self._lock:
             if self._opened is not None:
                 source, self._opened, self._closed = self._opened, None, True
@@ -70,15 +72,15 @@ class ReconnectingSource:
         return None
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Nothing of the samples asked for, but at first why."""
+        """Return the notice `source_lost` at the first call, then None."""
         del max_samples
-        if self._told:
+        if self._reported:
             return None
-        self._told = True
+        self._reported = True
         return Chunk(0, np.empty(0), notices=(Notice("source_lost", self._why),))
 
     def close(self) -> None:
-        """Try no more."""
+        """Stop retrying."""
         with self._lock:
             self._closed = True
             source, self._opened = self._opened, None
@@ -94,5 +96,5 @@ class ReconnectingSource:
             self._trying, self._next_s = False, self._clock() + RETRY_S
             if not self._closed:
                 self._opened, source = source, None
-        if source is not None:  # too late
+        if source is not None:  # closed meanwhile
             source.close()

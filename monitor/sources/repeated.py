@@ -1,48 +1,50 @@
-"""A finite source over and over, for load tests that last longer than a record."""
+"""A finite source repeated without end, for load tests that last longer than a record."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream
+from monitor.sources.base import Chunk, EndOfStream, Source
 from monitor.sources.options import SourceOptions
 from monitor.sources.wrappers import SourceWrapper
 
 __all__ = ["SEAM_S", "RepeatedSource"]
 
-SEAM_S = 1.0  # between its end and its beginning: told as a gap, so that nothing is computed across it
+SEAM_S = 1.0  # gap between end and beginning: nothing is computed across it
 
 
 class RepeatedSource(SourceWrapper):
-    """Source that begins anew where another one ends; its sample clock goes on.
+    """Opens a source again at its end; the sample clock continues.
+
+    Many attributes: nine are those of SourceWrapper.
 
     Args:
-        spec: of the other, see `open_source`.
-        options: of the other; `start_s` holds for the first time only, `duration_s` for all times together.
+        open_it: opens a source by specification and options, see `open_source`.
+        spec: of the wrapped source.
+        options: of the wrapped source; `start_s` holds for the first pass only, `duration_s` for all passes together.
 
     Raises:
-        SourceError: it cannot be opened, is live, or gives nothing.
+        SourceError: it cannot be opened, is live, or is empty.
     """
 
-    def __init__(self, spec: str, options: SourceOptions) -> None:
-        from monitor.sources import open_source
-
-        self._open = open_source
+    def __init__(self, open_it: Callable[[str, SourceOptions], Source], spec: str, options: SourceOptions) -> None:
+        self._open = open_it
         self._spec = spec
         self._options = replace(options, duration_s=None)
-        super().__init__(open_source(spec, self._options))
+        super().__init__(open_it(spec, self._options))
         if self.live:
             self.close()
             raise SourceError(f"{spec}: a live source cannot be copied; take a record, a file or sim")
         self._left = None if options.duration_s is None else max(1, round(options.duration_s * self.fs_hz))
         self.total_samples = self._left
-        self._shift = 0
+        self._shift = 0  # our sample index minus that of the wrapped source
         self._end = 0  # on our clock
-        self._gave = True  # since it was opened; of the first time it is believed
+        self._gave = True  # samples came since it was opened; assumed for the first pass
 
     def read(self, max_samples: int) -> Chunk | None:
-        """As Source.read."""
+        """Return the next samples; see Source."""
         if self._left is not None:
             if self._left <= 0:
                 raise EndOfStream
@@ -52,7 +54,7 @@ class RepeatedSource(SourceWrapper):
         except EndOfStream:
             if not self._gave:
                 raise
-            self._begin_anew()
+            self._reopen()
             return self.read(max_samples)
         if chunk is None:
             return None
@@ -63,7 +65,7 @@ class RepeatedSource(SourceWrapper):
         self._end = chunk.first_sample + chunk.samples.size
         return chunk
 
-    def _begin_anew(self) -> None:
+    def _reopen(self) -> None:
         self.close()
         self._source = self._open(self._spec, replace(self._options, start_s=0.0))
         self._shift = self._end + round(SEAM_S * self.fs_hz)

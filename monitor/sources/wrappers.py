@@ -1,4 +1,4 @@
-"""What a source around another one has of it."""
+"""Base class of sources that wrap another source."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["SourceWrapper"]
 
 
 class SourceWrapper:
-    """Says of itself what the other says; who inherits reads.
+    """Copies the attributes of the wrapped source and closes it; a subclass implements `read`.
 
     Args:
-        source: the other; closed by `close`.
+        source: the wrapped source; `close` closes it.
     """
 
     def __init__(self, source: Source) -> None:
@@ -26,5 +26,5 @@ class SourceWrapper:
         self._source = source
 
     def close(self) -> None:
-        """Let go of the other."""
+        """Close the wrapped source."""
         self._source.close()

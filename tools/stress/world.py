@@ -126,7 +126,7 @@ class World:
         until_s = min(self.device_s, self._end_s)
         if self.device.running or self.device.sample:
             self._todo.extend(self.device.advance(until_s))
-        self._todo.extend(self.device.hear(self.port.read()))
+        self._todo.extend(self.device.receive(self.port.read()))
         if not self.rss or self.device_s - self.rss[-1][0] >= self._end_s / MEMORY_SAMPLES:
             self.rss.append((self.device_s, psutil.Process().memory_info().rss))
 

@@ -1,4 +1,4 @@
-"""Numbers in a text file, `csv:PATH`, one row a sample, streamed."""
+"""Numbers in a text file, `csv:PATH`, one row a sample, read in pieces."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["CsvSource"]
 
 PIECE_BYTES = 65_536
 MAX_LINE = 4096  # characters; a longer line is no row of numbers
-_LONGEST_GAP_S = 7 * 86_400.0  # a time further ahead is a broken number, no pause
+_LONGEST_GAP_S = 7 * 86_400.0  # a larger step is a broken number, no pause
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class _Run:
-    """Rows without a gap between them: samples, which of them were unreadable, and their line numbers."""
+    """Rows without a gap: their samples, mV; True where unreadable; their line numbers."""
 
     first_sample: int
     mv: Floats
@@ -35,19 +35,21 @@ class _Run:
 
 
 class CsvSource:
-    """Source of one column of a text file; see CsvFormat for what is understood.
+    """Source of one column of a text file; for the accepted layouts see CsvFormat.
 
     A row that is empty, no number, infinite or beyond MAX_MV is one invalid sample (NaN), counted in a Notice. A jump
-    ahead in the time column is a gap; where it runs back, the rows are counted, and that is told. Lines that begin with
-    # are comments.
+    ahead in the time column is a gap. Where the time runs back, the rows are counted instead, with a Notice. Lines that
+    begin with # are comments.
+
+    Many attributes: nine are those of the Source protocol.
 
     Args:
         path: the file.
         options: `fs_hz`, `column` (or `channel`), `unit`, `mv_per_unit`, `start_s`, `duration_s`.
-        name: as a person wrote it.
+        name: as the user wrote it.
 
     Raises:
-        SourceError: missing, empty, binary, without any number, or not understood.
+        SourceError: missing, empty, binary, without any number, or of an unknown layout.
     """
 
     live = False
@@ -76,12 +78,12 @@ class CsvSource:
         self.lead = self._format.lead
         self._rows = self._pieces()
         self._runs: deque[_Run] = deque()
-        self._counted = 0  # absolute index of the next row
-        self._clock: tuple[float, int] | None = None  # last known time, s, and its sample
-        self._back: list[Notice] = []  # not told yet
+        self._row = 0  # sample index of the next row
+        self._clock: tuple[float, int] | None = None  # last valid time, s, and its row relative to the next piece
+        self._notices: list[Notice] = []  # for the next chunk
 
     def read(self, max_samples: int) -> Chunk:
-        """The next samples, at most `max_samples`; see Source."""
+        """Return the next samples, at most `max_samples`; see Source."""
         while not self._runs or self._runs[0].first_sample + self._runs[0].mv.size <= self._next:
             if self._runs:
                 self._runs.popleft()
@@ -96,7 +98,7 @@ class CsvSource:
         if self._stop is not None:
             high = min(high, self._stop - run.first_sample)
         bad = np.flatnonzero(run.bad[low:high])
-        notices, self._back = self._back, []
+        notices, self._notices = self._notices, []
         if bad.size:
             text = f"{self.name}: {bad.size} unreadable, e.g. line {run.line[low + bad[0]]}"
             notices.append(Notice("bad_input", text, int(bad.size)))
@@ -109,7 +111,7 @@ class CsvSource:
         self._file.close()
 
     def _load(self) -> bool:
-        """Take the next piece of the file apart into runs; False at its end."""
+        """Split the next piece of the file into runs; False at the end of the file."""
         piece = next(self._rows, None)
         if piece is None:
             return False
@@ -118,14 +120,14 @@ class CsvSource:
         edges = [0, *(row for row, _ in gaps), mv.size]
         missing = [0, *(lost for _, lost in gaps)]
         for low, high, lost in zip(edges[:-1], edges[1:], missing, strict=True):
-            self._counted += lost
+            self._row += lost
             if high > low:
-                self._runs.append(_Run(self._counted, mv[low:high], bad[low:high], line[low:high]))
-            self._counted += high - low
+                self._runs.append(_Run(self._row, mv[low:high], bad[low:high], line[low:high]))
+            self._row += high - low
         return True
 
     def _gaps(self, time_s: Floats, line: NDArray[np.int64]) -> list[tuple[int, int]]:
-        """(row, samples missing before it) where the time column jumps ahead."""
+        """Find the jumps ahead of the time column: (row, samples missing before it)."""
         known = np.flatnonzero(np.isfinite(time_s))
         if known.size == 0:
             return []
@@ -136,13 +138,13 @@ class CsvSource:
         back = np.flatnonzero(np.diff(times) < 0) + 1
         if back.size:
             text = f"{self.name}: {back.size} steps back in time, e.g. in line {line[rows[back[0]]]}; rows count there"
-            self._back.append(Notice("bad_input", text, int(back.size)))
-        # A broken time moves nothing: only a jump that the next row confirms counts.
+            self._notices.append(Notice("bad_input", text, int(back.size)))
+        # A single broken time is ignored: a jump counts if the next row confirms it.
         follows = np.append(times[1:], times[-1])
-        anew = back[(follows[back] < times[back - 1]) & (follows[back] >= times[back])]  # the clock was set back
+        set_back = back[(follows[back] < times[back - 1]) & (follows[back] >= times[back])]  # the clock was set back
         parts = [
             _advancing(times[low:high], rows[low:high])
-            for low, high in zip([0, *anew], [*anew, times.size], strict=True)
+            for low, high in zip([0, *set_back], [*set_back, times.size], strict=True)
         ]
         gaps = []
         for part_times, part_rows in parts:
@@ -152,14 +154,11 @@ class CsvSource:
             gaps += [(int(part_rows[i + 1]), int(jumps[i])) for i in np.flatnonzero(jumps > 0)]
         last_times, last_rows = parts[-1]
         if last_times.size:
-            self._clock = (
-                float(last_times[-1]),
-                int(last_rows[-1]) - line.size,
-            )  # seen from the next piece's first row
+            self._clock = float(last_times[-1]), int(last_rows[-1]) - line.size
         return gaps
 
     def _pieces(self) -> Iterator[tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.int64]]]:
-        """Time (s), samples (mV), unreadable or not, line number of the rows, piece by piece, from the beginning."""
+        """Read the file from the beginning: time (s), sample (mV), True if unreadable, line number of each row."""
         layout = self._format
         newline = layout.newline.encode()
         self._file.seek(0)
@@ -171,7 +170,7 @@ class CsvSource:
                 raise SourceError(f"{self.name}: line {line} cannot be read ({error.strerror})") from None
             whole, cut, rest = (rest + block).rpartition(newline) if block else (rest, b"", b"")
             if len(rest) > MAX_LINE:
-                raise SourceError(f"{self.name}: line longer than {MAX_LINE} characters; one row a sample, please")
+                raise SourceError(f"{self.name}: line longer than {MAX_LINE} characters; write one row a sample")
             if whole or cut:
                 text = whole.decode(layout.encoding, errors="replace")
                 lines = text.split(layout.newline)
@@ -183,7 +182,7 @@ class CsvSource:
 
 
 def _advancing(times: Floats, rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
-    """The times, and their rows, that are confirmed by the next one and run neither back nor absurdly far away."""
+    """Keep the times, with their rows, that the next time confirms and that lie neither back nor a week away."""
     confirmed = np.minimum(times, np.append(times[1:], times[-1]))
     sane = np.abs(times - np.median(times)) < _LONGEST_GAP_S
     latest = np.maximum.accumulate(np.where(sane, confirmed, -np.inf))
@@ -209,9 +208,9 @@ def _rows(
 
 
 def _column(layout: CsvFormat, lines: list[str], column: int) -> Floats:
-    """One column as numbers; NaN where there is none."""
+    """Parse one column; NaN where it holds no number."""
     try:
-        # The common case, five times as fast: every row is a plain number in plain ASCII.
+        # Five times as fast, for the common case that every row is a plain ASCII number.
         cells = [layout.fields(line)[column] for line in lines] if layout.delimiter != "" else lines
         text = " ".join(cells)
         if not layout.decimal_comma and "_" not in text and text.isascii():

@@ -1,4 +1,4 @@
-"""How the numbers of a text file are laid out, found out from its beginning."""
+"""Layout of the numbers in a text file, recognised from its beginning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIME_NAME = re.compile(
 _MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|$)", re.IGNORECASE)
 _UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?$", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
-_IRREGULAR_SHARE = 0.1  # more steps than this off by half a sample or more: no sampled signal
+_IRREGULAR_SHARE = 0.1  # share of steps off by half a sample or more above which it is no sampled signal
 _COUNTING_ROWS = 10
 _FS_TOLERANCE = 0.01
 _FS_SNAP = 0.001  # times rounded to ms give 359.98 Hz for 360 Hz
@@ -33,14 +33,14 @@ class CsvFormat:
     """Layout of a text file.
 
     Attributes:
-        encoding: of the text.
-        newline: what ends a line.
-        delimiter: between columns; None = white space; empty = one column.
-        decimal_comma: numbers read 0,123.
+        encoding: encoding of the text.
+        newline: characters that end a line.
+        delimiter: text between columns; None = white space; empty = one column.
+        decimal_comma: numbers are written 0,123.
         header_lines: lines before the first row of numbers.
         column: column of the ECG, from 0.
-        lead: its name; `ECG` where there is no header.
-        time_column: column of the time, None if there is none.
+        lead: name of that column; `ECG` without a header.
+        time_column: column of the time; None without one.
         time_s: seconds in one unit of the time column.
         fs_hz: sampling rate, Hz.
         mv: mV in one unit of the ECG column.
@@ -59,11 +59,11 @@ class CsvFormat:
     mv: float
 
     def fields(self, line: str) -> list[str]:
-        """The columns of a line."""
+        """Split a line into columns."""
         return _split(line, self.delimiter)
 
     def number(self, text: str) -> float:
-        """The number in a column; ValueError where there is none."""
+        """Parse a column; ValueError if it is no number."""
         text = text.strip(" \t\r\"'")
         return parse_number(text.replace(",", ".") if self.decimal_comma else text)
 
@@ -81,17 +81,17 @@ def _is_number(text: str) -> bool:
 
 
 def _decode(head: bytes, name: str) -> tuple[str, str]:
-    """Text of the file's beginning, and its encoding."""
+    """Decode the file's beginning: text and encoding."""
     if not head:
         raise SourceError(f"{name}: the file is empty")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{name}: the text is UTF-16; save it as UTF-8")
     controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
     if b"\x00" in head or controls > max(16, 0.05 * len(head)):
-        raise SourceError(f"{name}: this is no text but a binary file; WFDB records are read with wfdb:PATH")
+        raise SourceError(f"{name}: this is a binary file, no text; WFDB records are read with wfdb:PATH")
     for encoding in ("utf-8-sig", "latin-1"):
         try:
-            # The cut may have hit a character: what follows the last line end is not looked at.
+            # The head may end within a character, so only whole lines are decoded.
             return head[: head.rfind(b"\n") + 1 or len(head)].decode(encoding), encoding
         except UnicodeDecodeError:
             continue
@@ -99,12 +99,12 @@ def _decode(head: bytes, name: str) -> tuple[str, str]:
 
 
 def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
-    """Find out the layout.
+    """Recognise the layout.
 
     Args:
         head: the first HEAD_BYTES of the file, or all of it.
         options: `column` (else `channel`), `fs_hz`, `unit`, `mv_per_unit`.
-        name: of the source, for errors.
+        name: name of the source, for errors.
 
     Raises:
         SourceError: empty, binary, ambiguous, no such column, no sampling rate: one line with the remedy.
@@ -144,9 +144,9 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
             )
 
     time_column = next((i for i, field in enumerate(named) if _TIME_NAME.match(field)), None)
-    if time_column is None and named:  # another language's word for it
+    if time_column is None and named:  # its name may be in another language
         columns = [[fields[i] for fields in split if i < len(fields)] for i in range(width)]
-        time_column = next((i for i, cells in enumerate(columns) if _counts(cells, decimal_comma)), None)
+        time_column = next((i for i, cells in enumerate(columns) if _advances(cells, decimal_comma)), None)
     if time_column is not None and width == 1:
         time_column = None
     column = _column(named, width, time_column, options, name)
@@ -174,8 +174,8 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
     return _with_time(layout, rows, named, time_column if time_column != column else None, options, name)
 
 
-def _counts(cells: list[str], decimal_comma: bool) -> bool:
-    """Whether a column advances by the same step in every row, as a time or a sample number does and no ECG."""
+def _advances(cells: list[str], decimal_comma: bool) -> bool:
+    """Whether a column advances by the same step in every row: a time or a sample number, no ECG."""
     if len(cells) < _COUNTING_ROWS:
         return False
     try:
@@ -187,7 +187,7 @@ def _counts(cells: list[str], decimal_comma: bool) -> bool:
 
 
 def _unit(text: str) -> str | None:
-    """The unit a header names, as UNITS has it."""
+    """Return the unit in a header, as spelled in UNITS; None without one."""
     text = text.strip(" \t\"'")
     match = _UNIT_IN_NAME.search(text)
     wanted = (match.group(1) if match else text).lower().replace("μ", "µ")
@@ -228,7 +228,7 @@ def _with_time(
     options: SourceOptions,
     name: str,
 ) -> CsvFormat:
-    """`layout` with the sampling rate: as given, else from the time column; both must agree."""
+    """Complete `layout` with the sampling rate: as given, else from the time column; both must agree."""
     times: list[float] = []
     if time_column is not None:
         for row in rows:
@@ -239,17 +239,23 @@ def _with_time(
                 continue
     if time_column is None or len(times) < 3:
         if options.fs_hz is None:
-            raise SourceError(f"{name}: the file does not tell its sampling rate; give it, e.g. --fs 250")
+            raise SourceError(f"{name}: the file has no time column for its sampling rate; give it, e.g. --fs 250")
         return layout
     rate, time_s = _rate(np.diff(np.array(times)), named[time_column], options.fs_hz, name)
     return replace(layout, time_column=time_column, time_s=time_s, fs_hz=rate)
 
 
 def _rate(steps: NDArray[np.float64], column: str, fs_hz: float | None, name: str) -> tuple[float, float]:
-    """Sampling rate, Hz, and seconds in one unit of the time column, from the steps between rows.
+    """Return the sampling rate, Hz, and the seconds in one unit of the time column.
 
-    The unit is what the column's name says, else the one of s and ms that gives a supported rate; with `fs_hz` the one
-    that agrees with it, which may also be the sample.
+    The unit is the one in the column's name, else that of s and ms which gives a supported rate. With `fs_hz` it is the
+    unit that agrees with it, also a sample number.
+
+    Args:
+        steps: differences between the times of neighbouring rows.
+        column: name of the time column.
+        fs_hz: rate given by the user, Hz.
+        name: name of the source, for errors.
     """
     steps = steps[steps > 0]
     step = float(np.median(steps)) if steps.size else 0.0
@@ -270,7 +276,7 @@ def _rate(steps: NDArray[np.float64], column: str, fs_hz: float | None, name: st
     if rates and not (mean == 1 and len(units) > 1):
         return rates[0]
     raise SourceError(
-        f"{name}: its time column {column!r} steps by {step:g}: is that s, ms or samples? name it time_s or time_ms,"
+        f"{name}: its time column {column!r} steps by {step:g}: s, ms or samples? name it time_s or time_ms,"
         " or give --fs"
     )
 

@@ -2,8 +2,8 @@
 
 Format: Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; EDF+: Kemp and Olivan 2003,
 doi:10.1016/S1388-2457(03)00123-8.
-edfio takes header and data records apart. It is given the file piece by piece: the memory map it would make of a whole
-file counts as memory of the process once read, and kills the process where the file becomes shorter meanwhile.
+edfio parses header and data records. It gets the file in pieces: it would map a whole file into memory, which counts as
+memory of the process once read, and kills the process if the file becomes shorter meanwhile.
 """
 
 from __future__ import annotations
@@ -17,10 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream
-from monitor.sources.channels import LIKE_ECG, channel_number
-from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, UNITS, SourceOptions, check_fs, mv_per, sample_span
+from monitor.errors import SourceError, first_line
+from monitor.sources.base import Chunk
+from monitor.sources.channels import choose_channel, ecg_channels
+from monitor.sources.options import (
+    FS_MAX_HZ,
+    FS_MIN_HZ,
+    MV_BY_UNIT,
+    UNITS,
+    SourceOptions,
+    check_fs,
+    mv_per,
+    sample_span,
+)
+from monitor.sources.pieces import PieceReader
 
 if TYPE_CHECKING:
     from edfio import Edf
@@ -28,11 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["EdfSource"]
 
 PIECE_BYTES = 1_048_576  # at least one data record: some programs write a whole recording as one
-_FIXED = 256  # bytes of the header before, and per signal
+_FIXED = 256  # bytes of the fixed header, and of the header of each signal
 _RECORDS_AT = slice(236, 244)  # number of data records; -1 = not known while recording
 _SIGNALS_AT = slice(252, 256)
-_COUNTS_AT = 216  # bytes per signal in front of the samples per data record; 8 each
-_MV = {unit.lower(): factor for unit, factor in UNITS.items()} | {"μv": UNITS["uV"]}
+_COUNTS_AT = 216  # header bytes per signal before the field "samples per data record" of 8 bytes
+_MV = MV_BY_UNIT | {"μv": UNITS["uV"]}
 
 
 class EdfSource:
@@ -41,11 +51,13 @@ class EdfSource:
     `first_sample` of its chunks counts from the file's start. Memory: one piece of about 1 MiB or one data record,
     whichever is larger.
 
+    Many attributes: nine are those of the Source protocol.
+
     Args:
         path: the file.
-        options: `channel` (or `column`), `unit` (where the file names none; `adc` = its digital values), `mv_per_unit`,
+        options: `channel` (or `column`), `unit` (where the file names none; `adc` = digital values), `mv_per_unit`,
             `start_s`, `duration_s`.
-        name: as a person wrote it.
+        name: as the user wrote it.
 
     Raises:
         SourceError: missing, no EDF, truncated, annotations only, interrupted (EDF+D), no such signal, no voltage.
@@ -53,7 +65,7 @@ class EdfSource:
 
     live = False
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None  # a converter may have set the range to what the signal reached
+    rails_mv: tuple[float, float] | None = None  # the file may give the range of the signal, not of the ADC
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:
         self.name = name
@@ -87,31 +99,22 @@ class EdfSource:
         self._mv = self._scale(signal, options)
         self.start_time = _start_time(edf)
         length = records * self._per_record
-        self._next, stop = sample_span(options, self.fs_hz, length, self.name)
+        first, stop = sample_span(options, self.fs_hz, length, self.name)
         self._stop = length if stop is None else stop
-        self.total_samples: int | None = self._stop - self._next
-        self._piece: NDArray[np.float64] = np.empty(0)
-        self._piece_first = self._next
+        self._pieces = PieceReader(first, self._stop, self._load)
+        self.total_samples = self._pieces.left
 
     def read(self, max_samples: int) -> Chunk:
-        """The next samples, at most `max_samples`; see Source."""
-        if self._next >= self._stop:
-            raise EndOfStream
-        if self._next >= self._piece_first + self._piece.size:
-            self._load()
-        low = self._next - self._piece_first
-        high = min(low + max(0, max_samples), self._stop - self._piece_first)
-        chunk = Chunk(self._next, self._piece[low:high].copy())
-        self._next += chunk.samples.size
-        return chunk
+        """Return the next samples, at most `max_samples`; see Source."""
+        return self._pieces.read(max_samples)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-        self._piece = np.empty(0)
+        self._pieces.clear()
 
     def _read_header(self) -> tuple[bytes, list[int], int]:
-        """The header, samples per data record of every signal, and the number of whole data records."""
+        """Read the header, the samples per data record of every signal, and the number of whole data records."""
         header = self._file.read(_FIXED)
         if header[:8] == b"\xffBIOSEMI":
             raise SourceError(f"{self.name}: a BDF file (24 bits); convert it to EDF")
@@ -119,7 +122,7 @@ class EdfSource:
             raise SourceError(f"{self.name}: no EDF file; WFDB records are read with wfdb:PATH, text with csv:PATH")
         try:
             n = int(header[_SIGNALS_AT])
-            said = int(header[_RECORDS_AT])
+            named = int(header[_RECORDS_AT])
             header += self._file.read(_FIXED * n)
             if n < 1 or len(header) < _FIXED * (n + 1):
                 raise ValueError(n)
@@ -131,17 +134,17 @@ class EdfSource:
             raise SourceError(f"{self.name}: its EDF header is broken or cut off; get the file again") from None
         size = self._file.seek(0, io.SEEK_END) - len(header)
         record_bytes = 2 * sum(counts)
-        records = size // record_bytes if said < 0 else said
+        records = size // record_bytes if named < 0 else named
         if size < records * record_bytes:
             raise SourceError(
-                f"{self.name}: the file is truncated: {size // record_bytes} of {said} data records; get it again"
+                f"{self.name}: the file is truncated: {size // record_bytes} of {named} data records; get it again"
             )
         if records == 0:
             raise SourceError(f"{self.name}: the file holds no data record")
         return header, counts, records
 
     def _parse(self, first: int, records: int) -> Edf:
-        """Data records `first` to `first + records` as if they were the whole file."""
+        """Parse data records `first` to `first + records` as a file of their own."""
         from edfio import read_edf
 
         self._file.seek(len(self._header) + first * self._record_bytes)
@@ -151,69 +154,63 @@ class EdfSource:
         header = self._header[: _RECORDS_AT.start] + b"%-8d" % records + self._header[_RECORDS_AT.stop :]
         try:
             return read_edf(io.BytesIO(header + data), header_encoding="latin-1")
-        except Exception as error:  # a broken header raises whatever its parser meets
-            raise SourceError(f"{self.name}: its EDF header cannot be read ({_line(error)})") from None
+        except Exception as error:  # edfio raises errors of many classes on a broken header
+            raise SourceError(f"{self.name}: its EDF header cannot be read ({first_line(error)})") from None
 
-    def _load(self) -> None:
-        first = self._next // self._per_record
+    def _load(self, sample: int) -> tuple[int, NDArray[np.float64]]:
+        first = sample // self._per_record
         last = -(-self._stop // self._per_record)
         try:
             edf = self._parse(first, min(last - first, max(1, PIECE_BYTES // self._record_bytes)))
         except (OSError, ValueError) as error:  # ValueError: closed
-            raise SourceError(f"{self.name}: sample {self._next} cannot be read ({_line(error)})") from None
+            raise SourceError(f"{self.name}: sample {sample} cannot be read ({first_line(error)})") from None
         signal = edf.signals[self._index]
         values = signal.digital if self._digital else signal.data
-        self._piece = np.asarray(values, dtype=np.float64) * self._mv
-        self._piece_first = first * self._per_record
+        return first * self._per_record, np.asarray(values, dtype=np.float64) * self._mv
 
     def _choose(self, edf: Edf, options: SourceOptions) -> int:
         labels = list(edf.labels)
         if not labels:
             raise SourceError(f"{self.name}: the file holds annotations only, no signal")
         wanted = options.channel if options.channel is not None else options.column
-        if wanted is not None:
-            return channel_number(labels, wanted, None, self.name)
-        like = [i for i, label in enumerate(labels) if LIKE_ECG.search(label.strip())]
-        for i in like:
-            signal = edf.signals[i]
-            if signal.physical_dimension.lower() in _MV and FS_MIN_HZ <= signal.sampling_frequency <= FS_MAX_HZ:
-                return i
-        if like or len(labels) == 1:
-            return like[0] if like else 0
-        return channel_number(labels, None, None, self.name)
+        like = ecg_channels([label.strip() for label in labels])
+        usable = [
+            number
+            for number in like
+            if edf.signals[number].physical_dimension.lower() in _MV
+            and FS_MIN_HZ <= edf.signals[number].sampling_frequency <= FS_MAX_HZ
+        ]
+        only = [0] if len(labels) == 1 else []
+        return choose_channel(labels, wanted, [*usable, *like, *only], self.name)
 
     def _scale(self, signal: Any, options: SourceOptions) -> float:
-        """MV in one of what is read: physical values, or digital ones."""
+        """Scale of the values that are read, physical or digital: mV in one."""
         try:
             physical, digital = signal.physical_range, signal.digital_range
         except ValueError:
             physical = digital = (0, 0)
-        if not self._digital and not (np.ptp(physical) > 0 and np.ptp(digital) > 0):  # edfio would give counts
+        if not self._digital and not (np.ptp(physical) > 0 and np.ptp(digital) > 0):  # edfio would return counts
             raise SourceError(f"{self.name}: channel {signal.label} has no scale; give --unit adc and --mv-per-unit")
-        said = signal.physical_dimension
+        unit = signal.physical_dimension
         if self._digital:
             return mv_per("adc", options.mv_per_unit, self.name)
-        if not said:
+        if not unit:
             if options.unit is None:
                 raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
             return mv_per(options.unit, None, self.name)
-        if said.lower() not in _MV:
-            raise SourceError(f"{self.name}: channel {signal.label} is in {said}, which is no voltage")
-        factor = _MV[said.lower()]
+        if unit.lower() not in _MV:
+            raise SourceError(f"{self.name}: channel {signal.label} is in {unit}, which is no voltage")
+        factor = _MV[unit.lower()]
         if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
-            raise SourceError(f"{self.name}: unit {options.unit!r}, but the file says {said}; leave out --unit")
+            raise SourceError(f"{self.name}: unit {options.unit!r}, but the file says {unit}; leave out --unit")
         return factor
 
 
 def _start_time(edf: Edf) -> str | None:
-    """ISO 8601 time of sample 0, local time taken as UTC; None where it was made anonymous or is none."""
+    """ISO 8601 time of sample 0, local time taken as UTC; None where it is anonymous or invalid."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # two dates that differ: the one of EDF+ is taken
+            warnings.simplefilter("ignore")  # two dates that differ: edfio takes the one of EDF+
             return edf.startdatetime.replace(tzinfo=UTC).isoformat()
-    except Exception:  # whatever a date field may hold
+    except Exception:  # a date field may hold anything
         return None
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

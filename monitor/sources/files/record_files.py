@@ -1,4 +1,4 @@
-"""Where records lie: the user's data folder, our cache, or PhysioNet."""
+"""Files of database records: in the user's data folder, in our cache, or on PhysioNet."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "nearest
 
 DATABASES = {"mitdb": "1.0.0", "nstdb": "1.0.0", "cudb": "1.0.0"}  # the version to download
 PHYSIONET_URL = "https://physionet.org/files"
-_SUFFIXES = ("dat", "atr", "hea")  # the header last: a record with a header is whole
+_SUFFIXES = ("dat", "atr", "hea")  # the header last: a record with a header is complete
 _TIMEOUT_S = 20.0
 _RECORD_NAME = re.compile(r"\w{1,40}")
 
 
 def data_folders(db: str) -> tuple[Path, Path]:
-    """Where records of `db` may lie: the folder of ECG_MONITOR_DATA (if set, else the cache), and our cache."""
+    """Return the folders of `db`: the one in ECG_MONITOR_DATA (if set, else the cache), and the one in our cache."""
     from platformdirs import user_cache_dir
 
     cache = Path(user_cache_dir("ecg-monitor")) / db
@@ -29,10 +29,10 @@ def data_folders(db: str) -> tuple[Path, Path]:
 
 
 def records(db: str) -> list[str]:
-    """Names of all records of `db` that are here, sorted.
+    """Return the names of all records of `db` on this machine, sorted.
 
     Raises:
-        SourceError: there is none.
+        SourceError: there is no record.
     """
     folders = data_folders(db)
     names = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.hea")})
@@ -45,18 +45,18 @@ def records(db: str) -> list[str]:
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """`; nearest: ...`: what a person may have meant."""
+    """Return `; nearest: ...` with the names most similar to `name`, for an error."""
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.4)
     return f"; nearest: {', '.join(near)}" if near else f"; there are {', '.join(sorted(names)[:12])} ..."
 
 
 def find_record(db: str, record: str, base_url: str = PHYSIONET_URL) -> Path:
-    """Path of a record without suffix: from ECG_MONITOR_DATA, else the cache, else downloaded into the cache.
+    """Return the path of a record without suffix: in ECG_MONITOR_DATA, else in the cache, else downloaded into it.
 
     Args:
         db: one of DATABASES.
         record: name of the record, e.g. `208`.
-        base_url: where the databases lie; another one for a mirror.
+        base_url: URL of the folder of databases; another one for a mirror.
 
     Raises:
         SourceError: no such record (names the nearest), or the download failed.
@@ -80,9 +80,9 @@ def _check_listed(db: str, record: str, listing: str) -> None:
 
 
 def _download(db: str, record: str, cache: Path, url: str) -> Path:
-    """Fetch a record; it appears in the cache as a whole or not at all.
+    """Download a record; it appears in the cache complete or not at all.
 
-    Not `wfdb.dl_database`: that prints, knows no timeout, and leaves half a record behind when it is interrupted.
+    Not by `wfdb.dl_database`: it prints, has no timeout, and leaves half a record when it is interrupted.
     """
     from urllib.request import urlopen
 

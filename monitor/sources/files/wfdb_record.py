@@ -1,8 +1,7 @@
-"""WFDB records, read piece by piece.
+"""WFDB records of one segment, read in pieces.
 
-Formats 212 and 16 in one plain file, which is what most ECG databases use, are read here: `import wfdb` takes 0.4 s
-(it draws in pandas), twenty times what half an hour of signal takes. Everything else goes to wfdb; of a record of
-several segments (`segments.py`) each segment. Tests hold both equal, NaN by NaN.
+Formats 212 and 16 in one plain file, as in most ECG databases, are read here: `import wfdb` takes 0.4 s (it imports
+pandas), twenty times as long as half an hour of signal. wfdb reads all other formats. Tests compare both, NaN by NaN.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, first_line
 
-__all__ = ["Record", "Signal", "open_record", "start_time_of"]
+__all__ = ["Record", "Signal", "open_single", "read_header", "start_time_of"]
 
 Floats = NDArray[np.float64]
 
-# header(5) of the WFDB manual; what does not match is left to wfdb.
+# header(5) of the WFDB manual; wfdb reads a header that does not match.
 _RECORD_LINE = re.compile(
     r"^\S+[ \t]+(?P<signals>\d+)[ \t]+(?P<fs>\d+(\.\d+)?)(/\S+)?([ \t]+(?P<length>\d+)"
     r"([ \t]+(?P<time>\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*$"
@@ -33,7 +32,6 @@ _SIGNAL_LINE = re.compile(
     r"^(?P<file>[^\s~]+)[ \t]+(?P<format>212|16)[ \t]+(?P<gain>\d+(\.\d+)?)(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?"
     r"[ \t]+(?P<bits>\d+)[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(?P<name>\S.*?)[ \t]*$"
 )
-_SEGMENTED = re.compile(r"\A([ \t]*(#[^\n]*)?\n)*[^\s#/]+/\d")
 _INVALID = {"212": -2048, "16": -32768}  # no valid sample: NaN
 
 
@@ -42,7 +40,10 @@ class Signal:
     """One signal of a record: physical value = (digital - baseline) / gain, in `unit`.
 
     Attributes:
-        bits, zero: resolution and middle of the ADC; 0 bits = not known.
+        name, unit: name of the lead and unit of the physical value.
+        gain: counts in one unit.
+        baseline: count of physical 0.
+        bits, zero: resolution and middle of the ADC; 0 bits = unknown.
     """
 
     name: str
@@ -54,13 +55,13 @@ class Signal:
 
     @property
     def rails(self) -> tuple[float, float] | None:
-        """What the ADC can give, (low, high) in `unit`, where the header tells."""
+        """Range of the ADC, (low, high) in `unit`; None where the header does not give it."""
         if not 4 <= self.bits <= 32 or self.gain == 0 or not math.isfinite(self.gain):
             return None
         half = 1 << (self.bits - 1)
         ends = [(edge - self.baseline) / self.gain for edge in (self.zero - half, self.zero + half - 1)]
         low, high = min(ends), max(ends)
-        # nstdb gives -10.24 to -0.005 mV, and its samples lie far outside: rails without 0 mV are no ADC's.
+        # nstdb names -10.24 to -0.005 mV, but its samples lie far outside: a range without 0 mV is wrong.
         return (low, high) if low < 0 < high else None
 
 
@@ -72,7 +73,7 @@ class Record:
         fs_hz: sampling rate, Hz.
         length: samples of each signal.
         signals: in the order of the header.
-        start_time: ISO 8601 time of sample 0; headers name no time zone, it is taken as UTC. None if not told.
+        start_time: ISO 8601 time of sample 0; headers name no time zone, UTC is assumed. None if unknown.
         read: (signal number, first sample, stop sample) -> (n,) float64 in the signal's unit, NaN = invalid.
     """
 
@@ -83,27 +84,29 @@ class Record:
     read: Callable[[int, int, int], Floats]
 
 
-def open_record(path: Path, name: str, *, segments: bool = True) -> Record:
-    """Open a record.
-
-    Args:
-        path: without suffix; `path`.hea is there.
-        name: of the source, for errors.
-        segments: whether it may be one of several segments.
+def read_header(path: Path, name: str) -> str:
+    """Return the text of `path`.hea.
 
     Raises:
-        SourceError: the header cannot be read, the signal file is missing or too short, there is no sample.
+        SourceError: the file cannot be read.
     """
     try:
-        text = path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
+        return path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SourceError(f"{name}: header {path}.hea cannot be read ({error.strerror})") from None
-    if _SEGMENTED.search(text):
-        if not segments:
-            raise SourceError(f"{name}: {path}.hea is itself a record of several segments")
-        from monitor.sources.files.wfdb_segments import open_segments
 
-        return open_segments(path, text, name)
+
+def open_single(path: Path, text: str, name: str) -> Record:
+    """Open a record of one segment.
+
+    Args:
+        path: path of the record without suffix.
+        text: its header.
+        name: name of the source, for errors.
+
+    Raises:
+        SourceError: the header is broken, the signal file is missing or too short, there is no sample.
+    """
     record = _open_plain(path, text, name) or _open_any(path, name)
     if not record.signals:
         raise SourceError(f"{name}: the record holds no signal")
@@ -113,7 +116,7 @@ def open_record(path: Path, name: str, *, segments: bool = True) -> Record:
 
 
 def _open_plain(path: Path, text: str, name: str) -> Record | None:
-    """A record of one file in format 212 or 16; None for everything else."""
+    """Open a record of one file in format 212 or 16; None for every other."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     head = _RECORD_LINE.match(lines[0]) if lines else None
     if head is None or len(lines) != 1 + int(head["signals"]) or len(lines) == 1:
@@ -139,7 +142,7 @@ def _open_plain(path: Path, text: str, name: str) -> Record | None:
         size = file.stat().st_size
     except OSError as error:
         raise SourceError(f"{name}: signal file {file} cannot be read ({error.strerror})") from None
-    if length == 0:  # not told: as many whole samples as there are
+    if length == 0:  # not in the header: all whole samples of the file
         length = (size // 2 if data_format == "16" else 2 * size // 3) // n_signals
     if size < (needed := _bytes_before(length * n_signals, data_format)):
         raise SourceError(f"{name}: {file} holds {size} bytes, its header promises {needed}; fetch the record anew")
@@ -154,12 +157,12 @@ def _open_plain(path: Path, text: str, name: str) -> Record | None:
     try:
         start_time = start_time_of(head["time"], head["date"])
     except ValueError:
-        return None  # no such day: wfdb says so
+        return None  # no such day: wfdb reports it
     return Record(float(head["fs"]), length, signals, start_time, read)
 
 
 def start_time_of(time: str | None, date: str | None) -> str | None:
-    """ISO 8601 time of `HH:MM:SS.ss` and `DD/MM/YYYY`, taken as UTC; None without a date.
+    """Return the ISO 8601 time of `HH:MM:SS.ss` and `DD/MM/YYYY`, taken as UTC; None without a date.
 
     Raises:
         ValueError: no such time or day.
@@ -179,10 +182,10 @@ def _bytes_before(sample: int, data_format: str) -> int:
 
 
 def _digital(file: Path, data_format: str, start: int, stop: int) -> NDArray[np.int32]:
-    """Samples `start` to `stop` of the file, all signals interleaved."""
+    """Read samples `start` to `stop` of the file, all signals interleaved."""
     if data_format == "16":
         return np.fromfile(file, dtype="<i2", count=stop - start, offset=2 * start).astype(np.int32)
-    # Format 212: two samples of 12 bits in three bytes; begin with a whole pair.
+    # Format 212: two samples of 12 bits in three bytes; reading begins at a whole pair.
     pair = start // 2
     first = 3 * pair
     octets = np.fromfile(file, dtype=np.uint8, count=_bytes_before(stop, data_format) - first, offset=first)
@@ -195,7 +198,7 @@ def _digital(file: Path, data_format: str, start: int, stop: int) -> NDArray[np.
 
 
 def _open_any(path: Path, name: str) -> Record:
-    """A record of any kind that wfdb reads."""
+    """Open a record of any format that wfdb reads."""
     import wfdb
 
     try:
@@ -206,13 +209,13 @@ def _open_any(path: Path, name: str) -> Record:
         # One sample shows whether its format can be read.
         probe = wfdb.rdrecord(str(path), sampfrom=0, sampto=1)
         signals = tuple(_signal_of(header, probe, i) for i in range(len(probe.sig_name)))
-    except Exception as error:  # wfdb raises whatever its parser meets
-        raise SourceError(f"{name}: record {path} cannot be read ({_first_line(error)})") from None
+    except Exception as error:  # wfdb raises errors of many classes
+        raise SourceError(f"{name}: record {path} cannot be read ({first_line(error)})") from None
     try:
         wfdb.rdrecord(str(path), sampfrom=length - 1, sampto=length)
     except Exception as error:
         raise SourceError(
-            f"{name}: a signal file of {path} is shorter than its header promises ({_first_line(error)}); fetch the"
+            f"{name}: a signal file of {path} is shorter than its header promises ({first_line(error)}); fetch the"
             " record anew"
         ) from None
 
@@ -220,7 +223,7 @@ def _open_any(path: Path, name: str) -> Record:
         try:
             record = wfdb.rdrecord(str(path), sampfrom=start, sampto=stop, channels=[channel])
         except Exception as error:
-            raise SourceError(f"{name}: samples {start} to {stop} cannot be read ({_first_line(error)})") from None
+            raise SourceError(f"{name}: samples {start} to {stop} cannot be read ({first_line(error)})") from None
         return np.asarray(record.p_signal[:, 0], dtype=np.float64)
 
     start_time = None
@@ -232,7 +235,3 @@ def _open_any(path: Path, name: str) -> Record:
 def _signal_of(header: Any, probe: Any, i: int) -> Signal:
     adc = (float(header.adc_gain[i]), int(header.baseline[i]), int(header.adc_res[i]), int(header.adc_zero[i]))
     return Signal(str(probe.sig_name[i]), str(probe.units[i]), *adc)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,7 +1,7 @@
-"""WFDB records of several segments, each a record of its own: read segment by segment, whatever their number.
+"""WFDB records of one or of several segments; each segment is a record of its own and read when it is needed.
 
-Not through wfdb: it does not compare the segments' sampling rates, fails on a null segment of a fixed layout, and
-reads the header of every segment anew for each piece.
+wfdb does not read the segments together: it does not compare their sampling rates, fails on a null segment of a fixed
+layout, and reads the header of every segment again for each piece.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import SourceError
-from monitor.sources.files.wfdb_record import Record, Signal, open_record, start_time_of
-from monitor.sources.options import UNITS
+from monitor.errors import SourceError, first_line
+from monitor.sources.files.wfdb_record import Record, Signal, open_single, read_header, start_time_of
+from monitor.sources.options import MV_BY_UNIT
 
-__all__ = ["open_segments"]
+__all__ = ["open_record"]
 
 Floats = NDArray[np.float64]
 
@@ -28,28 +28,34 @@ _RECORD_LINE = re.compile(
 )
 _SEGMENT_LINE = re.compile(r"^(?P<name>~|[\w.-]+)[ \t]+(?P<length>\d+)[ \t]*$")
 _NULL = "~"
+_SEGMENTED = re.compile(r"\A([ \t]*(#[^\n]*)?\n)*[^\s#/]+/\d")
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Samples `start` to `stop` of the record; nothing is known in a null segment."""
+    """Samples `start` to `stop` of the record; a null segment holds no signal."""
 
     name: str
     start: int
     stop: int
 
 
-def open_segments(path: Path, text: str, name: str) -> Record:
-    """Open a record of several segments.
+def open_record(path: Path, name: str) -> Record:
+    """Open a record of one or of several segments.
 
     Args:
-        path: of the record, without suffix; its segments lie beside it.
-        text: of its header.
-        name: of the source, for errors.
+        path: path of the record without suffix; `path`.hea and all segments lie in its folder.
+        name: name of the source, for errors.
 
     Raises:
-        SourceError: the header is broken, a segment is missing or does not fit: another rate, another length.
+        SourceError: a header is broken, a file is missing or too short, there is no sample, or a segment does not fit:
+            another rate, another length.
     """
+    text = read_header(path, name)
+    return _open_segments(path, text, name) if _SEGMENTED.search(text) else open_single(path, text, name)
+
+
+def _open_segments(path: Path, text: str, name: str) -> Record:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     head = _RECORD_LINE.match(lines[0]) if lines else None
     matches = [_SEGMENT_LINE.match(line) for line in lines[1:]]
@@ -77,7 +83,7 @@ def open_segments(path: Path, text: str, name: str) -> Record:
         raise SourceError(f"{name}: the record holds no sample")
     signals = _layout_signals(path, layout, name) if layout is not None else first.signals
     signals = tuple(Signal(signal.name, signal.unit, 1.0, 0, 0, 0) for signal in signals)  # each has its own ADC
-    opened: dict[str, Record] = {}  # the one that is being read
+    opened: dict[str, Record] = {}  # at most one: the segment read last
 
     def read(channel: int, start: int, stop: int) -> Floats:
         out = np.full(stop - start, np.nan)
@@ -100,14 +106,18 @@ def open_segments(path: Path, text: str, name: str) -> Record:
 
 def _open_segment(path: Path, segment: _Segment, fs_hz: float, name: str) -> Record:
     what = f"segment {segment.name}"
+    segment_path = path.with_name(segment.name)
     try:
-        record = open_record(path.with_name(segment.name), name, segments=False)
+        header = read_header(segment_path, name)
+        if _SEGMENTED.search(header):
+            raise SourceError(f"{name}: {segment_path}.hea is itself a record of several segments")
+        record = open_single(segment_path, header, name)
     except SourceError as error:
         raise SourceError(f"{name}: {what}: {str(error).removeprefix(f'{name}: ')}") from None
     if record.fs_hz != fs_hz:
         raise SourceError(
             f"{name}: {what} has {record.fs_hz:g} Hz, the record {fs_hz:g} Hz; resample it, or watch"
-            f" wfdb:{path.with_name(segment.name)} alone"
+            f" wfdb:{segment_path} alone"
         )
     if record.length != segment.stop - segment.start:
         raise SourceError(
@@ -117,7 +127,7 @@ def _open_segment(path: Path, segment: _Segment, fs_hz: float, name: str) -> Rec
 
 
 def _layout_signals(path: Path, layout: str, name: str) -> tuple[Signal, ...]:
-    """Names and units out of the layout segment, whose signals lie in no file."""
+    """Read names and units from the layout segment, which has no signal file."""
     import wfdb
 
     try:
@@ -125,13 +135,12 @@ def _layout_signals(path: Path, layout: str, name: str) -> tuple[Signal, ...]:
         return tuple(
             Signal(str(lead), str(unit), 1.0, 0, 0, 0) for lead, unit in zip(header.sig_name, header.units, strict=True)
         )
-    except Exception as error:  # wfdb raises whatever its parser meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"{name}: segment {layout} cannot be read ({reason})") from None
+    except Exception as error:  # wfdb raises errors of many classes
+        raise SourceError(f"{name}: segment {layout} cannot be read ({first_line(error)})") from None
 
 
 def _number(record: Record, wanted: Signal, same: int | None) -> int | None:
-    """Which signal of a segment is meant: the one of that name, else, in a fixed layout, the one of that number."""
+    """Number of the wanted signal in a segment: by its name, else, in a fixed layout, number `same`."""
     names = [signal.name for signal in record.signals]
     if wanted.name in names:
         return names.index(wanted.name)
@@ -139,11 +148,10 @@ def _number(record: Record, wanted: Signal, same: int | None) -> int | None:
 
 
 def _factor(signal: Signal, wanted: Signal, name: str) -> float:
-    """What turns a segment's unit into the record's."""
+    """Factor from a segment's unit to the record's."""
     if signal.unit == wanted.unit:
         return 1.0
-    units = {unit.lower(): factor for unit, factor in UNITS.items()}
     try:
-        return units[signal.unit.lower()] / units[wanted.unit.lower()]
+        return MV_BY_UNIT[signal.unit.lower()] / MV_BY_UNIT[wanted.unit.lower()]
     except KeyError:
         raise SourceError(f"{name}: {signal.name} is in {wanted.unit} and, in a segment, in {signal.unit}") from None

@@ -1,8 +1,8 @@
-"""A board that BrainFlow speaks to, `brainflow:BOARD?key=value&...`; needs the extra `brainflow`.
+"""A board that BrainFlow supports, `brainflow:BOARD?key=value&...`; needs the extra `brainflow`.
 
-See https://brainflow.readthedocs.io/en/stable/SupportedBoards.html for the boards and which parameters they need. What
-BrainFlow does not tell is found out here: lost packets by the board's counter and the time, a lost board by its
-silence.
+For boards and their parameters see https://brainflow.readthedocs.io/en/stable/SupportedBoards.html. BrainFlow reports
+neither lost packets nor a lost board: this source finds lost packets by the board's counter and the time, and a lost
+board by its silence.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -18,43 +17,42 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice
-from monitor.sources.channels import channel_number
+from monitor.sources.channels import choose_channel
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
-from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
+from monitor.sources.live_buffer import LiveBuffer
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
+from monitor.sources.reader_thread import ReaderThread
 from monitor.sources.timing.arrival_line import COUNTER
 from monitor.sources.timing.rate_watch import RateWatch
-from monitor.sources.timing.sample_clock import Run, SampleClock
-from monitor.sources.timing.sample_runs import SampleRuns
 
 __all__ = ["BUFFER_S", "SILENT_S", "BrainflowSource"]
 
 BUFFER_S: Final = 30.0  # unread samples that are kept; older ones are dropped, and missing
-SILENT_S: Final = 5.0  # BrainFlow does not tell that a board is gone: one that is silent so long is opened anew
+SILENT_S: Final = 5.0  # BrainFlow does not report a lost board: after this silence the board is opened again
 _POLL_S: Final = 0.02
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to reopen
 _COUNTED: Final = 300  # samples that show whether the counter counts samples up to 255 (some boards wrap elsewhere)
 _FIRST_S: Final = 10.0
-_MAX_NOTICES: Final = 64
 _MV_PER_UV: Final = 1e-3
-
-Floats = NDArray[np.float64]
 
 
 class BrainflowSource:
-    """Live source of one channel of one board; a thread reads it, read() never waits.
+    """Live source of one channel of one board; a thread reads the board, read() never waits.
+
+    Many attributes: seven are those of the Source protocol.
 
     Args:
         what: name or id of the board and its parameters, those of `BrainFlowInputParams`, e.g.
             `CYTON_BOARD?serial_port=/dev/ttyUSB0` (also `cyton`).
-        options: `channel`, `fs_hz` (only to agree), `rate_tolerance`, `duration_s`, `clock`.
-        name: as a person wrote it.
+        options: `channel`, `fs_hz` (must agree with the board), `rate_tolerance`, `duration_s`, `clock`.
+        name: as the user wrote it.
 
     Raises:
         SourceError: BrainFlow is not installed; no such board, parameter or channel; the board is not ready or silent.
     """
 
     live = True
-    rails_mv: tuple[float, float] | None = None  # BrainFlow gives uV and does not tell the range
+    rails_mv: tuple[float, float] | None = None  # BrainFlow gives uV without the range
     start_time: str | None = None
     total_samples: int | None = None
 
@@ -69,30 +67,28 @@ class BrainflowSource:
         board, _, query = what.partition("?")
         self._board_id = board_id(self._flow, board, name)
         self._params = board_params(self._flow, query, name)
-        self._lock = threading.Lock()  # guards all that the thread shares with read()
-        self._notices: deque[Notice] = deque(maxlen=_MAX_NOTICES)
+        self._lock = threading.Lock()  # guards everything that the thread shares with read()
         self._failure: str | None = None
-        self._rate = RateWatch(options.rate_tolerance)
-        self._dropped = self._beyond = 0
-        self._closing = threading.Event()
+        self._beyond = 0
         self._session: Any = None
         try:
             self._open()
             self._describe(options)
-            self._runs = SampleRuns(sample_span(options, self.fs_hz, None, name)[1])
-            self._places = SampleClock(self.fs_hz)
+            rate = RateWatch(options.rate_tolerance, subject="the board ")
+            duration = sample_span(options, self.fs_hz, None, name)[1]
+            self._buffer = LiveBuffer(name, self.fs_hz, BUFFER_S, rate, self._clock(), duration)
             self._begin()
         except self._flow.BrainFlowError as error:
             self._release()
-            raise SourceError(f"{name}: {reason(error)}") from None
+            raise SourceError(f"{name}: {reason(self._flow, error)}") from None
         except BaseException:
             self._release()
             raise
-        self._thread = threading.Thread(target=self._run, name=f"brainflow {board}", daemon=True)
+        self._thread = ReaderThread(self._run, f"brainflow {board}", self._fail, self._release)
         self._thread.start()
 
     def read(self, max_samples: int) -> Chunk | None:
-        """What has come and was not read, at most `max_samples`; see Source.
+        """Return the samples that arrived, at most `max_samples`; see Source.
 
         Raises:
             EndOfStream: `duration_s` of signal was given.
@@ -101,21 +97,29 @@ class BrainflowSource:
         with self._lock:
             if self._failure is not None:
                 raise SourceError(self._failure)
-            if self._runs.ended:
+            if self._buffer.ended:
                 raise EndOfStream
-            return self._runs.chunk(max_samples, self._arrival_s, self._take_notices(), self._places.time_s)
+            more = []
+            if self._beyond:
+                text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV"
+                more.append(Notice("bad_input", text, self._beyond))
+                self._beyond = 0
+            return self._buffer.read(max_samples, *more)
 
     @property
     def waiting(self) -> int:
-        """Samples that came and were not read yet."""
-        return self._runs.size
+        """Samples received and not read yet."""
+        return self._buffer.waiting
 
     def close(self) -> None:
         """Stop the thread and release the board; may be called twice."""
-        self._closing.set()
-        self._thread.join(timeout=20.0)  # BrainFlow may be waiting for the board
+        self._thread.stop(timeout_s=20.0)  # BrainFlow may be waiting for the board
+        self._fail("closed")
+
+    def _fail(self, text: str) -> None:
+        """Let all further calls of read() raise."""
         with self._lock:
-            self._failure = self._failure or f"{self.name}: closed"
+            self._failure = self._failure or f"{self.name}: {text}"
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -133,7 +137,7 @@ class BrainflowSource:
                 session.release_session()
 
     def _describe(self, options: SourceOptions) -> None:
-        """Rate and channel of the board; of the board played back, where it is a file."""
+        """Set rate and channel from the board's description; for a playback file, from the recorded board's."""
         shim, described_id = self._flow.BoardShim, self._session.get_board_id()
         described = shim.get_board_descr(described_id)
         self.fs_hz = check_fs(float(described["sampling_rate"]), self.name)
@@ -146,13 +150,13 @@ class BrainflowSource:
             except self._flow.BrainFlowError:
                 raise SourceError(f"{self.name}: the board {described['name']} has no channel for an ECG") from None
         labels = [f"ch{number}" for number in range(1, len(rows) + 1)]
-        channel = channel_number(labels, options.channel, 0, self.name)
+        channel = choose_channel(labels, options.channel, [0], self.name)
         self.lead = labels[channel]
         self._row = int(rows[channel])
         self._counter_row = described.get("package_num_channel")
 
     def _begin(self) -> None:
-        """Wait for the first samples, and see what the counter is worth."""
+        """Wait for the first samples and check the counter on them."""
         until_s = time.monotonic() + _FIRST_S
         first: list[tuple[float, NDArray[np.float64]]] = []
         while sum(data.shape[1] for _, data in first) < _COUNTED:
@@ -169,80 +173,53 @@ class BrainflowSource:
             if np.mean(steps == 1) < 0.9 or (counts.max() < COUNTER - 1 and np.any(np.diff(counts) < 0)):
                 self._counter_row = None
         how = "by its counter" if self._counter_row is not None else "by the time"
-        self._notices.append(Notice("format", f"{self.name}: {self.fs_hz:g} Hz, losses are found {how}"))
+        self._buffer.notice("format", f"{self.fs_hz:g} Hz, losses are found {how}")
         for arrival_s, data in first:
             self._take(data, arrival_s)
 
     # -- in the thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            heard_s = time.monotonic()
-            while not self._closing.wait(_POLL_S):
-                try:
-                    data = self._session.get_board_data()
-                except self._flow.BrainFlowError as error:
-                    self._reopen(reason(error))
-                    heard_s = time.monotonic()
-                    continue
-                if data.shape[1]:
-                    heard_s = time.monotonic()
-                elif time.monotonic() - heard_s > SILENT_S:
-                    self._reopen(f"silent for {SILENT_S:g} s")
-                    heard_s = time.monotonic()
-                    continue
-                with self._lock:
-                    self._take(data, self._clock())
-        except Exception as error:  # nothing may die unseen in a thread: read() says it
-            with self._lock:
-                self._failure = f"{self.name}: the reader stopped ({type(error).__name__}: {error})"
-        finally:
-            self._release()
-
-    def _reopen(self, reason: str) -> None:
-        """Try until the board is back or the source is closed."""
-        with self._lock:
-            self._notices.append(Notice("source_lost", f"{self.name}: the board is lost ({reason})"))
-            self._places.cut()
-        self._release()
-        wait_s, longest_s = _BACKOFF_S
-        while not self._closing.wait(wait_s):
+        received_s = time.monotonic()
+        while self._thread.wait(_POLL_S):
+            lost = ""
             try:
-                self._open()
-            except self._flow.BrainFlowError:
-                self._release()
-                wait_s = min(2 * wait_s, longest_s)
+                data = self._session.get_board_data()
+            except self._flow.BrainFlowError as error:
+                lost = reason(self._flow, error)
+            else:
+                if data.shape[1]:
+                    received_s = time.monotonic()
+                elif time.monotonic() - received_s > SILENT_S:
+                    lost = f"silent for {SILENT_S:g} s"
+            if lost:
+                self._reopen(lost)
+                received_s = time.monotonic()
                 continue
             with self._lock:
-                self._notices.append(Notice("source_back", f"{self.name}: the board is back"))
-            return
+                self._take(data, self._clock())
+
+    def _reopen(self, why: str) -> None:
+        """Open the board again and again until it is back or the source is closed."""
+        with self._lock:
+            self._buffer.cut()
+            self._buffer.notice("source_lost", f"the board is lost ({why})")
+        self._release()
+        self._thread.retry(self._reopened, _BACKOFF_S)
+
+    def _reopened(self) -> bool:
+        try:
+            self._open()
+        except self._flow.BrainFlowError:
+            self._release()
+            return False
+        with self._lock:
+            self._buffer.notice("source_back", "the board is back")
+        return True
 
     def _take(self, data: NDArray[np.float64], now_s: float) -> None:
-        """Samples to their places. The lock is held."""
+        """Add samples to the buffer. The caller holds the lock."""
         mv = data[self._row] * _MV_PER_UV
-        beyond = np.abs(mv) > MAX_MV  # False for NaN
-        mv[beyond] = np.nan
-        self._beyond += int(beyond.sum())
+        self._beyond += blank_beyond(mv)
         counts = None if self._counter_row is None else (data[self._counter_row] % COUNTER).astype(np.int64)
-        for run in self._places.push(mv, now_s, counts):
-            self._arrival_s = now_s
-            self._keep(run)
-        if (told := self._rate.look(self._places)) is not None:
-            self._notices.append(Notice(told[0], f"{self.name}: the board {told[1]}"))
-
-    def _keep(self, run: Run) -> None:
-        self._runs.put(*run)
-        self._dropped += self._runs.drop(round(BUFFER_S * self.fs_hz))
-
-    def _take_notices(self) -> tuple[Notice, ...]:
-        notices = list(self._notices)
-        self._notices.clear()
-        if self._beyond:
-            text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV"
-            notices.append(Notice("bad_input", text, self._beyond))
-            self._beyond = 0
-        if self._dropped:
-            text = f"{self.name}: {self._dropped} samples dropped, they were not read within {BUFFER_S:g} s"
-            notices.append(Notice("overrun", text, self._dropped))
-            self._dropped = 0
-        return tuple(notices)
+        self._buffer.push(mv, now_s, counts)

@@ -1,4 +1,4 @@
-"""How BrainFlow's boards are named, parametrised, and what their errors mean to a person."""
+"""BrainFlow's boards: names, parameters, and error texts for the user."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import warnings
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, first_line
 
 __all__ = ["board_id", "board_params", "load_brainflow", "reason"]
 
 
 def load_brainflow(name: str) -> Any:
-    """BrainFlow's module, silenced.
+    """Import BrainFlow, with its log turned off.
 
     Raises:
         SourceError: it is not installed, or does not run here.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it uses pkg_resources, at its first call
+            warnings.simplefilter("ignore")  # it uses pkg_resources at its first call
             from brainflow import board_shim
 
-            board_shim.BoardShim.disable_board_logger()  # it writes to standard error, over the screen
+            board_shim.BoardShim.disable_board_logger()  # it would write to standard error, over the dashboard
     except ImportError as error:
         missing = "'setuptools<82' (for BrainFlow)" if error.name == "pkg_resources" else "'ecg-monitor[brainflow]'"
         raise SourceError(f"{name}: needs the extra brainflow: python -m pip install {missing}") from None
@@ -33,7 +33,7 @@ def load_brainflow(name: str) -> Any:
 
 
 def board_id(flow: Any, board: str, name: str) -> int:
-    """Id of a board by its name, in any case and with or without `_BOARD`, or by number."""
+    """Return the id of a board named in any case, with or without `_BOARD`, or by number."""
     ids: dict[str, int] = {member.name: int(member.value) for member in flow.BoardIds}
     wanted = board.strip().upper()
     for key in (wanted, f"{wanted}_BOARD"):
@@ -46,10 +46,10 @@ def board_id(flow: Any, board: str, name: str) -> int:
 
 
 def board_params(flow: Any, query: str, name: str) -> Any:
-    """`BrainFlowInputParams` out of `key=value&...`.
+    """Parse `key=value&...` into `BrainFlowInputParams`.
 
     Raises:
-        SourceError: no such parameter, or a value that it does not take.
+        SourceError: no such parameter, or a value of the wrong type.
     """
     params = flow.BrainFlowInputParams()
     known = vars(params)
@@ -80,7 +80,7 @@ _REASONS: Final = {
 }
 
 
-def reason(error: Exception) -> str:
-    """BrainFlow's error in one line with the remedy where we know it."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return next((f"{reason} ({key})" for key, reason in _REASONS.items() if key in text), text)
+def reason(flow: Any, error: Any) -> str:
+    """Return a BrainFlowError in one line, with the remedy if there is one."""
+    name = flow.BrainFlowExitCodes(error.exit_code).name
+    return f"{_REASONS[name]} ({name})" if name in _REASONS else first_line(error)

@@ -1,7 +1,7 @@
 """A stream of the lab streaming layer, `lsl:NAME` or `lsl:type=ECG`; needs the extra `lsl` (pylsl).
 
-See https://labstreaminglayer.readthedocs.io. Losses are found in the time stamps, see StampClock. LSL could reconnect
-unseen; here it must not, so that the loss is told.
+See https://labstreaminglayer.readthedocs.io. StampClock finds losses by the time stamps. Automatic reconnection of LSL
+is off, so that a loss is reported.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, first_line
 from monitor.sources.base import Chunk, EndOfStream, Notice
-from monitor.sources.channels import LIKE_ECG, channel_number
-from monitor.sources.options import MAX_MV, UNITS, SourceOptions, check_fs, mv_per, sample_span
+from monitor.sources.channels import choose_channel, ecg_channels
+from monitor.sources.options import MAX_MV, MV_BY_UNIT, SourceOptions, blank_beyond, check_fs, mv_per, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.timing.stamp_clock import StampClock
 
@@ -26,45 +26,45 @@ if TYPE_CHECKING:
 
 __all__ = ["BUFFER_S", "LslSource"]
 
-BUFFER_S = 10  # unread samples that LSL keeps; older ones are dropped, and missing
+BUFFER_S = 10  # s of unread samples that LSL keeps; it drops older ones, which is a gap
 _SEARCH_S = 3.0
-_ALIKE_S = 1.0  # so long a second stream of the same name is waited for: without multicast it answers after 0.5 s
+_ALIKE_S = 1.0  # wait for a second stream of the same name: without multicast it answers after 0.5 s
 _OPEN_S = 5.0
-_QUIET_S = 1.0  # after so long without a sample those that are held are given
+_QUIET_S = 1.0  # silence after which the held samples are given
 _PULL = 4096
 _KEYS = ("name", "type", "source_id")
-_UNITS = {
-    **{unit.lower(): factor for unit, factor in UNITS.items()},
-    **{
-        "μv": 1e-3,
-        "microvolt": 1e-3,
-        "microvolts": 1e-3,
-        "millivolt": 1.0,
-        "millivolts": 1.0,
-        "volt": 1e3,
-        "volts": 1e3,
-    },
+_ECG_TYPES = ("ECG", "EKG")
+_UNITS = MV_BY_UNIT | {
+    "μv": 1e-3,
+    "microvolt": 1e-3,
+    "microvolts": 1e-3,
+    "millivolt": 1.0,
+    "millivolts": 1.0,
+    "volt": 1e3,
+    "volts": 1e3,
 }
-_NO_LOG = "[log]\nlevel = -3\n"  # LSL writes to standard error, over the screen
-# Where LSL looks for its settings; what we set would take their place.
+_NO_LOG = "[log]\nlevel = -3\n"  # LSL would write to standard error, over the dashboard
+# Paths of LSL's settings; our settings would replace them.
 _SETTINGS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 
 
 class LslSource:
     """Live source of one channel of one LSL stream.
 
-    A stream that breaks off is `source_lost` and searched for until it is back; by our clock it is then known how many
-    samples are missing.
+    A stream that ends is `source_lost` and searched for until it is back; our clock then gives the number of missing
+    samples.
+
+    Many attributes: nine are those of the Source protocol.
 
     Args:
         what: name of the stream, or `name=`, `type=` or `source_id=` and a value.
         options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (only
             to agree), `duration_s`, `clock`.
-        name: as a person wrote it.
+        name: as the user wrote it.
 
     Raises:
-        SourceError: pylsl is not installed; no such stream (names those there are), or several; no regular rate, no
-            numbers, no such channel, no voltage.
+        SourceError: pylsl is not installed; no such stream (the error lists all streams), or several; no regular rate,
+            no numbers, no such channel, no voltage.
     """
 
     live = True
@@ -80,7 +80,7 @@ class LslSource:
         self._lsl = _pylsl(name)
         key, equals, value = what.partition("=")
         self._key, self._value = (key.strip(), value.strip()) if equals and key.strip() in _KEYS else ("name", what)
-        if not self._value or "'" in self._value:  # LSL puts it between quotes
+        if not self._value or "'" in self._value:  # LSL puts the value between quotes
             raise SourceError(f"{name}: name the stream without quotes, e.g. lsl:NAME or lsl:type=ECG")
         found = self._find()
         self.fs_hz = self._rate(found, options)
@@ -88,23 +88,23 @@ class LslSource:
         self._inlet: Any = self._lsl.StreamInlet(found, max_buflen=BUFFER_S, recover=False)
         self._resolver: Any = None
         try:
-            info = self._inlet.info(timeout=_OPEN_S)  # with labels and units, which the search does not bring
+            info = self._inlet.info(timeout=_OPEN_S)  # with labels and units, which the search does not return
             self._inlet.open_stream(timeout=_OPEN_S)
         except (RuntimeError, TimeoutError) as error:  # LSL's own errors are RuntimeErrors
             raise SourceError(f"{name}: the stream cannot be opened ({error}); is the sender still there?") from None
         try:
             self._describe(info, options)
         except SourceError:
-            self._inlet = None  # an error that is kept would keep us
+            self._inlet = None  # a kept exception would keep the inlet open
             raise
         if found.source_id():
             self._key, self._value = "source_id", found.source_id()
         self._stamps = StampClock(self.fs_hz)
         self._arrival_s = self._clock()
-        self._broken = False  # the stream is new since the last sample
+        self._broken = False  # the stream was lost since the last sample
         self._beyond = self._resets = 0
-        self._news: list[Notice] = []
-        self._strangers: set[str] = set()  # streams that are not ours, told once
+        self._pending: list[Notice] = []
+        self._others: set[str] = set()  # streams of another shape that were reported
         self._closed = False
 
     def _describe(self, info: pylsl.StreamInfo, options: SourceOptions) -> None:
@@ -112,13 +112,13 @@ class LslSource:
         names = [label or f"channel {i}" for i, label in enumerate(labels)] or [
             f"channel {i}" for i in range(self._shape[0])
         ]
-        self._channel = channel_number(names, options.channel, self._default(info, names), self.name)
+        self._channel = choose_channel(names, options.channel, self._preferred(info, names), self.name)
         self.lead = names[self._channel]
         self._mv = self._scale(info, options)
         self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
 
     def read(self, max_samples: int) -> Chunk | None:
-        """What has come, at most `max_samples`, without waiting; see Source.
+        """Return the samples that arrived, at most `max_samples`, without waiting; see Source.
 
         Raises:
             EndOfStream: `duration_s` of signal was given.
@@ -136,11 +136,11 @@ class LslSource:
 
     @property
     def waiting(self) -> int:
-        """Samples that came and were not read yet."""
+        """Samples received and not read yet."""
         return self._runs.size
 
     def close(self) -> None:
-        """Let go of the stream; may be called twice."""
+        """Close the stream; may be called twice."""
         self._closed = True
         self._inlet = self._resolver = None
 
@@ -149,7 +149,7 @@ class LslSource:
         found = resolve(self._key, self._value, minimum=1, timeout=_SEARCH_S)
         if not found:
             others = sorted({f"{info.name()} ({info.type()})" for info in self._lsl.resolve_streams(wait_time=1.0)})
-            there = f"there are {', '.join(others[:12])}" if others else "there is none at all; is the sender running?"
+            there = f"there are {', '.join(others[:12])}" if others else "there is no stream; is the sender running?"
             raise SourceError(
                 f"{self.name}: no LSL stream with {self._key} {self._value!r} within {_SEARCH_S:g} s; {there}"
             )
@@ -175,29 +175,28 @@ class LslSource:
 
     @staticmethod
     def _shape_of(info: pylsl.StreamInfo) -> tuple[int, float, int]:
-        """What must be the same after a loss: channels, rate, format."""
+        """Number of channels, rate and format, which must be the same after a loss."""
         return info.channel_count(), info.nominal_srate(), info.channel_format()
 
-    def _default(self, info: pylsl.StreamInfo, names: list[str]) -> int | None:
+    @staticmethod
+    def _preferred(info: pylsl.StreamInfo, names: list[str]) -> list[int]:
         types = info.get_channel_types() or []
-        like = [i for i, kind in enumerate(types) if (kind or "").upper() in ("ECG", "EKG")]
-        like += [i for i, label in enumerate(names) if LIKE_ECG.search(label)]
-        if like or len(names) == 1 or info.type().upper() in ("ECG", "EKG"):
-            return like[0] if like else 0
-        return None
+        by_type = [i for i, kind in enumerate(types) if (kind or "").upper() in _ECG_TYPES]
+        only = [0] if len(names) == 1 or info.type().upper() in _ECG_TYPES else []
+        return [*by_type, *ecg_channels(names), *only]
 
     def _scale(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
         units = info.get_channel_units() or []
-        said = (units[self._channel] if self._channel < len(units) else None) or ""
-        factor = _UNITS.get(said.strip().lower())
-        if options.unit == "adc" or (options.unit is not None and not said):
+        unit = (units[self._channel] if self._channel < len(units) else None) or ""
+        factor = _UNITS.get(unit.strip().lower())
+        if options.unit == "adc" or (options.unit is not None and not unit):
             return mv_per(options.unit, options.mv_per_unit, self.name)
-        if not said:
+        if not unit:
             raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
         if factor is None:
-            raise SourceError(f"{self.name}: channel {self.lead} is in {said}, which is no voltage")
+            raise SourceError(f"{self.name}: channel {self.lead} is in {unit}, which is no voltage")
         if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
-            raise SourceError(f"{self.name}: unit {options.unit!r}, but the stream says {said}; leave out --unit")
+            raise SourceError(f"{self.name}: unit {options.unit!r}, but the stream says {unit}; leave out --unit")
         return factor
 
     def _pull(self) -> None:
@@ -207,7 +206,7 @@ class LslSource:
             self._inlet = None
             self._broken = True
             self._keep(self._stamps.flush())
-            self._news.append(Notice("source_lost", f"{self.name}: lost the stream ({error})"))
+            self._pending.append(Notice("source_lost", f"{self.name}: lost the stream ({error})"))
             return
         now_s = self._clock()
         if not len(stamps):
@@ -220,9 +219,7 @@ class LslSource:
             self._broken = False
         self._arrival_s = now_s
         mv = np.asarray(samples[:, self._channel], dtype=np.float64) * self._mv
-        beyond = np.abs(mv) > MAX_MV  # False for NaN
-        mv[beyond] = np.nan
-        self._beyond += int(beyond.sum())
+        self._beyond += blank_beyond(mv)
         self._keep(self._stamps.push(mv, np.asarray(stamps, dtype=np.float64)))
 
     def _keep(self, runs: list[tuple[int, Any]]) -> None:
@@ -230,33 +227,33 @@ class LslSource:
             self._runs.put(first, samples)
 
     def _search(self) -> None:
-        """Look whether the stream is back; never waits."""
+        """Check whether the stream is back; never waits."""
         if self._resolver is None:
             self._resolver = self._lsl.ContinuousResolver(self._key, self._value)
-            self._strangers.clear()
+            self._others.clear()
         for info in self._resolver.results():
             if self._shape_of(info) == self._shape:
                 self._inlet = self._lsl.StreamInlet(info, max_buflen=BUFFER_S, recover=False)
                 self._resolver = None
-                self._news.append(Notice("source_back", f"{self.name}: the stream is back"))
-                self._pull()  # connects, in a thread of LSL's own
+                self._pending.append(Notice("source_back", f"{self.name}: the stream is back"))
+                self._pull()  # connects, in a thread of LSL
                 return
-            if info.uid() in self._strangers:
+            if info.uid() in self._others:
                 continue
-            self._strangers.add(info.uid())
+            self._others.add(info.uid())
             n, rate, _ = self._shape_of(info)
             text = f"{self.name}: a stream with {n} channels at {rate:g} Hz is there, it was {self._shape[0]} at"
-            self._news.append(Notice("bad_input", f"{text} {self._shape[1]:g} Hz; start the monitor anew for it"))
+            self._pending.append(Notice("bad_input", f"{text} {self._shape[1]:g} Hz; restart the monitor for it"))
 
     def _notices(self) -> tuple[Notice, ...]:
-        notices, self._news = self._news, []
+        notices, self._pending = self._pending, []
         if self._beyond:
             text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV; is its unit right?"
             notices.append(Notice("bad_input", text, self._beyond))
             self._beyond = 0
         if new := self._stamps.resets - self._resets:
             self._resets += new
-            notices.append(Notice("bad_input", f"{self.name}: time stamps were set anew, {new} times", new))
+            notices.append(Notice("bad_input", f"{self.name}: time stamps were reset {new} times", new))
         return tuple(notices)
 
 
@@ -266,14 +263,14 @@ def _pylsl(name: str) -> Any:
     except ImportError:
         raise SourceError(f"{name}: needs the extra lsl: python -m pip install 'ecg-monitor[lsl]'") from None
     except (RuntimeError, OSError) as error:  # no liblsl for this machine
-        raise SourceError(f"{name}: pylsl finds no liblsl ({str(error).splitlines()[0]})") from None
+        raise SourceError(f"{name}: pylsl finds no liblsl ({first_line(error)})") from None
     _quieten(pylsl)
     return pylsl
 
 
 @functools.cache
 def _quieten(lsl: Any) -> None:
-    """Once, and before LSL does anything: it reads its settings then, in threads of its own."""
+    """Turn off LSL's log, once and before its first call, at which LSL reads its settings in a thread."""
     if "LSLAPICFG" not in os.environ and not any(Path(file).expanduser().is_file() for file in _SETTINGS):
         with contextlib.suppress(RuntimeError):  # an older liblsl
             lsl.set_config_content(_NO_LOG)

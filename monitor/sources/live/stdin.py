@@ -1,4 +1,4 @@
-"""Standard input, `-`: another program writes rows of numbers into a pipe, `!` for leads off."""
+"""Standard input, `-`: rows of numbers that another program writes into a pipe; `!` = leads off."""
 
 from __future__ import annotations
 
@@ -16,32 +16,45 @@ from monitor.sources.files.csv_format import CsvFormat, sniff
 from monitor.sources.options import MAX_MV, SourceOptions, mv_per, parse_number, sample_span
 from monitor.sources.serial.line_parser import LEADS_OFF
 
-__all__ = ["MAX_LINE", "StdinSource"]
+__all__ = ["MAX_LINE", "StdinSource", "open_stdin"]
 
-READ_BYTES = 65_536  # what a pipe holds by default
+READ_BYTES = 65_536  # default capacity of a pipe
 MAX_LINE = 4096  # bytes; a longer line is no row of numbers
-_SNIFF_ROWS = 2  # enough for the delimiter; a device of 100 Hz has written them after 20 ms
-_TABLE_ROWS = 12  # under a header of several columns: to tell the time among them, whatever it is called
-_SNIFF_LINES = 400  # leads off or unreadable among them
+_SNIFF_ROWS = 2  # enough to recognise the delimiter; at 100 Hz they take 20 ms
+_TABLE_ROWS = 12  # under a header of several columns: enough to recognise the time column under any name
+_SNIFF_LINES = 400  # including leads off and unreadable lines
 _BOM = b"\xef\xbb\xbf"
 _COLUMNS = re.compile(r"[;,\t ]+")
 _NAN = float("nan")
 
 
+def open_stdin(what: str, options: SourceOptions, name: str) -> StdinSource:
+    """Open standard input; `what` must be empty.
+
+    Raises:
+        SourceError: see StdinSource.
+    """
+    if what:
+        raise SourceError(f"{name}: standard input is just -; a file of numbers is csv:PATH")
+    return StdinSource(options, name)
+
+
 class StdinSource:
     """Live source of one column of the rows that arrive on a file descriptor.
 
-    Rows are what `csv:` understands, found out from a header, if there is one, and the first two rows. `!` instead of a
-    row is a sample with the leads off. Anything else is one invalid sample (NaN), counted in a Notice; what comes
-    before the first number (a banner) is no sample, and counted unless it is the header. Samples are counted by rows: a
-    pipe loses nothing, so a silence is no gap, and a time column is passed over.
+    Rows have the layouts of `csv:`, recognised from the header, if any, and the first two rows. `!` instead of a row is
+    a sample with leads off. Any other line is one invalid sample (NaN), counted in a Notice. Lines before the first
+    number (a banner) are no samples, and counted unless they are the header. Samples are counted by rows: a pipe loses
+    nothing, so a silence is no gap, and a time column is ignored.
 
-    Nothing is read ahead of `read`: who writes faster than we watch waits for us, and no sample is dropped.
+    Only `read` reads from the descriptor: a faster writer has to wait, and no sample is dropped.
+
+    Many attributes: nine are those of the Source protocol.
 
     Args:
         options: `fs_hz` (needed), `column` (or `channel`), `unit`, `mv_per_unit`, `duration_s`, `clock`.
-        name: as a person wrote it.
-        fd: what is read; stays open.
+        name: as the user wrote it.
+        fd: file descriptor; stays open.
 
     Raises:
         SourceError: no sampling rate, a terminal or nothing on the descriptor, an unusable option.
@@ -57,7 +70,7 @@ class StdinSource:
         self.name = name
         self._options, self._clock, self._fd = options, options.clock, fd
         if options.fs_hz is None:
-            raise SourceError(f"{name}: say how many rows a second will come, e.g. --fs 250")
+            raise SourceError(f"{name}: give the number of rows a second, e.g. --fs 250")
         if options.start_s:
             raise SourceError(f"{name}: standard input begins now; leave out --start")
         mv_per(options.unit or "mV", options.mv_per_unit, name)
@@ -76,25 +89,25 @@ class StdinSource:
         if stat.S_ISDIR(mode):
             raise SourceError(f"{name}: standard input is a directory; pipe rows into it")
         self._layout: CsvFormat | None = None
-        self._head = b""  # the last line before the first number: perhaps the header
+        self._head = b""  # the last line before the first number: the header, if there is one
         self._early: list[bytes] = []  # rows until the layout is known
         self._early_rows = 0
         self._rest = b""
         self._fresh = True
         self._at_end = False
-        self._samples: deque[float] = deque()  # at most what READ_BYTES hold
+        self._samples: deque[float] = deque()  # bounded by READ_BYTES
         self._given = 0
-        self._any = False  # a number came
+        self._any = False  # a number was read
         self._line = 0
-        self._bad: tuple[int, str] = (0, "")  # not told yet, and the first of them
-        self._endless = 0  # bytes without a line end; -1 = told
+        self._bad: tuple[int, str] = (0, "")  # bad lines since the last notice, and the first of them
+        self._endless = 0  # bytes without a line end; -1 = reported
 
     def read(self, max_samples: int) -> Chunk | None:
-        """What has come, at most `max_samples`, without waiting; see Source.
+        """Return the samples that arrived, at most `max_samples`, without waiting; see Source.
 
         Raises:
             EndOfStream: the writer closed the pipe, or `duration_s` of signal was given.
-            SourceError: the rows are not understood, there was no number at all, or reading failed.
+            SourceError: the layout of the rows is unknown, the pipe ended without a number, or reading failed.
         """
         if self._stop is not None and self._given >= self._stop:
             raise EndOfStream
@@ -114,18 +127,18 @@ class StdinSource:
         return chunk
 
     def close(self) -> None:
-        """Read no more; the descriptor is the process's own and stays open."""
+        """Stop reading; the descriptor stays open."""
         self._at_end = True
         self._any = True
         self._samples.clear()
 
     def _take(self) -> None:
-        """Read once what waits in the pipe."""
+        """Read once from the pipe, without waiting."""
         try:
             if not select.select([self._fd], [], [], 0)[0]:
                 return
             data = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:  # somebody made it non-blocking, and somebody else was faster
+        except BlockingIOError:  # non-blocking, and another process was faster
             return
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -134,7 +147,7 @@ class StdinSource:
             self._at_end = True
             data = b"\n" if self._rest else b""
         *lines, rest = (self._rest + data).split(b"\n")
-        if len(rest) > MAX_LINE:  # no row any more; remember just that
+        if len(rest) > MAX_LINE:  # too long for a row: keep only enough to know that
             rest = rest[: MAX_LINE + 1]
             if self._endless >= 0:
                 self._endless += len(data)
@@ -144,7 +157,7 @@ class StdinSource:
         for line in lines:
             self._row(line.strip())
         if self._at_end and self._early:
-            self._understand()
+            self._recognise()
 
     def _row(self, line: bytes) -> None:
         self._line += 1
@@ -160,7 +173,7 @@ class StdinSource:
             self._early_rows += _has_number(line)
             table = self._head and len(_COLUMNS.split(self._early[0].decode("latin-1"))) > 1
             if self._early_rows >= (_TABLE_ROWS if table else _SNIFF_ROWS) or len(self._early) >= _SNIFF_LINES:
-                self._understand()
+                self._recognise()
         elif line == LEADS_OFF:
             self._any = True
             self._samples.append(_NAN)
@@ -169,8 +182,8 @@ class StdinSource:
                 self._count_bad(self._head)
             self._head = line
 
-    def _understand(self) -> None:
-        """Find out the layout from the header and the first rows, and take these."""
+    def _recognise(self) -> None:
+        """Recognise the layout from the header and the first rows, and read these."""
         rows = [line for line in self._early if _has_number(line)]
         self._layout = layout = sniff(
             b"\n".join([*([self._head] if self._head else []), *rows]), self._options, self.name
@@ -207,14 +220,14 @@ class StdinSource:
             notices.append(Notice("bad_input", text, count))
             self._bad = (0, "")
         if self._endless > 0:
-            text = f"{self.name}: more than {MAX_LINE} bytes without a line end; one row a sample, please"
+            text = f"{self.name}: more than {MAX_LINE} bytes without a line end; write one row a sample"
             notices.append(Notice("bad_input", text))
             self._endless = -1
         return tuple(notices)
 
 
 def _has_number(line: bytes) -> bool:
-    """Whether any column reads as a number: else it is a header, a banner or garbage."""
+    """Whether any column is a number; otherwise the line is a header, a banner or garbage."""
     if len(line) > MAX_LINE:
         return False
     for field in _COLUMNS.split(line.decode("latin-1")):

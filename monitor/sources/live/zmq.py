@@ -1,7 +1,8 @@
 """Samples that another program pushes over ZeroMQ, `zmq:ENDPOINT`; the message is `samples/1`, see SamplesHeader.
 
-`zmq:tcp://127.0.0.1:5600` listens (PULL): the sender connects a PUSH socket, and waits where we are slower, so nothing
-is lost. `zmq:sub+tcp://HOST:PORT` connects to a publisher (SUB), who drops what we do not take in time: a gap then.
+`zmq:tcp://127.0.0.1:5600` listens (PULL): the sender connects a PUSH socket and waits while the monitor is slower, so
+nothing is lost. `zmq:sub+tcp://HOST:PORT` connects to a publisher (SUB), which drops messages while the monitor is
+slower; that is a gap.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from monitor.sources.timing.sample_runs import SampleRuns
 
 __all__ = ["FRAME_BYTES", "ZmqSource"]
 
-FRAME_BYTES = 1_048_576  # 4 min of float32 at 1 kHz; who sends more in one frame is disconnected by ZeroMQ
-QUEUED = 64  # messages that ZeroMQ holds for us: with FRAME_BYTES the bound of our memory
-LONGEST_GAP_S = 86_400.0  # a first_sample further ahead is a broken number, no pause
+FRAME_BYTES = 1_048_576  # 4 min of float32 at 1 kHz; ZeroMQ disconnects a sender of a larger frame
+QUEUED = 64  # messages that ZeroMQ holds for us; times FRAME_BYTES it bounds the memory
+LONGEST_GAP_S = 86_400.0  # a larger jump of first_sample is a broken number, no gap
 _FIRST_MESSAGE_S = 10.0
-_MESSAGES_AT_ONCE = 1000  # a flood must not keep the pipeline from its other work
-_EARLIER_RUNS = 16
-_ANEW_S = 1.0  # nobody begins anew more often
+_MESSAGES_AT_ONCE = 1000  # messages per read: a flood must not block the pipeline
+_EARLIER_EPOCHS = 16
+_RESTART_S = 1.0  # shortest time between two restarts of a sender
 _TCP = re.compile(r"tcp://\S+:(\d{1,5})")
 _IPC = re.compile(r"ipc://\S.*")
 _EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:5600"
@@ -37,15 +38,17 @@ _EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:
 class ZmqSource:
     """Live source of one stream of `samples/1` messages.
 
-    Samples keep the sender's index. A new `epoch`, or `first_sample` 0 again, is a sender that began anew: what is
-    missing between is then told by our clock. A message that is not understood is refused as a whole and counted in a
-    Notice; the next one shows the gap. Runs in no thread of its own: ZeroMQ holds what we have not read.
+    Samples keep the sender's index. A new `epoch`, or `first_sample` 0 again, is a restarted sender: our clock then
+    gives the number of missing samples. An invalid message is refused as a whole and counted in a Notice; the next one
+    shows the gap. The source has no thread: ZeroMQ holds the unread messages.
+
+    Many attributes: nine are those of the Source protocol.
 
     Args:
-        endpoint: what follows `zmq:`.
-        options: `fs_hz` (else the first message is waited for), `channel` (name of the lead then), `duration_s`,
-            `clock`.
-        name: as a person wrote it.
+        endpoint: the text after `zmq:`.
+        options: `fs_hz` (else the constructor waits for the first message), `channel` (then the name of the lead),
+            `duration_s`, `clock`.
+        name: as the user wrote it.
 
     Raises:
         SourceError: no usable endpoint, not loopback, in use; no message in time where `fs_hz` is not given.
@@ -64,18 +67,18 @@ class ZmqSource:
         if options.unit is not None or options.mv_per_unit is not None:
             raise SourceError(f"{name}: each message names its unit; leave out --unit and --mv-per-unit")
         self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
-        self.fs_hz = options.fs_hz or 0.0  # 0: the first message tells it, and its lead and time
+        self.fs_hz = options.fs_hz or 0.0  # 0: the first message sets rate, lead and time
         self.start_time: str | None = None
         self._runs = SampleRuns()
-        self._next: int | None = None  # index after the last sample taken in
-        self._offset = 0  # our index less the sender's
+        self._next: int | None = None  # index after the last sample received
+        self._offset = 0  # our index minus the sender's
         self._epoch = ""
-        self._earlier: deque[str] = deque(maxlen=_EARLIER_RUNS)
-        self._anew_s = -np.inf
+        self._earlier: deque[str] = deque(maxlen=_EARLIER_EPOCHS)
+        self._restarted_s = -np.inf
         self._arrival_s = self._clock()
-        self._refused: tuple[int, str] = (0, "")  # not told yet, and why the first of them
+        self._refused: tuple[int, str] = (0, "")  # messages since the last notice, and the reason for the first
         self._beyond = 0
-        self._news: list[Notice] = []
+        self._pending: list[Notice] = []
         self._context = zmq.Context()
         try:
             self._socket = self._open(endpoint)
@@ -87,7 +90,7 @@ class ZmqSource:
             raise
 
     def read(self, max_samples: int) -> Chunk | None:
-        """What has come, at most `max_samples`, without waiting; see Source.
+        """Return the samples that arrived, at most `max_samples`, without waiting; see Source.
 
         Raises:
             EndOfStream: `duration_s` of signal was given.
@@ -105,7 +108,7 @@ class ZmqSource:
 
     @property
     def waiting(self) -> int:
-        """Samples that came and were not read yet."""
+        """Samples received and not read yet."""
         return self._runs.size
 
     def close(self) -> None:
@@ -121,8 +124,8 @@ class ZmqSource:
         try:
             if not subscribe and not is_loopback(address):
                 raise SourceError(
-                    f"{self.name}: anybody could send from another machine, nothing asks who it is; listen on 127.0.0.1"
-                    " and let the sender come through ssh -R 5600:127.0.0.1:5600 HOST"
+                    f"{self.name}: senders on another machine are not authenticated; listen on 127.0.0.1"
+                    " and connect the sender through ssh -R 5600:127.0.0.1:5600 HOST"
                 )
             made = self._context.socket(zmq.SUB if subscribe else zmq.PULL)
             made.set_hwm(QUEUED)
@@ -143,23 +146,23 @@ class ZmqSource:
         return made
 
     def _wait_for_rate(self) -> None:
-        """Take messages in until one is understood."""
+        """Receive messages until one is valid."""
         until_s = self._clock() + _FIRST_MESSAGE_S
         while not self._runs.size:
             left_s = until_s - self._clock()
             if left_s <= 0 or not self._socket.poll(round(left_s * 1000)):
                 count, why = self._refused
-                seen = f"{count} messages came, none was understood: {why}" if count else "no message came"
+                seen = f"{count} messages came, none was valid: {why}" if count else "no message came"
                 raise SourceError(
                     f"{self.name}: {seen} within {_FIRST_MESSAGE_S:g} s; start the sender, or give --fs to wait for it"
                 )
             self._take()
 
     def _take(self) -> None:
-        """Take one message in, or refuse it."""
+        """Receive one message, or refuse it."""
         frames = self._socket.recv_multipart()
         if len(frames) > 1 and not frames[0].lstrip().startswith(b"{"):
-            frames = frames[1:]  # a publisher's topic
+            frames = frames[1:]  # the topic of a publisher
         try:
             header, mv, beyond = decode_samples(frames)
             if not self.fs_hz:
@@ -177,57 +180,59 @@ class ZmqSource:
         self._arrival_s = self._clock()
 
     def _place(self, header: SamplesHeader, n: int) -> None:
-        """Find out where a message belongs.
+        """Check the index of a message and follow a restart of the sender.
 
         Raises:
-            ValueError: it has another sampling rate, comes again, or lies too far ahead.
+            ValueError: another sampling rate, a repeated message, or an index too far ahead.
         """
         if header.fs_hz != self.fs_hz:
-            raise ValueError(f"fs_hz {header.fs_hz:g}, but this source has {self.fs_hz:g} Hz; start the monitor anew")
+            raise ValueError(f"fs_hz {header.fs_hz:g}, but this source has {self.fs_hz:g} Hz; restart the monitor")
         if self._next is None:
             self._epoch = header.epoch
             return
         if header.epoch in self._earlier and header.epoch != self._epoch:
-            raise ValueError(f"epoch {header.epoch!r} was over; does a second program send?")
-        anew = header.first_sample == 0 and n > 0 and self._next > self._offset
-        if header.epoch != self._epoch or anew:
+            raise ValueError(f"epoch {header.epoch!r} has ended; does a second program send?")
+        from_zero = header.first_sample == 0 and n > 0 and self._next > self._offset
+        if header.epoch != self._epoch or from_zero:
             now_s = self._clock()
-            if now_s - self._anew_s < _ANEW_S:
-                raise ValueError(f"epoch {header.epoch!r} begins less than {_ANEW_S:g} s after another")
-            self._anew_s = now_s
+            if now_s - self._restarted_s < _RESTART_S:
+                raise ValueError(f"epoch {header.epoch!r} begins less than {_RESTART_S:g} s after another")
+            self._restarted_s = now_s
             if header.epoch != self._epoch:
                 self._earlier.append(self._epoch)
                 self._epoch = header.epoch
             silence_s = min(now_s - self._arrival_s, LONGEST_GAP_S)
             missing = max(1, round(silence_s * self.fs_hz) - n)
             self._offset = self._next + missing - header.first_sample
-            self._news.append(Notice("source_back", f"{self.name}: the sender began anew, {missing} samples missing"))
+            self._pending.append(
+                Notice("source_back", f"{self.name}: the sender started again, {missing} samples missing")
+            )
             return
         ahead = header.first_sample + self._offset - self._next
         if ahead < 0:
             raise ValueError(f"first_sample {header.first_sample} runs back, {self._next - self._offset} was due")
         if ahead > LONGEST_GAP_S * self.fs_hz:
-            raise ValueError(f"first_sample {header.first_sample} lies more than a day ahead; send a new epoch")
+            raise ValueError(f"first_sample {header.first_sample} is more than a day ahead; send a new epoch")
 
     def _refuse(self, why: str) -> None:
         count, first = self._refused
         self._refused = (count + 1, first or why[:200].replace("\n", " "))
 
     def _notices(self) -> tuple[Notice, ...]:
-        notices, self._news = self._news, []
+        notices, self._pending = self._pending, []
         count, why = self._refused
         if count:
             notices.append(Notice("bad_input", f"{self.name}: {count} messages refused, e.g. {why}", count))
             self._refused = (0, "")
         if self._beyond:
-            text = f"{self.name}: {self._beyond} samples were infinite or beyond 1000 mV; are they in the unit named?"
+            text = f"{self.name}: {self._beyond} samples were infinite or beyond 1000 mV; is their unit right?"
             notices.append(Notice("bad_input", text, self._beyond))
             self._beyond = 0
         return tuple(notices)
 
 
 def _time_of_zero(header: SamplesHeader) -> str | None:
-    """ISO 8601 time of the sender's sample 0; no zone = UTC. None where it tells none."""
+    """ISO 8601 time of the sender's sample 0; no zone = UTC. None without a time."""
     if header.time is None:
         return None
     try:

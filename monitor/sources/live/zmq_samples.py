@@ -1,6 +1,6 @@
-"""Samples that another program sends: the message `samples/1`, taken apart.
+"""The message `samples/1`, by which another program sends samples. Pure.
 
-A message is a JSON header and a second frame of little-endian samples, or one JSON frame that holds them itself.
+A message is a JSON header and a second frame of little-endian samples, or one JSON frame with the samples in it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from monitor.sources.options import MAX_MV, UNITS
+from monitor.sources.options import UNITS, blank_beyond
 
 __all__ = ["INVALID_INT16", "SamplesHeader", "decode_samples"]
 
 INVALID_INT16 = -32_768  # no valid sample, as in WFDB's format 16
 _DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2"}
-_LARGEST = 2**53  # whole numbers up to here are the same in every language's JSON
+_LARGEST = 2**53  # JSON readers of all languages represent integers up to this exactly
 
 
 class SamplesHeader(
@@ -60,17 +60,17 @@ _decoder = msgspec.json.Decoder(SamplesHeader)
 
 
 def decode_samples(frames: Sequence[bytes]) -> tuple[SamplesHeader, NDArray[np.float64], int]:
-    """Take a message apart.
+    """Parse a message.
 
     Args:
         frames: header and samples, or the header alone.
 
     Returns:
-        The header (without its `samples`), (n,) float64 mV with NaN = no valid sample, and how many of these were
+        The header (without its `samples`); (n,) float64, mV, NaN = no valid sample; the number of samples that were
         infinite or beyond MAX_MV.
 
     Raises:
-        ValueError: not understood; one line that says what of it.
+        ValueError: an invalid message; one line that names the field.
     """
     try:
         header = _decoder.decode(frames[0])
@@ -82,9 +82,8 @@ def decode_samples(frames: Sequence[bytes]) -> tuple[SamplesHeader, NDArray[np.f
     mv = _samples(header, frames) * _mv_per(header)
     if header.time is not None:
         _check_time(header.time)
-    beyond = np.abs(mv) > MAX_MV  # False for NaN
-    mv[beyond] = np.nan
-    return msgspec.structs.replace(header, samples=None), mv, int(beyond.sum())
+    beyond = blank_beyond(mv)
+    return msgspec.structs.replace(header, samples=None), mv, beyond
 
 
 def _samples(header: SamplesHeader, frames: Sequence[bytes]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""How a board that speaks Chords is asked who it is, and told to begin; no port, no thread.
+"""Start of a Chords board: ask for its name, then start it. Pure.
 
-Such a board is silent until it is told `START`, answers `WHORU` with its name, and is stopped by any byte while it
-sends (github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino). So it is asked only where nothing comes, and late
-enough where it sent before: its bytes may be on their way.
+Such a board is silent until it receives `START`, answers `WHORU` with its name, and stops at any byte while it sends
+(github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino). So the question is sent only after a silence, and after
+a longer one if the board was sending: its bytes may be delayed.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from monitor.sources.serial.formats import BOARDS, Board
 
 __all__ = ["ChordsGreeting"]
 
-ASK_S: Final = 1.0  # of silence
-_ASK_RUNNING_S: Final = 2.5  # ... of a board that ran: it may have reset, or its bytes are late
-_ASK_AGAIN_S: Final = 0.3  # so soon after a port came back
+ASK_S: Final = 1.0  # silence before the question
+_ASK_RUNNING_S: Final = 2.5  # silence of a board that was sending: it was reset, or its bytes are late
+_ASK_AGAIN_S: Final = 0.3  # time from reopening a port to the question
 _ANSWER_BYTES: Final = 64
 
 
 class ChordsGreeting:
-    """What to write to a port, by what came from it.
+    """Decides what to write to a port from what it received.
 
     Args:
-        now_s: when the port was opened, monotonic s.
+        now_s: time at which the port was opened, monotonic, s.
 
     Attributes:
-        board: what answered; None = nothing yet.
+        board: the board that answered; None = none yet.
     """
 
     def __init__(self, now_s: float) -> None:
         self.board: Board | None = None
-        self._heard_s = now_s
-        self._ran = False  # it has sent since it was asked last
+        self._received_s = now_s
+        self._ran = False  # bytes came since the last question
 
-    def heard(self, data: bytes, now_s: float) -> bytes:
-        """Bytes came: what to reply, empty = nothing. Bytes that are replied to are an answer and no samples."""
-        self._heard_s = now_s
+    def received(self, data: bytes, now_s: float) -> bytes:
+        """Return the reply to `data`, empty = none. Bytes with a reply are an answer and no samples."""
+        self._received_s = now_s
         last_line = data[-_ANSWER_BYTES:].strip().split(b"\n")[-1].strip().decode("ascii", "replace").upper()
         if len(data) > _ANSWER_BYTES or last_line not in BOARDS:
             self._ran = True
@@ -45,12 +45,12 @@ class ChordsGreeting:
         return b"START\n"
 
     def quiet(self, now_s: float) -> bytes:
-        """Nothing comes: what to ask, empty = nothing yet."""
-        if now_s - self._heard_s < (_ASK_RUNNING_S if self._ran else ASK_S):
+        """Return the question to send while nothing comes, empty = none yet."""
+        if now_s - self._received_s < (_ASK_RUNNING_S if self._ran else ASK_S):
             return b""
-        self._heard_s, self._ran = now_s, False
+        self._received_s, self._ran = now_s, False
         return b"WHORU\n"
 
-    def back(self, now_s: float) -> None:
-        """The port is open again: a board behind it begins anew."""
-        self._heard_s, self._ran = now_s - ASK_S + _ASK_AGAIN_S, False
+    def reopened(self, now_s: float) -> None:
+        """Start again after the port was reopened."""
+        self._received_s, self._ran = now_s - ASK_S + _ASK_AGAIN_S, False

@@ -1,4 +1,4 @@
-"""What a decoder of a serial format gives, and what it must do."""
+"""Interface of the decoders of serial formats."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Decoded", "Decoder"]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Samples that a piece of bytes completed.
+    """Samples completed by a piece of bytes.
 
     Attributes:
         mv: (n,) float64, mV; NaN = leads off or unreadable.
-        counters: (n,) int64, 0 to 255, the device's own count of its samples; None where the format has none.
+        counters: (n,) int64, 0 to 255, the device's counter of its samples; None if the format has none.
     """
 
     mv: NDArray[np.float64]
@@ -25,13 +25,13 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """Bytes in, however cut, and samples out; no port, no thread, no time.
+    """Bytes in, in any pieces, and samples out. Pure.
 
     Attributes:
-        bad: pieces so far that were no sample: lines, or bytes between packets.
-        example: one of them, for a person.
-        problem: why this can never become an ECG; empty while it may.
-        rails_mv: what the ADC can give, (low, high) mV; None where not known.
+        bad: number of lines, or of bytes between packets, that were no sample.
+        example: one of them, for the user.
+        problem: reason why these bytes can never be an ECG; else empty.
+        rails_mv: range of the ADC, (low, high) mV; None if unknown.
     """
 
     bad: int
@@ -40,7 +40,7 @@ class Decoder(Protocol):
     rails_mv: tuple[float, float] | None
 
     def feed(self, data: bytes) -> Decoded:
-        """Take the next bytes, any number of them."""
+        """Decode the next bytes, any number of them."""
 
     def restart(self) -> None:
-        """The stream was cut: synchronise anew."""
+        """Synchronise again after a break of the stream."""

@@ -1,4 +1,4 @@
-"""Which format a serial device speaks, from its first bytes. Pure."""
+"""Recognition of a serial device's format from its first bytes. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, Op
 __all__ = ["GUESS_S", "Guess", "guess_format"]
 
 GUESS_S: Final = 2.0
-_SHARE: Final = 0.6  # of the bytes (or lines) must make sense: the beginning may be a banner or half a packet
+_SHARE: Final = 0.6  # share of bytes (or lines) that must be valid: the first may be a banner or half a packet
 _LINES_MIN: Final = 5
 _INTEGER = re.compile(rb"(?:\w*:\s*)?\+?\d{2,8}$")
 
 
 class Guess(NamedTuple):
-    """What the bytes are.
+    """Result of the recognition.
 
     Attributes:
-        format: one of FORMATS; empty where they are none.
-        channels: of a packet, where they show; else 0.
-        problem: why they are none, or can never become an ECG; a piece of a sentence.
-        counts: an example of numbers that look like ADC counts and no mV; empty where they do not.
+        format: one of FORMATS; empty = not recognised.
+        channels: channels of a packet; 0 = unknown.
+        problem: reason why the bytes are no known format, or can never be an ECG; part of a sentence, else empty.
+        counts: example of a number that seems to be an ADC count, not mV; else empty.
     """
 
     format: str
@@ -35,11 +35,11 @@ class Guess(NamedTuple):
 def guess_format(data: bytes, column: str | int | None = None) -> Guess:
     """Recognise the format.
 
-    `raw16` is never guessed: nothing in it marks where a number begins.
+    `raw16` is never recognised: nothing in it marks the beginning of a number.
 
     Args:
-        data: what came in the first GUESS_S, s.
-        column: which number of a row is wanted, where lines have several.
+        data: bytes received in the first GUESS_S, s.
+        column: name or number of the wanted column, for lines with several.
     """
     best = max(
         (
@@ -54,7 +54,7 @@ def guess_format(data: bytes, column: str | int | None = None) -> Guess:
         return best[1]
     lines = [line.strip() for line in data.split(b"\n")[1:-1]]
     parser = LineParser(column=column)
-    samples = parser.feed(b"\n" + b"\n".join(lines) + b"\n").mv.size  # words are bad, but no samples
+    samples = parser.feed(b"\n" + b"\n".join(lines) + b"\n").mv.size  # a line of words is bad, but no sample
     if parser.problem:
         return Guess("lines", problem=parser.problem)
     words = len(lines) - samples
@@ -66,8 +66,8 @@ def guess_format(data: bytes, column: str | int | None = None) -> Guess:
         return Guess("lines")
     printable = sum(32 <= byte < 127 or byte in b"\r\n\t" for byte in data)
     if data and printable > 0.9 * len(data):
-        return Guess("", 0, f"it writes text but no numbers, e.g. '{data[:40].decode('ascii', 'backslashreplace')}'")
-    return Guess("", 0, f"its bytes, e.g. {data[:8].hex(' ')}, are no format we know; is the baud rate right?")
+        return Guess("", 0, f"it writes text without numbers, e.g. '{data[:40].decode('ascii', 'backslashreplace')}'")
+    return Guess("", 0, f"its bytes, e.g. {data[:8].hex(' ')}, are no known format; is the baud rate right?")
 
 
 def _share(parser: PacketParser, data: bytes) -> float:

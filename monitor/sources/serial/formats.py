@@ -1,7 +1,6 @@
-"""The formats in which serial ECG devices speak: how their counts become mV, and which bytes they are.
+"""Formats of serial ECG devices: scale of their counts, and decoders from bytes to mV. Pure.
 
-A decoder takes bytes in pieces, however cut, and gives mV; it knows no port, no thread and no time. Layouts and their
-sources are in `packets` and `line_parser`.
+A decoder takes bytes in any pieces. Layouts and their references are in `packets` and `line_parser`.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, Op
 __all__ = ["BOARDS", "FORMATS", "Adc", "Board", "PacketDecoder", "SerialFormat", "make_decoder"]
 
 EXAMPLE_SCALE: Final = "--adc-bits 10 --vref 5 --gain 1100"
-OFF_SAMPLES: Final = 8  # so many samples of a count that a lead which is off gives: no wave stays there so long
+OFF_SAMPLES: Final = 8  # samples in a row at a leads-off count that mean leads off: no wave stays there as long
 
 
 @dataclass(frozen=True, slots=True)
 class Adc:
-    """How counts become mV: (count - zero) * mv_per_count.
+    """Scale of an ADC: mV = (count - zero) * mv_per_count.
 
     Attributes:
-        mv_per_count: mV in one count at the electrodes (the amplifier's gain taken off).
+        mv_per_count: mV in one count at the electrodes, before the amplifier.
         zero: count of 0 mV.
-        low, high: what it can give.
-        off: counts that, when they last, mean a lead that is off.
+        low, high: smallest and largest count.
+        off: counts that mean leads off when they last.
     """
 
     mv_per_count: float
@@ -50,30 +49,30 @@ class Adc:
         return ends[0], ends[1]
 
     def mv(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(n,) float64, mV."""
+        """Convert counts to mV, (n,) float64."""
         return np.asarray((counts - self.zero) * self.mv_per_count, dtype=np.float64)
 
     def counts(self, mv: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(n,) int64: what this ADC gives for finite `mv`."""
+        """Convert finite `mv` to the counts of this ADC, (n,) int64."""
         counts = np.clip(np.rint(mv / self.mv_per_count) + self.zero, self.low, self.high)
         return np.asarray(counts, dtype=np.int64)
 
 
 def unsigned_adc(bits: int, vref: float, gain: float) -> Adc:
-    """ADC of a microcontroller behind an amplifier that centres its output: 0 to 2**bits - 1 for 0 to `vref` V."""
+    """Return the ADC of a microcontroller after a centring amplifier: 0 to 2**bits - 1 for 0 to `vref` V."""
     top = (1 << bits) - 1
     return Adc(1000.0 * vref / (1 << bits) / gain, 1 << bits - 1, 0, top, (0, top))
 
 
 def signed_adc(bits: int, vref: float, gain: float, *off: int) -> Adc:
-    """Differential ADC: two's complement, +-`vref` V."""
+    """Return a differential ADC: two's complement, +-`vref` V."""
     half = 1 << bits - 1
     return Adc(1000.0 * vref / (half - 1) / gain, 0, -half, half - 1, off or (-half, half - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board that speaks Chords, as it names itself when asked WHORU."""
+    """A board with the Chords firmware; BOARDS holds it by its answer to WHORU."""
 
     channels: int
     adc_bits: int
@@ -104,15 +103,15 @@ class SerialFormat:
     """One format.
 
     Attributes:
-        what: one line for a person.
-        parser: makes the parser; the argument is the number of channels, 0 = the format's own.
-        adc: its own scale; None = the person must tell it.
+        description: one line for the user.
+        parser: makes the parser for a number of channels, 0 = the usual number; None = lines.
+        adc: scale of the format; None = the user must give it.
         signed: counts are two's complement.
         counted: packets carry an 8-bit counter.
         baud: usual serial speed, bits a second.
     """
 
-    what: str
+    description: str
     parser: Callable[[int], PacketParser] | None
     adc: Adc | None
     signed: bool
@@ -157,13 +156,13 @@ FORMATS: Final[dict[str, SerialFormat]] = {
 class PacketDecoder:
     """One channel of a binary format, in mV.
 
-    OFF_SAMPLES or more in a row of a count that a lead which is off gives (a rail, or 0 in OpenView) are NaN; a clipped
-    QRS lasts less. Such counts at the end are held until what follows tells: no rail of 187 mV is taken for signal.
+    OFF_SAMPLES or more in a row of a leads-off count (a rail, or 0 in OpenView) are NaN; a clipped QRS lasts less. Such
+    counts at the end are held until the next ones decide: a rail of 187 mV is never given as signal.
 
     Args:
-        parser: of the format.
-        adc: its scale.
-        channel: which of the parser's channels, from 0.
+        parser: parser of the format.
+        adc: scale of the counts.
+        channel: number of the channel, from 0.
     """
 
     problem = ""
@@ -174,11 +173,11 @@ class PacketDecoder:
         self.bad = 0
         self.example = "bytes between packets"
         self._adc, self._channel = adc, channel
-        self._is_off = False  # the last samples given were NaN
+        self._is_off = False  # the last sample given was NaN
         self._held = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)  # counts, counters
 
     def feed(self, data: bytes) -> Decoded:
-        """Take the next bytes, any number of them."""
+        """Decode the next bytes, any number of them."""
         parsed = self.parser.feed(data)
         self.bad += parsed.skipped
         counters = np.zeros(len(parsed.samples), dtype=np.int64) if parsed.counters is None else parsed.counters
@@ -200,14 +199,14 @@ class PacketDecoder:
         return Decoded(mv, None if parsed.counters is None else counters[:end])
 
     def restart(self) -> None:
-        """The stream was cut: forget the counter and the piece of a packet that came."""
+        """Drop the incomplete packet and the held counts after a break of the stream."""
         self.bad += self.parser.restart()
         self._is_off = False
         self._held = self._held[0][:0], self._held[1][:0]
 
 
 def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(first, end) of each stretch of True."""
+    """Find each stretch of True: (first, end)."""
     edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
@@ -215,14 +214,14 @@ def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def make_decoder(
     name: str, options: SourceOptions, source: str, board: Board | None = None, channels: int = 0
 ) -> Decoder:
-    """Decoder of a format, with the scale that the person, the board or the format gives.
+    """Make the decoder of a format, with the scale given by the user, the board or the format.
 
     Args:
         name: one of FORMATS.
         options: `column` (or `channel`), `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`.
-        source: its name, for errors.
-        board: what a Chords board said it is.
-        channels: of a packet, where it was seen; 0 = not.
+        source: name of the source, for errors.
+        board: the Chords board that answered, if any.
+        channels: channels of a packet, if recognised; else 0.
 
     Raises:
         SourceError: unknown format, no scale, no such channel, or options that contradict each other.
@@ -232,31 +231,31 @@ def make_decoder(
     form = FORMATS[name]
     wanted = options.column if options.column is not None else options.channel
     if form.parser is None:
-        adc = _told_adc(form, options, source, board)
+        adc = _given_adc(form, options, source, board)
         mv, zero, rails = (adc.mv_per_count, adc.zero, adc.rails_mv) if adc else (_unit(options, source), 0, None)
         return LineParser(mv, zero=zero, column=wanted, rails_mv=rails)
-    told = _told_adc(form, options, source, board) or form.adc
-    if told is None:
+    scale = _given_adc(form, options, source, board) or form.adc
+    if scale is None:
         raise SourceError(
-            f"{source}: {name} packets hold ADC counts; tell the scale, e.g. {EXAMPLE_SCALE},"
+            f"{source}: {name} packets hold ADC counts; give the scale, e.g. {EXAMPLE_SCALE},"
             " or --unit adc --mv-per-unit 0.004"
         )
     parser = form.parser(board.channels if board else channels)
     channel = 0 if wanted is None else int(wanted) if str(wanted).isdecimal() else -1
     if not 0 <= channel < parser.channels:
         raise SourceError(f"{source}: no channel {wanted!r}; {name} has 0 to {parser.channels - 1}")
-    return PacketDecoder(parser, told, channel)
+    return PacketDecoder(parser, scale, channel)
 
 
 def _unit(options: SourceOptions, source: str) -> float:
     return mv_per(options.unit or "mV", options.mv_per_unit, source)
 
 
-def _told_adc(form: SerialFormat, options: SourceOptions, source: str, board: Board | None) -> Adc | None:
-    """The scale that a person or the board told; None = the format's own, or none."""
-    told = {"--adc-bits": options.adc_bits, "--vref": options.vref, "--gain": options.gain}
+def _given_adc(form: SerialFormat, options: SourceOptions, source: str, board: Board | None) -> Adc | None:
+    """Return the scale given by the user or the board; None = that of the format, or none."""
+    given = {"--adc-bits": options.adc_bits, "--vref": options.vref, "--gain": options.gain}
     if options.unit == "adc":
-        if any(told.values()):
+        if any(given.values()):
             raise SourceError(f"{source}: give --mv-per-unit, or --adc-bits --vref --gain, not both")
         mv = _unit(options, source)
         if form.adc is not None:
@@ -264,15 +263,15 @@ def _told_adc(form: SerialFormat, options: SourceOptions, source: str, board: Bo
         if form.parser is None:
             return Adc(mv, 0, -(1 << 31), 1 << 31)
         return replace(signed_adc(16, 1.0, 1.0), mv_per_count=mv) if form.signed else Adc(mv, 0, 0, (1 << 16) - 1, (0,))
-    if not any(told.values()) and board is None:
+    if not any(given.values()) and board is None:
         return None
     if form.adc is not None and form.adc.off == (0,):
-        raise SourceError(f"{source}: this format has a scale of its own; change it by --unit adc --mv-per-unit")
-    if form.adc is not None:  # an ADS1299 that was set otherwise
+        raise SourceError(f"{source}: this format has a fixed scale; change it by --unit adc --mv-per-unit")
+    if form.adc is not None:  # an ADS1299 with other settings
         usual = {"--adc-bits": 24, "--vref": 4.5, "--gain": 24.0}
     else:
         usual = {"--adc-bits": board.adc_bits, "--vref": board.vref} if board else {}
-    scale = {flag: value or usual.get(flag) for flag, value in told.items()}
+    scale = {flag: value or usual.get(flag) for flag, value in given.items()}
     if missing := [flag for flag, value in scale.items() if not value]:
         raise SourceError(f"{source}: the ADC's scale needs {', '.join(missing)} too, e.g. {EXAMPLE_SCALE}")
     bits, vref, gain = int(scale["--adc-bits"] or 0), float(scale["--vref"] or 0), float(scale["--gain"] or 0)

@@ -1,8 +1,8 @@
-"""What a device writes on a line, taken apart: bytes in, samples out; no port, no thread, no time.
+"""Parser of devices that write lines of text: bytes in, samples out. Pure.
 
-A line is a number, a number behind a name (`ECG:0.12`, as the Arduino IDE's plotter reads), or several of them with
-commas, semicolons, tabs or spaces between. `!` is what the sketch of SparkFun's AD8232 guide writes while an electrode
-is off (learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guide).
+A line is a number, a number after a name (`ECG:0.12`, as for the plotter of the Arduino IDE), or several of them
+separated by commas, semicolons, tabs or spaces. `!` means leads off, as in the sketch of SparkFun's AD8232 guide
+(learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guide).
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ MAX_LINE = 128  # bytes; a longer line is no row of numbers (wrong baud rate: no
 _BETWEEN = re.compile(r"[,;\t ]+")
 # PulseSensor Playground, PROCESSING_VISUALIZER: S and the sample, B and beats a minute, Q and the interval.
 _PULSE = re.compile(rb"[SBQ]\d{1,4}$")
-_EARLY_LINES = 20  # what a device is shows in its first lines; later, a garbled line must not end the watching
+_EARLY_LINES = 20  # only these can show a wrong kind of device; a garbled line later must not end the source
 _WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*$", re.IGNORECASE)
-_NOISE_LINES = 2  # unreadable lines in a row that are samples: more are noise, whose line ends count nothing
+_NOISE_LINES = 2  # unreadable lines in a row that count as samples; further ones are noise with random line ends
 _NAN = float("nan")
 
 
 class LineParser:
-    """Takes bytes in pieces, however cut; every whole line is one sample.
+    """Takes bytes in any pieces; every whole line is one sample.
 
-    The first line is dropped, since the beginning of it may be missing: 0.12 read as 12. A line of words (the banner of
-    a sketch that begins anew) is counted, but no sample; nor is the third unreadable line in a row, and those after it.
+    The first line is dropped: its beginning may be missing, so that 0.12 reads as 12. A line of words (the banner of a
+    restarted sketch) is counted, but no sample; neither is the third unreadable line in a row, nor those after it.
+
+    Many attributes: four are those of the Decoder protocol.
 
     Args:
         mv: mV in one unit of the device's numbers.
-        zero: the number that is 0 mV.
-        column: which number of a row, by name or from 0; None = the only one.
-        rails_mv: what the device's ADC can give, mV, where known.
+        zero: the number that means 0 mV.
+        column: number in a row, by name or from 0; None = the only one.
+        rails_mv: range of the device's ADC, mV; None if unknown.
 
     Attributes:
-        bad: lines so far that were no sample, not finite or beyond MAX_MV; but for words each became NaN.
+        bad: lines so far that were unreadable, not finite or beyond MAX_MV; each but words and noise became NaN.
         example: one of them.
-        problem: why these lines can never be read; empty while they may.
+        problem: reason why these lines can never be read; else empty.
         rails_mv: as given.
     """
 
@@ -64,9 +66,9 @@ class LineParser:
         self._lines = self._pulses = self._bad_run = 0
 
     def feed(self, data: bytes) -> Decoded:
-        """Samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
+        """Return the samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
         *lines, rest = (self._rest + data).split(b"\n")
-        if len(rest) > MAX_LINE:  # never a row any more; remember just that
+        if len(rest) > MAX_LINE:  # too long for a row: keep only enough to know that
             rest = rest[: MAX_LINE + 1]
         self._rest = rest
         if lines and not self._synchronised:
@@ -76,12 +78,12 @@ class LineParser:
         return Decoded(np.array([mv for mv in samples if mv is not None], dtype=np.float64))
 
     def restart(self) -> None:
-        """The line was cut: forget the piece of it that came, and synchronise anew."""
+        """Drop the incomplete line after a break of the stream and synchronise again."""
         self._rest = b""
         self._synchronised = False
 
     def _sample(self, line: bytes) -> float | None:
-        """MV of a line; None = it is no sample."""
+        """Return the mV of a line; None = no sample."""
         self._lines += 1
         if line == LEADS_OFF:
             self._bad_run = 0
@@ -109,7 +111,7 @@ class LineParser:
         return _NAN if self._bad_run <= _NOISE_LINES else None
 
     def _field(self, line: str) -> str:
-        """The wanted number of a row."""
+        """Return the wanted number of a row; ValueError if there is none."""
         fields = [field.strip() for field in _BETWEEN.split(line) if field.strip()]
         fields = _joined(fields)
         if self._column is None:
@@ -126,7 +128,7 @@ class LineParser:
 
 
 def _joined(fields: list[str]) -> list[str]:
-    """`ECG: 0.1` is one field, although there is a space in it."""
+    """Join `ECG:` and `0.1` of `ECG: 0.1` into one field."""
     joined: list[str] = []
     for field in fields:
         if joined and joined[-1].endswith(":"):

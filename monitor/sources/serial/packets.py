@@ -1,8 +1,8 @@
-"""Binary packets of serial ECG devices, taken apart and put together: bytes in, ADC counts out; no port, no time.
+"""Binary packets of serial ECG devices: parsers from bytes to ADC counts, and the encoders. Pure.
 
-A parser takes the stream in pieces, however cut, and gives the same in all for every cutting. It never raises on
-bytes. What is no packet is skipped and counted. The device's counter is given as it came: what was lost is known only
-together with the time (`SampleClock`). `encode` of the same class is what the device sends.
+The result of a parser does not depend on the pieces in which it gets the stream. It never raises on bytes. Bytes
+outside packets are skipped and counted. The device's counter is returned unchanged: `SampleClock` finds losses from it
+and the time. `encode` returns the bytes that a device sends.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["ADS1292R", "MAX30003", "Chords", "Cyton", "Field", "OpenView", "Pack
 
 @dataclass(frozen=True)
 class Parsed:
-    """What one piece of the stream completed.
+    """Packets completed by one piece of the stream.
 
     Attributes:
         samples: ADC counts, (n, channels) int64; one row a packet.
-        counters: the device's counter, (n,) int64 from 0 to 255; None where the format has none.
-        skipped: bytes found to belong to no packet.
+        counters: the device's counter, (n,) int64 from 0 to 255; None if the format has none.
+        skipped: bytes that belong to no packet.
     """
 
     samples: NDArray[np.int64]
@@ -32,35 +32,43 @@ class Parsed:
 
 
 class PacketParser(Protocol):
-    """What every format offers."""
+    """Interface of all parsers.
+
+    Attributes:
+        channels: number of channels in a packet.
+    """
 
     channels: int
 
     @property
     def pending(self) -> int:
-        """Bytes kept for the packet they may become; bounded, whatever came."""
+        """Number of bytes kept as a possible beginning of a packet; bounded for all input."""
 
     def feed(self, data: bytes) -> Parsed:
-        """Take the next bytes of the stream, any number of them."""
+        """Parse the next bytes of the stream, any number of them."""
 
     def restart(self) -> int:
-        """The stream was cut: forget the kept bytes, return how many these were."""
+        """Drop the kept bytes after a break of the stream; return their number."""
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Bytes for `samples`, (n, channels) ADC counts, the first with this `counter`; ValueError out of range."""
+        """Return the bytes for `samples`, (n, channels) ADC counts, the first with this counter.
+
+        Raises:
+            ValueError: a sample out of range.
+        """
 
 
 class _Fixed:
     """Packets of one length that begin and end with known bytes.
 
     Args:
-        channels: columns of a packet.
+        channels: channels of a packet.
         size: bytes of a packet.
-        head: bytes it begins with.
+        head: its first bytes.
         tail: byte values allowed at its end, last byte last.
-        counter_at: where its counter stands; None without one.
-        confirm: out of step, a packet counts only if the next one follows it with the next counter: for formats whose
-            few fixed bytes are common inside the samples, and would keep a parser out of step for good.
+        counter_at: position of its counter; None without one.
+        confirm: while out of step, accept a packet only if the next one follows it with the next counter. For formats
+            whose few fixed bytes are common inside samples and could keep a parser out of step.
     """
 
     def __init__(
@@ -79,17 +87,17 @@ class _Fixed:
 
     @property
     def pending(self) -> int:
-        """Bytes kept, fewer than two packets."""
+        """Number of bytes kept, fewer than two packets."""
         return len(self._rest)
 
     def restart(self) -> int:
-        """The stream was cut: forget the kept bytes, return how many these were."""
+        """Drop the kept bytes after a break of the stream; return their number."""
         kept = len(self._rest)
         self._rest, self._in_step = b"", False
         return kept
 
     def feed(self, data: bytes) -> Parsed:
-        """Take the next bytes of the stream, any number of them."""
+        """Parse the next bytes of the stream, any number of them."""
         stream, at, skipped, packets = self._rest + data, 0, 0, []
         while True:
             found = self._candidate(stream, at)
@@ -117,7 +125,7 @@ class _Fixed:
         return Parsed(self._decode(rows), counters, skipped)
 
     def _candidate(self, stream: bytes, at: int) -> int:
-        """Where a packet may begin, `at` or after it; what lies before is none."""
+        """Return the first position from `at` on where a packet may begin."""
         found = stream.find(self._head, at)
         if found >= 0:
             return found
@@ -149,27 +157,27 @@ class Field(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """What a device puts into an OpenView packet: bytes of the payload, and where its channels are, ECG first."""
+    """Payload of a device's OpenView packet: its size in bytes, and its channels, ECG first."""
 
     size: int
     fields: tuple[Field, ...]
 
 
-ADS1292R = Payload(9, (Field(0, 2), Field(2, 2)))  # ECG, respiration; then rates, which are none of ours
+ADS1292R = Payload(9, (Field(0, 2), Field(2, 2)))  # ECG, respiration; then rates, not read
 MAX30003 = Payload(17, (Field(5, 4),))  # its sketch fills bytes 5 to 16: ECG, RR interval, heart rate
 
 
 class OpenView(_Fixed):
     """ProtoCentral's packets: 0A FA, payload length (little-endian uint16), type 02, payload, 00 0B.
 
-    No counter and no checksum: a lost packet cannot be seen here. Leads off shows only as rows of zeros. Packets of
-    another type or length than the device's are skipped as garbage.
+    No counter and no checksum: a lost packet cannot be detected here. Leads off is a row of zeros. Packets of another
+    type or length than the device's are skipped.
 
     Source: github.com/Protocentral/protocentral-ads1292r-arduino, examples/02-ecg-plot-openview, and
     github.com/Protocentral/protocentral_max30003, examples/Example1-ECG-stream-Openview.
 
     Args:
-        payload: the device's, `ADS1292R` or `MAX30003`.
+        payload: payload of the device, `ADS1292R` or `MAX30003`.
     """
 
     def __init__(self, payload: Payload = ADS1292R) -> None:
@@ -178,7 +186,7 @@ class OpenView(_Fixed):
         super().__init__(len(payload.fields), payload.size + 7, head, (range(1), range(0x0B, 0x0C)), None)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Bytes for `samples`, (n, channels) ADC counts; the format has no counter to put in."""
+        """Return the bytes for `samples`, (n, channels) ADC counts; the format has no counter."""
         del counter
         packets = bytearray()
         for row in _rows(samples, self.channels, -(2**31), 2**31 - 1).tolist():
@@ -202,10 +210,10 @@ class Chords(_Fixed):
     """Upside Down Labs' packets: C7 7C, counter, a big-endian uint16 a channel, 01.
 
     Source: github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino (6 channels, 14 bits) and the other boards
-    there; the number of channels is the board's and does not stand in the packet.
+    there; the packet does not contain the number of channels.
 
     Args:
-        channels: of the board, 1 to 16 (3 NPG Lite, 6 Uno, 8 Nano, 16 Mega).
+        channels: channels of the board, 1 to 16 (3 NPG Lite, 6 Uno, 8 Nano, 16 Mega).
 
     Raises:
         ValueError: another number of channels.
@@ -217,7 +225,7 @@ class Chords(_Fixed):
         super().__init__(channels, 2 * channels + 4, b"\xc7\x7c", (range(1, 2),), 2)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Bytes for `samples`, (n, channels) from 0 to 65535, the first with this `counter`."""
+        """Return the bytes for `samples`, (n, channels) from 0 to 65535, the first with this counter."""
         rows = _rows(samples, self.channels, 0, 65_535)
         return b"".join(
             self._head + bytes([(counter + i) % 256]) + row.astype(">u2").tobytes() + b"\x01"
@@ -231,9 +239,9 @@ class Chords(_Fixed):
 class Cyton(_Fixed):
     """OpenBCI Cyton's packets of 33 bytes: A0, counter, 8 big-endian int24, 6 auxiliary bytes, C0 to CF.
 
-    Two fixed bytes are few, and A0 is common in samples: out of step, two packets in a row must agree, so that the last
-    packet of a stream is given only when it is in step. The auxiliary bytes are not read. With the Daisy module, odd
-    and even packets are of different channels; this class does not take them apart.
+    Two fixed bytes are few, and A0 is common in samples: while out of step, two packets in a row must agree. So the
+    last packet of a stream is returned only in step. The auxiliary bytes are not read. With the Daisy module, odd and
+    even packets hold different channels; this class does not separate them.
 
     Source: docs.openbci.com/Cyton/CytonDataFormat.
     """
@@ -242,7 +250,7 @@ class Cyton(_Fixed):
         super().__init__(8, 33, b"\xa0", (range(0xC0, 0xD0),), 1, confirm=True)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Bytes for `samples`, (n, 8) from -8388608 to 8388607, the first with this `counter`."""
+        """Return the bytes for `samples`, (n, 8) from -8388608 to 8388607, the first with this counter."""
         rows = _rows(samples, self.channels, -(2**23), 2**23 - 1)
         return b"".join(
             self._head
@@ -262,11 +270,11 @@ class Cyton(_Fixed):
 class Raw16:
     """Little-endian int16 numbers with nothing between them, channel after channel.
 
-    Nothing marks where a number begins: after one lost or added byte every number is wrong, and no parser can know. All
-    bytes are taken as numbers; none is ever skipped, none known as lost. Only `restart` finds the beginning again.
+    Nothing marks the beginning of a number: after one lost or added byte every number is wrong, which no parser can
+    detect. All bytes are read as numbers, none is skipped. Only `restart` synchronises again.
 
     Args:
-        channels: numbers of a sample, at least 1.
+        channels: numbers in a sample, at least 1.
 
     Raises:
         ValueError: no channel.
@@ -280,16 +288,16 @@ class Raw16:
 
     @property
     def pending(self) -> int:
-        """Bytes kept, fewer than one sample."""
+        """Number of bytes kept, fewer than one sample."""
         return len(self._rest)
 
     def restart(self) -> int:
-        """The next byte begins a sample; returns how many kept bytes were forgotten."""
+        """Drop the kept bytes, so that the next byte begins a sample; return their number."""
         kept, self._rest = len(self._rest), b""
         return kept
 
     def feed(self, data: bytes) -> Parsed:
-        """Take the next bytes of the stream, any number of them."""
+        """Parse the next bytes of the stream, any number of them."""
         stream = self._rest + data
         whole = len(stream) - len(stream) % (2 * self.channels)
         self._rest = stream[whole:]
@@ -297,13 +305,13 @@ class Raw16:
         return Parsed(samples, None, 0)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Bytes for `samples`, (n, channels) from -32768 to 32767; the format has no counter to put in."""
+        """Return the bytes for `samples`, (n, channels) from -32768 to 32767; the format has no counter."""
         del counter
         return _rows(samples, self.channels, -32_768, 32_767).astype("<i2").tobytes()
 
 
 def _rows(samples: NDArray[np.int64], channels: int, low: int, high: int) -> NDArray[np.int64]:
-    """`samples` as (n, channels), all from `low` to `high`; ValueError otherwise."""
+    """Return `samples` as (n, channels), all from `low` to `high`; ValueError otherwise."""
     rows = np.asarray(samples, dtype=np.int64)
     if rows.ndim != 2 or rows.shape[1] != channels:
         raise ValueError(f"samples of shape {rows.shape}: (n, {channels}) wanted")

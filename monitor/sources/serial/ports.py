@@ -1,4 +1,4 @@
-"""Serial ports of this machine: which there are, which is meant, and why one cannot be opened."""
+"""Serial ports of this machine: list them, choose one, open it, explain a failure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PortInfo:
 
     Attributes:
         device: path, e.g. `/dev/ttyUSB0`.
-        name: what the device calls itself.
-        vid_pid: USB vendor and product, e.g. `2341:0043`; empty where it is no USB device.
-        serial_number: of the device; empty where it has none.
+        name: name given by the device.
+        vid_pid: USB vendor and product, e.g. `2341:0043`; empty if it is no USB device.
+        serial_number: serial number of the device; empty if it has none.
     """
 
     device: str
@@ -37,7 +37,7 @@ class PortInfo:
 
 
 def list_ports() -> list[PortInfo]:
-    """Ports of this machine, by name."""
+    """Return the ports of this machine, sorted by path."""
     from serial.tools.list_ports import comports
 
     return [
@@ -52,25 +52,25 @@ def list_ports() -> list[PortInfo]:
 
 
 def choose_port(wanted: str | None, name: str, listing: Callable[[], Sequence[PortInfo]] = list_ports) -> PortInfo:
-    """The port a person means: by path, or `auto` = the only one.
+    """Return the port with path `wanted`; `auto` = the only one.
 
     Raises:
-        SourceError: none named, or `auto` with none or several; names those there are.
+        SourceError: no path given, or `auto` with no port or several; the error lists the ports.
     """
     ports = listing()
     if wanted is None:
-        raise SourceError(f"{name}: name the port with --port; there are {_told(ports)}")
+        raise SourceError(f"{name}: name the port with --port; there are {_listed(ports)}")
     if wanted != "auto":
         return next((port for port in ports if port.device == wanted), PortInfo(wanted))
-    # Ports built into the mainboard answer to nobody; a device somebody plugged in is a USB one.
+    # Ports of the mainboard seldom have a device; a device that was plugged in is a USB one.
     usb = [port for port in ports if port.vid_pid] or list(ports)
     if len(usb) != 1:
-        raise SourceError(f"{name}: --port auto takes the only port; there are {_told(usb)}")
+        raise SourceError(f"{name}: --port auto takes the only port; there are {_listed(usb)}")
     return usb[0]
 
 
 def find_again(port: PortInfo, listing: Callable[[], Sequence[PortInfo]] = list_ports) -> str:
-    """Path at which a device is now that was at `port.device`: plugged in again it may have another number."""
+    """Return the present path of a device that was at `port.device`: it may change when it is plugged in again."""
     if port.serial_number:
         for other in listing():
             if (other.serial_number, other.vid_pid) == (port.serial_number, port.vid_pid):
@@ -79,16 +79,16 @@ def find_again(port: PortInfo, listing: Callable[[], Sequence[PortInfo]] = list_
 
 
 def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Serial:
-    """Open a port for us alone: two readers of one port would each get half of the samples.
+    """Open a port exclusively: two readers of one port would each get half of the samples.
 
     Args:
         device: path.
         baud: speed, bits a second.
-        timeout_s: how long a read waits, s.
-        name: of the source, for errors.
+        timeout_s: longest time that a read waits, s.
+        name: name of the source, for errors.
 
     Raises:
-        SourceError: missing, in use (by whom), not permitted (which group is needed), no serial port.
+        SourceError: missing, in use (names the program), not permitted (names the group), no serial port.
     """
     import serial
 
@@ -103,11 +103,11 @@ def _why(error: Exception, device: str, baud: int) -> str:
     if code in (errno.EACCES, errno.EPERM):
         group = _group_of(device)
         return f"no permission for {device}; join its group: sudo usermod -aG {group} $USER, and log in again"
-    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return f"{device} is in use by {_holders(device)}; close it, or name another port of {_told(list_ports())}"
+    if code in (errno.EBUSY, errno.EAGAIN):
+        return f"{device} is in use by {_holders(device)}; close it, or name another port of {_listed(list_ports())}"
     if code == errno.ENOENT or not Path(device).exists():
-        return f"there is no port {device}; there are {_told(list_ports())}"
-    return f"{device} at {baud} baud cannot be opened ({error}); there are {_told(list_ports())}"
+        return f"there is no port {device}; there are {_listed(list_ports())}"
+    return f"{device} at {baud} baud cannot be opened ({error}); there are {_listed(list_ports())}"
 
 
 def _group_of(device: str) -> str:
@@ -120,7 +120,7 @@ def _group_of(device: str) -> str:
 
 
 def _holders(device: str) -> str:
-    """Programs that have a port open, e.g. `minicom (process 4711)`, as far as we may see them."""
+    """Return the programs that have a port open, e.g. `minicom (process 4711)`, as far as visible to this user."""
     real = os.path.realpath(device)
     held = []
     for process in _PROC.glob("[0-9]*"):
@@ -129,10 +129,10 @@ def _holders(device: str) -> str:
                 os.path.realpath(fd) == real for fd in (process / "fd").iterdir()
             ):
                 held.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
-        except OSError:  # somebody else's process, or one that just ended
+        except OSError:  # a process of another user, or one that just ended
             continue
     return ", ".join(held) or "another program"
 
 
-def _told(ports: Sequence[PortInfo]) -> str:
+def _listed(ports: Sequence[PortInfo]) -> str:
     return ", ".join(port.device for port in ports) or "no serial ports"

@@ -1,4 +1,4 @@
-"""What lies under and over the simulated heartbeats: respiration, fibrillation, muscle, electrodes."""
+"""Everything but the heartbeats of the simulated signal: respiration, fibrillation, muscle noise, electrodes."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ JUMP_DECAY_S = 0.25
 
 
 def respiration_mv(time_s: Floats) -> Floats:
-    """z0: baseline wander by respiration and a slow drift, (n,) float64, mV; breaths are not all alike."""
+    """Return z0: baseline wander by respiration, varying from breath to breath, and slow drift, (n,) float64, mV."""
     breath = 2 * np.pi * RESPIRATION_HZ * time_s + 0.9 * np.sin(2 * np.pi * 0.017 * time_s)
     drift = 2 * np.pi * DRIFT_HZ * time_s
     return np.asarray(RESPIRATION_MV * np.sin(breath) + DRIFT_MV * np.sin(drift), dtype=np.float64)
 
 
 def fibrillation(segment: Segment, time_s: Floats, seed: int) -> Floats:
-    """Waves of fibrillating ventricles (4 to 7 Hz) or atria (5 to 8 Hz), waxing and waning.
+    """Return the waves of fibrillating ventricles (4 to 7 Hz) or atria (5 to 8 Hz), with a varying envelope.
 
-    A sum of tones with random frequencies and phases is narrow-band noise whose envelope never repeats; being a
-    function of time alone, it can be cut anywhere.
+    A sum of tones with random frequencies and phases is narrow-band noise whose envelope never repeats. It is a
+    function of time alone, so any part of it can be computed separately.
 
     Args:
-        segment: of kind vf or af; the waves fade in and out within it.
+        segment: a segment of kind vf or af; the waves fade in and out within it.
         time_s: (n,) float64, s, within the segment.
-        seed: the scenario's seed.
+        seed: seed of the scenario.
 
     Returns:
         (n,) float64, mV.
@@ -60,7 +60,7 @@ def fibrillation(segment: Segment, time_s: Floats, seed: int) -> Floats:
 
 
 class ElectrodeNoise:
-    """Muscle noise over electrode motion: slow swings and sudden steps that look like QRS complexes."""
+    """Muscle noise plus electrode motion: slow swings, and sudden steps similar to QRS complexes."""
 
     def __init__(self, fs_hz: float) -> None:
         from scipy.signal import butter
@@ -71,11 +71,11 @@ class ElectrodeNoise:
         self._jump_state = np.zeros(1)
 
     def take(self, rng: np.random.Generator, n: int) -> Floats:
-        """The next `n` samples, mV."""
+        """Return the next `n` samples, (n,) float64, mV."""
         from scipy.signal import lfilter
 
         muscle = MUSCLE_MV * rng.standard_normal(n)
-        white = rng.standard_normal(n) * np.sqrt(self._fs_hz / (2 * (5.0 - 0.7)))  # unit power behind the filter
+        white = rng.standard_normal(n) * np.sqrt(self._fs_hz / (2 * (5.0 - 0.7)))  # unit power after the filter
         swing, self._swing_state = lfilter(self._swing_b, self._swing_a, white, zi=self._swing_state)
         steps = (rng.random(n) < JUMPS_PER_S / self._fs_hz) * JUMP_MV * rng.standard_normal(n)
         decay = np.array([1.0, -np.exp(-1 / (JUMP_DECAY_S * self._fs_hz))])

@@ -1,4 +1,4 @@
-"""When the simulated heart beats, and how: the beats of a scenario, in order, without any signal."""
+"""The beats of a scenario, in order of time: when, and of which shape. No signal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["PlannedBeat", "RespiratoryVariability", "planned_beats"]
 SILENT_KINDS = ("asystole", "vf", "leadsoff")
 RATE_BPM = {"brady": 36.0, "tachy": 150.0, "vt": 180.0, "af": 95.0}
 VT_COUPLING_S = 0.38  # first VT beat after the last beat before it
-VT_RECOVERY_S = 0.95  # the sinus node wakes up late after a run
+VT_RECOVERY_S = 0.95  # the sinus node recovers late after a run
 AF_SPREAD = 0.22  # standard deviation of log RR: irregularly irregular
 AF_RR_RANGE_S = (0.34, 1.4)
-SINUS_ARREST_S = 3.2  # a pause, and no asystole yet (4 s)
-FIRST_BEAT_S = 0.42  # after the start, or after silence: the P wave of the first beat is whole
+SINUS_ARREST_S = 3.2  # a pause; asystole begins at 4 s
+FIRST_BEAT_S = 0.42  # from the start, or from the end of a silence: room for the P wave of the first beat
 RR_JITTER = 0.006
 GAIN_JITTER = 0.015
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedBeat:
-    """One beat to come.
+    """A beat of the plan.
 
     Attributes:
         r_s: time of its R-peak, s.
@@ -48,7 +48,7 @@ class RespiratoryVariability:
     """Relative change of the RR interval: slow (Mayer) waves about 0.1 Hz, respiratory sinus arrhythmia about 0.25 Hz.
 
     The bimodal spectrum of McSharry et al. 2003 (DOI 10.1109/TBME.2003.808805, their eq. 2), drawn as a sum of
-    sinusoids with random phases in place of their inverse FFT: it has no length, so it needs no memory.
+    sinusoids with random phases instead of their inverse FFT: it has no fixed length and needs no memory.
     """
 
     CENTRES_HZ = (0.1, 0.25)
@@ -64,12 +64,12 @@ class RespiratoryVariability:
         self._amplitude = np.repeat(self.DEPTHS, self.TONES) * np.sqrt(2 / self.TONES)
 
     def __call__(self, time_s: float) -> float:
-        """Relative change at `time_s`, about -0.1 to 0.1."""
+        """Return the relative change at `time_s`, about -0.1 to 0.1."""
         return float(self._amplitude @ np.sin(self._omega * time_s + self._phase))
 
 
 class _Heart:
-    """Proposes the next beat of a kind of rhythm; a proposal becomes the last beat once it is taken."""
+    """Proposes the next beat of a rhythm; a proposal becomes the last beat when it is taken."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._rng = np.random.default_rng([scenario.seed, 1])
@@ -79,7 +79,7 @@ class _Heart:
         self._coupling_s = 0.0  # RR interval before the last beat
 
     def propose(self, segment: Segment, nth: int, ectopic: bool) -> PlannedBeat:
-        """The next beat, were it to belong to `segment` as its `nth` (from 0)."""
+        """Return the next beat if it were beat `nth` (from 0) of `segment`."""
         rng, kind, before = self._rng, segment.kind, self._last.shape
         cycle_s = 60 / RATE_BPM.get(kind, self._hr_bpm)
         variation = self._variability(max(self._last.r_s, 0.0)) + RR_JITTER * rng.standard_normal()
@@ -99,7 +99,7 @@ class _Heart:
         elif kind == "pause" and nth == 2:
             rr_s = SINUS_ARREST_S
         elif before == "pvc":
-            rr_s = 2 * cycle_s - self._coupling_s  # full compensation: the sinus node was never told
+            rr_s = 2 * cycle_s - self._coupling_s  # full compensation: the sinus node was not reset
         elif before == "pac":
             rr_s *= 1.08  # the sinus node was reset: less than full compensation
         elif before == "vt":
@@ -108,17 +108,17 @@ class _Heart:
         return PlannedBeat(r_s, symbol, shape, cycle_s, gain)
 
     def take(self, beat: PlannedBeat) -> None:
-        """`beat` happens."""
+        """Make `beat` the last beat."""
         self._coupling_s = beat.r_s - self._last.r_s
         self._last = beat
 
     def fall_silent(self) -> None:
-        """No beat until the segment ends: the next one begins anew."""
+        """No beat until the segment ends; the next one is a first beat again."""
         self._last = replace(self._last, shape="")
 
 
 def _ectopic_places() -> Iterator[int]:
-    """Places of single ectopic beats in their segment: after 1 beat, then every 4th and 5th in turn."""
+    """Numbers of the ectopic beats in their segment: 1, then 4 and 5 later in turn."""
     place = 1
     for step in cycle((4, 5)):
         yield place
@@ -126,10 +126,10 @@ def _ectopic_places() -> Iterator[int]:
 
 
 def planned_beats(scenario: Scenario) -> Iterator[PlannedBeat]:
-    """The beats of `scenario` in order of time, endless where it repeats.
+    """Yield the beats of `scenario` in order of time, without end if it repeats.
 
-    Depends on seed and heart rate only, not on the sampling rate. A beat that would fall behind the end of its
-    segment is left to the next segment to propose anew, so rhythms join without a jump in time.
+    They depend on seed and heart rate only, not on the sampling rate. A beat after the end of its segment is dropped
+    and proposed again by the next segment, so rhythms join without a jump in time.
     """
     heart = _Heart(scenario)
     index = 0

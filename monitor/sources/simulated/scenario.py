@@ -1,8 +1,8 @@
-"""The story a simulated patient lives through, as a person writes it.
+"""Scenario of a simulated patient, as the user writes it.
 
     sinus=60,vt=8,sinus=30,asystole=6;seed=7;fs=250;hr=70;repeat=yes
 
-Kinds with their seconds, in order; options after semicolons.
+Kinds of rhythm with their durations, s, in order; options after semicolons.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS: dict[str, str] = {
 }
 OPTIONS = ("seed", "fs", "hr", "repeat")
 
-# 15 s of clean sinus rhythm let filters settle and a baseline form; VT is long enough for 17 beats over 140/min.
+# 15 s of clean sinus rhythm settle the filters and the baseline; the VT holds 17 beats above 140/min.
 DEFAULT_SCENARIO = "sinus=15,pvc=5,pac=4,vt=8,sinus=4,asystole=6,sinus=3,af=5,noise=4,leadsoff=3,sinus=3;repeat=yes"
 
 DEFAULT_FS_HZ = 250.0
@@ -42,7 +42,7 @@ MIN_SEGMENT_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of one kind: `start_s` <= t < `end_s`, s; `index` counts on through repeats."""
+    """A time of one kind of rhythm: `start_s` <= t < `end_s`, s; `index` continues through repeats."""
 
     index: int
     kind: str
@@ -56,10 +56,10 @@ class Scenario:
 
     Attributes:
         parts: (kind, duration in s), in order.
-        seed: seed of every random number.
+        seed: seed of all random numbers.
         fs_hz: sampling rate, Hz.
         hr_bpm: heart rate of sinus rhythm, beats a minute.
-        repeat: begin anew at the end, for ever (with new random numbers).
+        repeat: start again at the end, without limit, with new random numbers.
     """
 
     parts: tuple[tuple[str, float], ...]
@@ -75,11 +75,11 @@ class Scenario:
 
     @property
     def total_samples(self) -> int | None:
-        """Length in samples; None where it repeats."""
+        """Length in samples; None if it repeats."""
         return None if self.repeat else round(self.duration_s * self.fs_hz)
 
     def segment(self, index: int) -> Segment | None:
-        """The segment number `index` from the beginning of time; None behind the end."""
+        """Return segment `index`, counted from time 0; None after the end."""
         cycle, part = divmod(index, len(self.parts))
         if cycle and not self.repeat:
             return None
@@ -106,25 +106,25 @@ def _number(text: str, what: str, low: float, high: float) -> float:
 
 
 def parse_scenario(text: str, *, seed: int = 1, fs_hz: float | None = None) -> Scenario:
-    """Scenario written by a person.
+    """Parse a scenario.
 
     Args:
-        text: the grammar above; no kinds = DEFAULT_SCENARIO, options are still read.
+        text: the grammar above; no kinds = DEFAULT_SCENARIO with the options of `text`.
         seed: used where `text` names none.
         fs_hz: sampling rate, Hz, used where `text` names none; None = 250.
 
     Raises:
-        SourceError: unknown kind or option, no number, out of range: one line that lists what exists.
+        SourceError: unknown kind or option, no number, out of range: one line that lists the kinds and options.
     """
-    story, *settings = (part.strip() for part in text.split(";"))
-    if not story:
-        story, *defaults = DEFAULT_SCENARIO.split(";")
+    kinds, *settings = (part.strip() for part in text.split(";"))
+    if not kinds:
+        kinds, *defaults = DEFAULT_SCENARIO.split(";")
         settings = defaults + settings
     parts: list[tuple[str, float]] = []
-    for item in story.split(","):
+    for item in kinds.split(","):
         kind, equals, seconds = (piece.strip() for piece in item.partition("="))
         if kind in OPTIONS:
-            raise _fail(f"{kind!r} is an option, it stands behind a semicolon")
+            raise _fail(f"{kind!r} is an option, write it after a semicolon")
         if kind not in KINDS:
             raise _fail(f"unknown kind {kind!r}")
         if not equals:

@@ -1,7 +1,7 @@
-"""The embedded default: a synthetic patient, lead II, from a scenario.
+"""Synthetic patient, lead II, from a scenario; the default source.
 
 The dynamical model of McSharry, Clifford, Tarassenko and Smith 2003 (ECGSYN, DOI 10.1109/TBME.2003.808805):
-theta turns with angular velocity omega, one turn a beat, and every wave is an event at its own angle,
+theta turns with angular velocity omega, one turn a beat, and every wave is an event at one angle,
 
     z' = - sum_i a_i dtheta_i exp(-dtheta_i^2 / (2 b_i^2)) - (z - z0),      z0 = respiration.
 
@@ -12,7 +12,7 @@ Deviations, and why:
 - Each beat has its own omega = 2 pi / cycle length and its own events (Clifford, Nemati and Sameni 2010,
   DOI 10.1088/0967-3334/31/5/001, switch them by beat type). Neighbouring beats add up.
 - ECGSYN scales all b_i by sqrt(heart rate / 60), that is all widths in time by sqrt(RR): QT then follows Bazett.
-  Here the T wave does so, P and PR by the fourth root, the QRS complex not at all: its width is the ventricles' own.
+  Here only the T wave does; P and PR scale by the fourth root; the QRS complex keeps its width, set by the ventricles.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.base import Chunk, EndOfStream
+from monitor.sources.base import Chunk
 from monitor.sources.options import SourceOptions, sample_span
+from monitor.sources.pieces import PieceReader
 from monitor.sources.simulated.disturbance import ElectrodeNoise, fibrillation, respiration_mv
 from monitor.sources.simulated.rhythm import PlannedBeat, planned_beats
 from monitor.sources.simulated.scenario import Scenario, Segment, parse_scenario
 
 __all__ = ["Simulator", "open_simulator"]
 
-BLOCK = 4096  # samples; everything is made on this absolute grid, so the cut of read() changes nothing
-WHITE_NOISE_MV = 0.010  # asystole is not digitally flat
-REACH_S = (0.45, 1.0)  # the events of a beat lie within this much before and after its R-peak
+BLOCK = 4096  # samples; the signal is made on this absolute grid, so it does not depend on the sizes asked for
+WHITE_NOISE_MV = 0.010  # a real asystole is not flat either
+REACH_S = (0.45, 1.0)  # all events of a beat lie within this time before and after its R-peak
 
 Floats = NDArray[np.float64]
 
@@ -85,10 +86,10 @@ SHAPES: dict[str, tuple[Wave, ...]] = {
 
 
 def beat_mv(beat: PlannedBeat, time_s: Floats) -> Floats:
-    """g of one beat.
+    """Return g of one beat.
 
     Args:
-        beat: when and how.
+        beat: time and shape.
         time_s: (n,) float64, s.
 
     Returns:
@@ -105,7 +106,7 @@ def beat_mv(beat: PlannedBeat, time_s: Floats) -> Floats:
 
 
 class _Blocks:
-    """Makes the signal, block after block, from sample 0."""
+    """Iterator over the blocks of the signal, from sample 0."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -153,7 +154,7 @@ class _Blocks:
         return g
 
     def _add_disturbances(self, first: int, time_s: Floats, mv: Floats, rng: np.random.Generator) -> None:
-        """What is not a heartbeat: fibrillation, noise, a lead that is off; in place."""
+        """Add fibrillation, noise and leads off, in place."""
         fs_hz, segment = self._scenario.fs_hz, self._segment
         while segment is not None and (start := round(segment.start_s * fs_hz)) < first + BLOCK:
             end = round(segment.end_s * fs_hz)
@@ -179,17 +180,17 @@ class _Blocks:
 
 
 class Simulator:
-    """Source of a synthetic patient; finite where the scenario does not repeat.
+    """Source of a synthetic patient; finite if the scenario does not repeat.
 
-    The signal depends on the scenario alone: bit-identical for every cut of read(). One block (BLOCK samples) is held.
+    The signal depends on the scenario alone: bit-identical for all sizes of read(). One block (BLOCK samples) is held.
 
     Args:
-        scenario: what happens.
+        scenario: rhythms with their durations, and the settings.
         options: `start_s` and `duration_s` are used.
-        name: as a person wrote it.
+        name: as the user wrote it.
 
     Raises:
-        SourceError: start behind the end, no duration.
+        SourceError: start after the end, no duration.
     """
 
     lead = "II"
@@ -202,32 +203,22 @@ class Simulator:
         self.name = name
         self.scenario = scenario
         self.fs_hz = scenario.fs_hz
-        self._next, self._stop = sample_span(options, scenario.fs_hz, scenario.total_samples, name)
-        self.total_samples = None if self._stop is None else self._stop - self._next
-        self._blocks = _Blocks(scenario)
-        self._block: Floats = np.empty(0)
-        self._block_end = 0
+        self._pieces = PieceReader(*sample_span(options, scenario.fs_hz, scenario.total_samples, name), self._load)
+        self.total_samples = self._pieces.left
+        self._blocks = enumerate(_Blocks(scenario))
 
     def read(self, max_samples: int) -> Chunk:
-        """The next samples, at most `max_samples`; see Source."""
-        if self._stop is not None and self._next >= self._stop:
-            raise EndOfStream
-        while self._block_end <= self._next:  # more than once only where start_s skips
-            self._block = next(self._blocks)
-            self._block_end += BLOCK
-        end = min(self._next + max(0, max_samples), self._block_end)
-        if self._stop is not None:
-            end = min(end, self._stop)
-        origin = self._block_end - BLOCK
-        chunk = Chunk(self._next, self._block[self._next - origin : end - origin].copy())
-        self._next = end
-        return chunk
+        """Return the next samples, at most `max_samples`; see Source."""
+        return self._pieces.read(max_samples)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: the simulator holds no resources."""
+
+    def _load(self, sample: int) -> tuple[int, Floats]:
+        return next((number * BLOCK, mv) for number, mv in self._blocks if sample < (number + 1) * BLOCK)
 
     def annotations(self, until_sample: int) -> list[tuple[int, str]]:
-        """The truth, for tests: (sample of the R-peak, WFDB code N, V or A) of every beat before `until_sample`."""
+        """Return the true beats before `until_sample`: (sample of the R-peak, WFDB code N, V or A); for tests."""
         truth: list[tuple[int, str]] = []
         for beat in planned_beats(self.scenario):
             if (sample := round(beat.r_s * self.fs_hz)) >= until_sample:
@@ -236,7 +227,7 @@ class Simulator:
         return truth
 
     def segments(self, until_sample: int) -> list[tuple[int, str]]:
-        """The truth, for tests: (first sample, kind) of every segment that begins before `until_sample`."""
+        """Return the true segments that begin before `until_sample`: (first sample, kind); for tests."""
         truth: list[tuple[int, str]] = []
         while (segment := self.scenario.segment(len(truth))) is not None:
             if (sample := round(segment.start_s * self.fs_hz)) >= until_sample:
@@ -246,9 +237,9 @@ class Simulator:
 
 
 def open_simulator(text: str, options: SourceOptions, name: str) -> Simulator:
-    """Simulator of the scenario `text` (empty = the default one).
+    """Open a simulator of the scenario `text` (empty = the default one).
 
     Raises:
-        SourceError: the scenario cannot be read.
+        SourceError: the scenario cannot be parsed.
     """
     return Simulator(parse_scenario(text, seed=options.seed, fs_hz=options.fs_hz), options, name)

@@ -1,1 +1,1 @@
-"""From sample counts and time stamps to one sample clock."""
+"""Sample indices and times from counters, time stamps and arrivals."""

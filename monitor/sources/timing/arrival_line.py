@@ -1,8 +1,8 @@
-"""When the samples of a live device are due: the line of their soonest arrivals.
+"""Expected arrival of the samples of a live device: a line through the earliest arrivals. Pure.
 
-An arrival says only that a sample was taken no later. The arrivals that came soonest lie on a line all the same, whose
-slope is the device's true rate. (The lower envelope of delays is how network clocks are compared: Moon, Skelly and
-Towsley 1999, doi:10.1109/INFCOM.1999.749287.)
+A sample arrives no earlier than it was taken. The earliest arrivals lie on a line whose slope is the device's true
+rate. (Network clocks are compared by the lower envelope of delays in the same way: Moon, Skelly and Towsley 1999,
+doi:10.1109/INFCOM.1999.749287.)
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 __all__ = ["AHEAD_S", "COUNTER", "ArrivalLine", "measure_rate"]
 
 COUNTER: Final = 256
-AHEAD_S: Final = 0.3  # nothing can arrive so much before it is due: the device sends faster than it was said to
+AHEAD_S: Final = 0.3  # a sample this early means that the device sends faster than its nominal rate
 BLOCK_S: Final = 0.25
-FIT_BLOCKS: Final = 480  # two minutes: an oscillator's temperature changes no faster
+FIT_BLOCKS: Final = 480  # 2 min: the temperature of an oscillator changes no faster
 FIT_MIN_S: Final = 8.0
-WINDOW_S: Final = 3.0  # over which a rate is checked that is far off
-WRONG: Final = 0.1  # a heart rate is off by as much: such samples are no ECG of the time they claim
-_RECENT: Final = 8  # blocks that tell when the next samples are due
-_LATE_S: Final = 0.05  # over the line: what a stall held back tells nothing of the rate
+WINDOW_S: Final = 3.0  # time over which a rate is checked for being far off
+WRONG: Final = 0.1  # relative error of the rate, and so of the heart rate, above which the samples are no ECG
+_RECENT: Final = 8  # number of blocks from which the next arrival is predicted
+_LATE_S: Final = 0.05  # delays longer than the line by this came from a stall and are left out of the fit
 USUAL_HZ: Final = (100, 120, 125, 128, 150, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 720, 800, 960, 1000)
-_SNAP: Final = 0.005  # measured over 10 s with some ms of jitter: so near to a usual rate is that rate
+_SNAP: Final = 0.005  # error of 10 s with some ms of jitter: a usual rate this near is taken
 
 Counts = NDArray[np.int64]
 
 
 class _Block(NamedTuple):
-    """A quarter of a second: the last arrival in it, the samples up to then, and the shortest delay seen, s."""
+    """A quarter of a second: its last arrival, s; the samples up to then; its shortest delay, s."""
 
     arrival_s: float
     end: int
@@ -41,14 +41,14 @@ class _Block(NamedTuple):
 
 
 class ArrivalLine:
-    """Learns when samples arrive, tells when others are due.
+    """Learns the arrivals of samples and predicts the next.
 
     Args:
-        fs_hz: rate the device is said to have, Hz.
+        fs_hz: nominal rate of the device, Hz.
 
     Attributes:
-        rate_hz: its true rate, Hz; None until FIT_MIN_S of signal came.
-        trusted: whether the samples come at about the rate that was said.
+        rate_hz: measured rate, Hz; None before FIT_MIN_S of signal.
+        trusted: whether the samples arrive at about the nominal rate.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -57,15 +57,15 @@ class ArrivalLine:
         self.trusted = True
         self._blocks: deque[_Block] = deque(maxlen=FIT_BLOCKS)
         self._block: _Block | None = None
-        self._began_s = -math.inf  # of that block
+        self._began_s = -math.inf  # first arrival of that block
         self._doubt = 0
 
     def doubt(self, samples: int) -> None:
-        """So many samples were given up by time alone: should they come after all, that is no faster device."""
+        """Note that `samples` were taken as lost by time alone; if they still come, the device is not faster."""
         self._doubt = samples
 
     def due(self, arrival_s: float) -> float | None:
-        """How many samples should have arrived by then; None before the first."""
+        """Return the number of samples expected by `arrival_s`; None before the first."""
         if self._block is None:
             return None
         rate = self.rate_hz or self.fs_hz
@@ -73,20 +73,20 @@ class ArrivalLine:
         return float(np.median([block.end + (arrival_s - block.arrival_s) * rate for block in recent]))
 
     def time_s(self, sample: int) -> float | None:
-        """When a sample was taken, monotonic s; None before the first."""
+        """Return the time at which `sample` was taken, monotonic, s; None before the first."""
         if self._block is None or (due := self.due(self._block.arrival_s)) is None:
             return None
         return self._block.arrival_s - (due - sample) / (self.rate_hz or self.fs_hz)
 
     def learn(self, arrival_s: float, end: int) -> None:
-        """The samples up to `end` have arrived by then."""
+        """Note that the samples before index `end` have arrived at `arrival_s`."""
         due = self.due(arrival_s)
         ahead = 0.0 if due is None else end - due - AHEAD_S * self.fs_hz
         if ahead > 0:
             if ahead > self._doubt:
                 self.trusted, self.rate_hz = False, None
             self._doubt = 0
-            self._begin_anew(arrival_s, end)
+            self._restart(arrival_s, end)
         delay_s = arrival_s - end / self.fs_hz
         block = self._block
         self._block = _Block(arrival_s, end, delay_s if block is None else min(delay_s, block.delay_s))
@@ -97,14 +97,14 @@ class ArrivalLine:
             self._block, self._began_s = _Block(arrival_s, end, delay_s), arrival_s
             self._check()
 
-    def _begin_anew(self, arrival_s: float, end: int) -> None:
-        """What is known of the arrivals holds no more."""
+    def _restart(self, arrival_s: float, end: int) -> None:
+        """Discard the known arrivals."""
         self._blocks.clear()
         self._block = _Block(arrival_s, end, arrival_s - end / self.fs_hz)
         self._began_s = arrival_s
 
     def _check(self) -> None:
-        """Once a block: the rate of the last seconds, and that of the last minutes."""
+        """Check the rate over the last seconds and fit the rate over the last minutes; once a block."""
         last = self._blocks[-1]
         recent = [block for block in self._blocks if last.arrival_s - block.arrival_s <= WINDOW_S + BLOCK_S]
         span_s = last.arrival_s - recent[0].arrival_s
@@ -113,7 +113,7 @@ class ArrivalLine:
             self._doubt = 0
             if wrong and self.trusted:
                 self.trusted, self.rate_hz = False, None
-                self._begin_anew(last.arrival_s, last.end)
+                self._restart(last.arrival_s, last.end)
                 return
             self.trusted = not wrong
         if last.arrival_s - self._blocks[0].arrival_s >= FIT_MIN_S:
@@ -121,10 +121,10 @@ class ArrivalLine:
 
 
 def measure_rate(arrivals: list[tuple[float, int, Counts | None]]) -> float:
-    """Sampling rate out of what arrived, Hz: a usual one where it is near, else as measured.
+    """Return the sampling rate, Hz: a usual rate if one is near, else as measured.
 
     Args:
-        arrivals: (arrival s, samples, their counters) of each batch, some seconds of them.
+        arrivals: (arrival, s; number of samples; their counters or None) of each batch, over some seconds.
 
     Raises:
         ValueError: less than a second of signal.
@@ -157,7 +157,7 @@ def measure_rate(arrivals: list[tuple[float, int, Counts | None]]) -> float:
 
 
 def _slope(blocks: Sequence[_Block]) -> float:
-    """Slope of the delays over time, by least squares; delays that a stall made long are left out."""
+    """Least-squares slope of the delays over time, s/s; delays of a stall are left out."""
     arrival_s = np.array([block.arrival_s for block in blocks])
     delay_s = np.array([block.delay_s for block in blocks])
     arrival_s = arrival_s - arrival_s[0]

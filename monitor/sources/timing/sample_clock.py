@@ -1,7 +1,7 @@
-"""Where each sample of a live device lies on the source's own clock: by its counter or by counting, never by arrival.
+"""Indices of a live device's samples: by the device's counter or by counting. Pure.
 
-Bytes arrive late and in bursts. What the counter or counting cannot show, the line of arrivals does: how many samples a
-silence has cost, and which multiple of 256 an 8-bit counter has lost.
+Bytes arrive late and in bursts, so arrival times alone give no index. They decide what counting cannot: the number of
+samples lost in a silence, and the multiple of 256 that an 8-bit counter cannot show.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from monitor.sources.timing.arrival_line import AHEAD_S, COUNTER, ArrivalLine
 
 __all__ = ["Run", "SampleClock"]
 
-SILENCE_S: Final = 0.25  # a longer one may have cost samples: the system alone seldom holds bytes back so long
-SETTLE_S: Final = 0.3  # ... which is decided so much later: what was only held back has come by then, or still comes
-SETTLE_MOST_S: Final = 5.0  # faster than it was taken, and is waited for so long at most
-TOLERANCE_S: Final = 0.1  # a smaller deficit after a silence is no loss but jitter
+SILENCE_S: Final = 0.25  # samples may be lost in a longer silence; the system alone seldom delays bytes this long
+SETTLE_S: Final = 0.3  # time from a silence to the decision: delayed samples have arrived, or still arrive
+SETTLE_MOST_S: Final = 5.0  # longest time to the decision while delayed samples arrive in a burst
+TOLERANCE_S: Final = 0.1  # a smaller deficit after a silence is jitter, no loss
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
 class Run(NamedTuple):
-    """Samples without a gap between them, from `first_sample` on; a jump between two runs is a loss."""
+    """Samples without a gap, from `first_sample` on; a jump between two runs is a loss."""
 
     first_sample: int
     samples: Floats
 
 
 class SampleClock:
-    """Gives samples their places as they come.
+    """Gives samples their index as they arrive.
 
-    Samples that come after a silence are held for SETTLE_S, or while they come faster than they were taken, until it is
-    clear whether they were only late.
+    Samples after a silence are held for SETTLE_S, and longer while they arrive faster than they were taken, until it
+    is clear whether they were only late.
 
     Args:
-        fs_hz: rate the device is said to have, Hz.
+        fs_hz: nominal rate of the device, Hz.
 
     Attributes:
         end: index after the last sample placed.
-        lost: samples known as missing so far.
+        lost: samples found missing so far.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -54,21 +54,21 @@ class SampleClock:
         self._was_cut = False
         self._last_s: float | None = None  # arrival of the last samples
         self._held: list[tuple[Floats, Counts | None]] = []
-        self._held_since_s: float | None = None  # a silence ended then; None: only an odd counter is held
-        self._late: tuple[float, float] = (0.0, 0.0)  # when it was looked at last, how many samples were late
+        self._held_since_s: float | None = None  # end of a silence; None: only an unexpected counter is held
+        self._late: tuple[float, float] = (0.0, 0.0)  # time of the last check, s; samples late then
 
-    # -- what goes in ---------------------------------------------------------------------------------------
+    # -- input ----------------------------------------------------------------------------------------------
 
     def push(self, samples: Floats, arrival_s: float, counters: Counts | None = None) -> list[Run]:
-        """Take the samples that arrived together.
+        """Add the samples that arrived together.
 
         Args:
             samples: (n,) float64; n may be 0.
             arrival_s: monotonic, s.
-            counters: (n,) int64, 0 to 255, the device's own count; None where it has none.
+            counters: (n,) int64, 0 to 255, the device's counter; None without one.
 
         Returns:
-            What has its place now, in order.
+            The samples whose index is decided now, in order.
         """
         if samples.size == 0:
             return self.poll(arrival_s)
@@ -84,13 +84,13 @@ class SampleClock:
         return self._settle(arrival_s, final=False)
 
     def poll(self, now_s: float) -> list[Run]:
-        """What waited long enough; to be asked now and then when nothing comes."""
+        """Return held samples that are decided by `now_s`; call it about every 50 ms while nothing arrives."""
         if not self._held or self._last_s is None:
             return []
         if self._held_since_s is None:
             return self._settle(self._last_s, final=True) if now_s - self._last_s >= SETTLE_S else []
-        looked_s, before = self._late
-        if now_s - looked_s < SETTLE_S:
+        checked_s, before = self._late
+        if now_s - checked_s < SETTLE_S:
             return []
         late, tolerance = self._lateness(), TOLERANCE_S * self.fs_hz
         self._late = now_s, late
@@ -99,45 +99,45 @@ class SampleClock:
         return self._settle(self._last_s, final=True)
 
     def cut(self) -> list[Run]:
-        """The device went away: something is missing before what comes next, and its counter begins anew.
+        """Mark the loss of the device: a gap precedes the next sample, and the counter starts again.
 
         Returns:
-            What was held.
+            The held samples.
         """
         runs = self._settle(self._last_s, final=True) if self._held and self._last_s is not None else []
         self._was_cut = True
         return runs
 
-    # -- what it knows --------------------------------------------------------------------------------------
+    # -- state ----------------------------------------------------------------------------------------------
 
     @property
     def trusted(self) -> bool:
-        """Whether the samples come at about the rate that was said; while they do not, they are placed as NaN."""
+        """Whether the samples arrive at about the nominal rate; otherwise they are placed as NaN."""
         return self._line.trusted
 
     @property
     def rate_hz(self) -> float | None:
-        """The device's true rate, Hz; None until some seconds of signal came."""
+        """Measured rate of the device, Hz; None in the first seconds."""
         return self._line.rate_hz
 
     @property
     def drift(self) -> float | None:
-        """How much faster than said it is, as a share; None until known."""
+        """Measured rate / nominal rate - 1; None until known."""
         return None if self._line.rate_hz is None else self._line.rate_hz / self.fs_hz - 1.0
 
     def time_s(self, sample: int) -> float | None:
-        """When a sample was taken, monotonic s, by the line of the soonest arrivals; None before the first."""
+        """Return the time at which `sample` was taken, monotonic, s, by ArrivalLine; None before the first."""
         return self._line.time_s(sample)
 
     def _lateness(self) -> float:
-        """How many samples should be here by the last arrival and are not, placed or held."""
+        """Number of samples expected by the last arrival that are neither placed nor held."""
         held = sum(samples.size for samples, _ in self._held)
         return self._due(self._last_s or 0.0) - self.end - held
 
-    # -- places ---------------------------------------------------------------------------------------------
+    # -- indices --------------------------------------------------------------------------------------------
 
     def _settle(self, arrival_s: float, final: bool) -> list[Run]:
-        """Place what is held."""
+        """Place the held samples."""
         samples = np.concatenate([samples for samples, _ in self._held])
         known = [counters for _, counters in self._held if counters is not None]
         counters = np.concatenate(known) if len(known) == len(self._held) else None
@@ -149,7 +149,7 @@ class SampleClock:
             missing = self._missing(arrival_s, samples.size) if silence else 0
         else:
             at, keep = self._unwrap(counters, arrival_s, silence, final)
-            if keep < samples.size:  # a last counter that does not follow: the next one tells what it is worth
+            if keep < samples.size:  # an unexpected last counter: the next one decides
                 self._held = [(samples[keep:], counters[keep:])]
                 samples, counters, at = samples[:keep], counters[:keep], at[:keep]
             missing = self._missing(arrival_s, int(at[-1]) + 1, self._jump(counters)) if silence and at.size else 0
@@ -171,9 +171,9 @@ class SampleClock:
         ]
 
     def _unwrap(self, counters: Counts, arrival_s: float, silence: bool, final: bool) -> tuple[Counts, int]:
-        """Places after `end` that the counters tell, and how many of them are sure.
+        """Return the places after `end` by the counters, and how many of them are certain.
 
-        After a silence they count from the first of these samples: what was lost before it is `_missing`'s.
+        After a silence they count from the first of these samples; `_missing` finds the loss before it.
         """
         first = int(counters[0]) - 1 if silence or self._counter is None else self._counter
         steps = np.diff(counters, prepend=first) % COUNTER
@@ -190,7 +190,7 @@ class SampleClock:
             if not follows and not final:
                 steps[here] = 1
                 return np.cumsum(steps) - 1, here
-            # As if nothing was from the next one on, but for one or two whose beginning this one swallowed: garbled.
+            # A garbled counter: the next one continues the count, less one or two packets that this one swallowed.
             swallowed = (step + int(steps[here + 1]) - 2) % COUNTER if follows else COUNTER
             if swallowed == 0 or swallowed <= 2 < jump:
                 steps[here], steps[here + 1] = 1, 1 + swallowed
@@ -200,29 +200,29 @@ class SampleClock:
             if silence or lost + jump <= most:
                 lost += jump
                 steps[here] = 1 + jump
-            else:  # more than time allows: the counter began anew
+            else:  # more than time allows: the counter started again
                 steps[here] = 1
             i += 1
         return np.cumsum(steps) - 1, counters.size
 
     def _jump(self, counters: Counts) -> int | None:
-        """What the counter alone says is missing before `counters`, 0 to 255; None where it began anew."""
+        """Samples missing before `counters` by the counter alone, 0 to 255; None where it started again."""
         if self._counter is None or self._was_cut:
             return None
         return (int(counters[0]) - self._counter - 1) % COUNTER
 
     def _due(self, arrival_s: float) -> float:
-        """How many samples should have been placed by then."""
+        """Number of samples expected by `arrival_s`."""
         due = self._line.due(arrival_s)
         return float(self.end) if due is None else due
 
     def _missing(self, arrival_s: float, span: int, jump: int | None = None) -> int:
-        """How many samples a silence has cost.
+        """Return the number of samples lost in a silence.
 
         Args:
-            arrival_s: when the last of what came after it arrived.
-            span: samples from the first to the last of these, losses between them included.
-            jump: what the counter says, up to multiples of 256; None without one.
+            arrival_s: arrival of the last sample after it, s.
+            span: samples from the first to the last after it, including losses between them.
+            jump: loss by the counter, up to multiples of 256; None without one.
         """
         due = self._due(arrival_s) - self.end - span
         tolerance = max(2.0, TOLERANCE_S * self.fs_hz)
@@ -234,4 +234,4 @@ class SampleClock:
         if due > tolerance:
             self._line.doubt(round(due))
             return round(due)
-        return int(self._was_cut)  # a gap, however short it was
+        return int(self._was_cut)  # after a cut at least one

@@ -1,4 +1,4 @@
-"""Samples that came and were not read yet."""
+"""Queue of samples between arrival and `Source.read`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Floats = NDArray[np.float64]
 
 
 class SampleRuns:
-    """Runs of samples, in order; between two runs something is missing.
+    """Runs of samples, in order; between two runs samples are missing.
 
     Args:
-        duration: samples to give from the first one on, missing ones counted; None = without end.
+        duration: samples to give from the first one on, including missing ones; None = no limit.
 
     Attributes:
-        duration: as given; to be set before the first `take` at the latest.
-        size: samples that wait.
-        next: index after the last sample given; 0 before the first.
+        duration: as given; may be set until the first `take`.
+        size: number of samples in the queue.
+        next: index after the last sample taken; 0 before the first.
 
     >>> runs = SampleRuns()
     >>> runs.put(0, np.array([1.0, 2.0])); runs.put(2, np.array([3.0])); runs.put(9, np.array([4.0]))
@@ -41,7 +41,7 @@ class SampleRuns:
 
     @property
     def ended(self) -> bool:
-        """Whether `duration` was given."""
+        """Whether `duration` samples were taken."""
         return self._stop is not None and self.next >= self._stop
 
     def put(self, first_sample: int, samples: Floats) -> None:
@@ -57,21 +57,21 @@ class SampleRuns:
         notices: tuple[Notice, ...],
         time_s: Callable[[int], float | None] = lambda _: None,
     ) -> Chunk | None:
-        """What a source's `read` gives: samples, if any wait, and notices; None where there is neither."""
+        """Return the result of `Source.read`: samples and notices; None where there is neither."""
         run = self.take(max_samples)
         if run is None:
             return Chunk(self.next, np.empty(0), arrival_s, notices) if notices else None
         return Chunk(*run, arrival_s, notices, time_s(run[0]))
 
     def drop(self, most: int) -> int:
-        """Forget the oldest until at most so many wait; how many were forgotten. The next run's place shows it."""
+        """Drop the oldest samples until at most `most` are left; return the number dropped, which is a gap then."""
         dropped = 0
         while self.size > most and (run := self.take(self.size - most)) is not None:
             dropped += run[1].size
         return dropped
 
     def take(self, max_samples: int) -> tuple[int, Floats] | None:
-        """First sample and at most `max_samples` that follow each other without a gap; None where there are none."""
+        """Take at most `max_samples` without a gap: index of the first, samples. None if the queue is empty."""
         if not self._runs or max_samples <= 0 or self.ended:
             return None
         first, samples = self._runs.popleft()

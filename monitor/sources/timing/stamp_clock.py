@@ -1,7 +1,7 @@
-"""Sample numbers out of time stamps: what came late is not lost, what is lost shows.
+"""Sample indices from time stamps: a late sample is not lost, a lost sample leaves a gap. Pure.
 
-Programs stamp a sample when they hand it on, so stamps are late by whatever the program was busy with; a sample is
-never stamped early. A stamp that is late therefore means a loss only where all stamps after it stay late.
+A program stamps a sample when it sends it, so a busy program stamps late, but never early. A late stamp therefore means
+a loss only if all stamps after it are late too.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ __all__ = ["HOLD_S", "LATE_S", "StampClock"]
 
 Floats = NDArray[np.float64]
 
-LATE_S = 0.1  # less is the usual jitter of programs; a loss shorter than this cannot be told from it
-HOLD_S = 0.5  # stamps must stay late for so long before that counts as a loss
-_CATCHING_UP_S = 0.025  # less late by this: a sender that works off what waited, nothing is decided yet
-_HELD_S = 10.0  # never more signal than this waits for the decision
+LATE_S = 0.1  # usual jitter of programs; a shorter loss cannot be distinguished from it
+HOLD_S = 0.5  # stamps that stay late for this time mean a loss
+_CATCHING_UP_S = 0.025  # decrease of lateness that shows a sender catching up; the decision waits
+_HELD_S = 10.0  # longest signal that waits for the decision
 _FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
-_LONGEST_S = 86_400.0  # a stamp further off was set anew, not late
+_LONGEST_S = 86_400.0  # a stamp later than this was set anew, it is not late
 
 
 class StampClock:
-    """Give samples their index by their stamps.
+    """Gives samples their index by their stamps; follows drift of the sender's clock.
 
-    Drift of the sender's clock is followed. Samples whose stamps are late by LATE_S are held until it is clear whether
-    something was lost before them: for HOLD_S, and as long as they become less late.
+    Samples whose stamps are late by LATE_S are held until it is clear whether samples before them were lost: for
+    HOLD_S, and longer while they become less late.
+
+    Many attributes: the lateness of the held samples needs five numbers.
 
     Args:
         fs_hz: sampling rate, Hz.
 
     Attributes:
-        next: index of the next sample to come out, if nothing was lost before it.
-        resets: how often the stamps were set anew: they ran back, or leapt by more than a day.
+        next: index of the next sample, unless samples before it were lost.
+        resets: number of times the stamps were set anew: they ran back, or jumped by more than a day.
 
     >>> clock = StampClock(100.0)
     >>> [(first, len(s)) for first, s in clock.push(np.zeros(100), np.arange(100) / 100)]
@@ -49,38 +51,38 @@ class StampClock:
         self.fs_hz = fs_hz
         self.next = 0
         self.resets = 0
-        self._due_s: float | None = None  # stamp that the next sample would have; None = take it from the next one
+        self._due_s: float | None = None  # expected stamp of the next sample; None = take the stamp of the next one
         self._held: list[tuple[float, float]] = []  # (sample, stamp)
-        self._least_late_s = math.inf  # among the held ones
-        self._mark_s, self._mark_late_s = 0.0, math.inf  # stamp since which it has not fallen, and how late that was
+        self._least_late_s = math.inf  # of the held samples
+        self._mark_s, self._mark_late_s = 0.0, math.inf  # stamp since which lateness has not fallen, and its lateness
         self._last_late_s = 0.0
         self._most = round(_HELD_S * fs_hz)
         self._follow = 1.0 / (_FOLLOW_S * fs_hz)
 
     def push(self, samples: Floats, stamps: Floats) -> list[tuple[int, Floats]]:
-        """Take samples in.
+        """Add samples.
 
         Args:
-            samples: (n,) in order.
-            stamps: (n,) s on the sender's clock; not finite = none.
+            samples: (n,) float64, in order.
+            stamps: (n,) float64, s on the sender's clock; not finite = no stamp.
 
         Returns:
-            (index of the first, samples) of what is certain now, in order.
+            Runs of samples whose index is certain now, in order: (index of the first, samples).
         """
         return self._place(zip(samples.tolist(), stamps.tolist(), strict=True))
 
     def flush(self) -> list[tuple[int, Floats]]:
-        """Nothing more comes for now: what is held counts as coming after a loss."""
+        """Give the held samples, as after a loss: nothing more comes for now."""
         runs: list[tuple[int, Floats]] = []
         while self._held:
             runs += self._place(self._lose())
         return runs
 
     def restart(self, missing: int) -> list[tuple[int, Floats]]:
-        """The stream broke off: `missing` samples were lost, and the next stamp begins anew.
+        """Begin again after the stream was lost: `missing` samples are missing, the next stamp is a new start.
 
         Returns:
-            What was held.
+            The held samples, as runs.
         """
         runs = self.flush()
         self.next += missing
@@ -89,7 +91,7 @@ class StampClock:
 
     def _place(self, arrived: Iterable[tuple[float, float]]) -> list[tuple[int, Floats]]:
         runs: list[tuple[int, Floats]] = []
-        certain: list[float] = []  # follow each other, from self.next on
+        certain: list[float] = []  # without a gap, from self.next on
         waiting = deque(arrived)
         while waiting:
             sample, stamp_s = waiting.popleft()
@@ -107,7 +109,7 @@ class StampClock:
                 if self._due_s is not None:
                     self._due_s += self._follow * late_s
                 continue
-            if late_s < self._mark_late_s - _CATCHING_UP_S or late_s > self._last_late_s + LATE_S:  # or late once more
+            if late_s < self._mark_late_s - _CATCHING_UP_S or late_s > self._last_late_s + LATE_S:  # or late again
                 self._mark_s, self._mark_late_s = stamp_s, late_s
             self._last_late_s = late_s
             self._least_late_s = min(self._least_late_s, late_s)
@@ -120,7 +122,7 @@ class StampClock:
         return runs
 
     def _lose(self) -> list[tuple[float, float]]:
-        """What is held came after a loss: give it back, to be placed anew. The least late of it is on time then."""
+        """Assume a loss before the held samples and return them, to be placed again; the least late is then on time."""
         lost = max(1, round(self._least_late_s * self.fs_hz))
         self.next += lost
         if self._due_s is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.emulator.device import make_device
-from monitor.emulator.encoder import UNTOLD, Scale
+from monitor.emulator.encoder import NO_SCALE, Scale
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import Player
 from monitor.emulator.port import PtyPort
@@ -71,7 +71,7 @@ class Bench:
         faults: str = "",
         *,
         device_hz: float = 250.0,
-        scale: Scale = UNTOLD,
+        scale: Scale = NO_SCALE,
         **told: object,
     ) -> None:
         self.now_s = 1000.0

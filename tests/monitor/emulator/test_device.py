@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.emulator.console import ChordsConsole
-from monitor.emulator.device import BANNER, Action, Bytes, Device, Plug, Told, Unplug, make_device
-from monitor.emulator.encoder import UNTOLD, Scale, make_encoder
+from monitor.emulator.device import BANNER, Action, Bytes, Device, FaultReport, Plug, Unplug, make_device
+from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.plan import Fate
 from monitor.emulator.samples import Samples
@@ -37,9 +37,9 @@ def signal(duration_s: float = 14.0) -> NDArray[np.float64]:
     return Samples(patient(duration_s)).take(10**9)
 
 
-def started(form: str, faults: str = "", duration_s: float = 14.0, seed: int = 0, scale: Scale = UNTOLD) -> Device:
+def started(form: str, faults: str = "", duration_s: float = 14.0, seed: int = 0, scale: Scale = NO_SCALE) -> Device:
     device = make_device(patient(duration_s), form, parse_faults(faults), seed=seed, scale=scale)
-    assert device.hear(b"START\n") == []
+    assert device.receive(b"START\n") == []
     assert device.running
     return device
 
@@ -48,7 +48,7 @@ def sent(actions: list[Action]) -> bytes:
     return b"".join(action.data for action in actions if isinstance(action, Bytes))
 
 
-def read(form: str, data: bytes, scale: Scale = UNTOLD) -> NDArray[np.float64]:
+def read(form: str, data: bytes, scale: Scale = NO_SCALE) -> NDArray[np.float64]:
     """What a monitor reads that was given the options of the encoder."""
     reading = make_encoder(form, scale).reading
     told = dict(zip(reading[::2], reading[1::2], strict=True))
@@ -197,12 +197,12 @@ def test_what_a_hiccup_holds_back_at_the_end_comes_still() -> None:
 def test_ports_come_and_go_and_faults_are_told() -> None:
     actions = started("lines", "unplug@3s for 1s,leadsoff@5s for 2s,rate@8s=2").advance(100.0)
     assert [type(action) for action in actions if isinstance(action, Plug | Unplug)] == [Unplug, Plug]
-    assert [action for action in actions if isinstance(action, Told)] == [
-        Told(3.0, 750, "unplug@3s for 1s begins"),
-        Told(4.0, 1000, "unplug@3s for 1s is over"),
-        Told(5.0, 1250, "leadsoff@5s for 2s begins"),
-        Told(7.0, 1750, "leadsoff@5s for 2s is over"),
-        Told(8.0, 2000, "rate x2"),
+    assert [action for action in actions if isinstance(action, FaultReport)] == [
+        FaultReport(3.0, 750, "unplug@3s for 1s begins"),
+        FaultReport(4.0, 1000, "unplug@3s for 1s ends"),
+        FaultReport(5.0, 1250, "leadsoff@5s for 2s begins"),
+        FaultReport(7.0, 1750, "leadsoff@5s for 2s ends"),
+        FaultReport(8.0, 2000, "rate x2"),
     ]
 
 
@@ -234,20 +234,20 @@ def test_a_reset_is_silence_then_a_banner() -> None:
 @pytest.mark.parametrize("asked", [[b"WHORU\n"], [b"who", b"RU\r\n"], [b"w", b"horu\n"]])
 def test_a_chords_board_says_what_it_is(asked: list[bytes]) -> None:
     device = make_device(patient(), "chords")
-    assert sent([action for piece in asked for action in device.hear(piece)]) == b"UNO-R4\r\n"
+    assert sent([action for piece in asked for action in device.receive(piece)]) == b"UNO-R4\r\n"
     assert device.advance(1.0) == []
     assert device.fates == {Fate.STOPPED: 250}
 
 
 def test_a_chords_board_sends_between_start_and_any_byte() -> None:
     device = make_device(patient(), "chords")
-    device.hear(b"START\n")
+    device.receive(b"START\n")
     assert counters("chords", sent(device.advance(1.0))) == list(range(250))
-    device.hear(b"S")
+    device.receive(b"S")
     assert device.advance(2.0) == []
-    assert sent(device.hear(b"TATUS\nSTART\r\n")) == b"STOPPED\r\n"
+    assert sent(device.receive(b"TATUS\nSTART\r\n")) == b"STOPPED\r\n"
     assert counters("chords", sent(device.advance(3.0)))[:7] == [250, 251, 252, 253, 254, 255, 0]
-    device.hear(b"STOP\n")
+    device.receive(b"STOP\n")
     assert device.advance(4.0) == []
     assert device.fates == {Fate.INTACT: 500, Fate.STOPPED: 500}
 
@@ -256,10 +256,10 @@ def test_a_chords_board_sends_between_start_and_any_byte() -> None:
 def test_a_chords_board_without_power_must_be_started_anew(fault: str) -> None:
     device = started("chords", fault)
     device.advance(1.1)
-    assert device.hear(b"START\n") == [], "nobody is there to hear it"
+    assert device.receive(b"START\n") == [], "nobody is there to hear it"
     device.advance(3.0)
     assert not device.running
-    device.hear(b"START\n")
+    device.receive(b"START\n")
     assert counters("chords", sent(device.advance(4.0))) == list(range(250))
 
 
@@ -309,17 +309,17 @@ def test_a_long_gap_needs_no_memory_and_a_long_step_is_taken_in_pieces() -> None
     assert source.most <= 4096
 
 
-def test_a_live_source_has_a_time_of_its_own() -> None:
+def test_a_live_source_is_refused() -> None:
     source = Gappy()
     source.live = True
-    with pytest.raises(SourceError, match="comes in its own time"):
+    with pytest.raises(SourceError, match="is a live source"):
         Device(source, make_encoder("lines"))
 
 
 @pytest.mark.parametrize(
     ("form", "scale"),
     [
-        ("morse", UNTOLD),
+        ("morse", NO_SCALE),
         ("lines", Scale(10, None, None)),
         ("openview", Scale(None, None, 6.0)),
         ("cyton", Scale(None, -1.0, None)),

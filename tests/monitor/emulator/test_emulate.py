@@ -62,7 +62,7 @@ def test_a_record_is_played_to_its_end_and_counted(tmp_path: Path, data_folder: 
     assert len(heard) <= counts["bytes_out"] - counts["bytes_unheard"]
     assert len(heard) > 33 * 360 * 4
     assert [re.sub(r".*: ", "", line) for line in told[1:]] == [
-        f"{fault} {what}" for fault in ("unplug@3s for 4s", "leadsoff@10s for 5s") for what in ("begins", "is over")
+        f"{fault} {what}" for fault in ("unplug@3s for 4s", "leadsoff@10s for 5s") for what in ("begins", "ends")
     ]
     assert lost > 1
     assert not link.is_symlink()

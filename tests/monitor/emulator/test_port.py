@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import serial
 
-from monitor.emulator.device import Told, make_device
+from monitor.emulator.device import FaultReport, make_device
 from monitor.emulator.encoder import make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import BOOT_PAUSE_S, LINGER_S, Player
@@ -39,10 +39,10 @@ class Stage:
         speed: float = 1.0,
     ) -> None:
         self.port, self.now_s = port, 100.0
-        self.told: list[Told] = []
+        self.reports: list[FaultReport] = []
         self.device = make_device(open_source(source), form, parse_faults(faults))
         self.player = Player(
-            self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, speed=speed, tell=self.told.append
+            self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, speed=speed, report=self.reports.append
         )
 
     def go(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ def test_a_reader_gets_all_samples_from_the_first_on(port: PtyPort, form: str) -
     signal = Samples(open_source(PATIENT)).take(10**6)
     assert np.array_equal(make_decoder(form, options, "serial").feed(got).mv, make_encoder(form).readable(signal))
     assert signal.size == 5_000
-    assert stage.player.unheard == stage.player.overrun == 0
+    assert stage.player.unread == stage.player.overrun == 0
 
 
 def test_a_reader_sees_the_port_vanish_and_finds_it_again_under_its_name(port: PtyPort) -> None:
@@ -126,7 +126,7 @@ def test_a_reader_sees_the_port_vanish_and_finds_it_again_under_its_name(port: P
         serial.Serial(port.path)
     reader.close()
     stage.go(3.0)
-    assert [told.at_s for told in stage.told] == [2.0, 5.0]
+    assert [told.at_s for told in stage.reports] == [2.0, 5.0]
     with opened(port) as reader:
         before = stage.device.bytes_out
         stage.go(0.5)
@@ -147,7 +147,7 @@ def test_without_a_reader_the_device_goes_on_unheard(port: PtyPort) -> None:
     heard = stage.device.bytes_out
     stage.go(10.0)
     assert stage.device.sample in range(2750, 2752)
-    assert stage.player.unheard == stage.device.bytes_out - heard
+    assert stage.player.unread == stage.device.bytes_out - heard
     with opened(port) as reader:
         stage.go(0.1)
         assert fetch(reader, 33 * 25)[:2] == bytes([0xA0, 2750 % 256]), "nothing old came"

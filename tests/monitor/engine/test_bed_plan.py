@@ -16,7 +16,7 @@ from detector.scorer import Scorer
 from monitor.config import Config, load_beds, merge
 from monitor.engine.bed_plan import open_bed, open_beds, planned_beds
 from monitor.errors import ConfigError, SourceError
-from monitor.sources import EndOfStream, Source, SourceOptions
+from monitor.sources import EndOfStream, Source, SourceOptions, open_source
 from monitor.sources.reconnecting import RETRY_S, ReconnectingSource
 from monitor.sources.repeated import SEAM_S, RepeatedSource
 from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
@@ -156,8 +156,8 @@ def everything(source: Source, most: int) -> list[tuple[int, float]]:
 
 
 def test_a_repeated_source_goes_on_behind_a_gap_and_ends_after_its_duration() -> None:
-    once = everything(RepeatedSource("sim:sinus=4", SourceOptions(duration_s=4.0)), 10_000)
-    many = everything(RepeatedSource("sim:sinus=4", SourceOptions(start_s=1.0, duration_s=9.0)), 333)
+    once = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(duration_s=4.0)), 10_000)
+    many = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(start_s=1.0, duration_s=9.0)), 333)
     n, seam = 1000, round(SEAM_S * 250)
     assert len(many) == 9 * 250
     assert [sample for sample, _ in many[:750]] == list(range(250, 1000))

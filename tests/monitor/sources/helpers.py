@@ -1,4 +1,4 @@
-"""What the tests of sources share."""
+"""Helpers of the tests of sources: read a source, wait for a condition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE_S = 20.0
 
 
 def read_chunks(source: Source, sizes: Iterable[int] = (1000,)) -> list[Chunk]:
-    """Every chunk of a finite source, asked for in `sizes`, again and again; the source is closed."""
+    """Read all chunks of a finite source, with the `sizes` in turn; close it."""
     chunks: list[Chunk] = []
     for size in itertools.cycle(sizes):
         try:
@@ -30,7 +30,7 @@ def read_chunks(source: Source, sizes: Iterable[int] = (1000,)) -> list[Chunk]:
 
 
 def read_signal(source: Source, sizes: Iterable[int] = (1000,)) -> tuple[int, NDArray[np.float64]]:
-    """First sample and the whole signal of a finite source without gaps."""
+    """Read the whole signal of a finite source without gaps: first sample, samples."""
     chunks = [chunk for chunk in read_chunks(source, sizes) if chunk.samples.size]
     for before, after in itertools.pairwise(chunks):
         assert after.first_sample == before.first_sample + before.samples.size

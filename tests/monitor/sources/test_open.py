@@ -1,4 +1,4 @@
-"""How sources are named, and what opening one costs."""
+"""`open_source`: names of sources, supported rates, late imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.monitor.commands.helpers import ecg_monitor
 
 
 @pytest.mark.parametrize("spec", ["", "foo", "foo:1", "mitdb208", "SIM"])
-def test_an_unknown_source_lists_those_that_exist(spec: str) -> None:
+def test_an_unknown_source_lists_the_known_kinds(spec: str) -> None:
     with pytest.raises(SourceError) as refused:
         open_source(spec)
     assert repr(spec) in str(refused.value)
@@ -29,23 +29,23 @@ def test_a_rate_out_of_range_is_refused(fs_hz: float) -> None:
         open_source("sim", SourceOptions(fs_hz=fs_hz))
 
 
-def test_every_source_is_told_of_in_the_help_and_on_its_page() -> None:
+def test_help_and_documentation_name_every_source() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")
-    told = ecg_monitor("--help").stdout.replace("\n", " ")
+    text = ecg_monitor("--help").stdout.replace("\n", " ")
     for kind in SOURCES:
         assert f"`{kind}" in page
-        assert f" {kind}" in told
+        assert f" {kind}" in text
 
 
 def loaded(code: str, *names: str) -> set[str]:
-    """Which of `names` are imported once `code` has run in a fresh interpreter."""
+    """Run `code` in a fresh interpreter; return those of `names` that it imported."""
     script = f"import sys\n{code}\nprint(*[n for n in {names!r} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
 def test_imports_are_late(tmp_path: Path) -> None:
-    heavy = ("scipy", "pandas", "wfdb", "serial", "platformdirs", "torch", "neurokit2", "zmq", "rich")
+    heavy = ("scipy", "pandas", "wfdb", "edfio", "serial", "platformdirs", "torch", "neurokit2", "zmq", "rich")
     assert loaded("import monitor.sources", *heavy) == set()
     (tmp_path / "rec.hea").write_text("rec 1 250 100\nrec.dat 16 200 16 0 0 0 0 II\n")
     (tmp_path / "rec.dat").write_bytes(bytes(200))

@@ -1,4 +1,4 @@
-"""Sources of other packages: the example of tools/, and what such a package may do wrong."""
+"""Sources of other packages: the example in tools/, and packages with faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[3] / "tools" / "examples" / "example_source"
 
 
 def install(folder: Path, name: str, points: dict[str, str]) -> None:
-    """What pip leaves of a package besides its modules."""
+    """Write the metadata that pip installs with a package."""
     info = folder / f"{name.replace('-', '_')}-0.1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
@@ -33,7 +33,7 @@ def install(folder: Path, name: str, points: dict[str, str]) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of packages, with the example in it as its own pyproject.toml has it."""
+    """A folder of installed packages with the example, as in its pyproject.toml."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
     folder = tmp_path / "site"
     folder.mkdir()
@@ -56,7 +56,7 @@ class Clock:
         return self.now_s
 
 
-def test_the_example_is_found_and_gives_what_it_promises(site: Path) -> None:
+def test_the_example_source_is_found_and_read(site: Path) -> None:
     clock = Clock()
     source = open_source("example:60,lossy,loose", SourceOptions(clock=clock, duration_s=12))
     assert (source.name, source.lead, source.fs_hz, source.live) == ("example:60,lossy,loose", "II", 250.0, True)
@@ -68,9 +68,10 @@ def test_the_example_is_found_and_gives_what_it_promises(site: Path) -> None:
     assert sorted(set(range(3000)) - set(samples)) == [*range(975, 1000), *range(1975, 2000), *range(2975, 3000)]
     assert sum(len(c.notices) for c in chunks) == 3
     assert {i for i, v in samples.items() if np.isnan(v)} == set(range(2000, 2250))
-    source.close()  # the second time
+    source.close()  # second call
 
 
+@pytest.mark.slow
 def test_the_command_runs_the_example(site: Path) -> None:
     paths = os.pathsep.join([str(site), str(EXAMPLE)])
     arguments = ("--no-dashboard", *FREE_BUS, "--duration", "3")
@@ -83,19 +84,19 @@ def test_the_command_runs_the_example(site: Path) -> None:
     assert done.stderr == "ecg-monitor: example:eighty: 'eighty' is no heart rate; write e.g. example:75\n"
 
 
-def test_an_unknown_source_names_those_of_packages_too(site: Path) -> None:
+def test_an_unknown_source_lists_the_kinds_of_packages(site: Path) -> None:
     assert plugin_kinds() == ["example"]
     with pytest.raises(SourceError, match=r"unknown source 'exmple:75'; choose one of sim, .*, example, e\.g\."):
         open_source("exmple:75")
 
 
-def test_a_package_cannot_take_the_name_of_a_source_of_ours(site: Path) -> None:
+def test_a_package_cannot_replace_a_built_in_source(site: Path) -> None:
     install(site, "other", {"sim": "ecg_example_source:open_example"})
     assert open_source("sim").name == "sim"
     assert type(open_source("sim")).__name__ == "Simulator"
 
 
-def test_two_packages_of_one_kind_are_named(site: Path) -> None:
+def test_two_packages_with_one_kind_are_refused(site: Path) -> None:
     install(site, "other", {"example": "ecg_example_source:open_example"})
     with pytest.raises(SourceError, match="ecg-example-source, other; uninstall all but one"):
         open_source("example:75")
@@ -125,7 +126,7 @@ def open_other(site: Path, code: str, target: str = "other:open_other") -> Sourc
 
 
 @pytest.mark.parametrize(
-    ("code", "target", "said"),
+    ("code", "target", "error"),
     [
         ("import no_such_module", "other:open_other", "cannot be loaded (ModuleNotFoundError: No module named"),
         ("1 +", "other:open_other", "cannot be loaded (SyntaxError"),
@@ -139,35 +140,35 @@ def open_other(site: Path, code: str, target: str = "other:open_other") -> Sourc
         (GOOD.replace("def close", "def finish"), "other:open_other", "is no source (AttributeError"),
     ],
 )
-def test_a_package_that_cannot_be_used_is_one_line(site: Path, code: str, target: str, said: str) -> None:
+def test_a_broken_package_is_refused_in_one_line(site: Path, code: str, target: str, error: str) -> None:
     with pytest.raises(SourceError) as refused:
         open_other(site, code, target)
     assert str(refused.value).startswith("other:x: ")
-    assert said in str(refused.value)
+    assert error in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("gives", "said"),
+    ("statement", "error"),
     [
         ("raise OSError('unplugged')", "broke (OSError: unplugged)"),
         ("return 3", "gave no chunk (AttributeError"),
         ("return Chunk(0, 'abc')", "gave no chunk (ValueError"),
         ("return Chunk(0, np.zeros((2, 2)))", "shape (2, 2)"),
-        ("return Chunk(0, np.zeros(max_samples + 1))", "shape (11,); at most (10,)"),
+        ("return Chunk(0, np.zeros(max_samples + 1))", "shape (11,); at most (10,) is allowed"),
         ("return Chunk(-1, np.zeros(3))", "gave first_sample -1, at least 0 was due"),
         ("return Chunk(None, np.zeros(3))", "gave no chunk (TypeError"),
     ],
 )
-def test_what_it_does_wrong_later_is_one_line_too(site: Path, gives: str, said: str) -> None:
-    source = open_other(site, GOOD.replace("return Chunk(0, np.zeros(1))", gives))
+def test_a_fault_while_reading_is_one_line(site: Path, statement: str, error: str) -> None:
+    source = open_other(site, GOOD.replace("return Chunk(0, np.zeros(1))", statement))
     with pytest.raises(SourceError) as refused:
         source.read(10)
     assert str(refused.value).startswith("other:x: source other of other-package ")
-    assert said in str(refused.value)
+    assert error in str(refused.value)
 
 
-def test_samples_that_come_twice_are_refused_and_wrong_ones_are_none(site: Path) -> None:
+def test_repeated_samples_are_refused_and_impossible_values_are_nan(site: Path) -> None:
     source = open_other(site, GOOD.replace("np.zeros(1)", "[0.5, np.nan, np.inf, 5000]"))
     chunk = source.read(10)
     assert chunk is not None
@@ -177,7 +178,8 @@ def test_samples_that_come_twice_are_refused_and_wrong_ones_are_none(site: Path)
         source.read(10)
 
 
-def test_the_error_of_a_running_plugin_ends_the_command_in_order(site: Path) -> None:
+@pytest.mark.slow
+def test_a_fault_of_a_plugin_ends_the_command_with_code_3(site: Path) -> None:
     install(site, "other-package", {"other": "other:open_other"})
     (site / "other.py").write_text(textwrap.dedent(GOOD.replace("return Chunk(0, np.zeros(1))", "1 / 0")))
     done = ecg_monitor("--source", "other", "--no-dashboard", *FREE_BUS, PYTHONPATH=str(site))

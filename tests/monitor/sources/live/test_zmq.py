@@ -233,7 +233,7 @@ def test_of_two_senders_the_last_one_counts(line: Line) -> None:
     assert list(samples.values()) == [0.25] * 15
     refused = [notice for notice in notices if notice.kind == "bad_input"]
     assert sum(notice.count for notice in refused) == 2
-    assert "epoch 'a' was over" in refused[0].text
+    assert "epoch 'a' has ended" in refused[0].text
 
 
 def test_a_frame_too_large_is_never_taken_in(line: Line) -> None:
@@ -364,7 +364,7 @@ def test_the_example_pusher_and_the_command(tmp_path: Path) -> None:
         monitor.communicate()
     assert monitor.returncode == 0, errors
     assert f"p1: zmq:{endpoint}, lead ECG, 250 Hz" in output
-    assert "the sender began anew" in errors
+    assert "the sender started again" in errors
     kinds = {line.split()[3] for line in output.splitlines() if " onset " in line}
     assert kinds <= {"gap", "no_data"}
     assert "gap" in kinds

@@ -397,7 +397,7 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:
     refused("9999 Hz", port=port, fs_hz=9999)
     refused("unknown format 'morse'; choose one of auto, lines", port=port, format="morse")
     refused("chords packets hold ADC counts|no port", port=port, format="chords", fs_hz=250)
-    refused("raw16 packets hold ADC counts; tell the scale", port=port, format="raw16", fs_hz=250)
+    refused("raw16 packets hold ADC counts; give the scale", port=port, format="raw16", fs_hz=250)
     refused("needs --gain too", port=port, format="lines", adc_bits=10, vref=5.0)
     refused("not both", port=port, format="lines", unit="adc", mv_per_unit=0.1, gain=3.0)
     refused("no channel 8; cyton has 0 to 7", port=port, format="cyton", column=8)

@@ -1,8 +1,9 @@
-"""The simulated patient: its beats, its waves, its grammar."""
+"""The synthetic patient: beats, waves, scenarios."""
 
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.simulated.scenario import DEFAULT_SCENARIO, KINDS, parse_scenario
 from monitor.sources.simulated.simulator import BLOCK, Simulator, open_simulator
-from tests.monitor.sources.helpers import read_chunks, read_signal
+from tests.monitor.sources.helpers import read_signal
 
 
 def simulate(text: str, options: SourceOptions | None = None) -> tuple[Simulator, NDArray[np.float64]]:
@@ -40,7 +41,7 @@ def width_s(mv: NDArray[np.float64], r_sample: int, fs_hz: float) -> float:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 3 * BLOCK), min_size=1, max_size=8).filter(any))
 @example([1])
-def test_the_cut_changes_nothing(sizes: list[int]) -> None:
+def test_the_signal_does_not_depend_on_read_sizes(sizes: list[int]) -> None:
     text = "sinus=6,af=3,noise=4,vf=3,leadsoff=2,pvc=6;seed=3;fs=200"
     whole = simulate(text)[1]
     first, cut = read_signal(open_simulator(text, SourceOptions(), "sim"), sizes)
@@ -48,7 +49,7 @@ def test_the_cut_changes_nothing(sizes: list[int]) -> None:
     np.testing.assert_array_equal(cut, whole)
 
 
-def test_start_and_duration_cut_the_same_signal() -> None:
+def test_start_and_duration_select_a_part_of_the_signal() -> None:
     whole = simulate("sinus=60;seed=5")[1]
     source = open_simulator("sinus=60;seed=5", SourceOptions(start_s=30.0, duration_s=7.0), "sim")
     assert source.total_samples == 7 * 250
@@ -57,7 +58,7 @@ def test_start_and_duration_cut_the_same_signal() -> None:
     np.testing.assert_array_equal(part, whole[first : first + 7 * 250])
 
 
-def test_the_default_never_ends_and_never_repeats_its_numbers() -> None:
+def test_the_default_scenario_repeats_with_new_random_numbers() -> None:
     source = open_source("sim", SourceOptions(duration_s=120.0))
     _, mv = read_signal(source)
     assert mv.size == 120 * 250
@@ -65,7 +66,7 @@ def test_the_default_never_ends_and_never_repeats_its_numbers() -> None:
     assert open_source("sim").total_samples is None
 
 
-def test_the_default_holds_what_it_promises() -> None:
+def test_the_default_scenario_contains_its_rhythms() -> None:
     source = open_simulator("", SourceOptions(duration_s=60.0), "sim")
     assert source.scenario.duration_s == 60
     assert source.scenario.parts[0][0] == source.scenario.parts[-1][0] == "sinus"
@@ -95,7 +96,7 @@ def test_every_annotation_lies_on_an_r_peak(fs_hz: float, shape: str) -> None:
 
 
 @pytest.mark.parametrize("hr_bpm", [40, 60, 72, 100, 160])
-def test_sinus_rhythm_has_the_rate_asked_for_and_breathes(hr_bpm: int) -> None:
+def test_sinus_rhythm_has_its_rate_and_respiratory_variability(hr_bpm: int) -> None:
     source = open_simulator(f"sinus=300;hr={hr_bpm}", SourceOptions(), "sim")
     rr_s = np.diff(beats(source, 300 * 250, "N")) / 250
     assert 60 / rr_s.mean() == pytest.approx(hr_bpm, rel=0.02)
@@ -109,7 +110,7 @@ def test_the_beats_do_not_depend_on_the_sampling_rate() -> None:
     assert max(abs(4 * a - b) for (a, _), (b, _) in zip(at_250, at_1000, strict=True)) <= 4
 
 
-def test_waves_are_those_of_lead_ii() -> None:
+def test_waves_have_the_sizes_of_lead_ii() -> None:
     source, mv = simulate("sinus=60;hr=60;seed=4;fs=500")
     r = beats(source, mv.size - 500, "N")[2:]
     # The average of many beats: noise and breathing go.
@@ -142,7 +143,7 @@ def test_premature_ventricular_beats_are_wide_early_tall_and_compensated() -> No
         assert mv[r[i] + 50 : r[i] + 100].min() < mv[r[i] - 25] - 0.25, "the T wave is opposite"
 
 
-def test_premature_atrial_beats_are_narrow_early_and_not_compensated() -> None:
+def test_premature_atrial_beats_are_narrow_early_and_not_fully_compensated() -> None:
     source, mv = simulate("pac=120;seed=6")
     truth = source.annotations(mv.size - 250)
     r = np.array([sample for sample, _ in truth])
@@ -174,7 +175,7 @@ def test_fibrillation_has_no_beats_and_the_right_frequencies() -> None:
     assert envelope.max() > 2 * np.median(envelope) > 0.4 or envelope.min() < 0.5 * np.median(envelope)
 
 
-def test_asystole_is_quiet_and_yet_not_flat() -> None:
+def test_asystole_is_quiet_but_not_flat() -> None:
     source, mv = simulate("sinus=5,asystole=8,sinus=5")
     still = mv[round(6.5 * 250) : 13 * 250]
     assert not [s for s, _ in source.annotations(mv.size) if 5 * 250 <= s < 13 * 250]
@@ -183,14 +184,14 @@ def test_asystole_is_quiet_and_yet_not_flat() -> None:
     assert np.unique(still).size == still.size
 
 
-def test_a_pause_is_no_asystole() -> None:
+def test_a_pause_is_shorter_than_asystole() -> None:
     source = open_simulator("pause=15", SourceOptions(), "sim")
     rr_s = np.diff([sample for sample, _ in source.annotations(15 * 250)]) / 250
     assert np.sum(rr_s > 2.5) == 1
     assert 3 < rr_s.max() < 4
 
 
-def test_leads_off_is_not_a_number_and_noise_is_loud() -> None:
+def test_leads_off_is_nan_and_noise_is_large() -> None:
     _, mv = simulate("sinus=10,leadsoff=3,noise=5,sinus=5")
     off = np.isnan(mv)
     assert off[2500:3250].all()
@@ -208,14 +209,18 @@ def test_segments_join_without_a_jump() -> None:
     assert np.abs(np.diff(mv)).max() < 1.5 * steepest
 
 
-def test_eight_hours_stay_bounded() -> None:
+def test_memory_does_not_grow_with_time() -> None:
     source = open_simulator("sinus=28800", SourceOptions(), "sim")
-    blocks = source._blocks
-    total = 0
-    for chunk in read_chunks(source, (50_000,)):
-        total += chunk.samples.size
-        assert len(blocks._active) < 80
-    assert total == 28_800 * 250
+    tracemalloc.start()
+    try:
+        for size in [BLOCK] * 100:
+            source.read(size)
+        early = tracemalloc.get_traced_memory()[0]
+        for size in [BLOCK] * 400:
+            source.read(size)
+        assert tracemalloc.get_traced_memory()[0] < early + 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -244,7 +249,7 @@ def test_a_wrong_scenario_is_refused_in_one_line(text: str, names: list[str]) ->
         assert name in str(refused.value)
 
 
-def test_options_come_from_the_scenario_else_from_the_command() -> None:
+def test_options_of_the_scenario_replace_those_of_the_command() -> None:
     assert parse_scenario("sinus=5", seed=9, fs_hz=500).fs_hz == 500
     written = parse_scenario(" sinus = 5 , vt=3 ; seed = 7; fs=125;hr=50; repeat=yes", seed=9, fs_hz=500)
     assert (written.seed, written.fs_hz, written.hr_bpm, written.repeat) == (7, 125, 50, True)
@@ -252,7 +257,7 @@ def test_options_come_from_the_scenario_else_from_the_command() -> None:
     assert parse_scenario(";seed=7").parts == parse_scenario(DEFAULT_SCENARIO).parts
 
 
-def test_another_seed_is_another_patient() -> None:
+def test_the_seed_selects_the_patient() -> None:
     one, other = (simulate(f"sinus=10;seed={seed}")[1] for seed in (1, 2))
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(one, simulate("sinus=10", SourceOptions(seed=1))[1])

@@ -1,0 +1,85 @@
+"""Samples and notices of a live device between the thread that reads it and `Source.read`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources.base import Chunk, Notice
+from monitor.sources.timing.rate_watch import RateWatch
+from monitor.sources.timing.sample_clock import Run, SampleClock
+from monitor.sources.timing.sample_runs import SampleRuns
+
+__all__ = ["LiveBuffer"]
+
+_MAX_NOTICES: Final = 64  # of a port that is lost and found again while the source is not read
+
+
+class LiveBuffer:
+    """Places samples by a SampleClock and keeps the newest `held_s` of them.
+
+    Older samples are dropped, counted in a Notice, and missing. Not thread-safe: the caller holds a lock.
+
+    Args:
+        name: first words of every notice.
+        fs_hz: sampling rate, Hz.
+        held_s: longest signal that is kept, s.
+        rate: compares measured and nominal rate.
+        now_s: monotonic time, s.
+        duration: samples to give; None = no limit.
+    """
+
+    def __init__(
+        self, name: str, fs_hz: float, held_s: float, rate: RateWatch, now_s: float, duration: int | None = None
+    ) -> None:
+        self._name, self._held_s, self._rate, self._arrival_s = name, held_s, rate, now_s
+        self._clock = SampleClock(fs_hz)
+        self._runs = SampleRuns(duration)
+        self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
+        self._dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Samples that were not read yet."""
+        return self._runs.size
+
+    @property
+    def ended(self) -> bool:
+        """Whether `duration` samples were read."""
+        return self._runs.ended
+
+    def push(self, mv: NDArray[np.float64], now_s: float, counters: NDArray[np.int64] | None = None) -> None:
+        """Add the samples that arrived together; none = time has passed. See SampleClock.push."""
+        if runs := self._clock.push(mv, now_s, counters):
+            self._arrival_s = now_s
+            self._put(runs)
+            if (changed := self._rate.check(self._clock)) is not None:
+                self.notice(*changed)
+
+    def cut(self) -> None:
+        """Mark the loss of the device; see SampleClock.cut."""
+        self._put(self._clock.cut())
+
+    def notice(self, kind: str, text: str) -> None:
+        """Add a notice; `read` gives it after all samples that were added before it."""
+        self._notices.append((self._clock.end, Notice(kind, f"{self._name}: {text}")))
+
+    def read(self, max_samples: int, *more: Notice) -> Chunk | None:
+        """Return the next samples, at most `max_samples`, with the notices that are due and `more`."""
+        notices = []
+        while self._notices and (not self._runs.size or self._notices[0][0] <= self._runs.next):
+            notices.append(self._notices.popleft()[1])
+        notices += more
+        if self._dropped:
+            text = f"{self._name}: {self._dropped} samples dropped, they were not read within {self._held_s:g} s"
+            notices.append(Notice("overrun", text, self._dropped))
+            self._dropped = 0
+        return self._runs.chunk(max_samples, self._arrival_s, tuple(notices), self._clock.time_s)
+
+    def _put(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._runs.put(*run)
+        self._dropped += self._runs.drop(round(self._held_s * self._clock.fs_hz))
