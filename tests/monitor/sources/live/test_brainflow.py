@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,8 @@ def test_what_nobody_reads_is_dropped_counted_and_missing(monkeypatch: pytest.Mo
     monkeypatch.setattr(brainflow_source, "BUFFER_S", 1.6)
     source = open_source("brainflow:synthetic")
     assert isinstance(source, brainflow_source.BrainflowSource)
-    wait_for(lambda: source._dropped > 100, "a full buffer")
+    wait_for(lambda: source.waiting >= 400, "a full buffer")
+    time.sleep(0.6)  # 150 samples more
     samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
     source.close()
     told = [notice.count for notice in notices if notice.kind == "overrun"]
