@@ -15,12 +15,24 @@ from detector.baseline import (
     PatientReference,
     calibrate,
 )
-from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat, cut_beat
+from detector.beats import (
+    BEAT_DEFINITION,
+    BEAT_FS_HZ,
+    BEAT_SAMPLES,
+    CONTEXT_FIELDS,
+    QRS,
+    QRS_AND_T,
+    R_INDEX,
+    Beat,
+    BeatContext,
+    cut_beat,
+    template_score,
+)
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from detector.stream import BRIDGE_S, Detector, advance_together
-from detector.template import CONTEXT_FIELDS, BeatContext, PatientTemplate, template_score
+from detector.template import PatientTemplate
 
 __all__ = [
     "BEAT_DEFINITION",
@@ -28,6 +40,8 @@ __all__ = [
     "BEAT_SAMPLES",
     "BRIDGE_S",
     "CONTEXT_FIELDS",
+    "QRS",
+    "QRS_AND_T",
     "R_INDEX",
     "Beat",
     "BeatContext",

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, sosfilt_zi
+from scipy.signal import butter, group_delay, lfilter, sos2tf, sosfilt_zi
 
 from detector.lockstep import Stage, Steps, run
 
-__all__ = ["BAND_HZ", "FILTER_ORDER", "FS_MAX_HZ", "FS_MIN_HZ", "Bandpass", "design_bandpass"]
+__all__ = ["BAND_HZ", "FILTER_ORDER", "FS_MAX_HZ", "FS_MIN_HZ", "Bandpass", "design_bandpass", "qrs_delay_samples"]
 
-BAND_HZ = (
-    0.5,
-    40.0,
-)  # monitoring bandwidth of IEC 60601-2-27: baseline wander and muscle noise out, QRS and T in
+BAND_HZ = (0.5, 40.0)  # monitoring bandwidth of IEC 60601-2-27: no baseline wander, little muscle noise, QRS and T kept
 FILTER_ORDER = 2
-FS_MIN_HZ, FS_MAX_HZ = (
-    100.0,
-    1000.0,
-)  # 40 Hz must stay clear of Nyquist; above 1 kHz an ECG has nothing to say
+FS_MIN_HZ, FS_MAX_HZ = 100.0, 1000.0  # 40 Hz must stay clear of Nyquist; above 1 kHz an ECG holds no information
+_QRS_HZ = 15.0  # main frequency of a QRS: the delay of the filter is read here
 
 
 def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDArray[np.float64]:
@@ -35,9 +30,7 @@ def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDA
         ValueError: rate or band out of range.
     """
     if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:
-        raise ValueError(
-            f"fs_hz={fs_hz:g} is not a rate this filter is made for: give {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz"
-        )
+        raise ValueError(f"fs_hz={fs_hz:g} is out of the range of this filter: give {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz")
     low, high = band_hz
     if not 0 < low < high < fs_hz / 2:
         raise ValueError(f"band_hz={band_hz} must rise and stay under half the sampling rate ({fs_hz / 2:g} Hz)")
@@ -45,11 +38,17 @@ def design_bandpass(fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> NDA
     return sos
 
 
-class Bandpass:
-    """Causal band-pass: `push` pieces, get as many filtered samples, bit-equal for every way of cutting.
+def qrs_delay_samples(fs_hz: float) -> int:
+    """Group delay of the band-pass at 15 Hz, where a QRS has its energy; samples."""
+    delays = group_delay(sos2tf(design_bandpass(fs_hz)), [_QRS_HZ], fs=fs_hz)[1]
+    return round(float(delays[0]))
 
-    The state starts in the steady state of the *first sample*, so that a constant offset gives no transient
-    and the result does not depend on how long the first piece happens to be.
+
+class Bandpass:
+    """Causal band-pass: takes pieces, returns as many filtered samples; bit-equal for every way of cutting.
+
+    The filter starts in the steady state of the *first sample*. A constant offset therefore gives no transient, and
+    the result does not depend on the length of the first piece.
     """
 
     def __init__(self, fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> None:
@@ -70,7 +69,7 @@ class Bandpass:
         return run(self.pushing(samples))
 
     def pushing(self, samples: NDArray[np.float64]) -> Steps[NDArray[np.float64]]:
-        """`push` as a routine, in step with the filters of other beds."""
+        """`push` as a routine in lockstep with the filters of other beds."""
         if samples.size == 0:
             return samples
         if self._zi is None:
@@ -79,7 +78,7 @@ class Bandpass:
         return filtered
 
     def reset(self) -> None:
-        """Forget the past: the next sample starts a new signal."""
+        """Clear the state: the next sample starts a new signal."""
         self._zi = None
 
 
@@ -87,9 +86,9 @@ Filtering = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 def _filtered(pieces: list[Filtering]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Filtered samples and the state behind them, of each (sections, samples, state).
+    """Filtered samples and the state after them, for each (sections, samples, state).
 
-    Section by section, which is what `sosfilt` does, in a third of the time that it takes for a second of samples.
+    Section by section as in `sosfilt`, in a third of its time for a second of samples.
     """
     rows = np.array([samples for _, samples, _ in pieces])
     states = np.array([state for *_, state in pieces])

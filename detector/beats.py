@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from detector.lockstep import Stage, Steps, run
 from detector.quality import Quality
-from detector.template import BeatContext, template_score
 
 __all__ = [
     "AFTER_R_S",
@@ -26,9 +25,14 @@ __all__ = [
     "BEAT_FS_HZ",
     "BEAT_SAMPLES",
     "BEFORE_R_S",
+    "CONTEXT_FIELDS",
+    "QRS",
+    "QRS_AND_T",
     "R_INDEX",
     "Beat",
+    "BeatContext",
     "cut_beat",
+    "template_score",
 ]
 
 BEAT_DEFINITION = "stream/1"  # raise the number when anything that changes a beat's samples changes
@@ -37,8 +41,39 @@ BEAT_FS_HZ = 125.0
 R_INDEX = 62
 BEFORE_R_S = R_INDEX / BEAT_FS_HZ
 AFTER_R_S = (BEAT_SAMPLES - 1 - R_INDEX) / BEAT_FS_HZ
+QRS = slice(R_INDEX - 12, R_INDEX + 18)  # -96 to +136 ms: QRS amplitude, peak to peak
+QRS_AND_T = slice(R_INDEX - 17, R_INDEX + 44)  # -136 to +344 ms: shape distance
+
+# Order of `BeatContext.values`. NaN = not known.
+CONTEXT_FIELDS = (
+    "rr_s",  # interval to the R-peak before
+    "rr_before_s",  # the interval before that one, as learnt
+    "rr_median_s",  # median of the last 64 intervals
+    "rr_median_8_s",  # of the last 8
+    "rr_long_s",  # 85 % quantile of the last 64
+    "rr_variability",  # mean change from one interval to the next, over their median
+    "amplitude_mv",  # median peak-to-peak of the QRS over the last 64 beats
+    "usual_residual",  # median residual of the last 64 beats
+)
 
 _OFFSETS_S = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeatContext:
+    """What was usual for the patient when a beat came: what a model that knows the patient sees beside the beat.
+
+    Attributes:
+        template: (187,) float32, mV: pointwise median of the last 64 beats, read-only.
+        steady: (187,) float32, mV: the same of the quarter of them that came after the longest intervals,
+            read-only. An early beat has no part in it, so where every second beat is ectopic, or nearly all are
+            premature, it still shows the beat that is not.
+        values: (8,) float32 in the order of `CONTEXT_FIELDS`, NaN = not known.
+    """
+
+    template: NDArray[np.float32]
+    steady: NDArray[np.float32]
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +117,17 @@ class Beat:
     def template_score(self) -> float | None:
         """Unlike the patient's template, and early: higher = more anomalous; None during the first beats."""
         return template_score(self.residual, self.rr_ratio, self.rr_ratio_8)
+
+
+def template_score(residual: float | None, rr_ratio: float | None, rr_ratio_8: float | None) -> float | None:
+    """Score without learning: unlike the template, and early. Higher = more anomalous; a model must beat it.
+
+    0.4 * residual + max(0, -log(rr_ratio)) + max(0, -log(rr_ratio_8)); None without a template.
+    """
+    if residual is None:
+        return None
+    early = sum(max(0.0, -float(np.log(ratio))) for ratio in (rr_ratio, rr_ratio_8) if ratio is not None)
+    return 0.4 * residual + early
 
 
 def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArray[np.float32]:

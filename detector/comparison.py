@@ -8,25 +8,23 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.beats import BEAT_FS_HZ, BEAT_SAMPLES, QRS_AND_T, R_INDEX
 from detector.lockstep import Stage, Steps
 
-__all__ = ["REST", "Comparison", "comparing"]
+__all__ = ["REST", "BeatComparison", "comparing"]
 
-_BEAT_SAMPLES, _R = 187, 62  # `detector.beats.BEAT_SAMPLES` and `R_INDEX`, which imports this module
-# Around R, at 125 Hz: -136 to +344 ms hold QRS and T, -72 to +104 ms the QRS.
-_SHAPE = slice(_R - 17, _R + 43 + 1)
-_QRS = slice(_R - 9, _R + 14)
+_CORE = slice(R_INDEX - 9, R_INDEX + 14)  # -72 to +104 ms: the QRS without its surroundings
 _LAG = 3
-_LAGS = np.arange(_QRS.start, _QRS.stop) + np.arange(-_LAG, _LAG + 1)[:, None]  # (7, 23) samples of a beat
-REST: Final = slice(0, _R - 17)  # before a beat that is not early the heart rests: -496 to -144 ms ...
+_LAGS = np.arange(_CORE.start, _CORE.stop) + np.arange(-_LAG, _LAG + 1)[:, None]  # (7, 23) samples of a beat
+REST: Final = slice(0, R_INDEX - 17)  # before a beat that is not early the heart rests: -496 to -144 ms ...
 _NEAR_S = 0.144  # ... but for so long around the R-peak before
-_AT_S = (np.arange(_BEAT_SAMPLES) - _R)[REST] / 125.0
+_AT_S = (np.arange(BEAT_SAMPLES) - R_INDEX)[REST] / BEAT_FS_HZ
 _MIN_RESTING = 8  # samples
 
 Samples = NDArray[np.float32]
 
 
-class Comparison(NamedTuple):
+class BeatComparison(NamedTuple):
     """A beat beside the patient's template and last beats; distances in the patient's QRS amplitudes.
 
     Attributes:
@@ -44,7 +42,7 @@ class Comparison(NamedTuple):
 
 def comparing(
     samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
-) -> Steps[Comparison]:
+) -> Steps[BeatComparison]:
     """Compare a beat; a routine, in step with other beds.
 
     Args:
@@ -60,9 +58,9 @@ def comparing(
     return compared
 
 
-def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> list[Comparison]:
+def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> list[BeatComparison]:
     samples, templates, amplitudes, intervals, last_beats = map(np.array, zip(*pairs, strict=True))
-    apart = samples[:, _SHAPE] - templates[:, _SHAPE]
+    apart = samples[:, QRS_AND_T] - templates[:, QRS_AND_T]
     residual = np.sqrt(np.vecdot(apart, apart)) / amplitudes
     rests = (np.abs(_AT_S + intervals[:, None]) > _NEAR_S).astype(np.float32)  # an unknown interval gives no rest
     resting = rests.sum(axis=1)
@@ -71,7 +69,7 @@ def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> li
     distances = np.vecdot(np.abs(known, out=known), rests[:, None])
     enough = np.where(resting >= _MIN_RESTING, resting, math.nan) * amplitudes
     columns = residual, distances[:, 0] / enough, distances.min(axis=1) / enough, _likeness(samples, templates)
-    return list(map(Comparison, *(column.tolist() for column in columns)))
+    return list(map(BeatComparison, *(column.tolist() for column in columns)))
 
 
 _COMPARISON = Stage(80, _compared)
@@ -79,7 +77,7 @@ _COMPARISON = Stage(80, _compared)
 
 def _likeness(samples: Samples, templates: Samples) -> NDArray[np.float64]:
     pieces = samples.astype(np.float64)[:, _LAGS]  # (beats, lags, 23)
-    usual = templates[:, _QRS].astype(np.float64)
+    usual = templates[:, _CORE].astype(np.float64)
     usual -= usual.mean(axis=1, keepdims=True)
     n = usual.shape[1]
     squares = np.vecdot(pieces, pieces) - pieces.sum(axis=2) ** 2 / n

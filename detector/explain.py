@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 from detector.beats import Beat
 from detector.findings import Findings
 
-__all__ = ["LIMITS", "WORDS", "Limits", "Word", "explain", "pause"]
+__all__ = ["LIMITS", "WORDS", "Word", "WordLimits", "explain", "pause"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WordLimits:
     """Where each word begins.
 
     Attributes:
@@ -52,7 +52,7 @@ class Limits:
     pause: float = 1.3
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = WordLimits()
 
 
 class Word(NamedTuple):
@@ -76,7 +76,7 @@ NO_P, NOISY, PAUSE, SHAPE = "no usual P wave", "noisy", "then a pause", "unlikel
 WORDS: Final = (WIDE, NARROW, INVERTED, DIFFERENT, TALL, SMALL, ST_T, EARLY, LATE, NO_P, NOISY, PAUSE, SHAPE)
 
 
-def explain(found: Findings, limits: Limits = LIMITS) -> tuple[Word, ...]:
+def explain(found: Findings, limits: WordLimits = LIMITS) -> tuple[Word, ...]:
     """The words for what stands out, in fixed order: shape, then rhythm; `pause` is said after them.
 
     What follows from another word is not said: a QRS that is wide or inverted is also different, and brings its
@@ -105,7 +105,7 @@ def explain(found: Findings, limits: Limits = LIMITS) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def pause(beat: Beat, after_s: float, ended: bool, limits: Limits = LIMITS) -> Word | None:
+def pause(beat: Beat, after_s: float, ended: bool, limits: WordLimits = LIMITS) -> Word | None:
     """The word for a pause after a beat; None where it is none (yet), or no usual RR is known.
 
     Args:
@@ -122,7 +122,7 @@ def pause(beat: Beat, after_s: float, ended: bool, limits: Limits = LIMITS) -> W
     return Word(PAUSE, f"{'' if ended else 'over '}{after_s:.1f} s, usual RR {usual_s:.1f}")
 
 
-def _shape(found: Findings, limits: Limits) -> list[Word]:
+def _shape(found: Findings, limits: WordLimits) -> list[Word]:
     words: list[Word] = []
     qrs_ms, usual_ms = found.qrs_ms, found.usual_qrs_ms
     if qrs_ms is not None and usual_ms is not None:

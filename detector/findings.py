@@ -9,13 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.beats import BEAT_FS_HZ, R_INDEX, Beat
+from detector.beats import BEAT_FS_HZ, QRS, QRS_AND_T, R_INDEX, Beat
 
 __all__ = ["Findings", "measure", "qrs_duration_ms", "qrs_likeness"]
 
 _MS = 1000.0 / BEAT_FS_HZ
-_QRS: Final = slice(R_INDEX - 12, R_INDEX + 18)  # -96 to +136 ms, where the template's amplitude is read
-_ST_T: Final = slice(R_INDEX + 18, R_INDEX + 44)  # +144 to +344 ms, to where the template's residual ends
+_ST_T: Final = slice(QRS.stop, QRS_AND_T.stop)  # +144 to +344 ms
 _P: Final = slice(R_INDEX - 32, R_INDEX - 9)  # -256 to -80 ms
 _QUIET: Final = (slice(R_INDEX - 32, R_INDEX - 12), slice(R_INDEX + 20, R_INDEX + 44))  # no QRS, for the roughness
 _QRS_LAG, _P_LAG = 2, 4  # samples a wave may lie off: 16 ms of fiducial, 32 ms of PR interval
@@ -64,12 +63,12 @@ def measure(beat: Beat) -> Findings:
     if beat.template is None:
         return Findings(rr_ratio=rr_ratio, qrs_ms=qrs_ms)
     template = np.asarray(beat.template, dtype=np.float64)
-    height_mv = max(float(np.ptp(template[_QRS])), _AMPLITUDE_MIN_MV)
+    height_mv = max(float(np.ptp(template[QRS])), _AMPLITUDE_MIN_MV)
     return Findings(
         rr_ratio=rr_ratio,
         qrs_ms=qrs_ms,
         usual_qrs_ms=qrs_duration_ms(template),
-        height=float(np.ptp(samples[_QRS])) / height_mv,
+        height=float(np.ptp(samples[QRS])) / height_mv,
         likeness=qrs_likeness(samples, template),
         st_t=_rms(samples[_ST_T] - template[_ST_T]) / height_mv,
         p_wave=_p_wave(samples, template),
@@ -117,11 +116,11 @@ def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) ->
         samples: (187,) mV, one beat.
         template: (187,) mV, the other.
     """
-    usual = _centred(template[_QRS])
+    usual = _centred(template[QRS])
     power = float(usual @ usual)
     best = -1.0
     for lag in range(-_QRS_LAG, _QRS_LAG + 1):
-        shape = _centred(samples[_QRS.start + lag : _QRS.stop + lag])
+        shape = _centred(samples[QRS.start + lag : QRS.stop + lag])
         norms = math.sqrt(float(shape @ shape) * power)
         best = max(best, float(shape @ usual) / norms if norms > 0 else 0.0)
     return best

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.comparison import REST, Comparison
+from detector.comparison import REST, BeatComparison
 from detector.template import EARLY_RATIO, PatientTemplate
 
 __all__ = ["MotionWatch"]
@@ -91,7 +91,7 @@ class MotionWatch:
         peak: int,
         samples: Samples,
         rr_s: float | None,
-        compared: Comparison | None,
+        compared: BeatComparison | None,
         template: PatientTemplate,
         good: bool,
         now: int,

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detector.baseline import Calibration
-from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, Beat
-from detector.template import CONTEXT_FIELDS
+from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, R_INDEX, Beat
 
-__all__ = ["MODEL_FORMAT", "ModelError", "ModelInfo", "Scorer", "Scores", "shipped_model"]
+__all__ = ["MODEL_FORMAT", "ModelError", "ModelFile", "Scorer", "Scores", "shipped_model"]
 
 MODEL_FORMAT = "ecg-monitor/2"
 # One fixed shape of block, the last one padded: the matrix kernels pick their order of summation by the shape, so
@@ -47,7 +46,7 @@ class ModelError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelFile:
     """What the model file says of itself.
 
     Attributes:
@@ -124,7 +123,7 @@ class Scorer:
         self._exact = {_BLOCK: True} | (dict.fromkeys(_OTHER_BLOCKS, False) if fixed else {})  # size -> same bits
         self._outputs = _checked_outputs(path, self._session.get_outputs())
         self.calibration = _calibration(path, metadata)
-        self.info = ModelInfo(
+        self.info = ModelFile(
             name=metadata.get("name", path.stem),
             sha256=hashlib.sha256(content).hexdigest(),
             threshold=_threshold(path, metadata),

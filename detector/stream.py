@@ -1,4 +1,4 @@
-"""The streaming detector: pieces of raw ECG in, beats and what else happened out."""
+"""The streaming detector: pieces of raw ECG in, beats and other events out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import group_delay, sos2tf, sosfreqz
+from scipy.signal import sosfreqz
 
-from detector.bandpass import Bandpass, design_bandpass
+from detector.bandpass import Bandpass, design_bandpass, qrs_delay_samples
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cutting
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.fibrillation import WINDOW_S as WAVES_S
@@ -34,7 +34,6 @@ _BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
 _RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
-_QRS_HZ = 15.0  # where a QRS has its energy: the filter's delay is read there
 
 
 @dataclass(slots=True)
@@ -91,10 +90,8 @@ class Detector:
         self._motion = MotionWatch(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
         self._template = PatientTemplate()
-        sos = design_bandpass(self.fs_hz)
-        self._hum_passed = float(np.abs(sosfreqz(sos, [min(MAINS_HZ)], fs=self.fs_hz)[1][0]))
-        b, a = sos2tf(sos)
-        self._delay = round(float(group_delay((b, a), [_QRS_HZ], fs=self.fs_hz)[1][0]))
+        self._hum_passed = float(np.abs(sosfreqz(design_bandpass(self.fs_hz), [min(MAINS_HZ)], fs=self.fs_hz)[1][0]))
+        self._delay = qrs_delay_samples(self.fs_hz)
         self._before = math.ceil(BEFORE_R_S * self.fs_hz) + 2
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after

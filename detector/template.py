@@ -8,45 +8,21 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from dataclasses import dataclass
 from statistics import median  # of a few numbers: ten times faster than numpy's
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.comparison import REST, Comparison, comparing
+from detector.beats import BEAT_SAMPLES, CONTEXT_FIELDS, QRS, BeatContext
+from detector.comparison import REST, BeatComparison, comparing
 from detector.lockstep import Steps, run
 
-__all__ = [
-    "CONTEXT_FIELDS",
-    "EARLY_RATIO",
-    "MOTION_LIMIT",
-    "TEMPLATE_BEATS",
-    "TEMPLATE_MIN_BEATS",
-    "BeatContext",
-    "PatientTemplate",
-    "template_score",
-]
-
-# Order of `BeatContext.values`. NaN = not known.
-CONTEXT_FIELDS = (
-    "rr_s",  # interval to the R-peak before
-    "rr_before_s",  # the interval before that one, as learnt
-    "rr_median_s",  # median of the last 64 intervals
-    "rr_median_8_s",  # of the last 8
-    "rr_long_s",  # 85 % quantile of the last 64
-    "rr_variability",  # mean change from one interval to the next, over their median
-    "amplitude_mv",  # median peak-to-peak of the QRS over the last 64 beats
-    "usual_residual",  # median residual of the last 64 beats
-)
+__all__ = ["EARLY_RATIO", "MOTION_LIMIT", "TEMPLATE_BEATS", "TEMPLATE_MIN_BEATS", "PatientTemplate"]
 
 TEMPLATE_BEATS = 64
 TEMPLATE_MIN_BEATS = 8
-_BEAT_SAMPLES = 187  # `detector.beats.BEAT_SAMPLES`, which imports this module
 _RECENT_RR = 8
 _REFRESH_BEATS = 4  # the median of 64 beats hardly moves in four, and costs more than all else here
-# Around R, at 125 Hz: -136 to +344 ms hold QRS and T; the amplitude is read from -96 to +136 ms.
-_AMPLITUDE = slice(62 - 12, 62 + 17 + 1)
 _AMPLITUDE_MIN_MV = 0.05
 _STEADY_SHARE = 4  # one beat in so many, those after the longest pauses, make the steady template
 _STEADY_MIN_BEATS = 4
@@ -54,23 +30,6 @@ _LONG_QUANTILE = 0.85
 EARLY_RATIO = 0.75
 _NO_BEATS = np.empty((0, REST.stop), np.float32)
 MOTION_LIMIT = 0.4  # one in 800 normal beats of the training patients is restless beyond it
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BeatContext:
-    """What was usual for the patient when a beat came: what a model that knows the patient sees beside the beat.
-
-    Attributes:
-        template: (187,) float32, mV: pointwise median of the last 64 beats, read-only.
-        steady: (187,) float32, mV: the same of the quarter of them that came after the longest intervals,
-            read-only. An early beat has no part in it, so where every second beat is ectopic, or nearly all are
-            premature, it still shows the beat that is not.
-        values: (8,) float32 in the order of `CONTEXT_FIELDS`, NaN = not known.
-    """
-
-    template: NDArray[np.float32]
-    steady: NDArray[np.float32]
-    values: NDArray[np.float32]
 
 
 class PatientTemplate:
@@ -82,7 +41,7 @@ class PatientTemplate:
     def reset(self) -> None:
         """Another patient: nothing is remembered."""
         # One column a beat, the oldest overwritten: a median over rows that lie together is sorted fastest.
-        self._beats: NDArray[np.float32] = np.empty((_BEAT_SAMPLES, TEMPLATE_BEATS), dtype=np.float32)
+        self._beats: NDArray[np.float32] = np.empty((BEAT_SAMPLES, TEMPLATE_BEATS), dtype=np.float32)
         self._learnt = 0
         self._amplitudes: deque[float] = deque(maxlen=TEMPLATE_BEATS)
         self._beats_rr_s: deque[float] = deque(maxlen=TEMPLATE_BEATS)  # of each beat kept; -inf = not known
@@ -119,14 +78,14 @@ class PatientTemplate:
 
     def comparing(
         self, samples: NDArray[np.float32], rr_s: float | None, last_beats: NDArray[np.float32]
-    ) -> Steps[Comparison | None]:
+    ) -> Steps[BeatComparison | None]:
         """Compare a beat with the template and the last beats (`detector.comparison`); None during the first beats."""
         if self._template is None:
             return None
         compared = yield from comparing(samples, self._template, self._amplitude_mv, rr_s, last_beats)
         return compared
 
-    def restless(self, compared: Comparison | None, rr_s: float | None) -> float:
+    def restless(self, compared: BeatComparison | None, rr_s: float | None) -> float:
         """How far the signal strays from the template where the heart rests, in the patient's QRS amplitudes.
 
         Mean distance before the P wave and over it. Over `MOTION_LIMIT` the electrode moves, not the heart; a score
@@ -179,7 +138,7 @@ class PatientTemplate:
         self._beats[:, self._learnt % TEMPLATE_BEATS] = samples
         self._learnt += 1
         self._beats_rr_s.append(-math.inf if rr_s is None else rr_s)
-        self._amplitudes.append(float(samples[_AMPLITUDE].max() - samples[_AMPLITUDE].min()))
+        self._amplitudes.append(float(samples[QRS].max() - samples[QRS].min()))
         if rr_s is not None:
             if len(self._rr_s) == TEMPLATE_BEATS:
                 del self._rr_rising[bisect.bisect_left(self._rr_rising, self._rr_s[0])]
@@ -220,14 +179,3 @@ def _median(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     middle = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / np.float32(2)
     middle.flags.writeable = False
     return middle
-
-
-def template_score(residual: float | None, rr_ratio: float | None, rr_ratio_8: float | None) -> float | None:
-    """Score without learning: unlike the template, and early. Higher = more anomalous; a model must beat it.
-
-    0.4 * residual + max(0, -log(rr_ratio)) + max(0, -log(rr_ratio_8)); None without a template.
-    """
-    if residual is None:
-        return None
-    early = sum(max(0.0, -float(np.log(ratio))) for ratio in (rr_ratio, rr_ratio_8) if ratio is not None)
-    return 0.4 * residual + early

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-_MENDABLE = ("ConfigError", "DataError", "ExportError", "FitError", "ModelError", "RunError")
+# Packages of the extra `train`, as they are imported.
+_EXTRA = ("torch", "onnx", "onnxscript", "sklearn", "matplotlib", "PIL")
 
 app = typer.Typer(
-    help="Train, judge and export the model that scores heartbeats. Needs the extra `train`.",
+    help="Train, evaluate and export the model that scores heartbeats. Needs the extra `train`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +25,7 @@ CsvDir = Annotated[
     typer.Option("--csv-dir", help="Folder of the public mitbih_train.csv and mitbih_test.csv, instead of WFDB."),
 ]
 
-Runs = Annotated[Path, typer.Option(help="Folder of all runs, one a configuration and a data set.")]
+Runs = Annotated[Path, typer.Option(help="Folder of all runs, one per configuration and data set.")]
 
 
 @app.command()
@@ -44,21 +45,21 @@ def data() -> None:
 @app.command()
 def fit(
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; the same command goes on where it was killed. Default: in --runs.")
+        Path | None, typer.Option(help="Run folder; the same command resumes a killed fit. Default: in --runs.")
     ] = None,
     config: Annotated[str, typer.Option(help="Name of a configuration, or a .toml file.")] = "ours",
     data: Annotated[
         str | None,
-        typer.Option(help="kaggle, or stream (the monitor's beats of DS1). Default: both; with --out kaggle."),
+        typer.Option(help="kaggle, or stream (DS1 beats as the monitor cuts them). Default: both; with --out kaggle."),
     ] = None,
     runs: Runs = Path("runs"),
-    epochs_autoencoder: Annotated[int | None, typer.Option(help="At most so many.")] = None,
-    epochs_flow: Annotated[int | None, typer.Option(help="At most so many.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and split.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value; any key of the file.")] = None,
+    epochs_autoencoder: Annotated[int | None, typer.Option(help="Maximum number of epochs of stage 1.")] = None,
+    epochs_flow: Annotated[int | None, typer.Option(help="Maximum number of epochs of stage 2.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, dropout and split.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value; any key of the configuration.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, to try.")] = None,
+    limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, for a trial.")] = None,
     csv_dir: CsvDir = None,
 ) -> None:
     """Fit encoder and flow on normal beats: `RUNS/CONFIG-kaggle`, then `RUNS/CONFIG-stream`, or one run folder."""
@@ -87,19 +88,19 @@ def _fit_one(
     limit_records: int | None,
     csv_dir: Path | None,
 ) -> None:
-    """Fit one configuration on one data set, unless that is done."""
+    """Fit one configuration on one data set, unless that fit is finished."""
     from detector import BEAT_DEFINITION
     from train.config import load_config
     from train.data.kaggle import KAGGLE_DEFINITION
     from train.data.records import NormalBeats
-    from train.evaluate.comparison import finished
+    from train.evaluate.comparison import finished_fit
     from train.export.loaded_model import training_beats
     from train.fit.fit import fit as run_fit
 
     settings = load_config(config, overrides, data)
     facts = {"limit_records": limit_records, "csv": csv_dir is not None}
-    if told := finished(out, settings, data, facts):
-        typer.echo(f"{out}: finished already, held-out -log p {told['held_out_nll']:.4f} nats; remove it to fit anew")
+    if finished := finished_fit(out, settings, data, facts):
+        typer.echo(f"{out}: already finished, held-out -log p {finished['held_out_nll']:.4f} nats; delete it to refit")
         return
     normals = NormalBeats(training_beats(data, csv_dir, limit_records))
     typer.echo(f"{len(normals)} normal beats of {data}; configuration {config}, seed {settings.seed}")
@@ -123,123 +124,127 @@ def _fit_one(
 @app.command()
 def evaluate(
     model: Annotated[
-        Path | None, typer.Option(help="An .onnx file or a run folder. Default: every run of --runs, and what ships.")
+        Path | None, typer.Option(help="An .onnx file or a run folder. Default: all runs in --runs, shipped model.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, nstdb, or all (that fit the model).")] = "all",
     runs: Runs = Path("runs"),
     results: Annotated[
         Path | None,
-        typer.Option(help="Without --model: folder of JSON and PNG. Default: train/results."),
+        typer.Option(help="Without --model: folder for JSON and PNG files. Default: train/results."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Folder for the figures, PNG.")] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for the PNG files.")] = None,
     limit_records: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N records of each set, to try.")
+        int | None, typer.Option(min=1, help="Only the first N records of each set, for a trial.")
     ] = None,
     csv_dir: CsvDir = None,
     recording: Annotated[
-        Path | None, typer.Option(help="Judge what `ecg-monitor --record` wrote, instead of a model.")
+        Path | None, typer.Option(help="Evaluate a folder of `ecg-monitor --record`, instead of a model.")
     ] = None,
     record: Annotated[str | None, typer.Option(help="The record that was replayed for --recording.")] = None,
-    learning_s: Annotated[float, typer.Option(min=0, help="stream: this begin of a record does not count, s.")] = 300.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of bootstrap and draws.")] = 0,
+    learning_s: Annotated[
+        float, typer.Option(min=0, help="stream: seconds at the start of each record that do not count.")
+    ] = 300.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and random examples.")] = 0,
 ) -> None:
-    """Judge all models, or one, by the protocols, with the reference scores computed in the same run."""
+    """Evaluate one model or all by the protocols, with the reference scores computed in the same run."""
     from rich.console import Console
 
-    from train.data.records import DataError
+    from train.errors import DataError
     from train.evaluate import evaluate as ev
+    from train.evaluate.console_tables import print_tables
     from train.evaluate.results import FOLDER, write_result
-    from train.evaluate.tables import show
 
-    def tell(text: str) -> None:
+    def progress(text: str) -> None:
         typer.echo(text, err=True)
 
     conditions = ev.Conditions(csv_dir, limit_records, learning_s, seed)
-    judged: Iterable[ev.Judgement]
+    evaluations: Iterable[ev.Evaluation]
     folder = None
     if recording is not None:
         if record is None or protocol not in ("all", "stream"):
             raise DataError("--recording needs --record NAME, and --protocol stream")
-        judged = [ev.judge_recording(recording, record, conditions, _command())]
+        evaluations = [ev.evaluate_recording(recording, record, conditions, _command())]
     elif model is not None:
-        judged = ev.judge_model(model, protocol, conditions, _command(), tell)
+        evaluations = ev.evaluate_model(model, protocol, conditions, _command(), progress)
     else:
-        judged = ev.judge_runs(runs, protocol, conditions, tell)
+        evaluations = ev.evaluate_runs(runs, protocol, conditions, progress)
         folder = results or (None if conditions.limited else FOLDER)
-    # Not on a terminal: wide enough that no column is cut.
+    # Without a terminal: wide enough that no column is cut.
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    told = []
-    for one in judged:
-        show(one.outcome, console)
-        told.append(one.result)
+    written = []
+    for one in evaluations:
+        print_tables(one.outcome, console)
+        written.append(one.result)
         if place := figures or folder:
-            for path in ev.figures(one.outcome, one.model, place):
+            for path in ev.draw_figures(one.outcome, one.model, place):
                 typer.echo(f"wrote {path}")
         if folder:
             typer.echo(f"wrote {write_result(folder, one.result)}")
     if json:
-        ev.write_outcome(json, told)
+        ev.write_results(json, written)
         typer.echo(f"wrote {json}")
 
 
 @app.command()
 def table(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if README.md differs.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a page is outdated.")] = False,
     results: Annotated[Path | None, typer.Option(help="Folder of the JSON files. Default: train/results.")] = None,
-    readme: Annotated[Path | None, typer.Option(help="The file with the two markers. Default: README.md.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Page for the short table. Default: README.md.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page for all tables. Default: docs/quality.md.")] = None,
 ) -> None:
-    """Put the tables of results into the README."""
+    """Write the results into docs/quality.md (all tables) and README.md (a short table)."""
     from train.evaluate.results import FOLDER
-    from train.tables import README, rendered
+    from train.tables import QUALITY_PAGE, README, rendered_pages
 
-    path = readme or README
-    text = rendered(results or FOLDER, path)
-    if text == path.read_text("utf-8"):
-        typer.echo(f"{path.name} tells what the results tell")
-    elif check:
-        typer.echo(f"{path.name} differs from the results: run `python -m train table`", err=True)
+    outdated = False
+    for path, text in rendered_pages(results or FOLDER, readme or README, page or QUALITY_PAGE).items():
+        if text == path.read_text("utf-8"):
+            typer.echo(f"{path.name} agrees with the results")
+        elif check:
+            typer.echo(f"{path.name} differs from the results: run `python -m train table`", err=True)
+            outdated = True
+        else:
+            path.write_text(text, "utf-8")
+            typer.echo(f"wrote {path}")
+    if outdated:
         raise typer.Exit(1)
-    else:
-        path.write_text(text, "utf-8")
-        typer.echo(f"wrote {path}")
 
 
 @app.command()
 def words(
-    model: Annotated[Path | None, typer.Option(help="An .onnx file. Default: the shipped one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the tables here. Default: train/results/words.json.")] = None,
+    model: Annotated[Path | None, typer.Option(help="An .onnx file. Default: the shipped model.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="JSON file for the tables. Default: train/results/words.json.")
+    ] = None,
 ) -> None:
-    """Which words the monitor finds for the beats of each class, over DS1 and DS2."""
+    """Table of the words that explain the beats of each class, over DS1 and DS2."""
     from detector import Scorer
-    from train.evaluate import explanations as wd
-    from train.evaluate.results import FOLDER, rounded
+    from train.evaluate.explanations import explanation_report, report_text
+    from train.evaluate.results import FOLDER, rounded, write_report
 
     scorer = Scorer(model)
-    report = {"command": "python -m train words", "model_sha256": scorer.info.sha256, **wd.words_report(scorer)}
-    typer.echo(wd.show(report))
-    path = json or FOLDER / "words.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(wd.save(rounded(report)), "utf-8")
-    typer.echo(f"wrote {path}")
+    report = {"command": "python -m train words", "model_sha256": scorer.info.sha256, **explanation_report(scorer)}
+    typer.echo(report_text(report))
+    typer.echo(f"wrote {write_report(json or FOLDER / 'words.json', rounded(report))}")
 
 
 @app.command()
 def export(
     run: Annotated[Path, typer.Option(help="Folder of a finished fit.")],
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
-    name: Annotated[str | None, typer.Option(help="Name of the model; default: that of the folder.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model. Default: name of the folder.")] = None,
     version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
     csv_dir: CsvDir = None,
 ) -> None:
-    """Write a run as one ONNX file with calibration and metadata, and check it against torch."""
-    from train.export.run import export_run
+    """Write a run as one ONNX file with calibration and metadata, and compare its scores with torch."""
+    from train.export.export_run import export_run
 
     report = export_run(run, out, name=name, version=version, csv_dir=csv_dir)
     typer.echo(
         f"{report.path}: sha256 {report.sha256}\n"
-        f"parity over {report.beats:,} training normals: at most {report.parity:.2e} nats of difference, "
-        f"99.9 % of the beats at most {report.parity_usual:.2e}, none changes side\n"
+        f"ONNX against torch on {report.beats:,} training normals: largest difference {report.parity:.2e} nats, "
+        f"99.9 % of the beats within {report.parity_usual:.2e}, same side of the threshold for all\n"
         f"threshold score > {report.threshold:.4f}, calibrated on {report.patients or 'no'} patients, "
         f"alpha {report.alpha:g}"
     )
@@ -248,16 +253,16 @@ def export(
 @app.command("import-published")
 def import_published(
     model: Annotated[Path, typer.Option(help="best_model.pt of the published layout.")],
-    config: Annotated[Path, typer.Option(help="train_config.json beside it.")],
+    config: Annotated[Path, typer.Option(help="train_config.json of the same model.")],
     normals: Annotated[Path, typer.Option(help=".npz or .json with mean and std, or mitbih_train.csv.")],
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
-    beat_definition: Annotated[str, typer.Option(help="What beats it was trained on.")] = "kaggle/1",
-    threshold: Annotated[float | None, typer.Option(help="log p, nats; default: from the CSV's normals.")] = None,
+    beat_definition: Annotated[str, typer.Option(help="Definition of the training beats.")] = "kaggle/1",
+    threshold: Annotated[float | None, typer.Option(help="log p, nats. Default: from the normals of the CSV.")] = None,
     r_index: Annotated[int, typer.Option(min=0, help="Sample of the R-peak in a beat.")] = 0,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "published",
 ) -> None:
-    """Turn published weights into an ONNX file."""
-    from train.export.onnx_file import import_published as run_import
+    """Convert published weights to an ONNX file."""
+    from train.export.published import import_published as run_import
 
     path = run_import(
         model, config, normals, out, beat_definition=beat_definition, threshold=threshold, r_index=r_index, name=name
@@ -266,15 +271,22 @@ def import_published(
 
 
 def main() -> None:
-    """Run the command line; errors a user can mend become one line and exit code 2."""
+    """Run the command line; an error that the user can correct becomes one line and exit code 2."""
     try:
         app()
     except KeyboardInterrupt:
-        typer.echo("stopped; a fit goes on from its last epoch when the same command is given again", err=True)
+        typer.echo("stopped; give the same command again to resume the fit from its last epoch", err=True)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        typer.echo(f"train needs {error.name}: python -m pip install -e '.[train]'", err=True)
+        sys.exit(2)
     except Exception as error:
-        # By name: the modules that define the rest load torch, which a wrong --config need not wait for.
-        if not isinstance(error, ValueError) and type(error).__name__ not in _MENDABLE:
+        from detector import ModelError
+        from train.errors import TrainError
+
+        if not isinstance(error, TrainError | ModelError | ValueError):
             raise
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(2)

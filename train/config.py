@@ -1,4 +1,4 @@
-"""Every hyper-parameter of a fit in one frozen struct; a named configuration is a TOML file in `configs/`."""
+"""All hyper-parameters of a fit in one frozen struct; named configurations are TOML files in `configs/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["DATA_SETS", "ConfigError", "FitConfig", "load_config", "named_configs"]
+from train.errors import ConfigError
+
+__all__ = ["DATA_SETS", "FitConfig", "load_config", "named_configs"]
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -24,35 +26,33 @@ Positive = Annotated[float, Meta(gt=0)]
 DATA_SETS = ("kaggle", "stream")
 
 
-class ConfigError(Exception):
-    """A configuration is absent, has an unknown key or a value out of range. One line: file, key, remedy."""
-
-
 class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One fit: model, both stages, split. The values and their reasons are in `configs/*.toml`.
 
     Attributes:
         architecture: `published` (`train.model.hybrid`) or `contextual` (`train.model.contextual`).
-        latent_dim: features the encoder gives, and dimensions of the flow.
+        latent_dim: features of the encoder = dimensions of the flow.
         n_layers: MAF layers.
         hidden_dims: hidden units of each MADE.
         dropout: in the encoder's fully connected part, stage 1 only.
-        normalisation: of a beat before the encoder; published only, the contextual one has its view.
+        normalisation: of a beat before the encoder; published only.
         encoder_widths: channels of the four convolutions; contextual only.
         encoder_hidden: units between its dense layers; contextual only.
-        feature_noise: deviation of the noise added to standardised features while the flow is fitted; contextual only.
-        likelihood_weight: of -log p in the score of all evidence; contextual only.
-        epochs_autoencoder, epochs_flow: at most so many.
-        patience_autoencoder, patience_flow: stop after so many epochs without a better held-out loss.
-        batch_autoencoder, batch_flow: beats a step.
-        lr_autoencoder, lr_flow: learning rate of the first step; falls along a half cosine to nearly 0.
+        feature_noise: standard deviation of the noise on standardised features during the fit of the flow; contextual
+            only.
+        likelihood_weight: weight of -log p in the score of all evidence; contextual only.
+        epochs_autoencoder, epochs_flow: maximum number of epochs.
+        patience_autoencoder, patience_flow: epochs without a better held-out loss before stopping.
+        batch_autoencoder, batch_flow: beats per step.
+        lr_autoencoder, lr_flow: learning rate of the first step; falls along half a cosine to nearly 0.
         weight_decay_autoencoder, weight_decay_flow: AdamW's decoupled decay.
         gradient_clip: largest gradient norm of a step.
-        held_out: share of the normals (beats, or whole records) that is watched and not fitted.
-        threshold_quantile: share of normals (held out, or of all training patients) that the fixed threshold calls
-            anomalous.
+        held_out: share of the normals (beats, or whole records) that is held out from the fit.
+        threshold_quantile: share of normals (held out, or of all training patients) over the fixed threshold.
         alpha: p-value, against the patient's own beats, under which the monitor calls a beat anomalous.
         seed: of weights, order, dropout and split.
+
+    Many attributes: one per key of the configuration file.
     """
 
     architecture: Literal["published", "contextual"]
@@ -85,7 +85,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def named_configs() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """Names of the configurations in `train/configs`."""
     return sorted(
         Path(entry.name).stem
         for entry in (resources.files("train") / "configs").iterdir()
@@ -96,15 +96,15 @@ def named_configs() -> list[str]:
 def load_config(name: str, overrides: Sequence[str] = (), data: str | None = None) -> FitConfig:
     """Read a configuration and apply overrides.
 
-    A table of the file named after a data set (`[stream]`) holds what is otherwise on its beats.
+    A table named after a data set (`[stream]`) holds values that differ for its beats.
 
     Args:
-        name: of a configuration that comes with the package, or the path of a TOML file (ends in `.toml`).
-        overrides: `key=value` each, value as TOML would have it; the last one wins.
+        name: of a configuration in `train/configs`, or the path of a TOML file (ends in `.toml`).
+        overrides: `key=value` each, the value in TOML syntax; the last one wins.
         data: `kaggle` or `stream`; None = the file without its tables.
 
     Raises:
-        ConfigError: no such configuration, no TOML, unknown or missing key, value out of range.
+        ConfigError: unknown configuration, invalid TOML, unknown or missing key, value out of range.
     """
     if name.endswith(".toml"):
         path, text = name, _read(Path(name))

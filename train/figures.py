@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 _DPI = 110
-_PALETTE = 64  # colours a file: lines and their soft edges need no more, and the file is a third as large
-# Okabe and Ito's colours, told apart with any colour vision; normal is dark, the abnormal classes bright.
+_PALETTE = 64  # colours per file: enough for antialiased lines, and the file is a third as large
+# Colours of Okabe and Ito, distinguishable with any colour vision; normal is dark, the abnormal classes are bright.
 COLOURS: Mapping[str, str] = {
     "N": "#333333",
     "S": "#0072B2",
@@ -46,7 +46,7 @@ _BINS = 80
 
 
 def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    """Training and held-out loss of both stages over the epochs, the best epoch marked."""
+    """Draw training and held-out loss of both stages over the epochs, with the best epoch marked."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     units = {"autoencoder": "mean squared error", "flow": "-log p, nats"}
     for axes, (stage, rows) in zip(np.atleast_1d(figure.subplots(1, len(history))), history.items(), strict=True):
@@ -60,7 +60,7 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
         axes.plot(epochs, [row["train"] for row in rows], color="#0072B2", label="training normals")
         axes.plot(epochs, held_out, color="#D55E00", label="held-out normals")
         axes.plot(epochs[best], held_out[best], "o", color="#D55E00", label=f"best: {held_out[best]:.4g}")
-        # The first epoch of a flow can lie at 1e5 nats, and all the rest would be one flat line.
+        # The first epoch of a flow can be at 1e5 nats, and all later ones would be one flat line.
         later = [loss for row in rows[len(rows) // 20 + 1 :] for loss in (row["train"], row["held_out"])]
         highest = max(row["train"] for row in rows)
         if later and highest - min(later) > 3 * (max(later) - min(later)) > 0:
@@ -75,7 +75,7 @@ def training_curves(history: Mapping[str, Sequence[Mapping[str, float]]], path: 
 def example_beats(
     test: LabelledBeats, scores: NDArray[np.float64], path: Path, fs_hz: float, r_index: int, unit: str, seed: int = 0
 ) -> None:
-    """A few random beats of each class with their scores, one row a class.
+    """Draw a few random beats of each class with their scores, one row per class.
 
     Args:
         test: the beats.
@@ -83,8 +83,8 @@ def example_beats(
         path: PNG to write.
         fs_hz: sampling rate of the beats, Hz.
         r_index: sample of the R-peak.
-        unit: of the beats.
-        seed: of the choice.
+        unit: unit of the beats.
+        seed: of the random choice.
     """
     names = [name for name in CLASSES if (test.labels == name).any()]
     figure = Figure(figsize=(11, 1.7 * len(names) + 0.6), layout="constrained")
@@ -111,18 +111,18 @@ def example_beats(
 def score_distribution(
     scores: NDArray[np.float64], labels: NDArray[np.str_], threshold: float | None, name: str, path: Path
 ) -> None:
-    """Share of each class over the score, each class by itself, and the fixed threshold.
+    """Draw the distribution of the score of each class, and the fixed threshold.
 
-    The axis is the middle 99.8 % of all scores, because a few abnormal beats lie thousands of nats out; what is
-    beyond goes to the outermost bins.
+    The axis spans the middle 99.8 % of all scores, because a few abnormal beats are thousands of nats away; those are
+    counted in the outermost bins.
     """
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     low, high = np.quantile(scores, [0.001, 0.999])
-    if high <= low:  # every score the same: an axis needs a width all the same
+    if high <= low:  # all scores are equal: the axis still needs a width
         low, high = low - 0.5, high + 0.5
     normal = scores[labels == "N"]
-    # A symmetric-log axis around the normals' median: they are narrow, the abnormal tail is long.
+    # A symmetric-log axis around the median of the normals: they are narrow, the abnormal tail is long.
     centre = float(np.median(normal)) if len(normal) else float(np.median(scores))
     scale = max(float(np.quantile(np.abs(normal - centre), 0.9)) if len(normal) else 1.0, 1e-9)
     edges = centre + scale * np.sinh(
@@ -152,7 +152,7 @@ def score_distribution(
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.set(
         xlabel="score; higher = more anomalous (axis stretched around the normals)",
-        ylabel="share of the class a bin, %",
+        ylabel="share of the class per bin, %",
         title=f"{name}: scores by class",
     )
     axes.legend(frameon=False)
@@ -160,10 +160,10 @@ def score_distribution(
 
 
 def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], float | None]], path: Path) -> None:
-    """ROC of each method, and beside it the corner with few false alarms on a logarithmic axis.
+    """Draw the ROC of each method, and the corner of low false-positive rates on a logarithmic axis.
 
     Args:
-        rows: name, scores, labels and AUROC of each.
+        rows: name, scores, labels and AUROC of each method.
         path: PNG to write.
     """
     from sklearn.metrics import roc_curve
@@ -191,11 +191,11 @@ def roc_curves(rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.str_], 
 def noise_curves(
     by_snr: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]], name: str, path: Path
 ) -> None:
-    """R-peaks, and what becomes of the beats, over the signal-to-noise ratio; clean minutes dashed.
+    """Draw the rates of R-peaks and beats over the signal-to-noise ratio; clean minutes dashed.
 
     Args:
-        by_snr: `24 dB`, then `noisy` or `clean`, then `rates`, then the rate's name.
-        name: of the model.
+        by_snr: keys `24 dB`, then `noisy` or `clean`, then `rates`, then the name of the rate.
+        name: name of the model.
         path: PNG to write.
     """
     ratios = sorted((int(name.split()[0]), name) for name in by_snr if name.split()[1:] == ["dB"])
@@ -230,7 +230,7 @@ def noise_curves(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a small PNG without a date, folders made if need be."""
+    """Write a figure as a small PNG without a date; missing folders are created."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The README's tables of results, rendered from the files of `train/results`."""
+"""Markdown tables of the results: all figures for docs/quality.md, a short table for README.md."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from typing import Any, Final
 
 from train.evaluate.results import FOLDER, read_results
 
-__all__ = ["BEGIN", "END", "README", "put", "render", "rendered"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "QUALITY_PAGE",
+    "README",
+    "SHORT_MARKERS",
+    "put",
+    "render",
+    "render_short",
+    "rendered_pages",
+]
 
 README: Final = Path(__file__).parents[1] / "README.md"
+QUALITY_PAGE: Final = README.parent / "docs" / "quality.md"
 BEGIN: Final = "<!-- results -->"
 END: Final = "<!-- /results -->"
+SHORT_MARKERS: Final = ("<!-- quality -->", "<!-- /quality -->")
 
 Result = Mapping[str, Any]
 Bounds = tuple[float, float]
@@ -21,9 +33,10 @@ Found = tuple[float | None, Bounds | None]
 Get = Callable[[Result, str], Found]
 
 _COMMAND: Final = "python -m train evaluate --protocol all"
+_NOT_MEASURED: Final = f"Not measured yet: `{_COMMAND}`, then `python -m train table`."
 _OURS: Final = "ours"
 _PUBLISHED: Final = "published"
-# The method without learning that each protocol is held against.
+# Reference method without learning of each protocol.
 _REFERENCES: Final[Mapping[str, str]] = {
     "kaggle": "1-nearest neighbour",
     "inter": "template baseline",
@@ -39,14 +52,14 @@ _TITLES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One line of the table.
+    """One line of the long table.
 
     Attributes:
-        protocol: of the result.
-        title: what the reader sees.
-        get: the figure of a method (a row's or model's name) and its interval; None where it has none.
-        goal: what we want, or how it follows from the result; None: nothing is asked.
-        higher: better.
+        protocol: protocol of the result.
+        title: text of the first column.
+        get: figure and interval of a method (name of a row or model); None if it has none.
+        goal: our goal, or a function that derives it from the result; None = no goal.
+        higher: True = higher is better.
         unit: `` or `%`.
     """
 
@@ -65,7 +78,7 @@ def _at(value: Any, *keys: str) -> Any:
 
 
 def _score(*keys: str, drawn: str | None = None, without: bool = False) -> Get:
-    """A figure of a row; `drawn` is the name of its interval."""
+    """A figure of a row; `drawn` is the name of its bootstrap interval."""
 
     def get(result: Result, name: str) -> Found:
         row = next((row for row in result["rows"] if row["name"] == name), None)
@@ -91,7 +104,7 @@ def _worst_fpr(result: Result, name: str) -> Found:
 
 def _r_peaks(key: str) -> Get:
     def get(result: Result, name: str) -> Found:
-        if name != _OURS:  # the detector is the same, whatever scores its beats
+        if name != _OURS:  # all models share the detector
             return None, None
         return _at(result, "r_peaks", "gross", "rates", key), _at(result, "r_peaks", "gross", "intervals", key)
 
@@ -112,7 +125,7 @@ def _noise(key: str, kind: str = "noisy") -> Get:
 
 
 def _twice_clean(result: Result) -> float | None:
-    """As many false alarms as noise may cost: twice those of the clean minutes."""
+    """Goal for false positives in noise: at most twice those of the clean minutes."""
     clean = _noise("fpr_scored", "clean")(result, _OURS)[0]
     return None if clean is None else 2 * clean
 
@@ -148,14 +161,64 @@ _FIGURES: Final = (
 )
 
 
-def render(results: Mapping[str, Result]) -> str:
-    """The tables as Markdown.
+@dataclass(frozen=True, slots=True)
+class _ShortFigure:
+    """One line of the short table.
+
+    Attributes:
+        title: text of the first column.
+        protocol: protocol of the result.
+        get: see `_Figure`.
+        unit: `` or `%`.
+        reference: fixed text for the last column; empty = the figure of the protocol's reference method.
+    """
+
+    title: str
+    protocol: str
+    get: Get
+    unit: str = ""
+    reference: str = ""
+
+
+_SHORT: Final = (
+    _ShortFigure("public beats, AUROC", "kaggle", _score("auroc"), reference="0.93 (published model)"),
+    _ShortFigure("public beats, best F1", "kaggle", _score("best", "f1"), reference="0.88 (published model)"),
+    _ShortFigure("new patients, AUROC¹", "stream", _score("auroc", without=True)),
+    _ShortFigure("abnormal beats found¹", "stream", _decision("abnormal_se", without=True), "%"),
+    _ShortFigure("normal beats called abnormal¹", "stream", _decision("fpr", without=True), "%"),
+    _ShortFigure("R-peak sensitivity, 48 records", "stream", _r_peaks("r_se"), "%", "99.6 % (goal)"),
+    _ShortFigure("R-peak positive predictivity, 48 records", "stream", _r_peaks("r_ppv"), "%", "99.6 % (goal)"),
+)
+_SHORT_NOTE: Final = "¹ DS2 of MIT-BIH without record 232, as the monitor runs; decisions at the shipped threshold."
+
+
+def render_short(results: Mapping[str, Result]) -> str:
+    """The short table as Markdown.
 
     Args:
-        results: by protocol, as `read_results` gives them; those that are absent are left out.
+        results: by protocol, from `read_results`; a protocol may be absent.
     """
     if not results:
-        return f"Not measured yet: `{_COMMAND}`, then `python -m train table`."
+        return _NOT_MEASURED
+    lines = ["| figure | ours | reference |", "|---|---:|---:|"]
+    for figure in _SHORT:
+        result = results.get(figure.protocol)
+        value = "" if result is None else _text(figure.get(result, _OURS)[0], figure.unit)
+        if result is not None and value:
+            method = _REFERENCES[figure.protocol]
+            reference = figure.reference or f"{_text(figure.get(result, method)[0], figure.unit)} ({method})"
+            lines.append(f"| {figure.title} | **{value}** | {reference} |")
+    return "\n".join([*lines, "", _SHORT_NOTE])
+
+
+def render(results: Mapping[str, Result]) -> str:
+    """The long tables as Markdown.
+
+    Args:
+        results: by protocol, from `read_results`; a protocol may be absent.
+    """
+    if not results:
+        return _NOT_MEASURED
     lines = ["| figure | published | no learning | **ours** | 95 % interval | goal |", "|---|---:|---:|---:|---:|---|"]
     for protocol, title in _TITLES.items():
         result = results.get(protocol)
@@ -170,28 +233,40 @@ def render(results: Mapping[str, Result]) -> str:
 
 
 def put(page: str, tables: str, markers: tuple[str, str] = (BEGIN, END), name: str = "README.md") -> str:
-    """A page with the tables between their markers.
+    """Replace the text between two markers of a page.
 
     Raises:
         ValueError: a marker is missing.
     """
     begin, end = (page.find(marker) for marker in markers)
     if begin < 0 or end < begin:
-        raise ValueError(f"{name} has no {markers[0]} and {markers[1]}: put the two lines where the tables belong")
+        raise ValueError(f"{name} has no {markers[0]} and {markers[1]}: add the two lines where the tables belong")
     return f"{page[: begin + len(markers[0])]}\n{tables}\n{page[end:]}"
 
 
-def rendered(folder: Path = FOLDER, readme: Path = README) -> str:
-    """The whole README as it should be.
+def rendered_pages(folder: Path = FOLDER, readme: Path = README, page: Path = QUALITY_PAGE) -> dict[Path, str]:
+    """Content that both pages should have, by path.
+
+    Args:
+        folder: of the results.
+        readme: page for the short table.
+        page: page for the long tables.
 
     Raises:
-        ValueError: no such file, a marker is missing, or a result cannot be read.
+        ValueError: a page is absent, a marker is missing, or a result cannot be read.
     """
-    try:
-        text = readme.read_text("utf-8")
-    except OSError as error:
-        raise ValueError(f"{readme}: {error.strerror}; give the --readme that holds {BEGIN}") from error
-    return put(text, render(read_results(folder)))
+    results = read_results(folder)
+    pages = {}
+    for path, markers, tables in (
+        (readme, SHORT_MARKERS, render_short(results)),
+        (page, (BEGIN, END), render(results)),
+    ):
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}; give a page with {markers[0]}") from error
+        pages[path] = put(text, tables, markers, path.name)
+    return pages
 
 
 def _line(figure: _Figure, result: Result) -> str:
@@ -223,7 +298,7 @@ def _text(value: float | None, unit: str, plain: bool = False) -> str:
 
 
 def _notes(results: Mapping[str, Result]) -> str:
-    """What the columns are, and the models behind them."""
+    """Explanation of the columns, and the SHA-256 of the models."""
     models = {
         f"{model['name']} ({protocol})": model["sha256"]
         for protocol, result in results.items()
@@ -233,15 +308,16 @@ def _notes(results: Mapping[str, Result]) -> str:
     hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in models.items())
     first = next(iter(results.values()))
     kept = [f"{', '.join(result['kept'])} in {name}" for name, result in results.items() if result.get("kept")]
-    then = f"Kept from an earlier state of the detector: {'; '.join(kept)}. " if kept else ""
+    earlier = f"Kept from an earlier version of the detector: {'; '.join(kept)}. " if kept else ""
     return (
-        "published: that architecture trained by the same commands (its card says AUROC 0.930 and best F1 0.880 on a "
-        "split of its own); no learning: 1-nearest neighbour in the raw samples (kaggle), how unlike the patient's "
-        "template and how early a beat is (inter, stream; called over one threshold that 2 % of the training patients' "
-        f"normal beats exceed). Intervals: bootstrap over records, {first['resamples']} draws, seed {first['seed']}; "
-        "in nstdb over two-minute stretches. In record 232 most beats are abnormal, so what is usual is not normal. "
-        f"{then}SHA-256: {hashes}. Written by `python -m train table` from [train/results](train/results), which "
-        f"`{_COMMAND}` writes."
+        "published: the published architecture, trained by the same commands (its model card states AUROC 0.930 and "
+        "best F1 0.880 on its own split). no learning: distance to the nearest training normal in the raw samples "
+        "(kaggle); distance to the patient's template plus prematurity (inter, stream; one threshold that 2 % of the "
+        "training patients' normal beats exceed). called: classified as abnormal. Intervals: bootstrap over records, "
+        f"{first['resamples']} draws, seed {first['seed']}; in nstdb over two-minute stretches. In record 232 most "
+        "beats are abnormal, so its usual beat is not a normal one. "
+        f"{earlier}SHA-256: {hashes}. Written by `python -m train table` from [train/results](../train/results), the "
+        f"output of `{_COMMAND}`."
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom, kstest
 
+from detector import PatientTemplate, template_score
 from detector.baseline import (
     DOUBT_BEATS,
     PRIOR_BEATS,
@@ -21,7 +22,7 @@ from detector.baseline import (
     PatientReference,
     calibrate,
 )
-from detector.template import TEMPLATE_BEATS, TEMPLATE_MIN_BEATS, PatientTemplate, template_score
+from detector.template import TEMPLATE_BEATS, TEMPLATE_MIN_BEATS
 
 ALPHA = 0.02
 LEARNT = 64  # beats after which a reference is the patient's own more than the population's

@@ -16,7 +16,7 @@ from train.config import FitConfig, load_config
 from train.data.contexts import record_contexts
 from train.data.perturb import Source
 from train.data.records import LabelledBeats, join_beats
-from train.model.contextual import ContextualECGModel, view_named
+from train.model.contextual import ContextualECGModel, input_named
 
 torch.set_num_threads(1)  # nets this small are slower on several
 
@@ -135,7 +135,7 @@ def detected_beats() -> tuple[Beat, ...]:
 def random_model(view: str = "patient", seed: int = 0, latent_dim: int = 6) -> ContextualECGModel:
     """Small, in eval mode, with weights, statistics and units of no round number."""
     torch.manual_seed(seed)
-    model = ContextualECGModel(view_named(view), latent_dim, 2, (16,), (8, 8, 8, 8), 16)
+    model = ContextualECGModel(input_named(view), latent_dim, 2, (16,), (8, 8, 8, 8), 16)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)

@@ -95,7 +95,7 @@ def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, her
 
     onnx = tmp_path / "tiny.onnx"
     text = here("export", "--run", run, "--out", onnx, "--csv-dir", csv_dir)
-    assert "none changes side" in text
+    assert "same side of the threshold for all" in text
     here("evaluate", "--model", onnx, "--csv-dir", csv_dir, "--json", tmp_path / "onnx.json")
     by_onnx = json.loads((tmp_path / "onnx.json").read_text())
     assert by_onnx["rows"][0]["auroc"] == pytest.approx(by_run["rows"][0]["auroc"], abs=1e-4)
@@ -106,7 +106,7 @@ def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, her
 def test_a_finished_run_is_not_fitted_again(run: Path, csv_dir: Path, here: Here) -> None:
     written = (run / "train_config.json").stat().st_mtime_ns
     text = here("fit", "--config", "published", "--csv-dir", csv_dir, "--out", run, "--seed", 3, *SETS)
-    assert "finished already" in text
+    assert "already finished" in text
     assert (run / "train_config.json").stat().st_mtime_ns == written
 
 
@@ -121,7 +121,7 @@ def test_all_runs_from_fit_to_the_readme(
     here("fit", "--config", "published", "--runs", runs, "--csv-dir", csv_dir, *sets)
     assert sorted(path.name for path in runs.iterdir()) == ["published-kaggle", "published-stream"]
     assert (
-        here("fit", "--config", "published", "--runs", runs, "--csv-dir", csv_dir, *sets).count("finished already") == 2
+        here("fit", "--config", "published", "--runs", runs, "--csv-dir", csv_dir, *sets).count("already finished") == 2
     )
 
     text = here("export", "--run", runs / "published-stream", "--out", onnx)
@@ -164,16 +164,18 @@ def test_all_runs_from_fit_to_the_readme(
     assert words["model_sha256"] == stream["models"][0]["sha256"]
     assert words["sets"]["DS2"]["all"]["shares"]["S"]["early"] > 0.5
 
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results -->\n<!-- /results -->\n")
-    arguments = ("table", "--results", results, "--readme", readme)
+    readme, page = tmp_path / "README.md", tmp_path / "quality.md"
+    readme.write_text("<!-- quality -->\n<!-- /quality -->\n")
+    page.write_text("<!-- results -->\n<!-- /results -->\n")
+    arguments = ("table", "--results", results, "--readme", readme, "--page", page)
     monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments), "--check"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 1
     assert "run `python -m train table`" in capsys.readouterr().err
     here(*arguments)
-    assert "no learning" in readme.read_text()
+    assert "| public beats, AUROC |" not in readme.read_text()  # no run `ours-kaggle`
+    assert "no learning" in page.read_text()
     here(*arguments, "--check")
 
 
@@ -186,7 +188,7 @@ def test_all_runs_from_fit_to_the_readme(
         (("fit", "--out", "x", "--data", "nonsense"), "--data nonsense: unknown"),
         (("fit", "--out", "x", "--csv-dir", "nowhere"), "no such file"),
         (("evaluate", "--model", "nowhere"), "neither an .onnx file nor a run folder"),
-        (("evaluate", "--runs", "x", "--protocol", "kaggle"), "nothing to judge"),
+        (("evaluate", "--runs", "x", "--protocol", "kaggle"), "nothing to evaluate"),
         (("evaluate", "--runs", "x", "--protocol", "nonsense"), "--protocol nonsense: unknown"),
         (("table", "--readme", "x"), "No such file"),
         (("words", "--model", "x"), "No such file"),

@@ -1,4 +1,4 @@
-"""What was usual for the patient at each beat, as arrays: the model's second input."""
+"""Context of each beat (the patient's templates and rhythm at that time) as arrays: the model's second input."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Contexts", "join_contexts", "record_contexts", "stack_contexts"]
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """Contexts of n beats; NaN where nothing is known.
+    """Contexts of n beats; NaN = unknown.
 
     Attributes:
         templates: (n, 2, 187) float32, mV, the template and the steady template of `detector.BeatContext`.
         values: (n, 8) float32, in the order of `detector.CONTEXT_FIELDS`.
-        previous: (n, 187) float32, mV, the beat before, as far as the interval to it is known. No model sees it:
-            synthetic early beats begin with what it ends with.
+        previous: (n, 187) float32, mV, the previous beat if the interval to it is known. Not a model input:
+            synthetic early beats start with the end of it.
     """
 
     templates: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Contexts:
 
 
 def join_contexts(parts: Sequence[Contexts]) -> Contexts:
-    """The contexts of several records, one after the other."""
+    """Concatenate the contexts of several records."""
     return Contexts(
         np.concatenate([part.templates for part in parts]),
         np.concatenate([part.values for part in parts]),
@@ -48,12 +48,12 @@ def join_contexts(parts: Sequence[Contexts]) -> Contexts:
 def stack_contexts(
     contexts: Sequence[BeatContext | None], beats: NDArray[np.float32], rr_s: NDArray[np.float64]
 ) -> Contexts:
-    """The contexts that the detector gave with the beats of one record.
+    """Stack the contexts that the detector returned with the beats of one record.
 
     Args:
-        contexts: of n beats in order of time; None during the first ones.
+        contexts: of n beats in order of time; None for the first beats.
         beats: (n, 187) float32, mV.
-        rr_s: (n,) interval to the beat before, s; NaN where not known.
+        rr_s: (n,) interval to the previous beat, s; NaN = unknown.
     """
     n = len(contexts)
     templates = np.full((n, 2, BEAT_SAMPLES), np.nan, dtype=np.float32)
@@ -69,11 +69,11 @@ def stack_contexts(
 
 
 def record_contexts(beats: NDArray[np.float32], rr_s: NDArray[np.float64]) -> Contexts:
-    """The contexts of beats that no detector has found: all of a record, in order of time, as the monitor would.
+    """Compute the contexts of annotated beats (all of a record, in order of time) as the monitor would.
 
     Args:
         beats: (n, 187) float32, mV.
-        rr_s: (n,) interval to the beat before, s; NaN where not known.
+        rr_s: (n,) interval to the previous beat, s; NaN = unknown.
     """
     patient = PatientTemplate()
     contexts: list[BeatContext | None] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES, Beat, Detector, advance_together, cut_beat, template_score
-from detector.bandpass import Bandpass, design_bandpass
+from detector.bandpass import Bandpass, qrs_delay_samples
+from detector.sample_hold import SampleHold
+from train.atomic_file import replace_file
 from train.data.contexts import Contexts, record_contexts, stack_contexts
 from train.data.records import LabelledBeats, Record, join_beats, read_record
 
@@ -21,19 +24,20 @@ __all__ = [
     "MATCH_S",
     "StreamedRecord",
     "annotated_beats",
-    "delay_samples",
     "labelled_stream",
     "match_beats",
     "stream_beats",
 ]
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
-_IN_STEP: Final = 8  # records: most of what there is to gain
+_IN_STEP: Final = 8  # records; more gain little
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedRecord:
-    """One record as the detector saw it, beats in order of time.
+    """One record as the detector processed it, beats in order of time.
+
+    Many attributes: one array per column of the record's table of beats.
 
     Attributes:
         name: of the record.
@@ -41,17 +45,17 @@ class StreamedRecord:
         samples: length of the record, samples.
         r_samples: (n,) int64, detected R-peaks.
         beats: (n, 187) float32, mV.
-        rr_s: (n,) float64, interval to the R-peak before, s; NaN where not known.
+        rr_s: (n,) float64, interval to the previous R-peak, s; NaN = unknown.
         scorable: (n,) bool, quality good.
-        template_scores: (n,) float64, `detector.template_score`; NaN where there is none.
-        templates: (n, 2, 187) float32, mV, the patient's two templates as each beat met them; NaN where none.
-        context_values: (n, 8) float32, `BeatContext.values`; NaN where not known.
-        previous: (n, 187) float32, mV, the beat before; NaN where none.
-        residuals: (n,) float64, shape distance to it, in QRS amplitudes; NaN where there was none.
-        rr_ratios: (n, 2) float64, RR over the median of the last 64 and of the last 8; NaN where not known.
+        template_scores: (n,) float64, `detector.template_score`; NaN = none.
+        templates: (n, 2, 187) float32, mV, the patient's two templates at the time of each beat; NaN = none.
+        context_values: (n, 8) float32, `BeatContext.values`; NaN = unknown.
+        previous: (n, 187) float32, mV, the previous beat; NaN = none.
+        residuals: (n,) float64, shape distance to the template, in QRS amplitudes; NaN = none.
+        rr_ratios: (n, 2) float64, RR over the median of the last 64 and of the last 8; NaN = unknown.
         annotated: (k,) int64, annotated R-peaks.
         annotated_labels: (k,) their classes.
-        matched: (n,) int64, index of the annotated beat each detected one is, -1 = none (a false detection).
+        matched: (n,) int64, index of the annotated beat that matches each detected beat, -1 = false detection.
     """
 
     name: str
@@ -73,7 +77,7 @@ class StreamedRecord:
 
     @property
     def contexts(self) -> Contexts:
-        """What was usual for the patient at each beat."""
+        """Context of each beat."""
         return Contexts(self.templates, self.context_values, self.previous)
 
 
@@ -86,7 +90,7 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
         tolerance: largest distance of a pair, samples, inclusive.
 
     Returns:
-        (n,) int64, index into `annotated`, -1 where nothing is near.
+        (n,) int64, index into `annotated`, -1 = no match.
     """
     matched = np.full(len(detected), -1, dtype=np.int64)
     found, wanted = detected.tolist(), annotated.tolist()
@@ -103,31 +107,31 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
 
 
 def stream_beats(names: Sequence[str], cache: bool = True, data_set: str = "mitdb") -> Iterable[StreamedRecord]:
-    """Run the detector over records, in order, nothing taken from the annotations but the labels.
+    """Run the detector over records, in order; annotations give only the labels.
 
-    Those that are not in the cache go in step, some at a time, which costs two thirds of one after the other.
+    Records that are not in the cache are processed in lockstep, eight at a time, in two thirds of the time.
 
     Args:
         names: records of the data set.
-        cache: keep the result in the user's cache (a record takes a second); a change to any file of
-            `detector` makes a new entry.
-        data_set: `mitdb`, or another whose annotated beats `train.data.records.read_record` reads.
+        cache: store the result in the user's cache (a record takes a second); a change to any file of `detector`
+            makes a new entry.
+        data_set: `mitdb`, or another data set that `train.data.records.read_record` can read.
     """
     for first in range(0, len(names), _IN_STEP):
         paths = {name: _cache_path(name, data_set) if cache else None for name in names[first : first + _IN_STEP]}
         known = {name: None if path is None else _cached(path) for name, path in paths.items()}
-        made = _run_detectors([read_record(name, data_set) for name in paths if known[name] is None])
+        computed = _run_detectors([read_record(name, data_set) for name in paths if known[name] is None])
         for name, path in paths.items():
             streamed = known[name]
             if streamed is None:
-                streamed = next(made)
+                streamed = next(computed)
                 if path is not None:
-                    _put(path, streamed)
+                    _store(path, streamed)
             yield streamed
 
 
 def labelled_stream(names: Sequence[str]) -> LabelledBeats:
-    """Scorable detected beats that match an annotated one, with its class, in order of time within a record."""
+    """Scorable detected beats with the class of the matching annotated beat, by record and in order of time."""
     parts = []
     for record in stream_beats(names):
         keep = record.scorable & (record.matched >= 0)
@@ -144,8 +148,9 @@ def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
         All annotated beats in order of time, and their R-peaks, (n,) int64 samples of the record.
     """
     bandpass = Bandpass(record.fs_hz)
-    filtered = bandpass.push(_without_gaps(record.samples_mv))
-    delay = delay_samples(record.fs_hz)
+    gap_free = SampleHold(restart=len(record.samples_mv) + 1).fill(record.samples_mv)
+    filtered = bandpass.push(gap_free)
+    delay = qrs_delay_samples(record.fs_hz)
     beats = np.empty((len(record.beat_samples), BEAT_SAMPLES), dtype=np.float32)
     for row, at in enumerate(record.beat_samples.tolist()):
         beats[row] = cut_beat(filtered, at + delay, record.fs_hz)
@@ -155,15 +160,8 @@ def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
     return labelled, record.beat_samples
 
 
-def delay_samples(fs_hz: float) -> int:
-    """By how many samples the causal band-pass delays a QRS complex, as the detector takes it off."""
-    from scipy.signal import group_delay, sos2tf
-
-    return round(float(group_delay(sos2tf(design_bandpass(fs_hz)), [15.0], fs=fs_hz)[1][0]))
-
-
 def _cached(path: Path) -> StreamedRecord | None:
-    """What the cache holds; None where it has nothing, or nothing that can be used."""
+    """The cached record; None if it is absent or unusable."""
     if not path.is_file():
         return None
     try:
@@ -171,20 +169,19 @@ def _cached(path: Path) -> StreamedRecord | None:
             values = {field.name: arrays[field.name] for field in fields(StreamedRecord)}
         scalars = {key: values[key].item() for key in ("name", "fs_hz", "samples")}
         return StreamedRecord(**(values | scalars))
-    except (OSError, ValueError, KeyError):  # half a file, an older layout: make it anew
+    except (OSError, ValueError, KeyError):  # incomplete, or an older layout: compute it again
         path.unlink(missing_ok=True)
         return None
 
 
-def _put(path: Path, streamed: StreamedRecord) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
-    part.replace(path)
+def _store(path: Path, streamed: StreamedRecord) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
+    replace_file(path, buffer.getvalue())
 
 
 def _run_detectors(records: Sequence[Record]) -> Iterator[StreamedRecord]:
-    """Each record as its detector saw it, in order."""
+    """Run one detector per record, in lockstep."""
     detectors = [Detector(record.fs_hz) for record in records]
     pieces = [(detector, record.samples_mv, None) for detector, record in zip(detectors, records, strict=True)]
     for record, detector, events in zip(records, detectors, advance_together(pieces), strict=True):
@@ -230,17 +227,8 @@ def _cache_path(name: str, data_set: str) -> Path:
     import platformdirs
 
     code = hashlib.sha256()
-    for folder in ("detector", "train"):
-        for entry in sorted(resources.files(folder).iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".py") and (
-                folder == "detector" or entry.name in ("contexts.py", "data.py", "streamed.py")
-            ):
-                code.update(entry.read_bytes())
+    detector = sorted(Path(str(resources.files("detector"))).glob("*.py"))
+    here = Path(__file__)
+    for path in (*detector, here.with_name("contexts.py"), here.with_name("records.py"), here):
+        code.update(path.read_bytes())
     return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{data_set}-{name}-{code.hexdigest()[:16]}.npz"
-
-
-def _without_gaps(samples_mv: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invalid samples hold the last valid value (0 at the start)."""
-    valid = ~np.isnan(samples_mv)
-    last = np.maximum.accumulate(np.where(valid, np.arange(len(samples_mv)), -1))
-    return np.where(last >= 0, samples_mv[last], 0.0)

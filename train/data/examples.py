@@ -1,7 +1,7 @@
-"""What the encoder of the monitor learns from in an epoch: normal beats, and synthetic anomalies made of them.
+"""Training examples of one epoch of the encoder: normal beats, and synthetic anomalies made from them.
 
-Both are disturbed alike, so that no disturbance gives an anomaly away: another patient mixed in, the lead turned
-over, noise, a wandering baseline, the R-peak a sample off, the patient's templates and rhythm unknown.
+Both get the same disturbances, so that no disturbance identifies an anomaly: mixture with another patient, inverted
+lead, noise, baseline wander, shifted R-peak, unknown templates and rhythm.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, R_INDEX
+from detector import BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, QRS, R_INDEX
 from train.data.contexts import Contexts
-from train.data.perturb import QRS, Source, perturb
+from train.data.perturb import Source, perturb
 from train.data.records import NormalBeats
 
 __all__ = ["Examples", "draw_examples", "plain_examples"]
 
-# Fixed beforehand, not tuned.
-VIRTUAL = 0.6  # share of beats that another patient is mixed into: more patients than the records hold
-TURNED = 0.15  # share of beats with lead turned over: electrodes are swapped, hearts lie otherwise
-DROPPED = 0.2  # share without context: the first beats of a patient must be scored too
-CONTAMINATED = 0.12  # share of anomalies that are themselves the template: bigeminy, a run that does not end
-REAL_NOISE = 0.6  # share of anomalies that carry the noise of a real beat: those made of waves are too smooth
+# Fixed in advance, not tuned.
+VIRTUAL = 0.6  # share of beats mixed with another patient: more patients than in the records
+TURNED = 0.15  # share of beats with inverted lead: swapped electrodes, other heart axes
+DROPPED = 0.2  # share without context: the first beats of a patient must be scored as well
+CONTAMINATED = 0.12  # share of anomalies that are also the template: bigeminy, sustained runs
+REAL_NOISE = 0.6  # share of anomalies with the noise of a real beat: pure waves are too smooth
 _AMPLITUDE_MIN_MV: Final = 0.05
 _FIELD: Final = {name: k for k, name in enumerate(CONTEXT_FIELDS)}
 _TIME_S: Final = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
@@ -34,12 +34,12 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Beats with their contexts and what was done to them; rows as in `Contexts`.
+    """Beats with their contexts and kinds; rows as in `Contexts`.
 
     Attributes:
         beats: (n, 187) float32, mV.
         templates: (n, 2, 187) float32, mV, NaN = no context.
-        values: (n, 8) float32, NaN = not known.
+        values: (n, 8) float32, NaN = unknown.
         kinds: (n,) int64: 0 = normal, k = anomaly of family k - 1 of `train.data.perturb`.
     """
 
@@ -50,7 +50,7 @@ class Examples:
 
 
 def plain_examples(normals: NormalBeats, known: bool = True) -> Examples:
-    """The normal beats as they are; without what is known of the patient if not `known`."""
+    """The normal beats unchanged, with (`known`) or without their context."""
     contexts = _contexts(normals)
     if known:
         return Examples(normals.beats, contexts.templates, contexts.values, np.zeros(len(normals), np.int64))
@@ -59,12 +59,12 @@ def plain_examples(normals: NormalBeats, known: bool = True) -> Examples:
 
 
 def draw_examples(normals: NormalBeats, rng: np.random.Generator, disturb: bool = True) -> Examples:
-    """Every normal beat once, and one synthetic anomaly of each: 2 n examples, the normal ones first.
+    """Every normal beat once, then one synthetic anomaly of each: 2 n examples.
 
     Args:
         normals: n beats with contexts.
-        rng: every draw comes from it.
-        disturb: False: nothing but the perturbation itself is done, as a held-out set wants it.
+        rng: source of all random numbers.
+        disturb: False = only the perturbation itself, for a held-out set.
     """
     share = 1.0 if disturb else 0.0
     contexts = _contexts(normals)
@@ -75,22 +75,22 @@ def draw_examples(normals: NormalBeats, rng: np.random.Generator, disturb: bool 
     previous = np.where(np.isfinite(contexts.previous), contexts.previous, beats)
     height = np.where(known, values[:, _FIELD["amplitude_mv"]], _own_amplitude(beats))
 
-    # Virtual patients: a mixture of two, in everything that has a shape; the rhythm stays that of the first.
-    mate = rng.permutation(n)
-    mixed = (rng.random(n) < VIRTUAL * share) & known & known[mate]
+    # Virtual patients: the shapes are a mixture of two patients; the rhythm is that of the first.
+    partner = rng.permutation(n)
+    mixed = (rng.random(n) < VIRTUAL * share) & known & known[partner]
     weight = np.where(mixed, rng.uniform(0.5, 1.0, n), 1.0).astype(np.float32)[:, None]
-    gain = (height / height[mate]).astype(np.float32)[:, None]
+    gain = (height / height[partner]).astype(np.float32)[:, None]
     sign = np.where(rng.random(n) < TURNED * share, -1.0, 1.0).astype(np.float32)[:, None]
 
     def mixture(shapes: Array) -> Array:
-        return sign * (weight * shapes + (1 - weight) * shapes[mate] * gain)
+        return sign * (weight * shapes + (1 - weight) * shapes[partner] * gain)
 
     beats, previous = mixture(beats), mixture(previous)
     templates = np.stack([mixture(templates[:, 0]), mixture(templates[:, 1])], axis=1)
     height = np.where(mixed, _own_amplitude(templates[:, 0]), height)
     residual = values[:, _FIELD["usual_residual"]]
-    both = weight[:, 0] * residual + (1 - weight[:, 0]) * residual[mate]
-    values[:, _FIELD["usual_residual"]] = np.where(mixed & np.isfinite(residual[mate]), both, residual)
+    both = weight[:, 0] * residual + (1 - weight[:, 0]) * residual[partner]
+    values[:, _FIELD["usual_residual"]] = np.where(mixed & np.isfinite(residual[partner]), both, residual)
     values[:, _FIELD["amplitude_mv"]] = np.where(known, height, np.nan)
 
     other = beats[rng.permutation(n)]
@@ -126,10 +126,10 @@ def _example(
     rng: np.random.Generator,
     share: float,
 ) -> tuple[Array, Array, Array]:
-    """Contaminate, disturb and forget."""
+    """Apply contamination, disturbances and loss of context."""
     n = len(beats)
     templates, values = templates.copy(), values.copy()
-    # The anomaly has become usual: it is the template, now and then the steady one too, and its rhythm is usual.
+    # Contamination: the anomaly is the template, sometimes the steady template as well, and its rhythm is usual.
     usual = (rng.random(n) < CONTAMINATED * share * (1.0 if anomalous else 0.5)) & known
     templates[usual, 0] = strange[usual] * rng.uniform(0.9, 1.1, (int(usual.sum()), 1))
     steady = usual & (rng.random(n) < 0.3)
@@ -160,7 +160,7 @@ def _example(
 
 
 def _forget(templates: Array, values: Array, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Nothing is known of the patient but the interval itself."""
+    """Set the context of some rows to unknown, except the RR interval itself."""
     templates, values = templates.copy(), values.copy()
     templates[rows] = np.nan
     values[np.ix_(rows, np.arange(len(CONTEXT_FIELDS)) != _FIELD["rr_s"])] = np.nan
@@ -170,15 +170,15 @@ def _forget(templates: Array, values: Array, rows: NDArray[np.bool_]) -> tuple[A
 def _real_noise(
     beats: Array, template: Array, height: Array, known: NDArray[np.bool_], rng: np.random.Generator
 ) -> Array:
-    """The fast part of what another beat has over its template, at the height of this one: (n, 187)."""
+    """High-frequency difference of another beat to its template, scaled to the height of this beat: (n, 187)."""
     n = len(beats)
-    lender = rng.permutation(n)
+    donor = rng.permutation(n)
     rest = (beats - template) / height[:, None]
     padded = np.pad(rest, ((0, 0), (3, 3)), mode="edge")
     smooth = np.lib.stride_tricks.sliding_window_view(padded, 7, axis=1).mean(axis=-1)
-    carries = (rng.random(n) < REAL_NOISE) & known & known[lender]
-    gain = np.where(carries, height * rng.uniform(0.3, 1.0, n), 0.0)
-    noise: Array = ((rest - smooth)[lender] * gain[:, None]).astype(np.float32)
+    noisy = (rng.random(n) < REAL_NOISE) & known & known[donor]
+    gain = np.where(noisy, height * rng.uniform(0.3, 1.0, n), 0.0)
+    noise: Array = ((rest - smooth)[donor] * gain[:, None]).astype(np.float32)
     return noise
 
 
@@ -187,7 +187,7 @@ def _f32(values: NDArray[Any]) -> Array:
 
 
 def _shifted(shapes: Array, samples: NDArray[np.int64]) -> Array:
-    """Each row later by so many samples; the ends are held."""
+    """Shift each row right by its number of samples; the ends are held."""
     at = np.clip(np.arange(BEAT_SAMPLES) - samples[:, None], 0, BEAT_SAMPLES - 1)
     return _f32(np.take_along_axis(shapes, at, 1))
 
@@ -198,5 +198,5 @@ def _own_amplitude(beats: Array) -> Array:
 
 def _contexts(normals: NormalBeats) -> Contexts:
     if normals.contexts is None:
-        raise ValueError("these beats have no context: give those of the stream, in order of time")
+        raise ValueError("these beats have no context: give stream beats, in order of time")
     return normals.contexts

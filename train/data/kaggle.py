@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.records import CLASSES, DataError, LabelledBeats, Record, class_counts, read_record, record_names
+from detector import BEAT_SAMPLES
+from train.data.records import CLASSES, LabelledBeats, Record, class_counts, read_record, record_names
+from train.errors import DataError
 
 __all__ = ["KAGGLE_COUNTS", "KAGGLE_DEFINITION", "KAGGLE_TEST_BEATS", "kaggle_beats", "kaggle_split", "read_kaggle_csv"]
 
-KAGGLE_DEFINITION: Final = "kaggle/1"  # what a model fitted to these beats says of itself
-KAGGLE_SAMPLES: Final = 187
+KAGGLE_DEFINITION: Final = "kaggle/1"  # beat definition in the metadata of a model fitted to these beats
 KAGGLE_FS_HZ: Final = 125
 KAGGLE_WINDOW: Final = 1250  # 10 s at 125 Hz
 KAGGLE_TEST_BEATS: Final = 21_892
@@ -24,15 +25,15 @@ KAGGLE_CSV: Final = ("mitbih_train.csv", "mitbih_test.csv")
 def kaggle_beats(records: list[str] | None = None) -> LabelledBeats:
     """Rebuild the public 187-sample data set from the raw records (two seconds, so nothing is cached).
 
-    The recipe of Kachuee et al. 2018 (arXiv:1805.00794): MLII at 125 Hz, 10-s windows from sample 0, a beat
-    is the signal from R for 1.2 median RR of its window, at most 187 samples, scaled to 0..1 by itself and
-    zero-padded. Left out: windows with fewer than two beats, and beats that would run past the record's end.
+    Recipe of Kachuee et al. 2018 (arXiv:1805.00794): MLII at 125 Hz, 10-s windows from sample 0. A beat is the signal
+    from R for 1.2 median RR of its window, at most 187 samples, scaled to 0..1 by its own range and zero-padded. Left
+    out: windows with fewer than two beats, and beats that extend past the end of the record.
 
     Args:
-        records: some of the records, e.g. for a test; None: all 48, with the class counts checked.
+        records: some of the records, e.g. for a test; None = all 48, with a check of the class counts.
 
     Raises:
-        DataError: all records were asked for and the counts are not `KAGGLE_COUNTS`.
+        DataError: `records` is None and the counts are not `KAGGLE_COUNTS`.
     """
     parts = [_kaggle_record(read_record(name)) for name in (records or record_names())]
     whole = LabelledBeats(
@@ -42,7 +43,7 @@ def kaggle_beats(records: list[str] | None = None) -> LabelledBeats:
     )
     if records is None and (counts := class_counts(whole.labels)) != KAGGLE_COUNTS:
         raise DataError(
-            f"kaggle beats are {counts}, must be {KAGGLE_COUNTS}: the mitdb folder is incomplete or changed"
+            f"kaggle beats are {counts}, expected {KAGGLE_COUNTS}: the mitdb folder is incomplete or changed"
         )
     return whole
 
@@ -50,7 +51,7 @@ def kaggle_beats(records: list[str] | None = None) -> LabelledBeats:
 def kaggle_split(data: LabelledBeats) -> tuple[LabelledBeats, LabelledBeats]:
     """Training and test part of protocol `kaggle`: 21,892 test beats, stratified by class, by beat.
 
-    Patients overlap between the parts, as they do in the public files.
+    Patients overlap between the parts, as in the public files.
     """
     from sklearn.model_selection import train_test_split
 
@@ -80,18 +81,18 @@ def _kaggle_record(record: Record) -> LabelledBeats:
         inside = np.flatnonzero((r_at >= start) & (r_at < start + KAGGLE_WINDOW))
         if len(inside) < 2:
             continue
-        length = min(int(1.2 * np.median(np.diff(r_at[inside]))), KAGGLE_SAMPLES)
+        length = min(int(1.2 * np.median(np.diff(r_at[inside]))), BEAT_SAMPLES)
         for k in inside:
             if r_at[k] + length > len(signal):
                 continue
             piece = signal[r_at[k] : r_at[k] + length]
             low, high = piece.min(), piece.max()
-            beat = np.zeros(KAGGLE_SAMPLES, dtype=np.float32)
+            beat = np.zeros(BEAT_SAMPLES, dtype=np.float32)
             beat[:length] = (piece - low) / (high - low) if high > low else 0.0
             beats.append(beat)
             labels.append(str(record.beat_labels[k]))
     return LabelledBeats(
-        np.array(beats, dtype=np.float32).reshape(-1, KAGGLE_SAMPLES),
+        np.array(beats, dtype=np.float32).reshape(-1, BEAT_SAMPLES),
         np.array(labels, dtype="<U1"),
         np.full(len(labels), record.name),
     )
@@ -104,10 +105,10 @@ def _read_csv(path: Path) -> LabelledBeats:
         table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
     except ValueError as error:
         raise DataError(f"{path}: not a table of numbers ({error})") from error
-    if table.shape[1] != KAGGLE_SAMPLES + 1:
-        raise DataError(f"{path}: {table.shape[1]} columns, must be {KAGGLE_SAMPLES + 1} (187 samples and the class)")
+    if table.shape[1] != BEAT_SAMPLES + 1:
+        raise DataError(f"{path}: {table.shape[1]} columns, expected {BEAT_SAMPLES + 1} (samples and class)")
     codes = table[:, -1]
     if not np.isin(codes, range(len(CLASSES))).all() or not np.isfinite(table).all():
-        raise DataError(f"{path}: holds a class that is not 0 to 4, or a value that is no number")
+        raise DataError(f"{path}: holds a class other than 0 to 4, or a value that is not finite")
     labels = np.array(CLASSES)[codes.astype(np.int64)]
     return LabelledBeats(np.ascontiguousarray(table[:, :-1]), labels, np.full(len(table), ""))

@@ -1,8 +1,8 @@
-"""Synthetic anomalies: normal beats changed the way disease and disturbance change beats. No abnormal label is used.
+"""Synthetic anomalies: normal beats with the changes of disease and disturbance. No abnormal label is used.
 
-An encoder that must tell them from the beats they were made of learns what to look at: width and polarity of the
-QRS, the P wave, the T wave, and when the beat came. Beats are those of the stream (mV, R-peak at index 62). A normal
-beat's own past (its templates, the beat before) is taken as it was, whatever that beat was.
+An encoder that separates them from their originals learns the relevant features: width and polarity of the QRS, P
+wave, T wave, and prematurity. Beats are stream beats (mV, R-peak at index 62). The recorded past of a normal beat (its
+templates, the previous beat) is used unchanged, even if the previous beat was abnormal.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from numpy.typing import NDArray
 from detector import BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX
 from train.data.perturb_shapes import EDGE_S, ramp, random_signs, read_at
 
-__all__ = ["FAMILIES", "QRS", "Source", "family_names", "perturb"]
+__all__ = ["FAMILIES", "Source", "family_names", "perturb"]
 
 Array = NDArray[np.float64]
-QRS: Final = slice(R_INDEX - 12, R_INDEX + 18)  # -96 to +136 ms, where the amplitude is read
 _TIME_S: Final = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
-_USUAL_RR_S: Final = 0.8  # where the interval is not known
+_USUAL_RR_S: Final = 0.8  # for an unknown interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Normal beats that anomalies are made of, one row each.
+    """Normal beats to make anomalies from, one row each.
 
     Attributes:
         beats: (n, 187) mV.
-        previous: (n, 187) mV, the beat before.
+        previous: (n, 187) mV, the previous beat.
         other: (n, 187) mV, any other beat, of the same height.
-        amplitude_mv: (n,) usual height of the QRS.
-        rr_s: (n,) interval to the beat before.
+        amplitude_mv: (n,) usual height of the QRS, mV.
+        rr_s: (n,) interval to the previous beat, s.
     """
 
     beats: Array
@@ -48,7 +47,7 @@ class Source:
         return Source(self.beats[mask], self.previous[mask], self.other[mask], self.amplitude_mv[mask], self.rr_s[mask])
 
 
-Made = tuple[Array, Array]  # beats (n, 187), and by what their RR interval is multiplied (n,)
+Made = tuple[Array, Array]  # beats (n, 187), factors of their RR intervals (n,)
 Family = Callable[[Source, np.random.Generator], Made]
 
 
@@ -57,7 +56,7 @@ def _column(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _wave(centre_s: Array, width_s: Array, height_mv: Array) -> Array:
-    """A Gaussian wave a row: (n, 187)."""
+    """A Gaussian wave per row: (n, 187)."""
     wave: Array = _column(height_mv) * np.exp(-0.5 * ((_TIME_S - _column(centre_s)) / _column(width_s)) ** 2)
     return wave
 
@@ -68,24 +67,24 @@ def _after(at_s: Array, edge_s: float = EDGE_S) -> Array:
 
 
 def _level(beats: Array) -> Array:
-    """Where a beat rests, (n, 1) mV."""
+    """Baseline of each beat, (n, 1) mV."""
     return np.median(beats, axis=1, keepdims=True)
 
 
 def _after_previous(beats: Array, source: Source, rr_s: Array, from_s: Array) -> Array:
-    """`beats` coming `rr_s` after the beat before: until `from_s` before R there is what that one left behind."""
-    left_behind = read_at(source.previous, np.arange(BEAT_SAMPLES) + _column(rr_s) * BEAT_FS_HZ)
+    """`beats` at `rr_s` after the previous beat, whose tail fills the time until `from_s` before R."""
+    tail = read_at(source.previous, np.arange(BEAT_SAMPLES) + _column(rr_s) * BEAT_FS_HZ)
     keep = _after(-from_s)
-    return beats * keep + left_behind * (1 - keep)
+    return beats * keep + tail * (1 - keep)
 
 
 def _early(rng: np.random.Generator, n: int, share: float) -> Array:
-    """RR factors: `share` of them premature, the others on time."""
+    """RR factors: `share` of them premature, the rest on time."""
     return np.where(rng.random(n) < share, rng.uniform(0.45, 0.90, n), rng.uniform(0.9, 1.15, n))
 
 
 def _ventricular(source: Source, factor: Array, rng: np.random.Generator) -> Array:
-    """A wide QRS of 100 to 220 ms with a discordant T wave and, mostly, no P wave and a rest after it."""
+    """A wide QRS of 100 to 220 ms with a discordant T wave, mostly without P wave and followed by the baseline."""
     n = len(factor)
 
     def draw(low: float, high: float) -> Array:
@@ -104,7 +103,7 @@ def _ventricular(source: Source, factor: Array, rng: np.random.Generator) -> Arr
     level = _level(source.beats)
     rr_s = source.rr_s * factor
     before = _after_previous(np.broadcast_to(level, source.beats.shape), source, rr_s, np.full(n, 0.02))
-    on_time = (rr_s >= 1.4) | ((rng.random(n) < 0.25) & (factor > 0.8))  # late enough to keep its P wave
+    on_time = (rr_s >= 1.4) | ((rng.random(n) < 0.25) & (factor > 0.8))  # late enough for a P wave
     before = np.where(_column(on_time), source.beats, before)
     after = np.where(_column(rng.random(n) < 0.35), source.beats, level)
     begun = _after(-0.05 - 0.3 * width_s)
@@ -119,7 +118,7 @@ def ventricular(source: Source, rng: np.random.Generator) -> Made:
 
 
 def widened(source: Source, rng: np.random.Generator) -> Made:
-    """The patient's own beat, 1.4 to 2.6 times as wide, perhaps turned over: aberrant or ventricular."""
+    """The patient's own beat, 1.4 to 2.6 times as wide, possibly inverted: aberrant or ventricular."""
     n = len(source.rr_s)
     factor = _early(rng, n, 0.7)
     stretch = np.exp(rng.uniform(np.log(1.4), np.log(2.6), n))
@@ -130,7 +129,7 @@ def widened(source: Source, rng: np.random.Generator) -> Made:
 
 
 def premature(source: Source, rng: np.random.Generator) -> Made:
-    """Premature atrial beat: early, its P wave changed or lost in the T wave before, now and then aberrant."""
+    """Premature atrial beat: early, P wave changed or hidden in the previous T wave, sometimes aberrant."""
     n = len(source.rr_s)
     factor = rng.uniform(0.45, 0.90, n)
     beats = _after_previous(source.beats, source, source.rr_s * factor, rng.uniform(0.05, 0.22, n))
@@ -141,7 +140,7 @@ def premature(source: Source, rng: np.random.Generator) -> Made:
 
 
 def junctional(source: Source, rng: np.random.Generator) -> Made:
-    """Premature junctional beat: early, no P wave before it, perhaps a small turned one after it."""
+    """Premature junctional beat: early, no P wave before it, possibly a small inverted one after it."""
     n = len(source.rr_s)
     factor = rng.uniform(0.50, 0.92, n)
     beats = _after_previous(source.beats, source, source.rr_s * factor, rng.uniform(0.03, 0.07, n))
@@ -150,7 +149,7 @@ def junctional(source: Source, rng: np.random.Generator) -> Made:
 
 
 def fusion(source: Source, rng: np.random.Generator) -> Made:
-    """Fusion beat: part the patient's own, part ventricular, hardly early."""
+    """Fusion beat: a mixture of the patient's own beat and a ventricular one, hardly early."""
     n = len(source.rr_s)
     factor = np.where(rng.random(n) < 0.5, rng.uniform(0.75, 1.0, n), rng.uniform(0.95, 1.05, n))
     share = _column(rng.uniform(0.3, 0.8, n))
@@ -158,7 +157,7 @@ def fusion(source: Source, rng: np.random.Generator) -> Made:
 
 
 def inverted(source: Source, rng: np.random.Generator) -> Made:
-    """A stretch of the beat turned over."""
+    """A segment of the beat inverted."""
     n = len(source.rr_s)
     begin, half = rng.uniform(-0.1, 0.3, n), rng.uniform(0.06, 0.25, n)
     inside = _after(begin - half) * (1 - _after(begin + half))
@@ -167,7 +166,7 @@ def inverted(source: Source, rng: np.random.Generator) -> Made:
 
 
 def bump(source: Source, rng: np.random.Generator) -> Made:
-    """A wave that does not belong there, 12 to 80 ms."""
+    """An additional wave of 12 to 80 ms."""
     n = len(source.rr_s)
     width_s = np.exp(rng.uniform(np.log(0.012), np.log(0.08), n))
     height = source.amplitude_mv * rng.uniform(0.2, 0.9, n) * random_signs(rng, n)
@@ -185,7 +184,7 @@ def flattened(source: Source, rng: np.random.Generator) -> Made:
 
 
 def amplified(source: Source, rng: np.random.Generator) -> Made:
-    """A QRS far lower or higher than usual."""
+    """A QRS much lower or higher than usual."""
     n = len(source.rr_s)
     gain = np.where(rng.random(n) < 0.5, rng.uniform(0.25, 0.6, n), rng.uniform(1.6, 3.0, n))
     inside = _after(np.full(n, -0.07)) * (1 - _after(np.full(n, 0.07)))
@@ -193,13 +192,13 @@ def amplified(source: Source, rng: np.random.Generator) -> Made:
 
 
 def foreign_tail(source: Source, rng: np.random.Generator) -> Made:
-    """From the QRS on, another beat."""
+    """Another beat from the QRS on."""
     n = len(source.rr_s)
     tail = _after(rng.uniform(0.03, 0.2, n), 0.015)
     return source.beats * (1 - tail) + source.other * tail, np.ones(n)
 
 
-# Family and how often it is drawn: what kills is drawn most, what only disturbs least. Fixed beforehand.
+# Family and its probability: dangerous kinds most often, mere disturbances least. Fixed in advance.
 FAMILIES: Final[tuple[tuple[Family, float], ...]] = (
     (ventricular, 0.26),
     (widened, 0.10),
@@ -215,7 +214,7 @@ FAMILIES: Final[tuple[tuple[Family, float], ...]] = (
 
 
 def family_names() -> list[str]:
-    """Names of the families, in the order of the kinds that `perturb` gives."""
+    """Names of the families, in the order of the indices of `perturb`."""
     return [family.__name__ for family, _ in FAMILIES]
 
 
@@ -223,12 +222,12 @@ def perturb(source: Source, rng: np.random.Generator) -> tuple[NDArray[np.float3
     """One synthetic anomaly of each beat.
 
     Args:
-        source: n normal beats; intervals not known (NaN) count as 0.8 s.
-        rng: every draw comes from it.
+        source: n normal beats; an unknown interval (NaN) counts as 0.8 s.
+        rng: source of all random numbers.
 
     Returns:
-        Beats (n, 187) float32, mV; the factor of their RR interval (n,), under 1 = early; their family (n,),
-        an index into `FAMILIES`.
+        Beats (n, 187) float32, mV; factors of their RR intervals (n,), under 1 = early; families (n,), indices into
+        `FAMILIES`.
     """
     n = len(source.rr_s)
     known = Source(

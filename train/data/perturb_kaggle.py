@@ -1,7 +1,7 @@
-"""Synthetic anomalies of the public set's beats: scaled to 0..1, beginning at the R-peak, padded with zeros.
+"""Synthetic anomalies of the public set's beats: scaled to 0..1, starting at the R-peak, zero-padded.
 
-The families of `train.data.perturb` as far as such a beat can show them: nothing is known of the beat before, but the
-next one is often in sight.
+The families of `train.data.perturb` that such a beat can show: the previous beat is unknown, but the next one is often
+included.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["KAGGLE_FAMILIES", "kaggle_family_names", "perturb_kaggle"]
 Array = NDArray[np.float64]
 _INDEX: Final = np.arange(BEAT_SAMPLES, dtype=np.float64)[None]
 _TIME_S: Final = _INDEX / BEAT_FS_HZ
-_REST: Final = slice(20, 80)  # where a beat mostly rests
+_REST: Final = slice(20, 80)  # mostly baseline
 _LENGTH_MIN: Final = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Normal beats (n, 187), and as many others to take parts from."""
+    """Normal beats (n, 187), and as many other beats as donors of parts."""
 
     beats: Array
     other: Array
@@ -52,7 +52,7 @@ def _rest(beats: Array) -> Array:
 
 
 def widened(pair: Pair, rng: np.random.Generator) -> Array:
-    """The first 120 to 300 ms stretched, what follows pressed together, the next beat in its place."""
+    """The first 120 to 300 ms stretched, the following part compressed, the next beat in place."""
     beats = pair.beats
     n = len(beats)
     stretch, first = rng.uniform(1.3, 2.6, n), rng.uniform(0.12, 0.3, n) * BEAT_FS_HZ
@@ -73,7 +73,7 @@ def stretched(pair: Pair, rng: np.random.Generator) -> Array:
 
 
 def inverted(pair: Pair, rng: np.random.Generator) -> Array:
-    """A stretch of 50 to 300 ms turned over."""
+    """A segment of 50 to 300 ms inverted."""
     beats = pair.beats
     n = len(beats)
     begin, length = rng.uniform(0, 0.5, n), rng.uniform(0.05, 0.3, n)
@@ -83,7 +83,7 @@ def inverted(pair: Pair, rng: np.random.Generator) -> Array:
 
 
 def bump(pair: Pair, rng: np.random.Generator) -> Array:
-    """A wave that does not belong there, 12 to 80 ms."""
+    """An additional wave of 12 to 80 ms."""
     beats = pair.beats
     n = len(beats)
     height, centre_s = rng.uniform(0.15, 0.8, n) * random_signs(rng, n), rng.uniform(0, 0.8, n)
@@ -115,7 +115,7 @@ def foreign_head(pair: Pair, rng: np.random.Generator) -> Array:
 
 
 def ventricular(pair: Pair, rng: np.random.Generator) -> Array:
-    """A wide QRS and a discordant T wave made of waves, then what was there or a rest."""
+    """A wide QRS and a discordant T wave made from waves, then the original beat or the baseline."""
     beats = pair.beats
     n = len(beats)
 
@@ -138,14 +138,14 @@ def ventricular(pair: Pair, rng: np.random.Generator) -> Array:
 
 
 def fusion(pair: Pair, rng: np.random.Generator) -> Array:
-    """Part the beat, part a ventricular one."""
+    """A mixture of the beat and a ventricular one."""
     beats = pair.beats
     share = rng.uniform(0.3, 0.7, len(beats))[:, None]
     return share * beats + (1 - share) * ventricular(pair, rng)
 
 
 def displaced(pair: Pair, rng: np.random.Generator) -> Array:
-    """The next beat later, now and then earlier, than it should come."""
+    """The next beat late, sometimes early."""
     beats = pair.beats
     n = len(beats)
     factor = np.where(rng.random(n) < 0.75, rng.uniform(1.15, 2.2, n), rng.uniform(0.45, 0.85, n))[:, None]
@@ -154,7 +154,7 @@ def displaced(pair: Pair, rng: np.random.Generator) -> Array:
 
 
 def amplified(pair: Pair, rng: np.random.Generator) -> Array:
-    """A QRS lower or higher than it was."""
+    """A QRS lower or higher than the original."""
     beats = pair.beats
     n = len(beats)
     gain = np.where(rng.random(n) < 0.5, rng.uniform(0.2, 0.7, n), rng.uniform(1.4, 2.5, n))[:, None]
@@ -170,21 +170,21 @@ KAGGLE_FAMILIES: Final[tuple[Family, ...]] = (
 
 
 def kaggle_family_names() -> list[str]:
-    """Names of the families, in the order of the kinds that `perturb_kaggle` gives."""
+    """Names of the families, in the order of the indices of `perturb_kaggle`."""
     return [family.__name__ for family in KAGGLE_FAMILIES]
 
 
 def perturb_kaggle(
     beats: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """One synthetic anomaly of each beat, each family as often as the others.
+    """One synthetic anomaly of each beat; all families have the same probability.
 
     Args:
         beats: (n, 187) normal beats, 0..1, zero-padded.
-        rng: every draw comes from it.
+        rng: source of all random numbers.
 
     Returns:
-        Beats (n, 187) float32, scaled and padded likewise; their family (n,), an index into `KAGGLE_FAMILIES`.
+        Beats (n, 187) float32, scaled and padded in the same way; families (n,), indices into `KAGGLE_FAMILIES`.
     """
     n = len(beats)
     kinds = rng.integers(0, len(KAGGLE_FAMILIES), n)
@@ -194,7 +194,7 @@ def perturb_kaggle(
         rows = kinds == kind
         mine, theirs = beats[rows].astype(np.float64), other[rows].astype(np.float64)
         lengths = _lengths(mine)
-        if family is foreign_tail:  # half of them end where the other beat ends
+        if family is foreign_tail:  # half of them have the length of the other beat
             lengths = np.where(rng.random(len(mine)) < 0.5, lengths, _lengths(theirs))
         made[rows] = _scaled(family(Pair(mine, theirs), rng), np.maximum(lengths, _LENGTH_MIN))
     return made, kinds

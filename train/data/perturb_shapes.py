@@ -1,4 +1,4 @@
-"""What synthetic anomalies of either kind of beat are made with: reading elsewhere, going over softly, a sign."""
+"""Operations for synthetic anomalies: soft transition, interpolated reading, random sign."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["EDGE_S", "ramp", "random_signs", "read_at"]
 
-EDGE_S: Final = 0.012  # how softly one piece of signal goes over into another
+EDGE_S: Final = 0.012  # width of the transition between two pieces of signal
 
 Array = NDArray[np.float64]
 
@@ -20,14 +20,14 @@ def ramp(time_s: Array, at_s: Array, edge_s: float = EDGE_S) -> Array:
     Args:
         time_s: (samples,) or (1, samples), s.
         at_s: (n,) s.
-        edge_s: from the middle to 73 % of the height, s.
+        edge_s: time from 50 % to 73 % of the height, s.
     """
     over: Array = 1.0 / (1.0 + np.exp(-np.clip((time_s - at_s[:, None]) / edge_s, -60, 60)))
     return over
 
 
 def read_at(beats: Array, position: Array) -> Array:
-    """Beats (n, samples) read at other positions, samples, by linear interpolation; the ends are held."""
+    """Values of beats (n, samples) at fractional positions, by linear interpolation; the ends are held."""
     low = np.clip(np.floor(position).astype(np.int64), 0, beats.shape[1] - 2)
     t = np.clip(position - low, 0.0, 1.0)
     read: Array = np.take_along_axis(beats, low, 1) * (1 - t) + np.take_along_axis(beats, low + 1, 1) * t
@@ -35,5 +35,5 @@ def read_at(beats: Array, position: Array) -> Array:
 
 
 def random_signs(rng: np.random.Generator, n: int) -> Array:
-    """1 or -1, (n,), as often the one as the other."""
+    """1 or -1 with equal probability, (n,)."""
     return np.where(rng.random(n) < 0.5, 1.0, -1.0)

@@ -1,7 +1,7 @@
-"""The only reader of data sets: records, beat classes, patients (the protocol `kaggle` is in `train.data.kaggle`).
+"""Records of the data sets, beat classes and patients (the protocol `kaggle` is in `train.data.kaggle`).
 
-Beat classes follow ANSI/AAMI EC57. A training set leaves this module only as `NormalBeats`, which picks the
-normal beats itself and keeps no label, so that nothing else can reach a fit.
+Beat classes follow ANSI/AAMI EC57. A fit accepts only `NormalBeats`, which selects the normal beats itself and holds
+no label, so no abnormal beat and no label can reach a fit.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.contexts import Contexts, join_contexts
+from train.errors import DataError
 
 __all__ = [
     "CLASSES",
     "DS1",
     "DS2",
-    "DataError",
     "LabelledBeats",
     "NormalBeats",
     "Record",
@@ -56,10 +56,6 @@ DS2: Final = (
 )
 
 
-class DataError(Exception):
-    """A data set is absent, incomplete or not what it says it is. One line: what, and the remedy."""
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """One lead of one annotated record.
@@ -68,7 +64,7 @@ class Record:
         name: e.g. `208`.
         lead: name of the lead, `MLII` where the record has it.
         fs_hz: sampling rate, Hz.
-        samples_mv: (n,) float64, mV; NaN where the file marks a sample invalid.
+        samples_mv: (n,) float64, mV; NaN = marked invalid in the file.
         beat_samples: (k,) int64, annotated R-peaks in samples, in order, beats only.
         beat_labels: (k,) `<U1`, class of each, one of `CLASSES`.
     """
@@ -83,13 +79,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class LabelledBeats:
-    """Beats with their classes: what an evaluation sees, and never a fit.
+    """Beats with their classes: for evaluations, never for a fit.
 
     Attributes:
         beats: (n, 187) float32.
         labels: (n,) `<U1`, each one of `CLASSES`.
-        records: (n,) str, the record each beat comes from; empty strings where the file does not tell.
-        contexts: what was usual for the patient at each; None for beats without order (protocol `kaggle`).
+        records: (n,) str, record of each beat; empty strings if unknown.
+        contexts: context of each beat; None for beats without order (protocol `kaggle`).
     """
 
     beats: NDArray[np.float32]
@@ -98,7 +94,7 @@ class LabelledBeats:
     contexts: Contexts | None = None
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not belong together."""
+        """Check that the arrays belong together."""
         if self.beats.ndim != 2 or not len(self.beats) == len(self.labels) == len(self.records):
             raise ValueError(
                 f"beats {self.beats.shape}, labels {self.labels.shape} and records {self.records.shape} "
@@ -117,14 +113,14 @@ class LabelledBeats:
 
 
 class NormalBeats:
-    """What a fit may see: normal beats, and no label.
+    """Training data of a fit: normal beats, and no label.
 
-    There is no way to build one from bare arrays: it takes labelled beats and keeps the class N.
+    It cannot be built from bare arrays: the constructor takes labelled beats and keeps class N.
 
     Attributes:
         beats: (n, 187) float32, all of class N.
-        records: (n,) str, the record each comes from, to hold out whole patients.
-        contexts: what was usual for the patient at each; None for beats without order.
+        records: (n,) str, record of each beat, to hold out whole patients.
+        contexts: context of each beat; None for beats without order.
     """
 
     __slots__ = ("beats", "contexts", "records")
@@ -147,12 +143,12 @@ class NormalBeats:
         return part
 
     def hold_out(self, fraction: float, seed: int, by_record: bool) -> tuple[NormalBeats, NormalBeats]:
-        """Split into beats to fit and beats to watch (early stopping, threshold).
+        """Split into beats to fit and held-out beats (early stopping, threshold).
 
         Args:
-            fraction: share to watch, of beats or of records, above 0 and under 1.
-            seed: of the draw.
-            by_record: True: whole records are held out, none is in both parts.
+            fraction: held-out share of beats or of records, above 0 and under 1.
+            seed: of the split.
+            by_record: True = whole records are held out; no record is in both parts.
 
         Raises:
             ValueError: `fraction` out of range, or too few beats or records to split.
@@ -170,7 +166,7 @@ class NormalBeats:
 
 
 def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
-    """The beats of several records, one after the other; contexts where all of them have some."""
+    """Concatenate the beats of several records; contexts only if all of them have contexts."""
     contexts = [part.contexts for part in parts if part.contexts is not None]
     return LabelledBeats(
         np.concatenate([part.beats for part in parts]),
@@ -181,20 +177,20 @@ def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
 
 
 def class_counts(labels: NDArray[np.str_]) -> dict[str, int]:
-    """How many beats of each class, in the order of `CLASSES`."""
+    """Number of beats of each class, in the order of `CLASSES`."""
     return {name: int(np.count_nonzero(labels == name)) for name in CLASSES}
 
 
 def find_data(name: str) -> Path | None:
-    """Folder of data set `name` (e.g. `mitdb`) in `$ECG_MONITOR_DATA` or in the cache; None if in neither."""
+    """Folder of data set `name` (e.g. `mitdb`) in `$ECG_MONITOR_DATA` or in the cache; None if absent from both."""
     return next((place for place in _places(name) if (place / "RECORDS").is_file()), None)
 
 
 def data_folder(name: str) -> Path:
-    """Folder of data set `name`, downloaded from PhysioNet into the cache if need be.
+    """Folder of data set `name`, downloaded from PhysioNet into the cache if absent.
 
     Raises:
-        DataError: it is nowhere and cannot be downloaded.
+        DataError: it is absent and cannot be downloaded.
     """
     if found := find_data(name):
         return found
@@ -204,16 +200,16 @@ def data_folder(name: str) -> Path:
         import wfdb
 
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Downloaded beside the target and renamed: a download cut short never looks like a data set.
+        # Downloaded beside the target, then copied: an interrupted download does not look like a data set.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as part:
             wfdb.dl_database(name, part)
             if not (Path(part) / "RECORDS").is_file():
                 (Path(part) / "RECORDS").write_text("".join(f"{p.stem}\n" for p in sorted(Path(part).glob("*.hea"))))
             shutil.copytree(part, target, dirs_exist_ok=True)
-    except Exception as error:  # the network fails in a hundred ways; each is the same to the user
+    except Exception as error:  # any failure of the network: the same message for the user
         reason = " ".join(str(error).split())[:120]
         raise DataError(
-            f"{name}: not in ${ENVIRONMENT} nor in {target.parent}, and no download ({reason}): {remedy}"
+            f"{name}: neither in ${ENVIRONMENT} nor in {target.parent}, and the download failed ({reason}): {remedy}"
         ) from error
     return target
 
@@ -224,7 +220,7 @@ def record_names(name: str = "mitdb") -> list[str]:
 
 
 def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") -> Record:
-    """Read one lead of one record with its annotated beats: MLII where there is one, else the first signal.
+    """Read one lead of one record with its annotated beats: MLII if present, else the first signal.
 
     Raises:
         DataError: no such record, or its files cannot be read.
@@ -237,8 +233,8 @@ def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") ->
     try:
         signal = wfdb.rdrecord(str(path))
         marks = wfdb.rdann(str(path), annotator)
-    except Exception as error:  # wfdb raises what the broken file happens to cause
-        raise DataError(f"{path}: cannot be read ({error}); fetch {data_set} anew") from error
+    except Exception as error:  # wfdb raises any class for a broken file
+        raise DataError(f"{path}: cannot be read ({error}); download {data_set} again") from error
     names: list[str] = list(signal.sig_name)
     channel = names.index("MLII") if "MLII" in names else 0
     beats = [(at, AAMI[s]) for at, s in zip(marks.sample, marks.symbol, strict=True) if s in AAMI]
@@ -255,7 +251,7 @@ def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") ->
 def flutter_episodes(record: str) -> list[tuple[int, int]]:
     """Ventricular flutter or fibrillation in a record of `mitdb`: first and last sample of each episode.
 
-    Waves are annotated there, not beats, so EC57 compares no beats between `[` and `]`.
+    Flutter waves are annotated instead of beats, so EC57 compares no beats between `[` and `]`.
     """
     import wfdb
 

@@ -1,7 +1,7 @@
-"""95 % bootstrap intervals: patients (records) are drawn anew, not beats, for beats of one patient are alike.
+"""95 % bootstrap intervals over patients (records), not beats, because beats of one patient are alike.
 
-A draw only changes how often each unit counts, so it is a weight: everything is computed on the same sorted scores,
-once with each draw's weights (Efron's percentile method).
+A resample only changes how often each unit counts. It is therefore a vector of weights: all figures are computed on
+the same sorted scores, once per weight vector (Efron's percentile method).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = ["RESAMPLES", "Interval", "Ranked", "draw_weights", "interval", "mean_interval", "score_intervals"]
 
-RESAMPLES: Final = 500  # the bounds then move by about a tenth of the interval from seed to seed
+RESAMPLES: Final = 500  # from seed to seed the bounds move by about a tenth of the interval
 _COVERED: Final = (0.025, 0.975)
 
 Interval = tuple[float, float]
@@ -22,13 +22,13 @@ Weights = NDArray[np.float64]
 
 
 def draw_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """How often each of `units` is in each draw with replacement: (resamples, units); each row sums to `units`."""
+    """Count of each of `units` in each resample with replacement: (resamples, units); each row sums to `units`."""
     draws = np.random.default_rng(seed).integers(units, size=(resamples, units))
     return np.stack([np.bincount(draw, minlength=units) for draw in draws]).astype(np.int64)
 
 
 def interval(values: Sequence[float] | NDArray[np.float64]) -> Interval | None:
-    """Middle 95 % of what the draws gave; draws in which the figure has no value (NaN) are left out."""
+    """Middle 95 % of the values; resamples without a value (NaN) are left out."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     if not known.size:
@@ -38,12 +38,12 @@ def interval(values: Sequence[float] | NDArray[np.float64]) -> Interval | None:
 
 
 def mean_interval(values: Mapping[str, float], weights: NDArray[np.int64], units: Sequence[str]) -> Interval | None:
-    """Interval of the mean of figures that only some of the drawn units have, e.g. the AUROC of each record.
+    """Interval of the mean of a figure that only some units have, e.g. the AUROC of each record.
 
     Args:
-        values: figure by unit; a unit that has none is drawn all the same.
-        weights: (draws, units).
-        units: their names, in the order of the columns.
+        values: figure by unit; a unit without one is resampled as well.
+        weights: (resamples, units).
+        units: names, in the order of the columns.
     """
     has = np.array([unit in values for unit in units])
     if not has.any():
@@ -55,7 +55,7 @@ def mean_interval(values: Mapping[str, float], weights: NDArray[np.int64], units
 
 
 class Ranked:
-    """Beats in order of their score, so that weighted figures are sums along them.
+    """Beats sorted by score, so that weighted figures are cumulative sums.
 
     Args:
         scores: (n,) higher = more anomalous.
@@ -71,7 +71,7 @@ class Ranked:
         self._ends = np.flatnonzero(last)  # the last beat of each run of equal scores
 
     def auroc(self, weights: Weights) -> float:
-        """Weighted area under the ROC of abnormal against normal; equal scores count half; NaN without both."""
+        """Weighted area under the ROC of abnormal against normal; equal scores count half; NaN without either."""
         hits, false = self._above(weights)
         if not hits.size or hits[-1] == 0 or false[-1] == 0:
             return np.nan
@@ -85,7 +85,7 @@ class Ranked:
         return float(np.max(2 * hits / (hits + false + hits[-1])))
 
     def sensitivity(self, weights: Weights, name: str, fpr: float, missed: float = 0.0) -> float:
-        """Weighted share of class `name` over the threshold that `fpr` of the normals exceed; NaN without either."""
+        """Weighted share of class `name` over the threshold exceeded by `fpr` of the normals; NaN without either."""
         normal = np.cumsum(weights * (self._labels == "N"))
         of_class = weights * (self._labels == name)
         wanted = float(of_class.sum()) + missed
@@ -109,7 +109,7 @@ class Ranked:
         }
 
     def _above(self, weights: Weights) -> tuple[Weights, Weights]:
-        """Abnormal and normal weight with each distinct score or a higher one."""
+        """Cumulative abnormal and normal weight at each distinct score, from the highest."""
         hits = np.cumsum(weights * self._abnormal)[self._ends]
         return hits, np.cumsum(weights)[self._ends] - hits
 
@@ -127,10 +127,10 @@ def score_intervals(
     Args:
         scores: (n,) higher = more anomalous.
         labels: (n,) classes.
-        units: (n,) the column of `weights` that each beat belongs to.
-        weights: (draws, units), see `draw_weights`.
-        threshold: fixed beforehand; None: no figures at one.
-        missed: class to (units,) beats without a score, which count as not found.
+        units: (n,) column of `weights` of each beat.
+        weights: (resamples, units), see `draw_weights`.
+        threshold: fixed threshold; None = no figures at a threshold.
+        missed: class to (units,) number of beats without a score, which count as not found.
 
     Returns:
         By name: `auroc`, `best_f1`, `veb_se_at_1pct_fpr`, `sveb_se_at_5pct_fpr`, and with a threshold `fixed_f1`,

@@ -1,4 +1,4 @@
-"""The folder of runs, one a configuration and a data set: where a fit goes, and what an evaluation over all finds."""
+"""The folder of runs, one per configuration and data set: path of a fit, and the models that the tables compare."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import msgspec
 from detector import BEAT_DEFINITION, shipped_model
 from train.config import FitConfig
 from train.data.kaggle import KAGGLE_DEFINITION
-from train.export.loaded_model import Subject, calibrated, load_subject
-from train.fit.checkpoint import BEST_MODEL, TRAIN_CONFIG, RunError
+from train.errors import RunError
+from train.export.loaded_model import LoadedModel, calibrated, load_model
+from train.fit.checkpoint import BEST_MODEL, TRAIN_CONFIG
 
-__all__ = ["COMPARED", "DATA", "DEFINITIONS", "OURS", "SHIPPED", "Comparison", "finished", "gather", "run_folder"]
+__all__ = ["COMPARED", "DATA", "DEFINITIONS", "OURS", "SHIPPED", "Comparison", "finished_fit", "gather", "run_folder"]
 
 DATA: Final = ("kaggle", "stream")
 OURS: Final = "ours"
@@ -27,14 +28,14 @@ DEFINITIONS: Final = {"kaggle": KAGGLE_DEFINITION, "stream": BEAT_DEFINITION}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What an evaluation over all compares.
+    """The models that the tables compare.
 
     Attributes:
         models: by data set (`kaggle`, `stream`), named `ours`, `published`, `shipped`.
-        notes: what was left out or stands for what, a line each.
+        notes: models that were left out or replaced, one line each.
     """
 
-    models: Mapping[str, list[Subject]]
+    models: Mapping[str, list[LoadedModel]]
     notes: list[str]
 
 
@@ -49,25 +50,25 @@ def run_folder(runs: Path, config: str, data: str) -> Path:
     return runs / f"{Path(config).stem if config.endswith('.toml') else config}-{data}"
 
 
-def finished(folder: Path, settings: FitConfig, data: str, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The `train_config.json` of a fit that is done; None where there is something left to do.
+def finished_fit(folder: Path, settings: FitConfig, data: str, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The `train_config.json` of a finished fit; None if the fit is not finished.
 
     Args:
-        folder: of the run.
-        settings: that are asked for.
-        data: that is asked for.
-        facts: what else must be the same, as `train.fit.fit.fit` was told.
+        folder: run folder.
+        settings: requested settings.
+        data: requested data set.
+        facts: further entries that must agree, see `train.fit.fit.fit`.
 
     Raises:
-        RunError: a finished fit of other settings or data.
+        RunError: the folder holds a finished fit with other settings or data.
     """
     if not ((folder / TRAIN_CONFIG).is_file() and (folder / BEST_MODEL).is_file()):  # the model is written last
         return None
     try:
-        told: dict[str, Any] = json.loads((folder / TRAIN_CONFIG).read_text("utf-8"))
+        saved: dict[str, Any] = json.loads((folder / TRAIN_CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder / TRAIN_CONFIG}: cannot be read ({error}); remove the folder to fit anew") from error
-    theirs = {**told.get("config", {}), "data": told.get("data"), **{key: told.get(key) for key in facts}}
+        raise RunError(f"{folder / TRAIN_CONFIG}: cannot be read ({error}); delete the folder to refit") from error
+    theirs = {**saved.get("config", {}), "data": saved.get("data"), **{key: saved.get(key) for key in facts}}
     mine = {**msgspec.to_builtins(settings), "data": data, **facts}
     for key in sorted(mine):
         if mine[key] != theirs.get(key):
@@ -75,58 +76,58 @@ def finished(folder: Path, settings: FitConfig, data: str, facts: Mapping[str, A
                 f"{folder} holds a finished fit with {key} = {theirs.get(key)}, not {mine[key]}: "
                 "give the same settings, or another --out"
             )
-    return told
+    return saved
 
 
 def gather(runs: Path, data: Sequence[str], shipped: Path | None = None) -> Comparison:
-    """Load every finished run of `runs/` that the tables compare, and the shipped model.
+    """Load the finished runs that the tables compare, and the shipped model.
 
-    Where the shipped model has the very weights of `ours-stream` it stands for that run: what is evaluated is what
-    ships. Else it has rows of its own.
+    If the shipped model has the weights of `ours-stream`, it replaces that run, so the shipped file itself is
+    evaluated. Otherwise it gets separate rows.
 
     Args:
         runs: folder of all runs.
-        data: of `DATA`, those that are wanted.
-        shipped: ONNX file; None: the one of the package.
+        data: data sets, a part of `DATA`.
+        shipped: ONNX file; None = the model of the package.
 
     Raises:
-        RunError, DataError: a run of the stream cannot be calibrated.
+        RunError, DataError: a run on `stream` cannot be calibrated.
     """
-    models: dict[str, list[Subject]] = {name: [] for name in data}
+    models: dict[str, list[LoadedModel]] = {name: [] for name in data}
     notes: list[str] = []
     for name in data:
         for config in COMPARED:
-            if subject := _load(run_folder(runs, config, name), name, notes):
-                models[name].append(replace(subject, name=config))
+            if model := _load(run_folder(runs, config, name), name, notes):
+                models[name].append(replace(model, name=config))
     if "stream" in data:
         models["stream"] = _with_shipped(models["stream"], shipped or shipped_model(), notes)
-        models["stream"] = [calibrated(subject) for subject in models["stream"]]
+        models["stream"] = [calibrated(model) for model in models["stream"]]
     return Comparison(models, notes)
 
 
-def _load(path: Path, data: str, notes: list[str]) -> Subject | None:
+def _load(path: Path, data: str, notes: list[str]) -> LoadedModel | None:
     if not path.exists():
-        notes.append(f"{path}: no such run, left out")
+        notes.append(f"left out: {path}, no such run")
         return None
     try:
-        subject = load_subject(path)
+        model = load_model(path)
     except RunError as error:
         notes.append(f"left out: {error}")
         return None
-    if subject.beat_definition != DEFINITIONS[data]:
-        notes.append(f"left out: {path} was made for {subject.beat_definition} beats, {data} has {DEFINITIONS[data]}")
+    if model.beat_definition != DEFINITIONS[data]:
+        notes.append(f"left out: {path} was made for {model.beat_definition} beats, {data} has {DEFINITIONS[data]}")
         return None
-    return subject
+    return model
 
 
-def _with_shipped(models: list[Subject], path: Path, notes: list[str]) -> list[Subject]:
+def _with_shipped(models: list[LoadedModel], path: Path, notes: list[str]) -> list[LoadedModel]:
     shipped = _load(path, "stream", notes)
     if shipped is None:
         return models
     ours = next((model for model in models if model.name == OURS), None)
     if ours is not None and ours.weights_sha256 == shipped.weights_sha256:
-        notes.append(f"{OURS} in the stream is the shipped model: its weights are those of {ours.path}")
+        notes.append(f"stream, {OURS}: the shipped model replaces {ours.path}, which has the same weights")
         return [replace(shipped, name=OURS) if model is ours else model for model in models]
-    what = "other weights than" if ours is not None else "nothing to be compared with in the absence of"
-    notes.append(f"the shipped model has {what} {OURS}-stream: a row of its own, `{SHIPPED}`")
+    reason = "differ from those of" if ours is not None else "cannot be compared without"
+    notes.append(f"the weights of the shipped model {reason} {OURS}-stream: separate rows `{SHIPPED}`")
     return [*models, replace(shipped, name=SHIPPED)]

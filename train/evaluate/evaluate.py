@@ -1,4 +1,4 @@
-"""Run protocols on models; JSON and figures for the record (tables for a person: `train.evaluate.tables`)."""
+"""Run protocols on models; write JSON and figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detector import BEAT_FS_HZ, R_INDEX
-from train.data.records import DS1, DS2, DataError, record_names
+from train.data.records import DS1, DS2, record_names
+from train.errors import DataError
 from train.evaluate.comparison import DEFINITIONS, gather
 from train.evaluate.failures import draw_failures
 from train.evaluate.noise_protocol import evaluate_noise
@@ -16,35 +17,33 @@ from train.evaluate.protocols import Outcome, Progress, evaluate_inter, evaluate
 from train.evaluate.record_decisions import LEARNING_S, read_recording
 from train.evaluate.results import PROTOCOLS, result_of
 from train.evaluate.rpeak_quality import r_peak_quality
-from train.evaluate.stream_protocol import evaluate_recording, evaluate_stream
-from train.export.loaded_model import Subject, calibrated, load_subject
+from train.evaluate.stream_protocol import evaluate_decisions, evaluate_stream
+from train.export.loaded_model import LoadedModel, calibrated, load_model
 from train.figures import example_beats, noise_curves, roc_curves, score_distribution, training_curves
 from train.fit.checkpoint import write_json
 
 __all__ = [
-    "PROTOCOLS",
     "Conditions",
-    "Judgement",
-    "as_json",
+    "Evaluation",
+    "draw_figures",
     "evaluate",
-    "figures",
-    "judge_model",
-    "judge_recording",
-    "judge_runs",
-    "write_outcome",
+    "evaluate_model",
+    "evaluate_recording",
+    "evaluate_runs",
+    "write_results",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under which the protocols are run.
+    """Settings of the protocols.
 
     Attributes:
-        csv_dir: kaggle: folder of the public CSV files; None: rebuilt from the records.
-        limit_records: inter and stream: only the first so many records of each set, nstdb: only so many noise
-            ratios; to try.
-        learning_s: stream: how much of each record's begin does not count, s.
-        seed: of bootstrap and draws.
+        csv_dir: kaggle: folder of the public CSV files; None = rebuilt from the records.
+        limit_records: inter and stream: only the first N records of each set; nstdb: only the first N
+            signal-to-noise ratios; None = all.
+        learning_s: stream: start of each record that does not count, s.
+        seed: of bootstrap and random examples.
     """
 
     csv_dir: Path | None = None
@@ -54,20 +53,20 @@ class Conditions:
 
     @property
     def limited(self) -> bool:
-        """Not what the tables tell: fewer records, other beats, another begin."""
+        """Whether the settings differ from those of the published tables."""
         return self.csv_dir is not None or self.limit_records is not None or self.learning_s != LEARNING_S
 
 
-class Judgement(NamedTuple):
-    """One protocol, run: what it gave, the one model under test (None: several, or a recording), the JSON."""
+class Evaluation(NamedTuple):
+    """Outcome of one protocol, the model under test (None = several, or a recording), and its JSON values."""
 
     outcome: Outcome
-    model: Subject | None
+    model: LoadedModel | None
     result: dict[str, Any]
 
 
 def evaluate(
-    models: Sequence[Subject],
+    models: Sequence[LoadedModel],
     protocol: str,
     conditions: Conditions,
     *,
@@ -77,17 +76,17 @@ def evaluate(
     """Run one protocol on all models in one pass.
 
     Args:
-        models: under test, all made for the protocol's beats.
+        models: models under test, all made for the protocol's beats.
         protocol: `kaggle`, `inter`, `stream` or `nstdb`.
         conditions: of the run.
-        all_r_peaks: stream: judge the R-peaks of all 48 records too.
-        progress: told what is being done.
+        all_r_peaks: stream: evaluate the R-peaks of all 48 records as well.
+        progress: receives one line per step.
 
     Raises:
         DataError: unknown protocol, or data absent.
-        RunError: a model does not fit the protocol.
+        RunError: a model was made for other beats than the protocol's.
     """
-    _known(protocol)
+    _known_protocol(protocol)
     limit, seed = conditions.limit_records, conditions.seed
     if protocol == "kaggle":
         return evaluate_kaggle(models, conditions.csv_dir, seed, progress)
@@ -103,68 +102,69 @@ def evaluate(
     return replace(outcome, extra=outcome.extra | {"r_peaks": quality})
 
 
-def judge_recording(folder: Path, record: str, conditions: Conditions, command: str) -> Judgement:
-    """Protocol `stream` on what the monitor itself recorded: `ecg-monitor --source mitdb:RECORD --record FOLDER`."""
-    outcome = evaluate_recording(read_recording(folder, record, conditions.learning_s), conditions.seed)
-    return Judgement(outcome, None, as_json(outcome, None, command, conditions.seed))
+def evaluate_recording(folder: Path, record: str, conditions: Conditions, command: str) -> Evaluation:
+    """Protocol `stream` on a recording of `ecg-monitor --source mitdb:RECORD --record FOLDER`."""
+    outcome = evaluate_decisions(read_recording(folder, record, conditions.learning_s), conditions.seed)
+    return Evaluation(outcome, None, _as_json(outcome, None, command, conditions.seed))
 
 
-def judge_model(
+def evaluate_model(
     path: Path, protocol: str, conditions: Conditions, command: str, progress: Progress = no_progress
-) -> Iterator[Judgement]:
-    """One model by one protocol, or by `all` that fit its beats.
+) -> Iterator[Evaluation]:
+    """Evaluate one model by one protocol, or by `all` that fit its beats.
 
     Args:
         path: an ONNX file or a run folder.
-        protocol: one, or `all`.
+        protocol: name of a protocol, or `all`.
         conditions: of the run.
         command: for the JSON.
-        progress: told what is being done.
+        progress: receives one line per step.
     """
-    model = load_subject(path)
+    model = load_model(path)
     fitting = [name for name in PROTOCOLS if _beats(name) == model.beat_definition]
     if protocol != "kaggle" and model.calibration is None:
         model = calibrated(model)
     for name in fitting if protocol == "all" else [protocol]:
         outcome = evaluate([model], name, conditions, progress=progress)
-        yield Judgement(outcome, model, as_json(outcome, model, command, conditions.seed))
+        yield Evaluation(outcome, model, _as_json(outcome, model, command, conditions.seed))
 
 
-def judge_runs(
+def evaluate_runs(
     runs: Path, protocol: str, conditions: Conditions, progress: Progress = no_progress
-) -> Iterator[Judgement]:
-    """Every finished run of `runs/` that the tables compare, and the shipped model, by one protocol or `all`.
+) -> Iterator[Evaluation]:
+    """Evaluate the finished runs that the tables compare, and the shipped model, by one protocol or `all`.
 
     Args:
         runs: folder of all runs.
-        protocol: one, or `all`.
+        protocol: name of a protocol, or `all`.
         conditions: of the run.
-        progress: told what is being done, what was left out and what stands for what.
+        progress: receives one line per step, and the notes of the comparison.
 
     Raises:
-        DataError: unknown protocol, no run at all, or data absent.
+        DataError: unknown protocol, no run, or data absent.
         RunError: a run cannot be calibrated.
     """
-    wanted = list(PROTOCOLS) if protocol == "all" else [_known(protocol)]
-    bench = gather(runs, sorted({_data(name) for name in wanted}))
-    if not any(bench.models.values()):
-        why = "; ".join(bench.notes)
-        raise DataError(f"nothing to judge: {why}; fit one there, or give --runs, --model or --recording")
-    for note in bench.notes:
+    wanted = list(PROTOCOLS) if protocol == "all" else [_known_protocol(protocol)]
+    comparison = gather(runs, sorted({_data(name) for name in wanted}))
+    if not any(comparison.models.values()):
+        reasons = "; ".join(comparison.notes)
+        raise DataError(f"nothing to evaluate: {reasons}; fit a model, or give --runs, --model or --recording")
+    for note in comparison.notes:
         progress(note)
     for name in wanted:
-        models = bench.models[_data(name)]
+        models = comparison.models[_data(name)]
         if not models:
             progress(f"protocol {name}: no model for its beats, left out")
             continue
         outcome = evaluate(models, name, conditions, all_r_peaks=True, progress=progress)
-        command = f"python -m train evaluate --protocol {name} --seed {conditions.seed}"  # no path: the same anywhere
+        # Without paths: the same on every machine.
+        command = f"python -m train evaluate --protocol {name} --seed {conditions.seed}"
         result = result_of(outcome, models, command, conditions.seed)
-        yield Judgement(outcome, None, result | ({"limited": True} if conditions.limited else {}))
+        yield Evaluation(outcome, None, result | ({"limited": True} if conditions.limited else {}))
 
 
-def as_json(outcome: Outcome, model: Subject | None, command: str, seed: int) -> dict[str, Any]:
-    """Everything that was computed, with what is needed to compute it again."""
+def _as_json(outcome: Outcome, model: LoadedModel | None, command: str, seed: int) -> dict[str, Any]:
+    """All figures, and everything needed to reproduce them."""
     return {
         "protocol": outcome.protocol,
         "command": command,
@@ -175,17 +175,16 @@ def as_json(outcome: Outcome, model: Subject | None, command: str, seed: int) ->
     }
 
 
-def write_outcome(path: Path, outcomes: Sequence[dict[str, Any]]) -> None:
-    """Write one outcome as an object, several as a list."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, outcomes[0] if len(outcomes) == 1 else list(outcomes))
+def write_results(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Write one result as a JSON object, several as a list."""
+    write_json(path, results[0] if len(results) == 1 else list(results))
 
 
-def figures(outcome: Outcome, model: Subject | None, folder: Path) -> list[Path]:
-    """Write the figures of one protocol; training curves only where the model is a run folder.
+def draw_figures(outcome: Outcome, model: LoadedModel | None, folder: Path) -> list[Path]:
+    """Write the figures of one protocol; training curves only if the model is a run folder.
 
     Returns:
-        The files written.
+        The written files.
     """
     paths: list[Path] = []
 
@@ -212,7 +211,7 @@ def figures(outcome: Outcome, model: Subject | None, folder: Path) -> list[Path]
     return paths
 
 
-def _known(protocol: str) -> str:
+def _known_protocol(protocol: str) -> str:
     if protocol not in PROTOCOLS:
         raise DataError(f"--protocol {protocol}: unknown; give {', '.join(PROTOCOLS)} or all")
     return protocol

@@ -1,12 +1,10 @@
-"""Which words the beats of each class get (`detector.explain`), and what normal beats say of the words' limits.
+"""Explanation words of the beats of each class (`detector.explain`), and quantiles of normal beats for their limits.
 
-The limits are read from normal beats of training patients alone; the table over the other classes only shows what
-came of them.
+The limits come from normal beats of training patients alone; the tables of the other classes only show the result.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -19,14 +17,23 @@ from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
 from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import CLASSES, DS1, DS2
-from train.evaluate.record_decisions import judge_record
-from train.model.scores import Scores
+from train.evaluate.record_decisions import decide_record
+from train.model.scores import BeatScores
 
-__all__ = ["Explained", "WordTable", "explain_record", "flags", "normal_limits", "show", "word_table", "words_report"]
+__all__ = [
+    "Explained",
+    "WordTable",
+    "explain_record",
+    "explanation_report",
+    "flags",
+    "normal_limits",
+    "report_text",
+    "word_table",
+]
 
-# Of these nothing is relative to the patient: the quantile is over all patients together, each weighing the same.
+# Findings that are not relative to the patient: quantile over all patients together, each with the same weight.
 _POOLED: Final = ("rough",)
-# Each limit, the finding that it is held against, and which quantile of normal beats it stands at.
+# For each limit: the finding it applies to, and its quantile of the normal beats.
 _QUANTILES: Final[Mapping[str, tuple[str, float]]] = {
     "early": ("rr_ratio", 0.01),
     "late": ("rr_ratio", 0.99),
@@ -48,9 +55,9 @@ class Explained:
     Attributes:
         name: of the record.
         labels: (n,) their classes.
-        rows: (n,) int64, their places among the record's streamed beats.
-        words: of each, in the order in which they are said.
-        findings: (n,) float64 by name: those of `Findings`, `wider_ms` and `after_ratio`; NaN where not known.
+        rows: (n,) int64, their indices among the streamed beats of the record.
+        words: (n,) tuples of words, in the order of the explanation.
+        findings: (n,) float64 by name: those of `Findings`, `wider_ms` and `after_ratio`; NaN = unknown.
     """
 
     name: str
@@ -65,9 +72,9 @@ class WordTable:
     """Share of the beats of each class that get each word.
 
     Attributes:
-        beats: how many beats there are of each class.
+        beats: number of beats of each class.
         shares: class, then word: 0 to 1. A beat may get several words; classes without a beat are left out.
-        common: class, then the combinations of words said most often and their shares.
+        common: class, then the most frequent combinations of words and their shares.
     """
 
     beats: dict[str, int]
@@ -76,7 +83,7 @@ class WordTable:
 
 
 def explain_record(record: StreamedRecord) -> Explained:
-    """Say of every beat what the monitor would say of it, the pause after it included."""
+    """Explain every beat as the monitor would, including the pause after it."""
     kept = record.scorable & (record.matched >= 0) & np.isfinite(record.residuals)
     rows = np.flatnonzero(kept)
     words: list[tuple[str, ...]] = []
@@ -85,8 +92,8 @@ def explain_record(record: StreamedRecord) -> Explained:
         beat = _beat(record, k)
         found = measure(beat)
         after_s = float(record.rr_s[k + 1]) if k + 1 < len(record.rr_s) else np.nan
-        said = [*explain(found), None if np.isnan(after_s) else pause(beat, after_s, ended=True)]
-        words.append(tuple(word.word for word in said if word is not None))
+        explanation = [*explain(found), None if np.isnan(after_s) else pause(beat, after_s, ended=True)]
+        words.append(tuple(word.word for word in explanation if word is not None))
         values.append(asdict(found) | _derived(beat, found, after_s))
     names = list(values[0]) if values else []
     findings = {name: np.array([np.nan if v[name] is None else v[name] for v in values], float) for name in names}
@@ -97,28 +104,28 @@ def word_table(records: Iterable[Explained], flagged: Mapping[str, NDArray[np.bo
     """Share of the beats of each class that get each word, over all records together.
 
     Args:
-        records: explained.
-        flagged: by name of the record, (n,) bool over its streamed beats: only these count; None = all.
+        records: the explained records.
+        flagged: by record, (n,) bool over its streamed beats: only these count; None = all.
     """
-    said: dict[str, list[tuple[str, ...]]] = {name: [] for name in CLASSES}
+    by_class: dict[str, list[tuple[str, ...]]] = {name: [] for name in CLASSES}
     for record in records:
         counted = np.ones(len(record.rows), bool) if flagged is None else flagged[record.name][record.rows]
         for label, words, counts in zip(record.labels.tolist(), record.words, counted.tolist(), strict=True):
             if counts:
-                said[label].append(words)
-    said = {name: beats for name, beats in said.items() if beats}
+                by_class[label].append(words)
+    by_class = {name: beats for name, beats in by_class.items() if beats}
     return WordTable(
-        beats={name: len(beats) for name, beats in said.items()},
+        beats={name: len(beats) for name, beats in by_class.items()},
         shares={
             name: {word: sum(word in words for words in beats) / len(beats) for word in WORDS}
-            for name, beats in said.items()
+            for name, beats in by_class.items()
         },
-        common={name: _common(beats) for name, beats in said.items()},
+        common={name: _common(beats) for name, beats in by_class.items()},
     )
 
 
 def normal_limits(records: Iterable[Explained]) -> dict[str, float]:
-    """Where normal beats say that each word should begin: the median over patients of each one's quantile."""
+    """Limit of each word from normal beats: quantile of each patient, median over the patients."""
     normal = [(record, record.labels == "N") for record in records if record.findings]
     limits: dict[str, float] = {}
     for name, (finding, quantile) in _QUANTILES.items():
@@ -137,17 +144,17 @@ def normal_limits(records: Iterable[Explained]) -> dict[str, float]:
 
 
 def flags(record: StreamedRecord, scorer: Scorer, calibration: Calibration | None = None) -> NDArray[np.bool_]:
-    """(n,) bool: which beats of a record the monitor calls anomalous."""
+    """(n,) bool: the beats of a record that the monitor calls anomalous."""
     found = scorer.score(record.beats, record.templates, record.context_values)
-    scores = Scores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
-    return judge_record(record, scores, calibration or scorer.calibration, 0.0).flagged
+    scores = BeatScores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
+    return decide_record(record, scores, calibration or scorer.calibration, 0.0).flagged
 
 
-def words_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-    """The tables of each set of records, and what DS1's normal beats say of the limits.
+def explanation_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+    """Tables of each set of records, and limits from the normal beats of DS1.
 
     Args:
-        scorer: its flagged beats get tables of their own (they are the ones the monitor explains); None = no such.
+        scorer: its anomalous beats (those the monitor explains) get separate tables; None = no such tables.
         sets: name to records of `mitdb`; default DS1 and DS2.
     """
     report: dict[str, Any] = {"limits": asdict(LIMITS), "sets": {}}
@@ -162,13 +169,13 @@ def words_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence[str]]
         if scorer is not None:
             tables["anomalous"] = asdict(word_table(explained, flagged))
         report["sets"][name] = tables
-        if set(records) <= set(DS1):  # no limit is ever read from a test patient
+        if set(records) <= set(DS1):  # test patients never determine a limit
             report["normal_limits"] = normal_limits(explained)
     return report
 
 
-def show(report: Mapping[str, Any]) -> str:
-    """The report as text: Markdown tables, one of each set and selection, then the limits."""
+def report_text(report: Mapping[str, Any]) -> str:
+    """The report as Markdown tables: one per set and selection, then the limits."""
     titles = {"all": "all beats", "anomalous": "beats called anomalous"}
     lines: list[str] = []
     for name, tables in report["sets"].items():
@@ -184,9 +191,9 @@ def show(report: Mapping[str, Any]) -> str:
                 lines.append(f"| {word} | " + " | ".join(f"{share:.1f}" for share in shares) + " |")
             lines.append("")
             for c in classes:
-                told = "; ".join(f"{words} {100 * share:.0f} %" for words, share in table["common"][c])
-                told = told.replace(SHAPE, "nothing") if which == "all" else told
-                lines.append(f"- {c} most often: {told}")
+                common = "; ".join(f"{words} {100 * share:.0f} %" for words, share in table["common"][c])
+                common = common.replace(SHAPE, "nothing") if which == "all" else common
+                lines.append(f"- {c} most often: {common}")
             lines.append("")
     if "normal_limits" in report:
         lines += ["| limit | in use | normal beats of DS1 |", "|---|---:|---:|"]
@@ -195,13 +202,8 @@ def show(report: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def save(report: Mapping[str, Any]) -> str:
-    """The report as JSON."""
-    return json.dumps(report, indent=1) + "\n"
-
-
 def _beat(record: StreamedRecord, k: int) -> Beat:
-    """The beat as the detector gave it, as far as an explanation looks at it."""
+    """The detected beat, with the fields that an explanation needs."""
     rr_s, residual = float(record.rr_s[k]), float(record.residuals[k])
     known = BeatContext(record.templates[k, 0], record.templates[k, 1], record.context_values[k])
     ratio, ratio_8 = (None if np.isnan(value) else float(value) for value in record.rr_ratios[k])
@@ -227,10 +229,10 @@ def _derived(beat: Beat, found: Findings, after_s: float) -> dict[str, float | N
 
 
 def _common(beats: Sequence[tuple[str, ...]], most: int = 3) -> list[tuple[str, float]]:
-    """The combinations said most often; equally frequent ones in alphabetical order."""
+    """The most frequent combinations; equally frequent ones in alphabetical order."""
     counts: dict[str, int] = {}
     for words in beats:
-        said = ", ".join(words)
-        counts[said] = counts.get(said, 0) + 1
+        combination = ", ".join(words)
+        counts[combination] = counts.get(combination, 0) + 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [(said, count / len(beats)) for said, count in ranked[:most]]
+    return [(combination, count / len(beats)) for combination, count in ranked[:most]]

@@ -1,4 +1,4 @@
-"""Beats that the monitor got wrong, drawn on what is usual for the patient: pictures of how it fails."""
+"""Beats with a wrong decision, drawn over the patient's template."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, R_INDEX
 from train.data.detected_beats import StreamedRecord
-from train.evaluate.record_decisions import Judged
+from train.evaluate.record_decisions import RecordDecisions
 
 __all__ = ["FailedBeat", "draw_failures", "failed_beats", "worst_records"]
 
 Kind = Literal["missed", "false"]
 
-_RECORDS: Final = 3  # of each kind
-_EXAMPLES: Final = 4  # of each record
+_RECORDS: Final = 3  # per kind
+_EXAMPLES: Final = 4  # per record
 
 
 @dataclass(frozen=True, slots=True)
 class FailedBeat:
-    """One scored beat with the wrong verdict.
+    """One scored beat with a wrong decision.
 
     Attributes:
-        record: its name.
-        kind: `missed`: abnormal and not called; `false`: normal and called anomalous.
-        label: class by the annotation.
-        time_s: of the R-peak from the begin of the record, s.
+        record: name of the record.
+        kind: `missed`: abnormal, not called anomalous; `false`: normal, called anomalous.
+        label: annotated class.
+        time_s: time of the R-peak from the start of the record, s.
         score: of the model, higher = more anomalous.
-        rr_ratio: interval before it over the patient's usual one; NaN = not known.
+        rr_ratio: RR interval before it over the patient's usual one; NaN = unknown.
         beat: (187,) float32, mV.
-        template: (187,) float32, mV, the patient's usual beat then; NaN = not known.
+        template: (187,) float32, mV, the patient's template at that time; NaN = unknown.
     """
 
     record: str
@@ -48,23 +48,23 @@ class FailedBeat:
     template: NDArray[np.float32]
 
 
-def failed_beats(streamed: StreamedRecord, judged: Judged) -> list[FailedBeat]:
-    """The beats of one record that were found and scored, and got the wrong verdict."""
-    found = judged.found()
-    scored = judged.counted(judged.annotated) & (found >= 0)
-    scored[scored] = np.isfinite(judged.score[found[scored]])
+def failed_beats(streamed: StreamedRecord, decided: RecordDecisions) -> list[FailedBeat]:
+    """The beats of one record that were found and scored, with a wrong decision."""
+    found = decided.found()
+    scored = decided.counted(decided.annotated) & (found >= 0)
+    scored[scored] = np.isfinite(decided.score[found[scored]])
     failed: list[FailedBeat] = []
     for k in np.flatnonzero(scored).tolist():
-        row, label = int(found[k]), str(judged.labels[k])
-        if (label != "N") == bool(judged.flagged[row]):
+        row, label = int(found[k]), str(decided.labels[k])
+        if (label != "N") == bool(decided.flagged[row]):
             continue
         failed.append(
             FailedBeat(
-                record=judged.name,
+                record=decided.name,
                 kind="false" if label == "N" else "missed",
                 label=label,
-                time_s=float(judged.r_samples[row] / judged.fs_hz),
-                score=float(judged.score[row]),
+                time_s=float(decided.r_samples[row] / decided.fs_hz),
+                score=float(decided.score[row]),
                 rr_ratio=float(streamed.rr_ratios[row, 0]),
                 beat=streamed.beats[row].copy(),
                 template=streamed.templates[row, 0].copy(),
@@ -74,18 +74,18 @@ def failed_beats(streamed: StreamedRecord, judged: Judged) -> list[FailedBeat]:
 
 
 def worst_records(failed: Sequence[FailedBeat], kind: Kind, most: int = _RECORDS) -> list[tuple[str, int]]:
-    """The records with the most failures of a kind, and how many: most first, then by name."""
+    """The records with the most failures of a kind and their number: most first, then by name."""
     counts = Counter(beat.record for beat in failed if beat.kind == kind)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
 
 
 def draw_failures(failed: Sequence[FailedBeat], path: Path, seed: int = 0) -> None:
-    """Draw some failures of the worst records at random, each over the patient's usual beat at that time.
+    """Draw random failures of the worst records, each over the patient's template at that time.
 
     Args:
         failed: of all records.
         path: PNG to write.
-        seed: of the choice.
+        seed: of the random choice.
     """
     from matplotlib.figure import Figure
 
@@ -101,21 +101,21 @@ def draw_failures(failed: Sequence[FailedBeat], path: Path, seed: int = 0) -> No
     for axes in grid.flat[len(rows) * _EXAMPLES :]:
         axes.set_axis_off()
     for line, (kind, record, count) in zip(grid, rows, strict=False):
-        those = [beat for beat in failed if beat.kind == kind and beat.record == record]
-        chosen = sorted(rng.permutation(len(those))[:_EXAMPLES].tolist())
+        failures = [beat for beat in failed if beat.kind == kind and beat.record == record]
+        chosen = sorted(rng.permutation(len(failures))[:_EXAMPLES].tolist())
         for axes in line[len(chosen) :]:
             axes.set_axis_off()
-        for axes, beat in zip(line, (those[k] for k in chosen), strict=False):
+        for axes, beat in zip(line, (failures[k] for k in chosen), strict=False):
             axes.plot(time_s, beat.template, color="#BBBBBB", linewidth=2.5)
             axes.plot(time_s, beat.beat, color=COLOURS[beat.label], linewidth=1.1)
             early = "" if np.isnan(beat.rr_ratio) else f"  RR {100 * beat.rr_ratio:.0f} %"
             minute, second = divmod(int(beat.time_s), 60)
             axes.set_title(f"{beat.label}  {minute}:{second:02d}{early}  score {beat.score:.1f}", fontsize=8)
             axes.tick_params(labelsize=7)
-        what = "abnormal, not called" if kind == "missed" else "normal, called"
-        line[0].set_ylabel(f"{record}: {count}\n{what}", fontsize=8)
+        decision = "abnormal, not called" if kind == "missed" else "normal, called"
+        line[0].set_ylabel(f"{record}: {count}\n{decision}", fontsize=8)
     for axes in grid[-1]:
         axes.set_xlabel("time from the R-peak, s", fontsize=8)
-    title = "Wrong verdicts of the worst records (mV, drawn at random); grey: the patient's usual beat then"
-    figure.suptitle(title if rows else "No wrong verdict", fontsize=10)
+    title = "Wrong decisions of the worst records (mV, drawn at random); grey: the patient's template at that time"
+    figure.suptitle(title if rows else "No wrong decision", fontsize=10)
     save_figure(figure, path)

@@ -23,14 +23,14 @@ __all__ = [
     "summary",
 ]
 
-Scores = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
-MIN_PER_RECORD = 10  # a record with fewer beats of either kind has no AUROC worth a name
+MIN_PER_RECORD = 10  # with fewer normal or abnormal beats the AUROC of a record is too uncertain
 
 
-def auroc(scores: Scores, labels: Labels) -> float | None:
-    """Area under the ROC of abnormal against normal; None where one of them is missing."""
+def auroc(scores: Floats, labels: Labels) -> float | None:
+    """Area under the ROC of abnormal against normal; None if either is absent."""
     abnormal = labels != "N"
     if not abnormal.any() or abnormal.all():
         return None
@@ -39,14 +39,14 @@ def auroc(scores: Scores, labels: Labels) -> float | None:
     return float(roc_auc_score(abnormal, scores))
 
 
-def per_class_auroc(scores: Scores, labels: Labels) -> dict[str, float | None]:
-    """AUROC of each abnormal class against the class N alone."""
+def per_class_auroc(scores: Floats, labels: Labels) -> dict[str, float | None]:
+    """AUROC of each abnormal class against class N."""
     return {
         name: auroc(scores[keep], labels[keep]) for name in CLASSES[1:] for keep in [(labels == "N") | (labels == name)]
     }
 
 
-def per_record_auroc(scores: Scores, labels: Labels, records: NDArray[np.str_]) -> dict[str, float]:
+def per_record_auroc(scores: Floats, labels: Labels, records: NDArray[np.str_]) -> dict[str, float]:
     """AUROC within each record that has at least 10 normal and 10 abnormal beats."""
     result: dict[str, float] = {}
     for name in np.unique(records).tolist():
@@ -58,10 +58,10 @@ def per_record_auroc(scores: Scores, labels: Labels, records: NDArray[np.str_]) 
     return result
 
 
-def at_threshold(scores: Scores, labels: Labels, threshold: float) -> dict[str, float]:
+def at_threshold(scores: Floats, labels: Labels, threshold: float) -> dict[str, float]:
     """F1, precision, recall and false-positive rate of calling everything over `threshold` abnormal.
 
-    A share whose denominator is 0 is 0, as scikit-learn has it.
+    A ratio with denominator 0 is 0, as in scikit-learn.
     """
     flagged, abnormal = scores > threshold, labels != "N"
     hit = int(np.count_nonzero(flagged & abnormal))
@@ -76,26 +76,26 @@ def at_threshold(scores: Scores, labels: Labels, threshold: float) -> dict[str, 
     }
 
 
-def best_f1(scores: Scores, labels: Labels) -> dict[str, float]:
-    """As `at_threshold`, at the threshold with the best F1 on these very labels: only to compare with."""
+def best_f1(scores: Floats, labels: Labels) -> dict[str, float]:
+    """As `at_threshold`, at the threshold with the best F1 on these labels; for comparison only."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, thresholds = precision_recall_curve(labels != "N", scores)
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = np.nan_to_num(2 * precision * recall / (precision + recall))[:-1]
-    # The curve's thresholds count as flagged (>=), ours do not (>): step just under it.
+    # The curve flags scores >= threshold, `at_threshold` flags scores > threshold: step just below it.
     return at_threshold(scores, labels, float(np.nextafter(thresholds[int(np.argmax(f1))], -np.inf)))
 
 
-def sensitivity_at_fpr(scores: Scores, labels: Labels, name: str, fpr: float, missed: int = 0) -> float | None:
-    """Share of class `name` over the threshold that `fpr` of the normal beats exceed.
+def sensitivity_at_fpr(scores: Floats, labels: Labels, name: str, fpr: float, missed: int = 0) -> float | None:
+    """Share of class `name` over the threshold that a share `fpr` of the normal beats exceeds.
 
     Args:
         scores: (n,), higher = more anomalous.
         labels: (n,) classes.
         name: the class, e.g. `V`.
         fpr: share of normal beats allowed over the threshold.
-        missed: beats of the class that have no score at all, e.g. not detected: not found.
+        missed: beats of the class without a score, e.g. not detected; they count as not found.
 
     Returns:
         The sensitivity, or None without normal beats or beats of the class.
@@ -108,8 +108,8 @@ def sensitivity_at_fpr(scores: Scores, labels: Labels, name: str, fpr: float, mi
     return float(np.count_nonzero(wanted > threshold) / (len(wanted) + missed))
 
 
-def by_class_at_threshold(scores: Scores, labels: Labels, threshold: float) -> dict[str, dict[str, int]]:
-    """Confusion matrix by class: how many beats of each class are called normal and anomalous."""
+def by_class_at_threshold(scores: Floats, labels: Labels, threshold: float) -> dict[str, dict[str, int]]:
+    """Confusion matrix by class: beats of each class called normal and anomalous."""
     return {
         name: {
             "normal": int(np.count_nonzero(scores[labels == name] <= threshold)),
@@ -120,7 +120,7 @@ def by_class_at_threshold(scores: Scores, labels: Labels, threshold: float) -> d
 
 
 def summary(
-    scores: Scores,
+    scores: Floats,
     labels: Labels,
     records: NDArray[np.str_] | None,
     threshold: float | None,
@@ -133,12 +133,12 @@ def summary(
     Args:
         scores: (n,), higher = more anomalous.
         labels: (n,) classes.
-        records: (n,) names; None: not known, so that beats are drawn for the intervals, not records.
-        threshold: score over which a beat is anomalous, fixed beforehand; None: no such figures.
+        records: (n,) names; None = unknown: the intervals resample beats instead of records.
+        threshold: fixed score over which a beat is anomalous; None = no figures at a threshold.
         seed: of the bootstrap.
-        missed: by record, how many beats of each class have no score, e.g. not detected; they count as not found
+        missed: by record, number of beats of each class without a score, e.g. not detected; they count as not found
             in the sensitivities at a false-positive rate, and nowhere else.
-        mixed: patients are in the training as well: no figures by record, nor without 232.
+        mixed: test patients are also training patients: no figures by record and none without 232.
     """
     result = _figures(scores, labels, records, threshold, seed, missed or {}, by_record=not mixed)
     if records is None or mixed:
@@ -151,7 +151,7 @@ def summary(
 
 
 def _figures(
-    scores: Scores,
+    scores: Floats,
     labels: Labels,
     records: NDArray[np.str_] | None,
     threshold: float | None,
@@ -162,7 +162,7 @@ def _figures(
     from sklearn.metrics import average_precision_score
 
     lost = {name: sum(counts.get(name, 0) for counts in missed.values()) for name in CLASSES}
-    both = auroc(scores, labels) is not None  # else there is nothing to tell apart
+    both = auroc(scores, labels) is not None  # else one kind of beat is absent
     result: dict[str, Any] = {
         "beats": len(scores),
         "auroc": auroc(scores, labels),
@@ -181,7 +181,7 @@ def _figures(
     intervals = (
         score_intervals(scores, labels, units, weights, threshold, lost_by_unit if names else None)
         if len(names) > 1 or records is None
-        else {}  # one patient tells nothing of others
+        else {}  # no interval from one patient
     )
     if records is not None and by_record:
         each = per_record_auroc(scores, labels, records)
@@ -192,7 +192,7 @@ def _figures(
 
 
 def _codes(records: NDArray[np.str_], missed: Mapping[str, Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the records, those without a scored beat too, and the place of each beat's record among them."""
+    """Names of all records, including those without a scored beat, and the index of each beat's record."""
     names = sorted(set(np.unique(records).tolist()) | set(missed))
     return names, np.searchsorted(np.array(names), records).astype(np.int64)
 

@@ -1,9 +1,8 @@
 """The protocol `nstdb`: two records with electrode-motion noise added, by signal-to-noise ratio.
 
 Noise Stress Test Database (Moody, Muldrow and Mark 1984): records 118 and 119 of `mitdb`, clean for five minutes,
-then two minutes with noise and two without in turn. Both are training records (DS1): what is told here is what noise
-does to the monitor, not how it does on new patients, so every figure stands beside that of the same records' clean
-minutes.
+then alternately two minutes with noise and two without. Both are training records (DS1). The figures show the effect
+of noise, not the quality on new patients, so each is compared with the clean minutes of the same records.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from typing import Any, Final
 
 from train.data.detected_beats import stream_beats
 from train.data.records import CLASSES
-from train.evaluate.decisions import gross
+from train.evaluate.decision_rates import gross
 from train.evaluate.protocols import Outcome, Progress, no_progress
-from train.evaluate.record_decisions import Judged, count, judge_record
+from train.evaluate.record_decisions import RecordDecisions, count, decide_record, share
 from train.evaluate.stream_protocol import empty_beats, require_calibrations
-from train.export.loaded_model import Subject
+from train.export.loaded_model import LoadedModel
 
 __all__ = ["NOISE_NOTE", "POOLED", "SNR_DB", "evaluate_noise", "minutes", "noise_rates", "record_name"]
 
 SNR_DB: Final = (24, 18, 12, 6, 0, -6)
 RECORDS: Final = ("118", "119")
-CLEAN_S: Final = 300.0  # of signal before the first noise; the monitor's learning time as well, so it does not count
+CLEAN_S: Final = 300.0  # before the first noise; also the monitor's learning time, so it does not count
 STRETCH_S: Final = 120.0
 POOLED: Final = "6 dB and better"
 NOISE_NOTE: Final = (
     "118 and 119 are training records (DS1): compare noisy with clean minutes, not with new patients; "
-    "the first five minutes do not count; intervals are over the two-minute stretches, for two records are too few"
+    "the first five minutes do not count; intervals are over the two-minute stretches, because two records are too few"
 )
 
 
@@ -48,16 +47,13 @@ def minutes(samples: int, fs_hz: float) -> dict[str, list[tuple[int, int]]]:
 
 
 def noise_rates(counts: dict[str, int]) -> dict[str, float | None]:
-    """Rates out of (added) counts of stretches; None where the denominator is 0.
+    """Rates from (added) counts of stretches; None if the denominator is 0.
 
     Returns:
-        `r_se`, `r_ppv` of R-peaks; `unscorable`: share of the beats found that were marked so; `fpr_scored`: share
-        of the scored normal beats that were called; `abnormal_se`: share of all abnormal beats that were called,
-        and `abnormal_se_scored`: of the scored ones.
+        `r_se`, `r_ppv` of R-peaks; `unscorable`: share of the detected beats that were not scored; `fpr_scored`:
+        share of the scored normal beats that were called anomalous; `abnormal_se`: share of all abnormal beats that
+        were called anomalous, `abnormal_se_scored`: of the scored ones.
     """
-
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
 
     def scored(name: str) -> int:
         return counts[f"beats_{name}"] - counts[f"missed_{name}"] - counts[f"unscored_{name}"]
@@ -74,18 +70,18 @@ def noise_rates(counts: dict[str, int]) -> dict[str, float | None]:
 
 
 def evaluate_noise(
-    models: Sequence[Subject], limit: int | None = None, seed: int = 0, progress: Progress = no_progress
+    models: Sequence[LoadedModel], limit: int | None = None, seed: int = 0, progress: Progress = no_progress
 ) -> Outcome:
-    """Protocol `nstdb`, with the monitor's own decision.
+    """Protocol `nstdb`, with the monitor's decisions.
 
     Args:
-        models: made for the stream's beats, with a calibration each.
-        limit: only the first so many signal-to-noise ratios, to try.
+        models: made for stream beats, each with a calibration.
+        limit: only the first N signal-to-noise ratios; None = all.
         seed: of the bootstrap.
-        progress: told what is being done.
+        progress: receives one line per record.
 
     Raises:
-        RunError: a model for other beats, or no calibration.
+        RunError: a model was made for other beats, or has no calibration.
         DataError: a record is absent.
     """
     calibrations = require_calibrations(models, "nstdb")
@@ -99,27 +95,28 @@ def evaluate_noise(
             progress(f"nstdb: record {streamed.name}")
             for model, calibration in zip(models, calibrations, strict=True):
                 scores = model.scores(streamed.beats, streamed.contexts)
-                judged = judge_record(streamed, scores, calibration, CLEAN_S)
+                decided = decide_record(streamed, scores, calibration, CLEAN_S)
                 for kind, stretches in minutes(streamed.samples, streamed.fs_hz).items():
-                    counts[model.name][snr][kind] |= _by_stretch(judged, stretches)
-    told = {name: _told(by_snr, seed) for name, by_snr in counts.items()}
-    return Outcome("nstdb", [], empty_beats(), {"note": NOISE_NOTE, "noise": told})
+                    counts[model.name][snr][kind] |= _by_stretch(decided, stretches)
+    noise = {name: _by_ratio(by_snr, seed) for name, by_snr in counts.items()}
+    return Outcome("nstdb", [], empty_beats(), {"note": NOISE_NOTE, "noise": noise})
 
 
-def _by_stretch(judged: Judged, stretches: Sequence[tuple[int, int]]) -> dict[str, dict[str, int]]:
-    """Counts of each stretch; R-peaks are matched over the whole record, so a border takes none away."""
+def _by_stretch(decided: RecordDecisions, stretches: Sequence[tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Counts of each stretch; R-peaks are matched over the whole record, so none is lost at a border."""
     return {
-        f"{judged.name}@{begin}": count(replace(judged, first_sample=begin, end_sample=end)) for begin, end in stretches
+        f"{decided.name}@{begin}": count(replace(decided, first_sample=begin, end_sample=end))
+        for begin, end in stretches
     }
 
 
-def _told(by_snr: Mapping[int, Mapping[str, Mapping[str, Mapping[str, int]]]], seed: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _by_ratio(by_snr: Mapping[int, Mapping[str, Mapping[str, Mapping[str, int]]]], seed: int) -> dict[str, Any]:
+    rates: dict[str, Any] = {
         f"{snr} dB": {kind: gross(units, seed, noise_rates) for kind, units in kinds.items()}
         for snr, kinds in by_snr.items()
     }
     good = [kinds for snr, kinds in by_snr.items() if snr >= 6]
     if good:
         pooled = {kind: {unit: c for kinds in good for unit, c in kinds[kind].items()} for kind in ("noisy", "clean")}
-        told[POOLED] = {kind: gross(units, seed, noise_rates) for kind, units in pooled.items()}
-    return told
+        rates[POOLED] = {kind: gross(units, seed, noise_rates) for kind, units in pooled.items()}
+    return rates

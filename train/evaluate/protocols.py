@@ -1,4 +1,4 @@
-"""The protocols `kaggle` and `inter`: beats cut with the help of annotations, every beat scored once."""
+"""The protocols `kaggle` and `inter`: beats are cut at annotations, every beat is scored once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from train.evaluate.references import (
     nearest_neighbour_threshold,
     template_scores,
 )
-from train.export.loaded_model import Subject
-from train.model.scores import Scores, join_scores
+from train.export.loaded_model import LoadedModel
+from train.model.scores import BeatScores, join_scores
 
 __all__ = [
     "BY_PATIENT",
@@ -43,7 +43,7 @@ __all__ = [
 
 REFERENCE_QUANTILE = 0.05  # of training normals, for the thresholds of the references
 
-# Names of the rows, after the model's own.
+# Suffixes of the model's name, and names of the references, in the rows.
 LOG_PROB_ALONE: Final = ", -log p alone"
 BY_PATIENT: Final = ", by patient"
 NEAREST: Final = "1-nearest neighbour"
@@ -53,7 +53,7 @@ Progress = Callable[[str], None]
 
 
 def no_progress(_: str) -> None:
-    """Tell nobody."""
+    """Discard the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Row:
         scores: (n,) float64, higher = more anomalous.
         labels: (n,) classes.
         figures: see `train.evaluate.metrics.summary`.
-        threshold_note: how its fixed threshold was found.
+        threshold_note: origin of its fixed threshold.
     """
 
     name: str
@@ -77,14 +77,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one protocol gave.
+    """Result of one protocol.
 
     Attributes:
         protocol: its name.
-        rows: the models first, references after them.
-        test: the test beats of the first row, for the figures.
+        rows: first the models, then the references.
+        test: the test beats of the first row, for the drawings.
         extra: further figures, by name, for the JSON.
-        failures: beats of the first model that its decision got wrong, for a figure.
+        failures: beats with a wrong decision of the first model, for a drawing.
     """
 
     protocol: str
@@ -95,18 +95,18 @@ class Outcome:
 
 
 def evaluate_kaggle(
-    models: Sequence[Subject], csv_dir: Path | None = None, seed: int = 0, progress: Progress = no_progress
+    models: Sequence[LoadedModel], csv_dir: Path | None = None, seed: int = 0, progress: Progress = no_progress
 ) -> Outcome:
-    """Protocol `kaggle`: random split by beat; patients overlap, which flatters memory.
+    """Protocol `kaggle`: random split by beat. Patients overlap, which favours models that memorise.
 
     Args:
         models: made for `kaggle/1` beats.
-        csv_dir: folder of the public CSV files; None: rebuilt from the records.
+        csv_dir: folder of the public CSV files; None = rebuilt from the records.
         seed: of the bootstrap and the reference's threshold.
-        progress: told what is being done.
+        progress: receives one line per step.
 
     Raises:
-        RunError: a model for other beats.
+        RunError: a model was made for other beats.
         DataError: data absent or with wrong counts.
     """
     for model in models:
@@ -114,12 +114,12 @@ def evaluate_kaggle(
     progress("kaggle: reading beats")
     train, test = read_kaggle_csv(csv_dir) if csv_dir else kaggle_split(kaggle_beats())
     normals = NormalBeats(train)
-    records = None if csv_dir else test.records  # the public files do not tell
+    records = None if csv_dir else test.records  # unknown in the public files
     rows: list[Row] = []
     for model in models:
         progress(f"kaggle: {model.name}, {len(test):,} beats")
         rows += model_rows(model, model.scores(test.beats, None), test.labels, records, seed, mixed=True)
-    progress(f"kaggle: {NEAREST} among {len(normals):,} training normals, a minute or so")
+    progress(f"kaggle: {NEAREST} among {len(normals):,} training normals, about a minute")
     near = nearest_neighbour_scores(normals, test.beats)
     threshold = nearest_neighbour_threshold(normals, REFERENCE_QUANTILE, seed)
     figures = summary(near, test.labels, records, threshold, seed, mixed=True)
@@ -129,7 +129,7 @@ def evaluate_kaggle(
 
 
 def evaluate_inter(
-    models: Sequence[Subject],
+    models: Sequence[LoadedModel],
     records: Sequence[str],
     seed: int = 0,
     training: Sequence[str] = DS1,
@@ -138,21 +138,21 @@ def evaluate_inter(
     """Protocol `inter`: new patients, beats cut at the annotated R-peaks, the first 16 of a record left out.
 
     Args:
-        models: made for the stream's beats; one with a calibration has a further row of the same scores, set
-            against the patient's own.
+        models: made for stream beats; a model with a calibration gets a further row, its scores standardised by
+            patient.
         records: test records, of DS2.
         seed: of the bootstrap.
-        training: records whose normals fix the template baseline's threshold.
-        progress: told what is being done.
+        training: records whose normals determine the threshold of the template baseline.
+        progress: receives one line per record.
 
     Raises:
-        RunError: a model for other beats.
+        RunError: a model was made for other beats.
         DataError: a record is absent.
     """
     for model in models:
         model.require(BEAT_DEFINITION, "inter")
     parts: list[LabelledBeats] = []
-    by_model: list[list[Scores]] = [[] for _ in models]
+    by_model: list[list[BeatScores]] = [[] for _ in models]
     by_patient: list[list[NDArray[np.float64]]] = [[] for _ in models]
     by_template: list[NDArray[np.float64]] = []
     kept = slice(TEMPLATE_LEFT_OUT, None)
@@ -162,18 +162,18 @@ def evaluate_inter(
         beats, _ = annotated_beats(record)
         parts.append(beats.rows(np.arange(len(beats))[kept]))
         by_template.append(template_scores(record)[kept])
-        for model, scored, judged in zip(models, by_model, by_patient, strict=True):
+        for model, scored, standardised in zip(models, by_model, by_patient, strict=True):
             scores = model.scores(beats.beats, beats.contexts)
-            scored.append(Scores(scores.log_prob[kept], scores.score[kept]))
+            scored.append(BeatScores(scores.log_prob[kept], scores.score[kept]))
             if model.calibration:
-                judged.append(patient_scores(model.calibration, scores.score)[kept])
+                standardised.append(patient_scores(model.calibration, scores.score)[kept])
     test = join_beats(parts)
     rows: list[Row] = []
     progress("inter: figures and intervals")
-    for model, scored, judged in zip(models, by_model, by_patient, strict=True):
+    for model, scored, standardised in zip(models, by_model, by_patient, strict=True):
         rows += model_rows(model, join_scores(scored), test.labels, test.records, seed)
         if model.calibration:
-            rows.append(by_patient_row(model, np.concatenate(judged), test.labels, test.records, seed))
+            rows.append(by_patient_row(model, np.concatenate(standardised), test.labels, test.records, seed))
     reference = np.concatenate(by_template)
     figures = summary(reference, test.labels, test.records, _template_threshold(training), seed)
     note = f"{REFERENCE_QUANTILE:.0%} of the normals of {len(training)} training records"
@@ -182,10 +182,10 @@ def evaluate_inter(
 
 
 def patient_scores(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores of one patient's beats in order of time, set against the patient by the monitor's own rule.
+    """Standardise the scores of one patient's beats, in order of time, by the monitor's own rule.
 
     Returns:
-        (n,) the standardised score at each beat's own time, higher = more anomalous.
+        (n,) standardised score at the time of each beat, higher = more anomalous.
     """
     reference = PatientReference(calibration)
     standardised = np.empty(len(scores))
@@ -196,15 +196,15 @@ def patient_scores(calibration: Calibration, scores: NDArray[np.float64]) -> NDA
 
 
 def model_rows(
-    model: Subject,
-    scores: Scores,
+    model: LoadedModel,
+    scores: BeatScores,
     labels: NDArray[np.str_],
     records: NDArray[np.str_] | None,
     seed: int,
     mixed: bool = False,
 ) -> list[Row]:
-    """The model's score; where that is more than the likelihood, -log p alone as well."""
-    share = "a stated share" if model.threshold_quantile is None else f"{model.threshold_quantile:.3g}"
+    """A row of the model's score, and one of -log p alone if the score differs from it."""
+    share = "a fixed share" if model.threshold_quantile is None else f"{model.threshold_quantile:.3g}"
     figures = summary(scores.score, labels, records, model.threshold, seed, mixed=mixed)
     rows = [Row(model.name, scores.score, labels, figures, f"{share} of training normals")]
     if not np.array_equal(scores.score, -scores.log_prob):
@@ -214,9 +214,9 @@ def model_rows(
 
 
 def by_patient_row(
-    model: Subject, scores: NDArray[np.float64], labels: NDArray[np.str_], records: NDArray[np.str_], seed: int
+    model: LoadedModel, scores: NDArray[np.float64], labels: NDArray[np.str_], records: NDArray[np.str_], seed: int
 ) -> Row:
-    """The model's score set against the patient's own, as the monitor decides.
+    """A row of the model's score standardised by patient, as the monitor decides.
 
     Raises:
         ValueError: the model has no calibration.
@@ -226,7 +226,7 @@ def by_patient_row(
         raise ValueError(f"{model.name} has no calibration")
     threshold = float(np.interp(calibration.alpha, calibration.p[::-1], calibration.z[::-1]))
     figures = summary(scores, labels, records, threshold, seed)
-    note = f"p < {calibration.alpha:g} of training normals, against the patient's own scores"
+    note = f"p < {calibration.alpha:g} of training normals, relative to the patient's own scores"
     return Row(f"{model.name}{BY_PATIENT}", scores, labels, figures, note)
 
 

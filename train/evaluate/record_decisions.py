@@ -1,4 +1,4 @@
-"""What the monitor decided on one record, held against the annotations: run here, or read from a recording."""
+"""The monitor's decisions on one record beside its annotations: computed here, or read from a recording."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from numpy.typing import NDArray
 
 from detector import Calibration, PatientReference
 from train.data.detected_beats import MATCH_S, StreamedRecord, match_beats
-from train.data.records import CLASSES, DataError, read_record
-from train.model.scores import Scores
+from train.data.records import CLASSES, read_record
+from train.errors import DataError
+from train.model.scores import BeatScores
 
-__all__ = ["LEARNING_S", "Judged", "count", "judge_record", "judged_stream", "rates", "read_recording"]
+__all__ = [
+    "LEARNING_S",
+    "RecordDecisions",
+    "count",
+    "decide_record",
+    "rates",
+    "read_recording",
+    "record_decisions",
+    "share",
+]
 
-LEARNING_S = 300.0  # EC57 leaves the first five minutes of a record out
+LEARNING_S = 300.0  # EC57 excludes the first five minutes of a record
 WINDOW_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One record with what the monitor said of every beat it found.
+class RecordDecisions:
+    """One record with the monitor's decision on every detected beat.
 
     Attributes:
         name: of the record.
         fs_hz: sampling rate, Hz.
-        first_sample, end_sample: what counts: from the first up to (not including) the end.
+        first_sample, end_sample: the part that counts, end not included.
         r_samples: (n,) int64, detected R-peaks, rising.
         log_prob: (n,) nats; NaN = not scored.
         score: (n,) all evidence, higher = more anomalous; NaN = not scored.
@@ -49,26 +59,26 @@ class Judged:
     labels: NDArray[np.str_]
 
     def matches(self) -> NDArray[np.int64]:
-        """(n,) index of the annotated beat each detected one is, -1 = none."""
+        """(n,) index of the annotated beat that matches each detected beat, -1 = none."""
         return match_beats(self.r_samples, self.annotated, MATCH_S * self.fs_hz)
 
     def counted(self, samples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these samples lie in the part that counts."""
+        """Whether each of these samples lies in the part that counts."""
         return (samples >= self.first_sample) & (samples < self.end_sample)
 
     def found(self) -> NDArray[np.int64]:
-        """(k,) index of the detected beat each annotated one was found as, -1 = missed."""
+        """(k,) index of the detected beat that matches each annotated beat, -1 = missed."""
         detected = np.full(len(self.annotated), -1, dtype=np.int64)
         matched = self.matches()
         detected[matched[matched >= 0]] = np.flatnonzero(matched >= 0)
         return detected
 
 
-def count(record: Judged) -> dict[str, int]:
-    """Everything the rates are made of; counts of several records may be added.
+def count(record: RecordDecisions) -> dict[str, int]:
+    """Counts for the rates; counts of several records can be added.
 
-    An annotated abnormal beat that was not detected, or not scored, is a missed abnormal beat. A false
-    detection that was flagged counts against the precision of the flags.
+    An annotated abnormal beat that was not detected, or not scored, is a missed abnormal beat. A flagged false
+    detection lowers the precision of the flags.
     """
     found = record.found()
     truth = record.counted(record.annotated)
@@ -102,40 +112,44 @@ def count(record: Judged) -> dict[str, int]:
 
 
 def rates(counts: dict[str, int]) -> dict[str, float | None]:
-    """Shares out of (added) counts; None where the denominator is 0."""
+    """Rates from (added) counts; None if the denominator is 0."""
     abnormal = sum(counts[f"beats_{name}"] for name in CLASSES[1:])
     hits = sum(counts[f"flagged_{name}"] for name in CLASSES[1:])
     return {
-        "r_se": _share(counts["found"], counts["annotated"]),
-        "r_ppv": _share(counts["found"], counts["found"] + counts["false_detections"]),
-        "abnormal_se": _share(hits, abnormal),
-        "abnormal_ppv": _share(hits, counts["flagged"] + counts["flagged_false_detections"]),
-        "fpr": _share(counts["flagged_N"], counts["beats_N"]),
-        "veb_se": _share(counts["flagged_V"], counts["beats_V"]),
-        "sveb_se": _share(counts["flagged_S"], counts["beats_S"]),
-        "bad_windows": _share(counts["bad_windows"], counts["windows"]),
+        "r_se": share(counts["found"], counts["annotated"]),
+        "r_ppv": share(counts["found"], counts["found"] + counts["false_detections"]),
+        "abnormal_se": share(hits, abnormal),
+        "abnormal_ppv": share(hits, counts["flagged"] + counts["flagged_false_detections"]),
+        "fpr": share(counts["flagged_N"], counts["beats_N"]),
+        "veb_se": share(counts["flagged_V"], counts["beats_V"]),
+        "sveb_se": share(counts["flagged_S"], counts["beats_S"]),
+        "bad_windows": share(counts["bad_windows"], counts["windows"]),
     }
 
 
-def judge_record(streamed: StreamedRecord, scores: Scores, calibration: Calibration, learning_s: float) -> Judged:
-    """The monitor's decision on every detected beat of a record: scorable beats in order of time, one by one."""
+def decide_record(
+    streamed: StreamedRecord, scores: BeatScores, calibration: Calibration, learning_s: float
+) -> RecordDecisions:
+    """Decide every scorable beat of a record in order of time, as the monitor does."""
     patient = PatientReference(calibration)
     flagged = np.zeros(len(scores.score), dtype=np.bool_)
     for k in np.flatnonzero(streamed.scorable).tolist():
         flagged[k] = patient.judge(float(scores.score[k])).anomalous
-    return judged_stream(streamed, scores, flagged, learning_s)
+    return record_decisions(streamed, scores, flagged, learning_s)
 
 
-def judged_stream(streamed: StreamedRecord, scores: Scores, flagged: NDArray[np.bool_], learning_s: float) -> Judged:
-    """A record with what somebody says of every detected beat; what is not scorable has no score.
+def record_decisions(
+    streamed: StreamedRecord, scores: BeatScores, flagged: NDArray[np.bool_], learning_s: float
+) -> RecordDecisions:
+    """Combine a record with decisions on its beats; a beat that is not scorable gets no score.
 
     Args:
-        streamed: n detected beats.
-        scores: of all n.
+        streamed: the record with n detected beats.
+        scores: of all n beats.
         flagged: (n,) bool, called anomalous.
-        learning_s: how much of the record's begin does not count, s.
+        learning_s: start of the record that does not count, s.
     """
-    return Judged(
+    return RecordDecisions(
         name=streamed.name,
         fs_hz=streamed.fs_hz,
         first_sample=round(learning_s * streamed.fs_hz),
@@ -149,16 +163,16 @@ def judged_stream(streamed: StreamedRecord, scores: Scores, flagged: NDArray[np.
     )
 
 
-def read_recording(folder: Path, record_name: str, learning_s: float = LEARNING_S) -> Judged:
-    """What the monitor wrote with `--record`: `folder` itself or its one bed holds `beats.csv`.
+def read_recording(folder: Path, record_name: str, learning_s: float = LEARNING_S) -> RecordDecisions:
+    """Read a recording of the monitor (`--record`): `beats.csv` is in `folder` or in the folder of its only bed.
 
     Args:
-        folder: as given to `--record`.
-        record_name: the record that was replayed, for the truth.
-        learning_s: how much of the record's begin does not count, s.
+        folder: the folder given to `--record`.
+        record_name: the replayed record, for its annotations.
+        learning_s: start of the record that does not count, s.
 
     Raises:
-        DataError: no such recording, several beds, an unreadable file, or too short a recording.
+        DataError: no such recording, several beds, an unreadable file, or a recording that is too short.
     """
     bed = _bed_folder(folder)
     record = read_record(record_name)
@@ -173,15 +187,15 @@ def read_recording(folder: Path, record_name: str, learning_s: float = LEARNING_
         )
         flagged = np.array([row["anomalous"].strip().lower() in ("1", "true") for row in table], dtype=np.bool_)
     except (OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a beats.csv of the monitor ({error!r}); record it anew") from error
+        raise DataError(f"{path}: not a beats.csv of the monitor ({error!r}); record it again") from error
     first, end = _recorded_range(bed, len(record.samples_mv))
     begin = max(first, round(learning_s * record.fs_hz))
     if begin >= end or not len(r_samples):
         raise DataError(
-            f"{bed}: nothing recorded after the first {learning_s:g} s of the record, which do not count; "
+            f"{bed}: no recording after the first {learning_s:g} s of the record, which do not count; "
             "record longer, or give a smaller --learning-s"
         )
-    return Judged(
+    return RecordDecisions(
         name=record_name,
         fs_hz=record.fs_hz,
         first_sample=begin,
@@ -200,21 +214,22 @@ def _bed_folder(folder: Path) -> Path:
         return folder
     beds = sorted(path.parent for path in folder.glob("*/beats.csv"))
     if not beds:
-        raise DataError(f"{folder}: no beats.csv in it or in a folder of it; give what `--record` was given")
+        raise DataError(f"{folder}: no beats.csv in it or in a subfolder; give the folder of `--record`")
     if len(beds) > 1:
         raise DataError(f"{folder}: several beds ({', '.join(b.name for b in beds)}); give the folder of one")
     return beds[0]
 
 
 def _recorded_range(bed: Path, samples: int) -> tuple[int, int]:
-    """First sample recorded and the one after the last, in the record's own samples."""
+    """First recorded sample and the one after the last, in samples of the record."""
     try:
         first = int(json.loads((bed / "session.json").read_text("utf-8")).get("first_sample", 0))
         length = (bed / "signal.dat").stat().st_size // 2  # WFDB format 16, one lead
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{bed}: session.json or signal.dat cannot be read ({error}); record it anew") from error
+        raise DataError(f"{bed}: session.json or signal.dat cannot be read ({error}); record it again") from error
     return first, min(first + length, samples)
 
 
-def _share(part: int, whole: int) -> float | None:
+def share(part: int, whole: int) -> float | None:
+    """Ratio of two counts; None if the denominator is 0."""
     return part / whole if whole else None

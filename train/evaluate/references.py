@@ -1,4 +1,4 @@
-"""Scores that every model must beat, computed in the same run: nearest neighbour and the patient's template."""
+"""Reference scores without learning, computed in the same run: nearest neighbour and the patient's template."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import sosfiltfilt
 
-from detector import cut_beat
+from detector import QRS, QRS_AND_T, cut_beat
 from detector.bandpass import design_bandpass
 from train.data.records import NormalBeats, Record
 
 __all__ = ["TEMPLATE_LEFT_OUT", "nearest_neighbour_scores", "nearest_neighbour_threshold", "template_scores"]
 
-TEMPLATE_LEFT_OUT = 16  # first beats of a record, which have no template yet
+TEMPLATE_LEFT_OUT = 16  # first beats of a record, before the first template
 _TEMPLATE_BEATS = 64
 _RECENT_BEATS = 8
-_R = 62
-_SHAPE = slice(_R - 17, _R + 43 + 1)  # -136 to +344 ms at 125 Hz
-_AMPLITUDE = slice(_R - 12, _R + 17 + 1)  # -96 to +136 ms
-_BLOCK = 512  # test beats at once: the block of distances stays under 150 MB
+_BLOCK = 512  # test beats per block: the distances stay under 150 MB
 _THRESHOLD_BEATS = 4000
 
 
@@ -29,8 +26,8 @@ def nearest_neighbour_scores(
 
     Args:
         normals: (m, 187) training normals.
-        beats: (n, 187) to score.
-        leave_out: (n,) index of the normal that each beat itself is, not to be its own neighbour.
+        beats: (n, 187), to be scored.
+        leave_out: (n,) index of each beat among the normals, so that it is not its own neighbour.
 
     Returns:
         (n,) float64, higher = more anomalous.
@@ -51,13 +48,13 @@ def nearest_neighbour_scores(
 
 
 def nearest_neighbour_threshold(normals: NormalBeats, quantile: float, seed: int = 0) -> float:
-    """Distance that a share `quantile` of training normals exceeds, each left out of its own neighbours."""
+    """Distance exceeded by a share `quantile` of the training normals, each without itself as neighbour."""
     drawn = np.random.default_rng(seed).permutation(len(normals))[:_THRESHOLD_BEATS].astype(np.int64)
     return float(np.quantile(nearest_neighbour_scores(normals, normals.beats[drawn], drawn), 1 - quantile))
 
 
 def template_scores(record: Record) -> NDArray[np.float64]:
-    """Score of each annotated beat against the patient's previous 64, no learning at all.
+    """Score of each annotated beat against the patient's previous 64, without learning.
 
     Band-pass 0.5 to 40 Hz without phase shift; residual = norm of (beat - pointwise median of the previous 64)
     from -136 to +344 ms around R, over the median of their peak-to-peak between -96 and +136 ms;
@@ -65,12 +62,12 @@ def template_scores(record: Record) -> NDArray[np.float64]:
     score = 0.4 * residual + max(0, -r1) + max(0, -r3).
 
     Returns:
-        (n,) float64, one a beat, higher = more anomalous; NaN for the first 16, which have no template.
+        (n,) float64, higher = more anomalous; NaN for the first 16 beats, which have no template.
     """
     filtered = sosfiltfilt(design_bandpass(record.fs_hz), record.samples_mv)
     cut = np.array([cut_beat(filtered, at, record.fs_hz) for at in record.beat_samples.tolist()])
-    shapes = cut[:, _SHAPE].astype(np.float64)
-    heights = np.ptp(cut[:, _AMPLITUDE], axis=1).astype(np.float64)
+    shapes = cut[:, QRS_AND_T].astype(np.float64)
+    heights = np.ptp(cut[:, QRS], axis=1).astype(np.float64)
     log_rr = np.r_[np.nan, np.log(np.diff(record.beat_samples) / record.fs_hz)]
     scores = np.full(len(cut), np.nan)
     for k in range(TEMPLATE_LEFT_OUT, len(cut)):

@@ -1,4 +1,4 @@
-"""What an evaluation over all leaves in `train/results`: JSON and figures by protocol, without dates and paths."""
+"""Files of an evaluation in `train/results`: JSON by protocol, without dates and paths."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from train.atomic_file import replace_file
 from train.evaluate.bootstrap import RESAMPLES
 
 if TYPE_CHECKING:
     from train.evaluate.protocols import Outcome
-    from train.export.loaded_model import Subject
+    from train.export.loaded_model import LoadedModel
 
-__all__ = ["FOLDER", "PROTOCOLS", "about_model", "read_results", "result_of", "rounded", "with_kept", "write_result"]
+__all__ = ["FOLDER", "PROTOCOLS", "read_results", "result_of", "rounded", "write_report", "write_result"]
 
-FOLDER: Final = Path(__file__).parent / "results"
+FOLDER: Final = Path(__file__).parents[1] / "results"
 PROTOCOLS: Final = ("kaggle", "inter", "stream", "nstdb")
-_BY_MODEL: Final = ("models", "rows", "decisions", "noise")  # what is told model by model
-_DIGITS: Final = 6  # significant: what a machine's own rounding leaves the same
+_BY_MODEL: Final = ("models", "rows", "decisions", "noise")  # entries with a part per model
+_DIGITS: Final = 6  # significant digits: the same on machines that round differently
 _TRAINING: Final = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
 
 
-def about_model(model: Subject) -> dict[str, Any]:
-    """What is needed to know a model again, and how it was made; no path."""
+def _about(model: LoadedModel) -> dict[str, Any]:
+    """Identity and training of a model; no path."""
     about = {key: value for key, value in model.about().items() if key != "path"}
     about["file"] = "run" if model.run is not None else "onnx"
     if model.run is not None:
@@ -34,14 +35,14 @@ def about_model(model: Subject) -> dict[str, Any]:
     return about
 
 
-def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: int) -> dict[str, Any]:
-    """Everything that one protocol gave, as JSON has it.
+def result_of(outcome: Outcome, models: Sequence[LoadedModel], command: str, seed: int) -> dict[str, Any]:
+    """All figures of one protocol, as JSON values.
 
     Args:
         outcome: of the protocol.
-        models: that were compared.
-        command: that gives the same again, without paths.
-        seed: of bootstrap and draws.
+        models: the compared models.
+        command: command that reproduces the result, without paths.
+        seed: of bootstrap and random examples.
     """
     rows = [{"name": row.name, "threshold_note": row.threshold_note, **row.figures} for row in outcome.rows]
     result: dict[str, Any] = {
@@ -49,7 +50,7 @@ def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: i
         "command": command,
         "seed": seed,
         "resamples": RESAMPLES,
-        "models": [about_model(model) for model in models],
+        "models": [_about(model) for model in models],
         "rows": rows,
         **outcome.extra,
     }
@@ -57,15 +58,15 @@ def result_of(outcome: Outcome, models: Sequence[Subject], command: str, seed: i
     return short
 
 
-def with_kept(result: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """A result with what an earlier one tells of the models whose runs are not at hand now.
+def _with_kept(result: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Add the entries of an earlier result for models whose runs are absent now.
 
-    The shipped model stands under the name it had before, where it is the same file. What is kept was judged by the
-    code of then: `kept` names those models, and the table says so.
+    The shipped model keeps its earlier name if it is the same file. Kept entries were computed by earlier code: the
+    key `kept` names their models, and the table states it.
 
     Args:
-        result: made now.
-        before: of the same protocol.
+        result: the new result.
+        before: earlier result of the same protocol.
     """
     known = {model["sha256"]: model["name"] for model in before.get("models", [])}
     names = {m["name"]: known[m["sha256"]] for m in result["models"] if m["sha256"] in known}
@@ -84,7 +85,7 @@ def with_kept(result: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(part: Any, names: dict[str, str]) -> Any:
-    """Rows or entries by model under other names; `ours, by patient` goes with `ours`."""
+    """Rows or entries with models renamed; `ours, by patient` is renamed with `ours`."""
 
     def name_of(name: str) -> str:
         model, comma, rest = name.partition(",")
@@ -96,21 +97,25 @@ def _renamed(part: Any, names: dict[str, str]) -> Any:
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> Path:
-    """Write the result of one protocol as `<protocol>.json`; what is known of models not at hand is kept."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the result of one protocol as `<protocol>.json`; entries of absent models are kept."""
     path = folder / f"{result['protocol']}.json"
     before = read_results(folder).get(result["protocol"])
     if before is not None and not result.get("limited"):
-        result = with_kept(result, before)
-    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+        result = _with_kept(result, before)
+    return write_report(path, result)
+
+
+def write_report(path: Path, report: dict[str, Any]) -> Path:
+    """Write JSON values to a file, atomically; returns the path."""
+    replace_file(path, (json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
 def read_results(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """The results that are there, by protocol.
+    """The existing results, by protocol.
 
     Raises:
-        ValueError: a file that is not one of them.
+        ValueError: a file is not a result.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in PROTOCOLS:

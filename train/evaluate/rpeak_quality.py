@@ -1,4 +1,4 @@
-"""How well R-peaks are found on all 48 records, ventricular flutter apart, where there are no beats to find."""
+"""R-peak detection on all 48 records, with and without ventricular flutter, which has no annotated beats."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 
 from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import flutter_episodes
-from train.evaluate.decisions import gross
+from train.evaluate.decision_rates import gross
 from train.evaluate.protocols import Progress, no_progress
-from train.evaluate.record_decisions import Judged, count
+from train.evaluate.record_decisions import RecordDecisions, count, share
 
 __all__ = ["R_PEAK_LEARNING_S", "r_peak_quality"]
 
-R_PEAK_LEARNING_S: Final = 10.0  # the first window and the thresholds need so much
+R_PEAK_LEARNING_S: Final = 10.0  # start-up time of the first window and the thresholds
 
 
 def r_peak_quality(records: Sequence[str], seed: int = 0, progress: Progress = no_progress) -> dict[str, Any]:
     """Sensitivity and positive predictivity of the R-peaks of records of `mitdb`, 150 ms tolerance.
 
     Args:
-        records: their names.
+        records: names of the records.
         seed: of the bootstrap.
-        progress: told what is being done.
+        progress: receives one line per record.
 
     Returns:
         Gross counts, rates and intervals (`r_ppv_outside_flutter`: detections in ventricular flutter or fibrillation
@@ -49,21 +49,21 @@ def r_peak_quality(records: Sequence[str], seed: int = 0, progress: Progress = n
 
 
 def _count(streamed: StreamedRecord) -> dict[str, int]:
-    nothing = np.full(len(streamed.r_samples), np.nan)
-    judged = Judged(
+    unscored = np.full(len(streamed.r_samples), np.nan)
+    decided = RecordDecisions(
         name=streamed.name,
         fs_hz=streamed.fs_hz,
         first_sample=round(R_PEAK_LEARNING_S * streamed.fs_hz),
         end_sample=streamed.samples,
         r_samples=streamed.r_samples,
-        log_prob=nothing,
-        score=nothing,
-        flagged=np.zeros(len(nothing), dtype=np.bool_),
+        log_prob=unscored,
+        score=unscored,
+        flagged=np.zeros(len(unscored), dtype=np.bool_),
         annotated=streamed.annotated,
         labels=streamed.annotated_labels,
     )
-    counted = count(judged)
-    false = judged.r_samples[(judged.matches() < 0) & judged.counted(judged.r_samples)]
+    counted = count(decided)
+    false = decided.r_samples[(decided.matches() < 0) & decided.counted(decided.r_samples)]
     within = [(false >= begin) & (false <= end) for begin, end in flutter_episodes(streamed.name)]
     in_flutter = int(np.count_nonzero(np.any(within, axis=0))) if within else 0
     kept = ("annotated", "found", "false_detections", "windows", "bad_windows")
@@ -71,9 +71,6 @@ def _count(streamed: StreamedRecord) -> dict[str, int]:
 
 
 def _rates(counts: dict[str, int]) -> dict[str, float | None]:
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
-
     found, false = counts["found"], counts["false_detections"]
     return {
         "r_se": share(found, counts["annotated"]),

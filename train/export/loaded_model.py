@@ -1,4 +1,4 @@
-"""The model under test: an ONNX file through onnxruntime, or a run folder through torch, behind one face."""
+"""A model under test: an ONNX file run by onnxruntime, or a run folder run by torch, behind one interface."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_DEFINITION, Calibration, calibrate
+from detector import BEAT_DEFINITION, Calibration
 from train.data.contexts import Contexts
 from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
-from train.data.records import DS1, DataError, LabelledBeats, NormalBeats, record_names
+from train.data.records import DS1, LabelledBeats, NormalBeats, record_names
+from train.errors import DataError, RunError
+from train.export.calibration import calibrate_run
 from train.export.metadata import weights_sha256
-from train.fit.checkpoint import BEST_MODEL, Run, RunError, load_run
-from train.model.scores import Scores
+from train.fit.checkpoint import BEST_MODEL, FinishedRun, load_run
+from train.model.scores import BeatScores
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
 
-__all__ = ["Subject", "calibrate_run", "calibrated", "load_subject", "training_beats"]
+__all__ = ["LoadedModel", "calibrated", "load_model", "training_beats"]
 
 _BATCH = 512
 
-Score = Callable[[NDArray[np.float32], Contexts | None], Scores]
+Score = Callable[[NDArray[np.float32], Contexts | None], BeatScores]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LoadedModel:
     """A model under test.
 
     Attributes:
-        name: as the file calls itself.
+        name: name in the file.
         path: the file or run folder.
         sha256: of the ONNX file, or of the weights of a run, hex.
-        beat_definition: the beats it takes.
-        threshold: score over which a beat is anomalous, fixed on training normals; None = not known.
-        threshold_quantile: share of those normals over that threshold; None = not known.
-        seed: of the training, as the file tells.
-        scores: beats (n, 187) float32, and their contexts where there are any, to log p and score.
-        calibration: for the monitor's decision by patient; None: has to be made first (`calibrate_run`).
+        beat_definition: definition of the beats it accepts.
+        threshold: score over which a beat is anomalous, fixed on training normals; None = unknown.
+        threshold_quantile: share of those normals over that threshold; None = unknown.
+        seed: seed of the training, as text.
+        scores: beats (n, 187) float32, and their contexts if any, to log p and score.
+        calibration: for the monitor's decision by patient; None = not calibrated yet (`calibrated`).
         run: the run folder it was loaded from; None for an ONNX file.
         weights_sha256: of the weights alone, hex: the same for a run and the file exported from it.
     """
@@ -58,11 +60,11 @@ class Subject:
     seed: str
     scores: Score
     calibration: Calibration | None
-    run: Run | None
+    run: FinishedRun | None
     weights_sha256: str = ""
 
     def about(self) -> dict[str, Any]:
-        """What the JSON of an evaluation tells of it."""
+        """Description for the JSON of an evaluation."""
         return {
             "name": self.name,
             "path": str(self.path),
@@ -75,19 +77,19 @@ class Subject:
         }
 
     def require(self, beat_definition: str, protocol: str) -> None:
-        """Refuse a protocol whose beats the model was not made for.
+        """Check that the model accepts the beats of a protocol.
 
         Raises:
-            RunError: they differ.
+            RunError: it was made for other beats.
         """
         if self.beat_definition != beat_definition:
             raise RunError(
-                f"{self.path}: made for {self.beat_definition} beats, protocol {protocol} cuts {beat_definition}; "
-                f"fit one with --data {'kaggle' if protocol == 'kaggle' else 'stream'}"
+                f"{self.path}: made for {self.beat_definition} beats, protocol {protocol} needs {beat_definition}; "
+                f"fit a model with --data {'kaggle' if protocol == 'kaggle' else 'stream'}"
             )
 
 
-def load_subject(path: Path) -> Subject:
+def load_model(path: Path) -> LoadedModel:
     """Load an `.onnx` file or a run folder.
 
     Raises:
@@ -101,12 +103,12 @@ def load_subject(path: Path) -> Subject:
 
 
 def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | None = None) -> LabelledBeats:
-    """The beats that `fit --data` draws its normals from.
+    """The beats that `fit --data` takes its normals from.
 
     Args:
         data: `kaggle` (the training part) or `stream` (DS1 as the detector cuts it).
         csv_dir: kaggle only: folder of the public CSV files.
-        limit_records: only the first so many records, to try.
+        limit_records: only the first N records, for a trial.
 
     Raises:
         DataError: unknown name, or data absent.
@@ -124,46 +126,18 @@ def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | 
     raise DataError(f"--data {data}: unknown; give kaggle or stream")
 
 
-def calibrate_run(run: Run, normals: NormalBeats) -> Calibration:
-    """How the normals of the training patients score, in order of time, for the monitor's decision by patient.
-
-    A run on `kaggle` has neither patients nor order, so its calibration does not adapt: every patient is judged
-    by the one fixed threshold.
-
-    Args:
-        run: a finished fit.
-        normals: the very beats it was fitted to (fitted and held out).
-
-    Raises:
-        RunError: other beats.
-    """
-    digest = hashlib.sha256(normals.beats.tobytes()).hexdigest()
-    if digest != run.config["data_sha256"]:
-        raise RunError(
-            f"{run.folder}: was fitted to other beats than these ({run.config['data']}); "
-            "give the --csv-dir or --limit-records of the fit"
-        )
-    scores = run.scores(normals.beats, normals.contexts).score
-    if run.config["held_out_by"] == "record":
-        names = np.unique(normals.records).tolist()
-        return calibrate([scores[normals.records == name] for name in names], float(run.config["config"]["alpha"]))
-    from train.export.onnx_file import fixed_calibration
-
-    return fixed_calibration(float(run.config["score_threshold"]), scores)
-
-
-def calibrated(subject: Subject) -> Subject:
-    """The same run folder with a calibration on the normals it was fitted to; a run on `kaggle` as it is."""
-    run = subject.run
+def calibrated(model: LoadedModel) -> LoadedModel:
+    """The same model with a calibration on its training normals; anything but a run on `stream` is unchanged."""
+    run = model.run
     if run is None or run.config["data"] != "stream":
-        return subject
+        return model
     normals = NormalBeats(training_beats("stream", limit_records=run.config["limit_records"]))
-    return replace(subject, calibration=calibrate_run(run, normals))
+    return replace(model, calibration=calibrate_run(run, normals))
 
 
-def _from_run(run: Run) -> Subject:
+def _from_run(run: FinishedRun) -> LoadedModel:
     config = run.config
-    return Subject(
+    return LoadedModel(
         name=run.folder.name,
         path=run.folder,
         sha256=hashlib.sha256((run.folder / BEST_MODEL).read_bytes()).hexdigest(),
@@ -178,16 +152,16 @@ def _from_run(run: Run) -> Subject:
     )
 
 
-def _from_onnx(path: Path) -> Subject:
+def _from_onnx(path: Path) -> LoadedModel:
     from detector.scorer import ModelError, Scorer
 
-    metadata = _metadata(path)
+    metadata = dict(_session(path).get_modelmeta().custom_metadata_map)
     definition = metadata.get("beat_definition", "")
     scores: Score
     calibration: Calibration | None
     if definition == BEAT_DEFINITION:
         try:
-            scorer = Scorer(path)  # the very code of the monitor
+            scorer = Scorer(path)  # the monitor's own code
         except ModelError as error:
             raise RunError(str(error)) from error
 
@@ -196,8 +170,8 @@ def _from_onnx(path: Path) -> Subject:
         scores, calibration = _session_scores(path), None
     else:
         known = f"{KAGGLE_DEFINITION} or {BEAT_DEFINITION}"
-        raise RunError(f"{path}: made for beats {definition!r}, known are {known}; export it anew")
-    return Subject(
+        raise RunError(f"{path}: made for beats {definition!r}, known are {known}; export it again")
+    return LoadedModel(
         name=metadata.get("name", path.stem),
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -212,7 +186,7 @@ def _from_onnx(path: Path) -> Subject:
     )
 
 
-def _open(path: Path) -> Any:
+def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -223,30 +197,26 @@ def _open(path: Path) -> Any:
         raise RunError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    return dict(_open(path).get_modelmeta().custom_metadata_map)
-
-
 def _session_scores(path: Path) -> Score:
-    session = _open(path)
+    session = _session(path)
     outputs = [output.name for output in session.get_outputs()]
 
-    def scores(beats: NDArray[np.float32], _: Contexts | None) -> Scores:
+    def scores(beats: NDArray[np.float32], _: Contexts | None) -> BeatScores:
         found = [
             session.run(outputs, {"beats": np.ascontiguousarray(beats[start : start + _BATCH])})
             for start in range(0, len(beats), _BATCH)
         ]
         columns = [np.concatenate([part[k] for part in found] or [np.zeros(0)]) for k in range(len(outputs))]
         log_prob = columns[0].astype(np.float64)
-        return Scores(log_prob, columns[1].astype(np.float64) if len(columns) > 1 else -log_prob)
+        return BeatScores(log_prob, columns[1].astype(np.float64) if len(columns) > 1 else -log_prob)
 
     return scores
 
 
 def _scorer_scores(scorer: Scorer) -> Score:
-    def scores(beats: NDArray[np.float32], contexts: Contexts | None) -> Scores:
+    def scores(beats: NDArray[np.float32], contexts: Contexts | None) -> BeatScores:
         found = scorer.score(beats) if contexts is None else scorer.score(beats, contexts.templates, contexts.values)
-        return Scores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
+        return BeatScores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
 
     return scores
 

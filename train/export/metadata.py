@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself: which beats it takes, how it was made, how its scores are judged."""
+"""Metadata of an ONNX file: beat definition, training, threshold and calibration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from train.export.modules import ExportError
+from train.errors import ExportError
 
 __all__ = ["FORMAT", "REQUIRED_METADATA", "metadata_strings", "weights_sha256"]
 
@@ -46,19 +46,19 @@ def _as_string(value: Any) -> str:
 
 
 def metadata_strings(model: nn.Module, shown: str, beat_samples: int, given: Mapping[str, Any]) -> dict[str, str]:
-    """All metadata of an ONNX file as strings, what the model itself knows added.
+    """All metadata of an ONNX file as strings, with the entries that follow from the model.
 
     Args:
-        model: what is exported.
-        shown: how beats are shown to it: its normalisation, or its view.
+        model: the exported model.
+        shown: how the model sees beats: kind of its normalisation, or name of its `BeatInput`.
         beat_samples: samples in a beat.
         given: at least REQUIRED_METADATA. Strings are kept, everything else becomes JSON.
 
     Returns:
-        Those, and `format`, `shown`, `beat_samples` and `weights_sha256`.
+        The given entries, and `format`, `shown`, `beat_samples` and `weights_sha256`.
 
     Raises:
-        ExportError: one is missing, contradicts the model, or cannot be what it says.
+        ExportError: an entry is missing, contradicts the model, or has no valid value.
     """
     missing = [key for key in REQUIRED_METADATA if key not in given]
     if missing:
@@ -85,5 +85,5 @@ def metadata_strings(model: nn.Module, shown: str, beat_samples: int, given: Map
     try:
         json.loads(strings["calibration"])
     except json.JSONDecodeError as error:
-        raise ExportError(f"calibration is no JSON ({error}); give a JSON string or a plain object") from None
+        raise ExportError(f"calibration is not JSON ({error}); give a JSON string or a plain object") from None
     return strings

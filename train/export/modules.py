@@ -1,4 +1,4 @@
-"""What an ONNX file computes, as torch modules: raw beats in, scores out, nothing left that only training needs."""
+"""The computation of an ONNX file as torch modules: raw beats in, scores out, without the parts for training."""
 
 from __future__ import annotations
 
@@ -10,31 +10,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detector import BEAT_SAMPLES
-from train.export.conv2d import flattened
+from train.errors import ExportError
+from train.export.conv2d import as_conv2d
 from train.model.contextual import ContextualECGModel
 from train.model.hybrid import HybridECGModel
-from train.model.inputs import PatientView
+from train.model.inputs import PatientInput
 from train.model.maf import LOG_SIGMA_MAX, MAF, MAFLayer
 from train.model.normalise import Normalisation, Normalise
 
-__all__ = ["ExportError", "ExportedContextual", "ExportedScorer"]
+__all__ = ["ExportedContextual", "ExportedScorer"]
 
-# onnxruntime sums a row in an order that depends on the row's alignment in memory, so with 10 features the
-# last bit of a score would depend on the beats beside it (measured: up to 2e-6). Rows of whole vector
-# registers are all aligned alike; then a beat's score is the same bits in any batch.
+# onnxruntime sums a row in an order that depends on the row's alignment in memory. With 10 features the last bit of
+# a score would depend on the other beats of the batch (measured: up to 2e-6). Rows padded to whole vector registers
+# all have the same alignment, so a beat's score has the same bits in any batch.
 _SUM_LANES = 16
-
-
-class ExportError(ValueError):
-    """The model cannot be exported as asked, or what was written does not score as torch does. One line."""
 
 
 def _folded_made(layer: MAFLayer) -> nn.Sequential:
     """MADE of a flow layer as plain dense layers in the data's own order.
 
-    Weight times mask is a constant, and reversing the input and the output of the MADE is permuting the
-    columns of its first weight and the rows of its last: both cost nothing at run time and leave the masks
-    out of the file.
+    Weight times mask is a constant. Reversing the input and the output of the MADE permutes the columns of its first
+    weight and the rows of its last one. Both cost nothing at run time, and the file needs no masks.
     """
     masked = layer.made.masked_layers()
     modules: list[nn.Module] = []
@@ -72,13 +68,13 @@ class _FoldedFlow(nn.Module):
 
 
 class ExportedScorer(nn.Module):
-    """What the ONNX file computes: beats (n, L) float32, unit of the beat definition -> log p (n,), nats.
+    """ONNX graph of the published model: beats (n, L) float32, unit of the beat definition -> log p (n,), nats.
 
-    Same function as Normalise followed by HybridECGModel.log_prob, for inference only.
+    Same function as `Normalise` followed by `HybridECGModel.log_prob`, for inference only.
 
     Args:
-        model: is copied; may be in training mode or on another device.
-        normalisation: its length must be the model's.
+        model: copied; may be in training mode or on another device.
+        normalisation: of the model's input length.
 
     Raises:
         ExportError: lengths differ.
@@ -92,7 +88,7 @@ class ExportedScorer(nn.Module):
             )
         model = copy.deepcopy(model).float().cpu().eval()
         self.normalise = Normalise(normalisation)
-        self.conv_blocks = flattened(model.encoder.conv_blocks, 1, model.encoder.input_len)
+        self.conv_blocks = as_conv2d(model.encoder.conv_blocks, 1, model.encoder.input_len)
         self.fc = model.encoder.fc
         self.flow = _FoldedFlow(model.maf)
         self.eval()
@@ -104,30 +100,32 @@ class ExportedScorer(nn.Module):
 
 
 class ExportedContextual(nn.Module):
-    """What the ONNX file of a contextual model computes: beats and contexts -> log p (n,), nats, and score (n,).
+    """ONNX graph of a contextual model: beats and contexts -> log p (n,), nats, and score (n,).
 
-    Same function as `ContextualECGModel.forward`, for inference only. A patient's beats are encoded with and without
-    their context in one go.
+    Same function as `ContextualECGModel.forward`, for inference only. Beats are encoded with
+    and without their context in one batch.
 
     Args:
-        model: is copied; may be in training mode or on another device.
+        model: copied; may be in training mode or on another device.
     """
 
     def __init__(self, model: ContextualECGModel) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).float().cpu().eval()
-        self.conv_blocks = flattened(self.model.encoder.conv_blocks, model.view.channels, BEAT_SAMPLES)
+        self.conv_blocks = as_conv2d(self.model.encoder.conv_blocks, model.beat_input.channels, BEAT_SAMPLES)
         self.flow = _FoldedFlow(self.model.maf)
         self.eval()
 
     def forward(self, beats: Tensor, *contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Log p and score, (n,) each; see `train.model.inputs` for the inputs."""
-        model, view = self.model, self.model.view
-        signals, numbers, evidence = (view.both_looks if isinstance(view, PatientView) else view)(beats, *contexts)
+        model, beat_input = self.model, self.model.beat_input
+        patient = isinstance(beat_input, PatientInput)
+        prepare = beat_input.with_and_without_context if isinstance(beat_input, PatientInput) else beat_input
+        signals, numbers, evidence = prepare(beats, *contexts)
         cells = self.conv_blocks(signals[:, :, None]).flatten(1)
         features = model.encoder.fc(torch.cat((cells, numbers), dim=1))
         log_odds = model.head(features)
-        if isinstance(view, PatientView):  # the second look speaks in the log-odds only
+        if patient:  # without context only the log-odds are used
             features = features.reshape(2, -1, features.shape[1])[0]
             log_odds = log_odds.reshape(2, -1).T
         log_prob = self.flow(model.standardised(features))

@@ -1,10 +1,9 @@
-"""The folder that a fit leaves: file names, safe writing, loading for evaluation and export."""
+"""Run folder of a fit: file names, atomic writing, loading for evaluation and export."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from train.atomic_file import replace_file
 from train.data.contexts import Contexts
-from train.model.contextual import ContextualECGModel, view_named
+from train.errors import RunError
+from train.model.contextual import ContextualECGModel, input_named
 from train.model.hybrid import HybridECGModel, load_published
 from train.model.normalise import Kind, Normalisation, Normalise
-from train.model.scores import Scores
+from train.model.scores import BeatScores
 
 __all__ = [
     "BEST_MODEL",
@@ -27,14 +28,12 @@ __all__ = [
     "HISTORY",
     "NORMALISATION",
     "TRAIN_CONFIG",
-    "Run",
-    "RunError",
+    "FinishedRun",
     "contextual_scores",
     "contextual_terms",
     "hybrid_scores",
     "load_run",
     "save_torch",
-    "write_atomically",
     "write_json",
 ]
 
@@ -45,23 +44,19 @@ HISTORY: Final = "history.json"
 CHECKPOINT: Final = "checkpoint.pt"
 CURVES: Final = "training_curves.png"
 
-_SCORE_BATCH = 1024  # scoring: more beats at once are no faster and cost memory
-
-
-class RunError(Exception):
-    """A run folder is absent, incomplete or of other settings. One line: what, and the remedy."""
+_SCORE_BATCH = 1024  # beats per batch; larger batches are no faster and cost memory
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FinishedRun:
     """A finished fit, ready to score.
 
     Attributes:
-        folder: where it lies.
+        folder: the run folder.
         model: in eval mode, on the CPU.
-        normalisation: what the beats go through before the model; None for the contextual one, which has its view.
-        config: the whole of `train_config.json`.
-        history: the whole of `history.json`: a list of epochs a stage.
+        normalisation: of the beats before the model; None for the contextual model, which has its `BeatInput`.
+        config: content of `train_config.json`.
+        history: content of `history.json`: a list of epochs per stage.
     """
 
     folder: Path
@@ -70,8 +65,8 @@ class Run:
     config: dict[str, Any]
     history: dict[str, list[dict[str, float]]]
 
-    def scores(self, beats: NDArray[np.float32], contexts: Contexts | None = None) -> Scores:
-        """Score beats (n, 187) in the unit of the beat definition; contexts where the model wants them."""
+    def scores(self, beats: NDArray[np.float32], contexts: Contexts | None = None) -> BeatScores:
+        """Score beats (n, 187) in the unit of the beat definition; contexts if the model needs them."""
         if isinstance(self.model, ContextualECGModel):
             return contextual_scores(self.model, beats, contexts)
         if self.normalisation is None:
@@ -80,11 +75,11 @@ class Run:
 
 
 @torch.no_grad()
-def hybrid_scores(model: HybridECGModel, normalise: Normalise, beats: NDArray[np.float32]) -> Scores:
+def hybrid_scores(model: HybridECGModel, normalise: Normalise, beats: NDArray[np.float32]) -> BeatScores:
     """Scores of beats (n, 187), in batches, on the CPU; `model` in eval mode."""
     parts = [model.log_prob(normalise(part)) for part in torch.split(torch.from_numpy(beats), _SCORE_BATCH)]
     log_prob = torch.cat(parts).double().numpy() if len(beats) else np.zeros(0)
-    return Scores(log_prob, -log_prob)
+    return BeatScores(log_prob, -log_prob)
 
 
 @torch.no_grad()
@@ -103,17 +98,17 @@ def contextual_terms(
 
 
 @torch.no_grad()
-def contextual_scores(model: ContextualECGModel, beats: NDArray[np.float32], contexts: Contexts | None) -> Scores:
+def contextual_scores(model: ContextualECGModel, beats: NDArray[np.float32], contexts: Contexts | None) -> BeatScores:
     """Scores of beats (n, 187), in batches, on the CPU; `model` in eval mode."""
     terms = contextual_terms(model, beats, contexts)
-    return Scores(-terms[:, 0], model.score_terms(torch.from_numpy(terms).float()).double().numpy())
+    return BeatScores(-terms[:, 0], model.score_terms(torch.from_numpy(terms).float()).double().numpy())
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> FinishedRun:
     """Read the folder of a finished fit.
 
     Raises:
-        RunError: a file is absent or does not fit.
+        RunError: a file is absent or invalid.
     """
 
     def need(*names: str) -> None:
@@ -139,42 +134,32 @@ def load_run(folder: Path) -> Run:
         if isinstance(error, RunError):
             raise
         raise RunError(f"{folder}: {error}") from error
-    return Run(folder, model, normalisation, config, history)
+    return FinishedRun(folder, model, normalisation, config, history)
 
 
 def _load_contextual(path: Path, config: dict[str, Any]) -> ContextualECGModel:
-    told = config["config"]
+    settings = config["config"]
     model = ContextualECGModel(
-        view_named(config["view"]),
+        input_named(config["view"]),
         config["latent_dim"],
         config["n_layers"],
         config["hidden_dims"],
-        told["encoder_widths"],
-        told["encoder_hidden"],
-        told["dropout"],
-        told["likelihood_weight"],
+        settings["encoder_widths"],
+        settings["encoder_hidden"],
+        settings["dropout"],
+        settings["likelihood_weight"],
     )
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside `path` and rename: after a kill there is the old file or the new one, never half of one."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def save_torch(path: Path, value: dict[str, Any]) -> None:
     """`torch.save`, atomically."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    write_atomically(path, buffer.getvalue())
+    replace_file(path, buffer.getvalue())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Indented JSON, atomically; refuses NaN, which JSON has not."""
-    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+    """Indented JSON, atomically; NaN is a ValueError, because JSON has no NaN."""
+    replace_file(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

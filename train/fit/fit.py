@@ -1,10 +1,10 @@
-"""Two stages on normal beats only: the encoder learns what a beat is, a flow learns its features' density.
+"""Two stages on normal beats only: stage 1 trains the encoder, stage 2 fits a flow to the density of its features.
 
-What the stages ask is the recipe's affair (`train.fit.recipe`). The encoder is frozen in stage 2 and its features are
-computed once, so an epoch of it never touches a convolution.
+The losses belong to the recipe (`train.fit.recipe`). In stage 2 the encoder is frozen and its features are computed
+once, so an epoch of stage 2 runs no convolution.
 
-After every epoch the whole state goes to `checkpoint.pt`; a fit that was killed goes on from there and ends
-with the very weights it would have had (bit for bit on the CPU with the same number of threads).
+After every epoch the whole state is written to `checkpoint.pt`. A killed fit resumes from there and ends with the same
+weights as without the kill (bit for bit on the CPU with the same number of threads).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from rich.console import Console
 
 from train.config import FitConfig
 from train.data.records import NormalBeats
+from train.errors import FitError
 from train.fit.checkpoint import BEST_MODEL, CHECKPOINT, CURVES, HISTORY, TRAIN_CONFIG, save_torch, write_json
 from train.fit.progress import FitProgress
 from train.fit.recipe import Recipe
 from train.fit.recipe_contextual import ContextualRecipe
 from train.fit.recipe_published import PublishedRecipe
-from train.fit.stage import FitError, History, Stage, Trainer, read_checkpoint
+from train.fit.stage import History, Stage, Trainer, read_checkpoint
 
-__all__ = ["FitError", "FitResult", "choose_device", "fit"]
+__all__ = ["FitResult", "choose_device", "fit"]
 
 _RECIPES: Final[dict[str, Callable[[NormalBeats, NormalBeats, FitConfig, torch.device], Recipe]]] = {
     "published": PublishedRecipe,
@@ -39,16 +40,16 @@ _RECIPES: Final[dict[str, Callable[[NormalBeats, NormalBeats, FitConfig, torch.d
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What a fit ended with.
+    """Result of a fit.
 
     Attributes:
         out: the run folder.
-        threshold: log p under which a beat counts as anomalous, nats: the configured quantile of held-out
-            normals; where whole records are held out, of all.
-        score_threshold: score over which it does, likewise.
+        threshold: log p under which a beat is anomalous, nats: the configured quantile of the held-out normals, or of
+            all normals if whole records are held out.
+        score_threshold: score over which a beat is anomalous, from the same normals.
         held_out_nll: mean -log p of the held-out normals, nats.
-        epochs: epochs done in each stage.
-        seconds: spent in each stage, over all starts.
+        epochs: epochs of each stage.
+        seconds: duration of each stage over all starts, s.
     """
 
     out: Path
@@ -60,10 +61,10 @@ class FitResult:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device to fit on: `auto` takes a GPU where there is one.
+    """The device to fit on; `auto` = a GPU if present, else the CPU.
 
     Raises:
-        FitError: the device is not there.
+        FitError: the device is absent.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,23 +90,23 @@ def fit(
     device: str = "auto",
     console: Console | None = None,
 ) -> FitResult:
-    """Fit both stages, or go on where an earlier call of the same settings was killed.
+    """Fit both stages, or resume an earlier call with the same settings that was killed.
 
     Args:
-        normals: what to fit; it holds no abnormal beat by its type.
+        normals: beats to fit to; the type guarantees that all are normal.
         config: all hyper-parameters.
-        out: run folder, made if need be; see `train.fit.checkpoint` for its files.
+        out: run folder, created if absent; see `train.fit.checkpoint` for its files.
         data: name of the data, for the files.
-        beat_definition: what these beats are, for the files, e.g. `kaggle/1`.
+        beat_definition: definition of these beats, for the files, e.g. `kaggle/1`.
         by_record: hold out whole records, not single beats.
         command: the command line, for the files.
-        facts: what else to tell in the files.
+        facts: further entries for `train_config.json`.
         device: `auto`, `cpu`, `cuda`.
-        console: for the progress; None: a console on standard output.
+        console: for the progress; None = a console on standard output.
 
     Raises:
-        RunError: `out` holds a fit of other settings or data.
-        FitError: the device is absent, or the loss is no number any more.
+        RunError: `out` holds a fit with other settings or data.
+        FitError: the device is absent, or the loss is not finite.
         ValueError: too few beats or records.
     """
     where = choose_device(device)
@@ -137,7 +138,7 @@ def fit(
     with torch.no_grad():
         recipe.finish()
         held_out = recipe.scores(watched)
-        # Two held-out patients say nothing of others: then every training patient has a say in the threshold.
+        # Two held-out patients do not represent others, so all training patients determine the threshold.
         scores = recipe.scores(normals) if by_record else held_out
     result = FitResult(
         out=out,
@@ -147,7 +148,7 @@ def fit(
         epochs={name: len(rows) for name, rows in history.items()},
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in history.items()},
     )
-    told = {
+    provenance = {
         **(facts or {}),
         "command": command,
         "device": str(where),
@@ -160,12 +161,12 @@ def fit(
         "records_held_out": sorted(set(watched.records.tolist())) if by_record else [],
         "records_fitted": sorted(set(fitted.records.tolist())),
     }
-    _write_outputs(recipe, identity | told, result, history)
+    _write_outputs(recipe, identity | provenance, result, history)
     return result
 
 
 def _write_outputs(recipe: Recipe, facts: dict[str, Any], result: FitResult, history: History) -> None:
-    """Write the files of a finished run, the model last: where it lies, the rest lies too."""
+    """Write the files of a finished run, the model last: its presence marks a complete folder."""
     from train.figures import training_curves
 
     out, config = result.out, facts["config"]

@@ -1,4 +1,4 @@
-"""What a person sees of a fit: bars on a terminal, at most one line a second anywhere else."""
+"""Progress display of a fit: bars on a terminal, else at most one line per second."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FitProgress:
     """Progress of one fit; a context manager.
 
     Args:
-        console: where to; its `is_terminal` decides between bars and lines.
-        clock: seconds, monotonic.
+        console: output; its `is_terminal` decides between bars and lines.
+        clock: monotonic time, s.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,23 +51,23 @@ class FitProgress:
             self._bars.stop()
 
     def stage(self, name: str, epochs: int, done: int) -> None:
-        """A stage of `epochs` epochs begins, `done` of them behind it."""
+        """A stage of `epochs` epochs starts, with `done` epochs finished before."""
         if self._bars:
             self._epochs = self._bars.add_task(name, total=epochs, completed=done, note="")
             self._batches = self._bars.add_task("  batches", total=None, note="")
 
     def batches(self, total: int) -> None:
-        """An epoch of so many batches begins."""
+        """An epoch of `total` batches starts."""
         if self._bars and self._batches is not None:
             self._bars.update(self._batches, completed=0, total=total)
 
     def batch(self, done: int) -> None:
-        """So many batches of the epoch are done."""
+        """`done` batches of the epoch are finished."""
         if self._bars and self._batches is not None:
             self._bars.update(self._batches, completed=done)
 
     def epoch(self, name: str, done: int, epochs: int, note: str) -> None:
-        """So many epochs of the stage are done; `note` says how good they were."""
+        """`done` epochs of the stage are finished; `note` holds the losses."""
         if self._bars and self._epochs is not None:
             self._bars.update(self._epochs, completed=done, note=note)
             return
@@ -77,7 +77,7 @@ class FitProgress:
             self._console.print(f"{name} {done}/{epochs}  {note}", highlight=False, markup=False, soft_wrap=True)
 
     def end_stage(self, text: str) -> None:
-        """The stage is over; `text` says how it went."""
+        """The stage is finished; `text` is its summary."""
         if self._bars and self._batches is not None:
             self._bars.remove_task(self._batches)
             self._batches = None

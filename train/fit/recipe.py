@@ -1,4 +1,4 @@
-"""What a fit needs to know of a model: its two stages, what happens between them, what is left at the end."""
+"""Interface between a fit and a kind of model: two stages, the step between them, the step at the end."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from torch import nn
 
 from train.data.records import NormalBeats
 from train.fit.stage import Stage
-from train.model.scores import Scores
+from train.model.scores import BeatScores
 
 __all__ = ["Recipe"]
 
 
 class Recipe(Protocol):
-    """One kind of model being fitted."""
+    """One kind of model during its fit."""
 
     @property
     def model(self) -> nn.Module:
-        """What is fitted, and scores at the end."""
+        """The fitted model."""
         ...
 
     @property
     def modules(self) -> nn.ModuleDict:
-        """Everything whose weights go into the checkpoint."""
+        """All modules whose weights go into the checkpoint."""
         ...
 
     def first_stage(self) -> Stage:
-        """The stage that teaches the encoder."""
+        """The stage that trains the encoder."""
         ...
 
     def between(self) -> None:
-        """Freeze the encoder and fix the scale of its features. Not called again when a fit goes on in stage 2."""
+        """Freeze the encoder and fix the scale of its features. Not called if a fit resumes in stage 2."""
         ...
 
     def second_stage(self) -> Stage:
@@ -40,13 +40,13 @@ class Recipe(Protocol):
         ...
 
     def finish(self) -> None:
-        """Fix what is left; the model is on the CPU and in eval mode."""
+        """Compute the last statistics of the model, which is on the CPU and in eval mode."""
         ...
 
-    def scores(self, normals: NormalBeats) -> Scores:
-        """What the finished model says of normal beats."""
+    def scores(self, normals: NormalBeats) -> BeatScores:
+        """Scores of normal beats by the finished model."""
         ...
 
     def write(self, out: Path) -> dict[str, Any]:
-        """Write files of its own; what `train_config.json` must tell so that the model can be built again."""
+        """Write further files; return the entries of `train_config.json` that are needed to rebuild the model."""
         ...

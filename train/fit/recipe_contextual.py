@@ -1,4 +1,4 @@
-"""Our recipe: the encoder learns what is wrong with synthetic anomalies, then a flow learns its features' density."""
+"""Our recipe: the encoder learns to recognise synthetic anomalies, then a flow learns the density of its features."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from train.data.perturb_kaggle import kaggle_family_names, perturb_kaggle
 from train.data.records import NormalBeats
 from train.fit.checkpoint import contextual_scores, contextual_terms
 from train.fit.stage import WATCH_BATCH, Data, Stage, encoder_stage, flow_stage
-from train.model.contextual import ContextualECGModel, PretrainingHeads, view_named
-from train.model.scores import Scores
+from train.model.contextual import ContextualECGModel, PretrainingHeads, input_named
+from train.model.scores import BeatScores
 
 __all__ = ["ContextualRecipe"]
 
-# Weights of stage 1 beside the cross-entropy of normal against anomaly, fixed beforehand.
+# Loss weights of stage 1 relative to the cross-entropy of normal against anomaly; fixed in advance.
 _FAMILY, _PATIENT, _REBUILD, _SMALL = 0.3, 0.3, 0.3, 1e-3
-_SMOOTHING: Final = 0.01  # a normal beat may be a mislabelled one
-_KAGGLE_NOISE: Final = (0.001, 0.03)  # of the beat's height, in six of ten
-_FORGOTTEN: Final = 0.2  # share of features for the flow from beats without context: it must know those too
+_SMOOTHING: Final = 0.01  # label smoothing: a normal beat may be mislabelled
+_KAGGLE_NOISE: Final = (0.001, 0.03)  # of the beat's height, in 60 % of the beats
+_FORGOTTEN: Final = 0.2  # share of beats without context in stage 2: the flow must cover those as well
 _UNIT_QUANTILE: Final = 0.99
 
 
@@ -38,7 +38,7 @@ class ContextualRecipe:
         self._lone = fitted.contexts is None
         self._view = "lone" if self._lone else "patient"
         self.model = ContextualECGModel(
-            view_named(self._view),
+            input_named(self._view),
             config.latent_dim,
             config.n_layers,
             config.hidden_dims,
@@ -47,7 +47,7 @@ class ContextualRecipe:
             config.dropout,
             config.likelihood_weight,
         )
-        # Telling patients apart helps where test beats come from the same ones, and hurts on new ones.
+        # A patient loss helps if the test beats come from the same patients, and hurts on new patients.
         names = np.unique(fitted.records) if self._lone else np.unique(fitted.records)[:1]
         self._patients = {name: k for k, name in enumerate(names.tolist())}
         families = kaggle_family_names() if self._lone else family_names()
@@ -55,13 +55,13 @@ class ContextualRecipe:
         self.modules = nn.ModuleDict({"model": self.model, "heads": self._heads}).to(where)
 
     def first_stage(self) -> Stage:
-        """Normal or synthetic anomaly, which family, which patient, and the beat again."""
+        """Encoder: normal or synthetic anomaly, perturbation family, patient, and reconstruction of the beat."""
         model, heads, config = self.model, self._heads, self._config
         weight = _PATIENT if len(self._patients) > 1 else 0.0
 
         def loss(data: Data) -> Tensor:
             beats, templates, values, kinds, patients = data
-            signals, numbers, _ = model.view(beats, templates, values)
+            signals, numbers, _ = model.beat_input(beats, templates, values)
             with torch.autocast(beats.device.type, dtype=torch.bfloat16):
                 features = model.encoder(signals, numbers).float()
                 log_odds, family = model.head(features)[:, 0].float(), heads.family(features).float()
@@ -69,12 +69,12 @@ class ContextualRecipe:
             anomalous = (kinds > 0).float() * (1 - 2 * _SMOOTHING) + _SMOOTHING
             total: Tensor = nn.functional.binary_cross_entropy_with_logits(log_odds, anomalous)
             total = total + _FAMILY * nn.functional.cross_entropy(family, kinds)
-            total = total + _REBUILD * nn.functional.mse_loss(rebuilt, model.view.to_rebuild(signals))
+            total = total + _REBUILD * nn.functional.mse_loss(rebuilt, model.beat_input.decoder_target(signals))
             total = total + _SMALL * features.square().mean()
             normal = kinds == 0
-            if weight:  # the anomaly of a patient is not asked for: it may be half another's beat
-                asked = nn.functional.cross_entropy(patient, patients, reduction="none") * normal
-                total = total + weight * asked.sum() / normal.sum().clamp_min(1)
+            if weight:  # normal beats only: an anomaly may be half another patient's beat
+                patient_loss = nn.functional.cross_entropy(patient, patients, reduction="none") * normal
+                total = total + weight * patient_loss.sum() / normal.sum().clamp_min(1)
             return total
 
         return encoder_stage(
@@ -87,7 +87,7 @@ class ContextualRecipe:
         )
 
     def _examples(self, normals: NormalBeats, epoch: int) -> Data:
-        """Normal beats and their anomalies of one epoch; epoch 0: the held-out ones, undisturbed."""
+        """Normal beats and their anomalies for one epoch; epoch 0 = held-out beats, undisturbed."""
         rng = np.random.default_rng((self._config.seed, epoch))
         patients = np.array([self._patients.get(name, 0) for name in normals.records.tolist()])
         if self._lone:
@@ -114,7 +114,7 @@ class ContextualRecipe:
 
     @torch.no_grad()
     def _features(self, normals: NormalBeats) -> Tensor:
-        """Features (n, D) of normal beats; a fifth of them, drawn by the seed, without context."""
+        """Features (n, D) of normal beats; 20 % of them, drawn by the seed, without context."""
         self.model.eval()
         arrays = [normals.beats]
         if not self._lone:
@@ -125,12 +125,12 @@ class ContextualRecipe:
         parts = []
         for start in range(0, len(normals), WATCH_BATCH):
             batch = (torch.from_numpy(array[start : start + WATCH_BATCH]).to(self._where) for array in arrays)
-            signals, numbers, _ = self.model.view(*batch)
+            signals, numbers, _ = self.model.beat_input(*batch)
             parts.append(self.model.encoder(signals, numbers))
         return torch.cat(parts)
 
     def second_stage(self) -> Stage:
-        """Flow: negative log-likelihood of the standardised features, with a little noise on them."""
+        """Flow: negative log-likelihood of the standardised features with added noise."""
         config, maf = self._config, self.model.maf
         fitted, watched = (self.model.standardised(self._features(part)) for part in (self._fitted, self._watched))
 
@@ -143,7 +143,7 @@ class ContextualRecipe:
         return flow_stage(config, maf, loss, fitted, watched)
 
     def finish(self) -> None:
-        """Fix the units of the score's terms: each patient's median to 99 % quantile, the median over patients."""
+        """Set the units of the score terms: median to 99 % quantile of each patient, median over patients."""
         terms = contextual_terms(self.model, self._fitted.beats, self._fitted.contexts)
         names = [None] if self._lone else np.unique(self._fitted.records).tolist()
         parts = [terms if name is None else terms[self._fitted.records == name] for name in names]
@@ -152,10 +152,10 @@ class ContextualRecipe:
         self.model.centre.copy_(torch.from_numpy(np.median(terms, axis=0)))
         self.model.unit.copy_(torch.from_numpy(unit))
 
-    def scores(self, normals: NormalBeats) -> Scores:
+    def scores(self, normals: NormalBeats) -> BeatScores:
         """Scores of normal beats."""
         return contextual_scores(self.model, normals.beats, normals.contexts)
 
     def write(self, out: Path) -> dict[str, Any]:  # noqa: ARG002
-        """No further file."""
+        """No further file; the entries that rebuild the input."""
         return {"view": self._view, "terms": self.model.term_names()}

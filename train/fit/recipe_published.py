@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from train.atomic_file import replace_file
 from train.config import FitConfig
 from train.data.records import NormalBeats
-from train.fit.checkpoint import NORMALISATION, hybrid_scores, write_atomically
+from train.fit.checkpoint import NORMALISATION, hybrid_scores
 from train.fit.stage import WATCH_BATCH, Data, Stage, encoder_stage, flow_stage
 from train.model.encoder import ECGDecoder
 from train.model.hybrid import HybridECGModel, standardise_features
 from train.model.normalise import Normalise, fit_normalisation
-from train.model.scores import Scores
+from train.model.scores import BeatScores
 
 __all__ = ["PublishedRecipe"]
 
@@ -60,7 +61,7 @@ class PublishedRecipe:
         standardise_features(self.model, self._fitted)
 
     def second_stage(self) -> Stage:
-        """Flow: negative log-likelihood of the features, computed once."""
+        """Flow: negative log-likelihood of the features, which are computed once."""
         config, maf = self._config, self.model.maf
         self.model.eval()
         fitted, watched = (
@@ -70,15 +71,15 @@ class PublishedRecipe:
         return flow_stage(config, maf, lambda data: -maf.log_prob(data[0]).mean(), fitted, watched)
 
     def finish(self) -> None:
-        """Nothing is left to fix."""
+        """Nothing to do: the published model has no further statistics."""
 
-    def scores(self, normals: NormalBeats) -> Scores:
+    def scores(self, normals: NormalBeats) -> BeatScores:
         """Scores of normal beats."""
         return hybrid_scores(self.model, self._normalise, normals.beats)
 
     def write(self, out: Path) -> dict[str, Any]:
-        """The normalisation."""
+        """Write the normalisation."""
         buffer, normalisation = io.BytesIO(), self._normalisation
         np.savez(buffer, kind=normalisation.kind, mean=normalisation.mean, std=normalisation.std)
-        write_atomically(out / NORMALISATION, buffer.getvalue())
+        replace_file(out / NORMALISATION, buffer.getvalue())
         return {}

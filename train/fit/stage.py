@@ -1,4 +1,4 @@
-"""One stage of a fit: epochs, early stopping, and a checkpoint after every epoch from which it goes on."""
+"""One stage of a fit: epochs, early stopping, and a checkpoint after every epoch to resume from."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from train.config import FitConfig
-from train.fit.checkpoint import RunError, save_torch
+from train.errors import FitError, RunError
+from train.fit.checkpoint import save_torch
 from train.fit.progress import FitProgress
 
 __all__ = [
     "WATCH_BATCH",
     "Data",
-    "FitError",
     "History",
     "Stage",
     "Trainer",
@@ -29,33 +29,29 @@ __all__ = [
     "read_checkpoint",
 ]
 
-WATCH_BATCH: Final = 4096  # beats at once where no gradient is kept
+WATCH_BATCH: Final = 4096  # beats per batch without gradients
 STAGES: Final = ("autoencoder", "flow")
 _CHECKPOINT_FORMAT = 1
 
 History = dict[str, list[dict[str, float]]]
-Data = tuple[Tensor, ...]  # of equally many rows
-
-
-class FitError(Exception):
-    """The fit cannot go on. One line: what, and the remedy."""
+Data = tuple[Tensor, ...]  # all with the same number of rows
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: what is trained, on what, how long."""
+    """Module, loss, data and settings of one stage."""
 
     name: str
-    module: nn.Module  # all that is trained
+    module: nn.Module  # all trained parameters
     loss: Callable[[Data], Tensor]  # a batch -> mean loss over it, scalar
-    draw: Callable[[int], Data]  # number of the epoch, from 1 -> what it is fitted to
+    draw: Callable[[int], Data]  # number of the epoch, from 1 -> its training data
     watched: Data
     epochs: int
     patience: int
     batch: int
     lr: float
     weight_decay: float
-    keep_best: bool = True  # by the held-out loss; False: the last epoch's weights are kept
+    keep_best: bool = True  # keep the weights of the best held-out loss; False = of the last epoch
 
 
 def encoder_stage(
@@ -66,7 +62,7 @@ def encoder_stage(
     watched: Data,
     keep_best: bool = True,
 ) -> Stage:
-    """Stage 1 with the settings of a configuration."""
+    """Stage 1 with the settings of the configuration."""
     return Stage(
         name="autoencoder",
         module=module,
@@ -85,7 +81,7 @@ def encoder_stage(
 def flow_stage(
     config: FitConfig, module: nn.Module, loss: Callable[[Data], Tensor], fitted: Tensor, watched: Tensor
 ) -> Stage:
-    """Stage 2 on features (n, D) of the fitted and the held-out normals, with the settings of a configuration."""
+    """Stage 2 on features (n, D) of the fitted and the held-out normals, with the settings of the configuration."""
     return Stage(
         name="flow",
         module=module,
@@ -106,17 +102,19 @@ def rows_of(data: Data, index: Tensor | slice) -> Data:
 
 
 class Trainer:
-    """Runs one stage to its end: epochs, early stopping, a checkpoint after every epoch.
+    """Run one stage to its end: epochs, early stopping, a checkpoint after every epoch.
+
+    Many attributes: the inputs of one stage and the state that the checkpoint saves.
 
     Args:
-        stage: what to train.
-        modules: everything whose weights go into the checkpoint.
+        stage: the stage to train.
+        modules: all modules whose weights go into the checkpoint.
         path: of the checkpoint.
-        identity: configuration and data; a checkpoint of another identity is refused.
-        history: epochs so far by stage; this stage's list grows.
+        identity: configuration and data; a checkpoint with another identity is rejected.
+        history: finished epochs by stage; the list of this stage is extended.
         config: of the fit.
-        progress: told of every batch and epoch.
-        saved: the checkpoint to go on from; None: from the start.
+        progress: display of batches and epochs.
+        saved: the checkpoint to resume from; None = start.
     """
 
     def __init__(
@@ -135,7 +133,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(stage.module.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
         self.best_loss, self.waited = math.inf, 0
         self.best = _copy(stage.module)
-        # Each stage draws from its own seed, so its order does not depend on how long the first one took.
+        # Each stage has its own seed, so stage 2 does not depend on the number of epochs of stage 1.
         torch.manual_seed(config.seed + 1 + STAGES.index(stage.name))
         if saved and saved["stage"] == stage.name:
             self.optimiser.load_state_dict(saved["optimiser"])
@@ -145,7 +143,7 @@ class Trainer:
                 torch.cuda.set_rng_state_all(saved["rng_cuda"])
 
     def run(self) -> None:
-        """Train until the epochs are done or patience is out, then put the best weights back."""
+        """Train until the last epoch or until patience runs out, then restore the best weights."""
         stage = self.stage
         self.progress.stage(stage.name, stage.epochs, len(self.rows))
         while len(self.rows) < stage.epochs and self.waited < stage.patience:
@@ -163,7 +161,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         stage, began_s = self.stage, time.monotonic()
-        # Half a cosine: large steps early, none so large at the end that the loss still rattles.
+        # Half a cosine: large steps first, small steps at the end, so that the loss settles.
         lr = stage.lr * 0.5 * (1 + math.cos(math.pi * len(self.rows) / stage.epochs))
         for group in self.optimiser.param_groups:
             group["lr"] = lr
@@ -185,7 +183,7 @@ class Trainer:
         train = float(total) / n
         if not (math.isfinite(train) and math.isfinite(held_out)):
             raise FitError(
-                f"{stage.name}: the loss is no number any more in epoch {len(self.rows) + 1}; "
+                f"{stage.name}: the loss is not finite in epoch {len(self.rows) + 1}; "
                 f"lower lr_{stage.name} ({stage.lr:g}) with --set, and give another --out"
             )
         seconds = time.monotonic() - began_s
@@ -231,7 +229,7 @@ def _copy(module: nn.Module) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """The checkpoint to go on from; None where there is none."""
+    """The checkpoint to resume from; None if there is none."""
     if not path.is_file():
         return None
     try:
@@ -247,6 +245,6 @@ def read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
         if mine.get(key) != other.get(key):
             raise RunError(
                 f"{path.parent} holds a fit with {key} = {other.get(key)}, not {mine.get(key)}: "
-                "give the same settings to go on, or another --out"
+                "give the same settings to resume it, or another --out"
             )
     return saved

@@ -1,4 +1,4 @@
-"""Our model: an encoder that sees the beat beside its patient, a flow over its features, one score of it all."""
+"""Our model: an encoder of the beat relative to its patient, a flow over its features, one score of all evidence."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from train.model.encoder import ECGDecoder
-from train.model.inputs import BeatInput, LoneView, PatientView
+from train.model.inputs import BeatInput, LoneInput, PatientInput
 from train.model.maf import MAF
 
-__all__ = ["ContextEncoder", "ContextualECGModel", "PretrainingHeads", "view_named"]
+__all__ = ["ContextEncoder", "ContextualECGModel", "PretrainingHeads", "input_named"]
 
-_POOLED: Final = 8  # cells along the beat that the dense layers see: P, QRS, ST, T and so on stay apart
-_VIEWS: Final[dict[str, type[BeatInput]]] = {"lone": LoneView, "patient": PatientView}
+_POOLED: Final = 8  # cells along the beat before the dense layers: P, QRS, ST and T stay separate
+_INPUTS: Final[dict[str, type[BeatInput]]] = {"lone": LoneInput, "patient": PatientInput}
 
 
-def view_named(name: str) -> BeatInput:
-    """The view `lone` (beats alone) or `patient` (beats beside the patient's).
+def input_named(name: str) -> BeatInput:
+    """The encoder input `lone` (beats alone) or `patient` (beats relative to the patient).
 
     Raises:
-        ValueError: no such view.
+        ValueError: unknown name.
     """
-    if name not in _VIEWS:
-        raise ValueError(f"view {name!r} is not known; one of {', '.join(_VIEWS)}")
-    return _VIEWS[name]()
+    if name not in _INPUTS:
+        raise ValueError(f"beat input {name!r} is unknown; one of {', '.join(_INPUTS)}")
+    return _INPUTS[name]()
 
 
 class ContextEncoder(nn.Module):
     """Four convolutions and two dense layers: signals (n, C, 187) and numbers (n, R) to features (n, D).
 
-    Strides, not pooling, in the first two: the signal ends at 40 Hz, and a pool would cost half the time.
+    The first two use strides instead of pooling: the signal ends at 40 Hz, and a pool would cost half the time.
 
     Args:
         channels: C.
@@ -84,12 +84,12 @@ def _block(channels: int, width: int, kernel: int, stride: int = 1) -> list[nn.M
 
 
 class PretrainingHeads(nn.Module):
-    """What stage 1 asks of the features, besides the log-odds: which perturbation, which patient, which beat.
+    """Further outputs of stage 1, besides the log-odds: perturbation family, patient, and the beat itself.
 
     Args:
         latent_dim: D.
-        families: of synthetic anomalies.
-        patients: among the training normals; 1 = do not ask.
+        families: number of families of synthetic anomalies.
+        patients: number of patients among the training normals; 1 = no patient loss.
     """
 
     def __init__(self, latent_dim: int, families: int, patients: int) -> None:
@@ -100,25 +100,24 @@ class PretrainingHeads(nn.Module):
 
 
 class ContextualECGModel(nn.Module):
-    """Log-likelihood of a beat under a density of normal beats of such a patient, and a score of all evidence.
+    """Log-likelihood of a beat under a density of normal beats, given its patient, and a score of all evidence.
 
-    log p is exact: the flow's density of the encoder's features, which are those of the beat beside its patient.
-    The score adds to -log p what a density of many features sees badly: the log-odds of a synthetic anomaly, which
-    the encoder was trained to tell, and the template scores of the view. Each term counts in units of its own
-    spread among training normals (from their median to their 99 % quantile). Beside a patient's own beats the encoder
-    looks at differences, so the log-odds are taken once more as if the patient were not known: what is usual for the
-    patient is not always normal.
+    log p is exact: the density, by the flow, of the encoder's features of the beat relative to its patient. The score
+    adds evidence that a density of many features misses: the log-odds of a synthetic anomaly, for which the encoder
+    was trained, and the template scores of the input. Each term is in units of its own spread among training normals
+    (median to 99 % quantile). With a known patient the encoder sees differences only. The log-odds are therefore
+    computed a second time without context, because a patient's usual beat is not always normal.
 
     Args:
-        view: how beats are shown.
+        beat_input: prepares beats for the encoder.
         latent_dim: features, D of the flow.
         n_layers: flow layers.
         hidden_dims: widths of the hidden layers of each MADE.
         widths, hidden, dropout: see `ContextEncoder`.
-        likelihood_weight: of -log p in the score; the other terms weigh 1.
+        likelihood_weight: weight of -log p in the score; the other terms have weight 1.
 
     Attributes:
-        feature_mean, feature_std: (D,) of training normals: the flow sees standardised features.
+        feature_mean, feature_std: (D,) of training normals; the flow takes standardised features.
         centre, unit, weight: (T,) of the terms, see `term_names`.
     """
 
@@ -130,7 +129,7 @@ class ContextualECGModel(nn.Module):
 
     def __init__(
         self,
-        view: BeatInput,
+        beat_input: BeatInput,
         latent_dim: int = 64,
         n_layers: int = 8,
         hidden_dims: Sequence[int] = (256, 256),
@@ -140,8 +139,8 @@ class ContextualECGModel(nn.Module):
         likelihood_weight: float = 0.5,
     ) -> None:
         super().__init__()
-        self.view = view
-        self.encoder = ContextEncoder(view.channels, view.numbers, latent_dim, widths, hidden, dropout)
+        self.beat_input = beat_input
+        self.encoder = ContextEncoder(beat_input.channels, beat_input.numbers, latent_dim, widths, hidden, dropout)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(latent_dim, 64), nn.ReLU(), nn.Linear(64, 1))
         self.maf = MAF(latent_dim, n_layers, hidden_dims)
         terms = len(self.term_names())
@@ -152,17 +151,17 @@ class ContextualECGModel(nn.Module):
         self.register_buffer("weight", torch.tensor([likelihood_weight] + [1.0] * (terms - 1)))
 
     def term_names(self) -> list[str]:
-        """Names of the terms of the score, in their order."""
-        lone = ["lone_log_odds"] if isinstance(self.view, PatientView) else []
-        return ["likelihood", "log_odds", *lone, *self.view.evidence]
+        """Names of the terms of the score, in order."""
+        lone = ["lone_log_odds"] if isinstance(self.beat_input, PatientInput) else []
+        return ["likelihood", "log_odds", *lone, *self.beat_input.evidence]
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Features (n, D) as the flow sees them: mean 0 and deviation 1 over training normals."""
+        """Features (n, D) for the flow: mean 0 and standard deviation 1 over training normals."""
         return (features - self.feature_mean) / self.feature_std
 
     def terms(self, beats: Tensor, templates: Tensor | None = None, values: Tensor | None = None) -> Tensor:
         """The terms of the score, each higher = more anomalous, in their own units: (n, T)."""
-        signals, numbers, evidence = self.view(beats, templates, values)
+        signals, numbers, evidence = self.beat_input(beats, templates, values)
         features = self.encoder(signals, numbers)
         surprise = -self.maf.log_prob(self.standardised(features))
         return torch.cat((surprise[:, None], *self.log_odds(features, beats, templates, values), evidence), dim=1)
@@ -170,10 +169,10 @@ class ContextualECGModel(nn.Module):
     def log_odds(
         self, features: Tensor, beats: Tensor, templates: Tensor | None = None, values: Tensor | None = None
     ) -> list[Tensor]:
-        """Log-odds (n, 1) of a synthetic anomaly, by the features and, for a patient's beat, without its context."""
+        """Log-odds (n, 1) of a synthetic anomaly: from the features and, for a patient, again without context."""
         found: list[Tensor] = [self.head(features)]
-        if isinstance(self.view, PatientView) and values is not None:
-            signals, numbers, _ = self.view(beats, templates, self.view.without_context(values))
+        if isinstance(self.beat_input, PatientInput) and values is not None:
+            signals, numbers, _ = self.beat_input(beats, templates, self.beat_input.without_context(values))
             found.append(self.head(self.encoder(signals, numbers)))
         return found
 
@@ -183,7 +182,7 @@ class ContextualECGModel(nn.Module):
 
     def score_terms(self, terms: Tensor) -> Tensor:
         """Score (n,) of terms (n, T): higher = more anomalous."""
-        # A product, not a sum over a short row, whose last bit would depend on the beats beside it (onnxruntime).
+        # A product, not a sum over a short row: in onnxruntime its last bit would depend on the rest of the batch.
         return ((terms - self.centre) / self.unit @ self.weight[:, None])[:, 0]
 
     def forward(

@@ -1,10 +1,12 @@
-"""The convolutional encoder of a beat, and the decoder that teaches it in stage 1."""
+"""The convolutional encoder of a beat, and the decoder that trains it in stage 1."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from torch import Tensor, nn
+
+from detector import BEAT_SAMPLES
 
 __all__ = ["ECGDecoder", "ECGEncoder"]
 
@@ -14,8 +16,8 @@ MIN_INPUT_LEN = 8  # two halvings must leave at least the two cells of the adapt
 class ECGEncoder(nn.Module):
     """Three convolution blocks and two dense layers: a beat of 187 samples to a vector of 64 features.
 
-    The layout, and with it the names in the state dict (`conv_blocks.{0,1,4,5,8,9}`, `fc.{1,4}`), is that of
-    the published model, so its weights load.
+    Layout and names in the state dict (`conv_blocks.{0,1,4,5,8,9}`, `fc.{1,4}`) are those of the published model, so
+    its weights load.
 
     Args:
         input_len: samples in a beat, at least 8.
@@ -26,7 +28,7 @@ class ECGEncoder(nn.Module):
         ValueError: a size out of range.
     """
 
-    def __init__(self, input_len: int = 187, latent_dim: int = 64, dropout: float = 0.2) -> None:
+    def __init__(self, input_len: int = BEAT_SAMPLES, latent_dim: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
         if input_len < MIN_INPUT_LEN:
             raise ValueError(f"input_len is {input_len}; it must be at least {MIN_INPUT_LEN} samples")
@@ -57,7 +59,7 @@ class ECGEncoder(nn.Module):
         )
 
     def output_layer(self) -> nn.Linear:
-        """The last dense layer, whose output is the features."""
+        """The last dense layer; its output is the features."""
         return cast("nn.Linear", self.fc[4])
 
     def forward(self, beats: Tensor) -> Tensor:
@@ -81,8 +83,7 @@ class ECGEncoder(nn.Module):
 class ECGDecoder(nn.Module):
     """A multilayer perceptron from features back to the beat; used in training only.
 
-    Dense, not convolutional: it is cheap, is thrown away after stage 1, and has no position prior of its own,
-        so the
+    Dense, not convolutional: it is cheap, is discarded after stage 1, and has no position prior of its own, so the
     encoder must put the shape of the beat into the features.
 
     Args:
@@ -90,7 +91,7 @@ class ECGDecoder(nn.Module):
         output_len: samples in a beat.
     """
 
-    def __init__(self, latent_dim: int = 64, output_len: int = 187) -> None:
+    def __init__(self, latent_dim: int = 64, output_len: int = BEAT_SAMPLES) -> None:
         super().__init__()
         self.network = nn.Sequential(
             nn.Linear(latent_dim, 128),

@@ -1,4 +1,4 @@
-"""The model: CNN encoder, then a masked autoregressive flow over its features."""
+"""The published model: CNN encoder, then a masked autoregressive flow over its features."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detector import BEAT_SAMPLES
 from train.model.encoder import ECGEncoder
 from train.model.maf import MAF
 
 __all__ = ["HybridECGModel", "check_state_dict", "load_published", "standardise_features"]
 
-_FEATURE_STD_MIN = 1e-6  # under this a feature is dead: shift it, but do not blow up its rounding noise
+_FEATURE_STD_MIN = 1e-6  # below this a feature is constant: shift it, but do not amplify its rounding noise
 _ENCODE_BATCH = 4096
 
 
@@ -41,7 +42,7 @@ class HybridECGModel(nn.Module):
 
     def __init__(
         self,
-        input_len: int = 187,
+        input_len: int = BEAT_SAMPLES,
         latent_dim: int = 64,
         n_layers: int = 8,
         hidden_dims: Sequence[int] = (512, 512),
@@ -75,34 +76,34 @@ class HybridECGModel(nn.Module):
 
         Args:
             state_dict: the published layout.
-            strict: False lets keys be missing or left over; what is there is checked all the same.
+            strict: False allows missing and unexpected keys; the others are still checked.
             assign: as in torch.
 
         Returns:
             torch's named tuple of missing and unexpected keys.
 
         Raises:
-            ValueError: a key missing, left over or of another shape, or masks that are not autoregressive;
-                nothing has been loaded then.
+            ValueError: a key is missing, unexpected or of another shape, or masks are not autoregressive; nothing
+                is loaded then.
         """
         state = check_state_dict(self, state_dict, strict=strict)
         return super().load_state_dict(state, strict=strict, assign=assign)
 
 
 def check_state_dict(model: HybridECGModel, state_dict: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
-    """Say in one line what keeps a state dict from fitting, before anything is loaded.
+    """Check that a state dict fits the model before anything is loaded.
 
     Args:
-        model: what it shall fit.
-        state_dict: the published layout. Counters of batch normalisation (`num_batches_tracked`) may be
-            missing: they are not used in scoring, and files of old torch versions lack them.
-        strict: whether missing and left-over keys count.
+        model: the model to load into.
+        state_dict: the published layout. Counters of batch normalisation (`num_batches_tracked`) may be missing:
+            scoring does not use them, and files of old torch versions lack them.
+        strict: whether missing and unexpected keys are errors.
 
     Returns:
-        The state dict, complete with those counters.
+        The state dict, completed with those counters.
 
     Raises:
-        ValueError: it does not fit, naming the key.
+        ValueError: it does not fit; the message names the key.
     """
     wanted = model.state_dict()
     state = dict(state_dict)
@@ -115,7 +116,7 @@ def check_state_dict(model: HybridECGModel, state_dict: Mapping[str, Any], *, st
         if missing:
             raise ValueError(f"key {missing[0]!r} is missing ({len(missing)} missing in all)")
         if unexpected:
-            raise ValueError(f"key {unexpected[0]!r} is not of this model ({len(unexpected)} such keys)")
+            raise ValueError(f"key {unexpected[0]!r} does not belong to this model ({len(unexpected)} such keys)")
     for key, tensor in wanted.items():
         if key not in state:
             continue
@@ -133,10 +134,10 @@ def check_state_dict(model: HybridECGModel, state_dict: Mapping[str, Any], *, st
 
 
 def _check_masks(names: Sequence[str], masks: Sequence[Tensor]) -> None:
-    """Refuse masks of one MADE through which an output sees its own input or a later one."""
+    """Reject masks of one MADE in which an output depends on its own input or a later one."""
     for name, mask in zip(names, masks, strict=True):
         if not ((mask == 0) | (mask == 1)).all():
-            raise ValueError(f"key {name!r} is no mask: it holds values other than 0 and 1")
+            raise ValueError(f"key {name!r} is not a mask: it holds values other than 0 and 1")
     paths = masks[0].double()
     for mask in masks[1:]:
         paths = mask.double() @ paths  # (out, D): number of open paths from input to unit
@@ -154,17 +155,16 @@ def _check_masks(names: Sequence[str], masks: Sequence[Tensor]) -> None:
 def standardise_features(model: HybridECGModel, beats: Tensor) -> tuple[Tensor, Tensor]:
     """Fold mean and standard deviation of the features into the encoder's last layer, in place.
 
-    The flow then starts on features of mean 0 and variance 1 without a buffer that the published layout has
-    not. Do it once, after stage 1 and before stage 2; a decoder trained against the old features no longer
-    fits.
+    The flow then starts on features of mean 0 and variance 1, without a buffer that the published layout lacks. Call
+    it once, between stage 1 and stage 2; a decoder trained on the old features no longer fits.
 
     Args:
-        model: its encoder is changed.
+        model: its encoder is changed in place.
         beats: (n, input_len), normalised training beats, n at least 2.
 
     Returns:
-        Mean and standard deviation of the old features, (latent_dim,) each. A feature that does not vary is
-        only shifted to 0 (standard deviation returned as 1).
+        Mean and standard deviation of the old features, (latent_dim,) each. A constant feature
+        is only shifted to 0 (standard deviation returned as 1).
 
     Raises:
         ValueError: fewer than two beats.
@@ -172,7 +172,7 @@ def standardise_features(model: HybridECGModel, beats: Tensor) -> tuple[Tensor, 
     if len(beats) < 2:
         raise ValueError(f"{len(beats)} beats given; a standard deviation needs at least 2")
     was_training = model.training
-    model.eval()  # running statistics and no dropout: the features as they will be scored
+    model.eval()  # running statistics, no dropout: the same features as in scoring
     features = torch.cat([model.encode(part) for part in torch.split(beats, _ENCODE_BATCH)]).double()
     model.train(was_training)
     mean = features.mean(dim=0)
@@ -188,12 +188,12 @@ def load_published(model_path: Path | str, config_path: Path | str) -> HybridECG
     """Model from a published pair of files, in eval mode.
 
     Args:
-        model_path: `best_model.pt`, a state dict of the published layout (or a dict that holds one under
-            `state_dict` or `model_state_dict`). Only tensors are read: no code in the file is run.
+        model_path: `best_model.pt`, a state dict of the published layout (or a dict with one under `state_dict` or
+            `model_state_dict`). Only tensors are read; no code in the file is executed.
         config_path: `train_config.json` with `latent_dim`, `n_layers`, `hidden_dims`.
 
     Raises:
-        ValueError: a file that is missing, unreadable or does not fit; one line naming file and key.
+        ValueError: a file is missing, unreadable or does not fit; one line naming file and key.
     """
     sizes = _read_config(Path(config_path))
     model_path = Path(model_path)
@@ -218,7 +218,7 @@ def load_published(model_path: Path | str, config_path: Path | str) -> HybridECG
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """Sizes of the model from train_config.json; one clear line where it cannot be used."""
+    """Sizes of the model from train_config.json; a ValueError of one line if it cannot be used."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: holds a {type(config).__name__}, not an object with latent_dim and so on")
+        raise ValueError(f"{path}: holds a {type(config).__name__}, not an object with latent_dim, n_layers")
 
     def size(value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,4 +1,4 @@
-"""MADE: a masked multilayer perceptron whose output d depends on the inputs before d only."""
+"""MADE: a masked multilayer perceptron whose output d depends only on the inputs before d."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["MADE", "MaskedLinear", "autoregressive_masks", "hidden_degrees"]
 def hidden_degrees(input_dim: int, units: int, generator: torch.Generator | None = None) -> Tensor:
     """Degrees m(k) of one hidden layer: unit k may see the inputs 1 to m(k).
 
-    Deviation from the paper: by default the degrees are spread evenly over [1, D-1] instead of drawn at
-    random, so that no input is lost by chance and two models of one shape have the same masks.
+    Deviation from the paper: by default the degrees are spread evenly over [1, D-1] instead of drawn at random. No
+    input is lost by chance, and two models of the same shape have the same masks.
 
     Args:
         input_dim: D, at least 1.
         units: width of the layer.
-        generator: where given, the degrees are drawn from it uniformly, as in the paper.
+        generator: draws the degrees uniformly, as in the paper; None spreads them evenly.
 
     Returns:
         (units,) int64 degrees within [1, max(1, D-1)].
     """
-    highest = max(1, input_dim - 1)  # D = 1: the one output sees nothing, whatever the hidden units see
+    highest = max(1, input_dim - 1)  # D = 1: the only output depends on no input in any case
     if generator is not None:
         return torch.randint(1, highest + 1, (units,), generator=generator)
     return torch.linspace(1, highest, units, dtype=torch.float64).round().long()
@@ -36,9 +36,9 @@ def autoregressive_masks(
 ) -> list[Tensor]:
     """Masks of all layers of a MADE, inputs in their natural order 1 to D.
 
-    As in Germain et al., equations 8 and 9: a hidden unit sees what has at most its own degree (`>=`); output
-    d sees what has a smaller degree (strict `>`), so that the product of all masks is strictly lower
-    triangular: output d depends on inputs 1 to d-1.
+    As in Germain et al., equations 8 and 9: a hidden unit is connected to units of at most its own degree (`>=`),
+    output d to units of a smaller degree (strict `>`). The product of all masks is strictly lower triangular, so output
+    d depends on inputs 1 to d-1.
 
     Args:
         input_dim: D, at least 1.
@@ -75,7 +75,7 @@ class MaskedLinear(nn.Linear):
             self.mask.copy_(mask)
 
     def masked_weight(self) -> Tensor:
-        """Weight in effect, (out_features, in_features)."""
+        """Effective weight, (out_features, in_features)."""
         return self.weight * self.mask
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class MADE(nn.Module):
             x: (n, D).
 
         Returns:
-            mu (n, D) and log-sigma (n, D), unbounded; column d depends on the columns before d only.
+            mu (n, D) and log-sigma (n, D), unbounded; column d depends only on the columns before d.
         """
         mu, log_sigma = self.network(x).chunk(2, dim=-1)  # 2 x (n, D)
         return mu, log_sigma

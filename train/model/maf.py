@@ -12,8 +12,8 @@ from train.model.made import MADE
 
 __all__ = ["LOG_SIGMA_MAX", "MAF", "MAFLayer", "standard_normal_log_prob"]
 
-# Bounds of log-sigma: a layer scales a coordinate by at most e^2, so one sample cannot buy unbounded density
-# by collapsing a conditional, and exp() never overflows in float32.
+# Bounds of log-sigma: a layer scales a coordinate by at most e^2. One sample cannot get unbounded density from a
+# collapsed conditional, and exp() never overflows in float32.
 LOG_SIGMA_MAX = 2.0
 
 
@@ -92,12 +92,11 @@ class MAFLayer(nn.Module):
 class MAF(nn.Module):
     """Masked autoregressive flow: a density over vectors whose log-likelihood is exact.
 
-    log p(x) = log N(z; 0, I) + sum over layers of log |det dz/dx|. Every second layer runs in reversed order,
-    so no coordinate is always the first.
+    log p(x) = log N(z; 0, I) + sum over layers of log |det dz/dx|. Every second layer runs in reversed order, so no
+    coordinate is always first.
 
-    Deviations from the paper: no batch normalisation between layers (its statistics would make the density of
-        one beat
-    depend on the others in training), and log-sigma is clamped (see LOG_SIGMA_MAX).
+    Deviations from the paper: no batch normalisation between layers (in training its statistics would make the density
+    of one beat depend on the others), and log-sigma is clamped (see LOG_SIGMA_MAX).
 
     References:
         Papamakarios, Pavlakou, Murray: Masked Autoregressive Flow for Density Estimation. NeurIPS 2017,
@@ -163,8 +162,8 @@ class MAF(nn.Module):
         """Draw n vectors, (n, D).
 
         Args:
-            n: how many; 0 gives an empty tensor.
-            generator: source of randomness, on the model's device; None takes torch's own.
+            n: number of vectors; 0 gives an empty tensor.
+            generator: source of randomness, on the model's device; None = torch's own.
         """
         like = next(self.parameters())
         z = torch.randn(n, self.input_dim, generator=generator, device=like.device, dtype=like.dtype)

@@ -15,17 +15,17 @@ __all__ = ["KINDS", "Kind", "Normalisation", "Normalise", "fit_normalisation", "
 Kind = Literal["per_sample", "unit_peak_to_peak", "range01"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# A beat flatter than this, in the unit of the beat (1 uV where that is mV), is not stretched to full height:
-# the rounding noise of a flat line is no heartbeat.
+# A beat flatter than this, in the unit of the beat (1 uV for mV), is not scaled to full height: that would amplify the
+# rounding noise of a flat line.
 PEAK_TO_PEAK_MIN = 1e-3
-# A sample position that never varies among training beats (zero padding) is only shifted; the published recipe
-# has the same limit.
+# A sample position that is constant over the training beats (zero padding) is only shifted; the published recipe has
+# the same limit.
 STD_MIN = 1e-6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Normalisation:
-    """How a beat is made comparable: optional scaling of each beat by itself, then (x - mean) / std.
+    """Normalisation of a beat: optional scaling of the beat by its own range, then (x - mean) / std.
 
     Attributes:
         kind: `per_sample`: no scaling; `unit_peak_to_peak`: x / max(ptp(x), 1e-3);
@@ -43,7 +43,7 @@ class Normalisation:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"normalisation {self.kind!r} is not known; one of {', '.join(KINDS)}")
+            raise ValueError(f"normalisation {self.kind!r} is unknown; one of {', '.join(KINDS)}")
         for name in ("mean", "std"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
@@ -55,7 +55,7 @@ class Normalisation:
 
 
 def scale_beats(beats: Tensor, kind: Kind) -> Tensor:
-    """Scale each beat (n, L) by itself, as `kind` says; the first half of a Normalisation."""
+    """Scale each beat (n, L) by its own range according to `kind`; the first step of a Normalisation."""
     if kind == "per_sample":
         return beats
     low = beats.amin(dim=-1, keepdim=True)
@@ -92,7 +92,7 @@ def fit_normalisation(kind: Kind, beats: ArrayLike) -> Normalisation:
         beats: (n, L), n at least 2, in the unit of the beat definition; normal training beats only.
 
     Returns:
-        Normalisation with mean and (population) std per sample; 1 where a sample position never varies.
+        Normalisation with mean and (population) std per sample; std 1 where a sample position is constant.
 
     Raises:
         ValueError: another shape, fewer than two beats, values that are not finite, unknown kind.
@@ -101,9 +101,9 @@ def fit_normalisation(kind: Kind, beats: ArrayLike) -> Normalisation:
     if values.ndim != 2 or len(values) < 2:
         raise ValueError(f"beats have shape {tuple(values.shape)}; (n, samples) with n >= 2 is needed")
     if kind not in KINDS:
-        raise ValueError(f"normalisation {kind!r} is not known; one of {', '.join(KINDS)}")
+        raise ValueError(f"normalisation {kind!r} is unknown; one of {', '.join(KINDS)}")
     if not torch.isfinite(values).all():
-        raise ValueError("beats hold values that are not finite; leave such beats out of training")
+        raise ValueError("beats hold values that are not finite; remove such beats from the training data")
     scaled = scale_beats(values, kind)
     std = scaled.std(dim=0, correction=0)
     std = torch.where(std < STD_MIN, torch.ones_like(std), std)

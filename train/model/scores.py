@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scores", "join_scores"]
+__all__ = ["BeatScores", "join_scores"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What a model says of n beats.
+class BeatScores:
+    """Scores of n beats.
 
     Attributes:
         log_prob: (n,) float64, log p, nats; higher = more normal.
-        score: (n,) float64, all evidence; higher = more anomalous. -log p where the model has nothing else.
+        score: (n,) float64, all evidence; higher = more anomalous. -log p if the model has no other evidence.
     """
 
     log_prob: NDArray[np.float64]
     score: NDArray[np.float64]
 
 
-def join_scores(parts: Sequence[Scores]) -> Scores:
-    """The scores of several records, one after the other."""
-    return Scores(np.concatenate([part.log_prob for part in parts]), np.concatenate([part.score for part in parts]))
+def join_scores(parts: Sequence[BeatScores]) -> BeatScores:
+    """Concatenate the scores of several records."""
+    return BeatScores(np.concatenate([part.log_prob for part in parts]), np.concatenate([part.score for part in parts]))

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Judgement, Quality, QualitySpan, RhythmSpan, Tick
-from detector.template import BeatContext
+from detector import Beat, BeatContext, Judgement, Quality, QualitySpan, RhythmSpan, Tick
 from monitor.alarms import AlarmEngine
 from monitor.alarms.evidence import ScoredBeat, explained
 from monitor.config import AlarmsConfig

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from train.data.noise_mix import mix, noise_gain, noise_rms_mv, qrs_height_mv, read_noise
-from train.data.records import DataError, Record, find_data, read_record
+from train.data.records import Record, find_data, read_record
+from train.errors import DataError
 from train.evaluate.noise_protocol import minutes, record_name
 
 needs_nstdb = pytest.mark.skipif(find_data("nstdb") is None, reason="needs the noise records (ECG_MONITOR_DATA)")
@@ -43,7 +44,7 @@ def test_short_noise_begins_again() -> None:
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(DataError, match="no noise 'hiss'"):
         read_noise("hiss")
-    with pytest.raises(DataError, match="less than a second"):
+    with pytest.raises(DataError, match="less than one second"):
         noise_rms_mv(np.zeros(10), 360.0)
     empty = Record("made", "MLII", 360.0, np.zeros(900), np.zeros(0, np.int64), np.zeros(0, "<U1"))
     with pytest.raises(DataError, match="no annotated beat"):

@@ -16,7 +16,6 @@ from train.data.records import (
     CLASSES,
     DS1,
     DS2,
-    DataError,
     LabelledBeats,
     NormalBeats,
     class_counts,
@@ -24,6 +23,7 @@ from train.data.records import (
     find_data,
     read_record,
 )
+from train.errors import DataError
 from train.evaluate.metrics import auroc
 from train.evaluate.references import template_scores
 
@@ -125,8 +125,8 @@ def test_public_csv_files_are_read(tmp_path: Path) -> None:
     [
         ("1,2,3\n", "3 columns"),
         ("a,b\n", "not a table of numbers"),
-        (",".join(["0"] * 187 + ["7"]) + "\n", "not 0 to 4"),
-        (",".join(["nan"] * 187 + ["0"]) + "\n", "no number"),
+        (",".join(["0"] * 187 + ["7"]) + "\n", "other than 0 to 4"),
+        (",".join(["nan"] * 187 + ["0"]) + "\n", "not finite"),
     ],
 )
 def test_bad_csv_is_refused_with_its_name(tmp_path: Path, content: str, message: str) -> None:
@@ -153,7 +153,7 @@ def test_data_that_cannot_be_had_is_one_clear_line(tmp_path: Path, monkeypatch: 
         raise OSError("network is unreachable")
 
     monkeypatch.setattr("wfdb.dl_database", no_network)
-    with pytest.raises(DataError, match=r"mitdb: not in \$ECG_MONITOR_DATA.*unreachable.*set ECG_MONITOR_DATA"):
+    with pytest.raises(DataError, match=r"mitdb: neither in \$ECG_MONITOR_DATA.*unreachable.*set ECG_MONITOR_DATA"):
         data_folder("mitdb")
     assert not (tmp_path / "ecg-monitor" / "mitdb").exists()
 

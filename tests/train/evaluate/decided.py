@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.evaluate.record_decisions import Judged
+from train.evaluate.record_decisions import RecordDecisions
 
 
-def judged(**change: object) -> Judged:
+def judged(**change: object) -> RecordDecisions:
     """Ten minutes at 100 Hz, a beat a second; from 300 s on: a missed V, an extra, an unscored S, flags."""
     annotated = np.arange(50, 60_000, 100, dtype=np.int64)
     labels = np.full(len(annotated), "N", dtype="<U1")
@@ -32,4 +32,4 @@ def judged(**change: object) -> Judged:
         "annotated": annotated,
         "labels": labels,
     }
-    return Judged(**(values | change))  # type: ignore[arg-type]
+    return RecordDecisions(**(values | change))  # type: ignore[arg-type]

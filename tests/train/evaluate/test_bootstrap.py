@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.train.evaluate.decided import judged
 from train.evaluate.bootstrap import Ranked, draw_weights, interval, mean_interval, score_intervals
-from train.evaluate.decisions import decisions, gross
+from train.evaluate.decision_rates import decision_rates, gross
 from train.evaluate.metrics import at_threshold, best_f1, sensitivity_at_fpr, summary
 
 
@@ -106,7 +106,7 @@ def test_counts_are_added_and_their_rates_drawn_by_record() -> None:
 
 def test_the_record_with_most_false_alarms_is_named() -> None:
     loud = judged(name="232", flagged=np.ones(600, dtype=np.bool_))
-    told = decisions([judged(), loud], 0)
+    told = decision_rates([judged(), loud], 0)
     assert told["worst_fpr"] == {"record": "232", "fpr": 1.0}
     assert told["gross_without_232"]["counts"] == told["by_record"]["made up"]["counts"]
     assert told["gross"]["counts"]["annotated"] == 600

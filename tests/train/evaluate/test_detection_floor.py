@@ -14,7 +14,7 @@ from detector import shipped_model
 from train.data.records import DS2
 from train.evaluate.protocols import Outcome
 from train.evaluate.stream_protocol import evaluate_stream
-from train.export.loaded_model import load_subject
+from train.export.loaded_model import load_model
 
 AUROC, AUROC_WITHOUT_232 = 0.95, 0.972
 RECORD_MEAN, RECORD_MEAN_WITHOUT_232 = 0.977, 0.978
@@ -28,7 +28,7 @@ R_PEAK_SE, R_PEAK_PPV, BAD_WINDOWS = 0.998, 0.997, 0.03
 def outcome(data_folder: Path) -> Outcome:
     """Protocol `stream` of the shipped model on all of DS2."""
     assert data_folder.is_dir()
-    return evaluate_stream([load_subject(shipped_model())], DS2, training=("101",))
+    return evaluate_stream([load_model(shipped_model())], DS2, training=("101",))
 
 
 @pytest.mark.slow

@@ -18,8 +18,9 @@ from tests.train.evaluate.decided import judged
 from tests.train.fit.helpers import made_up_beats, needs_mitdb
 from train.data.contexts import Contexts
 from train.data.detected_beats import stream_beats
-from train.data.records import DataError, NormalBeats, read_record
-from train.evaluate.evaluate import as_json
+from train.data.records import NormalBeats, read_record
+from train.errors import DataError, RunError
+from train.evaluate.console_tables import print_tables
 from train.evaluate.metrics import (
     at_threshold,
     auroc,
@@ -31,27 +32,25 @@ from train.evaluate.metrics import (
     summary,
 )
 from train.evaluate.protocols import evaluate_inter, patient_scores
-from train.evaluate.record_decisions import count, judge_record, rates, read_recording
+from train.evaluate.record_decisions import count, decide_record, rates, read_recording
 from train.evaluate.references import nearest_neighbour_scores, nearest_neighbour_threshold
-from train.evaluate.stream_protocol import evaluate_recording, evaluate_stream
-from train.evaluate.tables import show
-from train.export.loaded_model import Score, Subject, load_subject
-from train.fit.checkpoint import RunError
-from train.model.scores import Scores
+from train.evaluate.stream_protocol import evaluate_decisions, evaluate_stream
+from train.export.loaded_model import LoadedModel, Score, load_model
+from train.model.scores import BeatScores
 
 LABELS = np.array(["N", "N", "N", "N", "V", "V", "S", "F"])
 SCORES = np.array([0.1, 0.2, 0.3, 0.9, 0.8, 1.0, 0.25, 0.3])
 
 
-def energy(beats: np.ndarray, _: Contexts | None = None) -> Scores:
+def energy(beats: np.ndarray, _: Contexts | None = None) -> BeatScores:
     log_prob = -np.square(beats.astype(np.float64)).sum(axis=1)
-    return Scores(log_prob, -log_prob)
+    return BeatScores(log_prob, -log_prob)
 
 
-def evidence(beats: np.ndarray, contexts: Contexts | None = None) -> Scores:
+def evidence(beats: np.ndarray, contexts: Contexts | None = None) -> BeatScores:
     """A score that is more than the likelihood: the height as well."""
     plain = energy(beats, contexts)
-    return Scores(plain.log_prob, plain.score + np.abs(beats).max(axis=1))
+    return BeatScores(plain.log_prob, plain.score + np.abs(beats).max(axis=1))
 
 
 def energy_subject(
@@ -59,9 +58,9 @@ def energy_subject(
     definition: str = BEAT_DEFINITION,
     name: str = "energy",
     scores: Score = energy,
-) -> Subject:
+) -> LoadedModel:
     """A stand-in density: log p falls with the energy of the beat."""
-    return Subject(
+    return LoadedModel(
         name=name,
         path=Path("energy"),
         sha256="0",
@@ -185,7 +184,7 @@ def test_rates_without_beats_are_unknown_not_zero() -> None:
 def test_missed_and_unscored_beats_count_against_the_sensitivity() -> None:
     record = judged()
     log_prob = record.log_prob - np.isin(record.r_samples, record.annotated[record.labels != "N"])
-    outcome = evaluate_recording(judged(log_prob=log_prob))
+    outcome = evaluate_decisions(judged(log_prob=log_prob))
     figures = outcome.rows[0].figures
     assert figures["missed_or_unscored"] == {"N": 0, "S": 1, "V": 1, "F": 0, "Q": 0}
     assert figures["auroc"] == 1.0  # of the beats that have a score
@@ -195,17 +194,17 @@ def test_missed_and_unscored_beats_count_against_the_sensitivity() -> None:
 
 def test_a_record_without_abnormal_beats_has_no_auroc_and_no_complaint() -> None:
     record = judged(labels=np.full(600, "N"))
-    outcome = evaluate_recording(record)
+    outcome = evaluate_decisions(record)
     figures = outcome.rows[0].figures
     assert (figures["auroc"], figures["average_precision"], figures["best"]) == (None, None, None)
     console = Console(file=io.StringIO(), width=140)
-    show(outcome, console)
+    print_tables(outcome, console)
     assert "99.67" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert as_json(outcome, None, "command", 0)["decisions"]["the monitor"]["gross"]["rates"]["abnormal_se"] is None
+    assert outcome.extra["decisions"]["the monitor"]["gross"]["rates"]["abnormal_se"] is None
 
 
 def test_a_model_for_other_beats_is_refused() -> None:
-    with pytest.raises(RunError, match="made for kaggle/1 beats, protocol inter cuts stream/1"):
+    with pytest.raises(RunError, match="made for kaggle/1 beats, protocol inter needs stream/1"):
         evaluate_inter([energy_subject(energy_calibration()), energy_subject(definition="kaggle/1")], ["100"])
     with pytest.raises(RunError, match="no calibration"):
         evaluate_stream([energy_subject()], ["100"])
@@ -215,9 +214,9 @@ def test_a_model_for_other_beats_is_refused() -> None:
 def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(RunError, match=message):
-        load_subject(tmp_path / name)
+        load_model(tmp_path / name)
     with pytest.raises(RunError, match=r"no best_model\.pt"):
-        load_subject(tmp_path)
+        load_model(tmp_path)
 
 
 def energy_calibration() -> Calibration:
@@ -262,7 +261,7 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
     (streamed,) = stream_beats(["105"])
     calibration = subject.calibration
     assert calibration is not None
-    record = judge_record(streamed, subject.scores(streamed.beats, streamed.contexts), calibration, 300.0)
+    record = decide_record(streamed, subject.scores(streamed.beats, streamed.contexts), calibration, 300.0)
     bed = tmp_path / "out" / "bed"
     bed.mkdir(parents=True)
     rows = ["r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality"]
@@ -272,7 +271,7 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
     (bed / "beats.csv").write_text("\n".join(rows) + "\n")
     (bed / "session.json").write_text('{"first_sample": 0}')
     (bed / "signal.dat").write_bytes(bytes(2 * streamed.samples))
-    recorded = evaluate_recording(read_recording(tmp_path / "out", "105"))
+    recorded = evaluate_decisions(read_recording(tmp_path / "out", "105"))
     assert recorded.extra["decisions"]["the monitor"] == direct.extra["decisions"]["energy"]
     assert recorded.rows[0].figures == direct.rows[0].figures
     gross = direct.extra["decisions"]["energy"]["gross"]
@@ -304,6 +303,6 @@ def test_recordings_that_cannot_be_judged(tmp_path: Path) -> None:
         read_recording(tmp_path / "a", "100")
     (tmp_path / "a" / "session.json").write_text('{"first_sample": 0}')
     (tmp_path / "a" / "signal.dat").write_bytes(bytes(2 * 360 * 60))
-    with pytest.raises(DataError, match="nothing recorded after the first 300 s"):
+    with pytest.raises(DataError, match="no recording after the first 300 s"):
         read_recording(tmp_path / "a", "100")
     assert read_recording(tmp_path / "a", "100", learning_s=0).end_sample == 360 * 60

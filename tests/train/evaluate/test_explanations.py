@@ -10,7 +10,7 @@ from detector import Scorer
 from detector.explain import WORDS
 from train.data.detected_beats import StreamedRecord
 from train.data.records import find_data
-from train.evaluate.explanations import explain_record, normal_limits, show, word_table, words_report
+from train.evaluate.explanations import explain_record, explanation_report, normal_limits, report_text, word_table
 
 T_MS = (np.arange(187) - 62) * 8.0
 
@@ -107,7 +107,7 @@ def test_an_empty_record_says_nothing() -> None:
 @pytest.mark.skipif(find_data("mitdb") is None, reason="mitdb is not there: set ECG_MONITOR_DATA")
 def test_a_real_record_from_the_detector_to_the_text() -> None:
     """Record 119: one kind of wide ventricular beat, early, each with a compensatory pause."""
-    report = words_report(Scorer(), {"119": ["119"]})
+    report = explanation_report(Scorer(), {"119": ["119"]})
     shares = report["sets"]["119"]["all"]["shares"]
     assert shares["V"]["early"] > 0.95
     assert shares["V"]["wide"] > 0.9
@@ -116,7 +116,7 @@ def test_a_real_record_from_the_detector_to_the_text() -> None:
     assert sum(report["sets"]["119"]["anomalous"]["beats"].values()) < sum(
         report["sets"]["119"]["all"]["beats"].values()
     )
-    text = show(report)
+    text = report_text(report)
     assert "| wide |" in text
     assert "119, beats called anomalous" in text
     assert "| early | 0.87 |" in text

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from tests.train.evaluate.decided import judged
 from tests.train.evaluate.test_evaluate import energy_calibration, energy_subject
 from train.data.records import find_data, read_record
-from train.evaluate.decisions import gross
+from train.evaluate.decision_rates import gross
 from train.evaluate.failures import FailedBeat, draw_failures, worst_records
 from train.evaluate.noise_protocol import SNR_DB, evaluate_noise, minutes, noise_rates, record_name
 from train.evaluate.record_decisions import count

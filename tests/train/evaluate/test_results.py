@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from train.evaluate.evaluate import figures
+from train.evaluate.evaluate import draw_figures
 from train.evaluate.protocols import Outcome, Row
 from train.evaluate.results import PROTOCOLS, read_results, result_of, write_result
 from train.evaluate.stream_protocol import empty_beats
-from train.tables import BEGIN, END, README, put, render, rendered
+from train.tables import BEGIN, END, QUALITY_PAGE, README, SHORT_MARKERS, put, render, render_short, rendered_pages
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,9 +28,35 @@ def inter(ours: float) -> dict[str, Any]:
     return {"protocol": "inter", "seed": 0, "resamples": 500, "models": [], "rows": rows}
 
 
-def test_the_readme_tells_what_the_results_tell() -> None:
-    assert README == ROOT / "README.md"
-    assert rendered() == README.read_text("utf-8"), "run `python -m train table`"
+def test_readme_and_quality_page_agree_with_the_results() -> None:
+    assert (README, QUALITY_PAGE) == (ROOT / "README.md", ROOT / "docs" / "quality.md")
+    for path, text in rendered_pages().items():
+        assert text == path.read_text("utf-8"), f"{path.name}: run `python -m train table`"
+
+
+def test_default_folder_holds_the_results() -> None:
+    assert set(read_results()) == set(PROTOCOLS)
+
+
+def test_short_table_has_one_line_per_figure() -> None:
+    lines = render_short(read_results()).splitlines()
+    assert lines[0] == "| figure | ours | reference |"
+    assert len([line for line in lines if line.count("|") == 4]) == 9
+    assert all(line.count("**") == 2 and " |  |" not in line for line in lines[2:9])
+    assert render_short({"inter": inter(0.9)}).splitlines()[2] == ""  # no line for an absent protocol
+    assert "Not measured yet" in render_short({})
+
+
+@pytest.mark.parametrize("absent", ["README.md", "quality.md"])
+def test_page_without_markers_is_one_line(tmp_path: Path, absent: str) -> None:
+    markers = {"README.md": SHORT_MARKERS, "quality.md": (BEGIN, END)}
+    for name, pair in markers.items():
+        (tmp_path / name).write_text("" if name == absent else "\n".join(pair))
+    with pytest.raises(ValueError, match=rf"{absent} has no {markers[absent][0]} and .*: add the two lines"):
+        rendered_pages(readme=tmp_path / "README.md", page=tmp_path / "quality.md")
+    (tmp_path / absent).unlink()
+    with pytest.raises(ValueError, match=f"{absent}: No such file"):
+        rendered_pages(readme=tmp_path / "README.md", page=tmp_path / "quality.md")
 
 
 def test_the_results_in_the_repository_name_no_path_and_no_date() -> None:
@@ -85,7 +111,7 @@ def test_the_tables_go_between_the_markers_and_nowhere_else() -> None:
     readme = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert put(readme, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
     assert put(put(readme, "new"), "new") == put(readme, "new")
-    with pytest.raises(ValueError, match="put the two lines"):
+    with pytest.raises(ValueError, match="add the two lines"):
         put("no markers", "new")
 
 
@@ -105,7 +131,7 @@ def test_a_result_is_written_and_read_again(tmp_path: Path) -> None:
 
 
 def test_an_outcome_without_rows_and_failures_draws_nothing(tmp_path: Path) -> None:
-    assert figures(Outcome("nstdb", [], empty_beats()), None, tmp_path) == []
+    assert draw_figures(Outcome("nstdb", [], empty_beats()), None, tmp_path) == []
 
 
 def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) -> None:
@@ -134,6 +160,6 @@ def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) 
     assert [model["name"] for model in told["models"]] == ["ours", "published"]
     assert told["decisions"] == {"ours": {"se": 0.8}, "template": {"se": 0.1}}
     assert told["kept"] == ["published"]
-    assert "Kept from an earlier state of the detector: published in inter." in render({"inter": told})
+    assert "Kept from an earlier version of the detector: published in inter." in render({"inter": told})
     write_result(tmp_path, result("ours", 0.7, "published"))
     assert "kept" not in read_results(tmp_path)["inter"], "both at hand again"

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from tests.train.export.published import published_state
-from train.export.conv2d import flattened
+from train.export.conv2d import as_conv2d
 from train.model.contextual import ContextEncoder
 from train.model.hybrid import HybridECGModel
 
 
 def doubled(blocks: nn.Sequential, length: int, channels: int) -> None:
     """Both forms agree to the rounding of double precision."""
-    flat = flattened(blocks, channels, length).double()
+    flat = as_conv2d(blocks, channels, length).double()
     x = torch.randn(5, channels, length, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(flat(x[:, :, None])[:, :, 0], blocks.eval().double()(x), rtol=1e-12, atol=1e-12)
@@ -37,7 +37,7 @@ def test_both_encoders_compute_the_same_in_two_dimensions(length: int) -> None:
 
 def test_the_encoder_of_a_beat_pools_by_plain_windows_and_trains_on() -> None:
     encoder = ContextEncoder(3, 0).train()
-    flat = flattened(encoder.conv_blocks, 3, 187)
+    flat = as_conv2d(encoder.conv_blocks, 3, 187)
     assert encoder.training
     assert encoder.conv_blocks[1].training
     assert isinstance(flat[-1], nn.AvgPool2d)
@@ -50,5 +50,5 @@ def test_adaptive_pooling_is_kept_at_any_length_and_number_of_cells() -> None:
         for cells in range(1, length + 1):
             blocks = nn.Sequential(nn.AdaptiveAvgPool1d(cells))
             doubled(blocks, length, 2)
-            plain += isinstance(flattened(blocks, 2, length)[0], nn.AvgPool2d)
+            plain += isinstance(as_conv2d(blocks, 2, length)[0], nn.AvgPool2d)
     assert plain > 50

@@ -17,16 +17,11 @@ from detector.baseline import Calibration, PatientReference
 from detector.beats import BEAT_DEFINITION, R_INDEX
 from detector.scorer import Scorer
 from tests.train.export.published import numpy_log_prob, published_state, write_published
-from train.export.onnx_file import (
-    FORMAT,
-    ExportedScorer,
-    ExportError,
-    check_parity,
-    export_onnx,
-    import_published,
-    torch_log_prob,
-    weights_sha256,
-)
+from train.errors import ExportError
+from train.export.metadata import FORMAT, weights_sha256
+from train.export.modules import ExportedScorer
+from train.export.onnx_file import check_parity, export_onnx, torch_log_prob
+from train.export.published import import_published
 from train.model.hybrid import HybridECGModel
 from train.model.normalise import KINDS, Kind, Normalisation, Normalise, fit_normalisation
 
@@ -88,9 +83,9 @@ def test_onnx_scores_as_an_independent_implementation_does(exported: Any) -> Non
     log_prob = score(session(path), x)
     assert log_prob.dtype == np.float32
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-3)
-    np.testing.assert_array_equal(
-        torch_log_prob(model, normalisation, x)[:5], torch_log_prob(model, normalisation, x[:5])
-    )
+    # torch picks its kernels by the size of the batch, so its last bits depend on the CPU.
+    whole, part = torch_log_prob(model, normalisation, x), torch_log_prob(model, normalisation, x[:5])
+    np.testing.assert_allclose(whole[:5], part, rtol=2e-6)
 
 
 def test_any_number_of_beats_can_be_scored_and_the_score_is_the_beats_own(exported: Any) -> None:
@@ -187,7 +182,7 @@ def test_missing_metadata_are_named(tmp_path: Path, key: str) -> None:
         ("shown", "range01", "shown = range01; the model has per_sample"),
         ("threshold", float("nan"), "threshold is NaN"),
         ("threshold", "low", "threshold is low"),
-        ("calibration", "{alpha", "calibration is no JSON"),
+        ("calibration", "{alpha", "calibration is not JSON"),
     ],
 )
 def test_metadata_that_contradict_the_model_are_refused(tmp_path: Path, key: str, value: object, message: str) -> None:
@@ -293,13 +288,13 @@ def test_mean_and_std_alone_are_enough_with_a_threshold(tmp_path: Path, suffix: 
     ("name", "content", "message"),
     [
         ("normals.npz", None, "cannot be read"),
-        ("normals.npz", b"not a zip", "no normalisation"),
+        ("normals.npz", b"not a zip", "no usable normalisation"),
         ("normals.json", b'{"mean": [0]}', "mean and std are needed"),
         ("normals.json", b'{"mean": [0], "std": [1]}', "mean has 1 values; the model needs 187"),
-        ("normals.json", b'{"mean": ["a"], "std": [1]}', "no normalisation"),
-        ("normals.json", b"{", "no normalisation"),
+        ("normals.json", b'{"mean": ["a"], "std": [1]}', "no usable normalisation"),
+        ("normals.json", b"{", "no usable normalisation"),
         ("normals.csv", b"0,1,2\n", "3 columns; 187 samples and a label"),
-        ("normals.csv", b"a,b\n", "no normalisation"),
+        ("normals.csv", b"a,b\n", "no usable normalisation"),
         ("normals.txt", b"", r"one of \.csv, \.json, \.npz"),
     ],
 )
@@ -335,7 +330,7 @@ def test_a_file_that_fails_parity_does_not_stay(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("train.export.onnx_file.PARITY_RELATIVE", 1e-15)
     csv = write_csv(tmp_path / "normals.csv", np.random.default_rng(0).uniform(size=(50, 187)), np.zeros(50))
     pair = write_published(tmp_path, published_state(0))
-    with pytest.raises(ExportError, match="nats of difference are allowed"):
+    with pytest.raises(ExportError, match=r"allowed difference .* nats"):
         import_published(*pair, csv, tmp_path / "out.onnx", beat_definition="kaggle/1")
     assert not list(tmp_path.glob("*.onnx*"))
 

@@ -13,11 +13,12 @@ import torch
 from rich.console import Console
 
 from tests.train.fit.helpers import KILLED, fit_quietly, kill_a_fit, made_up_beats, same_weights, tiny_config
-from train.config import ConfigError, load_config, named_configs
+from train.config import load_config, named_configs
 from train.data.records import NormalBeats
+from train.errors import ConfigError, FitError, RunError
 from train.evaluate.metrics import auroc
-from train.fit.checkpoint import RunError, load_run
-from train.fit.fit import FitError, choose_device, fit
+from train.fit.checkpoint import load_run
+from train.fit.fit import choose_device, fit
 
 
 def run_fit(out: Path, *overrides: str, n: int = 400, by_record: bool = False) -> str:

@@ -30,13 +30,15 @@ from train.config import load_config
 from train.data.contexts import stack_contexts
 from train.data.kaggle import KAGGLE_DEFINITION
 from train.data.records import LabelledBeats, NormalBeats
+from train.errors import ExportError, RunError
 from train.evaluate.metrics import auroc
-from train.export.loaded_model import calibrate_run, load_subject
+from train.export.calibration import calibrate_run
+from train.export.export_run import ExportReport, export_run
+from train.export.loaded_model import load_model
 from train.export.modules import ExportedContextual
-from train.export.onnx_file import ExportError, export_onnx
-from train.export.run import ExportReport, export_run
-from train.fit.checkpoint import Run, RunError, contextual_terms, load_run
-from train.model.contextual import ContextualECGModel, view_named
+from train.export.onnx_file import export_onnx
+from train.fit.checkpoint import FinishedRun, contextual_terms, load_run
+from train.model.contextual import ContextualECGModel, input_named
 
 METADATA: dict[str, Any] = {
     "name": "test",
@@ -57,14 +59,14 @@ def kaggle_beats() -> LabelledBeats:
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def stream(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     out = tmp_path_factory.mktemp("stream") / "tiny"
     fit_stream(out, "alpha=0.05")
     return load_run(out)
 
 
 @pytest.fixture(scope="module")
-def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def kaggle(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     out = tmp_path_factory.mktemp("kaggle") / "tiny"
     fit_quietly(out, kaggle_beats(), tiny_contextual(), data="kaggle", beat_definition=KAGGLE_DEFINITION)
     return load_run(out)
@@ -76,13 +78,13 @@ def area(scores: NDArray[np.float64], labels: NDArray[np.str_]) -> float:
     return value
 
 
-def term(run: Run, beats: LabelledBeats, name: str) -> NDArray[np.float64]:
+def term(run: FinishedRun, beats: LabelledBeats, name: str) -> NDArray[np.float64]:
     assert isinstance(run.model, ContextualECGModel)
     terms = contextual_terms(run.model, beats.beats, beats.contexts)
     return np.asarray(terms[:, run.model.term_names().index(name)])
 
 
-def test_wide_beats_of_new_patients_stand_out_in_every_term(stream: Run) -> None:
+def test_wide_beats_of_new_patients_stand_out_in_every_term(stream: FinishedRun) -> None:
     test = patients(records=3, beats=100, seed=9)
     scores = stream.scores(test.beats, test.contexts)
     assert area(scores.score, test.labels) > 0.98
@@ -103,7 +105,7 @@ def test_wide_beats_of_new_patients_stand_out_in_every_term(stream: Run) -> None
     assert area(nothing_known.score, test.labels) > 0.9
 
 
-def test_wide_public_beats_stand_out(kaggle: Run) -> None:
+def test_wide_public_beats_stand_out(kaggle: FinishedRun) -> None:
     test = public_beats(300, seed=9)
     scores = kaggle.scores(test.beats)
     assert area(scores.score, test.labels) > 0.98
@@ -111,7 +113,7 @@ def test_wide_public_beats_stand_out(kaggle: Run) -> None:
     assert area(term(kaggle, test, "log_odds"), test.labels) > 0.9
 
 
-def test_a_run_tells_how_to_build_its_model_again(stream: Run, kaggle: Run) -> None:
+def test_a_run_tells_how_to_build_its_model_again(stream: FinishedRun, kaggle: FinishedRun) -> None:
     assert (stream.config["view"], kaggle.config["view"]) == ("patient", "lone")
     assert isinstance(stream.model, ContextualECGModel)
     assert stream.config["terms"] == stream.model.term_names()
@@ -121,7 +123,7 @@ def test_a_run_tells_how_to_build_its_model_again(stream: Run, kaggle: Run) -> N
     assert len(stream.history["autoencoder"]) == 6
 
 
-def test_thresholds_are_quantiles_of_all_patients_normals(stream: Run) -> None:
+def test_thresholds_are_quantiles_of_all_patients_normals(stream: FinishedRun) -> None:
     normals = NormalBeats(stream_beats())
     _, watched = normals.hold_out(0.25, 0, by_record=True)
     scores, held_out = (stream.scores(part.beats, part.contexts) for part in (normals, watched))
@@ -131,7 +133,7 @@ def test_thresholds_are_quantiles_of_all_patients_normals(stream: Run) -> None:
     assert stream.config["held_out_nll"] == pytest.approx(-held_out.log_prob.mean())
 
 
-def test_each_term_counts_in_units_of_its_spread_among_normals(stream: Run) -> None:
+def test_each_term_counts_in_units_of_its_spread_among_normals(stream: FinishedRun) -> None:
     assert isinstance(stream.model, ContextualECGModel)
     fitted, _ = NormalBeats(stream_beats()).hold_out(0.25, 0, by_record=True)
     terms = contextual_terms(stream.model, fitted.beats, fitted.contexts)
@@ -144,11 +146,11 @@ def test_each_term_counts_in_units_of_its_spread_among_normals(stream: Run) -> N
     np.testing.assert_allclose(np.median(spreads, axis=0), 1, rtol=1e-3)
 
 
-def test_the_flow_sees_standardised_features(kaggle: Run) -> None:
+def test_the_flow_sees_standardised_features(kaggle: FinishedRun) -> None:
     assert isinstance(kaggle.model, ContextualECGModel)
     fitted, _ = NormalBeats(kaggle_beats()).hold_out(0.25, 0, by_record=False)
     with torch.no_grad():
-        signals, numbers, _ = kaggle.model.view(torch.from_numpy(fitted.beats))
+        signals, numbers, _ = kaggle.model.beat_input(torch.from_numpy(fitted.beats))
         features = kaggle.model.standardised(kaggle.model.encoder(signals, numbers))
     torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
     torch.testing.assert_close(features.std(0, correction=0), torch.ones(6), atol=1e-3, rtol=0)
@@ -177,7 +179,7 @@ def test_resume_after_ctrl_c_and_kill_gives_the_same_bits(tmp_path: Path) -> Non
     assert first["score_threshold"] == second["score_threshold"]
 
 
-def test_another_seed_gives_another_model(stream: Run, tmp_path: Path) -> None:
+def test_another_seed_gives_another_model(stream: FinishedRun, tmp_path: Path) -> None:
     fit_stream(tmp_path / "other", "alpha=0.05", "seed=1")
     assert not same_weights(stream.folder, tmp_path / "other")
 
@@ -185,7 +187,7 @@ def test_another_seed_gives_another_model(stream: Run, tmp_path: Path) -> None:
 # Calibration: by patient, and higher = more anomalous
 
 
-def test_a_stream_run_is_calibrated_by_patient(stream: Run) -> None:
+def test_a_stream_run_is_calibrated_by_patient(stream: FinishedRun) -> None:
     normals = NormalBeats(stream_beats())
     calibration = calibrate_run(stream, normals)
     assert calibration.alpha == 0.05
@@ -209,14 +211,14 @@ def test_a_stream_run_is_calibrated_by_patient(stream: Run) -> None:
     found = flagged(new)
     assert found[new.labels == "V"].mean() > 0.9
     assert found[new.labels == "N"].mean() < 0.25
-    patient = PatientReference(calibration)
-    p_values = [patient.judge(value).p_value for value in np.linspace(calibration.centre, scores.max(), 20).tolist()]
+    rising = np.linspace(calibration.centre, scores.max(), 20).tolist()
+    p_values = [PatientReference(calibration).judge(value).p_value for value in rising]
     assert p_values == sorted(p_values, reverse=True)
     with pytest.raises(RunError, match="was fitted to other beats"):
         calibrate_run(stream, NormalBeats(new))
 
 
-def test_a_public_run_has_one_threshold_for_all(kaggle: Run) -> None:
+def test_a_public_run_has_one_threshold_for_all(kaggle: FinishedRun) -> None:
     calibration = calibrate_run(kaggle, NormalBeats(kaggle_beats()))
     threshold = kaggle.config["score_threshold"]
     patient = PatientReference(calibration)
@@ -231,25 +233,25 @@ def test_a_public_run_has_one_threshold_for_all(kaggle: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(stream: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+def exported(stream: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     with pytest.MonkeyPatch.context() as patch:  # the records that the run names are made up
-        patch.setattr("train.export.run.training_beats", lambda *_: stream_beats())
+        patch.setattr("train.export.export_run.training_beats", lambda *_: stream_beats())
         return export_run(stream.folder, tmp_path_factory.mktemp("export") / "tiny.onnx", name="tiny")
 
 
-def test_the_file_scores_as_the_run_does(stream: Run, exported: ExportReport) -> None:
+def test_the_file_scores_as_the_run_does(stream: FinishedRun, exported: ExportReport) -> None:
     assert exported.parity <= 1e-3
     assert (exported.patients, exported.alpha) == (4, 0.05)
     assert exported.threshold == stream.config["score_threshold"]
     test = patients(records=2, beats=60, seed=5)  # the first beats of each without a context
-    by_file = load_subject(exported.path).scores(test.beats, test.contexts)
+    by_file = load_model(exported.path).scores(test.beats, test.contexts)
     by_torch = stream.scores(test.beats, test.contexts)
     np.testing.assert_allclose(by_file.log_prob, by_torch.log_prob, atol=1e-3, rtol=1e-5)
     np.testing.assert_allclose(by_file.score, by_torch.score, atol=1e-3, rtol=1e-5)
 
 
 def test_the_monitors_scorer_takes_it_and_scores_detected_beats_as_the_run_does(
-    stream: Run, exported: ExportReport
+    stream: FinishedRun, exported: ExportReport
 ) -> None:
     scorer, beats = Scorer(exported.path), detected_beats()
     assert scorer.info.name == "tiny"
@@ -266,9 +268,9 @@ def test_the_monitors_scorer_takes_it_and_scores_detected_beats_as_the_run_does(
     assert np.median(by_scorer.score[wide_and_early]) > np.median(by_scorer.score[~wide_and_early]) + 1
 
 
-def test_the_public_model_is_exported_with_beats_alone(kaggle: Run, tmp_path: Path) -> None:
+def test_the_public_model_is_exported_with_beats_alone(kaggle: FinishedRun, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.export.run.training_beats", lambda *_: kaggle_beats())
+        patch.setattr("train.export.export_run.training_beats", lambda *_: kaggle_beats())
         report, again = (export_run(kaggle.folder, tmp_path / f"{name}.onnx", name="tiny") for name in "ab")
     assert again.sha256 == report.sha256  # the same run gives the same bytes
     assert (report.patients, report.beats) == (0, len(NormalBeats(kaggle_beats())))
@@ -276,19 +278,21 @@ def test_the_public_model_is_exported_with_beats_alone(kaggle: Run, tmp_path: Pa
     assert [value.name for value in proto.graph.input] == ["beats"]
     assert [value.name for value in proto.graph.output] == ["log_prob", "score"]
     test = public_beats(50, seed=5)
-    by_file, by_torch = load_subject(report.path).scores(test.beats, None), kaggle.scores(test.beats)
+    by_file, by_torch = load_model(report.path).scores(test.beats, None), kaggle.scores(test.beats)
     np.testing.assert_allclose(by_file.log_prob, by_torch.log_prob, atol=1e-3, rtol=1e-5)
     np.testing.assert_allclose(by_file.score, by_torch.score, atol=1e-3, rtol=1e-5)
 
 
-def test_a_file_that_scores_otherwise_does_not_stay(stream: Run, exported: ExportReport, tmp_path: Path) -> None:
+def test_a_file_that_scores_otherwise_does_not_stay(
+    stream: FinishedRun, exported: ExportReport, tmp_path: Path
+) -> None:
     def written(*arguments: Any) -> Path:
         return Path(shutil.copy(exported.path, arguments[3]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.export.run.training_beats", lambda *_: stream_beats())
-        patch.setattr("train.export.run.export_onnx", written)  # what it would write, in no time
-        patch.setattr("train.export.run._PARITY_WORST", 0.0)  # rounding alone is over it
+        patch.setattr("train.export.export_run.training_beats", lambda *_: stream_beats())
+        patch.setattr("train.export.export_run.export_onnx", written)  # what it would write, in no time
+        patch.setattr("train.export.export_run._PARITY_WORST", 0.0)  # rounding alone is over it
         with pytest.raises(ExportError, match="ONNX and torch differ by"):
             export_run(stream.folder, tmp_path / "tiny.onnx")
     assert not list(tmp_path.iterdir())
@@ -311,7 +315,7 @@ def test_the_shipped_shape_fits_in_12_mb_and_its_scores_are_the_beats_own(
     config = load_config("ours")  # the larger of its shapes
     torch.manual_seed(0)
     model = ContextualECGModel(
-        view_named("patient"),
+        input_named("patient"),
         config.latent_dim,
         config.n_layers,
         config.hidden_dims,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.train.helpers import patients, public_beats, random_model
 from train.fit.checkpoint import contextual_scores, contextual_terms
-from train.model.contextual import ContextEncoder, ContextualECGModel, PretrainingHeads, view_named
+from train.model.contextual import ContextEncoder, ContextualECGModel, PretrainingHeads, input_named
 
 Inputs = tuple[Tensor, ...]
 
@@ -69,7 +69,7 @@ def test_the_lone_log_odds_are_those_of_the_beat_whose_patient_is_not_known() ->
 def test_log_p_is_the_flow_on_standardised_features() -> None:
     model, (beats, templates, values) = random_model().double(), inputs()
     arrays = beats.double(), templates.double(), values.double()
-    signals, numbers, _ = model.view(*arrays)
+    signals, numbers, _ = model.beat_input(*arrays)
     features = model.encoder(signals, numbers)
     standardised = (features - model.feature_mean) / model.feature_std
     torch.testing.assert_close(model.log_prob(*arrays), model.maf.log_prob(standardised))
@@ -180,5 +180,5 @@ def test_a_state_dict_holds_all_that_scoring_needs() -> None:
 
 
 def test_the_likelihood_weighs_what_is_configured() -> None:
-    model = ContextualECGModel(view_named("patient"), 4, 1, (8,), (4, 4, 4, 4), 8, likelihood_weight=0.25)
+    model = ContextualECGModel(input_named("patient"), 4, 1, (8,), (4, 4, 4, 4), 8, likelihood_weight=0.25)
     assert model.weight.tolist() == [0.25, 1, 1, 1, 1]

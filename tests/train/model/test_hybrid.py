@@ -93,11 +93,11 @@ def leaking_mask() -> dict[str, torch.Tensor]:
     [
         (without("encoder.fc.4.bias"), r"key 'encoder\.fc\.4\.bias' is missing \(1 missing"),
         (without(f"{LAYER_1}.2.mask"), rf"key '{LAYER_1}\.2\.mask' is missing"),
-        (with_value("maf.base.loc", torch.zeros(1)), r"key 'maf\.base\.loc' is not of this model"),
+        (with_value("maf.base.loc", torch.zeros(1)), r"key 'maf\.base\.loc' does not belong to this model"),
         (with_value("encoder.fc.4.bias", torch.zeros(9)), r"has shape \(9,\); the model needs \(10,\)"),
         (with_value("encoder.fc.4.bias", [0.0] * 10), r"holds a list, not a tensor"),
         (with_value("encoder.fc.1.bias", torch.full((128,), torch.nan)), r"'encoder\.fc\.1\.bias' .* not finite"),
-        (with_value(f"{LAYER_1}.2.mask", torch.full((20, 24), 0.5)), r"is no mask: .* other than 0 and 1"),
+        (with_value(f"{LAYER_1}.2.mask", torch.full((20, 24), 0.5)), r"is not a mask: .* other than 0 and 1"),
         (leaking_mask(), rf"masks '{LAYER_1}\.0\.mask' to '{LAYER_1}\.4\.mask' are not autoregressive: mu"),
     ],
 )

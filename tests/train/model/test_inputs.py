@@ -12,8 +12,8 @@ from torch import Tensor
 from detector import CONTEXT_FIELDS
 from tests.train.helpers import detected_beats, patients
 from train.data.contexts import stack_contexts
-from train.model.contextual import view_named
-from train.model.inputs import LoneView, PatientView
+from train.model.contextual import input_named
+from train.model.inputs import LoneInput, PatientInput
 
 FIELD = {name: k for k, name in enumerate(CONTEXT_FIELDS)}
 SHAPE, QRS = slice(62 - 17, 62 + 44), slice(62 - 12, 62 + 18)
@@ -37,7 +37,7 @@ def test_the_gain_of_the_amplifier_cancels_out(gain: float, seed: int) -> None:
     louder = values.clone()
     louder[:, FIELD["amplitude_mv"]] *= gain
     for shown, other in zip(
-        PatientView()(beats, templates, values), PatientView()(gain * beats, gain * templates, louder), strict=True
+        PatientInput()(beats, templates, values), PatientInput()(gain * beats, gain * templates, louder), strict=True
     ):
         torch.testing.assert_close(other, shown)
 
@@ -46,7 +46,7 @@ def test_the_gain_of_the_amplifier_cancels_out(gain: float, seed: int) -> None:
 def test_so_it_does_where_nothing_is_known(gain: float, seed: int) -> None:
     beats, templates, values = inputs(seed=seed)
     nothing = templates * torch.nan, values * torch.nan
-    for shown, other in zip(PatientView()(beats, *nothing), PatientView()(gain * beats, *nothing), strict=True):
+    for shown, other in zip(PatientInput()(beats, *nothing), PatientInput()(gain * beats, *nothing), strict=True):
         torch.testing.assert_close(other, shown)
 
 
@@ -56,7 +56,7 @@ def test_rhythm_terms_are_0_at_the_usual_rhythm(usual_s: float, variability: flo
     for name in ("rr_s", "rr_before_s", "rr_median_s", "rr_median_8_s", "rr_long_s"):
         values[:, FIELD[name]] = usual_s
     values[:, FIELD["rr_variability"]] = variability
-    _, numbers, evidence = PatientView()(beats, templates, values)
+    _, numbers, evidence = PatientInput()(beats, templates, values)
     expected = torch.zeros(3, 8, dtype=torch.float64)
     expected[:, ABSOLUTE] = 2 * np.log(usual_s / 0.8)
     expected[:, VARIABILITY] = 4 * variability
@@ -71,12 +71,12 @@ def test_rhythm_terms_are_0_at_the_usual_rhythm(usual_s: float, variability: flo
 def test_an_earlier_beat_has_more_evidence_a_later_one_no_less_than_on_time(seed: int, factor: float) -> None:
     beats, templates, values = inputs(seed=seed)
     values[:] = 0.8
-    on_time = PatientView()(beats, templates, values)[2]
+    on_time = PatientInput()(beats, templates, values)[2]
     values[:, FIELD["rr_s"]] = 0.8 * factor
-    early = PatientView()(beats, templates, values)[2]
+    early = PatientInput()(beats, templates, values)[2]
     torch.testing.assert_close(early - on_time, torch.full_like(early, -2 * np.log(factor)))
     values[:, FIELD["rr_s"]] = 0.8 / factor
-    torch.testing.assert_close(PatientView()(beats, templates, values)[2], on_time)
+    torch.testing.assert_close(PatientInput()(beats, templates, values)[2], on_time)
 
 
 def test_evidence_is_the_detectors_template_score() -> None:
@@ -85,7 +85,7 @@ def test_evidence_is_the_detectors_template_score() -> None:
     rr_s = np.array([np.nan if beat.rr_s is None else beat.rr_s for beat in beats])
     contexts = stack_contexts([beat.context for beat in beats], samples, rr_s)
     given_to = (torch.from_numpy(array) for array in (samples, contexts.templates, contexts.values))
-    evidence = PatientView()(*given_to)[2].numpy()
+    evidence = PatientInput()(*given_to)[2].numpy()
     known = np.array([beat.template_score is not None for beat in beats])
     expected = np.array([beat.template_score or 0.0 for beat in beats])
     assert known.sum() > 60
@@ -105,14 +105,14 @@ def test_what_is_not_known_says_nothing() -> None:
     beats, templates, values = inputs()
     rr_s = values[:, 0].clone()
     values[:], templates[:] = torch.nan, torch.nan
-    signals, numbers, evidence = PatientView()(beats, templates, values)
+    signals, numbers, evidence = PatientInput()(beats, templates, values)
     own = beats[:, QRS].amax(dim=1) - beats[:, QRS].amin(dim=1)
     torch.testing.assert_close(signals[:, 0], beats / own[:, None])
     assert not signals[:, 1:].any()
     assert not numbers.any()
     assert not evidence.any()
     values[:, 0] = rr_s  # the interval is known, but not what is usual: only its own length counts
-    numbers = PatientView()(beats, templates, values)[1]
+    numbers = PatientInput()(beats, templates, values)[1]
     expected = torch.zeros_like(numbers)
     expected[:, ABSOLUTE] = 2 * torch.log(rr_s / 0.8)
     torch.testing.assert_close(numbers, expected)
@@ -121,15 +121,15 @@ def test_what_is_not_known_says_nothing() -> None:
 def test_the_beat_itself_is_shown_only_where_the_patient_is_not_known() -> None:
     beats, templates, values = inputs()
     values[::2], templates[::2] = torch.nan, torch.nan
-    signals, _, _ = PatientView()(beats, templates, values)
+    signals, _, _ = PatientInput()(beats, templates, values)
     assert signals[::2, 0].any(dim=1).all()
     assert not signals[1::2, 0].any()
     height = values[1::2, FIELD["amplitude_mv"]][:, None]
     for k in range(2):
         torch.testing.assert_close(signals[1::2, 1 + k], (beats[1::2] - templates[1::2, k]) / height)
-    torch.testing.assert_close(PatientView().to_rebuild(signals)[::2], signals[::2, 0])
-    torch.testing.assert_close(PatientView().to_rebuild(signals)[1::2], signals[1::2, 1])
-    kept = PatientView().without_context(values)
+    torch.testing.assert_close(PatientInput().decoder_target(signals)[::2], signals[::2, 0])
+    torch.testing.assert_close(PatientInput().decoder_target(signals)[1::2], signals[1::2, 1])
+    kept = PatientInput().without_context(values)
     assert torch.equal(kept[:, :1].isnan(), values[:, :1].isnan())
     assert kept[:, 1:].isnan().all()
 
@@ -139,8 +139,8 @@ def test_both_looks_are_those_with_and_without_the_context(seed: int) -> None:
     beats, templates, values = inputs(seed=seed)
     templates[::3], values[::3, 1:] = torch.nan, torch.nan  # the patient is not known
     values[::4, 0] = torch.nan  # nor the interval
-    view = PatientView()
-    signals, numbers, evidence = view.both_looks(beats, templates, values)
+    view = PatientInput()
+    signals, numbers, evidence = view.with_and_without_context(beats, templates, values)
     first = view(beats, templates, values)
     second = view(beats, templates, view.without_context(values))
     assert torch.equal(signals, torch.cat((first[0], second[0])))
@@ -152,7 +152,7 @@ def test_both_looks_are_those_with_and_without_the_context(seed: int) -> None:
 def test_a_template_without_a_rhythm_is_shown_as_such() -> None:
     beats, templates, values = inputs()
     values[:, : FIELD["amplitude_mv"]] = torch.nan
-    _, numbers, evidence = PatientView()(beats, templates, values)
+    _, numbers, evidence = PatientInput()(beats, templates, values)
     assert not numbers[:, :8].any()
     assert numbers[:, 8:].all()
     assert (evidence > 0).all()
@@ -162,7 +162,7 @@ def test_numbers_and_signals_are_bounded_whatever_comes() -> None:
     beats, templates, values = inputs()
     values[:6] = 1e-3
     values[::2, 0] = 60.0
-    signals, numbers, evidence = PatientView()(1e4 * beats, templates, values)
+    signals, numbers, evidence = PatientInput()(1e4 * beats, templates, values)
     assert signals.abs().max() == 8
     assert numbers.abs().max() == 5
     assert torch.isfinite(evidence).all()
@@ -172,20 +172,20 @@ def test_a_real_record_is_shown_finitely_from_its_first_beat_on() -> None:
     beats = patients(records=1)
     assert beats.contexts is not None
     arrays = (beats.beats, beats.contexts.templates, beats.contexts.values)
-    shown = PatientView()(*(torch.from_numpy(array) for array in arrays))
+    shown = PatientInput()(*(torch.from_numpy(array) for array in arrays))
     assert [tuple(part.shape) for part in shown] == [(80, 3, 187), (80, 11), (80, 2)]
     assert all(torch.isfinite(part).all() for part in shown)
 
 
 def test_a_lone_beat_lies_around_0_beside_where_it_is() -> None:
     beats = torch.tensor([[0.0, 0.25, 1.0, 0.5, 0.0, 0.0]])
-    signals, numbers, evidence = LoneView()(beats)
+    signals, numbers, evidence = LoneInput()(beats)
     assert signals.tolist() == [[[-1, -0.5, 1, 0, -1, -1], [0, 1, 1, 1, 0, 0]]]
     assert numbers.shape == evidence.shape == (1, 0)
 
 
 def test_what_is_missing_or_unknown_is_named() -> None:
     with pytest.raises(ValueError, match="templates and values are needed"):
-        PatientView()(torch.zeros(2, 187))
-    with pytest.raises(ValueError, match="'both' is not known; one of lone, patient"):
-        view_named("both")
+        PatientInput()(torch.zeros(2, 187))
+    with pytest.raises(ValueError, match="'both' is unknown; one of lone, patient"):
+        input_named("both")

@@ -66,7 +66,7 @@ def test_the_module_adds_nothing_to_a_state_dict() -> None:
 @pytest.mark.parametrize(
     ("kind", "mean", "std", "message"),
     [
-        ("minmax", np.zeros(187), np.ones(187), "'minmax' is not known; one of per_sample"),
+        ("minmax", np.zeros(187), np.ones(187), "'minmax' is unknown; one of per_sample"),
         ("per_sample", np.zeros(187), np.ones(186), "one length"),
         ("per_sample", np.zeros((187, 1)), np.ones((187, 1)), "one length"),
         ("per_sample", np.zeros(3), np.array([1.0, 0.0, 1.0]), "std of sample 1 is 0.0"),
@@ -93,5 +93,5 @@ def test_beats_that_cannot_be_fitted_are_refused(x: Any, message: str) -> None:
 
 def test_an_unknown_kind_is_refused_when_fitting() -> None:
     unknown: Any = "minmax"
-    with pytest.raises(ValueError, match="'minmax' is not known"):
+    with pytest.raises(ValueError, match="'minmax' is unknown"):
         fit_normalisation(unknown, beats(5))

@@ -1,4 +1,4 @@
-"""The outcome of a protocol as tables for a person."""
+"""Tables of one protocol for the console."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from rich.table import Table
 from train.data.records import CLASSES
 from train.evaluate.protocols import Outcome, Row
 
-__all__ = ["show"]
+__all__ = ["print_tables"]
 
 
-def show(outcome: Outcome, console: Console) -> None:
+def print_tables(outcome: Outcome, console: Console) -> None:
     """Print the tables of one protocol."""
 
-    def tell(title: str, table: Table) -> None:
+    def show(title: str, table: Table) -> None:
         console.print(title, highlight=False, markup=False, soft_wrap=True)
         console.print(table)
 
     if outcome.rows:
         scored = f"{outcome.rows[0].figures['beats']:,} scored beats"
-        tell(f"Protocol {outcome.protocol}: {scored}; AUROC pooled and of each class against N", _score_table(outcome))
+        show(f"Protocol {outcome.protocol}: {scored}; AUROC pooled and of each class against N", _score_table(outcome))
         resampled = outcome.rows[0].figures["resampled"]
-        tell(f"95 % intervals, bootstrap over {resampled}", _interval_table(outcome))
+        show(f"95 % intervals, bootstrap over {resampled}", _interval_table(outcome))
     if any("record_mean_auroc" in row.figures for row in outcome.rows):
-        tell("AUROC by record (interval: 95 %, bootstrap over records)", _record_table(outcome))
+        show("AUROC by record (interval: 95 %, bootstrap over records)", _record_table(outcome))
     if any("fixed" in row.figures for row in outcome.rows):
-        title = "At a threshold: fixed beforehand on training normals, and (to compare only) best on the test labels"
-        tell(title, _threshold_table(outcome))
+        title = "At a threshold: fixed on training normals, and (for comparison only) best on the test labels"
+        show(title, _threshold_table(outcome))
     for row in outcome.rows:
         if "confusion" in row.figures:
             threshold = row.figures["fixed"]["threshold"]
             title = f"{row.name}: called at the fixed threshold (score > {threshold:.4g})"
-            tell(title, _confusion_table(row))
+            show(title, _confusion_table(row))
     if decided := outcome.extra.get("decisions"):
         first = next(iter(decided))
-        title = f"{first}, its decisions: R-peaks, and beats called anomalous (a missed beat is not called)"
-        tell(title, _decision_table(decided[first]))
+        title = f"Decisions of {first}: R-peaks, and beats called anomalous (a missed beat is not called)"
+        show(title, _decision_table(decided[first]))
         if len(decided) > 1:
-            tell("Decisions of all, gross (interval: 95 %, bootstrap over records)", _gross_table(decided))
+            show("Decisions of all models, gross (interval: 95 %, bootstrap over records)", _gross_table(decided))
     if quality := outcome.extra.get("r_peaks"):
         shares, worst = quality["gross"]["rates"], quality["worst_record_outside_flutter"]
         text = (
@@ -54,7 +54,7 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     for name, by_snr in outcome.extra.get("noise", {}).items():
         title = f"Protocol nstdb, {name}, noisy / clean minutes, %. {outcome.extra['note']}"
-        tell(title, _noise_table(by_snr))
+        show(title, _noise_table(by_snr))
 
 
 def _table(*columns: str) -> Table:

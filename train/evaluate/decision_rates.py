@@ -1,4 +1,4 @@
-"""Rates of the monitor's own decisions over several records, with bootstrap intervals."""
+"""Rates of the monitor's decisions over several records, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from train.evaluate.bootstrap import Interval, draw_weights, interval
-from train.evaluate.record_decisions import Judged, count, rates
+from train.evaluate.record_decisions import RecordDecisions, count, rates
 
-__all__ = ["decisions", "gross"]
+__all__ = ["decision_rates", "gross"]
 
 Counts = Mapping[str, int]
 Rates = Callable[[dict[str, int]], dict[str, float | None]]
 
-_MIN_NORMAL: Final = 100  # a record with fewer normal beats has no false-positive rate worth a name
+_MIN_NORMAL: Final = 100  # with fewer normal beats the false-positive rate of a record is too uncertain
 
 
 def gross(counts: Mapping[str, Counts], seed: int, of: Rates = rates) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def gross(counts: Mapping[str, Counts], seed: int, of: Rates = rates) -> dict[st
     Args:
         counts: by unit, all with the same keys.
         seed: of the draws.
-        of: rates out of counts.
+        of: function that computes rates from counts.
     """
     units = list(counts.values())
     keys = list(units[0])
@@ -32,9 +32,9 @@ def gross(counts: Mapping[str, Counts], seed: int, of: Rates = rates) -> dict[st
     return {"counts": total, "rates": of(total), "intervals": _intervals(units, keys, seed, of)}
 
 
-def decisions(judged: Sequence[Judged], seed: int) -> dict[str, Any]:
-    """Counts and rates by record and gross, with and without 232, and the record with most false alarms."""
-    counts = {record.name: count(record) for record in judged}
+def decision_rates(records: Sequence[RecordDecisions], seed: int) -> dict[str, Any]:
+    """Counts and rates by record and gross, with and without 232, and the record with the highest FPR."""
+    counts = {record.name: count(record) for record in records}
     by_record = {name: {"counts": one, "rates": rates(one)} for name, one in counts.items()}
     result: dict[str, Any] = {"by_record": by_record, "gross": gross(counts, seed)}
     others = {name: one for name, one in counts.items() if name != "232"}
@@ -49,7 +49,7 @@ def decisions(judged: Sequence[Judged], seed: int) -> dict[str, Any]:
 
 
 def _intervals(units: Sequence[Counts], keys: Sequence[str], seed: int, of: Rates) -> dict[str, Interval | None]:
-    if len(units) < 2:  # one patient tells nothing of others
+    if len(units) < 2:  # no interval from one patient
         return {}
     table = np.array([[one[key] for key in keys] for one in units])
     rows = [of(dict(zip(keys, line, strict=True))) for line in (draw_weights(len(units), seed) @ table).tolist()]

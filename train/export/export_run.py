@@ -1,4 +1,4 @@
-"""From a run folder to the model file the monitor takes: calibration, metadata, parity on real beats."""
+"""Export a run folder as a model file for the monitor: calibration, metadata, comparison on real beats."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ import numpy as np
 from detector import BEAT_FS_HZ, R_INDEX
 from train.data.kaggle import KAGGLE_DEFINITION
 from train.data.records import NormalBeats
-from train.export.loaded_model import calibrate_run, load_subject, training_beats
-from train.export.onnx_file import PARITY_MAX, ExportError, export_onnx
-from train.fit.checkpoint import RunError, load_run
+from train.errors import ExportError, RunError
+from train.export.calibration import calibrate_run
+from train.export.loaded_model import load_model, training_beats
+from train.export.onnx_file import PARITY_MAX, export_onnx
+from train.fit.checkpoint import load_run
 
 __all__ = ["ExportReport", "export_run"]
 
-# Eight flow layers multiply float32's own rounding: between torch in single and in double precision a few beats in
-# 45,000 differ by more than 1e-3 nats as well (at most 2e-3). What must hold: nearly all beats agree to PARITY_MAX,
-# none differs by more than this, and none changes its side.
+# Eight flow layers multiply the rounding of float32: torch in single and in double precision also differ by more than
+# 1e-3 nats (at most 2e-3) on a few of 45,000 beats. Required: nearly all beats agree to PARITY_MAX, no beat differs by
+# more than this, and no beat crosses the threshold.
 _PARITY_WORST = 10 * PARITY_MAX
 _PARITY_SHARE = 0.999
-_TOLD = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
+_RUN_FACTS = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written and how well it agrees with torch.
+    """The written file and its agreement with torch.
 
     Attributes:
         path: the ONNX file.
         sha256: of the file, hex.
         beats: real beats compared.
         parity: largest |difference| in log p, nats, or score.
-        parity_usual: what 99.9 % of the beats stay under, nats; none is on another side of the threshold.
+        parity_usual: 99.9 % quantile of |difference|, nats; no beat crosses the threshold.
         threshold: score over which a beat is anomalous, the same for all patients.
-        patients: training patients of the calibration; 0: one threshold for all.
+        patients: training patients of the calibration; 0 = one threshold for all.
         alpha: p-value under which the monitor calls a beat anomalous.
     """
 
@@ -58,14 +60,14 @@ def export_run(
     """Export a finished fit and compare the file with torch on all its training normals.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         out: ONNX file to write.
-        name: of the model; None: the folder's.
-        version: of the model.
-        csv_dir: where a run on the public CSV files finds them again.
+        name: name of the model; None = name of the folder.
+        version: version of the model.
+        csv_dir: folder of the public CSV files, for a run fitted to them.
 
     Raises:
-        RunError: no finished run there, or other beats than it was fitted to.
+        RunError: no finished run in the folder, or other beats than it was fitted to.
         ExportError: the file cannot be written, or differs from torch.
     """
     if out.suffix != ".onnx":
@@ -91,20 +93,20 @@ def export_run(
         "version": version,
         "calibration": msgspec.json.encode(calibration).decode(),
         "config": config["config"],
-        "run": {key: config[key] for key in _TOLD},
+        "run": {key: config[key] for key in _RUN_FACTS},
     }
     path = export_onnx(run.model, run.normalisation, metadata, out)
-    by_onnx = load_subject(path).scores(normals.beats, normals.contexts)
+    by_onnx = load_model(path).scores(normals.beats, normals.contexts)
     by_torch = run.scores(normals.beats, normals.contexts)
-    apart = np.maximum(np.abs(by_onnx.log_prob - by_torch.log_prob), np.abs(by_onnx.score - by_torch.score))
+    difference = np.maximum(np.abs(by_onnx.log_prob - by_torch.log_prob), np.abs(by_onnx.score - by_torch.score))
     changed = int(np.count_nonzero((by_onnx.score > threshold) != (by_torch.score > threshold)))
-    parity, usual = float(apart.max()), float(np.quantile(apart, _PARITY_SHARE))
+    parity, usual = float(difference.max()), float(np.quantile(difference, _PARITY_SHARE))
     if not (parity <= _PARITY_WORST and usual <= PARITY_MAX and changed == 0):  # NaN fails as well
         path.unlink()
         raise ExportError(
             f"{path}: ONNX and torch differ by {parity:.3g} nats on a training normal (99.9 % of them by at most "
-            f"{usual:.3g}), {changed} change sides; allowed are {_PARITY_WORST:g}, {PARITY_MAX:g} and none, so "
-            "nothing was written"
+            f"{usual:.3g}), {changed} cross the threshold; allowed are {_PARITY_WORST:g}, {PARITY_MAX:g} and none; "
+            "no file was written"
         )
     return ExportReport(
         path=path,
@@ -119,7 +121,7 @@ def export_run(
 
 
 def _training_data(config: dict[str, Any], normals: NormalBeats) -> str:
-    """One line for a person."""
+    """Description of the training data, one line."""
     if config["held_out_by"] == "record":
         records = np.unique(normals.records).tolist()
         return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of records {' '.join(records)}"
