@@ -11,8 +11,6 @@ from typing import Literal
 from monitor.dashboard.beat_history import BeatHistory
 from monitor.dashboard.bed_alarms import BedAlarms
 from monitor.dashboard.lead import Lead
-from monitor.dashboard.ring import WaveRing
-from monitor.dashboard.scale import VerticalScale
 from monitor.dashboard.stream_clock import NO_DATA_AFTER_S, StreamClock
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, StatusMessage, WaveHeader
 
@@ -53,19 +51,9 @@ class DashboardBed:
     _beats_sample: int | None = None  # sample clock when the status last counted a new beat
 
     @property
-    def wave(self) -> WaveRing | None:
-        """The last seconds of the filtered lead; None before the first wave message."""
-        return self.lead.wave
-
-    @property
-    def scale(self) -> VerticalScale:
-        """The plot's vertical scale."""
-        return self.lead.scale
-
-    @property
     def fs_hz(self) -> float | None:
         """Sampling rate, Hz; None while unknown."""
-        if (wave := self.wave) is not None:
+        if (wave := self.lead.wave) is not None:
             return wave.fs_hz
         return self.status.fs_hz if self.status is not None and self.status.fs_hz > 0 else None
 

@@ -1,15 +1,57 @@
-"""Picture of a running monitor's dashboard; needs no terminal."""
+"""SVG picture of a running monitor's dashboard; needs no terminal."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from monitor.dashboard.bus_client import BusClient
-from monitor.dashboard.station import Station
-from monitor.dashboard.svg import HEIGHT, WIDTH, export_frame
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.terminal_theme import TerminalTheme
 
-__all__ = ["take_picture"]
+from monitor.dashboard.bus_client import BusClient
+from monitor.dashboard.canvas import Frame
+from monitor.dashboard.station import Station
+
+__all__ = ["export_frame", "take_picture"]
+
+WIDTH, HEIGHT = 110, 34  # of a picture, cells
+
+# Our own dark theme, so that the picture does not depend on a terminal.
+THEME = TerminalTheme(
+    (15, 20, 25), (214, 220, 226),
+    [
+        (15, 20, 25), (200, 50, 58), (86, 214, 130), (240, 198, 78),
+        (96, 156, 240), (208, 132, 230), (84, 200, 214), (240, 243, 246),
+    ],
+    [
+        (110, 120, 130), (246, 96, 102), (120, 236, 160), (250, 216, 110),
+        (130, 180, 250), (226, 160, 244), (120, 222, 234), (255, 255, 255),
+    ],
+)  # fmt: skip
+
+# Spaces, single braille and block characters, words.
+_PIECES = re.compile(r" +|[\u2580-\u259f\u2800-\u28ff]|[^ \u2580-\u259f\u2800-\u28ff]+")
+
+
+class _Words:
+    """A frame cut into words and single braille cells, each placed separately in the picture.
+
+    Viewers differ in leading spaces and in the width of characters, above all braille, which few monospaced fonts
+    have; separately placed pieces stay aligned.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in self._frame.__rich_console__(console, options):
+            if isinstance(segment, Segment) and segment.text != "\n":
+                yield from (Segment(piece, segment.style) for piece in _PIECES.findall(segment.text))
+            else:
+                yield segment
 
 
 def take_picture(
@@ -43,3 +85,28 @@ def take_picture(
             break
         wait(min(left_s, 1 / station.frames_per_s))
     export_frame(frame, path)
+
+
+def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
+    """Write a frame as an SVG picture.
+
+    Args:
+        frame: the screen.
+        path: the file; overwritten.
+        title: of the window around the screen.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    console = Console(
+        record=True,
+        width=frame.width,
+        height=frame.height,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+        _environ={},
+    )
+    console.print(_Words(frame))
+    path.write_text(console.export_svg(title=title, theme=THEME), encoding="utf-8")

@@ -18,7 +18,7 @@ from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform
 
-__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render"]
+__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render", "too_small"]
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 SIDE_FROM_WIDTH = 96  # from this width on, numbers are beside the waveform, as on a bedside monitor
@@ -40,8 +40,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
     """
     view = view or BedView()
     canvas = Canvas(max(1, width), max(1, height))
-    if width < MIN_WIDTH or height < MIN_HEIGHT:
-        canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+    if too_small(canvas):
         return canvas.frame()
     bed = state.beds.get(view.bed or "") if view.only else state.bed(view.bed)
     condition: Condition = "starting" if bed is None else state.condition(bed, now_s)
@@ -67,6 +66,14 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
     if view.help:
         draw_help(canvas, ward=view.ward)
     return canvas.frame()
+
+
+def too_small(canvas: Canvas) -> bool:
+    """Whether the screen is under 60 x 16 cells; then write so."""
+    if canvas.width >= MIN_WIDTH and canvas.height >= MIN_HEIGHT:
+        return False
+    canvas.text(0, 0, f"Terminal too small: {canvas.width}x{canvas.height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+    return True
 
 
 def _draw_beside(

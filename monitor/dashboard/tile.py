@@ -11,30 +11,24 @@ from rich.cells import cell_len
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.bed_order import WardBed
-from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.canvas import Canvas, Ink, printable
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
+from monitor.dashboard.trace import plot_seconds, plot_trace
 from monitor.dashboard.waveform import CONDITION_WORDS
 from monitor.quality_labels import quality_words
 
-__all__ = ["HEAD_ROWS", "draw_tile", "shortened", "trace_seconds"]
+__all__ = ["HEAD_ROWS", "draw_tile", "shortened"]
 
 HEAD_ROWS = 2  # one of name and rate, one of words
 RATE_CELLS = 4
 DOTS_PER_S = 14  # coarser than the trace of one bed: only rhythm is visible at this size
-MIN_SECONDS, MAX_SECONDS = 3, 12
 _CONDITION_INK: dict[Condition, Ink] = {
     "starting": Ink.BED,
     "ended": Ink.BED,
     "stale": Ink.MEDIUM,
     "no_data": Ink.MEDIUM,
 }
-
-
-def trace_seconds(cells: int) -> int:
-    """Whole seconds in a trace of a width in cells."""
-    return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
 
 
 def shortened(text: str, cells: int) -> str:
@@ -153,22 +147,11 @@ def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entr
 
 def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """Draw the last seconds, scrolled by whole cells."""
-    wave, scale = bed.wave, bed.scale
+    wave = bed.lead.wave
     if wave is None or wave.end is None:
         return
-    samples_per_dot = trace_seconds(cols) * wave.fs_hz / (2 * cols)
-    end_dot = int(wave.end / samples_per_dot)
-    end_dot -= end_dot % 2
-    edges = column_edges(end_dot - 2 * cols, 2 * cols, samples_per_dot)
-    first = int(edges[0])
-    values, kinds = wave.read(first, int(edges[-1]) - first)
-    low, high = column_extrema(values, edges - first)
-    levels = 4 * rows
-    dots = draw_extrema(
-        quantise(low, scale.low_mv, scale.high_mv, levels), quantise(high, scale.low_mv, scale.high_mv, levels), levels
-    )
-    chars = dots_to_chars(dots)
+    chars, edges, kinds = plot_trace(wave, bed.lead.scale, plot_seconds(cols, DOTS_PER_S), rows, cols)
     if (kinds > SampleKind.VALID).any():  # missing samples; before the first wave the plot stays empty
-        at = np.searchsorted(edges - first, np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
+        at = np.searchsorted(edges - edges[0], np.flatnonzero(kinds > SampleKind.VALID), side="right") - 1
         chars[rows // 2, np.unique(at // 2)] = "╌"
     canvas.block(top, left, chars, np.where(chars == "╌", Ink.DIM, Ink.TRACE).astype(np.uint8))

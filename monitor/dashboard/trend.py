@@ -102,7 +102,8 @@ def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
     if threshold is not None:
         low = min(low, threshold - 1.0)
         high = threshold + (threshold - low)  # the limit is in the middle
-    middle, half = (high + low) / 2, max(high - low, 1.0) / 2  # equal values still need an axis
+    middle = (high + low) / 2
+    half = max(high - low, 1.0, 1e-9 * abs(middle)) / 2  # equal values still need an axis
     step = 10.0 ** np.floor(np.log10(2 * half)) / 2
     low, high = np.floor((middle - half) / step) * step, np.ceil((middle + half) / step) * step
     return float(low), float(high), threshold

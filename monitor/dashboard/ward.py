@@ -12,7 +12,7 @@ from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
 from monitor.dashboard.bed_order import BedOrder, BedRef, WardBed, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
-from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH
+from monitor.dashboard.render import too_small
 from monitor.dashboard.tile import HEAD_ROWS, draw_tile
 
 __all__ = ["WARD_HELP", "Grid", "Page", "WardView", "lay_out", "page_of", "render_ward"]
@@ -152,8 +152,7 @@ def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: Wa
     """
     view = view or WardView()
     canvas = Canvas(max(1, width), max(1, height))
-    if width < MIN_WIDTH or height < MIN_HEIGHT:
-        canvas.text(0, 0, f"Terminal too small: {width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+    if too_small(canvas):
         return canvas.frame()
     page = page_of(order, view, width, height)
     _draw_header(canvas, order, now_s)

@@ -8,20 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.braille import (
-    BLANK,
-    column_edges,
-    column_extrema,
-    dots_to_chars,
-    draw_extrema,
-    quantise,
-)
+from monitor.dashboard.braille import BLANK, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind, WaveRing
 from monitor.dashboard.scale import VerticalScale, axis_ticks
 from monitor.dashboard.state import Condition
+from monitor.dashboard.trace import plot_seconds, plot_trace
 
-__all__ = ["CONDITION_WORDS", "draw_waveform", "plot_seconds"]
+__all__ = ["CONDITION_WORDS", "draw_waveform"]
 
 CONDITION_WORDS: dict[Condition, str] = {
     "live": "",
@@ -41,24 +35,11 @@ AXIS_CELLS = 6
 PULSE_CELLS = 4
 PULSE_S = 0.2  # the calibration pulse of paper ECG: 1 mV for 0.2 s
 DOTS_PER_S = 24  # enough to separate P, QRS and T; a wider plot first shows more seconds
-MIN_SECONDS, MAX_SECONDS = 3, 12
 TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 
 
-def plot_seconds(cells: int) -> int:
-    """Whole seconds in a plot of a width in cells."""
-    return int(np.clip(round(2 * cells / DOTS_PER_S), MIN_SECONDS, MAX_SECONDS))
-
-
 def draw_waveform(
-    canvas: Canvas,
-    top: int,
-    left: int,
-    rows: int,
-    cols: int,
-    bed: DashboardBed,
-    condition: Condition,
-    silent_s: float,
+    canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, condition: Condition, silent_s: float
 ) -> None:
     """Draw the panel: title, plot, R-peak markers, time axis.
 
@@ -70,34 +51,23 @@ def draw_waveform(
         silent_s: time since the last sample, s; shown with the condition.
     """
     plot_left = left + AXIS_CELLS + PULSE_CELLS
-    plot_cols = left + cols - plot_left
-    plot_rows = rows - 3
-    seconds = plot_seconds(plot_cols)
+    plot_cols, plot_rows = left + cols - plot_left, rows - 3
     lead = bed.status.lead if bed.status is not None and bed.status.lead else "ECG"
-    title = f"{lead}, mV"
-    canvas.rule(top, left, cols, title, "▲ anomalous  ╵ normal  ○ not scored")
-    live = condition == "live"
-    _draw_axis(canvas, top + 1, left, plot_rows, bed.scale, live)
-    if bed.wave is None or bed.wave.end is None:
+    canvas.rule(top, left, cols, f"{lead}, mV", "▲ anomalous  ╵ normal  ○ not scored")
+    live, wave, scale = condition == "live", bed.lead.wave, bed.lead.scale
+    _draw_axis(canvas, top + 1, left, plot_rows, scale, live)
+    if wave is None or wave.end is None:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
         return
-    samples_per_dot = seconds * bed.wave.fs_hz / (2 * plot_cols)
-    # The last column drawn is the last complete one: a column does not change after it was drawn.
-    end_dot = int(np.floor(bed.wave.end / samples_per_dot))
-    end_dot -= end_dot % 2  # scroll by whole cells
-    first_dot = end_dot - 2 * plot_cols
-    edges = column_edges(first_dot, 2 * plot_cols, samples_per_dot)
-    first = int(edges[0])
-    values, kinds = bed.wave.read(first, int(edges[-1]) - first)
-    trace = _trace(values, edges - first, bed.scale, plot_rows)
+    trace, edges, kinds = plot_trace(wave, scale, plot_seconds(plot_cols, DOTS_PER_S), plot_rows, plot_cols)
     inks = np.full(trace.shape, Ink.TRACE if live else Ink.DIM, dtype=np.uint8)
-    peaks = [peak for peak in bed.beats.r_peaks if first <= peak.sample < edges[-1]]
+    peaks = [peak for peak in bed.beats.r_peaks if edges[0] <= peak.sample < edges[-1]]
     for peak in peaks:
         if peak.anomalous and live:
-            reach = TINT_S * bed.wave.fs_hz
+            reach = TINT_S * wave.fs_hz
             a, b = np.searchsorted(edges[:-1:2], [peak.sample - reach, peak.sample + reach], side="right")
             inks[:, max(0, a - 1) : b] = Ink.ANOMALOUS
-    seconds_at = _second_marks(edges, bed.wave)
+    seconds_at = _second_marks(edges, wave)
     _grid(trace, inks, [cell for cell, _ in seconds_at])
     canvas.block(top + 1, plot_left, trace, inks)
     for peak in peaks:
@@ -106,20 +76,10 @@ def draw_waveform(
         if not peak.scored:
             sign, ink = "○", Ink.PLAIN
         canvas.text(top + 1 + plot_rows, plot_left + cell, sign, ink if live else Ink.DIM)
-    _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - first)
+    _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - edges[0])
     _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
     if not live:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
-
-
-def _trace(
-    values: NDArray[np.float32], edges: NDArray[np.int64], scale: VerticalScale, plot_rows: int
-) -> NDArray[np.str_]:
-    low, high = column_extrema(values, edges)
-    levels = 4 * plot_rows
-    low_levels = quantise(low, scale.low_mv, scale.high_mv, levels)
-    high_levels = quantise(high, scale.low_mv, scale.high_mv, levels)
-    return dots_to_chars(draw_extrema(low_levels, high_levels, levels))
 
 
 def _grid(trace: NDArray[np.str_], inks: NDArray[np.uint8], cells: list[int]) -> None:
@@ -159,27 +119,17 @@ def _draw_axis(canvas: Canvas, top: int, left: int, rows: int, scale: VerticalSc
     high = low.copy()
     high[2:6] = foot + height
     low[3:5] = foot + height
-    canvas.block(
-        top,
-        left + AXIS_CELLS,
-        dots_to_chars(draw_extrema(low, high, 4 * rows)),
-        Ink.PLAIN if live else Ink.DIM,
-    )
+    pulse = dots_to_chars(draw_extrema(low, high, 4 * rows))
+    canvas.block(top, left + AXIS_CELLS, pulse, Ink.PLAIN if live else Ink.DIM)
     label = "1 mV" if height_mv == 1.0 else "0.1mV"
     canvas.text(top + rows, left + AXIS_CELLS - 1, label.center(5))
 
 
 def _draw_gaps(
-    canvas: Canvas,
-    top: int,
-    left: int,
-    rows: int,
-    kinds: NDArray[np.uint8],
-    edges: NDArray[np.int64],
+    canvas: Canvas, top: int, left: int, rows: int, kinds: NDArray[np.uint8], edges: NDArray[np.int64]
 ) -> None:
     """Label each stretch without signal; one too short for its label gets a mark under the plot."""
-    missing = (kinds == SampleKind.LEADS_OFF) | (kinds == SampleKind.LOST) | (kinds == SampleKind.DROPPED)
-    if not missing.any():
+    if not (kinds > SampleKind.VALID).any():
         return
     # A new stretch begins where the kind changes, e.g. leads off right after a gap.
     changes = np.flatnonzero(np.diff(kinds)) + 1
@@ -213,15 +163,7 @@ def _draw_time(canvas: Canvas, row: int, left: int, cols: int, marks: list[tuple
             canvas.text(row, left + cell, label, Ink.DIM)
 
 
-def _banner(
-    canvas: Canvas,
-    top: int,
-    left: int,
-    rows: int,
-    cols: int,
-    condition: Condition,
-    silent_s: float,
-) -> None:
+def _banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, condition: Condition, silent_s: float) -> None:
     """Draw the condition across the waveform of a stream that is not live."""
     word = CONDITION_WORDS[condition]
     if not word:

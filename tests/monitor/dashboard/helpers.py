@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.segment import Segment
 
+from monitor.dashboard.canvas import Frame
 from monitor.dashboard.render import BedView, render
 from monitor.dashboard.state import DashboardState
 from monitor.messages import (
@@ -135,15 +137,33 @@ def running_state(seconds: int = 20, beds: tuple[str, ...] = ("p1",)) -> Dashboa
     return state
 
 
-def screen(
-    state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: BedView | None = None
-) -> list[str]:
-    """Lines of a rendered screen without colours."""
-    console = Console(width=width, height=height, file=io.StringIO(), color_system=None, _environ={})
-    frame = render(state, width, height, state.updated_s if now_s is None else now_s, view)
+def console_of(frame: Frame, *, colours: bool = False) -> Console:
+    """A console of the frame's size that writes to memory."""
+    return Console(
+        width=frame.width, height=frame.height, file=io.StringIO(), force_terminal=colours, color_system="auto",
+        _environ={},
+    )  # fmt: skip
+
+
+def lines_of(frame: Frame) -> list[str]:
+    """Lines of a frame without colours."""
+    console = console_of(frame)
     with console.capture() as capture:
         console.print(frame, end="")
     return capture.get().split("\n")
+
+
+def runs_of(frame: Frame) -> list[Segment]:
+    """Runs of text with one style."""
+    console = console_of(frame, colours=True)
+    return list(console.render(frame, console.options))
+
+
+def screen(
+    state: DashboardState, width: int = 100, height: int = 30, now_s: float | None = None, view: BedView | None = None
+) -> list[str]:
+    """Lines of the screen of one bed without colours."""
+    return lines_of(render(state, width, height, state.updated_s if now_s is None else now_s, view))
 
 
 class MemoryClient:

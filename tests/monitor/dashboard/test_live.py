@@ -70,35 +70,15 @@ def check_restored(child, tmp_path):
     return written
 
 
-def pid_of(tmp_path):
-    return int((tmp_path / "pid").read_text())
-
-
 @pytest.mark.slow
-def test_q_quits_and_restores_the_terminal(shell, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, None], ids=str)
+def test_a_signal_or_ctrl_c_ends_it_in_order(shell, tmp_path, number):
     child = shell()
     wait_for_screen(child)
-    child.send("q")
-    child.expect_exact("on_quit called")
-    child.expect_exact("code:0")
-    check_restored(child, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_ends_it_in_order(shell, tmp_path, number):
-    child = shell()
-    wait_for_screen(child)
-    os.kill(pid_of(tmp_path), number)
-    child.expect_exact("code:0")
-    check_restored(child, tmp_path)
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_it_in_order(shell, tmp_path):
-    child = shell()
-    wait_for_screen(child)
-    child.send("\x03")
+    if number is None:
+        child.send("\x03")
+    else:
+        os.kill(int((tmp_path / "pid").read_text()), number)
     child.expect_exact("code:0")
     check_restored(child, tmp_path)
 
@@ -120,7 +100,7 @@ def test_should_stop_ends_it_without_on_quit(shell, tmp_path):
     assert "on_quit called" not in check_restored(child, tmp_path)
 
 
-def test_keys_freeze_help_acknowledge_and_pause(shell, tmp_path):
+def test_keys_freeze_help_acknowledge_pause_and_quit(shell, tmp_path):
     child = shell(rows=30, cols=100)
     wait_for_screen(child)
     child.expect_exact("asystole")
@@ -137,6 +117,7 @@ def test_keys_freeze_help_acknowledge_and_pause(shell, tmp_path):
     child.expect_exact("next bed")
     child.send("?")
     child.send("q")
+    child.expect_exact("on_quit called")
     child.expect_exact("code:0")
     check_restored(child, tmp_path)
 

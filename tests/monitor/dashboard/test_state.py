@@ -42,7 +42,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
         state.apply(alarm("anomalous_beat", "low", onset=sample, sample=sample), now_s=now_s)  # never cleared
         state.apply(status(sample, seq=number + 1), now_s=now_s)
         if number in (2_000, 24_999):
-            assert state.beds["p1"].wave.end == sample + 25  # read the unread messages
+            assert state.beds["p1"].lead.wave.end == sample + 25  # read the unread messages
             sizes.append(size_of(state))
     bed = state.beds["p1"]
     assert (len(bed.beats.r_peaks), len(bed.beats.trend), len(bed.alarms.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
@@ -68,7 +68,7 @@ def test_wave_samples_have_absolute_indices_and_gaps_have_kinds():
     ):
         header, raw = wave(first, values, seq=seq)
         state.apply(header, raw, now_s=1.0)
-    ring = state.beds["p1"].wave
+    ring = state.beds["p1"].lead.wave
     values, kinds = ring.read(1000, 650)
     expected = [SampleKind.VALID] * 250 + [SampleKind.LEADS_OFF] * 100 + [SampleKind.LOST] * 100
     expected += [SampleKind.VALID] * 50 + [SampleKind.DROPPED] * 100 + [SampleKind.VALID] * 50
@@ -82,7 +82,7 @@ def test_filtered_samples_without_a_raw_sample_are_invalid():
     header, _ = wave(0, ecg(0, 100))
     rows = np.stack([np.r_[ecg(0, 60), np.full(40, np.nan)], ecg(0, 100)]).astype("<f4")
     state.apply(header, rows.tobytes(), now_s=0.0)
-    values, _ = state.beds["p1"].wave.read(0, 100)
+    values, _ = state.beds["p1"].lead.wave.read(0, 100)
     assert np.isfinite(values).tolist() == [True] * 60 + [False] * 40
 
 
@@ -102,11 +102,11 @@ def test_an_invalid_wave_message_is_counted_and_ignored(change, raw):
     import msgspec
 
     state = running_state(3)
-    end = state.beds["p1"].wave.end
+    end = state.beds["p1"].lead.wave.end
     header, good = wave(750, ecg(750, 10), seq=4)
     state.apply(msgspec.structs.replace(header, **change), good if raw is None else raw, now_s=4.0)
     assert state.malformed == 1
-    assert state.beds["p1"].wave.end == end
+    assert state.beds["p1"].lead.wave.end == end
 
 
 def test_a_repeated_beat_counts_once():
@@ -166,7 +166,7 @@ def test_a_new_epoch_resets_the_state_and_old_messages_are_ignored():
     state.apply(header, raw, now_s=6.0)
     late, raw = wave(1250, ecg(1250, 100), epoch="e1")
     state.apply(late, raw, now_s=6.0)
-    assert state.beds["p1"].wave.end == 100
+    assert state.beds["p1"].lead.wave.end == 100
 
 
 def test_a_silent_stream_is_no_data_within_two_seconds_despite_its_status():
@@ -222,5 +222,5 @@ def test_a_frozen_bed_does_not_change():
     frozen = state.frozen_bed("p1")
     header, raw = wave(1250, ecg(1250, 250), seq=6)
     state.apply(header, raw, now_s=6.0)
-    assert frozen.wave.end == 1250
-    assert state.beds["p1"].wave.end == 1500
+    assert frozen.lead.wave.end == 1250
+    assert state.beds["p1"].lead.wave.end == 1500

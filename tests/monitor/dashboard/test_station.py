@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console
 
 from monitor.dashboard.station import Station
 from monitor.errors import ClientError
 from monitor.messages import Message, Reply, Request
-from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, status, wave
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, beat, ecg, heartbeat, lines_of, status, wave
 
 A, B = "tcp://10.0.0.1:5556", "tcp://10.0.0.2:5556"
 SIZE = (100, 30)
@@ -54,10 +52,7 @@ class ScriptedClient:
 
 def shown(station: Station, now_s: float = 10.0, size: tuple[int, int] = SIZE) -> str:
     station.fold(now_s)
-    console = Console(width=size[0], height=size[1], file=io.StringIO(), color_system=None, _environ={})
-    with console.capture() as capture:
-        console.print(station.frame(*size, now_s), end="")
-    return capture.get()
+    return "\n".join(lines_of(station.frame(*size, now_s)))
 
 
 def press(station: Station, *keys: str, now_s: float = 10.0) -> str:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console
 
 from monitor.dashboard.bed_alarms import CALM
 from monitor.dashboard.bed_order import SORT_EVERY_S, BedOrder, BedRef
-from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keyboard import keys_in
 from monitor.dashboard.state import MAX_BEDS, DashboardState
 from monitor.dashboard.stream_clock import CLOCK_STILL_S
 from monitor.dashboard.tile import shortened
 from monitor.dashboard.ward import WardView, lay_out, page_of, render_ward
 from monitor.quality_labels import quality_words
-from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, status, wave
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, lines_of, runs_of, status, wave
 from tests.monitor.dashboard.ward_helpers import ordered, ward_state, with_waves
 
 SIZES = [(60, 16), (80, 24), (100, 30), (200, 60), (400, 120)]
 MANY = [f"bed-{number}" for number in range(1, 1001)]
-
-
-def lines_of(frame: Frame) -> list[str]:
-    console = Console(width=frame.width, height=frame.height, file=io.StringIO(), color_system=None, _environ={})
-    with console.capture() as capture:
-        console.print(frame, end="")
-    return capture.get().split("\n")
 
 
 def screen(
@@ -42,8 +32,7 @@ def screen(
 
 def style_of(order: BedOrder, text: str, now_s: float = 20.0) -> str:
     """Background colour of the first run with that text; empty = none."""
-    console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, _environ={})
-    runs = console.render(render_ward(order, 100, 30, now_s), console.options)
+    runs = runs_of(render_ward(order, 100, 30, now_s))
     style = next(run.style for run in runs if text in run.text)
     return style.bgcolor.name if style is not None and style.bgcolor is not None else ""
 
@@ -315,10 +304,10 @@ def test_waves_and_beats_are_kept_only_for_subscribed_beds() -> None:
     for name in MANY[:50]:
         header, raw = wave(5000, ecg(5000, 250), bed=name)
         state.apply(header, raw, now_s=20.0)
-    assert [name for name, bed in state.beds.items() if bed.wave is not None] == ["bed-1"]
+    assert [name for name, bed in state.beds.items() if bed.lead.wave is not None] == ["bed-1"]
     assert state.malformed == 0
     state.set_detail({"bed-2"}, (), 20.5)
-    assert not [name for name, bed in state.beds.items() if bed.wave is not None]
+    assert not [name for name, bed in state.beds.items() if bed.lead.wave is not None]
     assert state.beds["bed-2"].stream_condition(21.0) == "live"  # its waves may arrive later
     assert state.beds["bed-2"].stream_condition(23.0) == "no_data"
     assert state.beds["bed-1"].stream_condition(21.0) == "live"
@@ -331,8 +320,8 @@ def test_waves_are_the_same_however_often_they_are_read() -> None:
         header, raw = wave(first, ecg(first, 10), seq=number + 1 + (3 if number >= 200 else 0))
         for state in (seldom, often):
             state.apply(header, raw, now_s=number / 25)
-        assert often.beds["p1"].wave is not None
-    rings = [state.beds["p1"].wave for state in (seldom, often)]
+        assert often.beds["p1"].lead.wave is not None
+    rings = [state.beds["p1"].lead.wave for state in (seldom, often)]
     (values, kinds), (values2, kinds2) = (ring.read(0, 4000) for ring in rings if ring is not None)
     assert kinds.tolist() == kinds2.tolist()
     assert values.tobytes() == values2.tobytes()
