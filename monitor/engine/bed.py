@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -11,15 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Event, Gap, PatientReference, Quality, QualitySpan, RhythmSpan, Scores, Tick
+from detector import Beat, Event, Gap, Quality, QualitySpan, RhythmSpan, Scores, Tick
 from detector.lockstep import Steps, run
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
-from monitor.alarms.evidence import ScoredBeat, explained
+from monitor.alarms.evidence import ScoredBeat
 from monitor.config import Config
+from monitor.engine.beat_results import BeatResults
 from monitor.engine.bed_input import BedInput, State
 from monitor.engine.bed_view import BedView
-from monitor.engine.latency import LatencyPercentiles
 from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, ModelInfo, Reply, Request, StatusMessage
@@ -54,7 +53,7 @@ class Bed:
 
     Args:
         name: name of the bed.
-        source: open source; closed by `close`.
+        source: open source; the caller closes it.
         config: the whole configuration.
         scorer: shared by all beds.
         clock: monotonic, s.
@@ -92,10 +91,9 @@ class Bed:
         self.engine = AlarmEngine(name, source.fs_hz, self.limits)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.resumed: ResumePoint | None = None
-        self._reference = PatientReference(scorer.calibration)
         self._speed = config.source.speed
         self._quality = Quality.GOOD
-        self._latencies = LatencyPercentiles()
+        self._beats = BeatResults(name, self.input, self.counts, scorer.calibration)
         self._strips = StripCutter(self.input.history, source.fs_hz)
 
     @property
@@ -160,11 +158,9 @@ class Bed:
 
     def _add_resume_gap(self, first_sample: int, output: Output) -> None:
         """The first sample after a restart: the samples between the two runs are a gap."""
-        point = self.resumed
-        if point is None or first_sample <= point.watched_until:
+        if self.resumed is None or (gap := self.resumed.gap_before(first_sample)) is None:
             return
-        gap = Gap(point.watched_until, first_sample - point.watched_until)
-        self.input.detector.samples_lost += max(0, first_sample - point.clock)
+        self.input.detector.samples_lost += max(0, first_sample - self.resumed.clock)
         self.input.add_event(gap)
         lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
         text = (
@@ -222,9 +218,9 @@ class Bed:
         for event in events:
             match event:
                 case Beat():
-                    scored = self._judge(event, *next(remaining)) if event.scorable else ScoredBeat(event)
+                    scored = self._beats.judge(event, *next(remaining)) if event.scorable else ScoredBeat(event)
                     changes = self.engine.handle(scored)
-                    self._publish_beat(scored, output)
+                    output.beat(self, self._beats.message(scored, self.engine.heart_rate_bpm))
                 case QualitySpan():
                     self._quality = event.quality
                     changes = self.engine.handle(event)
@@ -281,7 +277,7 @@ class Bed:
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
-        p50_ms, p99_ms = self._latencies.p50_p99_ms
+        p50_ms, p99_ms = self._beats.latencies.p50_p99_ms
         source, detector = self.source, self.input.detector
         return StatusMessage(
             sample=self.now,
@@ -324,58 +320,14 @@ class Bed:
         first = self.now - n if request.first_sample is None else request.first_sample
         return Reply(ok=True, data=strip_data(first, fs_hz, history.get(first, n)))
 
-    def close(self) -> None:
-        """Close the source."""
-        self.source.close()
-
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _set_silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
         self.input.set_silent(kind)
         self._set_source_alarm(kind, True, text, output)
 
-    def _set_source_alarm(
-        self,
-        kind: Literal["no_data", "source_lost", "sampling_rate", "journal_failed"],
-        holds: bool,
-        text: str,
-        output: Output,
-    ) -> None:
+    def _set_source_alarm(self, kind: str, holds: bool, text: str, output: Output) -> None:
         self._publish_alarms(self.engine.source_state(kind, holds, self.now, text), output)
-
-    def _judge(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
-        """Judge and explain a scored beat; a score that is not finite is none."""
-        if not (math.isfinite(log_prob) and math.isfinite(score)):
-            return ScoredBeat(beat)
-        return explained(ScoredBeat(beat, log_prob, score, self._reference.judge(score)))
-
-    def _publish_beat(self, scored: ScoredBeat, output: Output) -> None:
-        beat, judgement = scored.beat, scored.judgement
-        self.counts["beats"] += 1
-        self.counts["anomalous_beats"] += scored.anomalous
-        self.counts["unscored_beats"] += judgement is None
-        latency_ms = self.input.arrivals.latency_ms(beat.decided_sample)
-        if latency_ms is not None:
-            self._latencies.put(latency_ms)
-        output.beat(
-            self,
-            BeatMessage(
-                sample=beat.r_sample,
-                time=self.time_of(beat.r_sample),
-                bed=self.name,
-                r_sample=beat.r_sample,
-                rr_s=None if beat.rr_s is None else round(beat.rr_s, 4),
-                log_prob=None if scored.log_prob is None else round(scored.log_prob, 3),
-                score=None if scored.score is None else round(scored.score, 3),
-                p_value=None if judgement is None else round(judgement.p_value, 6),
-                threshold=None if judgement is None else round(judgement.threshold, 3),
-                anomalous=scored.anomalous,
-                quality=beat.quality.value,
-                heart_rate_bpm=self.engine.heart_rate_bpm,
-                latency_ms=latency_ms,
-                words=tuple(word.word for word in scored.words),
-            ),
-        )
 
     def _publish_alarms(self, changes: list[Alarm], output: Output) -> None:
         for change in changes:

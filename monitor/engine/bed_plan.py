@@ -1,4 +1,4 @@
-"""Which beds a monitor watches: the one of `[source]`, those of `[beds.<name>]`, or many out of one source."""
+"""Bed plans: the bed of `[source]`, the beds of `[beds.<name>]`, or many beds from one source."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from monitor.sources import Source, SourceOptions, open_source
 
 __all__ = ["BedPlan", "open_bed", "open_beds", "planned_beds"]
 
-WAITED_FOR: Final = frozenset(
-    {"serial", "zmq", "lsl", "brainflow"}
-)  # may come later; a file that is not there is wrong
-_HELD_S: Final = 10.0  # of signal that each of many replays holds in memory
+WAITED_FOR: Final = frozenset({"serial", "zmq", "lsl", "brainflow"})  # may appear later; a missing file is an error
+_HELD_S: Final = 10.0  # signal that each of many replays holds in memory
 _MANY: Final = 8  # beds
-_TOLD: Final = 20  # of what is wrong
+_NAMED_ERRORS: Final = 20  # in one line
 
 
 @dataclass(frozen=True, slots=True)
 class BedPlan:
-    """A bed that is to be watched.
+    """A bed to open.
 
     Attributes:
-        name: of the bed.
-        source: `[source]` as it holds for this bed.
-        repeats: begins anew at its end.
-        held_s: of signal held in memory at a time, s; None = as many as are quickest.
+        name: name of the bed.
+        source: `[source]` with the changes of this bed.
+        repeats: the source starts again at its end.
+        held_s: signal held in memory, s; None = the fastest amount.
     """
 
     name: str
@@ -41,22 +39,22 @@ class BedPlan:
 
 
 def planned_beds(config: Config) -> list[BedPlan]:
-    """The beds of a configuration, in order; the same for the same configuration and data.
+    """The beds of a configuration, in order. Same configuration and data give the same plans.
 
     Raises:
-        ConfigError: beds said in two ways at once.
-        SourceError: many beds out of a source that cannot be opened, or opened only once.
+        ConfigError: both beds_count and beds with a source, or `*` without beds_count.
+        SourceError: many beds from a source that cannot be opened, or only once.
     """
     named = [name for name, bed in config.beds.items() if bed.source]
     s = config.source
     if named:
         if s.beds_count > 1:
-            raise ConfigError(f"beds_count = {s.beds_count} and [beds.{named[0]}] with a source: give one of the two")
+            raise ConfigError(f"beds_count = {s.beds_count} and [beds.{named[0]}] with a source: give only one of them")
         held_s = _HELD_S if len(named) > _MANY else None
         return [BedPlan(name, config.source_of(name), held_s=held_s) for name in named]
     if s.beds_count == 1:
         if s.spec.endswith(":*"):
-            raise ConfigError(f"source {s.spec} is many records; say how many beds, e.g. --beds-count 48")
+            raise ConfigError(f"source {s.spec} is many records; give the number of beds, e.g. --beds-count 48")
         return [BedPlan(s.bed, s)]
     return _many(config)
 
@@ -95,18 +93,18 @@ def open_bed(plan: BedPlan, config: Config) -> Source:
 
 
 def open_beds(config: Config) -> dict[str, Source]:
-    """Open what a configuration names.
+    """Open the sources of all beds of a configuration.
 
-    A record, file or scenario that cannot be opened is a mistake, and refused with all others of its kind. A device or
-    a stream may come later: its bed begins as lost (`source_lost`), and is opened as soon as that can be; so long as
-    any other bed is there to be watched.
+    A record, file or scenario that cannot be opened is an error; all such errors are named together. A device or a
+    stream may appear later: its bed starts as lost (`source_lost`), and its source is opened as soon as possible. At
+    least one bed must open at once.
 
     Args:
         config: the whole configuration.
 
     Raises:
-        ConfigError: beds said in two ways at once.
-        SourceError: one line with all that is wrong, each with bed, key, value and remedy.
+        ConfigError: see `planned_beds`.
+        SourceError: one line with all errors, each with bed, key, value and remedy.
     """
     plans = planned_beds(config)
     if len(plans) == 1 and plans[0].name not in config.beds:
@@ -122,29 +120,29 @@ def open_beds(config: Config) -> dict[str, Source]:
             line = f"beds.{plan.name}.source = {spec!r}: {error}"
             if spec.partition(":")[0] in WAITED_FOR:
                 waited.append(line)
-                sources[plan.name] = _late(plan, config, f"{error}; it is opened as soon as it can be")
+                sources[plan.name] = _reconnecting(plan, config, f"{error}; it is opened as soon as it can be")
             else:
                 wrong.append(line)
     if wrong or len(waited) == len(plans):
         for source in sources.values():
             source.close()
-        raise SourceError(_listed(wrong or waited))
+        raise SourceError(_one_line(wrong or waited))
     return sources
 
 
-def _late(plan: BedPlan, config: Config, why: str) -> Source:
+def _reconnecting(plan: BedPlan, config: Config, why: str) -> Source:
     from monitor.sources.reconnecting import ReconnectingSource
 
     return ReconnectingSource(lambda: open_bed(plan, config), plan.source.spec, why, plan.source.fs_hz or None)
 
 
-def _listed(wrong: list[str]) -> str:
-    more = f" | and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
-    return " | ".join(wrong[:_TOLD]) + more
+def _one_line(wrong: list[str]) -> str:
+    more = f" | and {len(wrong) - _NAMED_ERRORS} more" if len(wrong) > _NAMED_ERRORS else ""
+    return " | ".join(wrong[:_NAMED_ERRORS]) + more
 
 
 def _many(config: Config) -> list[BedPlan]:
-    """Copies of one source, or of the records of a database in turn, from seeded random places on."""
+    """Copies of one source, or of the records of a database in turn, each starting at a seeded random place."""
     import numpy as np
 
     s = config.source
@@ -157,10 +155,10 @@ def _many(config: Config) -> list[BedPlan]:
         name = f"b{number:0{width}}"
         spec = specs[(number - 1) % len(specs)]
         place = float(rng.random())
-        # So that a bed need not begin anew, where its record is long enough for that.
+        # Where the record is long enough, the place leaves room for the whole duration.
         room_s = seconds.get(spec, 0.0) - s.start_s - s.duration_s
         start_s = s.start_s + place * (room_s if s.duration_s and room_s > 0 else max(0.0, room_s + s.duration_s - 1))
-        seed = s.seed + number - 1  # of the simulator: another patient
+        seed = s.seed + number - 1  # the simulator makes another patient
         source = msgspec.structs.replace(s, spec=spec, bed=name, start_s=math.floor(start_s * 1e3) / 1e3, seed=seed)
         plans.append(BedPlan(name, source, repeats=True, held_s=_HELD_S))
     return plans
@@ -181,7 +179,7 @@ def _length_s(spec: str, config: Config) -> float:
     )
     try:
         if source.live:
-            raise SourceError(f"{spec}: a live source cannot be copied; take a record, a file or sim")
+            raise SourceError(f"{spec}: a live source cannot be copied; give a record, a file or sim")
         return 0.0 if source.total_samples is None else source.total_samples / source.fs_hz
     finally:
         source.close()

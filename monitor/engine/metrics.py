@@ -1,9 +1,8 @@
-"""Counts of a running monitor for Prometheus: `--metrics PORT` serves them on http://127.0.0.1:PORT/metrics.
+"""Metrics for Prometheus: `--metrics PORT` serves the counts of a monitor on http://127.0.0.1:PORT/metrics.
 
-The loop counts into `monitor.engine.counters`. The HTTP thread reads those, and the counts of beds, bus and journal,
-when it is asked, and neither waits for the other.
+The HTTP thread renders a snapshot for each request; it does not wait for the loop, nor the loop for it.
 
-Labels are bounded: bed, kind, priority, and words of ours. Names follow https://prometheus.io/docs/practices/naming/.
+Labels are bounded: bed, kind, priority and fixed words. Names follow https://prometheus.io/docs/practices/naming/.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ _BUS_COUNTS = (
     "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
     "refused", "denied", "slowed", "active_forgotten",
 )  # fmt: skip
-_SILENCE_S = 10.0  # so long a client may say nothing; each holds a thread
+_IDLE_S = 10.0  # a connection without a request is closed after this time: each holds a thread
 _STATES = ("starting", "running", "no_data", "source_lost", "ended")
 _PRIORITIES = ("high", "medium", "low")
 _ACTIVE_STATES = ("onset", "latched", "acknowledged")
 
 
 class MetricsServer:
-    """The HTTP server, in a thread of its own, from the moment it is made until `close`.
+    """HTTP server in a thread; runs until `close`.
 
     Args:
-        config: where it listens.
+        config: address and port.
         snapshot: takes the numbers to serve; called in the HTTP thread for each request.
 
     Attributes:
-        url: of the metrics.
-        collector: what it serves.
+        url: URL of the metrics.
+        collector: renders them.
 
     Raises:
-        MetricsError: the port is in use or cannot be had, or prometheus-client is not installed.
+        MetricsError: the port is in use or cannot be bound.
     """
 
     def __init__(self, config: MetricsConfig, snapshot: Callable[[], Snapshot]) -> None:
-        from prometheus_client import CollectorRegistry, start_http_server  # late: 50 ms that nobody else needs
+        from prometheus_client import CollectorRegistry, start_http_server  # 50 ms: imported only if needed
 
         registry = CollectorRegistry(auto_describe=False)
         self.collector = SnapshotCollector(snapshot)
@@ -64,12 +63,12 @@ class MetricsServer:
             remedy = "give another port above 1023, e.g. --metrics 9465"
             raise MetricsError(str(bind_error(place, error, remedy))) from error
         handler = cast(type, self._server.RequestHandlerClass)
-        self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _SILENCE_S})
+        self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _IDLE_S})
         host = f"[{config.listen}]" if ":" in config.listen else config.listen
         self.url = f"http://{host}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
-        """Stop serving and free the port; may be called twice."""
+        """Stop serving and free the port. A second call does nothing."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -118,17 +117,15 @@ def _beds(snapshot: Snapshot) -> Iterator[Metric]:
     scorable = _gauge("signal_scorable", "1 while beats of this bed are scored.", "bed")
     waiting = _gauge("source_waiting_samples", "Samples that came and were not read yet, of live sources.", "bed")
     for name, bed in snapshot.beds.items():
+        counts = bed.counts
         samples.add_metric([name], bed.samples)
         lost.add_metric([name], bed.samples_lost)
-        gaps.add_metric([name], bed.gaps)
-        usual = bed.beats - bed.anomalous_beats - bed.unscored_beats
-        for outcome, count in (
-            ("usual", usual),
-            ("anomalous", bed.anomalous_beats),
-            ("unscored", bed.unscored_beats),
-        ):
-            beats.add_metric([name, outcome], max(0, count))
-        waves.add_metric([name], bed.dropped_waves)
+        gaps.add_metric([name], counts["gaps"])
+        anomalous, unscored = counts["anomalous_beats"], counts["unscored_beats"]
+        usual = max(0, counts["beats"] - anomalous - unscored)
+        for outcome, count in (("usual", usual), ("anomalous", anomalous), ("unscored", unscored)):
+            beats.add_metric([name, outcome], count)
+        waves.add_metric([name], counts["dropped_waves"])
         for word in _STATES:
             state.add_metric([name, word], bed.state == word)
         scorable.add_metric([name], bed.scorable)
@@ -140,7 +137,7 @@ def _beds(snapshot: Snapshot) -> Iterator[Metric]:
 def _alarms(snapshot: Snapshot) -> Iterator[Metric]:
     counters = snapshot.counters
     onsets = _counter("alarms", "Alarms raised; one that recurs while it lasts is one.", "bed", "kind", "priority")
-    # From 0 on, not from the first alarm: `increase` of a series that begins with 1 is 0.
+    # Every series starts at 0, before its first alarm: `increase` of a series that starts at 1 is 0.
     counts = {(name, *kind): 0 for name, bed in snapshot.beds.items() for kind in bed.alarm_kinds} | dict(
         counters.onsets
     )

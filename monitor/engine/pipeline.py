@@ -239,7 +239,7 @@ class Pipeline:
         self.publisher.publish_repeats(self.beds)
         with self._closing as last:
             for bed in self.beds.values():
-                last.callback(bed.close)
+                last.callback(bed.source.close)
             self.publisher.close(self.beds)
             self._feed.publish(self.beds.values())
             self._heartbeats.publish("goodbye")

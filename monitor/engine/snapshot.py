@@ -17,11 +17,9 @@ __all__ = ["BedSnapshot", "Snapshot", "take_snapshot"]
 class BedSnapshot:
     """Numbers of one bed.
 
-    Many attributes: one for each metric of a bed.
-
     Attributes:
         samples, samples_lost: read from the source; missing in gaps.
-        gaps, beats, anomalous_beats, unscored_beats, dropped_waves: counts since the start.
+        counts: beats, anomalous_beats, unscored_beats, gaps, dropped_waves.
         state: as in the status message.
         scorable: beats of the signal are scored now.
         waiting: samples of a live source that arrived and were not read yet; None for other sources.
@@ -30,11 +28,7 @@ class BedSnapshot:
 
     samples: int
     samples_lost: int
-    gaps: int
-    beats: int
-    anomalous_beats: int
-    unscored_beats: int
-    dropped_waves: int
+    counts: dict[str, int]
     state: str
     scorable: bool
     waiting: int | None
@@ -80,17 +74,13 @@ def take_snapshot(
 
 
 def _bed_snapshot(bed: Bed) -> BedSnapshot:
-    counts = dict(bed.counts)
+    detector, limits = bed.input.detector, bed.limits
     return BedSnapshot(
-        samples=bed.input.detector.samples_in,
-        samples_lost=bed.input.detector.samples_lost,
-        gaps=counts["gaps"],
-        beats=counts["beats"],
-        anomalous_beats=counts["anomalous_beats"],
-        unscored_beats=counts["unscored_beats"],
-        dropped_waves=counts["dropped_waves"],
+        samples=detector.samples_in,
+        samples_lost=detector.samples_lost,
+        counts=dict(bed.counts),
         state=bed.state,
         scorable=bed.scorable,
         waiting=getattr(bed.source, "waiting", None),
-        alarm_kinds=tuple((kind, getattr(bed.limits, kind).priority) for kind in bed.limits.__struct_fields__),
+        alarm_kinds=tuple((kind, getattr(limits, kind).priority) for kind in limits.__struct_fields__),
     )

@@ -304,7 +304,7 @@ def test_without_ray_one_line_names_the_extra():
     ("arguments", "words"),
     [
         pytest.param(("--speed", "max"), "a fleet keeps a pace"),
-        pytest.param(("--source", "mitdb:*"), "say how many beds", marks=pytest.mark.slow),
+        pytest.param(("--source", "mitdb:*"), "give the number of beds", marks=pytest.mark.slow),
         pytest.param(("--beds", "nowhere.toml"), "beds nowhere.toml", marks=pytest.mark.slow),
         pytest.param(("--beds-count", "2", "--address", "127.0.0.1:1"), "no Ray cluster there", marks=pytest.mark.slow),
         pytest.param(("--beds-count", "2", "--address", "ward:x"), "no Ray cluster there", marks=pytest.mark.slow),
