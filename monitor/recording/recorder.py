@@ -1,11 +1,11 @@
-"""What `--record DIR` leaves behind, one folder a bed, valid up to the last write at any moment."""
+"""Write the files of `--record DIR`, one folder per bed; they are valid up to the last write at any moment."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,9 @@ from monitor.errors import RecorderError
 from monitor.messages import BeatMessage, ModelInfo
 from monitor.recording.wfdb_writer import AnnotationFile, AppendFile, SignalFile
 
-__all__ = ["BEATS_HEADER", "BeatRow", "Recorder"]
+__all__ = ["BEATS_HEADER", "Recorder"]
 
 BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality"
-
-
-@dataclass(frozen=True, slots=True)
-class BeatRow:
-    """One row of beats.csv; fields as in BeatMessage."""
-
-    r_sample: int
-    rr_s: float | None
-    log_prob: float | None
-    score: float | None
-    p_value: float | None
-    anomalous: bool
-    quality: str
 
 
 def _field(value: float | None, digits: int) -> str:
@@ -44,27 +31,27 @@ def _field(value: float | None, digits: int) -> str:
 class Recorder:
     """Writes one bed to `folder/bed/`.
 
-    - `beats.csv`: BEATS_HEADER; `r_sample` in the source's own samples, `time_s` = r_sample / fs_hz, empty = None.
-    - `alarms.jsonl`, `events.jsonl`: each message as it was published.
+    - `beats.csv`: BEATS_HEADER; `r_sample` in samples of the source, `time_s` = r_sample / fs_hz, empty = None.
+    - `alarms.jsonl`, `events.jsonl`: each message as published.
     - `signal.hea`, `signal.dat`: WFDB, format 16, mV; missing samples are marked invalid, so sample numbers hold.
     - `signal.ecg`: WFDB annotations: N normal, Q anomalous, ? not scored; log p(x) in the aux note.
     - `session.json`: configuration, model, counts; `state` is `recording`, and `closed` after close().
 
-    Samples in the WFDB files count from `first_sample` in session.json, which is 0 unless the replay began later.
-    Nothing is buffered in the process, so what was handed over survives kill -9.
+    Samples of the WFDB files count from `first_sample` in session.json, which is 0 unless the replay began later.
+    The process buffers nothing, so every row survives kill -9.
 
     Args:
-        folder: what the user named; made if it is not there.
+        folder: of the session; created if missing.
         bed: name of the bed.
         fs_hz: sampling rate, Hz.
         lead: name of the lead.
-        start_time: ISO 8601 time of the source's sample 0; None if not known.
+        start_time: ISO 8601 time of sample 0 of the source; None if unknown.
         config: the whole configuration, for session.json.
         model: name and hash of the model.
-        rails_mv: what the source can give at most, (low, high) mV; None if not known.
+        rails_mv: range of the source, (low, high) mV; None if unknown.
 
     Raises:
-        RecorderError: the folder holds a recording already, or cannot be written (from every method too).
+        RecorderError: the folder is not empty, or cannot be written (from every method too).
         ValueError: a bed name that is no folder name.
     """
 
@@ -84,11 +71,10 @@ class Recorder:
             raise ValueError(f"bed {bed!r} is no folder name")
         self.folder = folder / bed
         self._fs_hz = fs_hz
-        self._start_time = start_time
-        self._origin: int | None = None
+        self._first_sample: int | None = None
         self._failed = False
         self._closed = False
-        self._beats = self._alarms = self._events = self._gaps = self._lost = 0
+        self._counts = Counter(beats=0, alarms=0, events=0, gaps=0, lost_samples=0)
         self._about: dict[str, Any] = {
             "state": "recording",
             "bed": bed,
@@ -105,10 +91,9 @@ class Recorder:
                 raise RecorderError(
                     f"recording to {self.folder}: the folder is not empty; name another one or move it away"
                 )
-            self._beats_file = AppendFile(self.folder / "beats.csv")
-            self._beats_file.append(f"{BEATS_HEADER}\n".encode())
-            self._alarms_file = AppendFile(self.folder / "alarms.jsonl")
-            self._events_file = AppendFile(self.folder / "events.jsonl")
+            self._beats = AppendFile(self.folder / "beats.csv")
+            self._beats.append(f"{BEATS_HEADER}\n".encode())
+            self._messages = {name: AppendFile(self.folder / f"{name}.jsonl") for name in ("alarms", "events")}
             self._annotations = AnnotationFile(self.folder / "signal.ecg")
             self._signal = SignalFile(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv)
             self._write_about()
@@ -117,60 +102,56 @@ class Recorder:
         """Append raw samples.
 
         Args:
-            first_sample: index of samples[0] in the source; a jump forward is filled as missing.
+            first_sample: index of samples[0] in the source; samples skipped since the last call are filled as invalid.
             samples: (n,) float64, mV; NaN = no valid sample.
 
         Raises:
-            ValueError: `first_sample` lies before what is written already.
+            ValueError: `first_sample` is written already.
         """
         with self._disk():
-            self._advance(first_sample)
+            self._fill_to(first_sample)
             self._signal.append(samples)
 
     def gap(self, first_sample: int, lost: int) -> None:
-        """`lost` samples from `first_sample` on never came."""
+        """Fill a gap of `lost` samples from `first_sample` on."""
         with self._disk():
-            self._advance(first_sample)
-            self._advance(first_sample + lost)
-        self._gaps += 1
-        self._lost += lost
+            self._fill_to(first_sample)
+            self._fill_to(first_sample + lost)
+        self._counts["gaps"] += 1
+        self._counts["lost_samples"] += lost
 
-    def beat(self, row: BeatRow | BeatMessage) -> None:
-        """Append one beat to beats.csv and to the annotations; in order of time, after the signal it lies in."""
-        if self._origin is None:
-            raise ValueError(f"beat at sample {row.r_sample} before any signal")
-        symbol = "?" if row.score is None else "Q" if row.anomalous else "N"
+    def beat(self, beat: BeatMessage) -> None:
+        """Append a beat to beats.csv and to the annotations; in order, after the signal around it."""
+        if self._first_sample is None:
+            raise ValueError(f"beat at sample {beat.r_sample} before any signal")
+        symbol = "?" if beat.score is None else "Q" if beat.anomalous else "N"
         fields = (
-            str(row.r_sample),
-            _field(row.r_sample / self._fs_hz, 6),
-            _field(row.rr_s, 6),
-            _field(row.log_prob, 4),
-            _field(row.score, 4),
-            _field(row.p_value, 6),
-            "1" if row.anomalous else "0",
-            row.quality,
+            str(beat.r_sample),
+            _field(beat.r_sample / self._fs_hz, 6),
+            _field(beat.rr_s, 6),
+            _field(beat.log_prob, 4),
+            _field(beat.score, 4),
+            _field(beat.p_value, 6),
+            "1" if beat.anomalous else "0",
+            beat.quality,
         )
         with self._disk():
-            self._annotations.add(row.r_sample - self._origin, symbol, _field(row.log_prob, 4))
-            self._beats_file.append((",".join(fields) + "\n").encode())
-        self._beats += 1
+            self._annotations.add(beat.r_sample - self._first_sample, symbol, _field(beat.log_prob, 4))
+            self._beats.append((",".join(fields) + "\n").encode())
+        self._counts["beats"] += 1
 
     def alarm(self, body: bytes) -> None:
-        """Append one alarm message, the JSON as published."""
-        with self._disk():
-            self._alarms_file.append(body + b"\n")
-        self._alarms += 1
+        """Append an alarm message, the JSON as published."""
+        self._message("alarms", body)
 
     def event(self, body: bytes) -> None:
-        """Append one event message, the JSON as published."""
-        with self._disk():
-            self._events_file.append(body + b"\n")
-        self._events += 1
+        """Append an event message, the JSON as published."""
+        self._message("events", body)
 
     def close(self, session: Mapping[str, Any] | None = None) -> None:
-        """Finish: header with length and time, session.json with `session` (counts, latency, ...); once.
+        """Write the header with length and time, and `session` (counts, latency, ...) into session.json; once.
 
-        After a failure the files are only closed: they hold what was written until then.
+        After a failure the files are only closed: they keep what was written before.
         """
         if self._closed:
             return
@@ -183,28 +164,35 @@ class Recorder:
                     self._signal.write_header(self._start(), final=True)
                     self._write_about()
         finally:
-            for file in (self._signal, self._annotations, self._beats_file, self._alarms_file, self._events_file):
+            files = (self._signal, self._annotations, self._beats, self._messages["alarms"], self._messages["events"])
+            for file in files:
                 with suppress(OSError):
                     file.close()
 
-    def _advance(self, sample: int) -> None:
-        if self._origin is None:
-            self._origin = sample
-            self._about["first_sample"] = sample
+    def _message(self, name: str, body: bytes) -> None:
+        with self._disk():
+            self._messages[name].append(body + b"\n")
+        self._counts[name] += 1
+
+    def _fill_to(self, sample: int) -> None:
+        """Fill the signal with invalid samples up to `sample`."""
+        if self._first_sample is None:
+            self._first_sample = self._about["first_sample"] = sample
             self._write_about()
-        missing = sample - self._origin - self._signal.samples
+        missing = sample - self._first_sample - self._signal.samples
         if missing < 0:
             raise ValueError(f"signal from sample {sample}, but {-missing} samples from there on are written")
         if missing:
             self._signal.fill(missing)
 
     def _start(self) -> tuple[str, str] | None:
-        """Time and date of the first sample as a WFDB header has them (UTC)."""
-        if self._start_time is None or self._origin is None:
+        """Time and date of the first sample as in a WFDB header (UTC)."""
+        start_time: str | None = self._about["start_time"]
+        if start_time is None or self._first_sample is None:
             return None
-        start = datetime.fromisoformat(self._start_time)
+        start = datetime.fromisoformat(start_time)
         start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
-        start += timedelta(seconds=self._origin / self._fs_hz)
+        start += timedelta(seconds=self._first_sample / self._fs_hz)
         return f"{start:%H:%M:%S}.{start.microsecond // 1000:03d}", f"{start:%d/%m/%Y}"
 
     def _write_about(self) -> None:
@@ -212,17 +200,14 @@ class Recorder:
             "samples": self._signal.samples,
             "invalid_samples": self._signal.invalid,
             "clipped_samples": self._signal.clipped,
-            "beats": self._beats,
-            "alarms": self._alarms,
-            "events": self._events,
-            "gaps": self._gaps,
-            "lost_samples": self._lost,
+            **self._counts,
         }
         text = msgspec.json.format(msgspec.json.encode(self._about | {"recorded": counts}), indent=2)
         replace_file(self.folder / "session.json", text.decode() + "\n")
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
+        """Turn a system error into a RecorderError, and refuse further writes."""
         if self._failed:
             raise RecorderError(f"recording to {self.folder}: stopped after an earlier failure")
         try:

@@ -1,9 +1,9 @@
 """WFDB files that grow while they are readable: 16-bit signal, header, MIT annotations.
 
-`wfdb.wrsamp` and `wfdb.wrann` write whole files at the end; a monitor is killed in the middle. So every append here is
-one write at the end of a file, and what is on the disk is a valid record at any moment:
+`wfdb.wrsamp` and `wfdb.wrann` write whole files at the end, but a monitor may be killed before. Here every append is
+one write at the end of a file, and the record on the disk is valid at any moment:
 
-- a header without a length is legal (header(5) of the WFDB manual); readers take the length from the file's size;
+- a header without a length is legal (header(5) of the WFDB manual); readers take the length from the file size;
 - the two zero bytes that end an annotation file are written with each annotation, over those of the one before.
 """
 
@@ -26,21 +26,21 @@ ANNOTATION_CODES = {"N": 1, "Q": 13, "?": 30}  # annot(5): normal, unclassifiabl
 _SKIP, _AUX = 59, 63
 _MAX_INTERVAL = 1023  # 10 bits; longer intervals need a SKIP
 _MAX_AUX = 255
-GAIN_PER_MV = 1000.0  # 1 uV a step, +-32 mV; ECG converters step 1 to 5 uV
+GAIN_PER_MV = 1000.0  # 1 uV per step, +-32 mV; ECG converters have steps of 1 to 5 uV
 _MIN_GAIN_PER_MV = 1.0
-_CENTRED_MV = 16.0  # a first sample further out (an electrode's offset) becomes the middle of the range
+_CENTRED_MV = 16.0  # a first sample beyond this (electrode offset) becomes the centre of the range
 _FILL_SAMPLES = 65_536
 
 
 class AppendFile:
-    """A file written only at its end, unbuffered: what was appended survives the death of the process.
+    """A file written only at its end, unbuffered: appended data survives the death of the process.
 
     Args:
-        path: a file that is not there yet.
-        tail: bytes that end the file at any moment; what is appended goes before them.
+        path: of a file that does not exist yet.
+        tail: bytes that end the file at any moment; new data goes before them.
 
     Raises:
-        OSError: from the system; a piece that did not fit as a whole is taken back.
+        OSError: from the system; data that did not fit as a whole is removed.
     """
 
     def __init__(self, path: Path, tail: bytes = b"") -> None:
@@ -57,9 +57,9 @@ class AppendFile:
             while done < len(whole):
                 done += os.pwrite(self._fd, whole[done:], self._size + done)
         except OSError:
-            with suppress(OSError):  # the first error is the one to tell
+            with suppress(OSError):  # report the first error
                 os.ftruncate(self._fd, self._size)
-                os.pwrite(self._fd, self._tail, self._size)  # these few bytes were on the disk before
+                os.pwrite(self._fd, self._tail, self._size)  # these bytes were on the disk before
             raise
         self._size += len(data)
 
@@ -73,15 +73,15 @@ class AppendFile:
 class SignalFile:
     """`signal.dat` and its header: one lead in WFDB format 16.
 
-    Sample numbers count from the first one written. The scale is GAIN_PER_MV, or less where the rails are too far
-    apart for 16 bits; it is centred on the first valid sample where that is far from zero. What still does not fit
-    is clipped and counted.
+    Sample numbers count from the first sample written. The scale is GAIN_PER_MV, or less where the rails are too far
+    apart for 16 bits. It is centred on the first valid sample where that is far from zero. Samples outside the range
+    are clipped and counted.
 
     Args:
         folder: where to write.
         fs_hz: sampling rate, Hz.
         lead: name of the lead.
-        rails_mv: what the source can give at most, (low, high) mV; None if not known.
+        rails_mv: range of the source, (low, high) mV; None if unknown.
     """
 
     def __init__(self, folder: Path, *, fs_hz: float, lead: str, rails_mv: tuple[float, float] | None = None) -> None:
@@ -93,7 +93,7 @@ class SignalFile:
         if rails_mv is not None and (span_mv := rails_mv[1] - rails_mv[0]) * self._gain > 60_000:
             self._gain = max(_MIN_GAIN_PER_MV, float(np.floor(60_000 / span_mv)))
         self._baseline = 0
-        self._settled = False  # the baseline is final once a valid sample was seen
+        self._settled = False  # the first valid sample makes the baseline final
         self._checksum = 0
         self._first: int | None = None
         self.samples = 0
@@ -117,7 +117,7 @@ class SignalFile:
         self.invalid += int(mv.size - np.count_nonzero(valid))
 
     def fill(self, n: int) -> None:
-        """Append `n` samples that are not there, so that sample numbers hold across a gap."""
+        """Append `n` invalid samples, so that sample numbers hold across a gap."""
         self.invalid += n
         while n > 0:
             piece = min(n, _FILL_SAMPLES)
