@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from monitor.journal import Journal
 from monitor.messages import Message, encode
 from tests import ROOT
 
-__all__ = ["FillableDisk", "abandon", "child", "fillable_disk", "put"]
+__all__ = ["FillableDisk", "abandon", "check_integrity", "child", "count", "fillable_disk", "put"]
 
 
 def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
@@ -25,6 +26,18 @@ def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
     raw = encode(body)
     journal.append(topic, body, raw)
     return raw
+
+
+def count(path: Path, table: str = "messages") -> int:
+    """Committed rows of a table."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        rows: int = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        return rows
+
+
+def check_integrity(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def abandon(journal: Journal) -> None:

@@ -1,4 +1,4 @@
-"""What a journal lives through: kill -9 at any moment, a full disk, readers meanwhile, a second monitor."""
+"""A journal after kill -9 at any moment and on a full disk, with readers at the same time and a second monitor."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, dec
 from tests.monitor.bus.helpers import alarm, beat
 from tests.monitor.commands.helpers import ecg_monitor
 from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings
-from tests.monitor.journal.helpers import child, fillable_disk, put
+from tests.monitor.journal.helpers import check_integrity, child, fillable_disk, put
 
 ALARMS, BEATS, EVENTS = (bed_topic("p1", stream) for stream in ("alarm", "beat", "event"))
 
-# Writes as a monitor does: an alarm counts as published (its number goes out) once it is committed.
+# Writes as a monitor does: an alarm is published (its number is printed) after its commit.
 WRITER = """
 import sys
 import numpy as np
@@ -45,13 +45,14 @@ while True:
 """
 
 
-def test_killed_at_any_moment_nothing_published_is_missing(tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_after_a_kill_at_any_moment_no_published_alarm_is_missing(tmp_path, kills):
     path = tmp_path / "j.db"
     draw = random.Random(5)
     published: dict[str, int] = {}
-    for run in range(8):
+    for run in range(kills):
         epoch = f"run-{run}"
-        writer = child(WRITER, str(path), epoch, "3.0")  # small, so that rows also go while it is killed
+        writer = child(WRITER, str(path), epoch, "3.0")  # small, so that rows are also deleted during the kill
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         lines = [writer.stdout.readline() for _ in range(draw.randrange(1, 120))]
@@ -62,17 +63,15 @@ def test_killed_at_any_moment_nothing_published_is_missing(tmp_path):
         for pipe in (writer.stdin, writer.stdout):
             pipe.close()
         with_reader = JournalReader(path)
-        assert [r.ended for r in with_reader.runs()][-1] == "died", "seen at once, without a monitor"
+        assert [r.ended for r in with_reader.runs()][-1] == "died", "found at once, without a monitor"
         with_reader.close()
         journal = Journal(path, limits=RetentionLimits(max_mb=3.0))
         assert journal.died == (epoch,)
-        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        (lost,) = journal._db.execute("SELECT pruned_seq FROM topics WHERE name = ?", (ALARMS,)).fetchone()
-        assert lost == 0, "beats and strips went, no alarm"
+        check_integrity(path)
         seq, at, more, found = 0, epoch, True, []
         while more:
             page = journal.since(ALARMS, at, seq)
-            assert page.complete
+            assert page.complete, "beats and strips were deleted, no alarm"
             found += page.bodies
             at, seq, more = page.epoch, page.seq, page.more
         assert len(found) >= published[epoch]
@@ -84,27 +83,25 @@ def test_killed_at_any_moment_nothing_published_is_missing(tmp_path):
         assert runs[epoch].ended_s >= int(runs[epoch].started_s)
         assert [s.lead for s in journal.sessions(epoch)] == ["II"]
         journal.close()
-    assert sum(published.values()) > 100
+    assert sum(published.values()) > 13 * kills
 
 
-def test_others_read_while_it_is_written_and_only_one_writes(tmp_path):
+@pytest.mark.slow
+def test_other_programs_read_while_a_monitor_writes(tmp_path):
     path = tmp_path / "j.db"
     writer = child(WRITER, str(path), "run-1", "1000")
     assert writer.stdout is not None
     try:
         while writer.stdout.readline() != "20\n":
             pass
-        for refused in (path, tmp_path / "link.db"):
-            if refused != path:
-                refused.symlink_to(path)
-            with pytest.raises(JournalInUse, match="is in use by another program; give this monitor another file"):
-                Journal(refused)
+        with pytest.raises(JournalInUse):
+            Journal(path)
         listed = ecg_monitor("alarms", "--journal", str(path), "--format", "jsonl", "--limit", "0")
         assert listed.returncode == 0, listed.stderr
         rows = [json.loads(line) for line in listed.stdout.splitlines()]
         assert len(rows) >= 20
         assert {row["state"] for row in rows} == {"onset"}, "the monitor lives"
-        # Any SQLite program; and one that keeps a reading open holds nobody up.
+        # Any SQLite program can read, and an open read transaction does not delay the writer.
         other = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         other.execute("BEGIN")
         (before,) = other.execute("SELECT COUNT(*) FROM log").fetchone()
@@ -120,16 +117,16 @@ def test_others_read_while_it_is_written_and_only_one_writes(tmp_path):
         writer.kill()
         writer.communicate()
     listed = ecg_monitor("alarms", "--journal", str(path), "--format", "jsonl", "--state", "died", "--limit", "0")
-    assert len(listed.stdout.splitlines()) > 50, "and now it does not"
+    assert len(listed.stdout.splitlines()) > 50, "the monitor is dead"
     Journal(path).close()
 
 
-def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
-    said: list[str] = []
+def test_a_full_disk_loses_the_counted_rows_and_no_others(tmp_path):
+    lines: list[str] = []
     now = [0.0]
     with fillable_disk(tmp_path / "disk") as disk:
         path = disk.folder / "j.db"
-        journal = Journal(path, clock=lambda: now[0], report=said.append)
+        journal = Journal(path, clock=lambda: now[0], report=lines.append)
         journal.start("run-1")
         written = {ALARMS: 0, BEATS: 0}
 
@@ -146,8 +143,9 @@ def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
         disk.fill()
         write(500)
         assert journal.losses.failure
-        assert len(said) == 1, said
-        assert "cannot be written" in said[0]
+        assert len(lines) == 1, lines
+        assert lines[0].endswith("; the monitor goes on without it")
+        assert "cannot be written" in lines[0]
         assert set(journal.losses.rows) == {"alarm", "beat", "strip"}
         put_before = len(journal.actions())
         journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1"))
@@ -155,37 +153,37 @@ def test_a_full_disk_loses_what_it_says_and_nothing_else(tmp_path):
         assert len(journal.actions()) == put_before
         disk.empty()
         write(1)
+        assert journal.losses.failure, "it counts as working after some seconds only"
         now[0] += 6.0
         write(50)
         assert not journal.losses.failure
-        assert len(said) == 2
-        assert said[1].endswith(f"is written again; lost: {journal.losses.summary()}")
+        assert len(lines) == 2
+        assert lines[1].endswith(f"is written again; lost: {journal.losses.summary()}")
         for topic, stream in ((ALARMS, "alarm"), (BEATS, "beat")):
             since = journal.since(topic, "run-1", 0)
-            assert not since.complete, "who asks is told"
+            assert not since.complete, "the answer is marked"
             assert len(since.bodies) == written[topic] - journal.losses.rows[stream]
-        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         journal.close()
+        check_integrity(path)
         reader = JournalReader(path)
         assert [run.ended for run in reader.runs()] == ["in order"]
         reader.close()
 
 
-def test_a_disk_that_stays_full_ends_with_what_was_lost(tmp_path):
-    said: list[str] = []
+@pytest.mark.slow
+def test_a_disk_that_stays_full_is_reported_at_the_end(tmp_path):
+    lines: list[str] = []
     with fillable_disk(tmp_path / "disk") as disk:
-        journal = Journal(disk.folder / "j.db", report=said.append)
+        journal = Journal(disk.folder / "j.db", report=lines.append)
         journal.start("run-1")
         disk.fill()
         for n in range(1, 2000):
             put(journal, ALARMS, alarm(n), n)
             journal.commit()
         journal.close()
-        assert [line.split("; ")[0].split("j.db ")[1] for line in said] == [
-            said[0].split("; ")[0].split("j.db ")[1],
-            "could not be written to the end",
-        ]
-        assert said[1].endswith(f"lost: {journal.losses.rows['alarm']} alarm")
+        assert len(lines) == 2
+        assert "could not be written to the end" in lines[1]
+        assert lines[1].endswith(f"lost: {journal.losses.rows['alarm']} alarm")
         disk.empty()
         again = Journal(disk.folder / "j.db")
         assert (
@@ -200,13 +198,14 @@ def scorer() -> Scorer:
     return Scorer()
 
 
-def test_the_monitor_goes_on_without_it_and_raises_an_alarm(tmp_path: Path, scorer: Scorer) -> None:
+@pytest.mark.slow
+def test_the_monitor_continues_on_a_full_disk_and_raises_an_alarm(tmp_path: Path, scorer: Scorer) -> None:
     source = FedSource()
     signal = iter(ecg("sinus=100").reshape(-1, round(FS_HZ)))
     with fillable_disk(tmp_path / "disk") as disk:
         config = settings(journal={"path": str(disk.folder / "j.db")}, source={"speed": 1.0})
-        happens = {20: disk.fill, 60: disk.empty, 80: source.end}
-        acts = [(float(s), happens.get(s, lambda: source.feed(next(signal)))) for s in range(1, 81)]
+        events_at = {20: disk.fill, 60: disk.empty, 80: source.end}
+        acts = [(float(s), events_at.get(s, lambda: source.feed(next(signal)))) for s in range(1, 81)]
         script = Script([*acts, (81.0, int)], step_s=1.0)
         run = Run({"p1": source}, scorer, config, clock=script.clock)
         run.pipeline.run(script)
@@ -232,7 +231,7 @@ def test_the_monitor_goes_on_without_it_and_raises_an_alarm(tmp_path: Path, scor
 # -- after a crash ---------------------------------------------------------------------------------------------
 
 
-def test_what_was_active_when_the_monitor_died_is_not_forgotten(tmp_path: Path, scorer: Scorer) -> None:
+def test_alarms_active_at_a_kill_are_reported_by_the_next_run(tmp_path: Path, scorer: Scorer) -> None:
     path = tmp_path / "j.db"
     writer = child(WRITER, str(path), "run-1", "1000")
     assert writer.stdout is not None
@@ -245,8 +244,7 @@ def test_what_was_active_when_the_monitor_died_is_not_forgotten(tmp_path: Path, 
     source.end()
     run = Run({"p1": source}, scorer, settings(journal={"path": str(path)}))
     run.pipeline.run()
-    told = [line for line in run.notices if "was killed; alarms then active: asystole (onset)" in line]
-    assert len(told) == 1
+    assert sum("was killed; alarms then active: asystole (onset)" in line for line in run.notices) == 1
     reader = JournalReader(path)
     bodies: list[Message] = [decode(raw) for raw in reader.since(EVENTS, "run-1", 0).bodies]
     (died,) = [body for body in bodies if isinstance(body, EventMessage) and body.kind == "monitor_died"]
@@ -258,32 +256,30 @@ def test_what_was_active_when_the_monitor_died_is_not_forgotten(tmp_path: Path, 
     sessions = reader.sessions(run.pipeline.bus.epoch)
     assert sessions == [Session("p1", "fed", "II", FS_HZ, *reader.sessions(run.pipeline.bus.epoch)[0][4:])]
     reader.close()
-    listed = ecg_monitor("alarms", "--journal", str(path), "--state", "died", "--format", "jsonl")
-    assert len(listed.stdout.splitlines()) >= 3
 
 
-def test_an_error_of_the_program_is_no_end_in_order(tmp_path: Path, scorer: Scorer) -> None:
+def test_a_run_that_raised_has_ended_with_an_error(tmp_path: Path, scorer: Scorer) -> None:
     run = Run({"p1": FedSource()}, scorer, settings(journal={"path": str(tmp_path / "j.db")}))
 
-    def fails(_: float) -> list[ControlRequest]:
-        raise RuntimeError("a mistake of ours")
+    def fail(_: float) -> list[ControlRequest]:
+        raise RuntimeError("a defect")
 
-    run.pipeline.bus.service = fails  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="a mistake of ours"):
+    run.pipeline.bus.service = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="a defect"):
         run.pipeline.run()
     reader = JournalReader(tmp_path / "j.db")
     assert [r.ended for r in reader.runs()] == ["error"]
     reader.close()
 
 
-def test_the_first_alarm_has_its_strip_though_its_source_is_silent_for_good(tmp_path: Path, scorer: Scorer) -> None:
+def test_an_alarm_of_a_silent_source_has_its_strip_before_it_is_published(tmp_path: Path, scorer: Scorer) -> None:
     source = FedSource()
     script = Script([(0.25, lambda: source.feed(ecg("sinus=3"))), (4.0, int)])
     run = Run({"p1": source}, scorer, settings(journal={"path": str(tmp_path / "j.db")}), clock=script.clock)
     seen = []
     real = run.pipeline.bus.publish
 
-    def publish(topic: str, body: Message):  # what another process finds as soon as an alarm is out
+    def publish(topic: str, body: Message):  # what another process reads as soon as an alarm is published
         published = real(topic, body)
         if isinstance(body, AlarmMessage):
             reader = JournalReader(tmp_path / "j.db")
