@@ -1,7 +1,7 @@
-"""What was given up of a topic because nobody answered in time, and is given late when somebody does.
+"""Messages of one topic that were skipped because the journal did not answer in time, and that are requested later.
 
-Late means out of order. So a message of an alarm that has since said something newer is left out: who keeps the
-state of alarms by what came last is never put back.
+They come out of order. A message of an alarm is left out if a newer message of the same alarm was given before, so the
+last message of an alarm that a subscriber receives is always the newest.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ __all__ = ["Backfill"]
 
 
 class Backfill:
-    """A stretch of one topic.
+    """A skipped part of one topic.
 
     Args:
         place: the last message before it.
 
     Attributes:
-        place: as given, later the last message that was asked for.
-        question: the journal is asked until it answers; nothing waits for it.
+        place: the last message before what is still missing.
+        pending: the request for it, repeated until the journal answers.
     """
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.question = PendingRequest()
+        self.pending = PendingRequest()
         self._given: set[tuple[str, int]] = set()
         self._newest: dict[tuple[str, str], int] = {}  # (epoch, alarm_id) -> last seq given
 
     def request(self, topic: str) -> Request:
-        """What to ask."""
+        """Return the request for what is missing."""
         return Request(op="since", topic=topic, epoch=self.place.epoch, seq=self.place.seq)
 
-    def passed(self, items: Iterable[Item]) -> bool:
-        """Note what was given since; False where it is too much to remember."""
+    def note(self, items: Iterable[Item]) -> bool:
+        """Note messages given since; False if they are too many to remember, so the part stays missed."""
         for body, _ in items:
             self._given.add((body.epoch, body.seq))
             if isinstance(body, AlarmMessage):
                 self._newest[body.epoch, body.alarm.alarm_id] = body.seq
         return len(self._given) <= HELD_MAX
 
-    def late(self, items: Iterable[Item], epoch: str, seq: int) -> list[Item]:
-        """What may be given late.
+    def select(self, items: Iterable[Item], epoch: str, seq: int) -> list[Item]:
+        """Select the skipped messages from an answer of the journal.
 
         Args:
-            items: the journal's answer, in order.
-            epoch, seq: the position of the topic, in the run that answered: what follows it is not late.
+            items: the answer, in order.
+            epoch, seq: the position of the topic; later messages of that run are not part of the backfill.
         """
         out: list[Item] = []
         for body, raw in items:
@@ -61,8 +61,7 @@ class Backfill:
             out.append((body, raw))
         return out
 
-    def after(self, place: Place) -> Backfill:
-        """The rest, where an answer was cut short."""
-        rest = Backfill(place)
-        rest._given, rest._newest = self._given, self._newest
-        return rest
+    def advance(self, place: Place) -> None:
+        """Continue after `place`: the answer of the journal was cut short there."""
+        self.place = place
+        self.pending = PendingRequest()

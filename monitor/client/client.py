@@ -1,17 +1,17 @@
-"""A subscriber that loses nothing: every message of every topic once and in order, and a word on the connection.
+"""A subscriber that receives every message of every topic once and in order, and knows the state of the connection.
 
-ZeroMQ drops what a slow subscriber does not read, and a monitor may die and come back. The client finds such
-holes, holds back later messages, asks the journal, and goes on (`monitor.client.recovery`). Without an answer within
-`patience_s` it goes on without, and counts what it missed: an alarm is worth more now than in order. It still asks
-for alarms and events that it went on without, and gives them late. One thread owns it; it starts none.
+ZeroMQ drops messages that a slow subscriber does not read, and a monitor may be killed and restarted. The client finds
+missing messages, holds back later ones and asks the journal (`monitor.client.recovery`). Without an answer within
+`patience_s` it skips the missing messages and counts them, because an alarm in time is worth more than the order. It
+still requests skipped alarms and events, and returns them late. One thread owns the client; it starts none.
 
-A client that joins late takes a `snapshot`: the active alarms and the last beat and status of each bed; the rest
-of the past it does not get. One that is given the `position` of an earlier one goes on where that one stopped.
+A new client takes a `snapshot`: the active alarms, and the last beat and status of each bed. It gets no older messages.
+A client with the `position` of an earlier one continues where that one stopped.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import math
 import time
 import uuid
@@ -23,11 +23,13 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from monitor.bus.keys import ClientKey, use_key
+from monitor.bus.keys import ClientKey
 from monitor.bus.receive import received
 from monitor.client.liveness import ConnectionState, Liveness
+from monitor.client.ordering import Received
 from monitor.client.positions import Position
-from monitor.client.recovery import Received, Recovery
+from monitor.client.recovery import Recovery
+from monitor.client.sockets import ClientSockets
 from monitor.errors import ClientError
 from monitor.messages import (
     HEARTBEAT_TOPIC,
@@ -47,13 +49,12 @@ __all__ = ["ALL_STREAMS", "WARD", "AlarmClient", "ConnectionState", "Received", 
 
 RECONNECT_S = 5.0
 READ_MAX = 10_000  # messages of one socket in one poll: a second of 4,000 beds
-TICK_S = 0.25  # the longest wait before holes and retries are looked at
-REPLY_BYTES = 64 << 20
-WAVES_HWM = 2_000  # half a second of a screen full of beds; about 1 MB
+TICK_S = 0.25  # longest wait before missing messages and retries are checked
+CONNECT_TICK_S = 0.02  # the same while a request cannot be sent, since no event announces a new connection
 
-ALL_STREAMS: Final[tuple[Stream, ...]] = ("alarm", "beat", "status", "event")  # all there is, waves aside
-WARD: Final[tuple[Stream, ...]] = ("alarm", "status")  # of every bed; the rest of those that are looked at
-PAST_BEATS = 60  # of a bed that is looked at closely: its trend does not begin empty
+ALL_STREAMS: Final[tuple[Stream, ...]] = ("alarm", "beat", "status", "event")  # waves aside
+WARD: Final[tuple[Stream, ...]] = ("alarm", "status")  # of every bed; `set_detail` adds others for some beds
+PAST_BEATS = 60  # beats from the journal for a bed in detail, so that its trend does not begin empty
 
 _reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
@@ -74,17 +75,17 @@ class AlarmClient:
         alarms_endpoint, control_endpoint: of the monitor, see `monitor.bus.endpoints.endpoints_from`.
         beds: names; None = all.
         streams: of `alarm`, `beat`, `status`, `event`.
-        waves_endpoint: given: waves of these beds as well (they may be dropped).
-        clock: monotonic time, s; judges the connection.
-        patience_s: how long messages after a hole are held back while the journal does not answer, s.
-        receive_hwm: messages queued for us before ZeroMQ drops.
-        resume: `position` of an earlier client: goes on there instead of taking a snapshot.
-        key: ours, for a monitor that asks for one (`monitor.bus.keys.load_client_key`).
+        waves_endpoint: if given, also receive the waves of these beds; ZeroMQ may drop waves.
+        clock: monotonic time, s; decides the connection state.
+        patience_s: how long messages after missing ones are held back while the journal does not answer, s.
+        receive_hwm: messages queued here before ZeroMQ drops.
+        resume: `position` of an earlier client, to continue there instead of taking a snapshot.
+        key: of this client, for a monitor with keys (`monitor.bus.keys.load_client_key`).
 
     Attributes:
-        counters: received, snapshots, incomplete (answers of which the journal had lost a part, or of a monitor that
-            did not know our run), refused (questions answered by an error and asked again), late (messages given
-            after they had been given up), undecodable.
+        counters: received, snapshots, incomplete (answers with a part that the journal has lost, or from a monitor that
+            does not know the run), refused (requests that got an error and are repeated), late (messages returned
+            after they had been skipped), undecodable.
 
     Raises:
         ClientError: an endpoint that cannot be connected to.
@@ -105,100 +106,93 @@ class AlarmClient:
         key: ClientKey | None = None,
     ) -> None:
         self._clock = clock
-        self._control_endpoint = control_endpoint
-        self._key = key
-        self._connections: list[tuple[zmq.Socket[bytes], str]] = []
         self._reconnected_s = clock()
         self._recovery = Recovery(beds=beds, streams=streams, patience_s=patience_s, position=resume)
         self.counters = self._recovery.counters
-        self._freshness = Liveness(clock())
+        self._liveness = Liveness(clock())
         self._out: list[Received] = []
         self._position = resume
-        self._given = False  # `poll` has given everything that was taken in, so the position can be read off
+        self._all_given = False  # `poll` has returned everything received, so the position may be read
         self._answers: dict[str, Reply | None] = {}  # of `request`, by id
-        self._name = uuid.uuid4().hex[:8]
-        self._asked = 0
-        self._context = zmq.Context()
-        self._poller = zmq.Poller()
-        try:
-            self._sub = self._connect(zmq.SUB, alarms_endpoint, receive_hwm)
-            self._control = self._connect(zmq.DEALER, control_endpoint, 1_000)
-            self._waves = self._connect(zmq.SUB, waves_endpoint, WAVES_HWM) if waves_endpoint else None
-        except ClientError:
-            self._context.destroy(linger=0)
-            raise
-        beds_topics = [f"{PROTOCOL}/"]
-        self._waves_topics = {f"{PROTOCOL}/"}
+        name = uuid.uuid4().hex[:8]
+        self._ids = (f"{name}-{number}" for number in itertools.count(1))
+        self._sockets = ClientSockets(alarms_endpoint, control_endpoint, waves_endpoint, receive_hwm, key)
+        topics = [f"{PROTOCOL}/"]
+        self._wave_topics = {f"{PROTOCOL}/"}
         if beds is not None:
-            beds_topics = [bed_topic(bed, stream) for bed in beds for stream in streams]
-            self._waves_topics = {bed_topic(bed, "wave") for bed in beds}
-        for topic in (*beds_topics, HEARTBEAT_TOPIC):  # the heartbeat last: when it answers, all others are in force
-            self._sub.subscribe(topic)
-        if self._waves is not None:
-            for topic in self._waves_topics:
-                self._waves.subscribe(topic)
+            topics = [bed_topic(bed, stream) for bed in beds for stream in streams]
+            self._wave_topics = {bed_topic(bed, "wave") for bed in beds}
+        # The heartbeat last: when its last value arrives, all other subscriptions are in force.
+        for topic in (*topics, HEARTBEAT_TOPIC):
+            self._sockets.alarms.subscribe(topic)
+        if self._sockets.waves is not None:
+            for topic in self._wave_topics:
+                self._sockets.waves.subscribe(topic)
 
     @property
     def epoch(self) -> str:
-        """Of the monitor's run; empty until the first message."""
+        """Run of the monitor; empty before the first message."""
         return self._recovery.epoch
 
     @property
     def state(self) -> ConnectionState:
-        """How fresh what we have is: `connecting` until the first heartbeat, `ended` after a goodbye."""
-        return self._freshness.state(self._clock())
+        """Connection state: `connecting` before the first heartbeat, `ended` after a goodbye."""
+        return self._liveness.state(self._clock())
 
     @property
     def silent_s(self) -> float | None:
         """Time since the last heartbeat, s; None before the first."""
-        return self._freshness.silent_s(self._clock())
+        return self._liveness.silent_s(self._clock())
 
     @property
     def missed(self) -> int:
-        """Messages that could not be had: given up after `patience_s`, or gone from the journal."""
+        """Messages that were not obtained: skipped after `patience_s`, or no longer in the journal."""
         return self._recovery.missed
 
     @property
     def recovered(self) -> int:
-        """Messages that came from the journal because the wire had dropped them."""
+        """Messages from the journal that the wire had dropped."""
         return self._recovery.recovered
 
     @property
     def position(self) -> Position | None:
-        """How far what `poll` gave reaches, to be kept for `resume`; None before anything was given.
+        """Position up to which `poll` returned all messages, for `resume`; None before anything was returned.
 
-        Keep it after what `poll` gave was dealt with: who dies in between gets that once more, and loses nothing.
+        Save it after the messages of `poll` were handled: a client that is killed in between receives them again, and
+        loses none.
         """
-        if self._given:
-            self._position, self._given = self._recovery.position or self._position, False
+        if self._all_given:
+            self._position, self._all_given = self._recovery.position or self._position, False
         return self._position
 
     @property
     def sockets(self) -> list[zmq.Socket[bytes]]:
-        """To wait for several clients at once; what comes over them is had by `poll`."""
-        return [sock for sock, _ in self._connections]
+        """The sockets, to wait for several clients at once; `poll` reads them."""
+        return self._sockets.all
 
     def poll(self, timeout_s: float = 0.0) -> list[Received]:
-        """What has come, at once where there is something, else after at most `timeout_s`.
+        """Return the messages received; without any, wait at most `timeout_s`.
 
         Returns:
             Messages, each once and in the order of its topic; heartbeats too.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            self._given = False
+            self._all_given = False
             self._read()
-            self._reconnect()
-            self._out += self._recovery.turn(self._clock(), self._ask)
+            if self.state == "lost" and self._clock() - self._reconnected_s >= RECONNECT_S:
+                self._reconnected_s = self._clock()
+                self._sockets.reconnect()
+            self._out += self._recovery.update(self._clock(), self._send)
             left_s = deadline_s - time.monotonic()
             if self._out or left_s <= 0:
                 out, self._out = self._out, []
-                self._given = True
+                self._all_given = True
                 return out
-            self._poller.poll(math.ceil(min(left_s, TICK_S) * 1000))
+            self._sockets.wait(math.ceil(min(left_s, TICK_S) * 1000))
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        """Ask the monitor and wait for its reply; messages that come meanwhile are kept for `poll`.
+        """Send a request and wait for its reply. `poll` returns the messages that arrive meanwhile.
 
         Args:
             request: its `id` is filled in.
@@ -208,24 +202,24 @@ class AlarmClient:
             ClientError: no reply in time.
         """
         deadline_s = time.monotonic() + timeout_s
-        _ = self.position  # what comes meanwhile is given by the next `poll`
+        _ = self.position  # messages that arrive meanwhile are not part of it
         sent = ""
         try:
             while True:
                 if not sent:
-                    sent = self._ask(request)
+                    sent = self._send(request)
                     self._answers[sent] = None
                 self._read_replies()
                 if (reply := self._answers[sent]) is not None:
                     return reply
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
+                    endpoint = self._sockets.control_endpoint
                     raise ClientError(
-                        f"no answer to {request.op!r} from {self._control_endpoint} within {timeout_s:g} s; "
-                        f"is a monitor running there?"
+                        f"no answer to {request.op!r} from {endpoint} within {timeout_s:g} s; "
+                        f"check that a monitor runs there"
                     )
-                # While there is no connection nothing wakes us when it comes: look again soon.
-                self._control.poll(math.ceil(min(left_s, TICK_S if sent else 0.02) * 1000))
+                self._sockets.control.poll(math.ceil(min(left_s, TICK_S if sent else CONNECT_TICK_S) * 1000))
         finally:
             self._answers.clear()
 
@@ -241,108 +235,61 @@ class AlarmClient:
         """
         topics = {bed_topic(bed, "beat"): PAST_BEATS for bed in beat_beds}
         self._recovery.set_extra_topics(topics | {bed_topic(bed, "event"): 0 for bed in beat_beds})
-        if self._waves is None:
+        if self._sockets.waves is None:
             return
         wanted = {bed_topic(bed, "wave") for bed in wave_beds}
-        for topic in self._waves_topics - wanted:
-            self._waves.unsubscribe(topic)
-        for topic in wanted - self._waves_topics:
-            self._waves.subscribe(topic)
-        self._waves_topics = wanted
+        for topic in self._wave_topics - wanted:
+            self._sockets.waves.unsubscribe(topic)
+        for topic in wanted - self._wave_topics:
+            self._sockets.waves.subscribe(topic)
+        self._wave_topics = wanted
 
     def close(self) -> None:
-        """Let go of the sockets; may be called twice."""
-        self._context.destroy(linger=0)
-
-    # -- from the wire ---------------------------------------------------------------------------------------
-
-    def _connect(self, kind: int, endpoint: str, hwm: int) -> zmq.Socket[bytes]:
-        sock = self._context.socket(kind)
-        sock.setsockopt(zmq.LINGER, 0)
-        sock.setsockopt(zmq.RCVHWM, hwm)
-        sock.setsockopt(zmq.MAXMSGSIZE, REPLY_BYTES)
-        sock.setsockopt(zmq.RECONNECT_IVL, 100)
-        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
-        # TCP tries ever more seldom; the two sockets must be back within our patience of each other.
-        sock.setsockopt(zmq.CONNECT_TIMEOUT, 1_500)
-        # A connection that died without a word (cable, sleep) is found out and made anew.
-        sock.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
-        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5_000)
-        if kind == zmq.DEALER:
-            # Nothing is queued for a monitor that is not there: an `acknowledge` must not take effect later.
-            sock.setsockopt(zmq.IMMEDIATE, 1)
-        if endpoint.startswith("tcp://["):
-            sock.setsockopt(zmq.IPV6, 1)
-        if self._key is not None:
-            use_key(sock, self._key)
-        try:
-            sock.connect(endpoint)
-        except zmq.ZMQError as error:
-            raise ClientError(f"cannot connect to {endpoint} ({error}); give e.g. tcp://127.0.0.1:5556") from error
-        self._poller.register(sock, zmq.POLLIN)
-        self._connections.append((sock, endpoint))
-        return sock
-
-    def _reconnect(self) -> None:
-        """Begin the connections anew while the monitor is lost.
-
-        libzmq gives one up for good where the other side wants keys and we have none, or the reverse: a monitor that
-        was once started wrong, and then right, would stay lost.
-        """
-        now_s = self._clock()
-        if self.state != "lost" or now_s - self._reconnected_s < RECONNECT_S:
-            return
-        self._reconnected_s = now_s
-        for sock, endpoint in self._connections:
-            with contextlib.suppress(zmq.ZMQError):  # given up already
-                sock.disconnect(endpoint)
-            sock.connect(endpoint)
+        """Close the sockets; may be called twice."""
+        self._sockets.close()
 
     def _read(self) -> None:
-        """Take in all that has come."""
+        """Read all that has arrived."""
         self._read_replies()
-        for frames in received(self._sub, READ_MAX):
+        for frames in received(self._sockets.alarms, READ_MAX):
             try:
                 topic, raw = frames[0].decode(), frames[1]
                 if topic == HEARTBEAT_TOPIC or self._recovery.wanted(topic):
-                    self._take(topic, decode(raw), raw)
-            except (ValueError, IndexError):  # a newer monitor may have kinds we do not know
+                    self._accept(topic, decode(raw), raw)
+            except (ValueError, IndexError):  # a newer monitor may send unknown kinds
                 self.counters["undecodable"] += 1
-        for frames in received(self._waves, READ_MAX) if self._waves is not None else ():
+        for frames in received(self._sockets.waves, READ_MAX) if self._sockets.waves is not None else ():
             try:
                 self._out.append((frames[0].decode(), decode(frames[1]), frames[2]))
             except (ValueError, IndexError):
                 self.counters["undecodable"] += 1
 
-    def _take(self, topic: str, body: Message, raw: bytes) -> None:
+    def _accept(self, topic: str, body: Message, raw: bytes) -> None:
         self.counters["received"] += 1
         if not self._recovery.follow(body.epoch):
             return
         if not isinstance(body, HeartbeatMessage):
-            self._out += self._recovery.take(topic, body, raw)
-        elif self._freshness.take(body, self._clock()):
+            self._out += self._recovery.accept(topic, body, raw)
+        elif self._liveness.accept(body, self._clock()):
             self._out.append((topic, body, raw))
-            self._recovery.expect(body)
+            self._recovery.accept_heartbeat(body)
 
-    # -- asking ----------------------------------------------------------------------------------------------
-
-    def _ask(self, request: Request) -> str:
-        """Send a request; gives its id, or nothing where the monitor is not there."""
-        self._asked += 1
-        request = msgspec.structs.replace(request, id=f"{self._name}-{self._asked}")
+    def _send(self, request: Request) -> str:
+        """Send a request; returns its id, or "" without a connection."""
+        request = msgspec.structs.replace(request, id=next(self._ids))
         try:
-            self._control.send_multipart([b"", encode(request)], zmq.NOBLOCK)
+            self._sockets.control.send_multipart([b"", encode(request)], zmq.NOBLOCK)
         except zmq.Again:
             return ""
         return request.id
 
     def _read_replies(self) -> None:
-        for frames in received(self._control, READ_MAX):
+        for frames in received(self._sockets.control, READ_MAX):
             try:
                 reply = _reply_decoder.decode(frames[-1])
                 if reply.id in self._answers:
                     self._answers[reply.id] = reply
                 elif reply.id:
-                    self._out += self._recovery.replied(reply)
+                    self._out += self._recovery.accept_reply(reply)
             except ValueError:
                 self.counters["undecodable"] += 1

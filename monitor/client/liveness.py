@@ -1,4 +1,4 @@
-"""Whether the monitor lives, judged by its heartbeats alone: only they tell that all of it does."""
+"""Whether the monitor is alive, by its heartbeats alone: only a heartbeat proves that the whole monitor works."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from monitor.messages import HeartbeatMessage
 
-__all__ = ["ConnectionState", "Liveness"]
+__all__ = ["LOST_AFTER_S", "STALE_AFTER_S", "ConnectionState", "Liveness"]
 
 STALE_AFTER_S = 2.0  # two heartbeats missed
 LOST_AFTER_S = 5.0
@@ -15,10 +15,10 @@ ConnectionState = Literal["connecting", "connected", "stale", "lost", "ended"]
 
 
 class Liveness:
-    """Age of what we have.
+    """Time since the last heartbeat, and the connection state that follows from it.
 
     Args:
-        now_s: monotonic time when we began to listen, s.
+        now_s: monotonic time at which the client began to listen, s.
     """
 
     def __init__(self, now_s: float) -> None:
@@ -26,8 +26,12 @@ class Liveness:
         self._last: HeartbeatMessage | None = None
         self._last_s: float | None = None
 
-    def take(self, body: HeartbeatMessage, now_s: float) -> bool:
-        """Take a heartbeat; False where it was sent again for another newcomer, which is no sign of life."""
+    def accept(self, body: HeartbeatMessage, now_s: float) -> bool:
+        """Take a heartbeat.
+
+        Returns:
+            False for a repetition, which the monitor sends for another new subscriber: it proves nothing.
+        """
         if self._last is not None and body.epoch == self._last.epoch and body.seq <= self._last.seq:
             return False
         self._last, self._last_s = body, now_s
@@ -38,7 +42,7 @@ class Liveness:
         return None if self._last_s is None else now_s - self._last_s
 
     def state(self, now_s: float) -> ConnectionState:
-        """`connecting` until the first heartbeat, `ended` after a goodbye."""
+        """Return `connecting` before the first heartbeat, `ended` after a goodbye, else the state by age."""
         if self._last is not None and self._last.state == "goodbye":
             return "ended"
         silent_s = now_s - (self._started_s if self._last_s is None else self._last_s)

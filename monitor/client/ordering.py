@@ -1,7 +1,7 @@
-"""One topic in order: every message once, nothing skipped, whatever the wire dropped, doubled or cut off.
+"""The order of one topic: each message once and in order, although the wire drops and repeats messages.
 
-Pure: messages go in, messages come out. The client does the asking where `hole` says that something is missing.
-What has come is never thrown away: where the journal has lost a message that is held here, it goes out in its place.
+Pure: messages go in, messages come out. The caller requests missing messages from the journal while `hole` is true.
+A received message is never discarded: if the journal has lost a message that is held here, it goes out in its place.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ from collections.abc import Iterable
 
 from monitor.messages import Message
 
-__all__ = ["HELD_MAX", "PAST_EPOCHS", "Item", "TopicOrder"]
+__all__ = ["HELD_MAX", "PAST_EPOCHS", "Item", "Received", "TopicOrder"]
 
-HELD_MAX = 10_000  # messages held back behind a hole; what is more is asked for again
-PAST_EPOCHS = 16  # runs whose belated messages are known to be old
+HELD_MAX = 10_000  # messages held back after a hole; further ones are requested again
+PAST_EPOCHS = 16  # ended runs that are remembered, so that their late messages are recognised
 
 Item = tuple[Message, bytes]
 """A message and its bytes as published."""
+Received = tuple[str, Message, bytes]
+"""Topic, message, and its bytes as published (of a wave: its samples, see `monitor.client.client.wave_samples`)."""
 
 
 class TopicOrder:
     """Order of one topic.
 
     Args:
-        epoch, seq: position to begin at: the last message that is done with.
+        epoch, seq: the last message before the first one to give out.
 
     Attributes:
         epoch, seq: the last message given out.
-        duplicates: messages that came again.
-        recovered: messages that `fill` brought.
-        missed: messages known to have been published that were skipped: given up, or gone from the journal.
+        duplicates: messages that were received again.
+        recovered: messages from the journal, by `fill`.
+        missed: published messages that were skipped: given up, or no longer in the journal.
     """
 
     def __init__(self, epoch: str, seq: int = 0) -> None:
@@ -42,16 +44,16 @@ class TopicOrder:
         self._held: dict[tuple[str, int], Item] = {}
         self._past: deque[str] = deque(maxlen=PAST_EPOCHS)
         self._newest = seq  # known to exist in `epoch`
-        self._runs: deque[str] = deque(maxlen=PAST_EPOCHS)  # heard of after ours, oldest first
-        self._more = False  # the journal has not told all yet
+        self._runs: deque[str] = deque(maxlen=PAST_EPOCHS)  # later than `epoch`, oldest first
+        self._more = False  # the last answer of the journal was cut short
 
     @property
     def hole(self) -> bool:
-        """Whether something is missing: ask for what follows (`epoch`, `seq`)."""
+        """Whether messages are missing after (`epoch`, `seq`): request them from the journal."""
         return self._more or bool(self._held) or self._newest > self.seq or bool(self._runs)
 
     def accept(self, body: Message, raw: bytes) -> list[Item]:
-        """Take a message off the wire; gives what may go out now: it, more, or nothing yet."""
+        """Take a message from the wire; returns the messages that can be given out now."""
         if self._known(body):
             return []
         if body.epoch == self.epoch and body.seq == self.seq + 1 and not self._runs:
@@ -62,99 +64,99 @@ class TopicOrder:
         return []
 
     def expect(self, epoch: str, seq: int) -> None:
-        """Learn that the run `epoch` of the monitor has published up to `seq`."""
+        """Note that the run `epoch` of the monitor has published up to `seq`."""
         if epoch == self.epoch:
             self._newest = max(self._newest, seq)
         elif epoch not in self._past and epoch not in self._runs:
             self._runs.append(epoch)
 
     def fill(self, items: Iterable[Item], epoch: str, seq: int, *, more: bool) -> list[Item]:
-        """Take the journal's answer to what followed our position; gives what may go out now.
+        """Take the answer of the journal; returns the messages that can be given out now.
 
         Args:
-            items: messages in order, of our run and later ones.
-            epoch, seq: the position the answer reaches.
+            items: the messages after (`epoch`, `seq`) of this topic, in order, also of later runs.
+            epoch, seq: the position that the answer reaches.
             more: the answer was cut short.
         """
         out: list[Item] = []
         for body, raw in items:
             if self._known(body):
                 continue
-            out += self._go(body.epoch, body.seq - 1)
+            out += self._move_to(body.epoch, body.seq - 1)
             self.recovered += 1
             out.append(self._advance(body, raw))
         self._more = more
         if more:
             return out
         if epoch not in self._past:
-            out += self._go(epoch, seq)  # what the journal has lost of it is skipped
+            out += self._move_to(epoch, seq)  # what the journal has lost is skipped
         return out + self._drain()
 
     def give_up(self, epoch: str) -> list[Item]:
-        """Go on without what is missing; gives what was held back.
+        """Skip the missing messages; returns the messages that were held back.
 
         Args:
-            epoch: the monitor's run now.
+            epoch: the present run of the monitor.
         """
         newest = self._newest if epoch == self.epoch else 0
-        out = self._go(epoch, max([newest, *(seq for run, seq in self._held if run == epoch)]))
-        self.missed += len(self._held)  # of runs later than `epoch`: nobody gives up before the newest
+        out = self._move_to(epoch, max([newest, *(seq for run, seq in self._held if run == epoch)]))
+        self.missed += len(self._held)  # of runs later than `epoch`; none in practice, since `epoch` is the newest
         self._held.clear()
         self._runs.clear()
         self._more = False
         return out
 
     def _known(self, body: Message) -> bool:
-        """Whether it was given out before, or is of a run that is over."""
+        """Whether a message was given out before, or its run is over."""
         known = body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq)
         self.duplicates += known
         return known
 
     def _drain(self) -> list[Item]:
-        """What was held back and follows without a hole."""
+        """Give out the held messages that follow without a hole."""
         out: list[Item] = []
         while item := self._held.get((self.epoch, self.seq + 1)):
             out.append(self._advance(*item))
         return out
 
-    def _go(self, epoch: str, seq: int) -> list[Item]:
-        """Move to a position; what is held of what lies between goes out, the rest is counted as missed."""
+    def _move_to(self, epoch: str, seq: int) -> list[Item]:
+        """Move to a position; held messages up to there go out, the others count as missed."""
         out: list[Item] = []
         if epoch != self.epoch:
-            out += self._to(self._end())
-            for run in self._between(epoch):  # the journal knows nothing of them: what is held is all there is
+            out += self._move_within_run(self._end())
+            for run in self._between(epoch):  # not in the journal: only held messages of them exist
                 self._enter(run)
-                out += self._to(self._end())
+                out += self._move_within_run(self._end())
             self._enter(epoch)
-        return out + self._to(seq)
+        return out + self._move_within_run(seq)
 
     def _between(self, epoch: str) -> list[str]:
-        """Runs after ours and before `epoch`, as far as that can be told."""
-        if self._runs and epoch == self._runs[-1]:  # the newest: so all others of which something is held
+        """Return the known runs after the present one and before `epoch`."""
+        if self._runs and epoch == self._runs[-1]:  # the newest run, so all other held ones are before it
             held = dict.fromkeys(run for run, _ in self._held)
             return [run for run in dict.fromkeys((*held, *self._runs)) if run not in (self.epoch, epoch)]
         return list(self._runs)[: self._runs.index(epoch)] if epoch in self._runs else []
 
     def _end(self) -> int:
-        """Last known `seq` of our run."""
+        """Return the last known `seq` of the present run."""
         return max([self.seq, self._newest, *(seq for run, seq in self._held if run == self.epoch)])
 
-    def _to(self, seq: int) -> list[Item]:
-        """Move within our run."""
+    def _move_within_run(self, seq: int) -> list[Item]:
+        """Move within the present run."""
         held = sorted(key for key in self._held if key[0] == self.epoch and key[1] <= seq) if self._held else []
         out = [self._advance(*self._held[key]) for key in held]
         self._skip_to(seq)
         return out
 
     def _enter(self, epoch: str) -> None:
-        """Our run is over."""
+        """Change to the run `epoch`."""
         self._past.append(self.epoch)
         self.epoch, self.seq, self._newest = epoch, 0, 0
         if epoch in self._runs:
             self._runs.remove(epoch)
 
     def _advance(self, body: Message, raw: bytes) -> Item:
-        """Give out a message of our run."""
+        """Give out a message of the present run."""
         self._held.pop((body.epoch, body.seq), None)
         self._skip_to(body.seq - 1)
         self.seq = body.seq

@@ -1,4 +1,4 @@
-"""Something that is asked until it is answered, or until patience is at its end."""
+"""A request that is sent again until it is answered."""
 
 from __future__ import annotations
 
@@ -6,53 +6,52 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["RETRY_S", "PendingRequest"]
+__all__ = ["PendingRequest"]
 
-RETRY_S = 1.0  # a request without an answer is sent again
-ASKED_MAX = 32  # requests of one question whose answer is still good, however late
+RETRY_S = 1.0  # a request without a reply is sent again after this time
+IDS_MAX = 32  # attempts whose reply is still accepted
 
 
 class PendingRequest:
-    """One question.
+    """The attempts of one request, and the time without a reply.
 
-    Every request that was sent stays good: an answer that takes longer than the retry must not be thrown away, or
-    over a slow line none would ever be in time.
+    A reply to any attempt is accepted. Over a slow connection every reply takes longer than `RETRY_S`.
     """
 
     def __init__(self) -> None:
-        self._asked: deque[str] = deque(maxlen=ASKED_MAX)
-        self._asked_s = -math.inf
+        self._ids: deque[str] = deque(maxlen=IDS_MAX)
+        self._sent_s = -math.inf
         self._retry_s = RETRY_S
         self._waited_s: float | None = None
 
     @property
-    def pursued(self) -> bool:
-        """Whether it was ever waited for an answer."""
+    def started(self) -> bool:
+        """Whether `update` was called."""
         return self._waited_s is not None
 
-    def slowed(self, retry_after_s: float) -> None:
-        """We asked too much at once: ask again so much later, with new patience, for somebody does answer."""
+    def postpone(self, retry_after_s: float) -> None:
+        """The monitor limits our rate: send again after this time, s, and restart the wait, because it does answer."""
         self._retry_s = max(RETRY_S, retry_after_s)
         self._waited_s = 0.0
 
-    def pursue(self, now_s: float, step_s: float, ask: Callable[[], str]) -> float:
-        """Ask where it is time to.
+    def update(self, now_s: float, step_s: float, send: Callable[[], str]) -> float:
+        """Send the request if it is due.
 
         Args:
             now_s: monotonic time, s.
-            step_s: time since the last look at what had come, s. A program that was stopped itself for minutes has
-                not waited for the answer: a long step counts as RETRY_S.
-            ask: sends the request; gives its id, or nothing where it cannot be sent now.
+            step_s: time since replies were last read, s. A longer step counts as `RETRY_S`, because a program that
+                was itself suspended did not wait for the reply.
+            send: sends the request; returns its id, or "" if it cannot be sent now.
 
         Returns:
-            How long it has been waited for an answer, s.
+            Time without a reply, s.
         """
         self._waited_s = 0.0 if self._waited_s is None else self._waited_s + min(step_s, RETRY_S)
-        if now_s - self._asked_s >= self._retry_s and (sent := ask()):
-            self._asked.append(sent)
-            self._asked_s, self._retry_s = now_s, RETRY_S
+        if now_s - self._sent_s >= self._retry_s and (sent := send()):
+            self._ids.append(sent)
+            self._sent_s, self._retry_s = now_s, RETRY_S
         return self._waited_s
 
-    def asked(self, reply_id: str) -> bool:
-        """Whether a reply answers this question."""
-        return reply_id in self._asked
+    def matches(self, reply_id: str) -> bool:
+        """Whether a reply answers one of the attempts."""
+        return reply_id in self._ids

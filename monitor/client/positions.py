@@ -1,4 +1,4 @@
-"""How far a subscriber has read: told by the client, kept in a file, given to the client of the next start."""
+"""The position of a subscriber: the last message read of each topic, and the file that keeps it between runs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from pathlib import Path
 
 import msgspec
 
+from monitor.atomic_file import replace_file
 from monitor.errors import PositionError
 
-__all__ = ["Position", "load_position", "save_position"]
+__all__ = ["Place", "Position", "load_position", "save_position"]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The last message of a topic that was read: `seq` of the run `epoch`; 0 = none of it."""
+    """The last message read of a topic: `seq` in the run `epoch`; 0 = none of this run."""
 
     epoch: str
     seq: int
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The last message of each topic that was read.
+    """The last message read of each topic.
 
     Attributes:
-        epoch: run of the monitor in which reading began: a topic that is not in `topics` is read from there.
-        topics: topic -> last message.
+        epoch: run of the monitor in which reading began; a topic that is not in `topics` is read from its start.
+        topics: topic -> last message read.
     """
 
     epoch: str
@@ -34,32 +35,34 @@ _decoder: msgspec.json.Decoder[Position] = msgspec.json.Decoder(Position)
 
 
 def load_position(path: Path) -> Position | None:
-    """The position in a file; None where there is no file yet.
+    """Read a position file; None if there is no file yet.
 
     Raises:
-        PositionError: it cannot be read, or holds no position.
+        PositionError: it cannot be read, or is not a position file.
     """
     try:
         return _decoder.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PositionError(f"position {path}: {error.strerror}; name a file that can be read and written") from None
+        raise _unusable(path, error) from None
     except ValueError:
         raise PositionError(
-            f"position {path} is not one that this program wrote; name another file, or remove it to begin anew"
+            f"position {path} is not a position file of this program; give another file, or remove it to begin anew"
         ) from None
 
 
 def save_position(path: Path, position: Position) -> None:
-    """Replace a file by a position, whole or not at all.
+    """Replace a position file as a whole.
 
     Raises:
         PositionError: it cannot be written.
     """
-    new = path.with_name(path.name + ".new")
     try:
-        new.write_bytes(msgspec.json.encode(position) + b"\n")
-        new.replace(path)
+        replace_file(path, msgspec.json.encode(position) + b"\n")
     except OSError as error:
-        raise PositionError(f"position {path}: {error.strerror}; name a file that can be read and written") from None
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> PositionError:
+    return PositionError(f"position {path}: {error.strerror}; give a file that can be read and written")

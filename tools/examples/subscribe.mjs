@@ -39,7 +39,7 @@ async function recover(topic) {
     const from = read.get(topic)
     const reply = await ask({ op: "since", topic, ...from })
     if (!reply.ok) return console.error(`${topic}: ${reply.error}; asking again`)
-    if (!reply.complete) console.error(`${topic}: the monitor no longer has all that was said; some is missing`)
+    if (!reply.complete) console.error(`${topic}: the monitor no longer has all messages; some are missing`)
     reply.messages.forEach(print)
     read.set(topic, { epoch: reply.data.epoch, seq: reply.data.seq })
     if (!reply.data.more) return

@@ -1,4 +1,4 @@
-"""Every fault of tools/bus_faults.py in its short form, with real processes; and what the tool tells."""
+"""Every fault of tools/bus_faults.py in its short form, with real processes; and the table of the tool."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MEMORY_GROWTH_MB = 100.0  # the queue of 10,000 messages to a subscriber that do
 
 
 @pytest.fixture(scope="module")
-def under_way(request):
-    """The faults of this session's tests: each is mostly waiting, so three at a time."""
+def running_faults(request):
+    """Run the selected faults, three at a time, because each mostly waits."""
     wanted = [
         item.callspec.params["fault"]
         for item in request.session.items
@@ -32,16 +32,17 @@ def under_way(request):
         yield {fault: pool.submit(run_fault, fault, SHORT) for fault in wanted}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_alarm_is_lost_or_doubled(fault, under_way):
-    for outcome in under_way[fault].result():
+def test_no_alarm_is_lost_or_doubled(fault, running_faults):
+    for outcome in running_faults[fault].result():
         assert outcome.alarms_sent > 0
         assert outcome.alarms_seen == outcome.alarms_sent, outcome
         assert outcome.good, outcome
         for before_mb, most_mb in outcome.memory_mb.values():
             assert 0 < before_mb <= most_mb < before_mb + MEMORY_GROWTH_MB, outcome
         if fault in ("network-cut", "network-stopped", "subscriber-killed", "monitor-killed"):
-            assert outcome.recovered > 0, "nothing was lost on the way: the test proves nothing"
+            assert outcome.recovered > 0, "no message was lost, so the test proves nothing"
 
 
 def outcome(**changes: object) -> Outcome:
@@ -56,12 +57,12 @@ def outcome(**changes: object) -> Outcome:
     "wrong",
     [{"alarms_seen": 2}, {"alarms_strange": 1}, {"duplicates": 1}, {"out_of_order": 1}, {"alarms_sent": 0}],
 )  # fmt: skip
-def test_each_way_to_be_wrong_is_wrong(wrong):
+def test_an_outcome_with_any_fault_is_not_good(wrong):
     assert outcome().good
     assert not outcome(**wrong).good
 
 
-def test_the_page_holds_the_table_of_the_kept_figures():
+def test_the_page_has_the_table_of_the_recorded_results():
     tool = subprocess.run(
         [sys.executable, ROOT / "tools" / "bus_faults.py", "--check"], capture_output=True, text=True, check=False
     )

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from monitor.bus.keys import (
 from monitor.client.client import AlarmClient
 from monitor.errors import ConfigError
 from monitor.messages import Request
+from tests import ROOT
 from tests.monitor.bus.helpers import wait_for
 from tests.monitor.commands.helpers import COMMAND, ecg_monitor, environment, free_endpoint
 
@@ -183,14 +185,22 @@ def test_the_error_of_a_damaged_key_file_does_not_contain_the_secret(folder):
         load_client_key(folder / "missing.key")
 
 
+ADD = """
+import pathlib, sys
+from monitor.bus.keys import add_client
+add_client(pathlib.Path(sys.argv[1]), sys.argv[2], "viewer")
+"""
+
+
 def test_clients_that_are_added_at_the_same_time_are_all_kept(folder):
-    command = (*COMMAND, "keys", "add", str(folder))
-    running = [subprocess.Popen((*command, f"bed-{n}"), env=environment(), stdout=subprocess.DEVNULL) for n in range(4)]
+    command = (sys.executable, "-c", ADD, str(folder))
+    running = [subprocess.Popen((*command, f"bed-{n}"), cwd=ROOT) for n in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
     assert {client.name for client in load_clients(folder)} == {"ward-3", *(f"bed-{n}" for n in range(4))}
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_the_command_makes_lists_and_removes_clients_and_prints_no_secret(tmp_path):
     keys = str(tmp_path / "k")
     done = [
@@ -210,10 +220,12 @@ def test_the_command_makes_lists_and_removes_clients_and_prints_no_secret(tmp_pa
     ("arguments", "text"),
     [
         (("--keys", "/nowhere"), "ecg-monitor keys new /nowhere"),
-        (("keys", "add", "/nowhere", "x"), "ecg-monitor keys new /nowhere"),
-        (("keys", "new", "/proc/nowhere"), "/proc/nowhere"),
-        (("tail", "--key", "/nowhere.key"), "/nowhere.key"),
-        (("--bus", "tcp://0.0.0.0:*", "--no-dashboard"), "ecg-monitor keys new DIR"),
+        pytest.param(("keys", "add", "/nowhere", "x"), "ecg-monitor keys new /nowhere", marks=pytest.mark.slow),
+        pytest.param(("keys", "new", "/proc/nowhere"), "/proc/nowhere", marks=pytest.mark.slow),
+        pytest.param(("tail", "--key", "/nowhere.key"), "/nowhere.key", marks=pytest.mark.slow),
+        pytest.param(
+            ("--bus", "tcp://0.0.0.0:*", "--no-dashboard"), "ecg-monitor keys new DIR", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(arguments, text):
@@ -251,6 +263,7 @@ def next_alarm(tail: subprocess.Popen[str], **wanted: str) -> dict[str, Any]:
     raise AssertionError("tail ended")
 
 
+@pytest.mark.slow
 def test_a_monitor_with_keys_serves_a_tail_with_a_key_only(folder):
     endpoint = free_endpoint()
     desk = add_client(folder, "desk", "operator")

@@ -1,4 +1,4 @@
-"""The example in another language: tools/examples/subscribe.mjs under Node.js, with the package zeromq from npm."""
+"""The example tools/examples/subscribe.mjs under Node.js, with the package zeromq from npm."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tests.monitor.bus.helpers import BusProcess, wait_for
 SCRIPT = Path(__file__).parents[3] / "tools" / "examples" / "subscribe.mjs"
 INSTALL = "npm install --no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000 zeromq@6"
 
-pytestmark = pytest.mark.may_skip("node")
+pytestmark = [pytest.mark.slow, pytest.mark.may_skip("node")]
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory) -> Path:
-    """The example beside its package, as a user has it."""
+    """Install the example and its package in a folder."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("no Node.js: install node and npm")
+        pytest.skip("Node.js is missing: install node and npm")
     folder = tmp_path_factory.mktemp("node")
     (folder / "package.json").write_text("{}")
     for command in (INSTALL.split(), ["node", "-e", "require('zeromq')"]):
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"{command[0]} does not come to an end: no registry?")
+            pytest.skip(f"{command[0]} did not end; is a registry reachable?")
         if done.returncode:
-            pytest.skip(f"package zeromq cannot be had: {done.stderr.strip().splitlines()[:1]}")
+            pytest.skip(f"package zeromq cannot be installed: {done.stderr.strip().splitlines()[:1]}")
     return Path(shutil.copy(SCRIPT, folder))
 
 
 class Node:
-    """The running example; what it printed, as (epoch, seq)."""
+    """The running example."""
 
     def __init__(self, script: Path, connect: str) -> None:
         self.process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Node:
         return [(epoch, int(seq)) for epoch, seq in found]
 
     def wait(self, monitor: BusProcess, count: int) -> None:
-        """Until so many were printed; the monitor's heart beats meanwhile."""
+        """Wait for `count` printed alarms while the monitor sends heartbeats."""
 
         def turn() -> None:
             assert self.process.poll() is None, self.errors
@@ -75,7 +75,7 @@ class Node:
             pipe.close()
 
 
-def test_it_loses_nothing_to_a_monitor_that_is_killed_nor_to_a_burst(script, tmp_path):
+def test_no_alarm_is_lost_when_the_monitor_is_killed_or_sends_a_burst(script, tmp_path):
     place = f"ipc://{tmp_path}/ecg"
     monitor = BusProcess(tmp_path / "j.db", "run-1", place)
     node = Node(script, endpoints_from(place).alarms)
@@ -85,10 +85,10 @@ def test_it_loses_nothing_to_a_monitor_that_is_killed_nor_to_a_burst(script, tmp
         monitor.execute("alarm 3")
         node.wait(monitor, 5)
         node.process.send_signal(signal.SIGSTOP)
-        monitor.execute("alarm 4")  # in the journal; what is under way dies with the monitor
+        monitor.execute("alarm 4")  # in the journal; those on the wire are lost with the monitor
         monitor.kill()
         monitor = BusProcess(tmp_path / "j.db", "run-2", place)
-        monitor.execute("alarm 15000")  # more than all queues hold
+        monitor.execute("alarm 15000")  # more than the queues of both sides hold
         node.process.send_signal(signal.SIGCONT)
         node.wait(monitor, 9 + 15_000)
         want = [("run-1", n) for n in range(1, 10)] + [("run-2", n) for n in range(1, 15_001)]
@@ -100,7 +100,7 @@ def test_it_loses_nothing_to_a_monitor_that_is_killed_nor_to_a_burst(script, tmp
         monitor.kill()
 
 
-def test_what_a_monitor_without_a_journal_has_lost_is_said(script, tmp_path):
+def test_the_loss_of_a_monitor_without_a_journal_is_reported(script, tmp_path):
     place = f"ipc://{tmp_path}/ecg"
     monitor = BusProcess(":memory:", "run-1", place)
     node = Node(script, endpoints_from(place).alarms)
@@ -112,8 +112,8 @@ def test_what_a_monitor_without_a_journal_has_lost_is_said(script, tmp_path):
         monitor.execute("alarm 2")
         node.wait(monitor, 3)
         assert node.places() == [("run-1", 1), ("run-2", 1), ("run-2", 2)]
-        wait_for(lambda: node.errors, "a word on what is missing")
-        assert "no longer has all that was said" in node.errors[0]
+        wait_for(lambda: node.errors, "the report of the loss")
+        assert "no longer has all messages" in node.errors[0]
     finally:
         node.close()
         monitor.kill()

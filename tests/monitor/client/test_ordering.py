@@ -1,3 +1,5 @@
+"""The order of one topic."""
+
 from __future__ import annotations
 
 import msgspec
@@ -20,7 +22,7 @@ def places(items: list[Item]) -> list[tuple[str, int]]:
 
 
 class Published:
-    """What a monitor has published in its runs, and how its journal answers."""
+    """The messages that a monitor published in its runs."""
 
     def __init__(self, counts: list[int]) -> None:
         self.runs = [f"run-{n}" for n in range(len(counts))]
@@ -47,14 +49,14 @@ def answer(order: TopicOrder, published: Published, page: int) -> list[Item]:
     page=st.integers(1, 5),
     data=st.data(),
 )
-def test_each_once_and_in_order_whatever_is_dropped_and_doubled(counts, start, page, data):
-    """The wire drops and doubles at will; live messages come between question and answer."""
+def test_each_message_is_given_once_and_in_order(counts, start, page, data):
+    """The wire drops and repeats messages; live messages arrive between request and reply."""
     published = Published(counts)
     start = min(start, counts[0])
     order = TopicOrder("run-0", start)
     want = published.after("run-0", start)
     wire = [place for place in want if data.draw(st.booleans(), "arrives")]
-    for _ in range(data.draw(st.integers(0, 3))):  # what newcomers are sent comes again, later
+    for _ in range(data.draw(st.integers(0, 3))):  # last values for new subscribers are repetitions
         if wire:
             at = data.draw(st.integers(0, len(wire) - 1))
             later = data.draw(st.integers(at, len(wire)))
@@ -65,7 +67,7 @@ def test_each_once_and_in_order_whatever_is_dropped_and_doubled(counts, start, p
         upto = max(upto, published.all.index((epoch, seq)) + 1)
         got += places(order.accept(*message(epoch, seq)))
         if order.hole and data.draw(st.booleans(), "answered now"):
-            # The journal answers from what was published so far: at least all that came over the wire.
+            # The journal has all published so far, which is at least all that the wire delivered.
             so_far = Published([sum(run == r for r, _ in published.all[:upto]) for run in published.runs])
             last = published.runs.index(published.all[upto - 1][0])
             so_far.runs, so_far.counts = so_far.runs[: last + 1], so_far.counts[: last + 1]
@@ -81,7 +83,7 @@ def test_each_once_and_in_order_whatever_is_dropped_and_doubled(counts, start, p
 
 
 @given(arrives=st.lists(st.booleans(), max_size=30))
-def test_giving_up_keeps_order_and_counts_what_is_missing(arrives):
+def test_giving_up_keeps_the_order_and_counts_missed_messages(arrives):
     order = TopicOrder("run-0")
     wire = [seq for seq, yes in enumerate(arrives, 1) if yes]
     got = [place for seq in wire for place in places(order.accept(*message("run-0", seq)))]
@@ -93,17 +95,17 @@ def test_giving_up_keeps_order_and_counts_what_is_missing(arrives):
     assert places(order.accept(*message("run-0", len(arrives) + 1))) == [("run-0", len(arrives) + 1)]
 
 
-def test_giving_up_across_a_restart_begins_the_new_run_at_once():
+def test_giving_up_after_a_restart_begins_the_new_run():
     order = TopicOrder("a", 3)
     order.expect("b", 0)
     assert order.hole
     assert order.give_up("b") == []
     assert places(order.accept(*message("b", 1))) == [("b", 1)]
-    assert order.accept(*message("a", 4)) == []  # belated: its run is over
+    assert order.accept(*message("a", 4)) == []  # late: its run is over
     assert not order.hole
 
 
-def test_what_the_journal_has_lost_is_counted_and_does_not_stop_the_rest():
+def test_messages_that_the_journal_lost_are_counted_and_the_others_are_given():
     order = TopicOrder("a")
     assert order.accept(*message("a", 10)) == []
     got = order.fill([message("a", 5)], "a", 9, more=False)
@@ -111,7 +113,7 @@ def test_what_the_journal_has_lost_is_counted_and_does_not_stop_the_rest():
     assert order.missed == 4 + 4
 
 
-def test_what_is_held_is_bounded(monkeypatch):
+def test_the_number_of_held_messages_is_limited(monkeypatch):
     monkeypatch.setattr(ordering, "HELD_MAX", 5)
     order = TopicOrder("a")
     for seq in range(2, 100):
@@ -123,18 +125,18 @@ def test_what_is_held_is_bounded(monkeypatch):
     assert not order.hole
 
 
-def test_a_message_of_a_run_the_journal_does_not_know_is_asked_for_once_more():
+def test_a_message_of_a_run_that_began_after_the_reply_is_requested_again():
     order = TopicOrder("b", 5)
     assert order.accept(*message("c", 1)) == []
-    assert order.fill([], "b", 5, more=False) == []  # the answer was under way when `c` began
+    assert order.fill([], "b", 5, more=False) == []  # the reply was sent before `c` began
     assert order.hole
     body: Message = message("c", 1)[0]
     assert places(order.fill([(body, b"")], "c", 1, more=False)) == [("c", 1)]
     assert not order.hole
 
 
-def test_what_is_held_goes_out_where_the_journal_has_lost_it():
-    """A disk that was full: sent, never journalled."""
+def test_a_held_message_replaces_one_that_the_journal_lost():
+    """With a full disk messages are sent but not journalled."""
     order = TopicOrder("a")
     for seq in (3, 4, 6):
         assert order.accept(*message("a", seq)) == []
@@ -144,8 +146,8 @@ def test_what_is_held_goes_out_where_the_journal_has_lost_it():
     assert not order.hole
 
 
-def test_what_is_held_of_a_run_goes_out_before_the_next():
-    """A monitor that died without a journal on disk: what came of its run is all there is of it."""
+def test_held_messages_of_a_run_are_given_before_the_next_run():
+    """Without a journal on disk, only the received messages of a killed run exist."""
     order = TopicOrder("a", 2)
     order.expect("a", 6)
     assert order.accept(*message("a", 4)) == []

@@ -1,3 +1,5 @@
+"""Position files, and `tail --resume`."""
+
 from __future__ import annotations
 
 import io
@@ -19,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def tail(place: str, out: Path, position: Path) -> subprocess.Popen[str]:
-    """As a shell does it: ecg-monitor tail --resume POSITION >> OUT"""
+    """Run `ecg-monitor tail --resume POSITION >> OUT`."""
     with out.open("a") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "monitor", "tail", "--connect", place, "--resume", str(position)],
@@ -31,30 +33,30 @@ def places(out: Path) -> list[tuple[str, int]]:
     return [(body["epoch"], body["seq"]) for body in map(json.loads, out.read_text().splitlines())]
 
 
-def test_a_subscriber_killed_and_started_anew_loses_nothing_and_repeats_nothing(tmp_path):
+def test_a_tail_that_is_killed_and_restarted_loses_and_repeats_nothing(tmp_path):
     place, out, position = f"ipc://{tmp_path}/ecg", tmp_path / "alarms.jsonl", tmp_path / "position.json"
     monitor = BusProcess(tmp_path / "j.db", "run-1", place)
     process = tail(place, out, position)
     try:
         assert process.stderr is not None
-        assert process.stderr.readline()  # it waits, or is connected
+        assert process.stderr.readline()  # it waits or is connected
         monitor.execute("heartbeat")
-        wait_for(position.exists, "a position: it has joined")
+        wait_for(position.exists, "a position file")
         monitor.execute("alarm 5")
         wait_for(lambda: len(places(out)) == 5, "five alarms")
         read = Place("run-1", 5)
-        wait_for(lambda: (kept := load_position(position)) and read in kept.topics.values(), "their position")
+        wait_for(lambda: (kept := load_position(position)) and read in kept.topics.values(), "the position after them")
         process.kill()
         process.communicate()
-        monitor.execute("alarm 3")  # nobody listens
+        monitor.execute("alarm 3")  # no subscriber
         monitor.kill()
         monitor = BusProcess(tmp_path / "j.db", "run-2", place)
         monitor.execute("alarm 2")
         process = tail(place, out, position)
         monitor.execute("heartbeat")
-        wait_for(lambda: len(places(out)) >= 10, "what was said meanwhile")
+        wait_for(lambda: len(places(out)) >= 10, "the messages in between")
         monitor.execute("alarm 1")
-        wait_for(lambda: len(places(out)) >= 11, "what is said now")
+        wait_for(lambda: len(places(out)) >= 11, "the message of now")
         assert places(out) == [("run-1", n) for n in range(1, 9)] + [("run-2", n) for n in range(1, 4)]
     finally:
         monitor.kill()
@@ -62,8 +64,8 @@ def test_a_subscriber_killed_and_started_anew_loses_nothing_and_repeats_nothing(
         process.communicate()
 
 
-def test_what_the_monitor_no_longer_has_is_said(tmp_path):
-    """A position in a run that no journal knows: what there is is written, and that it may not be all."""
+def test_a_position_in_a_run_without_a_journal_gives_a_notice(tmp_path):
+    """The messages that exist are printed, with the notice that some may be missing."""
     place = f"ipc://{tmp_path}/ecg"
     save_position(tmp_path / "position", Position("another-run", {"v1/p1/alarm/": Place("another-run", 7)}))
     monitor = BusProcess(":memory:", "run-2", place)
@@ -83,10 +85,10 @@ def test_what_the_monitor_no_longer_has_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"epoch": 3}', "\xff"])
-def test_a_file_that_is_no_position_is_one_line(tmp_path, content):
+def test_a_file_that_is_not_a_position_is_one_line(tmp_path, content):
     path = tmp_path / "position"
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(PositionError, match="name another file, or remove it to begin anew") as error:
+    with pytest.raises(PositionError, match="give another file, or remove it to begin anew") as error:
         run_tail(f"ipc://{tmp_path}/ecg", None, io.StringIO(), resume=path)
     assert "\n" not in str(error.value)
 
@@ -105,7 +107,7 @@ def test_a_position_that_cannot_be_written_is_one_line(tmp_path):
     bus.close()
 
 
-def test_a_position_comes_back_as_it_was_and_is_never_half_written(tmp_path):
+def test_a_saved_position_is_loaded_unchanged(tmp_path):
     path = tmp_path / "position"
     assert load_position(path) is None
     for seq in range(20):

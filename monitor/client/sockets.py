@@ -1,0 +1,111 @@
+"""The ZeroMQ sockets of a client: connected, polled together, connected again if the monitor is lost."""
+
+from __future__ import annotations
+
+import contextlib
+
+import zmq
+
+from monitor.bus.keys import ClientKey, use_key
+from monitor.errors import ClientError
+
+__all__ = ["ClientSockets"]
+
+MESSAGE_BYTES = 64 << 20
+CONTROL_HWM = 1_000
+WAVES_HWM = 2_000  # half a second of a dashboard full of beds; about 1 MB
+
+
+class ClientSockets:
+    """Connects to one monitor.
+
+    Args:
+        alarms_endpoint, control_endpoint: of the monitor.
+        waves_endpoint: of the monitor; None = no waves.
+        alarms_hwm: messages queued before ZeroMQ drops.
+        key: of the client; None = the monitor uses no keys.
+
+    Attributes:
+        alarms: alarms, beats, status, events and heartbeats (SUB).
+        control: requests and replies (DEALER).
+        waves: samples (SUB); None without `waves_endpoint`.
+
+    Raises:
+        ClientError: an endpoint that cannot be connected to.
+    """
+
+    def __init__(
+        self,
+        alarms_endpoint: str,
+        control_endpoint: str,
+        waves_endpoint: str | None,
+        alarms_hwm: int,
+        key: ClientKey | None,
+    ) -> None:
+        self._key = key
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._endpoints: dict[zmq.Socket[bytes], str] = {}
+        try:
+            self.alarms = self._connect(zmq.SUB, alarms_endpoint, alarms_hwm)
+            self.control = self._connect(zmq.DEALER, control_endpoint, CONTROL_HWM)
+            self.waves = self._connect(zmq.SUB, waves_endpoint, WAVES_HWM) if waves_endpoint else None
+        except ClientError:
+            self.close()
+            raise
+
+    @property
+    def control_endpoint(self) -> str:
+        """Endpoint of the control socket."""
+        return self._endpoints[self.control]
+
+    @property
+    def all(self) -> list[zmq.Socket[bytes]]:
+        """All sockets."""
+        return list(self._endpoints)
+
+    def wait(self, timeout_ms: int) -> None:
+        """Wait until a message can be read, at most `timeout_ms`."""
+        self._poller.poll(timeout_ms)
+
+    def reconnect(self) -> None:
+        """Connect every socket again.
+
+        libzmq stops connecting for good if only one side has keys. So a client would not find a monitor that was first
+        started with, or without, keys by mistake.
+        """
+        for sock, endpoint in self._endpoints.items():
+            with contextlib.suppress(zmq.ZMQError):  # libzmq has stopped
+                sock.disconnect(endpoint)
+            sock.connect(endpoint)
+
+    def close(self) -> None:
+        """Close the sockets; may be called twice."""
+        self._context.destroy(linger=0)
+
+    def _connect(self, kind: int, endpoint: str, hwm: int) -> zmq.Socket[bytes]:
+        sock = self._context.socket(kind)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.setsockopt(zmq.RCVHWM, hwm)
+        sock.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        sock.setsockopt(zmq.RECONNECT_IVL, 100)
+        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+        # TCP retries at growing intervals, but both sockets must be back within the patience of the client.
+        sock.setsockopt(zmq.CONNECT_TIMEOUT, 1_500)
+        # A connection that died silently (cable, sleep) is noticed and made again.
+        sock.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
+        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5_000)
+        if kind == zmq.DEALER:
+            # Nothing is queued without a connection: an `acknowledge` must not take effect later.
+            sock.setsockopt(zmq.IMMEDIATE, 1)
+        if endpoint.startswith("tcp://["):
+            sock.setsockopt(zmq.IPV6, 1)
+        if self._key is not None:
+            use_key(sock, self._key)
+        try:
+            sock.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise ClientError(f"cannot connect to {endpoint} ({error}); give e.g. tcp://127.0.0.1:5556") from error
+        self._poller.register(sock, zmq.POLLIN)
+        self._endpoints[sock] = endpoint
+        return sock

@@ -1,0 +1,118 @@
+"""A monitor that is killed, restarted, or has lost its journal."""
+
+from __future__ import annotations
+
+from monitor.bus.endpoints import endpoints_from
+from monitor.client.client import AlarmClient
+from monitor.journal import Journal
+from monitor.messages import AlarmMessage, bed_topic
+from tests.monitor.bus.helpers import (
+    BusProcess,
+    alarm,
+    connect,
+    heartbeat,
+    join,
+    make_bus,
+    of,
+    pump,
+    serve,
+    wait_for,
+)
+from tests.monitor.commands.helpers import free_endpoint
+
+ALARMS = bed_topic("p1", "alarm")
+
+
+def test_no_alarm_is_lost_when_the_monitor_is_killed_and_restarted(tmp_path, closing):
+    address = free_endpoint()
+    process = BusProcess(tmp_path / "j.db", "run-1", address)
+    try:
+        ends = process.endpoints
+        client = closing(AlarmClient(ends.alarms, ends.control, patience_s=30.0))
+        other = closing(AlarmClient(ends.alarms, ends.control, patience_s=30.0, streams=("alarm",)))
+        got: list = []
+        others: list = []
+
+        def alarms() -> int:
+            return min(len(of(got, AlarmMessage)), len(of(others, AlarmMessage)))
+
+        process.execute("heartbeat")
+        both = [got, others]
+        joined = [client.counters, other.counters]
+        pump(None, client, other, until=lambda: all(c["snapshots"] for c in joined), got=both, what="snapshots")
+        process.execute("alarm 5")
+        pump(None, client, other, until=lambda: alarms() == 5, got=both, what="the first alarms")
+        process.execute("alarm 20")  # the client does not read them before the monitor is killed
+        process.kill()
+        process = BusProcess(tmp_path / "j.db", "run-2", address)
+        process.execute("alarm 7")
+        process.execute("heartbeat")
+        pump(None, client, other, until=lambda: alarms() >= 32, got=both, what="all alarms")
+        want = [("run-1", n) for n in range(1, 26)] + [("run-2", n) for n in range(1, 8)]
+        assert [(body.epoch, body.seq) for _, body, _ in of(got, AlarmMessage)] == want
+        assert [(body.epoch, body.seq) for _, body, _ in of(others, AlarmMessage)] == want
+        assert client.epoch == "run-2"
+        assert client.missed == other.missed == 0
+    finally:
+        process.kill()
+
+
+def test_runs_that_a_client_missed_completely_are_recovered(tmp_path, closing):
+    endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
+    journal = Journal(tmp_path / "j.db")
+    bus = make_bus(journal, "run-1", endpoints)
+    client = closing(connect(bus))
+    (got,) = join(bus, client)
+    for run in (2, 3, 4):
+        bus.publish(ALARMS, alarm(run))
+        bus.close()
+        bus = make_bus(journal, f"run-{run}", endpoints)
+    bus.heartbeat(heartbeat())
+    pump(bus, client, until=lambda: len(of(got, AlarmMessage)) >= 3, got=[got], what="the alarms of all runs")
+    assert [body.epoch for _, body, _ in of(got, AlarmMessage)] == ["run-1", "run-2", "run-3"]
+    bus.close()
+    journal.close()
+
+
+def test_without_a_journal_on_disk_the_loss_is_counted_and_the_new_run_is_read(tmp_path, closing):
+    endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
+    bus = make_bus(Journal(":memory:"), "run-1", endpoints)
+    client = closing(connect(bus))
+    bus.publish(ALARMS, alarm(1))
+    (got,) = join(bus, client)
+    bus.close()
+    bus = make_bus(Journal(":memory:"), "run-2", endpoints)
+    bus.publish(ALARMS, alarm(2))
+    bus.publish(ALARMS, alarm(3))
+    bus.heartbeat(heartbeat())
+    pump(bus, client, until=lambda: client.counters["incomplete"] >= 3, got=[got], what="replies")
+    assert [(body.epoch, body.seq) for _, body, _ in of(got, AlarmMessage)] == [
+        ("run-1", 1),
+        ("run-2", 1),
+        ("run-2", 2),
+    ]
+    assert client.counters["incomplete"] == 3  # one each for alarms, beats and status
+    bus.close()
+
+
+def test_a_client_that_joins_during_a_restart_begins_with_the_new_run(tmp_path, closing):
+    endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
+    bus = make_bus(Journal(":memory:"), "run-1", endpoints)
+    client = closing(connect(bus))
+    bus.publish(ALARMS, alarm(1))
+    bus.heartbeat(heartbeat())
+    got: list = []
+
+    def turn_without_reply() -> None:
+        bus.service(0.002)
+        got.extend(client.poll(0.0))
+
+    wait_for(lambda: client.epoch == "run-1", "the first message", turn_without_reply)
+    bus.close()
+    bus = make_bus(Journal(":memory:"), "run-2", endpoints)
+    bus.publish(ALARMS, alarm(9))
+    bus.heartbeat(heartbeat())
+    pump(bus, client, until=lambda: of(got, AlarmMessage), got=[got], what="the alarm of the new run")
+    assert [(body.epoch, body.alarm.onset_sample) for _, body, _ in of(got, AlarmMessage)] == [("run-2", 9)]
+    serve(bus)
+    bus.close()
