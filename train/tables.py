@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +207,7 @@ def render_short(results: Mapping[str, Result]) -> str:
         value = "" if result is None else _text(figure.get(result, _OURS)[0], figure.unit)
         if result is not None and value:
             method = _REFERENCES[figure.protocol]
-            reference = figure.reference or f"{_text(figure.get(result, method)[0], figure.unit)} ({method})"
+            reference = figure.reference or f"{_text(figure.get(result, method)[0], figure.unit)} (no learning)"
             lines.append(f"| {figure.title} | **{value}** | {reference} |")
     return "\n".join([*lines, "", _SHORT_NOTE])
 
@@ -309,7 +310,7 @@ def _notes(results: Mapping[str, Result]) -> str:
     first = next(iter(results.values()))
     kept = [f"{', '.join(result['kept'])} in {name}" for name, result in results.items() if result.get("kept")]
     earlier = f"Kept from an earlier version of the detector: {'; '.join(kept)}. " if kept else ""
-    return (
+    text = (
         "published: the published architecture, trained by the same commands (its model card states AUROC 0.930 and "
         "best F1 0.880 on its own split). no learning: distance to the nearest training normal in the raw samples "
         "(kaggle); distance to the patient's template plus prematurity (inter, stream; one threshold that 2 % of the "
@@ -319,6 +320,7 @@ def _notes(results: Mapping[str, Result]) -> str:
         f"{earlier}SHA-256: {hashes}. Written by `python -m train table` from [train/results](../train/results), the "
         f"output of `{_COMMAND}`."
     )
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _noise_table(result: Result) -> str:

@@ -225,6 +225,17 @@ def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments", [("fit", "--runs", "x"), ("evaluate", "--runs", "x")])
+def test_without_torch_one_line_names_the_remedy(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = tuple(str(tmp_path / "x") if part == "x" else part for part in arguments)
+    code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "train needs torch: python -m pip install -e '.[train]'\n"
+
+
 def test_help_needs_no_torch() -> None:
     probe = "import sys, train.__main__ as m; m.app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=ROOT, check=True)
