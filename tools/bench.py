@@ -154,10 +154,7 @@ def table(
 ) -> None:
     """Print the figures of the folder, or write them into docs/performance.md and README.md."""
     if write or check:
-        pages = [
-            ("docs/performance.md", "bench", page_table(out)),
-            ("README.md", "speed", readme_table(out)),
-        ]
+        pages = [("docs/performance.md", "bench", page_table(out)), ("README.md", "speed", readme_table(out))]
         write_or_check(pages, check=check)
     else:
         print(page_table(out))

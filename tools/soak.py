@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import random
+import sqlite3
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # test this workin
 
 from common.pages import save_json
 from stress.checks import AFTER_S, Onset, judge
-from stress.gap_counter import GapCounter
-from stress.world import PATIENCE_S, Tap, World, open_serial
+from stress.world import Tap, World, open_serial
 
 from detector.scorer import Scorer
 from monitor.config import Config, merge
@@ -69,8 +72,16 @@ def random_faults(options: argparse.Namespace) -> Faults:
         at_s += duration_s
 
 
-def soak(options: argparse.Namespace) -> dict[str, Any]:
-    """Run; all figures."""
+def gap_samples(journal: Path) -> int:
+    """Samples of all gaps that were published."""
+    with closing(sqlite3.connect(journal)) as db:
+        bodies = db.execute("SELECT body FROM log WHERE topic LIKE '%/event/'").fetchall()
+    events = [json.loads(body) for (body,) in bodies]
+    return sum(event["n_samples"] for event in events if event["kind"] == "gap")
+
+
+def soak(options: argparse.Namespace, journal: Path) -> dict[str, Any]:
+    """Run with a journal in this file; all figures."""
     began_s = time.monotonic()
     faults = random_faults(options)
     patient = open_source(options.source, SourceOptions(seed=options.seed))
@@ -85,7 +96,12 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     source = open_serial(world, options.format, patient.fs_hz)
     world.bytes_in = lambda: source.bytes_in
     world.tap = Tap(source, world.ledger)
-    config = merge(Config(), {"bus": {"listen": "tcp://127.0.0.1:*"}, "source": {"speed": 0.0}}, "soak")
+    settings = {
+        "bus": {"listen": "tcp://127.0.0.1:*"},
+        "source": {"speed": 0.0},
+        "journal": {"path": str(journal), "keep_days": 0.0, "max_mb": 0.0},
+    }
+    config = merge(Config(), settings, "soak")
     start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
     pipeline = build_pipeline(
         {BED: world.tap},
@@ -97,8 +113,6 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     )
     bed = pipeline.beds[BED]
     world.state = lambda: bed.state
-    gaps = GapCounter(pipeline.bus.endpoints.alarms, BED)
-    pipeline.wait_for_subscriber(PATIENCE_S)
     tenths = 0
 
     def stop() -> bool:
@@ -106,17 +120,15 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
         if world.device_s >= (tenths + 1) * options.hours * 360:
             tenths += 1
             print(f"{10 * tenths} % after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-        gaps.read()
         return world.turn()
 
     try:
         pipeline.run(stop)
-        gaps.finish()
     finally:
         world.port.close()
         patient.close()
     world.ledger.finish()
-    checks = judge(world, bed, gaps, onsets, options.format)
+    checks = judge(world, bed, gap_samples(journal), onsets, options.format)
     return {
         "options": {key: str(value) for key, value in vars(options).items() if value is not None},
         "faults": dict(Counter(fault.kind for fault in faults.lasting)),
@@ -143,7 +155,8 @@ def main() -> int:
     parser.add_argument("--only", help="kinds of faults, with commas; default: all")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
-    report = soak(options)
+    with tempfile.TemporaryDirectory() as folder:
+        report = soak(options, Path(folder) / "journal.sqlite")
     for key in ("faults", "device", "alarms"):
         print(f"{key}: " + ", ".join(f"{name} {count}" for name, count in report[key].items()))
     print(f"beats: {report['beats']}, of these not scored {report['unscored_beats']}; took {report['seconds']} s")

@@ -1,5 +1,5 @@
 // Print the alarms of a running monitor and lose none: node tools/examples/subscribe.mjs [tcp://127.0.0.1:5556]
-// Needs the package zeromq (npm install zeromq). docs/bus.md tells topics, fields and requests.
+// Needs the package zeromq (npm install zeromq). docs/bus.md explains topics, fields and requests.
 import { Dealer, Subscriber } from "zeromq"
 
 const endpoint = process.argv[2] ?? "tcp://127.0.0.1:5556"
@@ -9,11 +9,11 @@ const control = endpoint.startsWith("ipc://")
 const ANSWER_MS = 3000
 
 const read = new Map() // topic -> { epoch, seq } of the last message that was printed
-let begun = "" // the run in which we began: a bed that comes later is read from there
+let begun = "" // the run in which we began: topics of new beds are read from its start
 let epoch = "" // the monitor's run now
-const runs = new Set() // all we have heard of: what comes late of an earlier one is in the journal
+const runs = new Set() // all runs so far: a late message of an earlier one is in the journal
 
-// One question at a time, each with a socket of its own: an answer that comes too late is nobody's.
+// One request at a time, each with a socket of its own, so that a late reply is dropped.
 async function ask(request) {
   const socket = new Dealer({ linger: 0, receiveTimeout: ANSWER_MS, sendTimeout: ANSWER_MS })
   try {
@@ -33,7 +33,7 @@ function print({ time, epoch, seq, alarm }) {
   console.log([time, bed, priority, kind, state, text, `(${epoch} ${seq})`].join(" "))
 }
 
-// What follows the last message we have, out of the journal: of this run and, where it died, of those before.
+// Messages after our last one, from the journal: of this run and of a killed run before.
 async function recover(topic) {
   for (;;) {
     const from = read.get(topic)
@@ -46,7 +46,7 @@ async function recover(topic) {
   }
 }
 
-// Begin with what is true now. The heartbeat is there, so every subscription is in force: nothing falls in between.
+// Begin with the current state. A heartbeat has come, so the subscriptions are active: no message is missed between.
 async function join(beds) {
   const reply = await ask({ op: "snapshot" })
   if (!reply.ok || reply.epoch !== epoch) return
@@ -59,7 +59,7 @@ const alarmsOf = (bed) => `v1/${bed}/alarm/`
 
 const alarms = new Subscriber({ linger: 0 })
 alarms.connect(endpoint)
-alarms.subscribe("v1/") // the heartbeat as well: it tells the last seq of every topic, also of a silent one
+alarms.subscribe("v1/") // also the heartbeat: it has the last seq of every topic, also of a silent one
 for await (const [topicFrame, body] of alarms) {
   const topic = topicFrame.toString()
   const heartbeat = topic === "v1/monitor/heartbeat/"
@@ -76,7 +76,7 @@ for await (const [topicFrame, body] of alarms) {
     }
   } else if (read.has(topic)) {
     const at = read.get(topic)
-    if (at.epoch === epoch && message.seq <= at.seq) continue // sent again for another newcomer
+    if (at.epoch === epoch && message.seq <= at.seq) continue // sent again for a new subscriber
     if (at.epoch === epoch && message.seq === at.seq + 1) {
       print(message)
       at.seq = message.seq

@@ -10,7 +10,7 @@ from common.programs import ToolError
 
 from detector import Scorer
 from monitor.messages import Alarm
-from studies.rules import RULES, Played, find
+from studies.play import Signal, play
 from studies.truth import WITHIN_S, Episode, Truth, read_truth
 from train.data.records import data_folder, read_record, record_names
 
@@ -55,12 +55,12 @@ def jobs_of(sets: str, records: str = "") -> list[Job]:
 
 
 def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
-    """Run one record under the default rules, and (mitdb) under each set of fewer rules."""
+    """Run one record through a bed, and compare its alarms with the annotations."""
     record = read_record(job.record, job.data_set)
     length_s = len(record.samples_mv) / record.fs_hz
     truth = read_truth(data_folder(job.data_set) / job.record, record.fs_hz, length_s)
-    played = find(record.samples_mv, record.fs_hz, scorer)
-    raised = stretches(played.alarms(RULES["all rules"]), record.fs_hz, length_s)
+    kept = play(Signal(job.key, record.lead, record.fs_hz, record.samples_mv), scorer)
+    raised = stretches(kept.alarms, record.fs_hz, length_s)
     run: dict[str, Any] = {
         "set": job.data_set,
         "record": job.record,
@@ -70,8 +70,6 @@ def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
     }
     if job.data_set == "cudb":
         run["quiet_s"] = quiet_s(truth)
-    if job.data_set == "mitdb":
-        run["load"] = loads(played)
     return run
 
 
@@ -145,16 +143,3 @@ def quiet_s(truth: Truth) -> float:
     """Time before the first fibrillation, less 10 s, s: a high alarm there is false."""
     first_s = truth.fibrillation[0][0] if truth.fibrillation else truth.length_s + WITHIN_S
     return round(max(0.0, first_s - WITHIN_S), 2)
-
-
-def loads(played: Played) -> dict[str, dict[str, int]]:
-    """Number of onsets under each set of rules, by `priority kind`."""
-    found: dict[str, dict[str, int]] = {}
-    for name, rules in RULES.items():
-        counts: dict[str, int] = {}
-        for alarm in played.alarms(rules):
-            if alarm.state == "onset" and not alarm.update:
-                what = f"{alarm.priority} {alarm.kind}"
-                counts[what] = counts.get(what, 0) + 1
-        found[name] = counts
-    return found

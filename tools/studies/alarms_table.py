@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from common.pages import markdown_table, wrapped
 
-from studies.rules import RULES
 from studies.runs import Runs
 from studies.truth import WITHIN_S
 
@@ -22,7 +21,7 @@ Run = dict[str, Any]
 
 
 def alarms_table(study: Runs) -> str:
-    """A part for each data set; for mitdb also the number of alarms under fewer rules."""
+    """A part for each data set."""
     if not study.runs:
         return "Not measured yet: `python tools/study.py alarms`."
     parts: list[str] = []
@@ -152,7 +151,7 @@ def _mitdb(runs: Sequence[Run]) -> list[str]:
             "Goal: 20 an hour of a kind, which the rule holds by itself."
         )
     )
-    parts.append(_load(runs))
+    parts.append(_bed_day(runs))
     return parts
 
 
@@ -178,17 +177,13 @@ def _by_kind(runs: Sequence[Run], hours: float) -> str:
     return markdown_table(("priority", "kind", "raised", "an hour", "false", "false an hour"), rows, "llrrrr")
 
 
-def _load(runs: Sequence[Run]) -> str:
+def _bed_day(runs: Sequence[Run]) -> str:
     days = sum(run["seconds"] for run in runs) / _DAY_S
-    rows = []
-    for name in RULES:
-        counts = [
-            sum(n for run in runs for what, n in run["load"][name].items() if what.startswith(priority)) / days
-            for priority in _PRIORITIES
-        ]
-        rows.append([name, *(f"{count:.0f}" for count in (*counts, sum(counts)))])
-    title = "**alarms of a bed-day of mitdb** (extrapolated from half an hour a patient)"
-    return markdown_table((title, *_PRIORITIES, "all"), rows)
+    counts = [
+        sum(alarm["priority"] == priority for run in runs for alarm in run["alarms"]) / days for priority in _PRIORITIES
+    ]
+    numbers = ", ".join(f"{count:.0f} {priority}" for count, priority in zip(counts, _PRIORITIES, strict=True))
+    return f"Alarms of a bed-day (extrapolated from half an hour a patient): {sum(counts):.0f}; {numbers}."
 
 
 def _nstdb(runs: Sequence[Run]) -> list[str]:
@@ -214,14 +209,7 @@ def _nstdb(runs: Sequence[Run]) -> list[str]:
     return [markdown_table(heads, rows), wrapped(f"High alarms in nstdb, true or not: {'; '.join(high) or 'none'}.")]
 
 
-_RATIOS: Final = {
-    "e24": "24 dB",
-    "e18": "18 dB",
-    "e12": "12 dB",
-    "e06": "6 dB",
-    "e00": "0 dB",
-    "e_6": "-6 dB",
-}
+_RATIOS: Final = {"e24": "24 dB", "e18": "18 dB", "e12": "12 dB", "e06": "6 dB", "e00": "0 dB", "e_6": "-6 dB"}
 
 
 def _soon(episode: dict[str, Any]) -> bool:
