@@ -1,7 +1,7 @@
 """Errors of the outside world: each is one line that names the value and the remedy.
 
-`ecg-monitor` prints such an error and exits with code 2. Errors are recognised by their class, never by their text.
-A caller's mistake is a `ValueError`; corrupt data on a running stream is an event or an alarm, not an error.
+`ecg-monitor` prints such an error and exits with code 2. Code recognises errors by their class, never by their text.
+A wrong argument of a caller is a `ValueError`; corrupt data in a running stream is an event or an alarm, not an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class EcgMonitorError(Exception):
-    """Base class: something outside the program is not as needed. The text is one line with the remedy."""
+    """Base class: a file, device, network or setting outside the program is unusable. The text is one line."""
 
 
 class ConfigError(EcgMonitorError):
@@ -32,18 +32,18 @@ class ConfigError(EcgMonitorError):
 
 
 class SourceError(EcgMonitorError):
-    """A source cannot be opened, or broke while it was read."""
+    """A source cannot be opened, or failed while it was read."""
 
 
 class ModelError(EcgMonitorError):
-    """A model file cannot be loaded, or is for other beats than this monitor cuts."""
+    """A model file cannot be loaded, or does not fit the beats of this version."""
 
 
 class BusError(EcgMonitorError):
     """An endpoint of the bus cannot be bound, or is not permitted."""
 
 
-class PortInUse(BusError):  # noqa: N818 - a state of the world, named for it
+class PortInUse(BusError):  # noqa: N818 - named after the state
     """An endpoint of the bus is bound by another program."""
 
 
@@ -63,7 +63,7 @@ class JournalError(EcgMonitorError):
     """A journal cannot be opened or read."""
 
 
-class JournalInUse(JournalError):  # noqa: N818 - a state of the world, named for it
+class JournalInUse(JournalError):  # noqa: N818 - named after the state
     """A journal is open in another monitor."""
 
 

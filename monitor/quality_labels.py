@@ -1,4 +1,4 @@
-"""Signal quality in plain words, for screens and alarm texts; the wire carries the short ones."""
+"""Labels of the signal quality for dashboards and alarm texts; messages contain the keys."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ QUALITY_WORDS = {
 
 
 def quality_words(quality: str) -> str:
-    """What a quality of a status or beat message means; an unknown one (of a newer monitor) as it is."""
+    """Label of the `quality` of a status or beat message; a key of a newer monitor is returned with spaces."""
     return QUALITY_WORDS.get(quality, quality.replace("_", " "))

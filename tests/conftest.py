@@ -1,4 +1,4 @@
-"""What every test shares: the Hypothesis profile and the folder of real records."""
+"""Common to all tests: the Hypothesis profile and the folder of real records."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same examples on every run: a failure here is a failure everywhere. No deadline: machines differ in speed.
+# The same examples in every run: a failure is reproducible. No deadline: machines differ in speed.
 settings.register_profile("ecg", derandomize=True, deadline=None, max_examples=40, print_blob=False)
 settings.load_profile("ecg")
 
-# Started in the background of a shell that has no job control, Python finds SIGINT ignored, and so would every program
-# that the tests start and end with Ctrl-C.
+# In the background of a shell without job control SIGINT is ignored, also in the programs that the tests start and end
+# with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
 
@@ -24,7 +24,7 @@ DATA_VARIABLE = "ECG_MONITOR_DATA"
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """Folder of the real data sets (with mitdb/ in it); the test is skipped where there is none."""
+    """Folder of the real data sets, with mitdb/ in it; without it the test is skipped."""
     value = os.environ.get(DATA_VARIABLE)
     if not value:
         pytest.skip(f"{DATA_VARIABLE} is not set: set it to the folder that holds mitdb/")
@@ -38,9 +38,9 @@ def data_folder() -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With ECG_MONITOR_NO_SKIP set, a skipped test is a failed one: continuous integration has everything.
+    """With ECG_MONITOR_NO_SKIP set, a skipped test fails: continuous integration has everything that tests need.
 
-    But for what is marked `may_skip`: programs of another world, which the summary tells of.
+    Tests marked `may_skip` are excepted: they need programs that are not Python packages.
     """
     report = yield
     must = os.environ.get("ECG_MONITOR_NO_SKIP") and item.get_closest_marker("may_skip") is None

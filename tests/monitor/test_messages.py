@@ -1,3 +1,5 @@
+"""Messages: their JSON, their tags, their topics."""
+
 from __future__ import annotations
 
 import json
@@ -46,40 +48,40 @@ def anything(kind: object) -> st.SearchStrategy[object]:
 
 
 @given(st.one_of([anything(kind) for kind in typing.get_args(Message)]))
-def test_every_message_survives_the_wire(message):
+def test_every_message_decodes_to_itself(message):
     raw = encode(message)
     assert decode(raw) == message
-    assert b"\n" not in raw  # so that a message is a line of a file
+    assert b"\n" not in raw  # one message is one line of a file
     assert json.loads(raw)["schema"] == type(message).__struct_config__.tag
 
 
-def test_every_body_carries_its_place():
+def test_every_body_has_the_common_fields():
     for message in (alarm(1), beat(2), status(3), heartbeat(), WaveHeader(bed="p1", first_sample=0, n=1, fs_hz=360.0)):
         assert {"schema", "epoch", "seq", "sample", "time"} <= json.loads(encode(message)).keys()
 
 
-def test_the_tags_are_the_contract():
+def test_the_tags_are_fixed():
     kinds = (AlarmMessage, BeatMessage, StatusMessage, HeartbeatMessage, WaveHeader)
     tags = ["alarm/1", "beat/1", "status/1", "heartbeat/1", "wave/1"]
     assert [kind.__struct_config__.tag for kind in kinds] == tags
 
 
-def test_a_newer_monitor_may_say_more_than_we_know():
+def test_unknown_fields_of_a_newer_monitor_are_ignored():
     body = json.loads(encode(beat(5))) | {"colour": "red"}
     assert decode(json.dumps(body).encode()) == beat(5)
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"{}", b'{"schema": "beat/2"}', b'{"schema": "alarm/1"}', b"\xff"])
-def test_what_is_no_message_is_a_value_error(raw):
+def test_other_bytes_are_a_value_error(raw):
     with pytest.raises(ValueError, match=r"."):
         decode(raw)
 
 
-def test_what_is_not_a_number_goes_out_as_null():
+def test_nan_is_sent_as_null():
     assert json.loads(encode(msgspec.structs.replace(beat(1), log_prob=float("nan"))))["log_prob"] is None
 
 
-def test_empty_evidence_costs_nothing_on_the_wire():
+def test_empty_evidence_has_no_fields():
     bare = msgspec.structs.replace(alarm(1).alarm, evidence=Evidence())
     assert json.loads(msgspec.json.encode(bare))["evidence"] == {}
     assert msgspec.json.decode(msgspec.json.encode(bare), type=Alarm) == bare

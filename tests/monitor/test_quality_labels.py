@@ -1,4 +1,4 @@
-"""Every verdict of the detector has plain words."""
+"""Every quality of the detector has a label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from detector import Quality
 from monitor.quality_labels import QUALITY_WORDS, quality_words
 
 
-def test_every_quality_has_words_of_its_own() -> None:
+def test_every_quality_has_its_own_label() -> None:
     assert list(QUALITY_WORDS) == [quality.value for quality in Quality]
     assert len(set(QUALITY_WORDS.values())) == len(Quality)
     assert quality_words("leads_off") == "leads off"

@@ -132,7 +132,7 @@ def test_a_source_that_breaks_ends_in_one_line(shell: Start, tmp_path: Path) -> 
     ("arguments", "expected"),
     [
         (("--source", "mitdb:nonsense"), "nonsense"),  # before the dashboard is drawn
-        (("--model", "/nowhere.onnx"), "/nowhere.onnx"),  # after
+        pytest.param(("--model", "/nowhere.onnx"), "/nowhere.onnx", marks=pytest.mark.slow),  # after
         pytest.param(("--bus", "udp://x"), "udp://x", marks=pytest.mark.slow),
         pytest.param(("--record", "/proc/nowhere"), "/proc/nowhere", marks=pytest.mark.slow),
     ],

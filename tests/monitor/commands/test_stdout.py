@@ -43,10 +43,6 @@ def test_the_interpreter_reports_no_error_at_exit(tmp_path: Path) -> None:
     """A real process: else the interpreter would print the error again when it flushes standard output."""
     Journal(tmp_path / "j").close()
     command = [*COMMAND, "alarms", "--journal", str(tmp_path / "j"), "--format", "csv"]
-    pipe = closed_pipe()
-    done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, env=environment())
-    os.close(pipe)
-    assert (done.returncode, done.stderr) == (0, "")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
     assert done.returncode == 2
