@@ -16,6 +16,14 @@ from monitor.messages import Alarm
 
 FS_HZ = 250.0
 SHAPE = np.zeros(187, np.float32)
+# by the state before, None = new: the states that a change of an alarm may have
+LEGAL_STATES = {
+    None: {"onset"},
+    "onset": {"latched", "acknowledged", "cleared"},
+    "latched": {"onset", "cleared"},
+    "acknowledged": {"cleared"},
+    "cleared": {"onset"},
+}
 NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
 ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
 # QRS of a beat: none, the patient's own, a ventricular one, or noise that differs from beat to beat

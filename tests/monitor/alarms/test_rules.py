@@ -16,15 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from detector import Gap, Quality
 from monitor.messages import PRIORITY_RANK, Alarm
-from tests.monitor.alarms.helpers import FS_HZ, QrsShape, SimulatedBed
+from tests.monitor.alarms.helpers import FS_HZ, LEGAL_STATES, QrsShape, SimulatedBed
 
-LEGAL = {
-    None: {"onset"},
-    "onset": {"latched", "acknowledged", "cleared"},
-    "latched": {"onset", "cleared"},
-    "acknowledged": {"cleared"},
-    "cleared": {"onset"},
-}
 SINGLE = {"anomalous_beat"}
 RUN = {"anomaly_run", "anomaly_burden", *SINGLE}
 SLOW = {"bradycardia", "pause"}
@@ -75,7 +68,7 @@ class AlarmRules(RuleBasedStateMachine):
                 assert (alarm.state, alarm.acknowledged_by) == (before.state, before.acknowledged_by)
                 assert alarm != before
             else:
-                assert alarm.state in LEGAL[before.state if before else None], (before, alarm)
+                assert alarm.state in LEGAL_STATES[before.state if before else None], (before, alarm)
             if before is not None:
                 assert (alarm.onset_sample, alarm.kind) == (before.onset_sample, before.kind)
                 assert alarm.count >= before.count

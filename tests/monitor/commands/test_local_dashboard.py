@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shlex
@@ -18,15 +17,21 @@ import pexpect
 import pytest
 
 from tests.monitor.commands.helpers import FREE_BUS, environment, free_endpoint
+from tests.monitor.dashboard.terminal import (
+    LEAVE,
+    NOTICE,
+    SHOW,
+    TIMEOUT_S,
+    TRACE,
+    interrupt,
+    output_after,
+    start_in_shell,
+    wait_for_trace,
+)
 from tests.monitor.dashboard.ward_helpers import WardMonitor
 from tests.monitor.engine.helpers import breaking_record
 
 ROWS, COLUMNS = 30, 100
-TIMEOUT_S = 60
-ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
-HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
-NOTICE = "Not a medical device"
-TRACE = "[\u2801-\u28ff]"
 MONITOR = (sys.executable, "-W", "error::UserWarning:monitor", "-m", "monitor")
 
 Start = Callable[..., pexpect.spawn]
@@ -43,46 +48,20 @@ def shell(tmp_path: Path) -> Iterator[Start]:
     children: list[pexpect.spawn] = []
 
     def start(*arguments: str) -> pexpect.spawn:
-        script = (
-            f"stty -a > {tmp_path}/before; {shlex.join([*MONITOR, *arguments])} & echo $! > {tmp_path}/pid; "
-            f"fg > /dev/null; echo code:$?; stty -a > {tmp_path}/after; echo shell is back"
-        )
-        child = pexpect.spawn(
-            "/bin/bash",
-            ["--norc", "--noprofile", "-m", "-c", script],
-            env=terminal_environment(),
-            dimensions=(ROWS, COLUMNS),
-            encoding="utf-8",
-            codec_errors="replace",  # a signal may cut a frame within a character
-            timeout=TIMEOUT_S,
-        )
-        child.logfile_read = io.StringIO()
-        children.append(child)
-        return child
+        command = shlex.join([*MONITOR, *arguments])
+        children.append(start_in_shell(command, tmp_path, terminal_environment(), ROWS, COLUMNS))
+        return children[-1]
 
     yield start
     for child in children:
         child.close(force=True)
 
 
-def wait_for_trace(child: pexpect.spawn) -> None:
-    child.expect_exact(NOTICE)
-    child.expect(TRACE)
-
-
 def ended(child: pexpect.spawn, tmp_path: Path, code: int) -> str:
-    """Wait for the exit code; returns the output after the dashboard. The terminal's settings must be as before."""
-    child.expect_exact(f"code:{code}")
-    child.expect_exact("shell is back")
-    child.expect(pexpect.EOF)
-    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
-    assert child.logfile_read is not None
-    written = child.logfile_read.getvalue()
-    assert written.count(ENTER) == written.count(LEAVE)
+    """Wait for the exit code; returns the output after the dashboard."""
+    written = output_after(child, tmp_path, code)
     assert "Traceback" not in written
-    if HIDE in written:
-        assert written.rindex(HIDE) < written.rindex(SHOW)
-    return str(written.rpartition(LEAVE)[2]).partition("code:")[0].replace(SHOW, "").strip()
+    return written.rpartition(LEAVE)[2].partition("code:")[0].replace(SHOW, "").strip()
 
 
 def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path) -> None:
@@ -108,10 +87,7 @@ def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path
 def test_ctrl_c_and_signals_end_it_in_order(shell: Start, tmp_path: Path, number: signal.Signals | None) -> None:
     child = shell("--speed", "10", *FREE_BUS, "--record", str(tmp_path / "out"))
     wait_for_trace(child)
-    if number is None:
-        child.sendintr()
-    else:
-        os.kill(int((tmp_path / "pid").read_text()), number)
+    interrupt(child, tmp_path, number)
     assert ended(child, tmp_path, 0) == ""
     assert '"state": "closed"' in (tmp_path / "out" / "p1" / "session.json").read_text()
 

@@ -14,59 +14,41 @@ from rich.console import Console
 from monitor.dashboard.live import fits_dashboard, run_dashboard
 from tests import ROOT
 from tests.monitor.dashboard.helpers import MemoryClient
+from tests.monitor.dashboard.terminal import (
+    ENTER,
+    HIDE,
+    LEAVE,
+    NOTICE,
+    TIMEOUT_S,
+    interrupt,
+    output_after,
+    start_in_shell,
+    wait_for_trace,
+)
 
 PROGRAM = shlex.join([sys.executable, "-m", "tests.monitor.dashboard.helpers"])
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
-TIMEOUT_S = 60
-ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
-HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
-NOTICE = "Not a medical device"
 
 
 @pytest.fixture
 def shell(tmp_path):
-    """Starts the program in a shell on a pseudo-terminal; the shell writes `stty -a` before and after it."""
+    """Starts the program in a shell on a pseudo-terminal."""
     children = []
 
     def start(mode="run", rows=24, cols=80):
-        script = (
-            f"stty -a > {tmp_path}/before; {PROGRAM} {mode} & echo $! > {tmp_path}/pid; fg > /dev/null; echo code:$?;"
-            f"stty -a > {tmp_path}/after; echo shell is back"
-        )
-        child = pexpect.spawn(
-            "/bin/bash",
-            ["--norc", "--noprofile", "-m", "-c", script],
-            cwd=ROOT,
-            env=ENVIRONMENT,
-            dimensions=(rows, cols),
-            encoding="utf-8",
-            # Unbuffered Python loses the rest of a frame that a signal interrupts, a half character included.
-            codec_errors="replace",
-            timeout=TIMEOUT_S,
-        )
-        child.logfile_read = io.StringIO()
-        children.append(child)
-        return child
+        children.append(start_in_shell(f"{PROGRAM} {mode}", tmp_path, ENVIRONMENT, rows, cols))
+        return children[-1]
 
     yield start
     for child in children:
         child.close(force=True)
 
 
-def wait_for_screen(child):
-    child.expect_exact(NOTICE)
-    child.expect("[\u2801-\u28ff]")  # and a waveform
-
-
-def check_restored(child, tmp_path):
-    """The shell is back on the main screen, with cursor and line mode restored."""
-    child.expect_exact("shell is back")
-    child.expect(pexpect.EOF)
-    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
-    written = child.logfile_read.getvalue()
-    assert written.count(ENTER) == written.count(LEAVE) >= 1
-    assert written.rindex(ENTER) < written.rindex(LEAVE)
-    assert written.rindex(HIDE) < written.rindex(SHOW)
+def output_of(child, tmp_path, code=0):
+    """Output of a program that drew the dashboard and restored the terminal."""
+    written = output_after(child, tmp_path, code)
+    assert ENTER in written
+    assert HIDE in written
     return written
 
 
@@ -74,35 +56,29 @@ def check_restored(child, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, None], ids=str)
 def test_a_signal_or_ctrl_c_ends_it_in_order(shell, tmp_path, number):
     child = shell()
-    wait_for_screen(child)
-    if number is None:
-        child.send("\x03")
-    else:
-        os.kill(int((tmp_path / "pid").read_text()), number)
-    child.expect_exact("code:0")
-    check_restored(child, tmp_path)
+    wait_for_trace(child)
+    interrupt(child, tmp_path, number)
+    output_of(child, tmp_path)
 
 
 @pytest.mark.slow
 def test_an_exception_is_printed_on_a_restored_terminal(shell, tmp_path):
     child = shell("crash")
-    wait_for_screen(child)
+    wait_for_trace(child)
     child.expect_exact("RuntimeError: the client broke")
-    child.expect_exact("code:1")
-    written = check_restored(child, tmp_path)
+    written = output_of(child, tmp_path, 1)
     assert written.rindex(LEAVE) < written.index("Traceback")
 
 
 @pytest.mark.slow
 def test_should_stop_ends_it_without_on_quit(shell, tmp_path):
     child = shell("stop")
-    child.expect_exact("code:0")
-    assert "on_quit called" not in check_restored(child, tmp_path)
+    assert "on_quit called" not in output_of(child, tmp_path)
 
 
 def test_keys_freeze_help_acknowledge_pause_and_quit(shell, tmp_path):
     child = shell(rows=30, cols=100)
-    wait_for_screen(child)
+    wait_for_trace(child)
     child.expect_exact("asystole")
     child.send("\x1b[A")  # arrow keys do nothing here, nor do their letters
     child.send("a")
@@ -118,21 +94,19 @@ def test_keys_freeze_help_acknowledge_pause_and_quit(shell, tmp_path):
     child.send("?")
     child.send("q")
     child.expect_exact("on_quit called")
-    child.expect_exact("code:0")
-    check_restored(child, tmp_path)
+    output_of(child, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_resized_terminal_is_redrawn(shell, tmp_path):
     child = shell()
-    wait_for_screen(child)
+    wait_for_trace(child)
     child.setwinsize(10, 40)
     child.expect_exact("Terminal too small: 40x10")
     child.setwinsize(24, 80)
     child.expect_exact(NOTICE)
     child.send("q")
-    child.expect_exact("code:0")
-    check_restored(child, tmp_path)
+    output_of(child, tmp_path)
 
 
 @pytest.mark.slow
@@ -140,7 +114,6 @@ def test_ctrl_z_restores_the_terminal_until_fg(tmp_path):
     child = pexpect.spawn(
         "/bin/bash",
         ["--norc", "--noprofile", "--noediting", "-i"],
-        cwd=ROOT,
         env=ENVIRONMENT | {"PS1": "ready> ", "INPUTRC": "/dev/null"},
         dimensions=(24, 80),
         encoding="utf-8",
@@ -148,13 +121,13 @@ def test_ctrl_z_restores_the_terminal_until_fg(tmp_path):
     )
     child.expect_exact("ready> ")
     child.sendline(PROGRAM)
-    wait_for_screen(child)
+    wait_for_trace(child)
     child.send("\x1a")
     child.expect_exact(LEAVE)
     child.expect("Stopped")
     child.expect_exact("ready> ")
     child.sendline(f"stty -a > {tmp_path}/suspended; fg")
-    wait_for_screen(child)
+    wait_for_trace(child)
     assert re.search(r"(?<!-)icanon", (tmp_path / "suspended").read_text())
     assert re.search(r"(?<!-)\becho\b", (tmp_path / "suspended").read_text())
     child.send("q")

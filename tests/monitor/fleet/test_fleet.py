@@ -20,6 +20,7 @@ from monitor.engine.bed_plan import BedPlan
 from monitor.fleet.fleet import Fleet
 from monitor.fleet.ray_cluster import RayCluster
 from monitor.messages import AlarmMessage, BeatMessage, EventMessage, Request, StatusMessage
+from tests.monitor.alarms.helpers import LEGAL_STATES
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment
 from tests.monitor.fleet.helpers import Subscriber, comparable, fleet_config, gaps, patients, undisturbed, until
 
@@ -204,7 +205,7 @@ def check(watched: Watched, folder: Path) -> None:
         for message in seen.of(AlarmMessage, bed):
             alarm, before = message.alarm, states.get(message.alarm.alarm_id)
             assert not alarm.update or before == alarm.state or before is None
-            assert alarm.update or alarm.state in LEGAL[before], (alarm, before)
+            assert alarm.update or alarm.state in LEGAL_STATES[before], (alarm, before)
             states[alarm.alarm_id] = alarm.state
         assert all(s.samples_lost >= 0 for s in seen.of(StatusMessage, bed))
 
@@ -222,15 +223,6 @@ def check_stretch(watched: Watched, bed: str, start: int | None, end: int, folde
     sure = end - 3 * FS_HZ
     assert {r: b for r, b in received.items() if r < sure} == {r: b for r, b in expected.items() if r < sure}
     assert len(received) >= len(expected), f"{bed}: beats before the gap at {end} are missing"
-
-
-LEGAL = {
-    None: {"onset"},
-    "onset": {"latched", "acknowledged", "cleared"},
-    "latched": {"onset", "cleared"},
-    "acknowledged": {"cleared"},
-    "cleared": {"onset"},
-}
 
 
 def processes_with(mark: str) -> list[int]:

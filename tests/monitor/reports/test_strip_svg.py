@@ -94,8 +94,8 @@ def test_the_grid_is_of_1_and_5_mm_and_the_pulse_of_1_mv_for_200_ms():
     first=st.integers(-3000, 10**9),
 )
 def test_invalid_samples_are_gaps(samples, fs_hz, first):
-    its = msgspec.structs.replace(alarm(5).alarm, onset_sample=first + 3, decided_sample=first + 30)
-    root = drawn(picture(samples, fs_hz=fs_hz, first_sample=first, alarm=its))
+    body = msgspec.structs.replace(alarm(5).alarm, onset_sample=first + 3, decided_sample=first + 30)
+    root = drawn(picture(samples, fs_hz=fs_hz, first_sample=first, alarm=body))
     valid = np.isfinite(samples)
     if not valid.any():
         assert not [e for e in root.iter() if e.get("id") == "trace"]
@@ -151,8 +151,8 @@ def test_marks_lie_at_their_beats_and_the_score_under_them():
 
 def test_the_header_gives_the_scales_and_text_is_escaped():
     hostile = "<script>alert('x')</script> & \x00\x1b[31m ]]>"
-    its = msgspec.structs.replace(alarm(ONSET).alarm, text=hostile, bed="p&1")
-    root = drawn(picture(np.zeros(N), alarm=its, lead="<II>", foot=hostile))
+    body = msgspec.structs.replace(alarm(ONSET).alarm, text=hostile, bed="p&1")
+    root = drawn(picture(np.zeros(N), alarm=body, lead="<II>", foot=hostile))
     texts = " | ".join(e.text or "" for e in root.iter(f"{SVG}text"))
     for fact in ("asystole", "bed p&1", "2026-01-31 08:00:00", "lead <II>", "25 mm/s", "10 mm/mV", "0.5 to 40 Hz",
                  "250 Hz", "Not a medical device"):  # fmt: skip
@@ -164,12 +164,12 @@ def test_the_header_gives_the_scales_and_text_is_escaped():
 
 
 def test_evidence_adds_beats_and_words_to_the_journal():
-    its: Alarm = msgspec.structs.replace(
+    body: Alarm = msgspec.structs.replace(
         alarm(ONSET).alarm,
         evidence=Evidence(r_samples=(100, 200), score=(7.0, 1.0), threshold=4.0, words=(("wide", "then a pause"), ())),
     )
     known = msgspec.structs.replace(beat(100), anomalous=True, words=("wide",), score=7.0)
-    found = marked_beats([beat(300), known], its)
+    found = marked_beats([beat(300), known], body)
     assert [b.r_sample for b in found] == [100, 200, 300]
     assert found[0].words == ("wide", "then a pause"), "found later"
     assert [b.anomalous for b in found] == [True, False, False]
