@@ -1,4 +1,4 @@
-"""Pipelines in this process: sources that are fed by hand, clocks that are moved by hand, runs in a thread."""
+"""Pipelines in this process: sources fed by the test, clocks moved by the test, runs in a thread."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sim(scenario: str, fs_hz: float = FS_HZ) -> Source:
 
 
 def breaking_record(folder: Path) -> Path:
-    """A WFDB record so long that its second half is not read at once: delete its .dat, and reading breaks."""
+    """A WFDB record too long for one read: after its .dat is deleted, the next read fails."""
     folder.mkdir()
     wfdb.wrsamp(
         "rec", fs=1000, units=["mV"], sig_name=["II"], p_signal=ecg("sinus=140", 1000.0)[:, None], fmt=["16"],
@@ -55,7 +55,7 @@ def breaking_record(folder: Path) -> Path:
 
 
 class FedSource:
-    """A source of which the test says what comes: samples, silence, notices, an error, the end."""
+    """A source fed by the test: samples, silence, notices, an error, the end."""
 
     lead = "II"
     rails_mv: tuple[float, float] | None = None
@@ -72,7 +72,7 @@ class FedSource:
         self._waiting: deque[Chunk | Exception] = deque()
 
     def feed(self, samples: NDArray[np.float64], *, lost: int = 0) -> None:
-        """Samples, after `lost` that never came."""
+        """Add samples, after `lost` missing ones."""
         self.next += lost
         self._put(Chunk(self.next, np.asarray(samples)))
         self.next += len(samples)
@@ -109,11 +109,11 @@ class FedSource:
 
 
 class Script:
-    """Moves a clock and says when to stop: given to `run` as `stop`, it is asked once a turn of the loop.
+    """A clock moved by the test; as the `stop` of `run` it is called once in each turn of the loop.
 
     Args:
-        acts: (at what time, what to do), in order; the run stops at the last.
-        step_s: how far the clock moves in a turn.
+        acts: (time, action), in order; the run stops at the last one.
+        step_s: step of the clock in each turn.
     """
 
     def __init__(self, acts: Sequence[tuple[float, Callable[[], object]]], step_s: float = 0.25) -> None:
@@ -132,14 +132,17 @@ class Script:
 
 
 def settings(**sections: dict[str, Any]) -> Config:
-    """A configuration on free ports, as fast as possible where not said otherwise."""
+    """A configuration on free ports, by default at full speed."""
     sections = {"bus": {"listen": "tcp://127.0.0.1:*"}} | sections
     sections["source"] = {"speed": 0.0} | sections.get("source", {})
     return merge(Config(), sections, "test")
 
 
 class Run:
-    """What a pipeline said while it ran here, without sockets in between."""
+    """A pipeline in this thread, with its alarms and notices.
+
+    With a clock of the test, the loop does not wait in real time.
+    """
 
     def __init__(self, sources: dict[str, Source], scorer: Scorer, config: Config | None = None, **options: Any):
         self.alarms: list[AlarmMessage] = []
@@ -147,6 +150,9 @@ class Run:
         self.pipeline = build_pipeline(
             sources, config or settings(), scorer, on_alarm=self.alarms.append, on_notice=self.notices.append, **options
         )
+        if "clock" in options:
+            service = self.pipeline.bus.service
+            self.pipeline.bus.service = lambda timeout_s=0.0: service(0.0)  # type: ignore[method-assign]
 
     def onsets(self, bed: str = "p1") -> list[str]:
         return [m.alarm.kind for m in self.alarms if m.alarm.bed == bed and m.alarm.state == "onset"]
@@ -159,10 +165,10 @@ class Run:
 
 
 class Watched:
-    """A pipeline in a thread and a client on its sockets.
+    """A pipeline in a thread, and a client on its sockets.
 
     Attributes:
-        got: everything the client was given.
+        got: everything the client received.
     """
 
     def __init__(self, run: Run) -> None:
@@ -188,11 +194,11 @@ class Watched:
             self.got += self.client.poll(0.02)
 
     def joined(self) -> None:
-        """Until nothing that is said from here on can be missed."""
+        """Wait until the client misses no later message."""
         self.until(lambda: self.client.counters["snapshots"], "the snapshot")
 
     def finished(self) -> None:
-        """Until the goodbye is here and the thread has ended."""
+        """Wait for the goodbye and the end of the thread."""
         self.until(lambda: self.client.state == "ended", "the goodbye")
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
@@ -217,7 +223,7 @@ class Watched:
 
 @contextmanager
 def watched(sources: dict[str, Source], scorer: Scorer, config: Config | None = None) -> Iterator[Watched]:
-    """A client on a running pipeline; both are gone afterwards."""
+    """A client on a running pipeline; both are closed at the end."""
     watching = Watched(Run(sources, scorer, config))
     try:
         yield watching
@@ -226,7 +232,7 @@ def watched(sources: dict[str, Source], scorer: Scorer, config: Config | None = 
 
 
 def kept(folder: Path, bed: str = "p1") -> tuple[str, list[dict[str, Any]]]:
-    """beats.csv and alarms.jsonl of a bed, less what names the bed, the run or the wall clock."""
+    """beats.csv and alarms.jsonl of a bed, without the names of bed and run and without wall times."""
     alarms = [json.loads(line) for line in (folder / bed / "alarms.jsonl").read_text().splitlines()]
     for message in alarms:
         for key in ("epoch", "time", "latency_ms"):

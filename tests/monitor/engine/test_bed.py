@@ -1,4 +1,4 @@
-"""One bed without sockets: what it takes, tells, counts and answers."""
+"""One bed without sockets: reading, results, counts and requests."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ from tests.monitor.engine.helpers import FS_HZ, FedSource, ecg, settings
 STARTED = datetime.datetime(2024, 2, 29, 23, 59, 59, tzinfo=datetime.UTC)
 
 
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return Scorer()
-
-
 class Ward:
-    """A bed and all it says."""
+    """A bed, and all messages it gives."""
 
     def __init__(self, scorer: Scorer, source: FedSource | None = None, **sections: dict[str, Any]) -> None:
         self.source = source or FedSource(live=False)
@@ -74,7 +69,7 @@ class Ward:
 
 @hypothesis_settings(max_examples=8)
 @given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=12))
-def test_pieces_of_any_size_give_the_same(scorer: Scorer, cuts: list[int]) -> None:
+def test_results_do_not_depend_on_the_size_of_pieces(scorer: Scorer, cuts: list[int]) -> None:
     signal = ecg("sinus=12,pvc=4,asystole=6,leadsoff=2,sinus=3")
     whole, cut = Ward(scorer), Ward(scorer)
     for ward in (whole, cut):
@@ -109,7 +104,7 @@ def test_times_are_on_the_stream_clock(scorer: Scorer) -> None:
     assert Ward(scorer, source).bed.time_of(250) == "1975-01-01T12:00:01.000+00:00"
 
 
-def test_a_source_may_begin_anywhere(scorer: Scorer) -> None:
+def test_a_source_may_start_at_any_sample(scorer: Scorer) -> None:
     ward = Ward(scorer)
     signal = ecg("sinus=15")
     ward.source.feed(signal, lost=10**9)
@@ -125,7 +120,7 @@ def test_a_source_may_begin_anywhere(scorer: Scorer) -> None:
     assert ward.bed.view.wave(10**6) is None
 
 
-def test_a_wave_that_is_too_long_is_cut_and_counted(scorer: Scorer) -> None:
+def test_a_long_wave_is_cut_and_counted(scorer: Scorer) -> None:
     ward = Ward(scorer)
     ward.source.feed(ecg("sinus=4"))
     ward.take()
@@ -134,7 +129,7 @@ def test_a_wave_that_is_too_long_is_cut_and_counted(scorer: Scorer) -> None:
     assert ward.bed.status().dropped_waves == 1
 
 
-def test_the_status_counts_what_the_messages_say(scorer: Scorer) -> None:
+def test_the_counts_of_the_status_match_the_messages(scorer: Scorer) -> None:
     ward = Ward(scorer)
     ward.source.feed(ecg("sinus=14,vt=8,noise=5,sinus=5"))
     ward.take()
@@ -148,8 +143,8 @@ def test_the_status_counts_what_the_messages_say(scorer: Scorer) -> None:
     assert [b.r_sample for b in ward.beats] == sorted(b.r_sample for b in ward.beats)
 
 
-class Says:
-    """A scorer that says the same of every beat, e.g. what a broken graph would give."""
+class FixedScorer:
+    """A scorer with the same result for every beat."""
 
     def __init__(self, scorer: Scorer, log_prob: float, score: float) -> None:
         self.info, self.calibration = scorer.info, scorer.calibration
@@ -160,12 +155,12 @@ class Says:
         return Scores(log_prob, score)
 
 
-def test_the_score_decides_and_log_p_is_only_told(scorer: Scorer) -> None:
+def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
     calibration = scorer.calibration
     far = calibration.centre_bounds[1] + 1000 * calibration.spread_bounds[1]
     for log_prob in (-1e6, 0.0, 1e6):
         for score, anomalous in ((calibration.centre, False), (far, True)):
-            ward = Ward(Says(scorer, log_prob, score))  # type: ignore[arg-type]
+            ward = Ward(FixedScorer(scorer, log_prob, score))  # type: ignore[arg-type]
             ward.source.feed(ecg("sinus=20"))
             ward.take()
             ward.finish()
@@ -185,8 +180,8 @@ def test_the_score_decides_and_log_p_is_only_told(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(math.nan, math.nan), (-5.0, math.nan), (-math.inf, 5.0), (-5.0, math.inf)])
-def test_a_score_that_is_no_number_is_a_beat_not_scored(scorer: Scorer, numbers: tuple[float, float]) -> None:
-    ward = Ward(Says(scorer, *numbers))  # type: ignore[arg-type]
+def test_a_beat_with_a_non_finite_score_counts_as_unscored(scorer: Scorer, numbers: tuple[float, float]) -> None:
+    ward = Ward(FixedScorer(scorer, *numbers))  # type: ignore[arg-type]
     ward.source.feed(ecg("sinus=20"))
     ward.take()
     ward.finish()
@@ -194,7 +189,7 @@ def test_a_score_that_is_no_number_is_a_beat_not_scored(scorer: Scorer, numbers:
     assert ward.alarms == []
 
 
-def test_a_strip_is_there_with_its_alarm_and_whole_when_the_rest_has_come(scorer: Scorer) -> None:
+def test_a_strip_comes_with_its_alarm_and_is_completed_later(scorer: Scorer) -> None:
     ward = Ward(scorer)
     signal = ecg("sinus=14,asystole=6,sinus=10")
     onset = None
@@ -215,11 +210,11 @@ def test_a_strip_is_there_with_its_alarm_and_whole_when_the_rest_has_come(scorer
     late.finish()
     ((alarm_id, (first, samples)),) = [item for item in late.strips.items() if "asystole" in item[0]]
     assert alarm_id.startswith("p1/asystole/")
-    assert np.isnan(samples[:, -round(0.2 * FS_HZ) + 1 :]).all(), "what never came is not made up"
+    assert np.isnan(samples[:, -round(0.2 * FS_HZ) + 1 :]).all(), "missing samples are NaN"
     assert np.isfinite(samples[:, : round(9.7 * FS_HZ)]).all()
 
 
-def test_notices_of_loss_become_alarms(scorer: Scorer) -> None:
+def test_notices_of_a_lost_source_raise_and_clear_the_alarm(scorer: Scorer) -> None:
     ward = Ward(scorer, FedSource())
     ward.source.feed(ecg("sinus=5"))
     ward.source.notice("source_lost", "fed: lost the cable")
@@ -236,7 +231,7 @@ def test_notices_of_loss_become_alarms(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "reason"),
     [
         (Request(op="acknowledge", alarm_id="p1/asystole/9"), "p1/asystole/9"),
         (Request(op="acknowledge"), "not active"),
@@ -244,14 +239,14 @@ def test_notices_of_loss_become_alarms(scorer: Scorer) -> None:
         (Request(op="pause_audio", seconds=-1), "seconds"),
     ],
 )
-def test_what_it_cannot_do_it_says(scorer: Scorer, request_: Request, said: str) -> None:
+def test_a_refused_request_names_the_reason(scorer: Scorer, request_: Request, reason: str) -> None:
     ward = Ward(scorer)
     reply = ward.bed.answer(request_, ward)
     assert not reply.ok
-    assert said in reply.error
+    assert reason in reply.error
 
 
-def test_an_audio_pause_is_counted_down_in_stream_time(scorer: Scorer) -> None:
+def test_an_audio_pause_counts_down_in_samples(scorer: Scorer) -> None:
     ward = Ward(scorer)
     signal = ecg("sinus=30")
     ward.source.feed(signal[:2500])
@@ -266,7 +261,7 @@ def test_an_audio_pause_is_counted_down_in_stream_time(scorer: Scorer) -> None:
     assert ward.bed.status().audio_paused_s == 0.0
 
 
-def test_a_strip_of_signal_before_the_start_is_unknown(scorer: Scorer) -> None:
+def test_a_strip_before_the_first_sample_is_null(scorer: Scorer) -> None:
     ward = Ward(scorer)
     reply = ward.bed.answer(Request(op="strip"), ward)
     assert reply.ok
@@ -274,12 +269,12 @@ def test_a_strip_of_signal_before_the_start_is_unknown(scorer: Scorer) -> None:
     assert len(reply.data["raw_mv"]) == 2500
 
 
-def test_latency_is_from_the_piece_that_held_the_deciding_sample(scorer: Scorer) -> None:
+def test_latency_starts_at_the_piece_with_the_deciding_sample(scorer: Scorer) -> None:
     ward = Ward(scorer, FedSource())
     signal = ecg("sinus=12")
     ward.source.feed(signal[:2500])
     ward.source.feed(signal[2500:2750])
-    ward.bed.take(10**6, ward)  # arrives at 0 s, decides beats
+    ward.bed.take(10**6, ward)  # arrives at 0 s and decides beats
     ward.now_s = 0.4
     ward.bed.take(10**6, ward)
     ward.now_s = 0.5
@@ -290,7 +285,7 @@ def test_latency_is_from_the_piece_that_held_the_deciding_sample(scorer: Scorer)
     assert ward.beats[-1].latency_ms == 100.0
 
 
-def test_a_premature_beat_is_told_in_words_and_its_pause_in_an_update(scorer: Scorer) -> None:
+def test_a_premature_beat_is_explained_and_its_pause_follows_in_an_update(scorer: Scorer) -> None:
     ward = Ward(scorer)
     ward.source.feed(ecg("sinus=30,pvc=30,sinus=20"))
     ward.take()
@@ -313,7 +308,7 @@ def test_a_premature_beat_is_told_in_words_and_its_pause_in_an_update(scorer: Sc
         assert len(alarm.evidence.words) == len(alarm.evidence.qrs_ms) == len(alarm.evidence.r_samples)
 
 
-def test_the_notch_is_told_in_the_status_and_a_wrong_one_is_refused(scorer: Scorer) -> None:
+def test_the_status_has_the_notch_and_a_notch_above_nyquist_is_refused(scorer: Scorer) -> None:
     ward = Ward(scorer, signal={"mains": "60"})
     assert ward.bed.status().mains_hz == 60.0
     assert Ward(scorer).bed.status().mains_hz is None

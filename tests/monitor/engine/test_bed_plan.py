@@ -1,9 +1,8 @@
-"""Many beds: what a person writes, what is refused, which beds there are, what comes later."""
+"""Bed plans: files of beds, many beds from one source, sources that appear later."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,10 @@ def ward(folder: Path, text: str, config: Config | None = None) -> Config:
     return load_beds(path, config or Config())
 
 
-# -- the file of beds ---------------------------------------------------------------------------------------
+# -- files of beds ------------------------------------------------------------------------------------------
 
 
-def test_a_bed_has_its_own_source_over_that_of_all(tmp_path: Path) -> None:
+def test_a_bed_overrides_the_common_source(tmp_path: Path) -> None:
     config = ward(tmp_path, WARD, merge(Config(), {"source": {"start_s": 2.0, "speed": 4.0}}, "test"))
     first, second = planned_beds(config)
     assert (first.name, first.source.spec, first.source.seed, first.source.start_s) == ("icu-1", "sim:sinus=20", 1, 2.0)
@@ -50,11 +49,11 @@ def test_a_bed_has_its_own_source_over_that_of_all(tmp_path: Path) -> None:
     assert config.alarms_of("icu-2").asystole.limit == 3.0
     sources = open_beds(config)
     assert {name: source.fs_hz for name, source in sources.items()} == {"icu-1": 250.0, "icu-2": 360.0}
-    assert len(planned_beds(Config())) == 1, "without a file it is the bed of [source]"
+    assert len(planned_beds(Config())) == 1, "without a file: the bed of [source]"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", r"ward\.toml: no bed in it.*\[beds\.NAME\]"),
         ("[beds]", r"ward\.toml: no bed in it"),
@@ -69,42 +68,48 @@ def test_a_bed_has_its_own_source_over_that_of_all(tmp_path: Path) -> None:
         ('[beds.b1]\nsource = "sim"\n[beds.b1]\nsource = "sim"', r"ward\.toml: not TOML .*b1"),
     ],
 )
-def test_a_wrong_file_names_bed_key_value_and_remedy(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as error:
+def test_an_error_in_the_file_names_bed_key_value_and_remedy(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
         ward(tmp_path, text)
     assert "\n" not in str(error.value)
 
 
-def test_all_records_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+def test_all_missing_records_are_named_together(tmp_path: Path) -> None:
     text = WARD + '[beds.x]\nsource = "csv:/nowhere.csv"\nfs_hz = 250\n[beds.y]\nsource = "sim:vtt=3"\n'
-    path = tmp_path / "ward.toml"
-    path.write_text(text)
-    done = ecg_monitor("--beds", str(path), "--no-dashboard", *FREE_BUS)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert re.search(r"beds\.x\.source = 'csv:/nowhere\.csv': .*beds\.y\.source = 'sim:vtt=3': .*vtt", line)
+    config = ward(tmp_path, text)
+    with pytest.raises(
+        SourceError, match=r"beds\.x\.source = 'csv:/nowhere\.csv': .*beds\.y\.source = 'sim:vtt=3': .*vtt"
+    ):
+        open_beds(config)
 
 
-@pytest.mark.parametrize("words", [("--source", "sim"), ("--bed", "p1"), ("--beds-count", "3")])
-def test_beds_are_said_in_one_way_only(tmp_path: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--source", "sim"),
+        pytest.param(("--bed", "p1"), marks=pytest.mark.slow),
+        pytest.param(("--beds-count", "3"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_file_of_beds_excludes_other_options_for_beds(tmp_path: Path, options: tuple[str, ...]) -> None:
     path = tmp_path / "ward.toml"
     path.write_text(WARD)
-    done = ecg_monitor("--beds", str(path), *words, "--no-dashboard", *FREE_BUS)
+    done = ecg_monitor("--beds", str(path), *options, "--no-dashboard", *FREE_BUS)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "icu-1" in done.stderr
 
 
-def test_a_ward_of_devices_none_of_which_is_there_is_refused(tmp_path: Path) -> None:
+def test_beds_without_any_device_present_are_refused(tmp_path: Path) -> None:
     config = ward(tmp_path, '[beds.b1]\nsource = "serial"\nport = "/dev/nowhere"\nfs_hz = 250\n')
     with pytest.raises(SourceError, match=r"beds\.b1\.source = 'serial': .*/dev/nowhere"):
         open_beds(config)
 
 
-# -- many out of one ----------------------------------------------------------------------------------------
+# -- many from one ------------------------------------------------------------------------------------------
 
 
-def test_the_records_of_a_database_are_spread_over_beds(data_folder: Path) -> None:
+def test_records_of_a_database_are_distributed_over_beds(data_folder: Path) -> None:
     config = settings(source={"spec": "mitdb:*", "beds_count": 100, "duration_s": 60.0, "seed": 3})
     plans = planned_beds(config)
     assert plans == planned_beds(config), "the same seed gives the same beds"
@@ -112,34 +117,34 @@ def test_the_records_of_a_database_are_spread_over_beds(data_folder: Path) -> No
     specs = [plan.source.spec for plan in plans]
     here = {f"mitdb:{file.stem}" for file in (data_folder / "mitdb").glob("*.hea")}
     assert set(specs[: len(here)]) == here
-    assert specs[0] == specs[len(here)], "then from the beginning"
+    assert specs[0] == specs[len(here)], "then the first record again"
     starts = [plan.source.start_s for plan in plans]
     assert len(set(starts)) == 100
-    assert 0 <= min(starts) < max(starts) <= 1806 - 60, "none has to begin anew within a minute"
+    assert 0 <= min(starts) < max(starts) <= 1806 - 60, "a minute fits into every record"
     other = planned_beds(settings(source={"spec": "mitdb:*", "beds_count": 100, "duration_s": 60.0, "seed": 4}))
     assert starts != [plan.source.start_s for plan in other]
 
 
-def test_copies_of_the_simulator_are_patients_of_their_own() -> None:
+def test_copies_of_the_simulator_are_different_patients() -> None:
     plans = planned_beds(settings(source={"spec": "sim", "beds_count": 3, "seed": 5}))
     assert [(plan.name, plan.source.seed) for plan in plans] == [("b0001", 5), ("b0002", 6), ("b0003", 7)]
     assert [open_bed(plan, Config()).live for plan in plans] == [False] * 3
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"spec": "mitdb:*"}, r"mitdb:\*.*--beds-count"),
         ({"spec": "csv:*", "beds_count": 2}, r"csv:\*: \* stands for all records of mitdb"),
         ({"spec": "mitdb:999", "beds_count": 2}, "999"),
     ],
 )
-def test_what_cannot_be_many_is_refused(data_folder: Path, source: dict[str, Any], said: str) -> None:
-    with pytest.raises((ConfigError, SourceError), match=said):
+def test_sources_that_cannot_be_copied_are_refused(data_folder: Path, source: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, SourceError), match=message):
         planned_beds(settings(source=source))
 
 
-def test_a_live_source_cannot_be_many(tmp_path: Path) -> None:
+def test_a_live_source_cannot_be_copied(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="live source cannot be copied"):
         planned_beds(settings(source={"spec": f"zmq:ipc://{tmp_path}/s", "beds_count": 2, "fs_hz": 250.0}))
 
@@ -155,7 +160,7 @@ def everything(source: Source, most: int) -> list[tuple[int, float]]:
         taken += zip(range(chunk.first_sample, chunk.first_sample + chunk.samples.size), chunk.samples, strict=True)
 
 
-def test_a_repeated_source_goes_on_behind_a_gap_and_ends_after_its_duration() -> None:
+def test_a_repeated_source_continues_after_a_gap_and_ends_after_its_duration() -> None:
     once = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(duration_s=4.0)), 10_000)
     many = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(start_s=1.0, duration_s=9.0)), 333)
     n, seam = 1000, round(SEAM_S * 250)
@@ -167,10 +172,10 @@ def test_a_repeated_source_goes_on_behind_a_gap_and_ends_after_its_duration() ->
     np.testing.assert_array_equal([mv for _, mv in many[750 : 750 + n]], [mv for _, mv in once])
 
 
-# -- what comes later ---------------------------------------------------------------------------------------
+# -- sources that appear later ---------------------------------------------------------------------------------------
 
 
-def test_a_source_that_is_not_there_is_tried_again_until_it_is() -> None:
+def test_a_missing_source_is_retried_until_it_opens() -> None:
     now_s, tries, there = 0.0, [], FedSource()
 
     def open_it() -> Source:
@@ -185,7 +190,7 @@ def test_a_source_that_is_not_there_is_tried_again_until_it_is() -> None:
     assert [(notice.kind, notice.text) for notice in first.notices] == [("source_lost", "no port")]
     assert late.read(10) is None
     assert late.opened() is None
-    assert tries == [], "not at once again"
+    assert tries == [], "no retry at once"
     deadline_s = time.monotonic() + 60
     while (source := late.opened()) is None and time.monotonic() < deadline_s:
         now_s += RETRY_S / 10
@@ -193,10 +198,10 @@ def test_a_source_that_is_not_there_is_tried_again_until_it_is() -> None:
     assert source is there
     assert len(tries) == 3
     late.close()
-    assert not there.closed, "it belongs to who was given it"
+    assert not there.closed, "the caller of `opened` closes it"
 
 
-def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
+def test_a_bed_starts_when_its_device_appears(tmp_path: Path, scorer: Scorer) -> None:
     there, now_s = FedSource("late", fs_hz=360.0), 0.0
     plugged = False
 
@@ -205,8 +210,7 @@ def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
             raise SourceError("late: no port")
         return there
 
-    scorer = Scorer()
-    late = ReconnectingSource(open_it, "late", "late: no port; waited for", clock=lambda: now_s)
+    late = ReconnectingSource(open_it, "late", "late: no port; retried", clock=lambda: now_s)
     run = Run(
         {"icu-1": late, "icu-2": FedSource("other")},
         scorer,
@@ -235,23 +239,23 @@ def test_a_bed_whose_device_comes_later_begins_then(tmp_path: Path) -> None:
     assert run.onsets("icu-2") == []
     assert run.status("icu-1").beats > 8
     assert run.status("icu-1").fs_hz == 360.0
-    assert run.notices[0] == "icu-1: late: no port; waited for"
+    assert run.notices[0] == "icu-1: late: no port; retried"
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "icu-1" / "events.jsonl").read_text().splitlines()]
-    assert kinds == ["source_back"], "its files begin when it is there"
+    assert kinds == ["source_back"], "recording starts when the source opens"
     assert (tmp_path / "icu-1" / "beats.csv").read_text().count("\n") > 8
     assert there.closed
 
 
-def test_waves_go_out_only_of_beds_that_somebody_looks_at() -> None:
+def test_waves_are_published_only_for_beds_with_a_viewer(scorer: Scorer) -> None:
     beds = {name: FedSource(name, live=False) for name in ("b1", "b10")}
     for source in beds.values():
         source.feed(ecg("sinus=20"))
     now_s = 0.0
-    run = Run(dict(beds), Scorer(), settings(source={"speed": 1.0}), clock=lambda: now_s)
+    run = Run(dict(beds), scorer, settings(source={"speed": 1.0}), clock=lambda: now_s)
     bus = run.pipeline.bus
-    with zmq.Context() as context, context.socket(zmq.SUB) as looking:
-        looking.connect(bus.endpoints.waves)
-        looking.subscribe(b"v1/b1/wave/")
+    with zmq.Context() as context, context.socket(zmq.SUB) as viewer:
+        viewer.connect(bus.endpoints.waves)
+        viewer.subscribe(b"v1/b1/wave/")
 
         def until(viewers: int) -> None:
             deadline_s = time.monotonic() + 60
@@ -268,14 +272,14 @@ def test_waves_go_out_only_of_beds_that_somebody_looks_at() -> None:
             now_s += 0.05
             if now_s > 2 and not counted:
                 counted.append(bus.counters["waves"])
-                looking.unsubscribe(b"v1/b1/wave/")
+                viewer.unsubscribe(b"v1/b1/wave/")
                 until(0)
             return now_s > 4
 
         run.pipeline.run(step)
-        assert counted[0] == bus.counters["waves"] > 20, "none after nobody looks"
+        assert counted[0] == bus.counters["waves"] > 20, "no waves without a viewer"
         topics = set()
-        while looking.poll(100):
-            topics.add(looking.recv_multipart()[0])
+        while viewer.poll(100):
+            topics.add(viewer.recv_multipart()[0])
     assert topics <= {b"v1/b1/wave/"}
     assert run.status("b1").dropped_waves == run.status("b10").dropped_waves == 0

@@ -1,4 +1,4 @@
-"""A bed that fails, hangs, floods or shows nothing harms no other: they give what they give without it."""
+"""Isolation: a bed that fails, hangs or floods does not change the results of other beds."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return Scorer()
-
-
-@pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, scorer: Scorer) -> Path:
-    """What the others give without the bad one."""
+    """Recordings of the other beds without the bad one."""
     folder = tmp_path_factory.mktemp("alone")
     Run({bed: sim(story, FS_HZ) for bed, story in OTHERS.items()}, scorer, settings(record={"folder": str(folder)})
         ).pipeline.run()  # fmt: skip
@@ -38,7 +33,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, scorer: Scorer) -> Path:
 
 
 class BadSource(FedSource):
-    """Gives some signal, then does what it is told."""
+    """Gives 10 s of signal, then calls `then` for each read."""
 
     def __init__(self, then: Callable[[], Chunk | None], seconds: float = 10.0, *, live: bool = False) -> None:
         super().__init__("bad", live=live)
@@ -74,34 +69,34 @@ def fails(error: Exception) -> Callable[[], Chunk | None]:
 
 
 @pytest.mark.parametrize(
-    ("then", "said"),
+    ("then", "reason"),
     [
         (fails(SourceError("bad: unplugged")), "bad: unplugged"),
         (fails(ZeroDivisionError("division by zero")), r"ZeroDivisionError: division by zero (test_isolation"),
-        (lambda: Chunk(3, np.ones(5)), "first_sample=3 lies in the past"),
-        (lambda: Chunk(5000, np.ones((2, 5))), "one lead"),
-        (lambda: "no chunk", "AttributeError"),
+        pytest.param(lambda: Chunk(3, np.ones(5)), "first_sample=3 lies in the past", marks=pytest.mark.slow),
+        pytest.param(lambda: Chunk(5000, np.ones((2, 5))), "one lead", marks=pytest.mark.slow),
+        pytest.param(lambda: "no chunk", "AttributeError", marks=pytest.mark.slow),
     ],
     ids=["source", "bug", "past", "shape", "type"],
 )
-def test_a_source_that_fails_in_any_way(
-    tmp_path: Path, alone: Path, scorer: Scorer, then: Callable[[], Chunk | None], said: str
+def test_a_failing_source_ends_its_bed_only(
+    tmp_path: Path, alone: Path, scorer: Scorer, then: Callable[[], Chunk | None], reason: str
 ) -> None:
     run = with_bad(BadSource(then), tmp_path, scorer)
     run.pipeline.run()
     assert run.onsets("bad")[-1] == "source_lost"
-    assert run.status("bad").beats >= 7, "what came before is scored"
+    assert run.status("bad").beats >= 7, "beats before the failure are scored"
     assert run.status("bad").state == "source_lost"
     kind, text = events(tmp_path)[-1]
     assert kind == "source_lost"
-    assert said in text
+    assert reason in text
     assert len(run.pipeline.incomplete) == 1
     assert "\n" not in run.pipeline.incomplete[0]
     same_as_alone(tmp_path, alone)
 
 
-def test_a_read_that_never_comes_back(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
-    """The others end as ever; it is silent, says so, and does not keep the program from ending."""
+def test_a_hanging_read_raises_no_data(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+    """The other beds end normally, and the hanging read does not delay the end of the run."""
     never = threading.Event()
 
     def hang() -> Chunk | None:
@@ -118,7 +113,7 @@ def test_a_read_that_never_comes_back(tmp_path: Path, alone: Path, scorer: Score
     never.set()
 
 
-def test_what_a_late_read_brings_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_of_a_late_read_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     back = threading.Event()
     source = FedSource()
     source.feed(np.arange(5.0))
@@ -135,10 +130,10 @@ def test_what_a_late_read_brings_is_not_lost(monkeypatch: pytest.MonkeyPatch) ->
     assert guarded.hangs
     monkeypatch.setattr("monitor.sources.guarded.PATIENCE_S", PATIENCE_S)
     assert other.read(10) is None
-    assert not other.hangs, "another thread reads for it"
+    assert not other.hangs, "another thread reads this source"
     back.set()
-    deadline = iter(range(100_000))
-    while (chunk := guarded.read(10)) is None and next(deadline) < 99_999:
+    tries = iter(range(100_000))
+    while (chunk := guarded.read(10)) is None and next(tries) < 99_999:
         back.wait(0.001)
     assert chunk is not None
     assert chunk.samples.tolist() == [0, 1, 2, 3, 4]
@@ -146,11 +141,11 @@ def test_what_a_late_read_brings_is_not_lost(monkeypatch: pytest.MonkeyPatch) ->
     readers.close()
 
 
-def test_a_guarded_source_says_what_its_source_says() -> None:
+def test_a_guarded_source_passes_on_errors_and_the_end() -> None:
     readers = Readers()
     source = FedSource()
     guarded = GuardedSource(source, readers)
-    assert not hasattr(guarded, "waiting"), "where the source does not count"
+    assert not hasattr(guarded, "waiting"), "the source does not count waiting samples"
     source.fail("gone")
     with pytest.raises(SourceError, match="gone"):
         guarded.read(1)
@@ -163,9 +158,7 @@ def test_a_guarded_source_says_what_its_source_says() -> None:
     readers.close()
 
 
-def test_one_bed_at_ten_times_its_rate_takes_no_more_than_its_share(
-    tmp_path: Path, alone: Path, scorer: Scorer
-) -> None:
+def test_a_flooding_source_is_read_in_bounded_pieces(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
     class Flood(BadSource):
         def __init__(self) -> None:
             super().__init__(lambda: None, live=True)
@@ -183,11 +176,11 @@ def test_one_bed_at_ten_times_its_rate_takes_no_more_than_its_share(
     run = with_bad(source, tmp_path, scorer)
     run.pipeline.run()
     assert max(source.most) <= 20 * FS_HZ
-    assert run.status("bad").samples_in == (10 + 39 * 10) * FS_HZ, "slower than it comes, but all of it"
+    assert run.status("bad").samples_in == (10 + 39 * 10) * FS_HZ, "all samples are read, more slowly than they arrive"
     same_as_alone(tmp_path, alone)
 
 
-def test_a_bed_of_nothing_but_nan(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+def test_a_bed_of_nan_only_raises_leads_off(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
     source = FedSource(live=False)
     source.feed(np.full(round(60 * FS_HZ), np.nan))
     source.end()
@@ -198,7 +191,7 @@ def test_a_bed_of_nothing_but_nan(tmp_path: Path, alone: Path, scorer: Scorer) -
     same_as_alone(tmp_path, alone)
 
 
-def test_a_journal_whose_disk_is_full(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
+def test_a_full_disk_of_the_journal_raises_an_alarm(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
     run = with_bad(sim("sinus=30"), tmp_path, scorer)
     journal = run.pipeline.journal
 
@@ -216,7 +209,7 @@ def test_a_journal_whose_disk_is_full(tmp_path: Path, alone: Path, scorer: Score
 
 
 def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:
-    """Replays that begin in the same second, in real time by a clock that is moved."""
+    """Replays at speed 1 that start within a second, by a clock of the test."""
     stories = {f"b{number}": f"sinus=4,vt=6,sinus=4;seed={number % 3 + 1}" for number in range(beds)}
     script = Script([(16.0, int)], step_s=0.25)
     sources: dict[str, Source] = {bed: sim(story) for bed, story in stories.items()}
@@ -226,13 +219,14 @@ def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:
     return run
 
 
-def test_many_beds_that_begin_in_the_same_second_give_what_few_give(tmp_path: Path, scorer: Scorer) -> None:
-    """Beats with their scores and alarms, though those of many are scored beside the loop, in larger batches."""
+@pytest.mark.slow
+def test_many_beds_give_the_same_results_as_few(tmp_path: Path, scorer: Scorer) -> None:
+    """The beats of many beds are scored in a thread, in larger batches, with the same scores and alarms."""
     few, many = scripted(scorer, 3, tmp_path / "few"), scripted(scorer, 30, tmp_path / "many")
     assert few.pipeline.counters.batch_beats.read()[0] != many.pipeline.counters.batch_beats.read()[0]
     for number in range(30):
         of_few, of_many = kept(tmp_path / "few", f"b{number % 3}"), kept(tmp_path / "many", f"b{number}")
-        for message in (*of_few[1], *of_many[1]):  # an id begins with the bed's name
+        for message in (*of_few[1], *of_many[1]):  # an id starts with the name of the bed
             message["alarm"]["covered_by"] = message["alarm"]["covered_by"].partition("/")[2]
         assert of_many == of_few
         assert of_few[0].count("\n") > 12

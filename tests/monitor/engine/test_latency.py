@@ -1,3 +1,5 @@
+"""Percentiles of the latency."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,11 +11,11 @@ from monitor.engine.latency import LatencyPercentiles
 
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=1100))
 def test_percentiles_are_those_of_the_last_thousand_beats(latencies):
-    told = LatencyPercentiles()
+    percentiles = LatencyPercentiles()
     for latency in latencies:
-        told.put(latency)
-    wanted = np.quantile(np.array(latencies[-1000:], np.float32), (0.5, 0.99))
-    assert told.p50_p99_ms == tuple(round(float(value), 2) for value in wanted)
+        percentiles.put(latency)
+    expected = np.quantile(np.array(latencies[-1000:], np.float32), (0.5, 0.99))
+    assert percentiles.p50_p99_ms == tuple(round(float(value), 2) for value in expected)
 
 
 def test_no_percentiles_before_the_first_beat():

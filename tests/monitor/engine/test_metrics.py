@@ -1,4 +1,4 @@
-"""Metrics of real monitors over real HTTP, read by Prometheus' own tools where they are, and by its parser."""
+"""Metrics of real monitors over HTTP, checked with the parser of Prometheus, and with promtool where installed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
 
 from detector import Scorer
+from monitor.__main__ import app
 from monitor.engine.counters import BATCH_BUCKETS, Histogram
-from monitor.errors import MetricsError
-from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
+from monitor.errors import ConfigError, MetricsError
 from tests.monitor.engine.helpers import FedSource, Run, Watched, ecg, settings, sim
 from tests.monitor.sources.helpers import wait_for
 from tests.monitor.sources.live.test_zmq import Line, message
@@ -34,11 +35,6 @@ FREE = {"port": -1}
 STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return Scorer()
 
 
 def scrape(url: str) -> str:
@@ -71,14 +67,14 @@ class Counted:
 
 
 @pytest.fixture(scope="module")
-def told(scorer: Scorer) -> tuple[Run, Counted]:
-    """Two beds run to their end, and the last scrape."""
+def ended(scorer: Scorer) -> tuple[Run, Counted]:
+    """Two beds that ended, and their metrics."""
     run = Run({"p1": sim(STORY), "p2": sim("sinus=20;seed=3")}, scorer, settings(metrics=FREE))
     return run, Counted(run)
 
 
-def test_the_counts_are_those_of_the_monitor(told: tuple[Run, Counted]) -> None:
-    run, counted = told
+def test_the_counts_match_the_status(ended: tuple[Run, Counted]) -> None:
+    run, counted = ended
     for bed in ("p1", "p2"):
         status = run.status(bed)
         assert counted.get("samples_total", bed=bed) == status.samples_in > 0
@@ -91,8 +87,8 @@ def test_the_counts_are_those_of_the_monitor(told: tuple[Run, Counted]) -> None:
     assert counted.get("bus_events_total", event="published") == run.pipeline.bus.counters["published"]
 
 
-def test_alarms_are_counted_by_kind_and_priority_once_each(told: tuple[Run, Counted]) -> None:
-    run, counted = told
+def test_each_alarm_is_counted_once_by_kind_and_priority(ended: tuple[Run, Counted]) -> None:
+    run, counted = ended
     raised = [m.alarm for m in run.alarms if m.alarm.state == "onset" and m.alarm.count == 1 and not m.alarm.update]
     assert {"asystole", "leads_off"} <= {alarm.kind for alarm in raised}
     limits = {name: bed.limits for name, bed in run.pipeline.beds.items()}
@@ -108,8 +104,8 @@ def test_alarms_are_counted_by_kind_and_priority_once_each(told: tuple[Run, Coun
     )
 
 
-def test_the_model_is_timed_with_its_batches(told: tuple[Run, Counted]) -> None:
-    _, counted = told
+def test_each_call_of_the_model_is_timed_and_counted(ended: tuple[Run, Counted]) -> None:
+    _, counted = ended
     calls = counted.get("inference_seconds_count")
     assert calls == counted.get("inference_batch_beats_count") > 0
     scored = sum(counted.get("beats_total", bed=b, outcome=o) for b in ("p1", "p2") for o in ("usual", "anomalous"))
@@ -117,17 +113,17 @@ def test_the_model_is_timed_with_its_batches(told: tuple[Run, Counted]) -> None:
     assert counted.get("beat_latency_seconds_count") == 0  # a replay at full speed has no arrival
 
 
-def test_what_is_built_and_when(told: tuple[Run, Counted]) -> None:
-    run, counted = told
+def test_build_info_start_and_heartbeat(ended: tuple[Run, Counted]) -> None:
+    run, counted = ended
     info = run.pipeline.beds["p1"].model
     ((_, labels),) = [key for key in counted.samples if key[0] == "ecg_monitor_build_info"]
     assert dict(labels)["sha256"] == info.sha256
     assert counted.get("heartbeat_timestamp_seconds") >= counted.get("start_time_seconds") > 1e9
 
 
-def test_prometheus_itself_finds_nothing_wrong(told: tuple[Run, Counted]) -> None:
-    """promtool where it is installed (Debian: prometheus); its rules of naming, checked anew, everywhere."""
-    _, counted = told
+def test_metrics_follow_the_rules_of_prometheus(ended: tuple[Run, Counted]) -> None:
+    """With promtool where installed (Debian: prometheus); the rules of naming are checked here in any case."""
+    _, counted = ended
     if PROMTOOL is not None:
         done = subprocess.run([PROMTOOL, "check", "metrics"], input=counted.text, capture_output=True, text=True)
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -148,7 +144,7 @@ def test_prometheus_itself_finds_nothing_wrong(told: tuple[Run, Counted]) -> Non
             assert counts[-1] == next(s.value for s in family.samples if s.name.endswith("_count"))
 
 
-def test_live_beds_give_latencies_and_what_waits(scorer: Scorer) -> None:
+def test_live_beds_give_latencies_and_waiting_samples(scorer: Scorer) -> None:
     source = FedSource()
     source.waiting = 125  # type: ignore[attr-defined]
     watched = Watched(Run({"p1": source}, scorer, settings(metrics=FREE)))
@@ -166,7 +162,7 @@ def test_live_beds_give_latencies_and_what_waits(scorer: Scorer) -> None:
         watched.close()
 
 
-def test_scraping_all_the_time_neither_fails_nor_stops_the_monitor(scorer: Scorer) -> None:
+def test_permanent_scraping_neither_fails_nor_stops_the_monitor(scorer: Scorer) -> None:
     run = Run({"p1": sim(STORY)}, scorer, settings(metrics=FREE))
     assert run.pipeline.metrics is not None
     url, stop, failed, scrapes = run.pipeline.metrics.url, threading.Event(), [], []
@@ -194,7 +190,7 @@ def test_scraping_all_the_time_neither_fails_nor_stops_the_monitor(scorer: Score
         scrape(url)
 
 
-def test_a_client_that_says_nothing_holds_nobody_up(scorer: Scorer) -> None:
+def test_an_idle_connection_does_not_delay_the_end(scorer: Scorer) -> None:
     run = Run({"p1": sim("sinus=8")}, scorer, settings(metrics=FREE))
     assert run.pipeline.metrics is not None
     address = run.pipeline.metrics.url.split("/")[2].rpartition(":")
@@ -205,7 +201,7 @@ def test_a_client_that_says_nothing_holds_nobody_up(scorer: Scorer) -> None:
 
 
 def addresses() -> list[str]:
-    """Of this machine; the one of IPv6 where it has any."""
+    """Addresses of this machine, with IPv6 where available."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -215,14 +211,14 @@ def addresses() -> list[str]:
 
 
 @pytest.mark.parametrize("listen", addresses())
-def test_it_listens_where_it_is_told(scorer: Scorer, listen: str) -> None:
+def test_the_server_listens_on_the_configured_address(scorer: Scorer, listen: str) -> None:
     run = Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": listen}))
     assert run.pipeline.metrics is not None
     assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
     run.pipeline.run()
 
 
-def test_a_live_source_says_how_many_samples_wait_in_it(tmp_path: Path) -> None:
+def test_a_live_source_counts_its_waiting_samples(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.send(message(0, [0.1] * 1000))
     wait_for(lambda: line.source.read(100) is not None, "the first samples")
@@ -231,7 +227,7 @@ def test_a_live_source_says_how_many_samples_wait_in_it(tmp_path: Path) -> None:
     line.context.destroy(linger=0)
 
 
-def test_a_port_in_use_is_one_line_and_nothing_is_left_behind(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line_and_leaves_no_files(scorer: Scorer, tmp_path: Path) -> None:
     first = Run({"p1": sim("sinus=2")}, scorer, settings(metrics=FREE))
     assert first.pipeline.metrics is not None
     port = int(first.pipeline.metrics.url.rpartition(":")[2].partition("/")[0])
@@ -240,35 +236,33 @@ def test_a_port_in_use_is_one_line_and_nothing_is_left_behind(scorer: Scorer, tm
         Run({"p1": source}, scorer, settings(metrics={"port": port}, record={"folder": str(tmp_path / "rec")}))
     assert "\n" not in str(error.value)
     assert source.closed
-    assert not list((tmp_path / "rec").glob("p1/*")), "the next attempt would trip over them"
-    done = ecg_monitor("--source", "sim:sinus=2", "--speed", "max", *FREE_BUS, "--no-dashboard", "--metrics", str(port))
-    assert done.returncode == 2
-    assert re.fullmatch(rf"ecg-monitor: metrics on 127\.0\.0\.1:{port} is in use[^\n]*\n", done.stderr)
+    assert not list((tmp_path / "rec").glob("p1/*")), "files would block the next attempt"
     first.pipeline.run()
 
 
 @pytest.mark.parametrize("value", ["none", "-1", "70000", "1e3", "12345678901234567890"])
-def test_what_is_no_port_is_named(value: str) -> None:
-    done = ecg_monitor("--metrics", value, "--no-dashboard")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "--metrics" in done.stderr
+def test_an_invalid_port_is_refused(value: str) -> None:
+    result = CliRunner().invoke(app, ["--metrics", value, "--no-dashboard"])
+    assert isinstance(result.exception, ConfigError)
+    assert "--metrics" in str(result.exception)
+    assert "\n" not in str(result.exception)
 
 
-def test_an_address_of_another_machine_is_named(scorer: Scorer) -> None:
+def test_an_address_of_another_machine_is_refused(scorer: Scorer) -> None:
     with pytest.raises(MetricsError, match=r"metrics on 192\.0\.2\.1:\* is not an address of this machine"):
         Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": "192.0.2.1"}))
 
 
-def test_off_by_default_and_then_not_even_imported() -> None:
-    code = "import sys, monitor.engine.pipeline; print('prometheus_client' in sys.modules)"
+@pytest.mark.slow
+def test_metrics_are_off_by_default_and_prometheus_is_not_imported() -> None:
+    code = "import sys, monitor.engine.assembly; print('prometheus_client' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert settings().metrics.port == 0
     assert done.stdout.strip() == "False"
 
 
 @given(st.lists(st.floats(0, 10), max_size=50))
-def test_a_histogram_counts_every_value_once_in_the_first_bucket_that_holds_it(values: list[float]) -> None:
+def test_a_histogram_counts_each_value_in_its_bucket(values: list[float]) -> None:
     histogram = Histogram((0.5, 1.0, 5.0))
     for value in values:
         histogram.observe(value)
@@ -282,7 +276,7 @@ def test_a_histogram_counts_every_value_once_in_the_first_bucket_that_holds_it(v
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Every PromQL expression of dashboard and rules, with where it stands."""
+    """Every PromQL expression of dashboard and rules, with its place."""
 
     def walk(node: Any, where: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, dict):
@@ -307,28 +301,26 @@ def expressions() -> Iterator[tuple[str, str]]:
 EXPRESSIONS = list(expressions())
 
 
-def test_there_are_panels_and_rules() -> None:
+def test_panels_and_rules_were_found() -> None:
     assert sum(where == "alerts.yml" for where, _ in EXPRESSIONS) >= 6
     assert sum(where != "alerts.yml" for where, _ in EXPRESSIONS) >= 10
 
 
 @pytest.mark.parametrize(("where", "expr"), EXPRESSIONS, ids=[f"{w}: {e[:40]}" for w, e in EXPRESSIONS])
-def test_every_expression_asks_for_metrics_and_labels_that_there_are(
-    where: str, expr: str, told: tuple[Run, Counted]
-) -> None:
-    names = {name for name, _ in told[1].samples} | {"ecg_monitor_source_waiting_samples"}
-    asked = re.findall(r"ecg_monitor_\w+", expr)
-    assert asked or "up{" in expr
-    assert set(asked) <= names
-    labels = {label for _, pairs in told[1].samples for label, _ in pairs} | {"job", "instance"}
+def test_every_expression_uses_existing_metrics_and_labels(where: str, expr: str, ended: tuple[Run, Counted]) -> None:
+    names = {name for name, _ in ended[1].samples} | {"ecg_monitor_source_waiting_samples"}
+    used = re.findall(r"ecg_monitor_\w+", expr)
+    assert used or "up{" in expr
+    assert set(used) <= names
+    labels = {label for _, pairs in ended[1].samples for label, _ in pairs} | {"job", "instance"}
     for matchers in re.findall(r"\{([^}]*)\}", expr):
         assert set(re.findall(r"(\w+)\s*[=!]~?", matchers)) <= labels
     for grouped in re.findall(r"by \(([^)]*)\)", expr):
         assert set(re.split(r",\s*", grouped)) <= labels
 
 
-def test_prometheus_takes_the_rules() -> None:
-    """promtool where it is installed; else that every rule has its parts."""
+def test_the_alert_rules_are_valid() -> None:
+    """With promtool where installed; in any case every rule has its parts."""
     path = GRAFANA / "alerts.yml"
     if PROMTOOL is not None:
         done = subprocess.run([PROMTOOL, "check", "rules", str(path)], capture_output=True, text=True)
@@ -350,5 +342,5 @@ def test_the_panels_do_not_overlap() -> None:
     assert max(x for x, _ in cells) < 24
 
 
-def test_batches_are_counted_up_to_what_a_ward_may_have_at_once() -> None:
+def test_the_largest_bucket_holds_a_batch_of_100_beds() -> None:
     assert BATCH_BUCKETS[-1] >= 100

@@ -1,4 +1,4 @@
-"""Too much for the machine: it is told, what is only for looking goes first, no beat is lost, and it recovers."""
+"""Overload: an alarm is raised, display data is thinned, no beat is lost, and the monitor recovers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEDS = 3
 
 
 class SlowScorer:
-    """The real scorer; a beat takes so long by the clock that is moved here."""
+    """The real scorer; each beat moves the clock by `beat_s` while it is slow."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
@@ -36,31 +36,26 @@ class SlowScorer:
         return self._scorer.score_beats(beats)
 
 
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return Scorer()
-
-
 def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
-    """Beds in real time by the clock that is moved, with somebody who looks at their waves."""
+    """Beds at speed 1 by the clock of the scorer, with a subscriber to their waves."""
     sources: dict[str, Source] = {f"b{n}": sim(f"{STORY};seed={n + 1}") for n in range(BEDS)}
     run = Run(sources, scorer, settings(source={"speed": 1.0}), clock=scorer.clock)  # type: ignore[arg-type]
-    said: list[tuple[float, Message]] = []
+    published: list[tuple[float, Message]] = []
     real, waves = run.pipeline.bus.publish, run.pipeline.bus.publish_wave
 
     def publish(topic: str, body: Message) -> Any:
-        said.append((scorer.now_s, body))
+        published.append((scorer.now_s, body))
         return real(topic, body)
 
     def publish_wave(header: Any, samples: Any) -> None:
-        said.append((scorer.now_s, header))
+        published.append((scorer.now_s, header))
         waves(header, samples)
 
     run.pipeline.bus.publish = publish  # type: ignore[method-assign]
     run.pipeline.bus.publish_wave = publish_wave  # type: ignore[method-assign]
-    with zmq.Context() as context, context.socket(zmq.SUB) as looking:
-        looking.subscribe(b"")
-        looking.connect(run.pipeline.bus.endpoints.waves)
+    with zmq.Context() as context, context.socket(zmq.SUB) as viewer:
+        viewer.subscribe(b"")
+        viewer.connect(run.pipeline.bus.endpoints.waves)
         while not run.pipeline.bus.viewers:
             run.pipeline.bus.service(0.05)
 
@@ -69,43 +64,44 @@ def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
             return scorer.now_s > 200  # it ends with its sources
 
         run.pipeline.run(step)
-    return run, said
+    return run, published
 
 
-def per_second(said: list[tuple[float, Message]], schema: str, first_s: float, last_s: float) -> float:
-    n = sum(first_s <= at_s < last_s and m.__struct_config__.tag == schema for at_s, m in said)
+def per_second(published: list[tuple[float, Message]], schema: str, first_s: float, last_s: float) -> float:
+    n = sum(first_s <= at_s < last_s and m.__struct_config__.tag == schema for at_s, m in published)
     return n / BEDS / (last_s - first_s)
 
 
-def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> None:
+@pytest.mark.slow
+def test_overload_thins_display_data_and_loses_no_beat(scorer: Scorer) -> None:
     slow, quick = SlowScorer(scorer), SlowScorer(scorer)
     quick.slow_s = (0.0, 0.0)
-    run, said = watch(slow)
+    run, published = watch(slow)
     usual, _ = watch(quick)
 
     assert run.states("overload", "b0")[:1] == ["onset"]
-    assert run.states("overload", "b0")[-1] == "cleared", "it has caught up"
+    assert run.states("overload", "b0")[-1] == "cleared", "cleared at the end"
     text = next(m.alarm.text for m in run.alarms if m.alarm.kind == "overload")
     assert "s behind its samples" in text
     assert usual.states("overload", "b0") == []
 
-    # Waves go first, then most of the status; both are back at the end.
-    heartbeats = [(at_s, m) for at_s, m in said if isinstance(m, HeartbeatMessage)]
+    # Waves are left out first, then most of the status; both return at the end.
+    heartbeats = [(at_s, m) for at_s, m in published if isinstance(m, HeartbeatMessage)]
     assert {m.thinned for at_s, m in heartbeats if at_s < 34} == {()}
     thinned = [m.thinned for at_s, m in heartbeats if 40 <= at_s < 48]
     assert set(thinned) == {("waves", "status")}
     assert max(m.late_s for _, m in heartbeats) > 1.0
     assert heartbeats[-1][1].thinned == ()
-    assert per_second(said, "wave/1", 24, 34) > 3
-    assert per_second(said, "wave/1", 40, 48) == 0
-    assert per_second(said, "wave/1", 68, 78) > 3
-    assert per_second(said, "status/1", 24, 34) > 0.9
-    assert per_second(said, "status/1", 40, 48) < 0.5
-    assert per_second(said, "status/1", 68, 78) > 0.9
+    assert per_second(published, "wave/1", 24, 34) > 3
+    assert per_second(published, "wave/1", 40, 48) == 0
+    assert per_second(published, "wave/1", 68, 78) > 3
+    assert per_second(published, "status/1", 24, 34) > 0.9
+    assert per_second(published, "status/1", 40, 48) < 0.5
+    assert per_second(published, "status/1", 68, 78) > 0.9
     assert len([line for line in run.notices if "late" in line]) >= 1
     assert run.notices[-1].startswith("beds are read in time again")
 
-    # Not a beat differs, nor an alarm of the patients.
+    # Beats and patient alarms are the same.
     for bed in (f"b{n}" for n in range(BEDS)):
         assert run.status(bed).samples_in == usual.status(bed).samples_in == 80 * FS_HZ
         assert run.status(bed).beats == usual.status(bed).beats > 60
@@ -116,17 +112,17 @@ def test_late_beds_are_told_thinned_and_never_lose_a_beat(scorer: Scorer) -> Non
         assert of[0] == of[1]
 
 
-def test_a_bed_that_changes_is_told_at_once_also_when_status_is_thinned(scorer: Scorer) -> None:
+def test_a_changed_condition_is_published_at_once_while_status_is_thinned(scorer: Scorer) -> None:
     slow = SlowScorer(scorer)
     slow.slow_s = (35.0, 200.0)
     sources = {"b0": sim("sinus=45,leadsoff=4,sinus=60"), "b1": sim("sinus=110")}
     run = Run(dict(sources), slow, settings(source={"speed": 1.0}), clock=slow.clock)  # type: ignore[arg-type]
-    said: list[tuple[int, str]] = []
+    published: list[tuple[int, str]] = []
     real = run.pipeline.bus.publish
 
     def publish(topic: str, body: Message) -> Any:
         if isinstance(body, StatusMessage) and body.bed == "b0":
-            said.append((body.sample, body.quality))
+            published.append((body.sample, body.quality))
         return real(topic, body)
 
     run.pipeline.bus.publish = publish  # type: ignore[method-assign]
@@ -136,5 +132,5 @@ def test_a_bed_that_changes_is_told_at_once_also_when_status_is_thinned(scorer: 
         return run.pipeline.beds["b0"].now >= 60 * FS_HZ
 
     run.pipeline.run(step)
-    first = next(sample for sample, quality in said if quality == "leads_off")
+    first = next(sample for sample, quality in published if quality == "leads_off")
     assert first <= 50 * FS_HZ

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -24,11 +23,6 @@ from tests.monitor.engine.helpers import FedSource, Run, Script, ecg, settings
 from tests.monitor.journal.test_replay import FS_HZ, STEPS, Ward, seen
 
 Acts = Sequence[tuple[float, Callable[[], object]]]
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return Scorer()
 
 
 def essentials(changes: list[Alarm]) -> list[tuple[str, str, str, str, int]]:

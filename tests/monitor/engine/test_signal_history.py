@@ -1,4 +1,4 @@
-"""The ring of recent signal against the plainest possible one: an array of everything that ever came."""
+"""The ring of recent signal against a plain array of all samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pieces = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40)), max_size=25
 
 
 @given(capacity=st.integers(1, 50), start=st.sampled_from((0, 7, 10**12)), pieces=pieces, data=st.data())
-def test_it_holds_the_newest_samples_and_nothing_else(
+def test_the_ring_holds_exactly_the_newest_samples(
     capacity: int, start: int, pieces: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     history = SignalHistory(capacity)
@@ -42,14 +42,14 @@ def test_it_holds_the_newest_samples_and_nothing_else(
             assert np.isnan(got[:, column]).all()
 
 
-def test_what_is_given_is_a_copy() -> None:
+def test_get_returns_a_copy() -> None:
     history = SignalHistory(10)
     history.put(0, np.arange(10.0), np.arange(10.0))
     history.get(0, 10)[:] = 99
     assert history.get(3, 1)[0, 0] == 3
 
 
-def test_a_jump_over_years_costs_nothing() -> None:
+def test_a_gap_of_years_is_handled_at_once() -> None:
     history = SignalHistory(4)
     history.put(0, np.ones(4), np.ones(4))
     history.put(10**15, np.ones(1), np.ones(1))
@@ -58,7 +58,7 @@ def test_a_jump_over_years_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("first", [-(10**18), 10**18])
-def test_far_away_nothing_is_known(first: int) -> None:
+def test_samples_outside_the_ring_are_nan(first: int) -> None:
     history = SignalHistory(4)
     history.put(0, np.ones(4), np.ones(4))
     assert np.isnan(history.get(first, 3)).all()
