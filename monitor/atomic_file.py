@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["replace_file"]
+__all__ = ["replace_file", "sync"]
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o644, durable: bool = False) -> None:
@@ -34,15 +34,16 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o644, durable
                 os.fsync(file.fileno())
         draft.replace(path)
         if durable:
-            _sync_folder(path.parent)
+            sync(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("quality", "string", "good, or why the beat was not scored (docs/quality.md)"),
     ("words", "list<element: string>", "why an anomalous beat is unusual, e.g. wide, early; empty for others"),
 )
+_AS_MESSAGE: Final = operator.attrgetter(*(name for name, _, _ in COLUMNS[2:]))  # same names in the message
 _ROWS: Final = 16_384  # per row group: about four hours
 
 
@@ -80,21 +82,7 @@ class BeatTable:
 
     def put(self, beat: BeatMessage) -> None:
         """Append the next beat."""
-        self._rows.append(
-            (
-                beat.r_sample,
-                beat.r_sample / self._fs_hz,
-                beat.rr_s,
-                beat.heart_rate_bpm,
-                beat.log_prob,
-                beat.score,
-                beat.threshold,
-                beat.p_value,
-                beat.anomalous,
-                beat.quality,
-                beat.words,
-            )
-        )
+        self._rows.append((beat.r_sample, beat.r_sample / self._fs_hz, *_AS_MESSAGE(beat)))
         if len(self._rows) >= _ROWS:
             self._flush()
 

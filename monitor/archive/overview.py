@@ -61,21 +61,13 @@ def row_of(summary: Summary) -> dict[str, Any]:
     of_priority = {"high": 0, "medium": 0, "low": 0}
     for kind, n in summary.alarms.items():
         of_priority[summary.settings["alarms"][kind]["priority"]] += n
-    return {
-        "name": summary.name,
-        "source": summary.source,
-        "lead": summary.lead,
-        "duration_s": summary.duration_s,
-        "beats": summary.beats,
-        "unscored": summary.unscored,
-        "abnormal": summary.abnormal,
-        "abnormal_share": summary.abnormal_share,
+    row = {name: getattr(summary, name, None) for name, _, _ in ROW_COLUMNS}
+    return row | {
         "busiest_hour": busiest.hour if busiest else None,
         "busiest_hour_abnormal": busiest.abnormal if busiest else None,
         "mean_bpm": rates.mean_bpm,
         "min_bpm": rates.min_bpm,
         "max_bpm": rates.max_bpm,
-        "runs": summary.runs,
         "longest_run_beats": run.beats if run else None,
         "longest_run_time_s": run.time_s if run else None,
         "longest_run_bpm": run.rate_bpm if run else None,
@@ -85,7 +77,6 @@ def row_of(summary: Summary) -> dict[str, Any]:
         "alarms_high": of_priority["high"],
         "alarms_medium": of_priority["medium"],
         "alarms_low": of_priority["low"],
-        "samples_lost": summary.samples_lost,
         "worst_score": summary.strips[0].score if summary.strips else None,
         "model_sha256": summary.model.sha256,
     }

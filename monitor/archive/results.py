@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from monitor.archive.summary import FORMAT, Summary
+from monitor.atomic_file import sync
 from monitor.errors import ConfigError
 
 __all__ = ["ALARMS", "BEATS", "STRIPS", "SUMMARY", "Results"]
@@ -98,22 +99,14 @@ class Results:
             yield part
             for folder, _, files in os.walk(part, topdown=False):
                 for file in files:
-                    _sync(Path(folder, file))
-                _sync(Path(folder))
+                    sync(Path(folder, file))
+                sync(Path(folder))
             place = self.out / name
             if place.exists():
                 place.rename(old)  # after a kill here the record has no result and is scored again
             part.rename(place)
-            _sync(self.out)
+            sync(self.out)
             shutil.rmtree(old, ignore_errors=True)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

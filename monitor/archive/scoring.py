@@ -24,11 +24,13 @@ from monitor.archive.summary import FORMAT, Summary
 from monitor.archive.tally import Tally
 from monitor.archive.task import RecordOutcome, Task, fingerprint, settings_of, valid_result
 from monitor.archive.worst import WorstBeats
+from monitor.config import SourceConfig
 from monitor.engine.assembly import load_scorer
 from monitor.engine.bed import Bed
+from monitor.engine.bed_plan import BedPlan, open_bed
 from monitor.errors import ConfigError, SourceError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
-from monitor.sources import Notice, Source, SourceOptions, open_source
+from monitor.sources import Notice, Source
 
 __all__ = ["score_record", "scoring_record"]
 
@@ -98,34 +100,18 @@ _scorer = functools.lru_cache(maxsize=1)(load_scorer)  # once per process: a wor
 
 
 def _open(task: Task) -> Source:
-    """The source of the record.
+    """The source of the record, with the options that concern a record.
 
     Raises:
         SourceError: it cannot be opened, or has no end.
     """
-    s = task.config.source
-    source = open_source(
-        task.spec,
-        SourceOptions(
-            fs_hz=s.fs_hz or None,
-            channel=_number_or_name(s.channel),
-            start_s=s.start_s,
-            duration_s=s.duration_s or None,
-            seed=s.seed,
-            column=_number_or_name(s.column),
-            unit=s.unit or None,
-            mv_per_unit=s.mv_per_unit or None,
-        ),
-    )
+    options = SourceConfig(spec=task.spec, **settings_of(task)["source"])
+    source = open_bed(BedPlan(task.name, options), task.config)
     endless = task.spec.partition(":")[0] == "sim" and source.total_samples is None
     if source.live or endless:
         source.close()
         raise SourceError(f"{task.spec}: it has no end; " + ("say --duration" if endless else "score records"))
     return source
-
-
-def _number_or_name(text: str) -> int | str | None:
-    return int(text) if text.isdigit() else text or None
 
 
 class _Record:

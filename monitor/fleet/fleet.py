@@ -10,13 +10,12 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.engine.bed_plan import BedPlan
 from monitor.errors import SourceError
-from monitor.fleet.hub_order import HubOrder
+from monitor.fleet.hub import HubOrder
 from monitor.fleet.link import LinkOrder
 from monitor.fleet.placement import place, split
 from monitor.fleet.ray_cluster import Node, RayCluster
 from monitor.fleet.remote_hub import RemoteHub
 from monitor.fleet.shard import ShardOrder, ShardReport
-from monitor.fleet.timetable import Timetable
 from monitor.fleet.worker_pool import WorkerPool
 
 __all__ = ["SHARDS_PER_CORE", "Fleet"]
@@ -54,7 +53,6 @@ class Fleet:
         shards: number of shards; 0 = one per core of a cluster started here, else SHARDS_PER_CORE per core.
         report: called with one line for a person.
         clock: monotonic, s.
-        keyed: shards require keys also on this machine.
 
     Attributes:
         hub: the hub.
@@ -75,13 +73,12 @@ class Fleet:
         shards: int = 0,
         report: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
-        keyed: bool = False,
     ) -> None:
         self.incomplete: list[str] = []
         self._report = report
         self._clock = clock
         here = cluster.here()
-        self._keys = _ShardKeys(folder / "keys", here, keyed)
+        self._keys = _ShardKeys(folder / "keys", here)
         per_core = 1 if cluster.alone else SHARDS_PER_CORE
         parts = split(plans, shards or per_core * max(1, sum(node.cores for node in cluster.nodes())))
         self._shards: dict[str, _PlacedShard] = {}
@@ -92,15 +89,14 @@ class Fleet:
         hub_order = HubOrder(config, folder, tuple(plan.name for plan in plans), time.time())
         self.hub = RemoteHub(cluster, here, hub_order, report)
         self.workers = WorkerPool(cluster, report, clock)
-        self._timetable = Timetable(machines=_MACHINES_S)
-        self._started_s = clock()
+        self._started_s = self._machines_due_s = clock()
         self._began = False
         self._home: dict[str, str] = {}
 
     @property
     def ended(self) -> bool:
         """Whether all sources have ended and the hub has published all messages."""
-        drained = self.hub.drained
+        drained = self.hub.state.drained if self.hub.state is not None else frozenset()
         return self._began and all(s.state == "ended" and name in drained for name, s in self._shards.items())
 
     def run(self, stop: Callable[[], bool], pause: Callable[[float], object] = time.sleep) -> None:
@@ -119,7 +115,8 @@ class Fleet:
     def turn(self) -> None:
         """One turn of the loop: read all reports, then place the shards."""
         now_s = self._clock()
-        if self._timetable.due("machines", now_s):
+        if now_s >= self._machines_due_s:
+            self._machines_due_s = now_s + _MACHINES_S
             self.workers.update_machines()
         self.workers.read_reports(now_s)
         self.hub.read_report()
@@ -169,7 +166,7 @@ class Fleet:
         if failed and failed != shard.reason:
             self._report(f"shard {name} failed, and is started again: {failed}")
         if shard.state == "running":
-            worker = self.workers.get(shard.worker)
+            worker = self.workers.all.get(shard.worker)
             shard.state, shard.lost_s = "", now_s
             shard.reason = failed or ("moved" if worker is not None and worker.answers else "lost")
             shard.link = replace(shard.link, leaving=True)
@@ -179,7 +176,7 @@ class Fleet:
     def _place(self, now_s: float) -> None:
         """Start and stop shards so that each runs on its worker."""
         ready = self.workers.ready
-        if not self._began and not self.workers.complete and now_s - self._started_s < _START_S:
+        if not self._began and len(ready) < len(self.workers.all) and now_s - self._started_s < _START_S:
             return
         self._began = self._began or bool(ready)
         active = [name for name, shard in self._shards.items() if shard.state != "ended"]
@@ -188,15 +185,15 @@ class Fleet:
         for name in active:
             shard = self._shards[name]
             shard.goal = goals.get(name, "")
-            holders = [worker for worker in ready if name in self.workers[worker].shards]
+            holders = [worker for worker in ready if name in self.workers.all[worker].shards]
             others = [worker for worker in holders if worker != shard.goal]
             if others:
                 # The hub must know that the shard is leaving before it stops.
                 if self.hub.state is None or (shard.link.leaving and self.hub.knows(shard.link)):
                     for worker in others:
                         self._send(shard, worker, "stop", name, now_s)
-            elif shard.goal and (not holders or self.workers[shard.goal].shards[name].state == "failed"):
-                order, key = self._keys.order_on(self.workers[shard.goal].actor.node, shard.order)
+            elif shard.goal and (not holders or self.workers.all[shard.goal].shards[name].state == "failed"):
+                order, key = self._keys.order_on(self.workers.all[shard.goal].actor.node, shard.order)
                 shard.link = replace(shard.link, key=key)
                 self._send(shard, shard.goal, "start", order, now_s)
 
@@ -204,16 +201,15 @@ class Fleet:
         """Send an order; the same one again only after `_REPEAT_S` without effect."""
         if shard.sent != (method, worker) or now_s - shard.sent_s >= _REPEAT_S:
             shard.sent, shard.sent_s = (method, worker), now_s
-            self.workers[worker].actor.send(method, argument)
+            self.workers.all[worker].actor.send(method, argument)
 
 
 class _ShardKeys:
     """Shards listen on loopback on the hub's machine, and with CURVE keys on others; keys are created when needed."""
 
-    def __init__(self, folder: Path, here: Node, always: bool) -> None:
+    def __init__(self, folder: Path, here: Node) -> None:
         self._folder = folder
         self._here = here
-        self._always = always
         self._created = False
 
     def order_on(self, node: Node, order: ShardOrder) -> tuple[ShardOrder, str]:
@@ -222,7 +218,7 @@ class _ShardKeys:
         Raises:
             ConfigError: keys cannot be created.
         """
-        if node.address == self._here.address and not self._always:
+        if node.address == self._here.address:
             return order, ""
         if not self._created:
             from monitor.bus.keys import add_client, make_server_keys
@@ -230,5 +226,5 @@ class _ShardKeys:
             make_server_keys(self._folder)
             add_client(self._folder, "hub", "operator")
             self._created = True
-        keyed = replace(order, listen=f"tcp://{node.address}:*", keys=str(self._folder))
-        return keyed, str(self._folder / "hub.key")
+        order = replace(order, listen=f"tcp://{node.address}:*", keys=str(self._folder))
+        return order, str(self._folder / "hub.key")

@@ -13,7 +13,7 @@ from monitor.bus.keys import load_client_key
 from monitor.client.client import Received
 from monitor.client.positions import Position, load_position, save_position
 from monitor.errors import PositionError
-from monitor.fleet.link import Link, LinkOrder, read_rest
+from monitor.fleet.link import Link, LinkOrder
 from monitor.messages import HeartbeatMessage
 
 __all__ = ["FollowedShard", "FollowedShards"]
@@ -106,16 +106,6 @@ class FollowedShards:
             for sock in link.sockets:
                 self._poller.unregister(sock)
             link.close()
-
-    def rest(self, shard: FollowedShard) -> list[Received]:
-        """Messages of a shard that has ended and are only in its journal.
-
-        Raises:
-            JournalError: the journal cannot be read.
-            ValueError: it holds a message that cannot be decoded.
-        """
-        position = shard.position or Position(shard.order.first_epoch, {})
-        return read_rest(shard.order.journal, shard.order.beds, position)
 
     def wait(self, timeout_s: float) -> set[zmq.Socket[bytes]]:
         """Sockets with messages, after at most `timeout_s`; none where there is no link."""

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import queue
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -28,25 +30,64 @@ from monitor.bus.keys import load_server_keys
 from monitor.bus.requests import ControlRequest
 from monitor.bus.server import Bus
 from monitor.client.client import Received, wave_samples
+from monitor.client.positions import Position
+from monitor.config import Config
 from monitor.errors import JournalError
 from monitor.fleet.earlier_hub import EarlierHub
 from monitor.fleet.followed_shards import FollowedShard, FollowedShards
-from monitor.fleet.hub_order import HubOrder, HubReport
-from monitor.fleet.link import Link, LinkOrder
-from monitor.fleet.timetable import Timetable
+from monitor.fleet.link import Link, LinkOrder, read_rest
 from monitor.fleet.watched_beds import WatchedBeds, not_watched
 from monitor.journal import Journal, OperatorAction, RetentionLimits, Session
 from monitor.messages import HeartbeatMessage, Reply, StatusMessage, bed_topic
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "HubOrder", "HubReport"]
 
 _ENDPOINTS = "hub-endpoints.json"
 _WAIT_S = 0.02
-_CHECK_S = 0.25  # period in which silent links and the demand for waves are checked
-_SAVE_S = 1.0
-_HEARTBEAT_S = 1.0
+_PERIODS_S = {"check": 0.25, "save": 1.0, "heartbeat": 1.0}  # check: of silent links, and of the demand for waves
 _SILENT_S = 3.0  # after this time without a heartbeat of the shard its beds count as not watched
 _REPEATS_S = 60.0  # by then every shard has sent the messages after the saved position
+
+
+@dataclass(frozen=True)
+class HubOrder:
+    """Configuration of a hub.
+
+    Attributes:
+        config: of the fleet; `[bus]` has the hub's address, `[journal]` its journal if named.
+        folder: for the position files, and the journal where none is named.
+        beds: all beds of the fleet, in order.
+        since_s: start of the fleet, Unix time; earlier runs in the journal belong to another fleet.
+    """
+
+    config: Config
+    folder: Path
+    beds: tuple[str, ...]
+    since_s: float
+
+    @property
+    def journal(self) -> Path:
+        """File of the hub's journal."""
+        return Path(self.config.journal.path) if self.config.journal.path else self.folder / "hub.sqlite"
+
+
+@dataclass(frozen=True)
+class HubReport:
+    """State of a hub.
+
+    Attributes:
+        epoch: of its run.
+        endpoints: where it listens.
+        drained: shards that have ended and whose messages were all published.
+        pid: of its process.
+        notice: the last line for a person; empty = none.
+    """
+
+    epoch: str
+    endpoints: BusEndpoints
+    drained: frozenset[str]
+    pid: int
+    notice: str = ""
 
 
 class Hub:
@@ -74,7 +115,7 @@ class Hub:
         self._shards = FollowedShards(order.folder, clock, self._report)
         self._beds = WatchedBeds()
         self._started_s = clock()
-        self._timetable = Timetable(check=_CHECK_S, save=_SAVE_S, heartbeat=_HEARTBEAT_S)
+        self._due_s = dict.fromkeys(_PERIODS_S, self._started_s)
         self._closed = False
         config, path = order.config, order.journal
         existed = path.exists()
@@ -106,7 +147,7 @@ class Hub:
     def report(self) -> HubReport:
         """The state now."""
         drained = frozenset(shard.order.shard for shard in self._shards if shard.drained)
-        return HubReport(self.bus.epoch, self.bus.endpoints, drained, self.bus.counters["published"], self.notice)
+        return HubReport(self.bus.epoch, self.bus.endpoints, drained, os.getpid(), self.notice)
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -126,7 +167,7 @@ class Hub:
                 for order in self._orders.get_nowait():
                     self._publish(*self._shards.follow(order))
         now_s = self._clock()
-        check = self._timetable.due("check", now_s)
+        check = self._due("check", now_s)
         if check and now_s - self._started_s >= _REPEATS_S:
             self._earlier.forget()
         for shard in self._shards:
@@ -136,9 +177,9 @@ class Hub:
                 self._check(shard, now_s)
         for request in self.bus.service(0.0 if self._shards.linked else _WAIT_S):
             self._answer(request)
-        if self._timetable.due("save", now_s):
+        if self._due("save", now_s):
             self._save()
-        if self._timetable.due("heartbeat", now_s):
+        if self._due("heartbeat", now_s):
             self._heartbeat(goodbye=False)
 
     def close(self) -> None:
@@ -207,7 +248,8 @@ class Hub:
             self._publish(shard, shard.link.poll())
             self._shards.unlink(shard)
         try:
-            self._publish(shard, self._shards.rest(shard))
+            position = shard.position or Position(shard.order.first_epoch, {})
+            self._publish(shard, read_rest(shard.order.journal, shard.order.beds, position))
         except (JournalError, ValueError) as error:
             self._report(f"shard {shard.order.shard}: its last messages cannot be read: {error}")
         shard.drained = True
@@ -254,6 +296,12 @@ class Hub:
         """Save the positions, after the messages up to there are in the journal."""
         self.journal.commit()
         self._shards.save_positions()
+
+    def _due(self, task: str, now_s: float) -> bool:
+        if now_s < self._due_s[task]:
+            return False
+        self._due_s[task] = now_s + _PERIODS_S[task]
+        return True
 
     def _report(self, line: str) -> None:
         self.notice = line

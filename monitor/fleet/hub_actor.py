@@ -9,8 +9,7 @@ import time
 import traceback
 
 from monitor.errors import BusError, JournalInUse, PortInUse
-from monitor.fleet.hub import Hub
-from monitor.fleet.hub_order import HubOrder, HubReport
+from monitor.fleet.hub import Hub, HubOrder, HubReport
 from monitor.fleet.link import LinkOrder
 
 __all__ = ["HubActor"]
@@ -42,10 +41,6 @@ class HubActor:
     def report(self) -> HubReport | str:
         """The state now; before the start an empty text, after a failed start one line with the reason."""
         return self._failed if self._failed or self._hub is None else self._hub.report()
-
-    def pid(self) -> int:
-        """Id of this process."""
-        return os.getpid()
 
     def stop(self, timeout_s: float) -> None:
         """Publish the goodbye, and wait for it."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from monitor.bus.endpoints import BusEndpoints
 from monitor.errors import BusError
+from monitor.fleet.hub import HubOrder, HubReport
 from monitor.fleet.hub_actor import HubActor
-from monitor.fleet.hub_order import HubOrder, HubReport
 from monitor.fleet.link import LinkOrder
 from monitor.fleet.ray_cluster import ActorLost, Node, RayCluster
 
@@ -39,20 +39,6 @@ class RemoteHub:
         self._links: tuple[LinkOrder, ...] = ()  # as last sent
         self._epoch = ""  # of the hub that they were sent to
         self._sent_s = float("-inf")
-
-    @property
-    def pid(self) -> int:
-        """Id of its process.
-
-        Raises:
-            ActorLost: it does not answer.
-        """
-        return int(self._actor.call("pid", timeout_s=_STOP_S))
-
-    @property
-    def drained(self) -> frozenset[str]:
-        """Shards that have ended and whose messages were all published."""
-        return self.state.drained if self.state is not None else frozenset()
 
     def knows(self, link: LinkOrder) -> bool:
         """Whether this link was sent to it."""

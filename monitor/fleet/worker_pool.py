@@ -40,52 +40,43 @@ class WorkerPool:
         cluster: connected.
         report: called with one line for a person.
         clock: monotonic, s.
+
+    Attributes:
+        all: name -> worker.
     """
 
     def __init__(self, cluster: RayCluster, report: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self.all: dict[str, PooledWorker] = {}
         self._cluster = cluster
         self._report = report
         self._clock = clock
-        self._workers: dict[str, PooledWorker] = {}
-
-    def __getitem__(self, name: str) -> PooledWorker:
-        return self._workers[name]
-
-    def get(self, name: str) -> PooledWorker | None:
-        """A worker, or None."""
-        return self._workers.get(name)
 
     @property
     def ready(self) -> list[str]:
         """Names of the workers that answer."""
-        return [name for name, worker in self._workers.items() if worker.answers]
-
-    @property
-    def complete(self) -> bool:
-        """Whether all workers answer."""
-        return all(worker.answers for worker in self._workers.values())
+        return [name for name, worker in self.all.items() if worker.answers]
 
     def with_shard(self, shard: str) -> list[tuple[str, ShardReport]]:
         """Workers that hold a shard, with its state there."""
-        return [(name, w.shards[shard]) for name, w in self._workers.items() if shard in w.shards]
+        return [(name, w.shards[shard]) for name, w in self.all.items() if shard in w.shards]
 
     def update_machines(self) -> None:
         """Start workers on machines that joined; forget those of machines that left."""
         nodes = {node.name: node for node in self._cluster.nodes()}
-        for name, worker in list(self._workers.items()):
+        for name, worker in list(self.all.items()):
             if worker.actor.node.name not in nodes:
                 self._report(f"worker {name} is gone with its machine {worker.actor.node.address}")
                 worker.actor.kill()
-                del self._workers[name]
+                del self.all[name]
         for node in nodes.values():
             for core in range(node.cores):
                 name = f"{node.name[:8]}.{core}"
-                if name not in self._workers:
-                    self._workers[name] = PooledWorker(self._cluster.actor(Worker, node, 1), self._clock())
+                if name not in self.all:
+                    self.all[name] = PooledWorker(self._cluster.actor(Worker, node, 1), self._clock())
 
     def read_reports(self, now_s: float) -> None:
         """Take the reports that have arrived; find workers that are lost or silent."""
-        for name, worker in self._workers.items():
+        for name, worker in self.all.items():
             try:
                 report = worker.actor.report()
             except ActorLost:
@@ -107,16 +98,16 @@ class WorkerPool:
 
     def stop_shards(self, timeout_s: float) -> None:
         """End all shards in order."""
-        for worker in self._workers.values():
+        for worker in self.all.values():
             worker.actor.send("stop_all")
         until_s = self._clock() + timeout_s
         for name in self.ready:
             try:
-                self._workers[name].actor.call("report", timeout_s=max(0.1, until_s - self._clock()))
+                self.all[name].actor.call("report", timeout_s=max(0.1, until_s - self._clock()))
             except ActorLost:
                 self._report("a worker did not end in time")
 
     def kill(self) -> None:
         """End the processes."""
-        for worker in self._workers.values():
+        for worker in self.all.values():
             worker.actor.kill()

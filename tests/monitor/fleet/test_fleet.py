@@ -69,7 +69,7 @@ class Watched:
         """Worker -> beds of its running shards; shard s001 has bed b1, and so on."""
         workers = self.fleet.workers
         return {
-            name: [f"b{int(s[1:])}" for s, report in workers[name].shards.items() if report.state == "running"]
+            name: [f"b{int(s[1:])}" for s, report in workers.all[name].shards.items() if report.state == "running"]
             for name in workers.ready
         }
 
@@ -139,7 +139,7 @@ def test_killed_parts_continue_and_the_others_are_not_disturbed(cluster, watched
     watched.until(
         lambda: last_of(watched.seen, acknowledged, "asystole").state in ("acknowledged", "cleared"), "acknowledged"
     )
-    os.kill(watched.fleet.workers[victim].pid, signal.SIGKILL)
+    os.kill(watched.fleet.workers.all[victim].pid, signal.SIGKILL)
     watched.until(lambda: any("was lost" in line for line in watched.lines), "the loss")
     watched.until(lambda: all(watched.resumed()[bed] for bed in hit), "the beds of the worker that was killed")
     assert {bed for bed, n in watched.resumed().items() if n} == hit, "no other bed was disturbed"
@@ -161,7 +161,7 @@ def test_killed_parts_continue_and_the_others_are_not_disturbed(cluster, watched
     # The hub is killed: the subscriber reconnects by itself.
     ports = watched.fleet.hub.endpoints
     epoch = watched.seen.client.epoch
-    os.kill(watched.fleet.hub.pid, signal.SIGKILL)
+    os.kill(watched.fleet.hub.state.pid, signal.SIGKILL)
     watched.until(lambda: any("hub was lost" in line for line in watched.lines), "the loss of the hub")
     watched.until(lambda: watched.seen.client.epoch != epoch, "the restarted hub")
     assert watched.fleet.hub.endpoints == ports

@@ -11,8 +11,7 @@ import pytest
 import zmq
 
 from monitor.bus.server import Bus
-from monitor.fleet.hub import Hub
-from monitor.fleet.hub_order import HubOrder
+from monitor.fleet.hub import Hub, HubOrder
 from monitor.fleet.link import LinkOrder
 from monitor.messages import (
     AlarmMessage,

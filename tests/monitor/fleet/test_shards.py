@@ -12,8 +12,7 @@ import pytest
 from monitor.bus.keys import add_client, make_server_keys
 from monitor.config import merge
 from monitor.engine.bed_plan import BedPlan
-from monitor.fleet.hub import Hub
-from monitor.fleet.hub_order import HubOrder
+from monitor.fleet.hub import Hub, HubOrder
 from monitor.fleet.link import LinkOrder
 from monitor.fleet.shard import Shard, ShardOrder
 from monitor.messages import AlarmMessage, BeatMessage, EventMessage, Request, StatusMessage

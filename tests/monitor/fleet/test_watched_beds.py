@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.fleet.timetable import Timetable
 from monitor.fleet.watched_beds import WatchedBeds
 from tests.monitor.bus.helpers import alarm, status
 
@@ -39,11 +38,3 @@ def test_the_next_hub_adopts_the_alarms_of_a_hub_only():
     assert second.clear("p1") is None
     second.adopt(raised)
     assert second.clear("p1") is not None
-
-
-def test_a_task_is_due_at_once_and_then_once_a_period():
-    timetable = Timetable(save=1.0, check=0.25)
-    assert timetable.due("save", 10.0)
-    assert not timetable.due("save", 10.9)
-    assert timetable.due("check", 10.9)
-    assert timetable.due("save", 11.0)
