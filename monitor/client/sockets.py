@@ -14,6 +14,10 @@ __all__ = ["ClientSockets"]
 MESSAGE_BYTES = 64 << 20
 CONTROL_HWM = 1_000
 WAVES_HWM = 2_000  # half a second of a dashboard full of beds; about 1 MB
+# A connection that died silently (cable, sleep) is noticed and made again. libzmq 4.3.5 may abort the process when a
+# client with a full queue does not read for longer than this time (zeromq/libzmq#3937).
+PING_EVERY_MS = 2_000
+PING_TIMEOUT_MS = 5_000
 
 
 class ClientSockets:
@@ -92,9 +96,8 @@ class ClientSockets:
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
         # TCP retries at growing intervals, but both sockets must be back within the patience of the client.
         sock.setsockopt(zmq.CONNECT_TIMEOUT, 1_500)
-        # A connection that died silently (cable, sleep) is noticed and made again.
-        sock.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
-        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5_000)
+        sock.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
+        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS)
         if kind == zmq.DEALER:
             # Nothing is queued without a connection: an `acknowledge` must not take effect later.
             sock.setsockopt(zmq.IMMEDIATE, 1)
