@@ -6,13 +6,14 @@ import contextlib
 import datetime
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
-from monitor.commands.options import Epoch, Given, settings_of, takes
+from monitor.commands.journal import JOURNAL_FLAGS, JOURNAL_TEXTS, NEWEST, opened_journal, run_id
+from monitor.commands.options import Epoch, Given, takes
 from monitor.commands.stdout import standard_output
 from monitor.config import AlarmsConfig
 from monitor.errors import ConfigError
@@ -31,21 +32,14 @@ _OUTCOMES: Final = {  # word of --state -> outcome of a PastAlarm
 }  # fmt: skip
 _OPEN: Final = ("onset", "latched", "acknowledged")
 _ACTIONS: Final = 100_000  # newest operator actions that are searched
-_NEWEST: Final = 3  # ids listed when the requested one does not exist
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_TEXTS: Final = {
-    "--journal": "The journal; the monitor may be running.",
-    "--record": "Folder of a recorded session, for its journal.sqlite.",
-    "--config": "Configuration file with the journal or the folder.",
-}
-
 app = typer.Typer(
     add_completion=False, invoke_without_command=True, help="List the alarms of a journal; show one alarm."
 )
 
 
 @app.callback()
-@takes("--journal", "--record", "--config", texts=_TEXTS)
+@takes(*JOURNAL_FLAGS, texts=JOURNAL_TEXTS)
 def alarms(
     context: typer.Context,
     given: Given,
@@ -77,10 +71,10 @@ def alarms(
     outcomes = {_OUTCOMES.get(word, word) for word in state or ()} | set(_OPEN if "open" in (state or ()) else ())
     now = datetime.datetime.now(datetime.UTC)
     first, last = _time("--since", since, now), _time("--until", until, now)
-    with _opened(given) as reader:
+    with opened_journal(given) as reader:
         found = [
             alarm
-            for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", _run_id(reader, epoch))
+            for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", run_id(reader, epoch))
             if (not bed or alarm.last.bed in bed)
             and (not kind or alarm.last.kind in kind)
             and (not priority or alarm.last.priority in priority)
@@ -106,7 +100,7 @@ def _writer(form: str) -> Callable[[list[PastAlarm], TextIO], None]:
 
 
 @app.command()
-@takes("--journal", "--record", "--config", texts=_TEXTS)
+@takes(*JOURNAL_FLAGS, texts=JOURNAL_TEXTS)
 def show(
     context: typer.Context,
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823, or `last`.")],
@@ -118,8 +112,8 @@ def show(
     epoch: Epoch = "",
 ) -> None:
     """Show one alarm: its states, its evidence, its operators and its strip."""
-    with _opened({**(context.obj or {}), **given}) as reader:  # options may stand before or after `show`
-        alarm = _find(reader, alarm_id, _run_id(reader, epoch))
+    with opened_journal({**(context.obj or {}), **given}) as reader:  # options may stand before or after `show`
+        alarm = _find(reader, alarm_id, run_id(reader, epoch))
         drawing = _drawing(reader, alarm, raw) if svg is not None else ""
         text = _report(reader, alarm)
     if svg is not None and str(svg) != "-":
@@ -129,36 +123,6 @@ def show(
             raise ConfigError(f"--svg {svg}: {error.strerror}; name a file that can be written") from None
     with standard_output("alarms") as out:
         out.write(drawing if str(svg) == "-" else text)
-
-
-@contextlib.contextmanager
-def _opened(given: Given) -> Iterator[JournalReader]:
-    """The journal of the options; an error while it is read is one line.
-
-    Raises:
-        ConfigError: no option names a journal.
-        JournalError: the journal cannot be read.
-    """
-    import sqlite3
-
-    from monitor.journal import JournalReader
-    from monitor.journal.file import journal_error
-
-    settings = settings_of(given)
-    path = settings.journal.path
-    if not path and settings.record.folder:
-        path = str(Path(settings.record.folder) / "journal.sqlite")
-    if not path or path == ":memory:":
-        raise ConfigError(
-            "alarms: which journal? give the monitor's --journal FILE or --record FOLDER, or set ECG_MONITOR_JOURNAL"
-        )
-    reader = JournalReader(path)
-    try:
-        yield reader
-    except sqlite3.Error as error:
-        raise journal_error(path, error, reading=True) from error
-    finally:
-        reader.close()
 
 
 def _past(reader: JournalReader, bed: str = "", epoch: str = "", alarm_id: str = "") -> list[PastAlarm]:
@@ -181,28 +145,9 @@ def _find(reader: JournalReader, alarm_id: str, epoch: str) -> PastAlarm:
     found = _past(reader, "", epoch, "" if alarm_id == "last" else alarm_id)
     if found:
         return found[-1]
-    newest = ", ".join(alarm.last.alarm_id for alarm in _past(reader, "", epoch)[-_NEWEST:])
+    newest = ", ".join(alarm.last.alarm_id for alarm in _past(reader, "", epoch)[-NEWEST:])
     run = f" of run {epoch}" if epoch else ""
     raise ConfigError(f"alarms: no alarm {alarm_id!r} in {reader.path}{run}; the newest are {newest or 'none'}")
-
-
-def _run_id(reader: JournalReader, given: str) -> str:
-    """Id of a run from its id, the beginning of its id, or `last`; empty = all runs.
-
-    Raises:
-        ConfigError: no run, or more than one.
-    """
-    epochs = reader.epochs()
-    if not given or given in epochs:
-        return given
-    if given == "last" and epochs:
-        return epochs[-1]
-    matching = [name for name in epochs if name.startswith(given)]
-    if len(matching) != 1:
-        problem = "several runs" if matching else "no run"
-        newest = ", ".join(epochs[-_NEWEST:])
-        raise ConfigError(f"--epoch {given}: {problem} of {reader.path}; the newest are {newest or 'none'}")
-    return matching[0]
 
 
 def _report(reader: JournalReader, alarm: PastAlarm) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from monitor.commands.journal import JOURNAL_FLAGS, JOURNAL_TEXTS, NEWEST, opened_journal, run_id
 from monitor.commands.options import Epoch, Given, KeyFile, takes
 from monitor.commands.stdout import standard_output
 from monitor.errors import ConfigError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "export"]
 
-_NEWEST = 3  # alarm ids listed when the requested one does not exist
 _TIMEOUT_S = 10.0  # for a reply of a running monitor
 
 
@@ -48,7 +48,7 @@ class _Found(NamedTuple):
     strip: tuple[int, float, NDArray[np.float32]] | None
 
 
-@takes("--journal")
+@takes(*JOURNAL_FLAGS, texts=JOURNAL_TEXTS)
 def export(
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823.")],
     given: Given,
@@ -62,10 +62,10 @@ def export(
     """Write one alarm with its states and its strip for other systems: FHIR R4 or HL7 v2.6 (IHE PCD-04)."""
     if connect is not None:
         found = _from_bus(connect, alarm_id, epoch, key)
-    elif "--journal" in given:
-        found = _from_journal(Path(given["--journal"]), alarm_id, epoch)
+    elif given.keys() & set(JOURNAL_FLAGS):
+        found = _from_journal(given, alarm_id, epoch)
     else:
-        raise ConfigError("export: give the place of the alarm, --journal FILE or --connect tcp://127.0.0.1:5556")
+        raise ConfigError("where is the alarm? give --journal FILE, --record FOLDER or --connect tcp://127.0.0.1:5556")
     text = _as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty())
     with standard_output("export") as out:
         out.write(text)
@@ -102,34 +102,26 @@ def _audio_paused(found: _Found, state: AlarmMessage) -> bool:
     return state.sample < last.sample + last.audio_paused_s * last.fs_hz
 
 
-def _from_journal(path: Path, alarm_id: str, epoch: str) -> _Found:
+def _from_journal(given: Given, alarm_id: str, epoch: str) -> _Found:
     """Find an alarm in a journal.
 
     Raises:
-        ConfigError: no such file, run or alarm.
-        JournalError: the file is not a journal.
+        ConfigError: no journal, run or alarm.
+        JournalError: the journal cannot be read.
     """
-    from monitor.journal import JournalReader
-
-    if not path.is_file():
-        raise ConfigError(f"export: no journal {path}; give the file of a monitor's --journal or --record")
-    journal = JournalReader(path)
-    try:
-        epochs = journal.epochs()
-        if epoch and epoch not in epochs:
-            raise ConfigError(f"export: no run {epoch!r} in {path}; it has {', '.join(epochs[-_NEWEST:]) or 'none'}")
+    with opened_journal(given) as reader:
+        run, first = run_id(reader, epoch), next(iter(reader.epochs()), "")
 
         def read(topic: str) -> Iterator[bytes]:
-            at, seq, more = (epochs[0], 0, True) if epochs else ("", 0, False)
-            while more:
-                bodies, _, more, at, seq = journal.since(topic, at, seq)
-                yield from bodies
+            page = reader.since(topic, first, 0)
+            yield from page.bodies
+            while page.more:
+                page = reader.since(topic, page.epoch, page.seq)
+                yield from page.bodies
 
-        found = _find(read, alarm_id, epoch, str(path))
-        strip = journal.get_strip(alarm_id, found.states[0].epoch)
-        return found if strip is None else found._replace(strip=(strip.first_sample, strip.fs_hz, strip.samples))
-    finally:
-        journal.close()
+        found = _find(read, alarm_id, run, reader.path)
+        strip = reader.get_strip(alarm_id, found.states[0].epoch)
+    return found if strip is None else found._replace(strip=(strip.first_sample, strip.fs_hz, strip.samples))
 
 
 def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Found:
@@ -187,7 +179,7 @@ def _find(read: Callable[[str], Iterator[bytes]], alarm_id: str, epoch: str, whe
     alarms = [body for body in bodies if isinstance(body, AlarmMessage)]
     runs = [body.epoch for body in alarms if body.alarm.alarm_id == alarm_id and epoch in ("", body.epoch)]
     if not runs:
-        newest = [body.alarm.alarm_id for body in alarms if not body.alarm.update][-_NEWEST:]
+        newest = [body.alarm.alarm_id for body in alarms if not body.alarm.update][-NEWEST:]
         others = f"the newest of bed {bed} are {', '.join(dict.fromkeys(newest))}" if newest else (
             f"bed {bed!r} has none; an id is BED/KIND/SAMPLE, as `ecg-monitor tail` prints them"
         )  # fmt: skip

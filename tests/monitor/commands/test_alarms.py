@@ -129,7 +129,7 @@ def test_table_and_csv(ward: Path, here: Here) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "alarms: which journal? give the monitor's --journal FILE or --record FOLDER"),
+        ([], "which journal? give the monitor's --journal FILE or --record FOLDER"),
         (["--journal", ":memory:"], "which journal?"),
         (["--journal", "nowhere.db"], "journal nowhere.db: no such file"),
         (["--journal", "{text}"], "is damaged or no journal"),

@@ -126,10 +126,10 @@ def test_an_error_is_one_line(tmp_path: Path, here: Here) -> None:
         (["p1/asystole/7", "--journal", str(path)], "newest of bed p1 are p1/asystole/100, p1/asystole/110"),
         (["p9/asystole/7", "--journal", str(path)], "bed 'p9' has none; an id is BED/KIND/SAMPLE"),
         (["asystole", "--journal", str(path)], "an id is BED/KIND/SAMPLE"),
-        (["p1/asystole/100", "--journal", str(path), "--epoch", "x"], "no run 'x'"),
-        (["p1/asystole/100", "--journal", str(tmp_path / "none")], "no journal"),
+        (["p1/asystole/100", "--journal", str(path), "--epoch", "x"], "--epoch x: no run of"),
+        (["p1/asystole/100", "--journal", str(tmp_path / "none")], "no such file"),
         (["p1/asystole/100", "--journal", str(tmp_path / "text")], "damaged or no journal"),
-        (["p1/asystole/100"], "--journal FILE or --connect"),
+        (["p1/asystole/100"], "--record FOLDER or --connect"),
         (["p1/asystole/100", "--connect", "nowhere"], "is not understood"),
     ):
         done = here("export", *arguments)
