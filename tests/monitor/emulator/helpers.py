@@ -1,4 +1,4 @@
-"""An emulated device and a serial source in lock-step: a real pseudo-terminal, and a time that the test moves."""
+"""An emulated device and a serial source in lock-step: a real pseudo-terminal, a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.monitor.sources.helpers import PATIENCE_S
 __all__ = ["Bench", "signal_of"]
 
 STEP_S = 0.05
-RESYNC_S = 0.3  # of wall time
+RESYNC_S = 0.3  # wall time
 SOURCE = "sim:sinus=3600"
 
 
 def signal_of(n: int, fs_hz: float) -> NDArray[np.float64]:
-    """The first `n` samples of what the device measures, mV."""
+    """The first `n` samples of the device's signal, mV."""
     source = open_source(SOURCE, SourceOptions(fs_hz=fs_hz))
     chunks: list[NDArray[np.float64]] = []
     while sum(chunk.size for chunk in chunks) < n:
@@ -38,14 +38,14 @@ def signal_of(n: int, fs_hz: float) -> NDArray[np.float64]:
 
 
 class _CountingPort(PtyPort):
-    """Counts what was handed over."""
+    """Counts the bytes that the terminal accepted."""
 
     sent = 0
-    anew = False  # plugged in again: what comes before the reader is ready is thrown away
+    replugged = False  # plugged in again: bytes from before the reader is ready are discarded
 
     def plug(self) -> None:
         super().plug()
-        self.anew = True
+        self.replugged = True
 
     def write(self, data: bytes) -> int:
         n = super().write(data)
@@ -57,11 +57,12 @@ class Bench:
     """A device on a pseudo-terminal and the source that watches it.
 
     Args:
-        folder: where the port's link lies.
+        folder: folder of the port's link.
         form: format of the device.
-        faults: as a person writes them.
-        device_hz: its sampling rate, Hz.
-        told: options of the source; `clock` and `port` are filled in.
+        faults: faults of the device, in their grammar.
+        device_hz: sampling rate of the device, Hz.
+        scale: scale of the device's ADC.
+        changes: options of the source; `clock` and `port` are set.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Bench:
         *,
         device_hz: float = 250.0,
         scale: Scale = NO_SCALE,
-        **told: object,
+        **changes: object,
     ) -> None:
         self.now_s = 1000.0
         self.chunks: list[Chunk] = []
@@ -82,8 +83,8 @@ class Bench:
             open_source(SOURCE, SourceOptions(fs_hz=device_hz)), form, parse_faults(faults), seed=1, scale=scale
         )
         self.player = Player(self.device, self.port, line_bytes=1 << 20, clock=lambda: self.now_s)
-        options = SourceOptions(**({"clock": lambda: self.now_s, "port": self.port.path} | told))  # type: ignore[arg-type]
-        # Made by hand, so that its attributes can be seen while it still recognises the device.
+        options = SourceOptions(**({"clock": lambda: self.now_s, "port": self.port.path} | changes))  # type: ignore[arg-type]
+        # Created without __init__, which a thread calls: `bytes_in` is needed during recognition.
         self.source = SerialSource.__new__(SerialSource)
         self._opening = threading.Thread(target=self._open, args=(options,))
         self._opening.start()
@@ -95,7 +96,7 @@ class Bench:
             raise self.error
 
     def play(self, seconds: float) -> None:
-        """Let the time of both go on."""
+        """Advance the time of both."""
         until_s = self.now_s + seconds
         while self.now_s < until_s:
             self._step()
@@ -130,14 +131,14 @@ class Bench:
     def _step(self) -> None:
         self.now_s += STEP_S
         self.player.step()
-        if not self.device.running:  # it waits for a command, and the source's thread looks every 50 ms of wall time
+        if not self.device.running:  # it waits for a command; the source's thread polls every 50 ms of wall time
             time.sleep(0.05)
         began_s = time.monotonic()
         while self.port.has_reader and self.error is None and getattr(self.source, "bytes_in", 0) < self.port.sent:
             waited_s = time.monotonic() - began_s
-            if self.port.anew and waited_s > RESYNC_S:
+            if self.port.replugged and waited_s > RESYNC_S:
                 self.port.sent = self.source.bytes_in
-            assert waited_s < PATIENCE_S, "the bytes are not read"
+            assert waited_s < PATIENCE_S, "the bytes to be read"
             time.sleep(0.0001)
         if self.port.sent and self.port.has_reader:
-            self.port.anew = False
+            self.port.replugged = False

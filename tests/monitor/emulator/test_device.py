@@ -1,4 +1,4 @@
-"""The emulated device: its bytes are those of the format, its faults are the ones asked for, and it counts them."""
+"""The emulated device: bytes of each format, faults, counts, commands."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def sent(actions: list[Action]) -> bytes:
 
 
 def read(form: str, data: bytes, scale: Scale = NO_SCALE) -> NDArray[np.float64]:
-    """What a monitor reads that was given the options of the encoder."""
+    """Decode with the options that the encoder names."""
     reading = make_encoder(form, scale).reading
-    told = dict(zip(reading[::2], reading[1::2], strict=True))
+    given = dict(zip(reading[::2], reading[1::2], strict=True))
     options = SourceOptions(
-        adc_bits=int(told["--adc-bits"]) if told else None,
-        vref=float(told["--vref"]) if told else None,
-        gain=float(told["--gain"]) if told else None,
+        adc_bits=int(given["--adc-bits"]) if given else None,
+        vref=float(given["--vref"]) if given else None,
+        gain=float(given["--gain"]) if given else None,
     )
     return make_decoder(form, options, "serial").feed(data).mv
 
 
 def joined(actions: list[Action]) -> list[Action]:
-    """Actions with neighbouring bytes made one."""
+    """Actions with neighbouring bytes joined."""
     result: list[Action] = []
     for is_bytes, group in itertools.groupby(actions, lambda action: isinstance(action, Bytes)):
         found = list(group)
@@ -70,11 +70,11 @@ def joined(actions: list[Action]) -> list[Action]:
 
 
 @FORMAT
-def test_what_a_device_sends_is_what_the_monitor_reads(form: str) -> None:
+def test_the_monitor_reads_what_a_device_sends(form: str) -> None:
     device = started(form)
     data = sent(device.advance(1e9))
     expected = make_encoder(form).readable(signal())
-    got = read(form, b"\n" + data if form == "lines" else data)  # a first line may be cut, so it is not read
+    got = read(form, b"\n" + data if form == "lines" else data)  # the decoder drops the first line
     assert np.array_equal(got, expected)
     assert np.abs(got - signal()).max() < 0.005  # mV
     assert device.ended
@@ -85,7 +85,7 @@ def test_what_a_device_sends_is_what_the_monitor_reads(form: str) -> None:
     ("form", "scale"),
     [("lines", Scale(10, 5.0, 1100.0)), ("chords", Scale(10, 5.0, 1100.0)), ("cyton", Scale(None, None, 12.0))],
 )
-def test_another_scale_is_read_with_the_options_it_names(form: str, scale: Scale) -> None:
+def test_another_scale_is_read_with_its_options(form: str, scale: Scale) -> None:
     data = sent(started(form, scale=scale).advance(1e9))
     got = read(form, b"\n" + data if form == "lines" else data, scale)
     assert np.array_equal(got, make_encoder(form, scale).readable(signal()))
@@ -98,7 +98,7 @@ def test_another_scale_is_read_with_the_options_it_names(form: str, scale: Scale
     st.lists(st.floats(0.0, 16.0), max_size=12).map(sorted),
     st.integers(0, 2),
 )
-def test_however_time_is_cut_the_same_happens(form: str, cuts: list[float], seed: int) -> None:
+def test_actions_do_not_depend_on_the_time_steps(form: str, cuts: list[float], seed: int) -> None:
     whole = started(form, ALL_FAULTS, seed=seed)
     pieces = started(form, ALL_FAULTS, seed=seed)
     actions = [action for until_s in [*cuts, 100.0] for action in pieces.advance(until_s)]
@@ -115,14 +115,14 @@ def test_every_sample_has_one_fate(form: str) -> None:
     assert tally["taken"] == 14 * 250 == sum(device.fates.values())
     assert tally["bytes_out"] == len(sent(actions))
     fates = device.plan.fates(0, tally["taken"])
-    if form == "chords":  # after the reset it waits for START
+    if form == "chords":  # waits for START after the reset
         assert tally["stopped"] > 0
     else:
         assert [device.fates[fate] for fate in Fate] == np.bincount(fates, minlength=len(Fate)).tolist()
         assert all(device.fates[fate] for fate in Fate if fate != Fate.STOPPED)
 
 
-def test_drops_are_the_holes_of_the_counter() -> None:
+def test_dropped_samples_are_missing_in_the_counter() -> None:
     device = started("cyton", "drop=10%")
     parsed = Cyton().feed(sent(device.advance(100.0)))
     assert parsed.skipped == 0
@@ -132,7 +132,7 @@ def test_drops_are_the_holes_of_the_counter() -> None:
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "raw16"])
-def test_after_garbage_a_reader_is_in_step_within_two_packets(form: str) -> None:
+def test_a_reader_is_in_step_within_two_packets_after_garbage(form: str) -> None:
     device = started(form, "garble=3%", seed=5)
     data = sent(device.advance(100.0))
     got = read(form, b"\n" + data if form == "lines" else data)
@@ -141,7 +141,7 @@ def test_after_garbage_a_reader_is_in_step_within_two_packets(form: str) -> None
     exposed = np.unique(np.concatenate([harmed + i for i in range(3)]))
     safe = np.delete(make_encoder(form).readable(signal()), exposed[exposed < device.sample])
     rest = iter(got.tolist())
-    assert all(value in rest for value in safe.tolist()), "an intact sample did not arrive, in its order"
+    assert all(value in rest for value in safe.tolist()), "an intact sample is missing or out of order"
     assert harmed.size > 50
 
 
@@ -155,7 +155,7 @@ def counters(form: str, data: bytes) -> list[int]:
 
 @pytest.mark.parametrize("form", ["cyton"])
 @pytest.mark.parametrize("fault", ["unplug@3s for 1s", "stall@3s for 1.5s", "banner@3s", "noise@3s for 1s"])
-def test_what_the_counter_does(form: str, fault: str) -> None:
+def test_the_counter_after_each_fault(form: str, fault: str) -> None:
     device = started(form, fault)
     before = counters(form, sent(device.advance(3.0)))
     (span,) = device.plan.spans
@@ -174,13 +174,13 @@ def test_what_the_counter_does(form: str, fault: str) -> None:
         assert len(during) == 16, "half a packet, then nothing"
 
 
-def test_the_patients_signal_goes_on_while_the_device_is_away() -> None:
+def test_the_signal_continues_while_the_device_is_unplugged() -> None:
     whole = make_encoder("cyton").readable(signal())
     got = read("cyton", sent(started("cyton", "unplug@3s for 1s").advance(100.0)))
     assert np.array_equal(got, np.delete(whole, slice(750, 1000)))
 
 
-def test_a_hiccup_loses_nothing_and_comes_in_one_burst() -> None:
+def test_a_hiccup_is_one_late_burst() -> None:
     plain, late = started("cyton"), started("cyton", "hiccup@3s for 2s")
     assert sent(late.advance(3.0)) == sent(plain.advance(3.0))
     assert sent(late.advance(5.0)) == b""
@@ -189,12 +189,12 @@ def test_a_hiccup_loses_nothing_and_comes_in_one_burst() -> None:
     assert late.tally() == plain.tally()
 
 
-def test_what_a_hiccup_holds_back_at_the_end_comes_still() -> None:
+def test_a_hiccup_at_the_end_loses_nothing() -> None:
     device = started("cyton", "hiccup@13s for 9s")
     assert sent(device.advance(100.0)) == sent(started("cyton").advance(100.0))
 
 
-def test_ports_come_and_go_and_faults_are_told() -> None:
+def test_faults_are_reported() -> None:
     actions = started("lines", "unplug@3s for 1s,leadsoff@5s for 2s,rate@8s=2").advance(100.0)
     assert [type(action) for action in actions if isinstance(action, Plug | Unplug)] == [Unplug, Plug]
     assert [action for action in actions if isinstance(action, FaultReport)] == [
@@ -207,14 +207,14 @@ def test_ports_come_and_go_and_faults_are_told() -> None:
 
 
 @FORMAT
-def test_leads_off_is_what_the_monitor_takes_for_it(form: str) -> None:
+def test_the_monitor_reads_leads_off(form: str) -> None:
     device = started(form, "leadsoff@3s for 2s")
     data = sent(device.advance(100.0))
     got = read(form, b"\n" + data if form == "lines" else data)
     off = np.flatnonzero(np.isnan(got))
     assert got.size == 14 * 250
     assert off[-1] == 1249
-    assert off[0] - 750 in range(8)  # a rail is believed after a while only
+    assert off[0] - 750 in range(8)  # a rail counts as leads off after some samples
     assert off.size == 1250 - off[0]
     assert device.leads_off == 500
 
@@ -232,7 +232,7 @@ def test_a_reset_is_silence_then_a_banner() -> None:
 
 
 @pytest.mark.parametrize("asked", [[b"WHORU\n"], [b"who", b"RU\r\n"], [b"w", b"horu\n"]])
-def test_a_chords_board_says_what_it_is(asked: list[bytes]) -> None:
+def test_a_chords_board_answers_with_its_name(asked: list[bytes]) -> None:
     device = make_device(patient(), "chords")
     assert sent([action for piece in asked for action in device.receive(piece)]) == b"UNO-R4\r\n"
     assert device.advance(1.0) == []
@@ -253,10 +253,10 @@ def test_a_chords_board_sends_between_start_and_any_byte() -> None:
 
 
 @pytest.mark.parametrize("fault", ["unplug@1s for 1s", "banner@1s"])
-def test_a_chords_board_without_power_must_be_started_anew(fault: str) -> None:
+def test_a_chords_board_needs_start_after_a_loss_of_power(fault: str) -> None:
     device = started("chords", fault)
     device.advance(1.1)
-    assert device.receive(b"START\n") == [], "nobody is there to hear it"
+    assert device.receive(b"START\n") == [], "without power"
     device.advance(3.0)
     assert not device.running
     device.receive(b"START\n")
@@ -264,7 +264,7 @@ def test_a_chords_board_without_power_must_be_started_anew(fault: str) -> None:
 
 
 @given(st.lists(st.sampled_from([b"START", b"STOP", b"WHORU", b"\n", b"\r\n", b"x", b""]), max_size=12), st.data())
-def test_commands_may_come_in_any_pieces(commands: list[bytes], data: st.DataObject) -> None:
+def test_answers_do_not_depend_on_the_pieces(commands: list[bytes], data: st.DataObject) -> None:
     text = b"".join(commands)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
     whole, pieces = ChordsConsole(), ChordsConsole()
@@ -274,7 +274,7 @@ def test_commands_may_come_in_any_pieces(commands: list[bytes], data: st.DataObj
 
 
 class Gappy:
-    """A source that gives nothing at times, misses samples, and remembers how many it was asked for."""
+    """A source with empty chunks and gaps that keeps the largest `max_samples`."""
 
     name, lead, fs_hz, live, rails_mv, start_time = "gappy", "I", 250.0, False, None, None
 
@@ -291,7 +291,7 @@ class Gappy:
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=20))
-def test_a_gap_of_the_record_is_a_lead_that_is_off(sizes: list[int]) -> None:
+def test_a_gap_of_the_source_is_leads_off(sizes: list[int]) -> None:
     source = Gappy(Chunk(100, np.arange(4.0)), Chunk(104, np.empty(0)), Chunk(110, np.arange(3.0)))
     samples = Samples(source)
     got = np.concatenate([samples.take(n) for n in [*sizes, 100]])
@@ -299,7 +299,7 @@ def test_a_gap_of_the_record_is_a_lead_that_is_off(sizes: list[int]) -> None:
     assert np.array_equal(got, [0, 1, 2, 3, nan, nan, nan, nan, nan, nan, 0, 1, 2], equal_nan=True)
 
 
-def test_a_long_gap_needs_no_memory_and_a_long_step_is_taken_in_pieces() -> None:
+def test_a_long_gap_is_processed_in_pieces() -> None:
     source = Gappy(Chunk(0, np.arange(4.0)), Chunk(4 + 250 * 3600, np.arange(4.0)))
     device = Device(source, make_encoder("raw16"))
     assert device.advance(1.0)
@@ -327,7 +327,7 @@ def test_a_live_source_is_refused() -> None:
         ("chords", Scale(None, None, float("inf"))),
     ],
 )
-def test_a_scale_that_is_none_is_refused_in_one_line(form: str, scale: Scale) -> None:
+def test_an_unusable_scale_is_refused_in_one_line(form: str, scale: Scale) -> None:
     with pytest.raises(ConfigError, match=f"--format {form}") as refused:
         make_encoder(form, scale)
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""`ecg-monitor emulate` in a process of its own, as a user meets it, and what it refuses."""
+"""`ecg-monitor emulate` as a process, and the options that it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def emulator(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_record_is_played_to_its_end_and_counted(tmp_path: Path, data_folder: Path) -> None:
+@pytest.mark.slow
+def test_a_record_is_played_to_its_end(tmp_path: Path, data_folder: Path) -> None:
     link = tmp_path / "port"
     faults = "drop=1%,unplug@3s for 4s,leadsoff@10s for 5s"
     options = ("--source", "mitdb:208", "--format", "cyton", "--duration", "20", "--speed", "10")
@@ -41,17 +42,17 @@ def test_a_record_is_played_to_its_end_and_counted(tmp_path: Path, data_folder: 
     assert shlex.split(watch) == shlex.split(
         f"ecg-monitor --source serial --port {link} --format cyton --fs 3600"  # ten times as fast
     )
-    heard = bytearray()
+    received = bytearray()
     lost = 0
     while process.poll() is None:
         try:
             with serial.Serial(str(link), timeout=0.01, exclusive=True) as reader:
                 while True:
-                    heard += reader.read(reader.in_waiting or 1)
+                    received += reader.read(reader.in_waiting or 1)
         except OSError:  # SerialException is one
             lost += 1
     with process:
-        *told, last = process.stdout.read().splitlines()
+        *lines, last = process.stdout.read().splitlines()
     assert process.returncode == 0
     counts = json.loads(last)
     assert counts["taken"] == 20 * 360
@@ -59,16 +60,16 @@ def test_a_record_is_played_to_its_end_and_counted(tmp_path: Path, data_folder: 
     assert counts["leads_off"] + counts["dropped"] > 5 * 360
     assert counts["intact"] + counts["dropped"] + counts["unplugged"] == counts["taken"]
     assert counts["bytes_out"] == 33 * counts["intact"] + 16
-    assert len(heard) <= counts["bytes_out"] - counts["bytes_unheard"]
-    assert len(heard) > 33 * 360 * 4
-    assert [re.sub(r".*: ", "", line) for line in told[1:]] == [
+    assert len(received) <= counts["bytes_out"] - counts["bytes_unheard"]
+    assert len(received) > 33 * 360 * 4
+    assert [re.sub(r".*: ", "", line) for line in lines[1:]] == [
         f"{fault} {what}" for fault in ("unplug@3s for 4s", "leadsoff@10s for 5s") for what in ("begins", "ends")
     ]
     assert lost > 1
     assert not link.is_symlink()
 
 
-def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
+def test_ctrl_c_prints_the_counts_and_removes_the_port(tmp_path: Path) -> None:
     process = emulator("--link", str(tmp_path / "port"))
     assert process.stdout is not None
     process.stdout.readline()
@@ -85,7 +86,7 @@ def test_help_names_every_fault() -> None:
     assert " ".join(GRAMMAR.split()) in " ".join(done.stdout.split())
 
 
-def test_a_bad_option_is_one_line_and_exit_code_2() -> None:
+def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     done = ecg_monitor("emulate", "--faults", "unplug@5s")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -94,7 +95,7 @@ def test_a_bad_option_is_one_line_and_exit_code_2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("options", "error"),
     [
         (EmulateOptions(speed=0), "--speed 0"),
         (EmulateOptions(speed=float("nan")), "--speed nan"),
@@ -111,10 +112,10 @@ def test_a_bad_option_is_one_line_and_exit_code_2() -> None:
         (EmulateOptions(link=Path("/nowhere/port")), "/nowhere/port"),
     ],
 )
-def test_what_makes_no_sense_is_named_in_one_line(options: EmulateOptions, named: str) -> None:
+def test_unusable_options_are_refused_in_one_line(options: EmulateOptions, error: str) -> None:
     with pytest.raises((ConfigError, SourceError)) as refused:
         run_emulator(options, print, lambda: True, lambda: 0.0)
-    assert named in str(refused.value)
+    assert error in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -128,17 +129,17 @@ def test_what_makes_no_sense_is_named_in_one_line(options: EmulateOptions, named
         ("raw16", "--adc-bits 16 --vref 3.2767 --gain 100"),
     ],
 )
-def test_the_command_that_watches_it_is_told(form: str, reading: str) -> None:
-    said: list[str] = []
-    assert run_emulator(EmulateOptions(form=form), said.append, lambda: True, lambda: 0.0) == 0
-    port = said[0].split()[1].rstrip(":")
+def test_the_command_to_read_the_device_is_printed(form: str, reading: str) -> None:
+    lines: list[str] = []
+    assert run_emulator(EmulateOptions(form=form), lines.append, lambda: True, lambda: 0.0) == 0
+    port = lines[0].split()[1].rstrip(":")
     command = f"watch it: ecg-monitor --source serial --port {port} --format {form} --fs 250 {reading}"
-    assert said[1] == command.rstrip()
+    assert lines[1] == command.rstrip()
 
 
-def test_the_device_waits_for_somebody_to_open_its_port() -> None:
-    said: list[str] = []
+def test_the_device_waits_until_its_port_is_opened() -> None:
+    lines: list[str] = []
     asked = iter([False] * 20 + [True])
-    assert run_emulator(EmulateOptions(as_json=True), said.append, lambda: next(asked), lambda: 1e6) == 0
-    assert json.loads(said[-1])["taken"] == 0
-    wait_for(lambda: not Path(said[0].split()[1].rstrip(":")).parent.exists(), "its folder to go")
+    assert run_emulator(EmulateOptions(as_json=True), lines.append, lambda: next(asked), lambda: 1e6) == 0
+    assert json.loads(lines[-1])["taken"] == 0
+    wait_for(lambda: not Path(lines[0].split()[1].rstrip(":")).parent.exists(), "its folder to be removed")

@@ -1,4 +1,4 @@
-"""Faults of an emulated device, as a person writes them, and what they mean for each sample."""
+"""Faults of an emulated device: their grammar, and the fate of each sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.emulator.plan import Fate, Plan
 from monitor.errors import ConfigError
 
 
-def test_all_kinds_are_read() -> None:
+def test_all_kinds_are_parsed() -> None:
     read = parse_faults(
         "drop=0.1%, garble=2%,drift=-1.5%,rate@2m=10,rate=0.5,unplug@60s for 5s,leadsoff@90s for 10s,"
         "stall@110 for 500ms,hiccup@2m for 1.5s,banner@2.5min,noise@1h for 2 s"
@@ -40,9 +40,7 @@ def test_all_kinds_are_read() -> None:
     st.lists(st.tuples(st.sampled_from([*LASTING, "banner"]), st.integers(0, 100), st.integers(1, 60)), max_size=6),
     st.randoms(use_true_random=False),
 )
-def test_what_is_written_in_any_order_is_read_back_in_order_of_time(
-    kinds: list[tuple[str, int, int]], dice: object
-) -> None:
+def test_faults_in_any_order_are_sorted_by_time(kinds: list[tuple[str, int, int]], dice: object) -> None:
     at_s, faults = 0.0, []
     for kind, before_s, lasts_s in kinds:
         fault = Fault(kind, at_s + before_s, BOOT_S if kind == "banner" else float(lasts_s))
@@ -81,7 +79,7 @@ def test_what_is_written_in_any_order_is_read_back_in_order_of_time(
         ("drop=1%,,stall@61s for 1s", "empty"),
     ],
 )
-def test_what_is_no_fault_is_named_with_the_grammar(text: str, piece: str) -> None:
+def test_an_invalid_fault_is_refused_with_the_grammar(text: str, piece: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse_faults(text)
     assert piece in str(refused.value)
@@ -93,13 +91,13 @@ PIECES = st.sampled_from(["drop", "unplug", "rate", "banner", "@", "=", " for ",
 
 
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30))
-def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
-    said = None
+def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
+    refusal = None
     try:
         faults = parse_faults(text)
     except ConfigError as error:
-        said, faults = str(error), Faults()
-    assert said is None or len(said.splitlines()) == 1
+        refusal, faults = str(error), Faults()
+    assert refusal is None or len(refusal.splitlines()) == 1
     assert 0 <= faults.drop <= 1
     assert all(fault.duration_s > 0 for fault in faults.lasting)
 
@@ -108,7 +106,7 @@ PLAN_FAULTS = parse_faults("drop=5%,garble=5%,rate@3s=4,drift=2%,rate@5s=0.5,unp
 
 
 @given(st.lists(st.integers(0, 12_000), min_size=2, max_size=6).map(sorted), st.integers(0, 3))
-def test_fates_do_not_depend_on_the_cut(cuts: list[int], seed: int) -> None:
+def test_fates_do_not_depend_on_the_pieces(cuts: list[int], seed: int) -> None:
     whole = Plan(PLAN_FAULTS, 250.0, seed).fates(cuts[0], cuts[-1])
     plan = Plan(PLAN_FAULTS, 250.0, seed)
     pieces = [plan.fates(first, end) for first, end in itertools.pairwise(cuts)]
@@ -116,7 +114,7 @@ def test_fates_do_not_depend_on_the_cut(cuts: list[int], seed: int) -> None:
     assert whole.size == cuts[-1] - cuts[0]
 
 
-def test_fates_come_as_often_as_asked_for_and_differ_by_seed() -> None:
+def test_random_fates_have_their_probability_and_depend_on_the_seed() -> None:
     faults = parse_faults("drop=1%,garble=3%")
     fates = Plan(faults, 250.0, 1).fates(0, 200_000)
     assert (fates == Fate.DROPPED).mean() == pytest.approx(0.01, abs=0.001)
@@ -125,7 +123,7 @@ def test_fates_come_as_often_as_asked_for_and_differ_by_seed() -> None:
 
 
 @given(st.floats(0, 20), st.floats(0, 20))
-def test_samples_fall_due_in_order_and_when_they_are_said_to(one: float, other: float) -> None:
+def test_due_and_time_s_are_inverse(one: float, other: float) -> None:
     plan = Plan(PLAN_FAULTS, 360.0)
     early, late = sorted((one, other))
     assert plan.due(early) <= plan.due(late)
@@ -142,7 +140,7 @@ def test_rate_and_drift_change_what_is_due() -> None:
     assert Plan(parse_faults("rate@10s=10,rate@20s=1"), 250.0).due(30.0) == 2_500 + 25_000 + 2_500
 
 
-def test_lasting_faults_are_told_in_samples() -> None:
+def test_lasting_faults_are_given_in_samples() -> None:
     (unplug, leads_off) = Plan(parse_faults("leadsoff@90s for 10s,unplug@60s for 5s"), 360.0).spans
     assert (unplug.fault.kind, unplug.first_sample, unplug.end_sample) == ("unplug", 21_600, 23_400)
     assert (leads_off.fault.kind, leads_off.first_sample, leads_off.end_sample) == ("leadsoff", 32_400, 36_000)

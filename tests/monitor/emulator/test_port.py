@@ -1,4 +1,4 @@
-"""The emulated device on real pseudo-terminals, read by pyserial: heard, unplugged, ignored, and with a slow reader."""
+"""The emulated device on real pseudo-terminals, read by pyserial: faults, no reader, a slow reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENT = "sim:sinus=20"
 
 
 class Stage:
-    """A player on a port, and the clock that it looks at."""
+    """A player on a port, with a clock that the test moves."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class Stage:
         )
 
     def go(self, seconds: float) -> None:
-        """Let the clock go on in steps of 50 ms."""
+        """Advance the clock in steps of 50 ms."""
         until_s = self.now_s + seconds
         while self.now_s < until_s:
             self.now_s = min(until_s, self.now_s + 0.05)
             self.player.step()
 
     def begin(self) -> None:
-        """Somebody has opened the port: let the boot pause pass, so that the next step is sample 0."""
+        """Pass the boot pause after the port was opened: the next step is sample 0."""
         self.player.step()
         self.now_s += BOOT_PAUSE_S
         self.player.step()
@@ -73,7 +73,7 @@ def opened(port: PtyPort) -> serial.Serial:
 
 
 def fetch(reader: serial.Serial, n: int) -> bytes:
-    """`n` bytes; a pseudo-terminal hands them over a little later."""
+    """Read `n` bytes; a pseudo-terminal delivers them with a short delay."""
     data = bytearray()
 
     def enough() -> bool:
@@ -85,17 +85,17 @@ def fetch(reader: serial.Serial, n: int) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_reader_gets_all_samples_from_the_first_on(port: PtyPort, form: str) -> None:
+def test_a_reader_gets_all_samples(port: PtyPort, form: str) -> None:
     stage = Stage(port, form)
     stage.go(5.0)
-    assert stage.device.sample == 0, "nobody has opened the port"
+    assert stage.device.sample == 0, "the port is not open"
     with opened(port) as reader:
         stage.begin()
         if form == "chords":
             stage.go(3.0)
-            assert stage.device.sample == 0, "nobody has said START"
+            assert stage.device.sample == 0, "no START yet"
             reader.write(b"WHORU\nSTART\n")
-            select.select([port._fd], [], [], 5.0)  # it has come
+            port.wait(5.0)
             stage.player.step()
             assert fetch(reader, 8) == b"UNO-R4\r\n"
         got = b"\n" if form == "lines" else b""
@@ -111,10 +111,9 @@ def test_a_reader_gets_all_samples_from_the_first_on(port: PtyPort, form: str) -
     assert stage.player.unread == stage.player.overrun == 0
 
 
-def test_a_reader_sees_the_port_vanish_and_finds_it_again_under_its_name(port: PtyPort) -> None:
+def test_an_unplugged_port_vanishes_and_returns_under_its_name(port: PtyPort) -> None:
     stage = Stage(port, "cyton", "unplug@2s for 3s")
     reader = opened(port)
-    first_name = os.ttyname(reader.fd)
     stage.begin()
     stage.go(1.9)
     fetch(reader, stage.device.bytes_out)
@@ -126,34 +125,33 @@ def test_a_reader_sees_the_port_vanish_and_finds_it_again_under_its_name(port: P
         serial.Serial(port.path)
     reader.close()
     stage.go(3.0)
-    assert [told.at_s for told in stage.reports] == [2.0, 5.0]
+    assert [report.at_s for report in stage.reports] == [2.0, 5.0]
     with opened(port) as reader:
         before = stage.device.bytes_out
         stage.go(0.5)
-        assert stage.device.sample in range(1400, 1402), "the device's time went on"
+        assert stage.device.sample in range(1400, 1402), "the device continued"
         data = fetch(reader, stage.device.bytes_out - before)
         assert data[0] == 0xA0
-        assert first_name
     assert stage.device.plan.spans[0].end_sample == 1250
 
 
-def test_without_a_reader_the_device_goes_on_unheard(port: PtyPort) -> None:
+def test_the_device_continues_without_a_reader(port: PtyPort) -> None:
     stage = Stage(port, "cyton")
     with opened(port) as reader:
         stage.begin()
         stage.go(1.0)
         fetch(reader, stage.device.bytes_out)
     wait_for(lambda: not port.has_reader, "the port to be closed")
-    heard = stage.device.bytes_out
+    sent = stage.device.bytes_out
     stage.go(10.0)
     assert stage.device.sample in range(2750, 2752)
-    assert stage.player.unread == stage.device.bytes_out - heard
+    assert stage.player.unread == stage.device.bytes_out - sent
     with opened(port) as reader:
         stage.go(0.1)
-        assert fetch(reader, 33 * 25)[:2] == bytes([0xA0, 2750 % 256]), "nothing old came"
+        assert fetch(reader, 33 * 25)[:2] == bytes([0xA0, 2750 % 256]), "no old bytes"
 
 
-def test_a_reader_who_does_not_read_blocks_nobody(port: PtyPort) -> None:
+def test_a_reader_that_does_not_read_does_not_block_the_device(port: PtyPort) -> None:
     stage = Stage(port, "cyton", line_bytes=5_000)
     with opened(port) as reader:
         stage.begin()
@@ -165,7 +163,7 @@ def test_a_reader_who_does_not_read_blocks_nobody(port: PtyPort) -> None:
         assert fetch(reader, kernel)[:2] == b"\xa0\x00"
 
 
-def test_the_end_waits_for_the_reader_to_fetch_the_last_bytes(port: PtyPort) -> None:
+def test_the_player_waits_for_the_last_bytes_to_be_read(port: PtyPort) -> None:
     stage = Stage(port, "lines")
     with opened(port) as reader:
         stage.begin()
@@ -180,7 +178,7 @@ def test_the_end_waits_for_the_reader_to_fetch_the_last_bytes(port: PtyPort) -> 
         assert stage.player.ended
 
 
-def test_a_long_sleep_is_made_up_for_in_bounded_steps(port: PtyPort) -> None:
+def test_a_long_pause_is_made_up_in_bounded_steps(port: PtyPort) -> None:
     stage = Stage(port, "cyton", line_bytes=5_000)
     with opened(port):
         stage.begin()
@@ -190,7 +188,7 @@ def test_a_long_sleep_is_made_up_for_in_bounded_steps(port: PtyPort) -> None:
         assert stage.player.overrun > 0
 
 
-def test_at_a_mad_speed_each_step_ends(port: PtyPort) -> None:
+def test_a_step_is_bounded_at_an_extreme_speed(port: PtyPort) -> None:
     stage = Stage(port, "cyton", source="sim:sinus=1000;repeat=yes", speed=1e9)
     with opened(port):
         stage.begin()
@@ -199,7 +197,7 @@ def test_at_a_mad_speed_each_step_ends(port: PtyPort) -> None:
         assert stage.device.sample == 60 * 250
 
 
-def test_a_link_of_a_killed_emulator_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_link_of_a_killed_emulator_is_replaced(tmp_path: Path) -> None:
     link = tmp_path / "port"
     link.symlink_to("/dev/pts/99999")
     port = PtyPort(link)
@@ -215,7 +213,7 @@ def test_a_link_of_a_killed_emulator_is_replaced_and_nothing_else(tmp_path: Path
         PtyPort(tmp_path / "absent" / "port")
 
 
-def test_without_a_name_the_link_lies_in_a_folder_that_goes_away() -> None:
+def test_the_default_link_is_in_a_temporary_folder() -> None:
     port = PtyPort()
     folder = Path(port.path).parent
     assert Path(port.path).is_symlink()
@@ -223,7 +221,7 @@ def test_without_a_name_the_link_lies_in_a_folder_that_goes_away() -> None:
     assert not folder.exists()
 
 
-def test_a_real_port_is_silent_and_deaf_while_unplugged() -> None:
+def test_a_real_port_neither_sends_nor_receives_while_unplugged() -> None:
     far, near = os.openpty()
     try:
         tty.setraw(near)
@@ -249,7 +247,7 @@ def test_a_real_port_is_silent_and_deaf_while_unplugged() -> None:
         os.close(far)
 
 
-def test_a_real_port_that_goes_away_is_told_in_one_line() -> None:
+def test_a_lost_real_port_is_one_line() -> None:
     far, near = os.openpty()
     port = RealPort(os.ttyname(near), 115_200)
     os.close(near)

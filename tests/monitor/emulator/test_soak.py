@@ -1,4 +1,4 @@
-"""The soak at toy length, and its ledger: every sample that is missing, changed, doubled or out of place is seen."""
+"""The soak, three minutes long, and its ledger: finds missing, changed, doubled and misplaced samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from tests.monitor.commands.helpers import environment
 TOOLS = Path(__file__).parents[3] / "tools"
 
 
-def test_three_minutes_of_faults_leave_nothing_unaccounted_for(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_three_minutes_of_faults_are_accounted_for(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     arguments = ("--hours", "0.05", "--every", "18", "--seed", "1", "--json", str(file))
     done = subprocess.run(
@@ -60,7 +61,7 @@ READ = ENCODER.readable(MV)
 
 
 def judged(ledger: ModuleType, fates: NDArray[np.uint8], at: NDArray[np.int64], values: NDArray[np.float64]) -> Any:
-    """Ledger after a monitor took `values` at places `at`, in runs without a gap."""
+    """Ledger after a monitor read `values` at indices `at`, in runs without a gap."""
     book = ledger.Ledger(ENCODER, 250.0, np.nan)
     book.sent(0, MV, fates)
     for run in np.split(np.arange(at.size), np.flatnonzero(np.diff(at) != 1) + 1):
@@ -78,7 +79,7 @@ def fates_of(**samples: list[int]) -> NDArray[np.uint8]:
 
 
 @given(st.lists(st.integers(10, N - 10), max_size=8, unique=True))
-def test_what_was_lost_and_known_as_lost_is_in_order(ledger: ModuleType, lost: list[int]) -> None:
+def test_reported_losses_are_no_error(ledger: ModuleType, lost: list[int]) -> None:
     kept = np.delete(np.arange(N), lost)
     book = judged(ledger, fates_of(dropped=lost), kept, READ[kept])
     assert (book.intact, book.missed, book.excused, book.wrong, book.twice) == (kept.size, 0, 0, 0, 0)
@@ -86,31 +87,31 @@ def test_what_was_lost_and_known_as_lost_is_in_order(ledger: ModuleType, lost: l
 
 
 @given(st.lists(st.integers(10, N - 10), min_size=1, max_size=8, unique=True))
-def test_a_sample_that_never_came_is_seen(ledger: ModuleType, lost: list[int]) -> None:
+def test_a_missing_sample_is_found(ledger: ModuleType, lost: list[int]) -> None:
     kept = np.delete(np.arange(N), lost)
     assert judged(ledger, fates_of(), kept, READ[kept]).missed == len(lost)
 
 
-def test_a_changed_sample_is_seen(ledger: ModuleType) -> None:
+def test_a_changed_sample_is_found(ledger: ModuleType) -> None:
     values = READ.copy()
     values[[500, 700]] += 0.1
     book = judged(ledger, fates_of(garbled=[500]), np.arange(N), values)
     assert (book.wrong, book.missed, book.shifts) == (2, 1, [])
 
 
-def test_what_comes_right_after_garbage_may_be_lost_and_is_told_apart(ledger: ModuleType) -> None:
+def test_a_loss_right_after_garbage_is_excused(ledger: ModuleType) -> None:
     kept = np.delete(np.arange(N), [500, 501])
     book = judged(ledger, fates_of(garbled=[500]), kept, READ[kept])
     assert (book.missed, book.excused) == (0, 1)
 
 
-def test_samples_that_come_twice_are_seen(ledger: ModuleType) -> None:
+def test_doubled_samples_are_found(ledger: ModuleType) -> None:
     at = np.concatenate([np.arange(1000), np.arange(950, N)])
     assert judged(ledger, fates_of(), at, READ[at]).twice == 50
 
 
 @pytest.mark.parametrize("shift", [-300, -1, 1, 2, 77])
-def test_a_wrong_length_of_a_gap_is_seen(ledger: ModuleType, shift: int) -> None:
+def test_a_wrong_length_of_a_gap_is_found(ledger: ModuleType, shift: int) -> None:
     away = list(range(1000, 1500))
     kept = np.delete(np.arange(N), away)
     at = np.where(kept < 1000, kept, kept + shift)

@@ -1,4 +1,4 @@
-"""BrainFlow's own boards without hardware: the synthetic one, and files that it plays back as a board."""
+"""BrainFlow's boards without hardware: the synthetic board, and recorded files played back as a board."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FS_HZ = 250
 def recorded(
     path: Path, mv: NDArray[np.float64], places: NDArray[np.int64], counter: Callable[[Any], Any] = lambda at: at % 256
 ) -> str:
-    """A recording of a Cyton board, and how to play it; the samples lie at `places`."""
+    """Write a recording of a Cyton board with its samples at indices `places`; return its source specification."""
     board = BoardShim.get_board_descr(BoardIds.CYTON_BOARD)
     rows = np.zeros((board["num_rows"], mv.size))
     rows[board["package_num_channel"]] = counter(places)
@@ -67,11 +67,13 @@ def read_while(
     return samples, notices
 
 
-@pytest.mark.parametrize("board", ["SYNTHETIC_BOARD", "synthetic", "-1"])
-def test_the_synthetic_board_by_name_or_number(board: str) -> None:
+@pytest.mark.parametrize(
+    "board", ["synthetic", *(pytest.param(board, marks=pytest.mark.slow) for board in ("SYNTHETIC_BOARD", "-1"))]
+)
+def test_the_synthetic_board_is_found_by_name_and_number(board: str) -> None:
     source = open_source(f"brainflow:{board}", SourceOptions(channel="ch2", duration_s=1.4))
     assert (source.lead, source.fs_hz, source.live) == ("ch2", 250.0, True)
-    samples, notices = read_while(source, lambda *_: False)  # to its end
+    samples, notices = read_while(source, lambda *_: False)  # to the end
     assert (min(samples), max(samples)) == (0, 349)
     assert len(samples) > 250
     assert 0 < np.nanmax(np.abs(list(samples.values()))) < 5, "mV, not uV"
@@ -88,7 +90,8 @@ def test_the_synthetic_board_by_name_or_number(board: str) -> None:
 WAVE = np.sin(np.arange(2000) / 15).round(4)
 
 
-def test_lost_packets_are_gaps_also_where_the_counter_cannot_see_them_all(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_lost_packets_are_gaps_beyond_the_range_of_the_counter(tmp_path: Path) -> None:
     places = np.arange(1100)
     places = places[(places < 400) | (places >= 431)]
     places = np.where(places >= 700, places + 256 + 5, places)
@@ -97,12 +100,13 @@ def test_lost_packets_are_gaps_also_where_the_counter_cannot_see_them_all(tmp_pa
     samples, _ = read_while(source, lambda samples, _: len(samples) == places.size)
     source.close()
     np.testing.assert_allclose(list(samples.values()), WAVE[: places.size], atol=1e-6)
-    # A busy machine holds the playback up, and it does not catch up: the time that passed is then missing as well.
+    # On a busy machine the playback is late and does not catch up: that time is missing as well.
     assert (np.diff(list(samples)) >= np.diff(places)).all()
     assert (np.diff(list(samples)) > np.diff(places)).sum() <= 5
 
 
-def test_a_counter_that_wraps_elsewhere_is_not_believed(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_counter_with_another_range_is_not_used(tmp_path: Path) -> None:
     spec = recorded(tmp_path / "a.csv", WAVE[:700], np.arange(700), lambda at: at % 201)
     source = open_source(spec, SourceOptions(channel=2))
     samples, notices = read_while(source, lambda samples, _: len(samples) == 700)
@@ -111,7 +115,8 @@ def test_a_counter_that_wraps_elsewhere_is_not_believed(tmp_path: Path) -> None:
     assert "by the time" in notices[0].text
 
 
-def test_a_board_that_falls_silent_is_lost_and_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_silent_board_is_lost_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brainflow_source, "SILENT_S", 0.6)
     monkeypatch.setattr(brainflow_source, "_BACKOFF_S", (0.1, 0.2))
     path = tmp_path / "a.csv"
@@ -124,11 +129,12 @@ def test_a_board_that_falls_silent_is_lost_and_opened_anew(tmp_path: Path, monke
     samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
     source.close()
     assert notices[0].kind == "source_back"
-    assert min(samples) > 500 + 0.5 * FS_HZ, "what it was silent for is missing"
+    assert min(samples) > 500 + 0.5 * FS_HZ, "the time of the silence is missing"
     np.testing.assert_allclose(list(samples.values()), WAVE[: len(samples)], atol=1e-6)
 
 
-def test_what_nobody_reads_is_dropped_counted_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_unread_samples_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brainflow_source, "BUFFER_S", 1.6)
     source = open_source("brainflow:synthetic")
     assert isinstance(source, brainflow_source.BrainflowSource)
@@ -136,13 +142,13 @@ def test_what_nobody_reads_is_dropped_counted_and_missing(monkeypatch: pytest.Mo
     time.sleep(0.6)  # 150 samples more
     samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
     source.close()
-    told = [notice.count for notice in notices if notice.kind == "overrun"]
-    assert sum(told) >= 100
-    assert min(samples) == told[0]
+    dropped = [notice.count for notice in notices if notice.kind == "overrun"]
+    assert sum(dropped) >= 100
+    assert min(samples) == dropped[0]
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "said"),
+    ("spec", "options", "error"),
     [
         ("nosuch", {}, "no board 'nosuch'; nearest: "),
         ("CYTON_BORD", {}, "nearest: CYTON_BOARD"),
@@ -162,13 +168,13 @@ def test_what_nobody_reads_is_dropped_counted_and_missing(monkeypatch: pytest.Mo
         ("synthetic", {"duration_s": -1.0}, "duration -1 s"),
     ],
 )
-def test_what_cannot_be_watched_is_one_line(spec: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(SourceError, match=said) as refused:
+def test_unusable_boards_are_refused_in_one_line(spec: str, options: dict[str, Any], error: str) -> None:
+    with pytest.raises(SourceError, match=error) as refused:
         open_source(f"brainflow:{spec}", SourceOptions(**options))
     assert "\n" not in str(refused.value)
 
 
-def test_what_was_refused_leaves_the_board_free() -> None:
+def test_a_refused_source_releases_the_board() -> None:
     for _ in range(2):
         with pytest.raises(SourceError, match="no channel"):
             open_source("brainflow:synthetic", SourceOptions(channel="V1"))
@@ -182,13 +188,14 @@ def test_a_board_that_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         open_source(spec)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "brainflow", None)
     with pytest.raises(SourceError, match=r"pip install 'ecg-monitor\[brainflow\]'"):
         open_source("brainflow:synthetic")
 
 
-def test_the_command_watches_a_board_and_tells_its_losses(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_command_reads_a_board_and_reports_losses(tmp_path: Path) -> None:
     mv = open_source("sim:sinus=60", SourceOptions(fs_hz=FS_HZ)).read(1250).samples
     places = np.arange(1300)
     places = places[(places < 1000) | (places >= 1050)]

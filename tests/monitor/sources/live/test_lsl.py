@@ -1,4 +1,4 @@
-"""LSL streams: real outlets, in this process or in one that is killed."""
+"""LSL streams: real outlets in a process of their own, which may be killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
 from tests.monitor.sources.helpers import wait_for
 
 pytest.importorskip("pylsl", reason="pip install '.[lsl]'")
-pylsl = lsl_source._pylsl("lsl")  # its log is turned off before it is used
+pylsl = lsl_source._pylsl("lsl")  # turns its log off before the first use
 
 FS_HZ = 250.0
 
@@ -54,8 +54,10 @@ for line in sys.stdin:
 
 
 class Server:
-    """A process that holds streams; they are lost when it is killed. Not here: an outlet that is taken down while
-    somebody listens may crash its process, which is what some senders do, and no test should."""
+    """A process with streams, which are lost when it is killed.
+
+    Not in the test process: closing an outlet that has a listener may crash its process.
+    """
 
     def __init__(self) -> None:
         self.streams = 0
@@ -68,7 +70,7 @@ class Server:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps([what, number, given]) + "\n")
         self.process.stdin.flush()
-        for line in self.process.stdout:  # pylsl prints there too
+        for line in self.process.stdout:  # pylsl prints to it too
             if line.startswith("done "):
                 return line == "done True\n"
         raise AssertionError("the sender died")
@@ -80,14 +82,14 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def shared() -> Iterator[Server]:
-    """The server of most streams; one a test, since LSL has 32 ports to be found at."""
+    """The server of most streams; one for each test, since LSL finds only 32 ports."""
     Publisher.shared = Server()
     yield Publisher.shared
     Publisher.shared.kill()
 
 
 class Publisher:
-    """A stream of two channels, II in uV and V5 in mV; sample i is i, stamped as a test says."""
+    """A stream of two channels, II in uV and V5 in mV; sample i has the value i."""
 
     shared: Server
 
@@ -100,7 +102,7 @@ class Publisher:
         self._server.ask("open", self._number, made)
 
     def push(self, first: int, n: int, at_s: float) -> None:
-        """Samples `first` to `first + n`, the first of them stamped `at_s`."""
+        """Send samples `first` to `first + n`; the stamp of the first is `at_s`."""
         self.push_values([float(first + i) for i in range(n)], at_s)
 
     def push_values(self, values: list[float], at_s: float) -> None:
@@ -113,14 +115,14 @@ class Publisher:
         return self._server.ask("wait", self._number)
 
     def watched(self, name: str, **options: Any) -> Source:
-        """A source of it; what is pushed from now on arrives there."""
+        """Open a source of the stream; it receives all samples pushed from now on."""
         source = open_source(f"lsl:{name}", SourceOptions(**options))
         assert self.has_listener()
         return source
 
 
 @pytest.fixture(autouse=True)
-def _neighbours_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_search_for_a_second_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.sources.live.lsl._ALIKE_S", 0.1)
 
 
@@ -146,7 +148,7 @@ def stream(name: str) -> Iterator[tuple[Publisher, Source, Clock]]:
 
 
 def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[dict[int, float], list[Notice]]:
-    """Everything up to the sample of this value, uV, by its index; and the notices."""
+    """Read up to the sample of this value, uV; return the samples by index, and the notices."""
     samples: dict[int, float] = {}
     notices: list[Notice] = []
 
@@ -163,7 +165,7 @@ def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[d
     return samples, notices
 
 
-def test_a_stream_comes_in_with_its_lead_unit_and_rate(stream: tuple[Publisher, Source, Clock]) -> None:
+def test_a_stream_is_read_with_its_lead_unit_and_rate(stream: tuple[Publisher, Source, Clock]) -> None:
     outlet, source, _ = stream
     assert (source.lead, source.fs_hz, source.live) == ("II", FS_HZ, True)
     assert source.read(100) is None
@@ -198,11 +200,11 @@ def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead
     source.close()
 
 
-def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Publisher, Source, Clock]) -> None:
+def test_lost_samples_are_a_gap_and_late_samples_are_not(stream: tuple[Publisher, Source, Clock]) -> None:
     outlet, source, _ = stream
     outlet.push(0, 250, 10.0)
     outlet.push(1000, 250, 14.0)  # the sender lost 750
-    outlet.push(1250, 1, 16.0)  # it was busy for a second, then sends all that waited
+    outlet.push(1250, 1, 16.0)  # it was busy for 1 s, then sends the late samples
     late = range(1, 500)
     outlet.push_stamped([1250.0 + i for i in late], [max(16.0 + i * 1e-4, 15.0 + i / FS_HZ) for i in late])
     samples, notices = read_until(source, 1700)
@@ -211,7 +213,7 @@ def test_lost_samples_are_a_gap_and_late_ones_are_not(stream: tuple[Publisher, S
     assert notices == []
 
 
-def test_what_cannot_be_a_voltage_is_no_sample(stream: tuple[Publisher, Source, Clock]) -> None:
+def test_impossible_values_are_nan_and_counted(stream: tuple[Publisher, Source, Clock]) -> None:
     outlet, source, _ = stream
     outlet.push_values([1.0, np.nan, np.inf, -np.inf, 2e6, 7.0], 5.0)
     samples, notices = read_until(source, 7.0)
@@ -220,7 +222,7 @@ def test_what_cannot_be_a_voltage_is_no_sample(stream: tuple[Publisher, Source, 
     assert sum(notice.count for notice in notices) == 3
 
 
-def test_stamps_that_run_back_lose_nothing(stream: tuple[Publisher, Source, Clock]) -> None:
+def test_stamps_that_run_back_lose_no_sample(stream: tuple[Publisher, Source, Clock]) -> None:
     outlet, source, _ = stream
     outlet.push(0, 250, 1e6)
     outlet.push(250, 250, 3.0)
@@ -229,8 +231,8 @@ def test_stamps_that_run_back_lose_nothing(stream: tuple[Publisher, Source, Cloc
     assert [(notice.kind, notice.count) for notice in notices] == [("bad_input", 1)]
 
 
-@pytest.mark.parametrize("source_id", ["", "device 7"])
-def test_a_lost_stream_is_told_and_taken_up_again(name: str, source_id: str) -> None:
+@pytest.mark.parametrize("source_id", ["", pytest.param("device 7", marks=pytest.mark.slow)])
+def test_a_lost_stream_is_reported_and_found_again(name: str, source_id: str) -> None:
     clock = Clock()
     server = Server()
     outlet = Publisher(name, server=server, source_id=source_id and f"{source_id} {name}")
@@ -238,34 +240,35 @@ def test_a_lost_stream_is_told_and_taken_up_again(name: str, source_id: str) -> 
     outlet.push(0, 250, 10.0)
     read_until(source, 249)
     server.kill()
-    told: list[str] = []
+    kinds: list[str] = []
 
-    def heard(kind: str) -> bool:
+    def reported(kind: str) -> bool:
         chunk = source.read(100)
-        told.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
-        return kind in told
+        kinds.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
+        return kind in kinds
 
-    wait_for(lambda: heard("source_lost"), "the loss")
-    assert told == ["source_lost"]
+    wait_for(lambda: reported("source_lost"), "the loss")
+    assert kinds == ["source_lost"]
     assert source.read(100) is None
     clock.now_s += 6.0
     server = Server()
     Publisher(name, server=server, source_id=source_id and f"{source_id} {name}", nominal_srate=500.0)
-    wait_for(lambda: heard("bad_input"), "a stream that is another one")
+    wait_for(lambda: reported("bad_input"), "the notice of another stream")
     server.kill()
     outlet = Publisher(name, source_id=source_id and f"{source_id} {name}")
-    wait_for(lambda: heard("source_back"), "the stream")
-    assert told == ["source_lost", "bad_input", "source_back"]
+    wait_for(lambda: reported("source_back"), "the stream")
+    assert kinds == ["source_lost", "bad_input", "source_back"]
     assert outlet.has_listener()
     clock.now_s += 2.0
     outlet.push(0, 500, 2.0)
     samples, _ = read_until(source, 499)
-    assert min(samples) >= 250 + 1500, "of 8 s away at most 2 s came late"
+    assert min(samples) >= 250 + 1500, "of the 8 s at most 2 s were late"
     assert max(samples) == min(samples) + 499
     source.close()
 
 
-def test_what_nobody_reads_is_dropped_by_lsl_and_missing(name: str) -> None:
+@pytest.mark.slow
+def test_unread_samples_are_dropped_by_lsl(name: str) -> None:
     outlet = Publisher(name)
     source = outlet.watched(name)
     outlet.push(0, 250, 0.0)
@@ -283,7 +286,7 @@ def test_what_nobody_reads_is_dropped_by_lsl_and_missing(name: str) -> None:
     source.close()
 
 
-def test_duration_ends_it(name: str) -> None:
+def test_the_duration_ends_the_source(name: str) -> None:
     outlet = Publisher(name)
     source = outlet.watched(name, duration_s=1.0)
     outlet.push(0, 400, 0.0)
@@ -295,7 +298,7 @@ def test_duration_ends_it(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "said"),
+    ("changes", "options", "error"),
     [
         ({"nominal_srate": 0.0}, {}, "no regular sampling rate"),
         ({"nominal_srate": 32.0}, {}, "sampling rate 32 Hz; between 100 and 1000 Hz"),
@@ -310,16 +313,16 @@ def test_duration_ends_it(name: str) -> None:
         ({}, {"duration_s": -2.0}, "duration -2 s"),
     ],
 )
-def test_a_stream_that_cannot_be_watched_is_one_line(
-    name: str, changes: dict[str, Any], options: dict[str, Any], said: str
+def test_an_unusable_stream_is_refused_in_one_line(
+    name: str, changes: dict[str, Any], options: dict[str, Any], error: str
 ) -> None:
     Publisher(name, **changes)
-    with pytest.raises(SourceError, match=said) as refused:
+    with pytest.raises(SourceError, match=error) as refused:
         open_source(f"lsl:{name}", SourceOptions(**options))
     assert "\n" not in str(refused.value)
 
 
-def test_streams_that_are_alike_or_absent_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ambiguous_and_missing_streams_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.sources.live.lsl._ALIKE_S", 5.0)
     for number in (1, 2):
         Publisher(name, source_id=f"{name}/{number}")
@@ -337,7 +340,7 @@ def test_streams_that_are_alike_or_absent_are_named(name: str, monkeypatch: pyte
             open_source(f"lsl:{what}")
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pylsl", None)
     with pytest.raises(SourceError, match=r"pip install 'ecg-monitor\[lsl\]'"):
         open_source("lsl:ecg")
@@ -363,7 +366,8 @@ time.sleep(60)
 """
 
 
-def test_the_command_survives_the_death_of_its_sender(name: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_command_continues_after_the_sender_was_killed(name: str, tmp_path: Path) -> None:
     def sender(samples: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", SENDER, name, str(samples)], stdout=subprocess.PIPE, text=True, env=environment()
@@ -394,9 +398,9 @@ def test_the_command_survives_the_death_of_its_sender(name: str, tmp_path: Path)
     assert monitor.returncode == 0, errors
     assert f"p1: lsl:{name}, lead II, 250 Hz" in output
     onsets = [line.split()[3] for line in output.splitlines() if " onset " in line]
-    assert set(onsets) <= {"source_lost", "gap", "no_data"}, "no physiological alarm out of a fault"
+    assert set(onsets) <= {"source_lost", "gap", "no_data"}, "no physiological alarm"
     assert onsets.count("gap") == 1
-    assert not any(word in errors for word in ("INFO|", "ERR|")), "LSL's own log is silent"
+    assert not any(word in errors for word in ("INFO|", "ERR|")), "the log of LSL is off"
     session = json.loads((tmp_path / "p1" / "session.json").read_text())["session"]
     assert session["gaps"] == 1
     assert 1450 <= session["samples_in"] <= 1500

@@ -1,4 +1,4 @@
-"""Standard input: real pipes, real processes, whatever is written into them."""
+"""Standard input: real pipes and processes, valid and invalid rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from hypothesis import strategies as st
 
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, SourceOptions, open_source
-from monitor.sources.live.stdin import MAX_LINE, READ_BYTES, StdinSource
+from monitor.sources.live.stdin import READ_BYTES, StdinSource
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
 from tests.monitor.sources.helpers import notices_of, wait_for
 
 
 class Pipe:
-    """A pipe with a source at its end."""
+    """A pipe and the source that reads it."""
 
     def __init__(self, **options: object) -> None:
         self.fd, self._far = os.pipe()
@@ -37,7 +38,7 @@ class Pipe:
             self._far = -1
 
     def rest(self, text: str | bytes = b"") -> list[Chunk]:
-        """Everything up to the end of a pipe into which `text` goes by a thread: it holds 64 KiB only."""
+        """Write `text` by a thread (a pipe holds 64 KiB), close the pipe, read to its end."""
         data = text.encode() if isinstance(text, str) else text
 
         def feed() -> None:
@@ -64,7 +65,7 @@ class Pipe:
         try:
             wait_for(drained, "the end of the pipe")
         finally:
-            os.close(self.fd)  # a writer that waits gets a broken pipe
+            os.close(self.fd)  # a blocked writer gets a broken pipe
             self.fd = -1
             writer.join()
         return chunks
@@ -106,13 +107,13 @@ def signal_of(chunks: list[Chunk]) -> list[float]:
         ("9 0.5\n9 -0.25\n9 1\n", {"channel": 1}),
     ],
 )
-def test_rows_as_people_write_them(text: str, options: dict[str, object]) -> None:
+def test_layouts(text: str, options: dict[str, object]) -> None:
     chunks = Pipe(**options).rest(text)
     assert signal_of(chunks) == pytest.approx([0.5, -0.25, 1.0])
     assert notices_of(chunks, "bad_input") == []
 
 
-def test_nothing_waits_for_the_writer(pipe: Pipe) -> None:
+def test_read_does_not_wait_for_the_writer(pipe: Pipe) -> None:
     assert pipe.source.live
     assert pipe.source.read(100) is None
     pipe.write("0.1\n0.2\n0.")
@@ -120,7 +121,7 @@ def test_nothing_waits_for_the_writer(pipe: Pipe) -> None:
     assert chunk is not None
     assert chunk.samples.tolist() == [0.1]
     assert signal_of([chunk, pipe.source.read(100) or chunk]) == [0.1, 0.2]
-    assert pipe.source.read(100) is None, "a piece of a row is no row"
+    assert pipe.source.read(100) is None, "an incomplete row is no row"
     pipe.write("3\n")
     chunk = pipe.source.read(100)
     assert chunk is not None
@@ -130,31 +131,34 @@ def test_nothing_waits_for_the_writer(pipe: Pipe) -> None:
         pipe.source.read(100)
 
 
-def test_leads_off_and_bad_rows_are_invalid_samples(pipe: Pipe) -> None:
+def test_leads_off_and_bad_rows_are_nan(pipe: Pipe) -> None:
     chunks = pipe.rest("!\n!\n0.1\n!\nnan\ninf\n1e9\nabc\n\n0.2\n1_0\n0.3\n!")
     np.testing.assert_array_equal(signal_of(chunks), [np.nan, np.nan, 0.1, *[np.nan] * 6, 0.2, np.nan, 0.3, np.nan])
-    told = notices_of(chunks, "bad_input")
-    assert sum(notice.count for notice in told) == 6
-    assert "'nan'" in told[0].text
+    notices = notices_of(chunks, "bad_input")
+    assert sum(notice.count for notice in notices) == 6
+    assert "'nan'" in notices[0].text
 
 
-def test_a_banner_is_counted_and_is_no_sample(pipe: Pipe) -> None:
+def test_a_banner_is_counted_but_no_sample(pipe: Pipe) -> None:
     chunks = pipe.rest("Booting\nSensor ready\n0.1\n0.2\n")
     assert signal_of(chunks) == [0.1, 0.2]
     assert sum(notice.count for notice in notices_of(chunks, "bad_input")) == 1
 
 
-def test_bytes_without_a_line_end_are_told_and_not_kept(pipe: Pipe) -> None:
-    chunks = pipe.rest(b"0.1\n0.2\n" + b"7" * 10_000_000 + b"\n0.3\n")
+def test_bytes_without_a_line_end_are_reported_and_not_kept(pipe: Pipe) -> None:
+    data = b"0.1\n0.2\n" + b"7" * 10_000_000 + b"\n0.3\n"
+    tracemalloc.start()
+    chunks = pipe.rest(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     np.testing.assert_array_equal(signal_of(chunks), [0.1, 0.2, np.nan, 0.3])
     assert [n.text for n in notices_of(chunks, "bad_input") if "line end" in n.text] != []
-    assert len(pipe.source._rest) <= MAX_LINE + 1
+    assert peak < 1_000_000
 
 
-def test_the_writer_waits_for_us_and_nothing_is_lost(pipe: Pipe) -> None:
+def test_the_writer_waits_and_no_sample_is_lost(pipe: Pipe) -> None:
     n = 200_000
     values = [round(i % 997 / 1000, 3) for i in range(n)]
-    assert len(pipe.source._samples) == 0
     chunks = pipe.rest("".join(f"{v}\n" for v in values))
     assert signal_of(chunks) == values
     assert len("0\n") * max(len(c.samples) for c in chunks) < READ_BYTES
@@ -162,7 +166,7 @@ def test_the_writer_waits_for_us_and_nothing_is_lost(pipe: Pipe) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(1, 60), max_size=20))
-def test_any_bytes_cut_anywhere_count_alike(garbage: bytes, cuts: list[int]) -> None:
+def test_samples_do_not_depend_on_the_pieces(garbage: bytes, cuts: list[int]) -> None:
     data = b"0.1\n0.2\n" + garbage + b"\n0.3\n"
     pipe = Pipe()
     chunks: list[Chunk] = []
@@ -193,7 +197,7 @@ def test_duration_is_counted_in_samples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "said"),
+    ("text", "options", "error"),
     [
         ("", {}, "ended without a number"),
         ("abc\ndef\n", {}, "ended without a number"),
@@ -203,14 +207,14 @@ def test_duration_is_counted_in_samples() -> None:
         ("ecg_uV\n1\n2\n", {"unit": "V"}, "its header says uV"),
     ],
 )
-def test_what_cannot_be_understood_is_said_in_one_line(text: str, options: dict[str, object], said: str) -> None:
-    with pytest.raises(SourceError, match=said) as refused:
+def test_unknown_layouts_are_refused_in_one_line(text: str, options: dict[str, object], error: str) -> None:
+    with pytest.raises(SourceError, match=error) as refused:
         Pipe(**options).rest(text)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error"),
     [
         ({"fs_hz": None}, "--fs 250"),
         ({"start_s": 3.0}, "leave out --start"),
@@ -219,8 +223,8 @@ def test_what_cannot_be_understood_is_said_in_one_line(text: str, options: dict[
         ({"duration_s": -1.0}, "duration"),
     ],
 )
-def test_options_that_cannot_be(options: dict[str, object], said: str) -> None:
-    with pytest.raises(SourceError, match=said):
+def test_unusable_options_are_refused(options: dict[str, object], error: str) -> None:
+    with pytest.raises(SourceError, match=error):
         Pipe(**options)
 
 
@@ -245,7 +249,7 @@ print("millivolt", *(f"{v:.4f}" for v in chunk.samples), "oops", *["!"] * 500, s
 """
 
 
-def test_a_reader_piped_into_the_command() -> None:
+def test_the_command_reads_a_pipe() -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE) as writer:
         command = (*COMMAND, "--source", "-", "--fs", "250", "--no-dashboard", *FREE_BUS)
         done = subprocess.run(
@@ -260,7 +264,7 @@ def test_a_reader_piped_into_the_command() -> None:
     assert "'oops'" in done.stderr
 
 
-def test_the_time_is_not_taken_for_the_ecg_whatever_it_is_called(pipe: Pipe) -> None:
+def test_the_time_column_is_recognised_under_any_name(pipe: Pipe) -> None:
     rows = "".join(f"{i * 0.004:.3f};{i % 7}\n" for i in range(40)).replace(".", ",")
     chunks = pipe.rest("Tijd;Spanning\n" + rows)
     assert signal_of(chunks) == [i % 7 for i in range(40)]
@@ -273,14 +277,15 @@ mv = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3
 def send(first, last):
     for at in range(first, last, 25):
         print(*(f"{v:.4f}" for v in mv[at:at + 25]), sep=chr(10), flush=True)
-        time.sleep(0.2)  # of a tenth of a second: half as fast as it should be
+        time.sleep(0.2)  # for 0.1 s of signal: half of real time
 send(0, 750)
-sys.stdin.readline()  # silence, until somebody asks for more
+sys.stdin.readline()  # silence until the test asks for more
 send(750, 1000)
 """
 
 
-def test_a_writer_slower_than_real_time_loses_nothing_and_alarms_only_while_silent(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_slow_writer_loses_nothing_and_alarms_only_while_silent(tmp_path: Path) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-c", HALF_RATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     )
@@ -294,7 +299,7 @@ def test_a_writer_slower_than_real_time_loses_nothing_and_alarms_only_while_sile
     ):
         alarms = tmp_path / "p1" / "alarms.jsonl"
         wait_for(alarms.is_file, "the recording")
-        wait_for(lambda: recorded(tmp_path) >= 750, "what came at half the rate")
+        wait_for(lambda: recorded(tmp_path) >= 750, "the samples at half the rate")
         wait_for(lambda: "no_data" in alarms.read_text(), "the silence")
         writer.stdin.write(b"more\n")
         writer.stdin.flush()
@@ -312,13 +317,14 @@ def recorded(folder: Path) -> int:
     return signal.stat().st_size // 2 if signal.is_file() else 0
 
 
-def test_the_command_says_what_is_wrong_in_one_line() -> None:
-    for arguments, given_text, code, said in [
+@pytest.mark.slow
+def test_the_command_refuses_unusable_input_in_one_line() -> None:
+    for arguments, given_text, code, error in [
         ((), "1\n", 2, "--fs 250"),
         (("--fs", "250"), "1.5 2.5\n1.5 2.5\n", 3, "--column"),
     ]:
         command = (*COMMAND, "--source", "-", *arguments, "--no-dashboard", *FREE_BUS)
         done = subprocess.run(command, input=given_text, capture_output=True, text=True, timeout=120, env=environment())
         assert done.returncode == code, done.stderr
-        assert said in done.stderr
+        assert error in done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -1,12 +1,14 @@
-"""Samples pushed by another program: real sockets, real processes, whatever is sent into them."""
+"""Samples pushed by another program: real sockets and processes, valid and invalid messages."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +44,7 @@ def message(first_sample: int, mv: list[float], **fields: Any) -> list[bytes]:
 
 
 class Line:
-    """A sender and the source that listens to it, on a socket file of their own; time stands still until told."""
+    """A sender and a source on a socket file of their own, with a clock that the test moves."""
 
     def __init__(self, folder: Path, *, publish: bool = False, **options: Any) -> None:
         self.now_s = 100.0
@@ -56,13 +58,13 @@ class Line:
             self.sender.connect(self.endpoint)
         self.source = ZmqSource(("sub+" if publish else "") + self.endpoint, settings, "zmq:x")
         if publish:
-            assert self.sender.recv() == b"\x01"  # subscribed: nothing of what follows is lost
+            assert self.sender.recv() == b"\x01"  # subscribed: no later message is lost
 
     def send(self, frames: list[bytes]) -> None:
         self.sender.send_multipart(frames)
 
     def read_until(self, last: int, max_samples: int = 10_000) -> tuple[dict[int, float], list[Notice]]:
-        """Everything up to a sample, by its index, and the notices."""
+        """Read up to a sample; return the samples by index, and the notices."""
         samples: dict[int, float] = {}
         notices: list[Notice] = []
 
@@ -95,7 +97,7 @@ WAVE = np.sin(np.arange(200) / 9).round(4)
 
 @pytest.mark.parametrize("publish", [False, True], ids=["PULL", "SUB"])
 @pytest.mark.parametrize("max_samples", [1, 7, 1000])
-def test_what_is_sent_comes_out(tmp_path: Path, publish: bool, max_samples: int) -> None:
+def test_all_forms_of_messages_are_read(tmp_path: Path, publish: bool, max_samples: int) -> None:
     line = Line(tmp_path, publish=publish)
     try:
         topic = [b"ecg/1"] if publish else []
@@ -119,7 +121,7 @@ def test_what_is_sent_comes_out(tmp_path: Path, publish: bool, max_samples: int)
         line.close()
 
 
-def test_lost_samples_are_a_gap_and_keep_the_senders_index(line: Line) -> None:
+def test_lost_samples_are_a_gap_in_the_senders_index(line: Line) -> None:
     line.send(message(1000, [1.0, 2.0]))
     line.send(message(1010, [3.0]))
     samples, notices = line.read_until(1010)
@@ -155,10 +157,8 @@ BAD: list[tuple[list[bytes], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("frames", "said"), BAD)
-def test_a_bad_message_is_refused_and_counted_and_the_next_one_is_taken(
-    line: Line, frames: list[bytes], said: str
-) -> None:
+@pytest.mark.parametrize(("frames", "error"), BAD)
+def test_an_invalid_message_is_refused_and_counted(line: Line, frames: list[bytes], error: str) -> None:
     line.send(message(0, [0.1, 0.2]))
     line.read_until(1)
     line.send(frames)
@@ -168,21 +168,21 @@ def test_a_bad_message_is_refused_and_counted_and_the_next_one_is_taken(
     assert list(samples) == [4]
     assert [notice.kind for notice in notices] == ["bad_input"] * len(notices)
     assert sum(notice.count for notice in notices) == 2
-    assert said in notices[0].text
+    assert error in notices[0].text
     assert all("\n" not in notice.text and len(notice.text) < 300 for notice in notices)
 
 
-def test_infinite_numbers_are_no_samples_and_counted(line: Line) -> None:
+def test_impossible_values_are_nan_and_counted(line: Line) -> None:
     line.send(message(0, [0.5, np.nan, np.inf, -np.inf, 1001.0, -0.5]))
     line.send(message(6, [-32768, 100], dtype="int16", unit="uV"))
     samples, notices = line.read_until(7)
     np.testing.assert_allclose(list(samples.values()), [0.5, *[np.nan] * 4, -0.5, np.nan, 0.1])
-    assert sum(notice.count for notice in notices) == 3, "NaN says leads off and is no fault"
+    assert sum(notice.count for notice in notices) == 3, "NaN is leads off and not counted"
     assert "beyond 1000 mV" in notices[0].text
 
 
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=3))
-def test_any_bytes_are_a_message_or_refused(frames: list[bytes]) -> None:
+def test_any_bytes_are_parsed_or_refused(frames: list[bytes]) -> None:
     with contextlib.suppress(ValueError):
         _, mv, _ = decode_samples(frames)
         assert mv.dtype == np.float64
@@ -194,7 +194,7 @@ NUMBERS = st.one_of(st.none(), st.floats(-900, 900))
 @given(
     samples=st.lists(NUMBERS, max_size=30), first=st.integers(0, 2**53), dtype=st.sampled_from(["float32", "float64"])
 )
-def test_both_forms_say_the_same_and_are_valid(samples: list[float | None], first: int, dtype: str) -> None:
+def test_both_forms_are_equal_and_valid(samples: list[float | None], first: int, dtype: str) -> None:
     validator = jsonschema.Draft202012Validator(json.loads((schema.FOLDER / "samples-1.json").read_text("utf-8")))
     inside = header(first, len(samples), samples=samples)
     beside = message(first, [np.nan if v is None else v for v in samples], dtype=dtype)
@@ -208,19 +208,19 @@ def test_both_forms_say_the_same_and_are_valid(samples: list[float | None], firs
 
 
 @pytest.mark.parametrize("epochs", [("a", "b"), ("", "")], ids=["new epoch", "counts from 0 again"])
-def test_a_sender_that_begins_anew_is_taken_with_the_time_it_was_away(line: Line, epochs: tuple[str, str]) -> None:
+def test_a_restarted_sender_is_a_gap_of_its_silence(line: Line, epochs: tuple[str, str]) -> None:
     line.send(message(0, [0.1] * 250, epoch=epochs[0]))
     line.read_until(249)
     line.now_s += 4.0
     line.send(message(0, [0.2] * 250, epoch=epochs[1]))
     line.send(message(250, [0.3], epoch=epochs[1]))
     samples, notices = line.read_until(1250)
-    assert list(samples) == list(range(1000, 1251)), "3 s missing: of 4 s silence 1 s came late"
+    assert list(samples) == list(range(1000, 1251)), "of 4 s silence, 3 s are missing and 1 s was late"
     assert [notice.kind for notice in notices] == ["source_back"]
     assert "750 samples missing" in notices[0].text
 
 
-def test_of_two_senders_the_last_one_counts(line: Line) -> None:
+def test_of_two_senders_the_last_one_is_read(line: Line) -> None:
     line.send(message(0, [0.1] * 5, epoch="a"))
     line.read_until(4)
     line.now_s += 2.0
@@ -236,22 +236,23 @@ def test_of_two_senders_the_last_one_counts(line: Line) -> None:
     assert "epoch 'a' has ended" in refused[0].text
 
 
-def test_a_frame_too_large_is_never_taken_in(line: Line) -> None:
+def test_a_frame_above_the_limit_is_not_read(line: Line) -> None:
     line.send(message(0, [0.1]))
     line.read_until(0)
     line.send([json.dumps(header(1, 500_000)).encode(), bytes(2 * FRAME_BYTES)])
-    wait_for(lambda: sent(line, message(700_000, [0.2])), "the sender to be connected again")
-    first = next(iter(line.read_until(700_000)[0]))
-    assert first == 700_000
+    attempts = itertools.count(700_000)
+
+    def received() -> bool:  # ZeroMQ cuts the connection, and with it may drop some messages
+        line.send(message(next(attempts), [0.2]))
+        time.sleep(0.02)
+        chunk = line.source.read(10)
+        assert chunk is None or chunk.first_sample >= 700_000
+        return chunk is not None and chunk.samples.size > 0
+
+    wait_for(received, "a message on a new connection")
 
 
-def sent(line: Line, frames: list[bytes]) -> bool:
-    """Whether a message arrives; what is under way when ZeroMQ cuts a connection may not."""
-    line.send(frames)
-    return line.source._socket.poll(200) > 0
-
-
-def test_a_flood_waits_at_the_sender_and_nothing_of_it_is_lost(line: Line) -> None:
+def test_a_flood_waits_at_the_sender_and_is_read_complete(line: Line) -> None:
     line.sender.set_hwm(10)
     piece = [0.25] * 10_000
     sent_messages = 0
@@ -260,11 +261,11 @@ def test_a_flood_waits_at_the_sender_and_nothing_of_it_is_lost(line: Line) -> No
         while line.sender.poll(500, zmq.POLLOUT):
             line.send(message(10_000 * sent_messages, piece))
             sent_messages += 1
-            assert sent_messages < 5000, "nobody holds so much"
+            assert sent_messages < 5000, "no buffer holds as much"
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4e6, "nothing is read ahead"
+    assert peak < 4e6, "the source reads nothing ahead"
     last = 10_000 * sent_messages - 1
     samples, notices = line.read_until(last, 5000)
     assert len(samples) == last + 1
@@ -283,7 +284,7 @@ def test_duration_is_counted_in_samples(tmp_path: Path) -> None:
         line.close()
 
 
-def test_without_a_rate_the_first_message_tells_it(tmp_path: Path) -> None:
+def test_without_a_rate_the_first_valid_message_sets_it(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/ecg"
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         push.connect(endpoint)
@@ -303,14 +304,14 @@ def test_without_a_rate_the_first_message_tells_it(tmp_path: Path) -> None:
             source.read(10)
 
 
-def test_no_message_is_said_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_message_in_time_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.sources.live.zmq._FIRST_MESSAGE_S", 0.1)
     with pytest.raises(SourceError, match=r"no message came within 0\.1 s; start the sender, or give --fs"):
         open_source(f"zmq:ipc://{tmp_path}/ecg")
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "options", "said"),
+    ("endpoint", "options", "error"),
     [
         ("", {}, "not understood; give e.g. zmq:tcp"),
         ("nonsense", {}, "not understood"),
@@ -328,14 +329,14 @@ def test_no_message_is_said_after_a_while(tmp_path: Path, monkeypatch: pytest.Mo
         ("tcp://127.0.0.1:5600", {"fs_hz": 50.0}, "between 100 and 1000 Hz"),
     ],
 )
-def test_what_cannot_be_listened_to_is_one_line(endpoint: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(SourceError, match=said) as refused:
+def test_unusable_endpoints_are_refused_in_one_line(endpoint: str, options: dict[str, Any], error: str) -> None:
+    with pytest.raises(SourceError, match=error) as refused:
         open_source(f"zmq:{endpoint}", SourceOptions(**{"fs_hz": 250.0, **options}))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])
-def test_an_endpoint_in_use_is_named(tmp_path: Path, scheme: str) -> None:
+def test_an_endpoint_in_use_is_refused(tmp_path: Path, scheme: str) -> None:
     endpoint = free_endpoint() if scheme == "tcp" else f"ipc://{tmp_path}/ecg"
     first = open_source(f"zmq:{endpoint}", SourceOptions(fs_hz=250))
     with pytest.raises(SourceError, match=f"{endpoint} is in use by another program"):
@@ -344,8 +345,9 @@ def test_an_endpoint_in_use_is_named(tmp_path: Path, scheme: str) -> None:
     open_source(f"zmq:{endpoint}", SourceOptions(fs_hz=250)).close()
 
 
-def test_the_example_pusher_and_the_command(tmp_path: Path) -> None:
-    """The pusher of tools/ into the real command, then a second run of it: a gap, no physiological alarm."""
+@pytest.mark.slow
+def test_the_command_reads_the_example_pusher(tmp_path: Path) -> None:
+    """Two runs of the pusher in tools/ and one monitor: a gap, no physiological alarm."""
     endpoint = free_endpoint()
     arguments = ("--source", f"zmq:{endpoint}", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
     push = [sys.executable, str(ROOT / "tools" / "examples" / "push_samples.py"), endpoint, "4"]
@@ -373,7 +375,8 @@ def test_the_example_pusher_and_the_command(tmp_path: Path) -> None:
     assert session["gaps"] == 1
 
 
-def test_the_command_says_what_is_wrong_in_one_line() -> None:
+@pytest.mark.slow
+def test_the_command_refuses_an_open_endpoint() -> None:
     done = ecg_monitor("--source", "zmq:tcp://0.0.0.0:5600", "--no-dashboard", *FREE_BUS)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Byte parsers: any cutting gives the same, garbage and loss are counted, nothing raises."""
+"""Packet parsers: independent of the pieces, garbage is counted, nothing raises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAKERS = {
 LIMITS = {"chords": (0, 65_535), "cyton": (-(2**23), 2**23 - 1)}
 framed = pytest.mark.parametrize("name", [name for name in MAKERS if name != "raw16"])
 every = pytest.mark.parametrize("name", list(MAKERS))
-HEADS = b"\xa0\x0a\xc7"  # garbage without them is no beginning of any packet
+HEADS = b"\xa0\x0a\xc7"  # garbage without these bytes begins no packet
 
 
 def draw_samples(name: str, n: int, seed: int) -> NDArray[np.int64]:
@@ -48,7 +48,7 @@ def packets_of(parser: PacketParser, samples: NDArray[np.int64], counter: int = 
 @every
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
-def test_any_cutting_gives_the_same(name: str, data: st.DataObject) -> None:
+def test_the_result_does_not_depend_on_the_pieces(name: str, data: st.DataObject) -> None:
     samples = draw_samples(name, data.draw(st.integers(0, 8)), data.draw(st.integers(0, 99)))
     maker = MAKERS[name]
     noise = st.lists(st.sampled_from([*range(256), *HEADS * 20, 0x7C, 0xFA, 0xC0, 1, 2]), max_size=40).map(bytes)
@@ -93,7 +93,7 @@ def test_garbage_between_packets_is_skipped_and_counted(name: str, garbage: list
 @framed
 @given(garbage=st.binary(max_size=200), torn=st.integers(0, 40), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
-def test_resynchronises_within_two_packets(name: str, garbage: bytes, torn: int, seed: int) -> None:
+def test_a_parser_resynchronises_within_two_packets(name: str, garbage: bytes, torn: int, seed: int) -> None:
     parser, samples = MAKERS[name](), draw_samples(name, 12, seed)
     packets = packets_of(parser, samples)
     parsed = parser.feed(b"".join(packets[:4]) + packets[4][:torn] + garbage + b"".join(packets[5:]))
@@ -103,7 +103,7 @@ def test_resynchronises_within_two_packets(name: str, garbage: bytes, torn: int,
 @every
 @given(pieces=st.lists(st.binary(max_size=300), max_size=10))
 @settings(deadline=None, max_examples=80)
-def test_any_bytes_are_taken_and_accounted_for(name: str, pieces: list[bytes]) -> None:
+def test_all_bytes_are_counted(name: str, pieces: list[bytes]) -> None:
     parser = MAKERS[name]()
     size = len(parser.encode(np.zeros((1, parser.channels), dtype=np.int64)))
     taken = 0
@@ -116,20 +116,20 @@ def test_any_bytes_are_taken_and_accounted_for(name: str, pieces: list[bytes]) -
 
 @framed
 @pytest.mark.parametrize("byte", HEADS)
-def test_a_megabyte_of_heads_leaves_a_small_buffer(name: str, byte: int) -> None:
+def test_a_flood_of_heads_leaves_a_small_buffer(name: str, byte: int) -> None:
     parser = MAKERS[name]()
-    parsed = parser.feed(bytes([byte]) * 1_000_000)
+    parsed = parser.feed(bytes([byte]) * 200_000)
     assert len(parsed.samples) == 0
-    assert parsed.skipped + parser.pending == 1_000_000
+    assert parsed.skipped + parser.pending == 200_000
     assert parser.pending < 70
 
 
 def test_cyton_does_not_stay_out_of_step_on_constant_samples() -> None:
-    """A channel that holds A0 where the auxiliary byte before it, one packet on, reads Cx, is no packet."""
+    """Constant samples may contain A0, and Cx one packet later, without being a packet."""
     parser = Cyton()
     row = np.array([[0xC0A0C0] * 8], dtype=np.int64) - (1 << 24)
     stream = parser.encode(np.repeat(row, 20, axis=0))
-    parsed = parser.feed(stream[1:])  # begins within a packet
+    parsed = parser.feed(stream[1:])  # starts within a packet
     assert (parsed.samples == row).all()
     assert (len(parsed.samples), parsed.skipped) == (19, 32)
 
@@ -142,14 +142,14 @@ def test_cyton_does_not_stay_out_of_step_on_constant_samples() -> None:
         (Raw16(), "feff", [-2]),
     ],
 )
-def test_layouts_by_hand(parser: PacketParser, packet: str, sample: list[int] | None) -> None:
+def test_layouts(parser: PacketParser, packet: str, sample: list[int] | None) -> None:
     data = bytes.fromhex(packet)
     if sample is None:
         data, sample = data[:9] + bytes(5) + b"\x00\x0b", [-32_767, -2]
     assert parser.feed(data).samples.tolist() == [sample]
 
 
-def test_cyton_layout_by_hand() -> None:
+def test_cyton_layout() -> None:
     packet = "a0{}ffffff0000017fffff800000" + "000000" * 4 + "010203040506c{}"
     parsed = Cyton().feed(bytes.fromhex(packet.format("07", "0") + packet.format("08", "f")))
     assert parsed.samples[1].tolist() == [-1, 1, 8_388_607, -8_388_608, 0, 0, 0, 0]
@@ -157,7 +157,7 @@ def test_cyton_layout_by_hand() -> None:
     assert parsed.counters.tolist() == [7, 8]
 
 
-def test_restart_forgets_the_rest() -> None:
+def test_restart_drops_the_kept_bytes() -> None:
     parser, samples = Chords(1), draw_samples("chords 1 channel", 2, 4)
     parser.feed(parser.encode(samples) + b"\xc7\x7c\x02")
     assert parser.restart() == 3
@@ -165,7 +165,7 @@ def test_restart_forgets_the_rest() -> None:
 
 
 @every
-def test_encode_refuses_what_does_not_fit(name: str) -> None:
+def test_encode_refuses_samples_out_of_range(name: str) -> None:
     parser = MAKERS[name]()
     with pytest.raises(ValueError, match="40000000000"):
         parser.encode(np.full((1, parser.channels), 40_000_000_000))

@@ -1,4 +1,4 @@
-"""Sample numbers out of time stamps: every loss, no false one, whatever the sender's clock and timing do."""
+"""StampClock: finds every loss and no false one, for all clocks and timings of the sender."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 def placed(
     fs_hz: float, sent: NDArray[np.int64], stamps: Floats, cuts: list[int]
 ) -> tuple[dict[int, float], StampClock]:
-    """Index that each sample was given; the value of a sample is the index it had at the sender."""
+    """Index given to each sample; the value of a sample is its index at the sender."""
     clock = StampClock(fs_hz)
     out: dict[int, float] = {}
     runs, low, turn = [], 0, 0
@@ -44,7 +44,7 @@ CUTS = st.lists(st.integers(1, 700), min_size=1, max_size=5)
     losses=st.lists(st.tuples(st.floats(3, 25), st.floats(0.3, 5)), max_size=3),
     cuts=CUTS,
 )
-def test_each_loss_is_found_with_its_length_and_nothing_else(
+def test_each_loss_is_found_with_its_length(
     seed: int, fs_hz: float, drift: float, jitter_s: float, losses: list[tuple[float, float]], cuts: list[int]
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def test_each_loss_is_found_with_its_length_and_nothing_else(
     stamps = 1e5 + sent / (fs_hz * (1 + drift)) + np.repeat(rng.uniform(0, jitter_s, sent.size), 1)
     out, clock = placed(fs_hz, sent, stamps, cuts)
     error = (np.array(list(out)) - np.array(list(out.values()))) / fs_hz
-    assert np.ptp(error) <= 0.1 * (1 + len(losses)), "where it was, but for the drift within what is held or lost"
+    assert np.ptp(error) <= 0.1 * (1 + len(losses)), "exact but for drift during a loss or while samples are held"
     gaps = int((np.diff(list(out)) > 1).sum())
     assert gaps <= len(losses)
     if losses:
@@ -68,14 +68,14 @@ def test_each_loss_is_found_with_its_length_and_nothing_else(
     stalls=st.lists(st.tuples(st.floats(2, 20), st.floats(0.2, 2), st.floats(3, 1000)), min_size=1, max_size=3),
     cuts=CUTS,
 )
-def test_a_sender_that_is_late_and_catches_up_loses_nothing(
+def test_a_late_sender_that_catches_up_loses_nothing(
     seed: int, stalls: list[tuple[float, float, float]], cuts: list[int]
 ) -> None:
     fs_hz = 250.0
     rng = np.random.default_rng(seed)
     sent = np.arange(round(30 * fs_hz))
     stamps = sent / fs_hz + rng.uniform(0, 0.02, sent.size)
-    for at_s, late_s, speed in stalls:  # what waited is sent so many times as fast as it came
+    for at_s, late_s, speed in stalls:  # delayed samples are sent `speed` times as fast
         begin = round(at_s * fs_hz)
         burst = at_s + late_s + np.arange(sent.size - begin) / (fs_hz * speed)
         stamps[begin:] = np.maximum(stamps[begin:], burst)
@@ -84,7 +84,7 @@ def test_a_sender_that_is_late_and_catches_up_loses_nothing(
 
 
 @given(cuts=CUTS, other=CUTS, seed=st.integers(0, 10_000))
-def test_the_cut_changes_nothing(cuts: list[int], other: list[int], seed: int) -> None:
+def test_indices_do_not_depend_on_the_pieces(cuts: list[int], other: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     sent = np.arange(5000)
     sent = sent[(sent < 1500) | (sent > 1700)]
@@ -93,7 +93,7 @@ def test_the_cut_changes_nothing(cuts: list[int], other: list[int], seed: int) -
     assert placed(250.0, sent, stamps, cuts)[0] == placed(250.0, sent, stamps, other)[0]
 
 
-def test_a_late_sample_waits_no_longer_than_it_must() -> None:
+def test_a_late_sample_is_held_for_hold_s() -> None:
     clock = StampClock(250.0)
     clock.push(np.zeros(250), np.arange(250) / 250)
     late = 1.0 + LATE_S + 0.01 + np.arange(1000) / 250
@@ -104,7 +104,7 @@ def test_a_late_sample_waits_no_longer_than_it_must() -> None:
 
 
 @pytest.mark.parametrize("leap_s", [-5.0, -0.2, 1e6, -1e9])
-def test_stamps_set_anew_lose_nothing_and_are_counted(leap_s: float) -> None:
+def test_a_reset_of_the_stamps_loses_nothing_and_is_counted(leap_s: float) -> None:
     sent = np.arange(2000)
     stamps = sent / 250 + np.where(sent >= 1000, leap_s, 0.0)
     out, clock = placed(250.0, sent, stamps, [100])
@@ -113,7 +113,7 @@ def test_stamps_set_anew_lose_nothing_and_are_counted(leap_s: float) -> None:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_stamps_that_are_none_hurt_nobody(broken: float) -> None:
+def test_invalid_stamps_are_ignored(broken: float) -> None:
     sent = np.arange(1000)
     for where in (slice(0, 10), slice(500, 600), slice(0, 1000)):
         stamps = sent / 250
@@ -121,7 +121,7 @@ def test_stamps_that_are_none_hurt_nobody(broken: float) -> None:
         assert list(placed(250.0, sent, stamps, [33])[0]) == sent.tolist()
 
 
-def test_after_a_restart_the_stamps_begin_anew() -> None:
+def test_after_a_restart_stamps_may_start_anywhere() -> None:
     clock = StampClock(250.0)
     clock.push(np.zeros(100), 7 + np.arange(100) / 250)
     assert clock.push(np.zeros(10), 9 + np.arange(10) / 250) == []
