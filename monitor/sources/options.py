@@ -78,6 +78,11 @@ class SourceOptions:
     mv_per_unit: float | None = None
     held_s: float | None = None
 
+    @property
+    def column_or_channel(self) -> str | int | None:
+        """The wanted column of rows or packets: `column`, else `channel`."""
+        return self.channel if self.column is None else self.column
+
 
 def check_fs(fs_hz: float, source: str) -> float:
     """Return `fs_hz` if it is a supported rate.

@@ -135,7 +135,7 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
     decimal_comma = delimiter != "," and any(
         _DECIMAL_COMMA.match(field.strip(" \t\"'")) for row in rows for field in _split(row, delimiter)
     )
-    if delimiter == "," and width == 2 and not has_header and options.column is None and options.channel is None:
+    if delimiter == "," and width == 2 and not has_header and options.column_or_channel is None:
         pairs = [row.split(",") for row in rows]
         if all(len(p) == 2 and re.fullmatch(r"[+-]?\d+", p[0].strip()) and p[1].strip().isdecimal() for p in pairs):
             raise SourceError(
@@ -205,7 +205,7 @@ def _delimiter(rows: list[str], header: str | None) -> str | None:
 
 
 def _column(named: list[str], width: int, time_column: int | None, options: SourceOptions, name: str) -> int:
-    wanted = options.column if options.column is not None else options.channel
+    wanted = options.column_or_channel
     listing = ", ".join(f"{i} {field}" for i, field in enumerate(named)) if named else f"0 to {width - 1}"
     if wanted is not None:
         if wanted in named:

@@ -145,7 +145,7 @@ def _open_plain(path: Path, text: str, name: str) -> Record | None:
     if length == 0:  # not in the header: all whole samples of the file
         length = (size // 2 if data_format == "16" else 2 * size // 3) // n_signals
     if size < (needed := _bytes_before(length * n_signals, data_format)):
-        raise SourceError(f"{name}: {file} holds {size} bytes, its header promises {needed}; fetch the record anew")
+        raise SourceError(f"{name}: {file} holds {size} bytes, its header promises {needed}; fetch the record again")
 
     def read(channel: int, start: int, stop: int) -> Floats:
         digital = _digital(file, data_format, start * n_signals, stop * n_signals)[channel::n_signals]
@@ -216,7 +216,7 @@ def _open_any(path: Path, name: str) -> Record:
     except Exception as error:
         raise SourceError(
             f"{name}: a signal file of {path} is shorter than its header promises ({first_line(error)}); fetch the"
-            " record anew"
+            " record again"
         ) from None
 
     def read(channel: int, start: int, stop: int) -> Floats:

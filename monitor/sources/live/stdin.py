@@ -76,7 +76,7 @@ class StdinSource:
         mv_per(options.unit or "mV", options.mv_per_unit, name)
         self.fs_hz = options.fs_hz
         _, self._stop = sample_span(options, self.fs_hz, None, name)
-        wanted = options.column if options.column is not None else options.channel
+        wanted = options.column_or_channel
         self.lead = wanted if isinstance(wanted, str) else "ECG"
         try:
             mode = os.fstat(fd).st_mode

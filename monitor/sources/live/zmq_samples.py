@@ -26,22 +26,22 @@ _LARGEST = 2**53  # JSON readers of all languages represent integers up to this 
 class SamplesHeader(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="schema", tag="samples/1"
 ):
-    """Header of a piece of signal that another program sends to `zmq:ENDPOINT`.
+    """Header of a message of samples that another program sends to `zmq:ENDPOINT`.
 
-    A second frame holds the samples, or `samples` does. NaN (null in JSON, -32768 in int16) = no valid sample, e.g.
+    The samples are in a second frame, or in `samples`. NaN (null in JSON, -32768 in int16) = no valid sample, e.g.
     leads off. An unknown field is refused: a misspelt `unit` must not become mV.
 
     Attributes:
         fs_hz: sampling rate, Hz; the same in every message.
-        first_sample: index of the first sample on the sender's clock; a jump says that samples were lost.
-        n: samples in this message.
+        first_sample: index of the first sample on the sender's clock; a jump means lost samples.
+        n: number of samples in this message.
         lead: name of the lead, e.g. `MLII`.
-        unit: of the samples; `adc` = counts of `mv_per_unit`.
+        unit: unit of the samples; `adc` = counts of `mv_per_unit`.
         mv_per_unit: mV in one count, for unit `adc`.
-        dtype: of the second frame, little-endian.
-        samples: the samples themselves, where there is no second frame.
-        time: ISO 8601 time of the first sample; told in the first message, it is the time of the recording.
-        epoch: id of this run of the sender; a new one = it counts anew.
+        dtype: type of the second frame, little-endian.
+        samples: the samples, if there is no second frame.
+        time: ISO 8601 time of the first sample; in the first message, it sets the time of the recording.
+        epoch: id of this run of the sender; a new one = a new count of samples.
     """
 
     fs_hz: Annotated[float, Meta(gt=0)]

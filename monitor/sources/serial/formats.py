@@ -229,7 +229,7 @@ def make_decoder(
     if name not in FORMATS:
         raise SourceError(f"{source}: unknown format {name!r}; choose one of auto, {', '.join(FORMATS)}")
     form = FORMATS[name]
-    wanted = options.column if options.column is not None else options.channel
+    wanted = options.column_or_channel
     if form.parser is None:
         adc = _given_adc(form, options, source, board)
         mv, zero, rails = (adc.mv_per_count, adc.zero, adc.rails_mv) if adc else (_unit(options, source), 0, None)

@@ -88,8 +88,7 @@ class Recognition:
 
     def _guess(self) -> Guess:
         self._wait_for(GUESS_S)
-        wanted = self._options.column if self._options.column is not None else self._options.channel
-        return guess_format(b"".join(data for _, data in self._so_far()), wanted)
+        return guess_format(b"".join(data for _, data in self._so_far()), self._options.column_or_channel)
 
     def _accept(self, found: Guess) -> None:
         """Take the recognised format; SourceError if there is none, or if it cannot be an ECG as it is."""

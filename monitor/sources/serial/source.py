@@ -100,7 +100,7 @@ class SerialSource:
             self._link.close()
             raise
         self.name = f"{name} {self._recognition.format}"
-        wanted = options.column if options.column is not None else options.channel
+        wanted = options.column_or_channel
         self.lead = wanted if isinstance(wanted, str) else "ECG"
 
     def _begin(self, description: str) -> None:

@@ -22,7 +22,7 @@ HOLD_S = 0.5  # stamps that stay late for this time mean a loss
 _CATCHING_UP_S = 0.025  # decrease of lateness that shows a sender catching up; the decision waits
 _HELD_S = 10.0  # longest signal that waits for the decision
 _FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
-_LONGEST_S = 86_400.0  # a stamp later than this was set anew, it is not late
+_LONGEST_S = 86_400.0  # a stamp later than this is a reset, not a delay
 
 
 class StampClock:
@@ -38,7 +38,7 @@ class StampClock:
 
     Attributes:
         next: index of the next sample, unless samples before it were lost.
-        resets: number of times the stamps were set anew: they ran back, or jumped by more than a day.
+        resets: number of resets of the stamps: they ran back, or jumped by more than a day.
 
     >>> clock = StampClock(100.0)
     >>> [(first, len(s)) for first, s in clock.push(np.zeros(100), np.arange(100) / 100)]

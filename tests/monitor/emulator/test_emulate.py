@@ -80,12 +80,14 @@ def test_ctrl_c_prints_the_counts_and_removes_the_port(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_help_names_every_fault() -> None:
     done = ecg_monitor("emulate", "--help")
     assert done.returncode == 0
     assert " ".join(GRAMMAR.split()) in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     done = ecg_monitor("emulate", "--faults", "unplug@5s")
     assert done.returncode == 2

@@ -78,6 +78,7 @@ def fates_of(**samples: list[int]) -> NDArray[np.uint8]:
     return fates
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(10, N - 10), max_size=8, unique=True))
 def test_reported_losses_are_no_error(ledger: ModuleType, lost: list[int]) -> None:
     kept = np.delete(np.arange(N), lost)
@@ -86,6 +87,7 @@ def test_reported_losses_are_no_error(ledger: ModuleType, lost: list[int]) -> No
     assert book.shifts == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(10, N - 10), min_size=1, max_size=8, unique=True))
 def test_a_missing_sample_is_found(ledger: ModuleType, lost: list[int]) -> None:
     kept = np.delete(np.arange(N), lost)

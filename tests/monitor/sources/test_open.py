@@ -29,6 +29,7 @@ def test_a_rate_out_of_range_is_refused(fs_hz: float) -> None:
         open_source("sim", SourceOptions(fs_hz=fs_hz))
 
 
+@pytest.mark.slow
 def test_help_and_documentation_name_every_source() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")
     text = ecg_monitor("--help").stdout.replace("\n", " ")

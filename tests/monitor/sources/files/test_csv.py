@@ -233,14 +233,14 @@ def test_the_signal_does_not_depend_on_read_and_piece_sizes(
 
 
 def test_memory_does_not_grow_with_the_file(file: Path) -> None:
-    source = open_csv(file, column(WAVE * 250), fs_hz=250)
+    source = open_csv(file, column(WAVE * 120), fs_hz=250)
     tracemalloc.start()
     try:
-        assert read_signal(source, (5000,))[1].size == 600 * 250
+        assert read_signal(source, (5000,))[1].size == 600 * 120
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 600 * 250 * 8 + 60 * csv_source.PIECE_BYTES, "the signal itself, and what one piece needs"
+    assert peak < 600 * 120 * 8 + 60 * csv_source.PIECE_BYTES, "the signal itself, and what one piece needs"
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.edf", ("ECG", "mV", WAVE))
     data = path.read_bytes()

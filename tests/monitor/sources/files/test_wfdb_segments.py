@@ -123,7 +123,7 @@ def test_a_truncated_segment_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_signal_file_is_refused(tmp_path: Path, fmt: str, size: int) -> None:
     (tmp_path / "rec.dat").write_bytes(bytes(size))
     (tmp_path / "rec.hea").write_text("rec 2 250 100\n" + f"rec.dat {fmt} 200 12 0 0 0 0 II\n" * 2)
-    with pytest.raises(SourceError, match=r"its header promises .*fetch the record anew") as refused:
+    with pytest.raises(SourceError, match=r"its header promises .*fetch the record again") as refused:
         opened(tmp_path / "rec")
     assert "\n" not in str(refused.value)
 

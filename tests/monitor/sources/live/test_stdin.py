@@ -157,7 +157,7 @@ def test_bytes_without_a_line_end_are_reported_and_not_kept(pipe: Pipe) -> None:
 
 
 def test_the_writer_waits_and_no_sample_is_lost(pipe: Pipe) -> None:
-    n = 200_000
+    n = 60_000
     values = [round(i % 997 / 1000, 3) for i in range(n)]
     chunks = pipe.rest("".join(f"{v}\n" for v in values))
     assert signal_of(chunks) == values
@@ -249,6 +249,7 @@ print("millivolt", *(f"{v:.4f}" for v in chunk.samples), "oops", *["!"] * 500, s
 """
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_pipe() -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE) as writer:
         command = (*COMMAND, "--source", "-", "--fs", "250", "--no-dashboard", *FREE_BUS)

@@ -38,7 +38,15 @@ OPTIONS: dict[str, dict[str, object]] = {
     "raw16": dict(RAW16),
 }
 COUNTED = ("chords", "cyton")
-every = pytest.mark.parametrize("form", list(OPTIONS))
+QUICK = ("lines", "cyton")  # one without a counter, one with
+
+
+def each(*forms: str, quick: tuple[str, ...] = QUICK) -> pytest.MarkDecorator:
+    """Parametrise by format; formats not in `quick` are slow tests."""
+    marked = [form if form in quick else pytest.param(form, marks=pytest.mark.slow) for form in forms or OPTIONS]
+    return pytest.mark.parametrize("form", marked)
+
+
 MakeBench = Callable[..., Bench]
 
 
@@ -58,7 +66,7 @@ def bench(tmp_path: Path) -> Iterator[MakeBench]:
 # -- recognition --------------------------------------------------------------------------------------------
 
 
-@every
+@each()
 def test_format_and_rate_are_recognised(bench: MakeBench, form: str) -> None:
     seen = bench(form)
     seen.play(5.0)
@@ -73,7 +81,7 @@ def test_format_and_rate_are_recognised(bench: MakeBench, form: str) -> None:
     assert not seen.notices("bad_input")
 
 
-@pytest.mark.parametrize("drift", [-0.4, 0.4])
+@pytest.mark.parametrize("drift", [pytest.param(-0.4, marks=pytest.mark.slow), 0.4])
 def test_a_usual_rate_is_taken_and_drift_is_followed(bench: MakeBench, drift: float) -> None:
     seen = bench("cyton", f"drift={drift}%")
     assert seen.source.fs_hz == FS_HZ
@@ -87,7 +95,7 @@ def test_a_usual_rate_is_taken_and_drift_is_followed(bench: MakeBench, drift: fl
     assert last.time_s - began_s == pytest.approx(taken_s, abs=0.06), "the device's clock, not its nominal rate"
 
 
-@pytest.mark.parametrize(("drift", "notices"), [(1.0, 0), (3.0, 1), (-3.0, 1)])
+@pytest.mark.parametrize(("drift", "notices"), [(1.0, 0), (3.0, 1), pytest.param(-3.0, 1, marks=pytest.mark.slow)])
 def test_a_rate_off_by_more_than_two_percent_is_reported(bench: MakeBench, drift: float, notices: int) -> None:
     seen = bench("lines", f"drift={drift}%", fs_hz=FS_HZ)
     seen.play(15.0)
@@ -217,7 +225,7 @@ def truth_at(seen: Bench, first: int) -> tuple[np.ndarray, np.ndarray]:
     return mv[keep], truth[places[keep]]
 
 
-@pytest.mark.parametrize("form", COUNTED)
+@each(*COUNTED)
 def test_noise_is_counted_and_the_index_is_exact_after_it(bench: MakeBench, form: str) -> None:
     seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
     seen.play(40.0)
@@ -229,7 +237,7 @@ def test_noise_is_counted_and_the_index_is_exact_after_it(bench: MakeBench, form
     assert ((missing >= 20 * FS_HZ - 2) & (missing <= 22 * FS_HZ + 2)).all()
 
 
-@pytest.mark.parametrize("form", ["lines", "openview"])
+@each("lines", "openview", quick=())
 def test_without_a_counter_time_gives_the_length_of_noise(bench: MakeBench, form: str) -> None:
     seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
     seen.play(40.0)
@@ -241,7 +249,7 @@ def test_without_a_counter_time_gives_the_length_of_noise(bench: MakeBench, form
     assert min(shifts) < 0.01, "index exact to 0.1 s"
 
 
-@every
+@each(quick=("cyton",))
 def test_late_bytes_lose_no_sample(bench: MakeBench, form: str) -> None:
     seen = bench(form, "hiccup@20s for 3s", fs_hz=FS_HZ, format=form)
     seen.play(35.0)
@@ -250,7 +258,7 @@ def test_late_bytes_lose_no_sample(bench: MakeBench, form: str) -> None:
     assert np.isfinite(seen.samples).all()
 
 
-@every
+@each(quick=("lines",))
 def test_a_stall_is_a_gap_of_its_length(bench: MakeBench, form: str) -> None:
     seen = bench(form, "stall@20s for 3s", fs_hz=FS_HZ, format=form)
     seen.play(35.0)
@@ -259,7 +267,7 @@ def test_a_stall_is_a_gap_of_its_length(bench: MakeBench, form: str) -> None:
     assert jumps.max() == pytest.approx(3 * FS_HZ, abs=0.1 * FS_HZ)
 
 
-@pytest.mark.parametrize("form", ["lines", "chords", "cyton"])
+@each("lines", "chords", "cyton", quick=("lines",))
 def test_a_reset_with_a_banner_is_a_gap(bench: MakeBench, form: str) -> None:
     seen = bench(form, "banner@20s", fs_hz=FS_HZ, format=form)
     seen.play(45.0)
@@ -274,7 +282,7 @@ def test_a_reset_with_a_banner_is_a_gap(bench: MakeBench, form: str) -> None:
     assert sum(notice.count for notice in seen.notices("bad_input")) >= 1
 
 
-@pytest.mark.parametrize("form", ["lines", "cyton"])
+@each("lines", "cyton", quick=("lines",))
 def test_ten_times_the_rate_is_nan(bench: MakeBench, form: str) -> None:
     seen = bench(form, "rate@20s=10", fs_hz=FS_HZ, format=form)
     seen.play(24.0)
@@ -285,7 +293,7 @@ def test_ten_times_the_rate_is_nan(bench: MakeBench, form: str) -> None:
     assert seen.places.max() + 1 == pytest.approx(seen.device.sample, abs=3)
 
 
-@every
+@each(quick=("openview",))
 def test_leads_off_is_nan(bench: MakeBench, form: str) -> None:
     seen = bench(form, "leadsoff@20s for 5s", fs_hz=FS_HZ, format=form)
     seen.play(30.0)
@@ -295,7 +303,7 @@ def test_leads_off_is_nan(bench: MakeBench, form: str) -> None:
     assert np.diff(off).max() == 1
 
 
-@every
+@each(quick=("cyton",))
 def test_an_unplugged_device_is_lost_and_found_again(bench: MakeBench, form: str) -> None:
     seen = bench(form, "unplug@20s for 4s", fs_hz=FS_HZ, format=form)
     seen.play(20.0)
@@ -383,6 +391,7 @@ def test_a_device_is_found_again_by_its_serial_number() -> None:
     assert choose_port("/dev/ttyUSB0", "serial", lambda: [UNO, CYTON]) == CYTON, "with its serial number"
 
 
+@pytest.mark.slow
 def test_the_command_lists_the_ports() -> None:
     run = ecg_monitor("ports")
     assert run.returncode == 0
@@ -408,6 +417,7 @@ def test_a_board_is_asked_only_after_a_silence() -> None:
     assert greeting.quiet(10.4) == b"WHORU\n"
 
 
+@pytest.mark.slow
 def test_a_flood_during_recognition_is_refused(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     # A pseudo-terminal takes 4 kB at once, so the bytes of 10 s depend on the machine.
     monkeypatch.setattr("monitor.sources.serial.source._EARLY_BYTES", 1 << 18)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import tracemalloc
 
@@ -38,12 +39,17 @@ def width_s(mv: NDArray[np.float64], r_sample: int, fs_hz: float) -> float:
     return (high - low) / fs_hz
 
 
+@functools.cache
+def whole_signal(text: str) -> NDArray[np.float64]:
+    return simulate(text)[1]
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 3 * BLOCK), min_size=1, max_size=8).filter(any))
 @example([1])
 def test_the_signal_does_not_depend_on_read_sizes(sizes: list[int]) -> None:
     text = "sinus=6,af=3,noise=4,vf=3,leadsoff=2,pvc=6;seed=3;fs=200"
-    whole = simulate(text)[1]
+    whole = whole_signal(text)
     first, cut = read_signal(open_simulator(text, SourceOptions(), "sim"), sizes)
     assert first == 0
     np.testing.assert_array_equal(cut, whole)
@@ -213,10 +219,10 @@ def test_memory_does_not_grow_with_time() -> None:
     source = open_simulator("sinus=28800", SourceOptions(), "sim")
     tracemalloc.start()
     try:
-        for size in [BLOCK] * 100:
+        for size in [BLOCK] * 30:
             source.read(size)
         early = tracemalloc.get_traced_memory()[0]
-        for size in [BLOCK] * 400:
+        for size in [BLOCK] * 120:
             source.read(size)
         assert tracemalloc.get_traced_memory()[0] < early + 100_000
     finally:

@@ -6,12 +6,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.sources.timing.arrival_line import measure_rate
-from monitor.sources.timing.sample_clock import SETTLE_S, Run, SampleClock
+from monitor.sources.timing.sample_clock import SETTLE_MOST_S, SETTLE_S, Run, SampleClock
 
 FS_HZ = 250.0
 Counts = NDArray[np.int64]
@@ -92,15 +92,18 @@ def test_a_steady_device_is_counted_without_error(seed: int, counted: bool) -> N
     assert (clock.lost, clock.end, clock.trusted) == (0, 1200, True)
 
 
-@given(st.sets(st.integers(1, 1998), max_size=60), st.integers(0, 1000))
+@given(st.sets(st.integers(1, 798), max_size=30), st.integers(0, 1000))
 def test_the_counter_shows_single_losses(lost: set[int], seed: int) -> None:
     clock = SampleClock(FS_HZ)
-    runs = Wire(2000, lost=lost, seed=seed).run(clock)
+    runs = Wire(800, lost=lost, seed=seed).run(clock)
     assert not errors(runs).any()
     assert clock.lost == len(lost) == gaps(runs)
 
 
-@pytest.mark.parametrize("length", [3, 60, 128, 200, 255, 256, 257, 511, 512, 700, 1024, 5000])
+@pytest.mark.parametrize(
+    "length",
+    [3, 257, *(pytest.param(n, marks=pytest.mark.slow) for n in (60, 128, 200, 255, 256, 511, 512, 700, 1024, 5000))],
+)
 def test_counter_and_time_give_the_length_of_a_loss(length: int) -> None:
     clock = SampleClock(FS_HZ)
     runs = Wire(12_000, lost=range(3000, 3000 + length)).run(clock)
@@ -108,6 +111,7 @@ def test_counter_and_time_give_the_length_of_a_loss(length: int) -> None:
     assert clock.lost == length
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.floats(0.3, 20.0), st.integers(0, 100), st.booleans(), st.sampled_from([3.0, 8.0, 1e6]))
 def test_late_samples_are_no_loss(length_s: float, seed: int, counted: bool, drain: float) -> None:
@@ -119,6 +123,7 @@ def test_late_samples_are_no_loss(length_s: float, seed: int, counted: bool, dra
     assert clock.trusted
 
 
+@pytest.mark.slow
 @given(st.floats(0.4, 60.0), st.integers(0, 100))
 def test_without_a_counter_time_gives_the_length_of_a_loss(length_s: float, seed: int) -> None:
     n = round(length_s * FS_HZ)
@@ -128,6 +133,7 @@ def test_without_a_counter_time_gives_the_length_of_a_loss(length_s: float, seed
     assert clock.lost == pytest.approx(n, abs=4)
 
 
+@pytest.mark.slow
 @given(st.integers(300, 3000), st.integers(0, 100))
 def test_a_counter_that_starts_again_after_a_silence_is_recognised(length: int, seed: int) -> None:
     clock = SampleClock(FS_HZ)
@@ -137,9 +143,9 @@ def test_a_counter_that_starts_again_after_a_silence_is_recognised(length: int, 
     assert gaps(runs) == clock.lost
 
 
-@given(st.lists(st.integers(5, 1990), min_size=1, max_size=10, unique=True), st.integers(0, 255), st.integers(0, 50))
+@given(st.lists(st.integers(5, 590), min_size=1, max_size=6, unique=True), st.integers(0, 255), st.integers(0, 50))
 def test_a_garbled_counter_is_ignored(places: list[int], value: int, seed: int) -> None:
-    wire = Wire(2000, seed=seed)
+    wire = Wire(600, seed=seed)
     for _, samples, counters in wire.batches:
         assert counters is not None
         for i, place in enumerate(samples.tolist()):
@@ -151,9 +157,10 @@ def test_a_garbled_counter_is_ignored(places: list[int], value: int, seed: int) 
     assert clock.lost == 0
 
 
-@given(st.integers(5, 1990), st.integers(1, 2), st.integers(0, 255), st.integers(0, 50))
+@given(st.integers(5, 590), st.integers(1, 2), st.integers(0, 255), st.integers(0, 50))
 def test_a_garbled_packet_that_swallows_the_next_is_ignored(place: int, swallowed: int, value: int, seed: int) -> None:
-    wire = Wire(2000, lost=set(range(place + 1, place + 1 + swallowed)), seed=seed)
+    assume(value != (place + 2) % 256)  # see the next test
+    wire = Wire(600, lost=set(range(place + 1, place + 1 + swallowed)), seed=seed)
     for _, samples, counters in wire.batches:
         assert counters is not None
         counters[samples == place] = value
@@ -163,10 +170,19 @@ def test_a_garbled_packet_that_swallows_the_next_is_ignored(place: int, swallowe
     assert clock.lost == swallowed
 
 
+@pytest.mark.xfail(strict=True, reason="read as two lost samples: the index is one too high until the next silence")
+def test_a_garbled_counter_equal_to_the_one_after_a_swallowed_packet_is_ignored() -> None:
+    wire = Wire(60, lost={6})
+    for _, samples, counters in wire.batches:
+        assert counters is not None
+        counters[samples == 5] = 7
+    assert np.count_nonzero(errors(wire.run(SampleClock(FS_HZ)))) <= 1
+
+
 @given(st.data())
 def test_indices_do_not_depend_on_the_pieces(data: st.DataObject) -> None:
-    lost = data.draw(st.sets(st.integers(1, 998), max_size=30))
-    wire = Wire(1000, lost=lost)
+    lost = data.draw(st.sets(st.integers(1, 298), max_size=20))
+    wire = Wire(300, lost=lost)
     whole, cut = SampleClock(FS_HZ), SampleClock(FS_HZ)
     expected = wire.run(whole)
     got: list[Run] = []
@@ -180,7 +196,10 @@ def test_indices_do_not_depend_on_the_pieces(data: st.DataObject) -> None:
     assert (cut.end, cut.lost) == (whole.end, whole.lost)
 
 
-@pytest.mark.parametrize("share", [-0.05, -0.025, -0.005, 0.0, 0.0002, 0.01, 0.03, 0.08])
+@pytest.mark.parametrize(
+    "share",
+    [0.01, *(pytest.param(s, marks=pytest.mark.slow) for s in (-0.05, -0.025, -0.005, 0.0, 0.0002, 0.03, 0.08))],
+)
 def test_the_true_rate_and_drift_are_measured(share: float) -> None:
     clock = SampleClock(FS_HZ)
     Wire(15_000, FS_HZ * (1 + share)).run(clock)
@@ -189,13 +208,14 @@ def test_the_true_rate_and_drift_are_measured(share: float) -> None:
     assert clock.trusted
 
 
+@pytest.mark.slow
 def test_the_length_of_a_silence_uses_the_true_rate() -> None:
     clock = SampleClock(FS_HZ)
     runs = Wire(30_000, 1.01 * FS_HZ, lost=range(10_000, 25_000), counted=False).run(clock)
     assert np.abs(errors(runs)).max() <= 12, "the nominal rate would give an error of 150 samples"
 
 
-@pytest.mark.parametrize("factor", [10.0, 2.0, 0.5])
+@pytest.mark.parametrize("factor", [10.0, *(pytest.param(f, marks=pytest.mark.slow) for f in (2.0, 0.5))])
 @pytest.mark.parametrize("counted", [True, False])
 def test_samples_at_a_wrong_rate_are_nan(factor: float, counted: bool) -> None:
     clock = SampleClock(FS_HZ)
@@ -206,6 +226,7 @@ def test_samples_at_a_wrong_rate_are_nan(factor: float, counted: bool) -> None:
     assert clock.end == 15_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counted", [True, False])
 def test_samples_that_arrive_after_they_were_taken_as_lost_are_no_wrong_rate(counted: bool) -> None:
     clock = SampleClock(FS_HZ)
@@ -252,9 +273,10 @@ def test_samples_are_held_only_while_a_silence_settles() -> None:
     clock = SampleClock(FS_HZ)
     clock.push(np.zeros(1), 0.0)
     given = 0
-    for i in range(1000):
+    for i in range(3000):
         given += sum(run.samples.size for run in clock.push(np.zeros(10), 1e3 + i * SETTLE_S / 100))
-        assert 10 * (i + 1) - given <= 2000
+        assert 10 * (i + 1) - given <= (SETTLE_MOST_S + SETTLE_S) / (SETTLE_S / 100) * 10
+    assert given > 25_000
 
 
 @pytest.mark.parametrize("rate_hz", [100.0, 125.0, 250.0, 360.0, 333.3, 1000.0])
