@@ -181,7 +181,11 @@ def test_a_stream_is_read_with_its_lead_unit_and_rate(stream: tuple[Publisher, S
 
 @pytest.mark.parametrize(
     ("options", "lead", "scale"),
-    [({"channel": "V5"}, "V5", 1.0), ({"channel": 1}, "V5", 1.0), ({"channel": 0, "unit": "uV"}, "II", 1e-3)],
+    [
+        ({"channel": "V5"}, "V5", 1.0),
+        pytest.param({"channel": 1}, "V5", 1.0, marks=pytest.mark.slow),
+        pytest.param({"channel": 0, "unit": "uV"}, "II", 1e-3, marks=pytest.mark.slow),
+    ],
 )
 def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead: str, scale: float) -> None:
     outlet = Publisher(name)
@@ -303,14 +307,16 @@ def test_the_duration_ends_the_source(name: str) -> None:
         ({"nominal_srate": 0.0}, {}, "no regular sampling rate"),
         ({"nominal_srate": 32.0}, {}, "sampling rate 32 Hz; between 100 and 1000 Hz"),
         ({}, {"fs_hz": 360.0}, "--fs 360 Hz, but the stream has 250 Hz"),
-        ({"channel_format": "string"}, {}, "holds text"),
-        ({}, {"channel": "V9"}, "no channel 'V9'; channels: 0 II, 1 V5"),
-        ({"type": "EEG", "labels": ["Cz", "Pz"]}, {}, "choose one with --channel: 0 Cz, 1 Pz"),
-        ({"units": ["mmHg", "mV"]}, {}, "in mmHg, which is no voltage"),
-        ({"units": None}, {}, "names no unit; give it, e.g. --unit uV"),
-        ({}, {"unit": "V"}, "but the stream says microvolts"),
-        ({}, {"start_s": 2.0}, "leave out --start"),
-        ({}, {"duration_s": -2.0}, "duration -2 s"),
+        pytest.param({"channel_format": "string"}, {}, "holds text", marks=pytest.mark.slow),
+        pytest.param({}, {"channel": "V9"}, "no channel 'V9'; channels: 0 II, 1 V5", marks=pytest.mark.slow),
+        pytest.param(
+            {"type": "EEG", "labels": ["Cz", "Pz"]}, {}, "choose one with --channel: 0 Cz, 1 Pz", marks=pytest.mark.slow
+        ),
+        pytest.param({"units": ["mmHg", "mV"]}, {}, "in mmHg, which is no voltage", marks=pytest.mark.slow),
+        pytest.param({"units": None}, {}, "names no unit; give it, e.g. --unit uV", marks=pytest.mark.slow),
+        pytest.param({}, {"unit": "V"}, "but the stream says microvolts", marks=pytest.mark.slow),
+        pytest.param({}, {"start_s": 2.0}, "leave out --start", marks=pytest.mark.slow),
+        pytest.param({}, {"duration_s": -2.0}, "duration -2 s", marks=pytest.mark.slow),
     ],
 )
 def test_an_unusable_stream_is_refused_in_one_line(

@@ -81,7 +81,8 @@ def test_format_and_rate_are_recognised(bench: MakeBench, form: str) -> None:
     assert not seen.notices("bad_input")
 
 
-@pytest.mark.parametrize("drift", [pytest.param(-0.4, marks=pytest.mark.slow), 0.4])
+@pytest.mark.slow
+@pytest.mark.parametrize("drift", [-0.4, 0.4])
 def test_a_usual_rate_is_taken_and_drift_is_followed(bench: MakeBench, drift: float) -> None:
     seen = bench("cyton", f"drift={drift}%")
     assert seen.source.fs_hz == FS_HZ
@@ -225,7 +226,7 @@ def truth_at(seen: Bench, first: int) -> tuple[np.ndarray, np.ndarray]:
     return mv[keep], truth[places[keep]]
 
 
-@each(*COUNTED)
+@each(*COUNTED, quick=())
 def test_noise_is_counted_and_the_index_is_exact_after_it(bench: MakeBench, form: str) -> None:
     seen = bench(form, "noise@20s for 2s", fs_hz=FS_HZ, format=form)
     seen.play(40.0)
@@ -267,7 +268,7 @@ def test_a_stall_is_a_gap_of_its_length(bench: MakeBench, form: str) -> None:
     assert jumps.max() == pytest.approx(3 * FS_HZ, abs=0.1 * FS_HZ)
 
 
-@each("lines", "chords", "cyton", quick=("lines",))
+@each("lines", "chords", "cyton", quick=())
 def test_a_reset_with_a_banner_is_a_gap(bench: MakeBench, form: str) -> None:
     seen = bench(form, "banner@20s", fs_hz=FS_HZ, format=form)
     seen.play(45.0)

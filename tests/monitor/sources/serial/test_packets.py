@@ -45,7 +45,9 @@ def packets_of(parser: PacketParser, samples: NDArray[np.int64], counter: int = 
     return [parser.encode(row[None], (counter + i) % 256) for i, row in enumerate(samples)]
 
 
-@every
+@pytest.mark.parametrize(
+    "name", [name if name in ("cyton", "openview") else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS]
+)
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
 def test_the_result_does_not_depend_on_the_pieces(name: str, data: st.DataObject) -> None:
