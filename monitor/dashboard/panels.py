@@ -29,6 +29,7 @@ __all__ = [
 WHY_S = 10.0  # reasons of an anomalous beat stay as long as its alarm's hold time
 EVENT_SHOWN_S = 10.0
 EVENT_MIN_CELLS = 12
+COUNTERS = 8
 NOTICE = "Not a medical device"
 CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
     "connecting": ("○ CONNECTING", Ink.BED),
@@ -190,23 +191,24 @@ def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed
     p50, p99 = status.latency_p50_ms, status.latency_p99_ms
     latency = "--" if p50 is None or p99 is None else f"{p50:.0f} / {p99:.0f} ms"
     bad = Ink.MEDIUM_TEXT
+    lost = ("lost samples", f"{status.samples_lost:,}", bad if status.samples_lost else Ink.PLAIN)
+    last = ("dropped waves", f"{status.dropped_waves:,}", bad if status.dropped_waves else Ink.PLAIN)
+    if status.mains_hz is not None:
+        last = ("mains notch", f"{status.mains_hz:g} Hz", Ink.PLAIN)
+    roomy = rows > COUNTERS
+    if not roomy:  # too few rows: gaps and lost samples share one line
+        missing = bad if status.gaps or status.samples_lost else Ink.PLAIN
+        lost = ("gaps / lost", f"{status.gaps:,} / {status.samples_lost:,}", missing)
     lines: list[tuple[str, str, Ink]] = [
         ("beats", f"{status.beats:,}", Ink.PLAIN),
         ("anomalous", f"{status.anomalous_beats:,}{share}", Ink.PLAIN),
         ("not scored", f"{status.unscored_beats:,}", Ink.PLAIN),
-        ("lost samples", f"{status.samples_lost:,}", bad if status.samples_lost else Ink.PLAIN),
+        lost,
         ("alarms", alarms, Ink.PLAIN),
-        ("latency", latency, Ink.PLAIN),
+        ("latency p50/p99" if roomy else "latency", latency, Ink.PLAIN),
         ("gaps", f"{status.gaps:,}", bad if status.gaps else Ink.PLAIN),
-        ("dropped waves", f"{status.dropped_waves:,}", bad if status.dropped_waves else Ink.PLAIN),
+        last,
     ]
-    if status.mains_hz is not None:
-        lines[7] = ("mains notch", f"{status.mains_hz:g} Hz", Ink.PLAIN)
-    if rows > len(lines):
-        lines[5] = ("latency p50/p99", latency, Ink.PLAIN)
-    else:  # too few rows: gaps and lost samples share one line
-        missing = bad if status.gaps or status.samples_lost else Ink.PLAIN
-        lines[3] = ("gaps / lost", f"{status.gaps:,} / {status.samples_lost:,}", missing)
     for number, (name, value, ink) in enumerate(lines[: rows - 1]):
         row = top + 1 + number
         if len(name) + len(value) + 3 <= cols:
@@ -227,14 +229,15 @@ def draw_beds(
     if warning:
         col = canvas.text(row, 1, f" {warning} ", Ink.HIGH) + 1
     for name, bed, condition in beds:
-        alarms = [] if bed.alarms.most_urgent is None else [bed.alarms.most_urgent]
+        alarm = bed.alarms.most_urgent
         rate = bed.shown_rate_bpm(now_s) if condition == "live" else None
-        value = "--" if rate is None else f"{rate:.0f}"
-        word = "" if condition == "live" else f" {condition.replace('_', ' ').upper()}"
-        mark = f" {MARKS[alarms[0].priority].strip()}" if alarms else ""
-        inks = TEXT_INK if alarms and alarms[0].state == "acknowledged" else FULL_INK
-        ink = inks[alarms[0].priority] if alarms else Ink.PLAIN
-        text = f" {name} {value}{word}{mark} "
+        text = f" {name} {'--' if rate is None else f'{rate:.0f}'} "
+        if condition != "live":
+            text += f"{condition.replace('_', ' ').upper()} "
+        ink = Ink.PLAIN
+        if alarm is not None:
+            text += f"{MARKS[alarm.priority].strip()} "
+            ink = (TEXT_INK if alarm.state == "acknowledged" else FULL_INK)[alarm.priority]
         if col + len(text) + 4 > canvas.width:
             canvas.text(row, col, " …", Ink.BOLD)
             return

@@ -32,8 +32,7 @@ _GAP_WORDS = {
     SampleKind.DROPPED: "NOT SHOWN",
 }
 AXIS_CELLS = 6
-PULSE_CELLS = 4
-PULSE_S = 0.2  # the calibration pulse of paper ECG: 1 mV for 0.2 s
+PULSE_CELLS = 4  # width of the calibration pulse; unlike on paper it does not scale with time
 DOTS_PER_S = 24  # enough to separate P, QRS and T; a wider plot first shows more seconds
 TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Literal
 
 from monitor.messages import Alarm, AlarmMessage
 
-__all__ = ["OUTCOMES", "Outcome", "PastAlarm", "moment", "past_alarms"]
+__all__ = ["Outcome", "PastAlarm", "moment", "past_alarms"]
 
 # While the run lasts: the last published state. After its end: `cleared`, or how the monitor ended.
 Outcome = Literal["onset", "latched", "acknowledged", "cleared", "monitor ended", "monitor died"]
-OUTCOMES: Final = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from monitor.messages import Alarm, AlarmMessage
 from monitor.reports import nomenclature
 from monitor.reports.nomenclature import Term
 
-__all__ = ["alarm_message", "escape", "frame", "timestamp", "unescape"]
+__all__ = ["alarm_message", "escape", "frame", "timestamp"]
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
-_PLAIN = {sequence[1:-1]: char for char, sequence in _ESCAPES.items()}
 _PROFILE = "IHE_PCD_ACM_001^IHE PCD^1.3.6.1.4.1.19376.1.6.4.4^ISO"
 _ALARM_AT = "1.1.0.0"  # containment: first device, first VMD; the facet's number follows
 _SENDER = "ecg-monitor"
@@ -34,22 +33,6 @@ def escape(text: str) -> str:
     return "".join(
         _ESCAPES.get(char) or (f"\\X{ord(char):02X}\\" if char < " " or char == "\x7f" else char) for char in text
     )
-
-
-def unescape(text: str) -> str:
-    """Inverse of `escape`; unknown escape sequences stay unchanged."""
-    parts = text.split("\\")
-    plain = parts[:1]
-    for place, part in enumerate(parts[1:], 1):
-        if place % 2 == 0:
-            plain.append(part)
-        elif part in _PLAIN:
-            plain.append(_PLAIN[part])
-        elif part[:1] == "X" and len(part) == 3:
-            plain.append(chr(int(part[1:], 16)))
-        else:
-            plain.append(f"\\{part}\\")
-    return "".join(plain)
 
 
 def timestamp(iso: str) -> str:
