@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -124,6 +125,14 @@ def test_every_tool_in_the_documents_exists() -> None:
         if document.name != "CHANGELOG.md":
             for tool in re.findall(r"\btools/[\w/]+\.\w+", text_of(document)):
                 assert (ROOT / tool).exists(), f"{document.name}: {tool}"
+
+
+def test_every_name_of_a_module_exists() -> None:
+    pytest.importorskip("torch")
+    for page in [ROOT / "README.md", *PAGES]:
+        for name in re.findall(r"`((?:monitor|detector|train)(?:\.\w+)+)[`(]", text_of(page)):
+            if not name.endswith((".py", ".toml")):
+                assert pkgutil.resolve_name(name) is not None, name
 
 
 def test_the_notebook_example_runs() -> None:
