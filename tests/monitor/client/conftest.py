@@ -4,14 +4,9 @@ import contextlib
 
 import pytest
 
-from tests.monitor.bus.helpers import make_bus
+from tests.monitor.bus.conftest import bus
 
-
-@pytest.fixture
-def bus():
-    bus = make_bus()
-    yield bus
-    bus.close()
+__all__ = ["bus"]
 
 
 @pytest.fixture
