@@ -19,6 +19,7 @@ import pytest
 import wfdb
 import zmq
 
+from tests import ROOT
 from tests.monitor.commands.conftest import Here, Session
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
 from tests.monitor.engine.helpers import breaking_record
@@ -229,7 +230,7 @@ def test_a_late_plain_subscriber_receives_the_active_alarms_at_once() -> None:
         for line in process.stdout:
             if " asystole " in line and " latched " in line:
                 break
-        tool = Path(__file__).parents[3] / "tools" / "subscribe.py"
+        tool = ROOT / "tools" / "examples" / "subscribe.py"
         subscriber = subprocess.Popen(
             [sys.executable, str(tool), endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
