@@ -19,6 +19,7 @@ from monitor.config import Config
 from monitor.engine.beat_results import BeatResults
 from monitor.engine.bed_input import BedInput, State
 from monitor.engine.bed_view import BedView
+from monitor.engine.pacing import WARM_UP_S
 from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, ModelInfo, Reply, Request, StatusMessage
@@ -246,15 +247,10 @@ class Bed:
             hangs = ", whose read does not come back" if getattr(self.source, "hangs", False) else ""
             self._set_silent("no_data", f"no samples for {silent_s:.1f} s from {self.source.name}{hangs}", output)
 
-    def watch_lateness(self, warm_up_s: float, output: Output) -> None:
-        """Raise or clear `overload`: samples wait too long before they are analysed.
-
-        Args:
-            warm_up_s: no alarm in the first seconds of signal.
-            output: receives the messages.
-        """
+    def watch_lateness(self, output: Output) -> None:
+        """Raise or clear `overload`: samples wait too long before they are analysed. Not in the first `WARM_UP_S`."""
         bed_input = self.input
-        if bed_input.ended or (bed_input.now - bed_input.first_sample) / bed_input.source.fs_hz < warm_up_s:
+        if bed_input.ended or (bed_input.now - bed_input.first_sample) / bed_input.source.fs_hz < WARM_UP_S:
             return
         behind_s = bed_input.arrivals.behind_s(bed_input.now)
         if behind_s is not None:

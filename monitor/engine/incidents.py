@@ -8,7 +8,7 @@ __all__ = ["Incidents"]
 
 
 class Incidents:
-    """List of incidents; each is also printed when it happens.
+    """List of incidents; each is passed to `on_notice` when it happens.
 
     Args:
         on_notice: prints one line for a person.

@@ -192,7 +192,7 @@ class Pipeline:
                         self._incidents.report(_fault(bed, error))
                     else:
                         self._lose(bed, error)
-                self._scheduler.watch_lateness(bed)
+                bed.watch_lateness(self.publisher)
             self._feed.publish([bed for bed, *_ in scored])
 
     def _lose(self, bed: Bed, error: Exception) -> None:

@@ -122,10 +122,6 @@ class Scheduler:
                 lose(bed, error)
         return moved
 
-    def watch_lateness(self, bed: Bed) -> None:
-        """Raise or clear `overload` of a bed that must keep real time."""
-        bed.watch_lateness(WARM_UP_S, self._out)
-
     # -- inside -------------------------------------------------------------------------------------------
 
     def _read_bed(self, bed: Bed) -> Chunk | None:

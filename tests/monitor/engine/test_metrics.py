@@ -210,6 +210,7 @@ def addresses() -> list[str]:
     return ["localhost", "127.0.0.2", "::1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listen", addresses())
 def test_the_server_listens_on_the_configured_address(scorer: Scorer, listen: str) -> None:
     run = Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": listen}))
