@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import signal
@@ -14,34 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import zmq
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from monitor.commands import schema
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
 from monitor.sources.live.zmq import FRAME_BYTES, ZmqSource
-from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
 from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.live.helpers import header, message
 
 ROOT = Path(__file__).parents[4]
-DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2"}
-
-
-def header(first_sample: int = 0, n: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"schema": "samples/1", "fs_hz": 250, "first_sample": first_sample, "n": n, **fields}
-
-
-def message(first_sample: int, mv: list[float] | NDArray[np.float64], **fields: Any) -> list[bytes]:
-    fields = header(first_sample, len(mv), **fields)
-    samples = np.array(mv).astype(DTYPES[fields.get("dtype", "float32")])
-    return [json.dumps(fields).encode(), samples.tobytes()]
 
 
 class Line:
@@ -180,32 +163,6 @@ def test_impossible_values_are_nan_and_counted(line: Line) -> None:
     np.testing.assert_allclose(list(samples.values()), [0.5, *[np.nan] * 4, -0.5, np.nan, 0.1])
     assert sum(notice.count for notice in notices) == 3, "NaN is leads off and not counted"
     assert "beyond 1000 mV" in notices[0].text
-
-
-@given(st.lists(st.binary(max_size=80), min_size=1, max_size=3))
-def test_any_bytes_are_parsed_or_refused(frames: list[bytes]) -> None:
-    with contextlib.suppress(ValueError):
-        _, mv, _ = decode_samples(frames)
-        assert mv.dtype == np.float64
-
-
-NUMBERS = st.one_of(st.none(), st.floats(-900, 900))
-
-
-@given(
-    samples=st.lists(NUMBERS, max_size=30), first=st.integers(0, 2**53), dtype=st.sampled_from(["float32", "float64"])
-)
-def test_both_forms_are_equal_and_valid(samples: list[float | None], first: int, dtype: str) -> None:
-    validator = jsonschema.Draft202012Validator(json.loads((schema.FOLDER / "samples-1.json").read_text("utf-8")))
-    inside = header(first, len(samples), samples=samples)
-    beside = message(first, [np.nan if v is None else v for v in samples], dtype=dtype)
-    for body in (inside, json.loads(beside[0])):
-        validator.validate(body)
-    (one, mv, bad), (other, same, bad_too) = decode_samples([json.dumps(inside).encode()]), decode_samples(beside)
-    assert (bad, bad_too) == (0, 0)
-    np.testing.assert_allclose(same, mv, rtol=1e-6, atol=1e-37)
-    assert (one.first_sample, one.n) == (other.first_sample, other.n) == (first, len(samples))
-    assert isinstance(one, SamplesHeader)
 
 
 @pytest.mark.parametrize("epochs", [("a", "b"), ("", "")], ids=["new epoch", "counts from 0 again"])

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
-import tracemalloc
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.emulator.encoder import Scale
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
-from monitor.sources.serial.chords_greeting import ChordsGreeting
 from monitor.sources.serial.format_guess import guess_format
-from monitor.sources.serial.formats import BOARDS, FORMATS, make_decoder
-from monitor.sources.serial.ports import PortInfo, choose_port, find_again
 from tests.monitor.commands.helpers import ecg_monitor
 from tests.monitor.emulator.helpers import Bench, signal_of
 from tests.monitor.sources.helpers import wait_for
@@ -316,106 +309,6 @@ def test_an_unplugged_device_is_lost_and_found_again(bench: MakeBench, form: str
     jumps = np.diff(seen.places) - 1
     assert np.count_nonzero(jumps > 2) == 1
     assert jumps.max() >= 4 * FS_HZ - 2
-
-
-@given(st.data())
-def test_leads_off_does_not_depend_on_the_pieces(data: st.DataObject) -> None:
-    form = data.draw(st.sampled_from(["cyton", "openview", "raw16", "chords"]))
-    options = SourceOptions(**(CHORDS if form in ("raw16", "chords") else {}))  # type: ignore[arg-type]
-    whole, cut = (make_decoder(form, options, "serial") for _ in range(2))
-    off = whole._adc.off[0]  # type: ignore[attr-defined]
-    stretches = data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, 20)), min_size=1, max_size=8))
-    ecg = 100 + whole._adc.zero  # type: ignore[attr-defined]
-    counts = [value for is_off, n in stretches for value in [off if is_off else ecg] * n] + [ecg] * 2
-    parser = whole.parser  # type: ignore[attr-defined]
-    rows = np.full((len(counts), parser.channels), ecg)
-    rows[:, 0] = counts
-    stream = parser.encode(rows)
-    expected = whole.feed(stream).mv
-    got: list[float] = []
-    while stream:
-        size = data.draw(st.integers(1, len(stream)))
-        got += cut.feed(stream[:size]).mv.tolist()
-        stream = stream[size:]
-    np.testing.assert_array_equal(got, expected)
-    runs = [(value, len(list(run))) for value, run in itertools.groupby(counts)]
-    lengths = np.repeat([n for _, n in runs], [n for _, n in runs])
-    np.testing.assert_array_equal(np.isnan(expected), (np.array(counts) == off) & (lengths >= 8))
-
-
-def test_ten_megabytes_without_a_line_end_are_not_kept(tmp_path: Path) -> None:
-    decoder = make_decoder("lines", SourceOptions(), "serial")
-    decoder.feed(b"sync\n0.1\n")
-    tracemalloc.start()
-    for _ in range(160):
-        assert decoder.feed(b"7" * 65_536).mv.size == 0
-    assert tracemalloc.get_traced_memory()[0] < 20_000
-    tracemalloc.stop()
-    mv = decoder.feed(b"\n0.25\n").mv
-    assert np.isnan(mv[0])
-    assert mv[1] == 0.25
-
-
-def test_every_format_accepts_megabytes_of_random_bytes() -> None:
-    dice = np.random.default_rng(3)
-    for name in FORMATS:
-        scale = CHORDS if name in ("chords", "raw16") else {}
-        decoder = make_decoder(name, SourceOptions(**scale), "serial")  # type: ignore[arg-type]
-        for _ in range(20):
-            decoded = decoder.feed(dice.bytes(50_000))
-            finite = decoded.mv[np.isfinite(decoded.mv)]
-            assert (np.abs(finite) <= 1000).all()
-
-
-# -- ports ---------------------------------------------------------------------------------------------------
-
-UNO = PortInfo("/dev/ttyACM0", "Arduino Uno", "2341:0043", "75439313637351F0B1D2")
-CYTON = PortInfo("/dev/ttyUSB0", "FT231X USB UART", "0403:6015", "DM00Q8QL")
-BOARD = PortInfo("/dev/ttyS0")
-
-
-def test_auto_takes_the_only_device() -> None:
-    assert choose_port("auto", "serial", lambda: [UNO]) == UNO
-    assert choose_port("auto", "serial", lambda: [BOARD, UNO]) == UNO, "the port of the mainboard has no device"
-    assert choose_port("auto", "serial", lambda: [BOARD]) == BOARD
-    with pytest.raises(SourceError, match=r"takes the only port; there are /dev/ttyACM0, /dev/ttyUSB0"):
-        choose_port("auto", "serial", lambda: [UNO, CYTON])
-    with pytest.raises(SourceError, match="there are no serial ports"):
-        choose_port("auto", "serial", lambda: [])
-
-
-def test_a_device_is_found_again_by_its_serial_number() -> None:
-    moved = PortInfo("/dev/ttyACM3", UNO.name, UNO.vid_pid, UNO.serial_number)
-    assert find_again(UNO, lambda: [CYTON, moved]) == "/dev/ttyACM3"
-    assert find_again(UNO, lambda: [CYTON]) == "/dev/ttyACM0", "not there yet"
-    assert find_again(BOARD, lambda: [moved]) == "/dev/ttyS0", "without a serial number by its path"
-    assert choose_port("/dev/ttyUSB0", "serial", lambda: [UNO, CYTON]) == CYTON, "with its serial number"
-
-
-@pytest.mark.slow
-def test_the_command_lists_the_ports() -> None:
-    run = ecg_monitor("ports")
-    assert run.returncode == 0
-    from serial.tools.list_ports import comports
-
-    assert [line.split()[0] for line in run.stdout.splitlines()] == sorted(port.device for port in comports())
-    assert bool(run.stderr) == (not run.stdout)
-
-
-def test_a_board_is_asked_only_after_a_silence() -> None:
-    greeting = ChordsGreeting(0.0)
-    assert greeting.quiet(0.9) == b""
-    assert greeting.quiet(1.0) == b"WHORU\n"
-    assert greeting.quiet(1.5) == b"", "it may still boot"
-    assert greeting.received(b"ECG sketch starts\r\n", 1.6) == b"", "another sketch"
-    assert greeting.received(b"uno-r4\r\n", 2.0) == b"START\n"
-    assert greeting.board == BOARDS["UNO-R4"]
-    assert greeting.received(b"\xc7\x7c\x00" + bytes(13), 2.1) == b""
-    assert greeting.quiet(4.5) == b"", "its bytes may be late, and a question would stop it"
-    assert greeting.quiet(4.7) == b"WHORU\n", "it was reset"
-    greeting.reopened(10.0)
-    assert greeting.quiet(10.2) == b""
-    assert greeting.quiet(10.4) == b"WHORU\n"
 
 
 @pytest.mark.slow

@@ -2,121 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.errors import SourceError
-from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
+from monitor.sources import EndOfStream, SourceOptions, open_source
 from monitor.sources.serial import link as serial_link
 from monitor.sources.serial.decoded import Decoded
-from monitor.sources.serial.line_parser import MAX_LINE, LineParser
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.source import BUFFER_S, SerialSource
 from tests.monitor.sources.helpers import wait_for
-
-FS_HZ = 100.0
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class Device:
-    """The far end of a cable with its near end at `path`; can be pulled out and plugged in again.
-
-    `send` advances the clock as a device of FS_HZ lines a second.
-    """
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
-        self.clock = clock
-        self.sent = 0
-        self._fds: tuple[int, ...] = ()
-        self.plug_in()
-
-    def plug_in(self) -> None:
-        far, near = os.openpty()
-        tty.setraw(near)
-        self._fds = (far, near)
-        self.path.symlink_to(os.ttyname(near))
-
-    def write(self, text: str | bytes) -> None:
-        """Write bytes; the clock does not move."""
-        data = text.encode() if isinstance(text, str) else text
-        self.sent += len(data)
-        while data:  # the source's thread empties the 4-KiB buffer meanwhile
-            data = data[os.write(self._fds[0], data) :]
-
-    def send(self, source: SerialSource, *lines: str) -> None:
-        """Send lines at FS_HZ; the source reads each piece before the next."""
-        for first in range(0, len(lines), 10):
-            piece = lines[first : first + 10]
-            self.clock.now_s += len(piece) / FS_HZ
-            self.write("".join(f"{line}\n" for line in piece))
-            wait_for(lambda: source.bytes_in >= self.sent, "the bytes to be read")
-
-    def rest(self, seconds: float) -> None:
-        self.clock.now_s += seconds
-
-    def pull_out(self) -> None:
-        self.path.unlink(missing_ok=True)
-        for fd in self._fds:
-            os.close(fd)
-        self._fds = ()
-
-
-class Reader:
-    """Collects the chunks of a source."""
-
-    def __init__(self, source: SerialSource, max_samples: int = 1000) -> None:
-        self.source = source
-        self.max_samples = max_samples
-        self.chunks: list[Chunk] = []
-
-    def poll(self) -> None:
-        while (chunk := self.source.read(self.max_samples)) is not None:
-            assert chunk.samples.size <= self.max_samples
-            self.chunks.append(chunk)
-
-    def until(self, n: int) -> np.ndarray:
-        """Wait for `n` samples; return all."""
-
-        def enough() -> bool:
-            self.poll()
-            return self.samples().size >= n
-
-        wait_for(enough, f"{n} samples")
-        return self.samples()
-
-    def samples(self) -> np.ndarray:
-        return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
-
-    def places(self) -> list[int]:
-        return [chunk.first_sample + i for chunk in self.chunks for i in range(chunk.samples.size)]
-
-    def notices(self, kind: str) -> list[Notice]:
-        return [notice for chunk in self.chunks for notice in chunk.notices if notice.kind == kind]
-
-    def until_notices(self, kind: str, n: int = 1) -> Notice:
-        def given() -> bool:
-            self.poll()
-            return len(self.notices(kind)) >= n
-
-        wait_for(given, f"{n} of {kind}")
-        return self.notices(kind)[-1]
+from tests.monitor.sources.serial.helpers import FS_HZ, Clock, Device, Reader
 
 
 @pytest.fixture
@@ -405,27 +305,3 @@ def test_unusable_options_are_refused_in_one_line(tmp_path: Path) -> None:
     plain = tmp_path / "file"
     plain.write_text("")
     refused("cannot be opened", port=str(plain), fs_hz=250)
-
-
-def test_a_garbled_line_is_a_nan_sample_and_noise_is_no_sample() -> None:
-    parser = LineParser()
-    mv = parser.feed(b"\n0.1\n0.x\n0.2\n" + b"\x00\xff\n" * 50 + b"0.3\n").mv
-    np.testing.assert_array_equal(mv, [0.1, np.nan, 0.2, np.nan, np.nan, 0.3])
-    assert parser.bad == 51
-
-
-LINE = st.sampled_from([b"0.5", b"-3", b"!", b"", b"x", b"1e5", b" 0.25\r", b"9" * (3 * MAX_LINE), b"\xff"])
-
-
-@given(st.lists(LINE, max_size=12), st.data())
-def test_the_parser_does_not_depend_on_the_pieces(lines: list[bytes], data: st.DataObject) -> None:
-    stream = b"half" + b"".join(b"\n" + line for line in lines) + b"\n0."
-    whole, cut = LineParser(), LineParser()
-    expected = whole.feed(stream).mv
-    got: list[float] = []
-    while stream:
-        size = data.draw(st.integers(1, len(stream)))
-        got += cut.feed(stream[:size]).mv.tolist()
-        stream = stream[size:]
-    np.testing.assert_array_equal(got, expected)
-    assert cut.bad == whole.bad == sum(line in (b"", b"x", b"1e5", b"9" * (3 * MAX_LINE), b"\xff") for line in lines)
