@@ -42,12 +42,6 @@ def _cudb(runs: Sequence[Run]) -> list[str]:
     table = markdown_table(["**cudb: ventricular fibrillation**", *columns, "goal"], rows, "lrrrl")
     by = Counter(_by(episode) for run in runs for episode in run["episodes"])
     kinds = ", ".join(f"`{kind}` {n}" for kind, n in by.most_common() if kind)
-    late = [
-        f"{run['record']} at {episode['first_s']:.0f} s ({_after(episode['after_s'])})"
-        for run in runs
-        for episode in run["episodes"]
-        if not _soon(episode)
-    ]
     false = [
         f"{run['record']}: " + ", ".join(f"`{alarm['kind']}` {alarm['decided_s']:.0f} s" for alarm in early)
         for run in runs
@@ -55,7 +49,7 @@ def _cudb(runs: Sequence[Run]) -> list[str]:
     ]
     return [
         table,
-        wrapped(f"First alarm: {kinds}. Not within {WITHIN_S:g} s: {'; '.join(late) or 'none'}."),
+        wrapped(f"First alarm: {kinds}. {_late(runs, kinds=False)}"),
         wrapped(f"False high alarms before onset: {'; '.join(false) or 'none'}."),
     ]
 
@@ -124,13 +118,7 @@ def _mitdb(runs: Sequence[Run]) -> list[str]:
         "first alarm",
     )
     parts = [markdown_table(heads, rows, "lrrrl")]
-    late = [
-        f"{run['record']} `{episode['kind']}` at {episode['first_s']:.0f} s ({_after(episode['after_s'])})"
-        for run in runs
-        for episode in run["episodes"]
-        if not _soon(episode)
-    ]
-    parts.append(wrapped(f"Not within {WITHIN_S:g} s: {'; '.join(late) or 'none'}."))
+    parts.append(wrapped(_late(runs, kinds=True)))
     parts.append(_by_kind(runs, hours))
     false = [
         f"{run['record']} `{alarm['kind']}` {alarm['decided_s']:.0f} s"
@@ -218,6 +206,17 @@ def _soon(episode: dict[str, Any]) -> bool:
 
 def _by(episode: dict[str, Any]) -> str:
     return episode["by"] if _soon(episode) else ""
+
+
+def _late(runs: Sequence[Run], *, kinds: bool) -> str:
+    late = [
+        f"{run['record']} {kind}at {episode['first_s']:.0f} s ({_after(episode['after_s'])})"
+        for run in runs
+        for episode in run["episodes"]
+        if not _soon(episode)
+        for kind in ([f"`{episode['kind']}` "] if kinds else [""])
+    ]
+    return f"Not within {WITHIN_S:g} s: {'; '.join(late) or 'none'}."
 
 
 def _after(seconds: float | None) -> str:
