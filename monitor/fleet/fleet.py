@@ -146,7 +146,7 @@ class Fleet:
             worker, report = running
             if shard.lost_s is not None:
                 took = f"{now_s - shard.lost_s:.1f} s after it was {shard.reason}"
-                self._report(f"shard {name} runs on {worker} again, {took}; {report.resumed} beds go on")
+                self._report(f"shard {name} runs on {worker} again, {took}; {report.resumed} beds continue")
                 shard.lost_s = None
             shard.worker, shard.state = worker, report.state
             shard.link = replace(

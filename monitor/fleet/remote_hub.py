@@ -54,7 +54,7 @@ class RemoteHub:
             report = self._actor.report()
         except ActorLost:
             if self.state is not None:
-                self._report("the hub was lost; subscribers go on by themselves when it is back")
+                self._report("the hub was lost; subscribers reconnect by themselves when it is back")
             self.state = None
             return
         if isinstance(report, str) and report:

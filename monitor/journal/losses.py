@@ -47,7 +47,7 @@ class Losses:
         self._failed_s = self._clock()
         self.failure = str(error).replace("\n", " ")
         if first:
-            self._report(f"journal {self._path} cannot be written ({self.failure}); the monitor goes on without it")
+            self._report(f"journal {self._path} cannot be written ({self.failure}); the monitor continues without it")
 
     def written(self) -> None:
         """A commit succeeded: end the failure if it lies STEADY_S back."""

@@ -144,7 +144,7 @@ def test_a_full_disk_loses_the_counted_rows_and_no_others(tmp_path):
         write(500)
         assert journal.losses.failure
         assert len(lines) == 1, lines
-        assert lines[0].endswith("; the monitor goes on without it")
+        assert lines[0].endswith("; the monitor continues without it")
         assert "cannot be written" in lines[0]
         assert set(journal.losses.rows) == {"alarm", "beat", "strip"}
         put_before = len(journal.actions())
