@@ -2,8 +2,8 @@
 
 It is no plain proxy (XSUB/XPUB): each shard has an epoch, message numbers and heartbeats of its own; on one address a
 subscriber would see the monitor restart with every message. The hub receives every message of a shard once and in order
-(`monitor.client.client.AlarmClient`), gives it a new number, writes it to its journal and publishes it. It passes requests
-on to the shard of the bed.
+(`monitor.client.client.AlarmClient`), gives it a new number, writes it to its journal and publishes it. It passes
+requests on to the shard of the bed.
 
 A hub that was killed starts from its saved positions, asks every shard for the later messages, and leaves out those
 that its journal has. So every alarm is published once. Beats of the last quarter of a second may be published twice.

@@ -93,6 +93,7 @@ class Ward:
 @pytest.fixture
 def ward(tmp_path):
     ward = Ward(tmp_path)
+    ward.until(lambda: ward.seen.client.counters["snapshots"], "the snapshot, before the first message")
     yield ward
     ward.close()
 
@@ -148,7 +149,7 @@ def test_a_bed_of_a_silent_shard_is_not_watched(ward):
     ward.served = {"s1", "s2"}
     ward.buses["s1"].publish(bed_topic("b1", "status"), status(20, "b1"))
     ward.until(lambda: ward.seen.of(AlarmMessage, "b1")[-1].alarm.state == "cleared", "the end of the alarm")
-    assert ward.seen.of(StatusMessage, "b1")[-1].state == "running"
+    ward.until(lambda: ward.seen.of(StatusMessage, "b1")[-1].state == "running", "the status")
 
 
 def test_the_heartbeat_has_the_latest_shard_and_the_longest_list_of_thinned_streams(ward):
