@@ -36,7 +36,6 @@ __all__ = [
     "ClientKey",
     "ServerKeys",
     "add_client",
-    "client_key_file",
     "load_client_key",
     "load_server_keys",
     "make_server_keys",
@@ -143,7 +142,7 @@ def add_client(folder: Path, name: str, role: Role, file: Path | None = None) ->
         folder: key folder of the monitor.
         name: not yet in the allow-list.
         role: see Client.
-        file: path of the key file; None = `client_key_file`.
+        file: path of the key file; None = `NAME.key` in `folder`.
 
     Returns:
         The key file; it belongs on the machine of the client.
@@ -152,7 +151,7 @@ def add_client(folder: Path, name: str, role: Role, file: Path | None = None) ->
         ConfigError: the name is in use or not valid, the file exists, or a file cannot be read or written.
     """
     server = load_server_keys(folder)
-    path = client_key_file(folder, name) if file is None else file
+    path = folder / f"{name}.key" if file is None else file
     with locked(folder):
         clients = load_clients(folder)
         if any(client.name == name for client in clients):
@@ -183,16 +182,11 @@ def remove_client(folder: Path, name: str) -> Client:
             names = ", ".join(client.name for client in clients) or "none"
             raise ConfigError(f"no client {name} in {folder}; the clients are: {names}")
         save_clients(folder, tuple(client for client in clients if client is not removed))
-        file = client_key_file(folder, name)
+        file = folder / f"{name}.key"
         with contextlib.suppress(ConfigError, OSError):
             if load_client_key(file).public == removed.public:
                 file.unlink()
     return removed
-
-
-def client_key_file(folder: Path, name: str) -> Path:
-    """Default path of the key file of a client."""
-    return folder / f"{name}.key"
 
 
 def screen_key(server: ServerKeys) -> ClientKey:

@@ -17,7 +17,7 @@ from stress.verdict import Outcome, judge
 
 __all__ = ["FAULTS", "SHORT", "Sizes", "run_fault"]
 
-IDLE_S = 40.0  # `monitor.bus.server` drops a subscriber then: 10 s to the ping, 30 s for its answer
+IDLE_S = 40.0  # `monitor.bus.sockets` drops a subscriber then: 10 s to the ping, 30 s for its answer
 
 
 @dataclass(frozen=True)
