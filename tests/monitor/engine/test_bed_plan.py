@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import zmq
 
@@ -15,9 +14,8 @@ from detector.scorer import Scorer
 from monitor.config import Config, load_beds, merge
 from monitor.engine.bed_plan import open_bed, open_beds, planned_beds
 from monitor.errors import ConfigError, SourceError
-from monitor.sources import EndOfStream, Source, SourceOptions, open_source
-from monitor.sources.reconnecting import RETRY_S, ReconnectingSource
-from monitor.sources.repeated import SEAM_S, RepeatedSource
+from monitor.sources import Source
+from monitor.sources.reconnecting import ReconnectingSource
 from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
 from tests.monitor.engine.helpers import FedSource, Run, ecg, settings
 
@@ -149,56 +147,7 @@ def test_a_live_source_cannot_be_copied(tmp_path: Path) -> None:
         planned_beds(settings(source={"spec": f"zmq:ipc://{tmp_path}/s", "beds_count": 2, "fs_hz": 250.0}))
 
 
-def everything(source: Source, most: int) -> list[tuple[int, float]]:
-    taken: list[tuple[int, float]] = []
-    while True:
-        try:
-            chunk = source.read(most)
-        except EndOfStream:
-            return taken
-        assert chunk is not None
-        taken += zip(range(chunk.first_sample, chunk.first_sample + chunk.samples.size), chunk.samples, strict=True)
-
-
-def test_a_repeated_source_continues_after_a_gap_and_ends_after_its_duration() -> None:
-    once = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(duration_s=4.0)), 10_000)
-    many = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(start_s=1.0, duration_s=9.0)), 333)
-    n, seam = 1000, round(SEAM_S * 250)
-    assert len(many) == 9 * 250
-    assert [sample for sample, _ in many[:750]] == list(range(250, 1000))
-    assert many[750][0] == n + seam
-    assert many[750 + n][0] == 2 * (n + seam)
-    np.testing.assert_array_equal([mv for _, mv in many[:750]], [mv for _, mv in once[250:]])
-    np.testing.assert_array_equal([mv for _, mv in many[750 : 750 + n]], [mv for _, mv in once])
-
-
 # -- sources that appear later ---------------------------------------------------------------------------------------
-
-
-def test_a_missing_source_is_retried_until_it_opens() -> None:
-    now_s, tries, there = 0.0, [], FedSource()
-
-    def open_it() -> Source:
-        tries.append(now_s)
-        if len(tries) < 3:
-            raise SourceError("not yet")
-        return there
-
-    late = ReconnectingSource(open_it, "serial", "no port", 500.0, lambda: now_s)
-    first = late.read(10)
-    assert first is not None
-    assert [(notice.kind, notice.text) for notice in first.notices] == [("source_lost", "no port")]
-    assert late.read(10) is None
-    assert late.opened() is None
-    assert tries == [], "no retry at once"
-    deadline_s = time.monotonic() + 60
-    while (source := late.opened()) is None and time.monotonic() < deadline_s:
-        now_s += RETRY_S / 10
-        time.sleep(0.001)
-    assert source is there
-    assert len(tries) == 3
-    late.close()
-    assert not there.closed, "the caller of `opened` closes it"
 
 
 def test_a_bed_starts_when_its_device_appears(tmp_path: Path, scorer: Scorer) -> None:

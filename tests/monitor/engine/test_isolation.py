@@ -15,7 +15,6 @@ import pytest
 from detector.scorer import Scorer
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, Source
-from monitor.sources.guarded import GuardedSource, Readers
 from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, kept, settings, sim
 
 STORY = "sinus=14,pvc=6,asystole=6,sinus=8"
@@ -111,51 +110,6 @@ def test_a_hanging_read_raises_no_data(tmp_path: Path, alone: Path, scorer: Scor
     assert run.status("bad").samples_in == 10 * FS_HZ
     same_as_alone(tmp_path, alone)
     never.set()
-
-
-def test_the_result_of_a_late_read_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    back = threading.Event()
-    source = FedSource()
-    source.feed(np.arange(5.0))
-    real = source.read
-
-    def slow(max_samples: int) -> Chunk | None:
-        assert back.wait(PATIENCE_S)
-        return real(max_samples)
-
-    source.read = slow  # type: ignore[method-assign]
-    readers = Readers()
-    guarded, other = GuardedSource(source, readers), GuardedSource(FedSource(), readers)
-    assert guarded.read(10) is None
-    assert guarded.hangs
-    monkeypatch.setattr("monitor.sources.guarded.PATIENCE_S", PATIENCE_S)
-    assert other.read(10) is None
-    assert not other.hangs, "another thread reads this source"
-    back.set()
-    tries = iter(range(100_000))
-    while (chunk := guarded.read(10)) is None and next(tries) < 99_999:
-        back.wait(0.001)
-    assert chunk is not None
-    assert chunk.samples.tolist() == [0, 1, 2, 3, 4]
-    assert not guarded.hangs
-    readers.close()
-
-
-def test_a_guarded_source_passes_on_errors_and_the_end() -> None:
-    readers = Readers()
-    source = FedSource()
-    guarded = GuardedSource(source, readers)
-    assert not hasattr(guarded, "waiting"), "the source does not count waiting samples"
-    source.fail("gone")
-    with pytest.raises(SourceError, match="gone"):
-        guarded.read(1)
-    ended = FedSource()
-    ended.end()
-    with pytest.raises(EndOfStream):
-        GuardedSource(ended, readers).read(1)
-    guarded.close()
-    assert source.closed
-    readers.close()
 
 
 def test_a_flooding_source_is_read_in_bounded_pieces(tmp_path: Path, alone: Path, scorer: Scorer) -> None:

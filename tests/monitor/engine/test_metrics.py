@@ -26,8 +26,6 @@ from monitor.__main__ import app
 from monitor.engine.counters import BATCH_BUCKETS, Histogram
 from monitor.errors import ConfigError, MetricsError
 from tests.monitor.engine.helpers import FedSource, Run, Watched, ecg, settings, sim
-from tests.monitor.sources.helpers import wait_for
-from tests.monitor.sources.live.test_zmq import Line, message
 
 GRAFANA = Path(__file__).parents[3] / "docs" / "grafana"
 PROMTOOL = shutil.which("promtool")
@@ -217,15 +215,6 @@ def test_the_server_listens_on_the_configured_address(scorer: Scorer, listen: st
     assert run.pipeline.metrics is not None
     assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
     run.pipeline.run()
-
-
-def test_a_live_source_counts_its_waiting_samples(tmp_path: Path) -> None:
-    line = Line(tmp_path)
-    line.send(message(0, [0.1] * 1000))
-    wait_for(lambda: line.source.read(100) is not None, "the first samples")
-    assert line.source.waiting == 900
-    line.source.close()
-    line.context.destroy(linger=0)
 
 
 def test_a_port_in_use_is_one_line_and_leaves_no_files(scorer: Scorer, tmp_path: Path) -> None:

@@ -347,3 +347,12 @@ def test_the_command_refuses_an_open_endpoint() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "127.0.0.1" in done.stderr
+
+
+def test_a_source_counts_its_waiting_samples(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.send(message(0, [0.1] * 1000))
+    wait_for(lambda: line.source.read(100) is not None, "the first samples")
+    assert line.source.waiting == 900
+    line.source.close()
+    line.context.destroy(linger=0)
