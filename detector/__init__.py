@@ -31,8 +31,9 @@ from detector.beats import (
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
-from detector.stream import BRIDGE_S, Detector, advance_together
+from detector.stream import BRIDGE_S, Detector
 from detector.template import PatientTemplate
+from detector.together import advance_together
 
 __all__ = [
     "BEAT_DEFINITION",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +16,7 @@ from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cutting
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.fibrillation import WINDOW_S as WAVES_S
 from detector.fibrillation import Waves, measuring_waves
-from detector.lockstep import Steps, run, run_together
+from detector.lockstep import Steps, run
 from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
 from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
@@ -27,21 +26,13 @@ from detector.tail import SignalTail
 from detector.template import MOTION_LIMIT, PatientTemplate
 from detector.verdicts import Verdicts
 
-__all__ = ["BRIDGE_S", "Detector", "advance_together"]
+__all__ = ["BRIDGE_S", "Detector"]
 
 BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
 _BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
 _RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
-
-
-@dataclass(slots=True)
-class _Pending:
-    """An R-peak whose beat is not complete yet."""
-
-    peak: int  # in filtered samples
-    rr_s: float | None
 
 
 class Detector:
@@ -56,14 +47,16 @@ class Detector:
     >>> len(beats), beats[3].samples.shape, round(beats[3].rr_s, 2)
     (19, (187,), 1.0)
 
-    However the samples are cut, the output is the same, because filter and windows live on the absolute sample
-    grid. Memory does not grow.
+    The output does not depend on how the samples are cut, because filter and windows use the absolute sample grid.
+    Memory is bounded.
 
-    Every gap is published and counted. Behind one of 0.5 s or more the signal starts anew; nothing is computed across
-    a shorter one, but the filter goes on over a straight line. Up to 12.5 ms (at least one sample) that line counts as
-    signal: a device that loses one packet in a thousand would else be scored hardly ever, for each loss would cost
-    two beats and a second of settling, while the filter has nothing over 40 Hz and so no room for a turn within half
-    a period of it. Where such bridges are more than a tenth of a second's samples, that second is not scored.
+    Every gap is published and counted. After a gap of 0.5 s or more the signal restarts. Nothing is computed across a
+    shorter gap, but the filter continues over a straight line. Up to 12.5 ms (at least one sample) that line counts as
+    signal: otherwise each lost packet would cost two beats and a second of settling, although the filtered signal has
+    nothing above 40 Hz and cannot turn within half a period of it. A second with more than 10 % bridged samples is not
+    scored.
+
+    Many attributes: the parts of the chain, their lengths in samples, and the state of the current stretch of signal.
 
     Args:
         fs_hz: sampling rate, Hz, 100 to 1000.
@@ -73,7 +66,7 @@ class Detector:
     Attributes:
         samples_in: samples taken so far.
         samples_lost: samples missing in gaps so far.
-        last_filtered: (n,) float64, mV: the samples of the last call, band-passed; for looking at.
+        last_filtered: (n,) float64, mV: the samples of the last call, band-passed, for display.
 
     Raises:
         ValueError: sampling rate out of range, or too low for the notch asked for.
@@ -100,15 +93,12 @@ class Detector:
         self._hold = SampleHold(self._restart)
         self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
         self._tail = SignalTail(self._keep)
-        self._now = 0  # absolute index after the last sample taken
-        self._coming = 0  # absolute index of the next sample: further on where an empty piece told of a gap
-        self._began = False
+        self._began, self._now = False, 0  # absolute index after the last sample taken
+        self._coming = 0  # absolute index of the next sample; ahead of `_now` if an empty piece announced a gap
         self._restart_at(0)
 
-    # -- what callers use ---------------------------------------------------------------------------------
-
     def push(self, samples: ArrayLike, first_sample: int | None = None) -> list[Beat]:
-        """Take the next samples, give the beats that became complete.
+        """Take the next samples, return the beats that became complete.
 
         Args:
             samples: (n,) mV, NaN = no valid sample (leads off); n may be 0.
@@ -123,11 +113,11 @@ class Detector:
         return [event for event in self.advance(samples, first_sample) if isinstance(event, Beat)]
 
     def advance(self, samples: ArrayLike, first_sample: int | None = None) -> list[Event]:
-        """As `push`, but give every event: gaps, quality, beats and ticks, in order."""
+        """As `push`, but return all events: gaps, quality, beats and ticks, in order."""
         return run(self.advancing(samples, first_sample))
 
     def advancing(self, samples: ArrayLike, first_sample: int | None = None) -> Steps[list[Event]]:
-        """`advance` as a routine, to be run in step with the detectors of other beds by `run_together`."""
+        """`advance` as a routine, for `run_together` with the detectors of other beds."""
         raw = np.array(samples, dtype=np.float64)
         self.last_filtered = np.empty(0)
         if raw.ndim != 1:
@@ -159,9 +149,9 @@ class Detector:
         return events
 
     def flush(self) -> list[Event]:
-        """The signal ends here: give what is still held back."""
+        """End of the signal: return the remaining events."""
         events = run(self._finish())
-        if self._coming > self._now:  # samples that were told to be missing, and nothing after them
+        if self._coming > self._now:  # an announced gap without samples after it
             events.append(self._lose(self._coming, "restart"))
             self._now = self._coming
             self._restart_at(self._now)
@@ -169,21 +159,19 @@ class Detector:
 
     @property
     def mains_hz(self) -> float | None:
-        """What the notch against mains hum takes out now, Hz; None = it is off."""
+        """Frequency of the active mains notch, Hz; None = off."""
         return self._mains.hz
 
     def filtered(self, first_sample: int, end_sample: int) -> NDArray[np.float64]:
-        """Filtered signal of a recent stretch for looking at, mV; NaN where it is not (or no longer) held."""
+        """Filtered signal of a recent stretch for display, mV; NaN where it is not (or no longer) held."""
         out = np.full(max(0, end_sample - first_sample), np.nan)
         low, high = max(first_sample, self._first), min(end_sample, self._now)
         if low < high:
             out[low - first_sample : high - first_sample] = self._tail.filtered[low - self._first : high - self._first]
         return out
 
-    # -- inside -------------------------------------------------------------------------------------------
-
     def _restart_at(self, sample: int) -> None:
-        """Everything that has a memory of the signal forgets it; the patient's template stays."""
+        """Reset all parts with a memory of the signal; the patient's template stays."""
         self._bandpass.reset()
         self._mains.reset()
         self._motion.reset()
@@ -196,7 +184,7 @@ class Detector:
         self._settled = sample
         self._invalid_until = sample  # absolute index after the newest sample that is only held
         self._verdicts = Verdicts()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[tuple[int, float | None]] = deque()  # R-peak (filtered samples), RR interval
         self._last_peak: int | None = None
 
     def _lose(self, until: int, effect: GapEffect) -> Gap:
@@ -205,7 +193,7 @@ class Detector:
         return Gap(self._now, until - self._now, effect)
 
     def _skip(self, until: int, next_mv: float) -> Steps[list[Event]]:
-        """Samples are missing from now to `until`, where the signal goes on with `next_mv` (NaN = invalid)."""
+        """Process missing samples from now to `until`, where the signal continues with `next_mv` (NaN = invalid)."""
         n = until - self._now
         if n >= self._restart:
             events = yield from self._finish()
@@ -222,7 +210,7 @@ class Detector:
         return [gap, *(yield from self._take(raw, line if known else None))]
 
     def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> Steps[list[Event]]:
-        """Filter a piece (or what stands in for it) and run every tick of the grid that falls into it."""
+        """Filter a piece (or its replacement `instead`) and run every tick of the grid within it."""
         events: list[Event] = []
         if raw.size == 0:
             self.last_filtered = np.empty(0)
@@ -254,7 +242,7 @@ class Detector:
         return events
 
     def _tick(self) -> Steps[list[Event]]:
-        """Everything that the samples up to now decide."""
+        """Decide everything that the samples up to now allow."""
         seen = yield from measuring_waves(self._tail.filtered[-self._waves :], self.fs_hz)
         self._motion.look(seen.sine, self._now)
         span = yield from self._judge()
@@ -267,10 +255,10 @@ class Detector:
         decided_peaks = yield from self._rpeaks.deciding(window, low)
         peaks = [peak for peak in decided_peaks if not self._invalid(peak, peak)]
         for peak in peaks:
-            self._pending.append(_Pending(peak, self._rr_s(peak)))
+            self._pending.append((peak, self._rr_s(peak)))
             self._last_peak = peak
-        while self._pending and self._pending[0].peak + self._after < self._now:
-            events.append((yield from self._beat(self._pending.popleft())))
+        while self._pending and self._pending[0][0] + self._after < self._now:
+            events.append((yield from self._beat(*self._pending.popleft())))
         decided = self._rpeaks.decided_until
         decided = self._start if decided is None else max(self._start, decided - self._delay)
         r_samples = tuple(max(self._start, peak - self._delay) for peak in peaks)
@@ -300,7 +288,7 @@ class Detector:
             quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
         self._verdicts.add(QualitySpan(self._judged, self._now, quality))
         if self._motion.moving_at(self._now) and quality.rank < Quality.MOTION.rank:
-            quality = Quality.MOTION  # told of the second, but each beat tells for itself
+            quality = Quality.MOTION  # of the second; each beat has its own verdict
         span = QualitySpan(self._judged, self._now, quality)
         self._judged = self._now
         return span
@@ -327,11 +315,11 @@ class Detector:
             return None
         return (peak - self._last_peak) / self.fs_hz
 
-    def _beat(self, pending: _Pending) -> Steps[Beat]:
-        """Cut, judge and compare one beat; then let the patient's template learn it."""
-        template, rr_s = self._template, pending.rr_s
-        samples = yield from cutting(self._tail.filtered, pending.peak - self._first, self.fs_hz)
-        low, high = pending.peak - self._before, pending.peak + self._after
+    def _beat(self, peak: int, rr_s: float | None) -> Steps[Beat]:
+        """Cut, judge and compare one beat; then the patient's template learns it."""
+        template = self._template
+        samples = yield from cutting(self._tail.filtered, peak - self._first, self.fs_hz)
+        low, high = peak - self._before, peak + self._after
         cut_short = high > self._now or low < self._start
         quality = Quality.TRUNCATED if cut_short else self._verdicts.worst(low, high)
         good = quality is Quality.GOOD
@@ -339,39 +327,24 @@ class Detector:
         residual = None if compared is None else compared.residual
         context, (rr_ratio, rr_ratio_8) = template.context(rr_s), template.ratios(rr_s)
         restless = template.restless(compared, rr_s) > MOTION_LIMIT
-        moves = self._motion.moves(pending.peak, samples, rr_s, compared, template, good and not restless, self._now)
+        moves = self._motion.moves(peak, samples, rr_s, compared, template, good and not restless, self._now)
         if good and not moves:
             template.learn_compared(samples, rr_s, residual)  # a restless one, too: a lasting change must become usual
         if good and (moves or restless):
             quality = Quality.MOTION
-        r_sample = max(self._start, pending.peak - self._delay)
+        r_sample = max(self._start, peak - self._delay)
         return Beat(r_sample, rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, context)
 
     def _finish(self) -> Steps[list[Event]]:
-        """End of a stretch of signal: the samples since the last tick, and beats that will not be completed."""
+        """End of a stretch of signal: the samples since the last tick, and incomplete beats."""
         events: list[Event] = []
         if self._judged < self._now:
             events += yield from self._tick()
         while self._pending:
-            events.append((yield from self._beat(self._pending.popleft())))
+            events.append((yield from self._beat(*self._pending.popleft())))
         return events
 
     def _trim(self) -> None:
-        """Hold only what a window, a beat or its quality can still need."""
+        """Drop samples that no window, beat or quality verdict needs any more."""
         self._first += self._tail.forget()
         self._verdicts.forget(self._first)
-
-
-def advance_together(
-    pieces: Iterable[tuple[Detector, ArrayLike, int | None]],
-) -> list[list[Event] | Exception]:
-    """Advance the detectors of many beds in step, which costs half of what they cost one after the other.
-
-    Args:
-        pieces: detectors, each at most once, and what `Detector.advance` takes.
-
-    Returns:
-        Of each, in order, the events that `Detector.advance` gives, or the exception that it raises: what is wrong in
-        one bed is not told to the others.
-    """
-    return run_together(detector.advancing(samples, first_sample) for detector, samples, first_sample in pieces)

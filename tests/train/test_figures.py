@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from tests.train.fit.helpers import made_up_beats
@@ -35,6 +36,7 @@ def test_all_figures_are_drawn(tmp_path: Path) -> None:
         assert inked(path) > 0.01
 
 
+@pytest.mark.slow
 def test_figures_bear_far_out_scores_and_a_single_class(tmp_path: Path) -> None:
     labels = np.array(["N"] * 50 + ["V"] * 3)
     scores = np.append(np.zeros(50), [1e6, 2e6, 5e8])

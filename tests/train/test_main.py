@@ -71,6 +71,7 @@ def run(csv_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_fit_tells_the_command_and_the_seed(run: Path) -> None:
     config = json.loads((run / "train_config.json").read_text())
     assert config["config"]["seed"] == 3
@@ -78,6 +79,7 @@ def test_fit_tells_the_command_and_the_seed(run: Path) -> None:
     assert config["beat_definition"] == "kaggle/1"
 
 
+@pytest.mark.slow
 def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, here: Here) -> None:
     text = here(
         *("evaluate", "--model", run, "--csv-dir", csv_dir),
@@ -103,6 +105,7 @@ def test_evaluate_and_export_agree(run: Path, csv_dir: Path, tmp_path: Path, her
     assert by_onnx["model"]["threshold_quantile"] == 0.05
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_fitted_again(run: Path, csv_dir: Path, here: Here) -> None:
     written = (run / "train_config.json").stat().st_mtime_ns
     text = here("fit", "--config", "published", "--csv-dir", csv_dir, "--out", run, "--seed", 3, *SETS)
@@ -110,6 +113,7 @@ def test_a_finished_run_is_not_fitted_again(run: Path, csv_dir: Path, here: Here
     assert (run / "train_config.json").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_all_runs_from_fit_to_the_readme(
     csv_dir: Path, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -217,6 +221,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
     arguments = ("--model", "a.pt", "--config", "b.json", "--normals", "c.csv", "--out", tmp_path / "o.onnx")
     text, error = train("import-published", *arguments, code=2)
@@ -225,9 +230,10 @@ def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [("fit", "--runs", "x"), ("evaluate", "--runs", "x")])
-def test_without_torch_one_line_names_the_remedy(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    arguments = tuple(str(tmp_path / "x") if part == "x" else part for part in arguments)
+@pytest.mark.parametrize("command", ["fit", "export"])
+def test_without_torch_one_line_names_the_remedy(command: str, tmp_path: Path) -> None:
+    option = "--runs" if command == "fit" else "--run"
+    arguments = (command, option, str(tmp_path), *(("--out", "x.onnx") if command == "export" else ()))
     code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False

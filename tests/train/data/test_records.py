@@ -200,6 +200,7 @@ def test_annotated_beats_have_their_r_peak_where_the_detector_puts_it() -> None:
     assert abs(int(np.argmax(np.median(normal, axis=0))) - 62) <= 1
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_streamed_record_is_cached_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

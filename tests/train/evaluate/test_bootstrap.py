@@ -41,6 +41,7 @@ def test_weights_are_repetitions(seed: int) -> None:
     assert ranked.at(weights, 0.4) == pytest.approx({key: at[key] for key in ("f1", "recall", "fpr")})
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50))
 def test_intervals_are_those_of_whole_records_drawn_anew(seed: int) -> None:
     scores, labels = made_up(seed)

@@ -231,6 +231,7 @@ def test_patient_scores_are_causal() -> None:
     np.testing.assert_array_equal(first[:50], second[:50])
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_inter_scores_every_beat_of_every_model_but_the_first_sixteen() -> None:
     told: list[str] = []
@@ -251,6 +252,7 @@ def test_inter_scores_every_beat_of_every_model_but_the_first_sixteen() -> None:
     assert any("record 213, 2 of 2" in line for line in told)
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -104,6 +104,7 @@ def test_an_empty_record_says_nothing() -> None:
     assert normal_limits([explained]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_data("mitdb") is None, reason="mitdb is not there: set ECG_MONITOR_DATA")
 def test_a_real_record_from_the_detector_to_the_text() -> None:
     """Record 119: one kind of wide ventricular beat, early, each with a compensatory pause."""

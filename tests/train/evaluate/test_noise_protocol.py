@@ -65,6 +65,7 @@ def test_noise_is_where_the_records_have_it() -> None:
     assert max(apart["clean"]) < 0.05 * min(apart["noisy"])
 
 
+@pytest.mark.slow
 @needs_nstdb
 def test_the_protocol_tells_noisy_beside_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -89,6 +90,7 @@ def failed(record: str, kind: str, label: str) -> FailedBeat:
     return FailedBeat(record, kind, label, 61.5, 3.0, float("nan"), wave, 0 * wave)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_failures_of_the_worst_records_are_drawn(tmp_path: Path) -> None:
     many = [failed(name, "missed", "V") for name in ("100", "222", "222", "213", "213", "231", "231")]
     many += [failed("105", "false", "N")] * 6

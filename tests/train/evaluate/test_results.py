@@ -160,8 +160,7 @@ def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) 
     assert [model["name"] for model in told["models"]] == ["ours", "published"]
     assert told["decisions"] == {"ours": {"se": 0.8}, "template": {"se": 0.1}}
     assert told["kept"] == ["published"]
-    assert "Kept from an earlier version of the detector: published in inter." in " ".join(
-        render({"inter": told}).split()
-    )
+    text = " ".join(render({"inter": told}).split())
+    assert "Kept from an earlier version of the detector: published in inter." in text
     write_result(tmp_path, result("ours", 0.7, "published"))
     assert "kept" not in read_results(tmp_path)["inter"], "both at hand again"

@@ -52,7 +52,9 @@ def small_model() -> HybridECGModel:
     return model
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=["per_sample", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(model, normalisation, path) of each kind of normalisation."""
     kind: Kind = request.param
@@ -141,6 +143,7 @@ def test_masks_and_reversals_are_folded_away(exported: Any) -> None:
     assert not {"Gather", "ReverseSequence", "ScatterND", "BatchNormalization"} & {n.op_type for n in proto.graph.node}
 
 
+@pytest.mark.slow
 def test_the_same_model_gives_the_same_bytes_and_not_a_word(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     normalisation = fit_normalisation("per_sample", beats(20))
     model = small_model().train()
@@ -197,6 +200,7 @@ def test_a_normalisation_of_another_length_is_refused() -> None:
         ExportedScorer(small_model(), Normalisation("per_sample", np.zeros(100), np.ones(100)))
 
 
+@pytest.mark.slow
 def test_a_path_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     normalisation = fit_normalisation("per_sample", beats(9))
     (tmp_path / "folder.onnx").mkdir()
@@ -259,6 +263,7 @@ def test_a_published_pair_with_its_training_csv_becomes_onnx(tmp_path: Path) -> 
             assert judgement.anomalous == (log_prob < threshold)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".json"])
 def test_mean_and_std_alone_are_enough_with_a_threshold(tmp_path: Path, suffix: str) -> None:
     state, rng = published_state(5), np.random.default_rng(2)
@@ -325,6 +330,7 @@ def test_a_csv_without_normals_is_refused(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_file_that_fails_parity_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.export.onnx_file.PARITY_MAX", 1e-15)  # rounding alone is over it
     monkeypatch.setattr("train.export.onnx_file.PARITY_RELATIVE", 1e-15)

@@ -72,6 +72,7 @@ def test_features_are_standardised_before_the_flow(finished: Path) -> None:
     torch.testing.assert_close(features.std(0, correction=0), torch.ones(4), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
     run_fit(tmp_path / "a", "epochs_flow=40", "lr_flow=0.05", "patience_flow=3")
     run = load_run(tmp_path / "a")
@@ -82,6 +83,7 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
     assert run.config["held_out_nll"] == pytest.approx(best, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run_fit(tmp_path / name, f"seed={seed}")
@@ -89,6 +91,7 @@ def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     assert not same_weights(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_resume_after_kill_gives_the_same_bits(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     kill_a_fit("tests.train.fit.helpers", "fit_to_be_killed", cut, "autoencoder")
@@ -149,6 +152,7 @@ def test_whole_records_are_held_out(tmp_path: Path) -> None:
     assert not set(config["records_held_out"]) & set(config["records_fitted"])
 
 
+@pytest.mark.slow
 def test_lines_off_a_terminal_are_few(tmp_path: Path) -> None:
     lines = run_fit(tmp_path / "a", "epochs_autoencoder=6").splitlines()
     assert lines[0].startswith("autoencoder 1/6")

@@ -165,6 +165,7 @@ class Interrupted(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.slow
 def test_resume_after_ctrl_c_and_kill_gives_the_same_bits(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
@@ -179,6 +180,7 @@ def test_resume_after_ctrl_c_and_kill_gives_the_same_bits(tmp_path: Path) -> Non
     assert first["score_threshold"] == second["score_threshold"]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_model(stream: FinishedRun, tmp_path: Path) -> None:
     fit_stream(tmp_path / "other", "alpha=0.05", "seed=1")
     assert not same_weights(stream.folder, tmp_path / "other")
@@ -268,6 +270,7 @@ def test_the_monitors_scorer_takes_it_and_scores_detected_beats_as_the_run_does(
     assert np.median(by_scorer.score[wide_and_early]) > np.median(by_scorer.score[~wide_and_early]) + 1
 
 
+@pytest.mark.slow
 def test_the_public_model_is_exported_with_beats_alone(kaggle: FinishedRun, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.export.export_run.training_beats", lambda *_: kaggle_beats())
@@ -309,6 +312,7 @@ def test_the_folded_module_is_the_model() -> None:
             torch.testing.assert_close(folded, own, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_shipped_shape_fits_in_12_mb_and_its_scores_are_the_beats_own(
     exported: ExportReport, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(encoder(beats), encoder(beats))
 
 
+@pytest.mark.slow
 def test_encoder_and_decoder_learn_to_reconstruct_beats() -> None:
     torch.manual_seed(0)
     t = torch.arange(187) / 125.0

@@ -150,6 +150,7 @@ def gaussian(n: int, seed: int) -> tuple[Tensor, Tensor]:
     return e @ mixing.T, standard_normal_log_prob(e) - math.log(0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("draw", [banana, gaussian])
 def test_training_reaches_a_known_distribution(
