@@ -230,13 +230,29 @@ def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
     assert len(error.splitlines()) == 1
 
 
+WITHOUT_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Absent())
+from train.__main__ import main
+main()
+"""
+
+
 @pytest.mark.parametrize("command", ["fit", "export"])
 def test_without_torch_one_line_names_the_remedy(command: str, tmp_path: Path) -> None:
     option = "--runs" if command == "fit" else "--run"
     arguments = (command, option, str(tmp_path), *(("--out", "x.onnx") if command == "export" else ()))
-    code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "train needs torch: python -m pip install -e '.[train]'\n"
