@@ -1,4 +1,4 @@
-"""What a detector tells, besides beats: gaps, verdicts on quality, and how far it has looked."""
+"""Events of a detector besides beats: gaps, quality verdicts, rhythm verdicts and ticks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GapEffect = Literal["bridged", "hole", "restart"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Samples that never came: `n_samples` of them, from `first_sample` on.
+    """Missing samples: `n_samples` of them, from `first_sample` on.
 
     Attributes:
-        effect: `bridged`: so few that a straight line stands in for them, and beats go on; `hole`: no R-peak, RR
-            interval or score comes of what touches it; `restart`: the signal starts anew behind it.
+        effect: `bridged`: replaced by a straight line, beats continue; `hole`: no R-peak, RR interval or score
+            across it; `restart`: the signal restarts after it.
     """
 
     first_sample: int
@@ -54,10 +54,10 @@ class RhythmSpan:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """All that can be known up to `sample` has been given.
+    """All events up to `sample` have been returned.
 
     Attributes:
-        sample: samples before this index have been looked at.
+        sample: samples before this index have been processed.
         decided_until: R-peaks before this index are final.
         r_samples: R-peaks decided by this tick (their beats follow when they are complete).
     """

@@ -66,7 +66,9 @@ _NEW_SHAPE_SHARE = 0.5  # a shape of its own only for what is half as high as us
 
 
 class RPeakDetector:
-    """Give windows that end on the absolute grid, get every R-peak once.
+    """Decide every R-peak once, from windows that end on the absolute grid.
+
+    Many attributes: lengths in samples at one sampling rate, and the memory of the rhythm.
 
     Attributes:
         step: grid step, samples.

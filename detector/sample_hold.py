@@ -1,4 +1,4 @@
-"""Sample and hold: what the filter is given where a sample is invalid, and after how long the signal begins anew."""
+"""Sample and hold: replacement of invalid samples for the filter, and restart after a long invalid run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Floats = NDArray[np.float64]
 
 
 class SampleHold:
-    """Holds the last valid sample through invalid ones (NaN), so that the filter never sees them.
+    """Replace invalid samples (NaN) by the last valid one, so that the filter gets finite input.
 
     Args:
-        restart: an invalid run of so many samples ends the signal: the filter would else meet the electrode's new
-            offset, often many mV, as a step. So does the first valid sample after a beginning without any.
+        restart: length of an invalid run, samples, after which the signal restarts: otherwise the filter would see
+            the electrode's new offset, often many mV, as a step. The first valid sample after an invalid start
+            also restarts it.
     """
 
     def __init__(self, restart: int) -> None:
@@ -23,7 +24,7 @@ class SampleHold:
         self.reset()
 
     def reset(self) -> None:
-        """A new signal begins."""
+        """Start a new signal."""
         self._invalid_run = 0
         self._value: float | None = None
 

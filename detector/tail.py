@@ -11,13 +11,13 @@ Samples = NDArray[np.float64]
 
 
 class SignalTail:
-    """Takes pieces at its end and lets go of what is too old; what is held is moved once in so many pieces only.
+    """Buffer that appends pieces and drops old samples; it moves its content only when the buffer is full.
 
     Args:
-        keep: samples that stay held in `forget`.
+        keep: samples that `forget` keeps.
 
     Attributes:
-        raw, filtered: (n,) float64, mV: what is held. Views: they hold until the next `append`.
+        raw, filtered: (n,) float64, mV: the held samples. Views: valid until the next `append`.
     """
 
     def __init__(self, keep: int) -> None:
@@ -37,7 +37,7 @@ class SignalTail:
             rows, held = self._rows, self._rows[:, self._low : self._high]
             if held.shape[1] + raw.size > rows.shape[1]:
                 rows = np.empty((2, 2 * (held.shape[1] + raw.size)))
-            rows[:, : held.shape[1]] = held  # numpy sees to it where they overlap
+            rows[:, : held.shape[1]] = held  # numpy handles the overlap
             self._rows, self._low, self._high = rows, 0, held.shape[1]
             end = self._high + raw.size
         self._rows[0, self._high : end] = raw
@@ -46,7 +46,7 @@ class SignalTail:
         self._view()
 
     def forget(self) -> int:
-        """Let go of all but the newest; how many samples that were."""
+        """Drop all but the newest samples; returns the number of dropped samples."""
         excess = max(0, self._high - self._low - self._keep)
         self._low += excess
         self._view()

@@ -39,7 +39,7 @@ class PatientTemplate:
         self.reset()
 
     def reset(self) -> None:
-        """Another patient: nothing is remembered."""
+        """Another patient: clear the memory."""
         # One column a beat, the oldest overwritten: a median over rows that lie together is sorted fastest.
         self._beats: NDArray[np.float32] = np.empty((BEAT_SAMPLES, TEMPLATE_BEATS), dtype=np.float32)
         self._learnt = 0
@@ -57,8 +57,8 @@ class PatientTemplate:
     def template(self) -> NDArray[np.float32] | None:
         """The patient's usual beat: (187,) float32, mV, read-only; None during the first beats.
 
-        The pointwise median of the last 64 beats learnt, made anew every four. Whoever holds it keeps it: a later
-        template is another array.
+        The pointwise median of the last 64 beats learnt, updated every four beats. Each update
+        is a new array, so a reference to an earlier template stays valid.
         """
         return self._template
 
@@ -86,10 +86,10 @@ class PatientTemplate:
         return compared
 
     def restless(self, compared: BeatComparison | None, rr_s: float | None) -> float:
-        """How far the signal strays from the template where the heart rests, in the patient's QRS amplitudes.
+        """Deviation from the template in the resting interval, in the patient's QRS amplitudes.
 
-        Mean distance before the P wave and over it. Over `MOTION_LIMIT` the electrode moves, not the heart; a score
-        would tell of the cable. 0 where the heart does not rest (an early beat) or where nothing is known.
+        Mean distance before the P wave and over it. Over `MOTION_LIMIT` it is the electrode that moves, and
+        a score would be meaningless. 0 without a resting interval (an early beat) or if unknown.
 
         Args:
             compared: the beat beside the template; None where there is none.
@@ -128,7 +128,7 @@ class PatientTemplate:
         return BeatContext(self._template, self._steady, np.array(values, np.float32))
 
     def learn(self, samples: NDArray[np.float32], rr_s: float | None) -> None:
-        """Take a beat of good quality into the memory; the oldest leaves."""
+        """Add a beat of good quality to the memory; the oldest is dropped."""
         self.learn_compared(samples, rr_s, self.residual(samples))
 
     def learn_compared(self, samples: NDArray[np.float32], rr_s: float | None, residual: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What is known of the signal that is held: the verdict on each second, and what is missing in between."""
+"""Verdicts on the held signal: the quality of each second, and the gaps."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["Verdicts"]
 
 
 class Verdicts:
-    """Spans and gaps of the last seconds, in order of time; who adds to it forgets what is too old."""
+    """Spans and gaps of the last seconds, in order of time; the caller drops old ones by `forget`."""
 
     def __init__(self) -> None:
         self._spans: deque[QualitySpan] = deque()
         self._gaps: deque[Gap] = deque()
 
-    def add(self, told: QualitySpan | Gap) -> None:
+    def add(self, verdict: QualitySpan | Gap) -> None:
         """Add the next verdict, or a bridge or hole in the signal."""
-        if isinstance(told, Gap):
-            self._gaps.append(told)
+        if isinstance(verdict, Gap):
+            self._gaps.append(verdict)
         else:
-            self._spans.append(told)
+            self._spans.append(verdict)
 
     def worst(self, low: int, high: int) -> Quality:
-        """Worst quality of what touches the samples from `low` up to `high`, absolute indices; a bridge is none."""
+        """Worst quality of the samples from `low` up to `high`, absolute indices; a bridge does not count."""
         touching = [span.quality for span in self._spans if span.end_sample > low and span.first_sample < high]
         if any(gap.effect == "hole" and _end(gap) > low and gap.first_sample < high for gap in self._gaps):
             touching.append(Quality.GAP)
@@ -51,7 +51,7 @@ class Verdicts:
         return came, bridged
 
     def forget(self, before: int) -> None:
-        """Forget what ends before this sample."""
+        """Drop entries that end before this sample."""
         while self._spans and self._spans[0].end_sample < before:
             self._spans.popleft()
         while self._gaps and _end(self._gaps[0]) < before:
