@@ -112,6 +112,7 @@ def test_a_hanging_read_raises_no_data(tmp_path: Path, alone: Path, scorer: Scor
     never.set()
 
 
+@pytest.mark.slow
 def test_a_flooding_source_is_read_in_bounded_pieces(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
     class Flood(BadSource):
         def __init__(self) -> None:

@@ -112,6 +112,7 @@ def test_overload_thins_display_data_and_loses_no_beat(scorer: Scorer) -> None:
         assert of[0] == of[1]
 
 
+@pytest.mark.slow
 def test_a_changed_condition_is_published_at_once_while_status_is_thinned(scorer: Scorer) -> None:
     slow = SlowScorer(scorer)
     slow.slow_s = (35.0, 200.0)

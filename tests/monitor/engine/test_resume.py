@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -72,6 +73,7 @@ def test_a_restored_engine_behaves_as_the_original(before, gap_s, after):
     assert pair[0] == pair[1]
 
 
+@pytest.mark.slow
 @examples(max_examples=25)
 @given(runs=st.lists(st.lists(STEPS, min_size=3, max_size=15), min_size=1, max_size=2))
 def test_an_engine_can_be_restored_from_the_journal(runs):
