@@ -187,6 +187,7 @@ def test_decided_is_decided_wherever_the_beats_fall(first_sample: int) -> None:
     assert assert_decided_is_decided(run(Detector(1000.0), [signal], first_sample)) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["203", "207"])
 def test_decided_is_decided_in_real_arrhythmia(data_folder: Path, name: str) -> None:
     """Where a window finds a peak that the one before it missed."""

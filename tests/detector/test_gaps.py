@@ -127,6 +127,7 @@ def test_an_invalid_neighbour_makes_a_hole_of_a_bridge() -> None:
     assert [event for event in events if isinstance(event, Gap)] == [Gap(1000, 1, "hole")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packet", [1, 2])
 def test_one_lost_packet_in_a_thousand_costs_no_beat(data_folder: Path, packet: int) -> None:
     """Record 208, single samples or 6-ms packets lost: the R-peaks, intervals and verdicts of the whole record."""

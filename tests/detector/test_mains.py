@@ -103,6 +103,7 @@ def test_another_setting_is_refused() -> None:
         MainsFilter(FS_HZ, "55")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["203", "208", "215"])
 def test_the_hum_of_mit_bih_is_left_alone(data_folder: Path, name: str) -> None:
     """Records of DS1 with the most of it."""

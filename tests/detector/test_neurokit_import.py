@@ -55,6 +55,7 @@ print("whole")
     assert printed == "whole"
 
 
+@pytest.mark.slow
 def test_an_ordinary_import_made_before_is_used() -> None:
     printed = python(
         "import neurokit2; from detector import _neurokit; print(_neurokit._finder() is neurokit2.ecg_findpeaks)"

@@ -25,6 +25,7 @@ def inked(path: Path) -> float:
     return float((picture < 0.99).any(axis=-1).mean())
 
 
+@pytest.mark.slow
 def test_all_figures_are_drawn(tmp_path: Path) -> None:
     test = made_up_beats(200)
     scores = np.where(test.labels == "V", 3.0, 0.0) + np.random.default_rng(0).normal(size=200)

@@ -80,6 +80,7 @@ def test_a_fifth_is_forgotten_besides_the_first_beats() -> None:
     np.testing.assert_allclose(np.mean(shares, axis=0), DROPPED, atol=0.03)  # no clue to what is an anomaly
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 100))
 def test_a_seed_gives_the_same_arrays_and_the_normals_stay_as_they_are(seed: int) -> None:
     contexts = normals().contexts

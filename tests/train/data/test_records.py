@@ -33,6 +33,7 @@ def kaggle() -> LabelledBeats:
     return kaggle_beats()
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_kaggle_counts_are_the_published_ones(kaggle: LabelledBeats) -> None:
     assert class_counts(kaggle.labels) == KAGGLE_COUNTS
@@ -42,6 +43,7 @@ def test_kaggle_counts_are_the_published_ones(kaggle: LabelledBeats) -> None:
     assert kaggle.beats.max() == 1.0
 
 
+@pytest.mark.slow
 @needs_mitdb
 def test_kaggle_split_is_disjoint_complete_and_stratified(kaggle: LabelledBeats) -> None:
     numbered = LabelledBeats(

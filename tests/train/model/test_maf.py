@@ -171,6 +171,7 @@ def test_training_reaches_a_known_distribution(
     assert untrained > 0.5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_trained_density_integrates_to_1_and_samples_follow_it() -> None:
     data, _ = banana(5000, 1)
