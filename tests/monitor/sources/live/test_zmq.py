@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -316,13 +318,21 @@ def test_the_command_reads_the_example_pusher(tmp_path: Path) -> None:
     """Two runs of the pusher in tools/ and one monitor: a gap, no physiological alarm."""
     endpoint = free_endpoint()
     arguments = ("--source", f"zmq:{endpoint}", "--no-dashboard", *FREE_BUS, "--record", str(tmp_path))
-    push = [sys.executable, str(ROOT / "tools" / "examples" / "push_samples.py"), endpoint, "4"]
+    push = [sys.executable, str(ROOT / "tools" / "examples" / "push_samples.py"), endpoint]
     monitor = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     )
+    host, port = endpoint.removeprefix("tcp://").split(":")
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1.0):
+            return True
+        return False
+
     try:
-        for _ in range(2):
-            subprocess.run(push, check=True, timeout=60)
+        wait_for(listens, "the monitor to listen")
+        for seconds in (4, 10):  # the second run holds the end of an analysis window for every length of the gap
+            subprocess.run([*push, str(seconds)], check=True, timeout=60)
         beats = tmp_path / "p1" / "beats.csv"
         wait_for(lambda: beats.read_text().count("\n") > 6, "beats of the second run")
         monitor.send_signal(signal.SIGINT)
@@ -337,7 +347,7 @@ def test_the_command_reads_the_example_pusher(tmp_path: Path) -> None:
     assert kinds <= {"gap", "no_data"}
     assert "gap" in kinds
     session = json.loads((tmp_path / "p1" / "session.json").read_text())["session"]
-    assert session["samples_in"] == 2 * 4 * 250
+    assert session["samples_in"] == 14 * 250
     assert session["gaps"] == 1
 
 
