@@ -16,6 +16,7 @@ from rich.console import Console
 from monitor.bus.endpoints import BusEndpoints
 from monitor.bus.keys import ClientKey
 from monitor.client.client import WARD, AlarmClient, Received
+from monitor.client.liveness import ConnectionState
 from monitor.config import Config
 from monitor.dashboard.live import run_dashboard
 from monitor.errors import ClientError, SourceError
@@ -47,7 +48,7 @@ class DeferredClient:
         self._known.set()
 
     @property
-    def state(self) -> str:
+    def state(self) -> ConnectionState:
         """As AlarmClient.state."""
         return "connecting" if self._client is None else self._client.state
 

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from monitor.dashboard.beat_history import BeatHistory
 from monitor.dashboard.bed_alarms import BedAlarms
 from monitor.dashboard.lead import Lead
-from monitor.dashboard.stream_clock import NO_DATA_AFTER_S, StreamClock
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, StatusMessage, WaveHeader
 
-__all__ = ["DashboardBed", "StreamCondition"]
+__all__ = ["CLOCK_STILL_S", "DashboardBed", "StreamClock", "StreamCondition"]
 
+BEATS = 240
+NO_DATA_AFTER_S = 2.0  # a source that stops is `no_data` within 2 s on every screen
+CLOCK_STILL_S = 3.0  # the same without waves, from the status once a second
 NO_RATE_AFTER_S = 5.0  # without an R-peak for this long the last heart rate is out of date
 STATUS_EVERY_S = 1.0  # beats are counted in the status
 _ALARMED_EVENTS = ("gap", "source_lost", "sampling_rate")
@@ -24,12 +27,56 @@ StreamCondition = Literal["live", "starting", "no_data", "source_lost", "ended"]
 
 
 @dataclass
+class StreamClock:
+    """Sample clock and arrival times.
+
+    Attributes:
+        sample: newest sample index in any message of the bed.
+        time: ISO 8601 time of the newest message that has one.
+        advanced_at_s: when `sample` last grew.
+        wave_at_s: when the last wave message arrived.
+        status_at_s: when the last status arrived.
+        waves_from_s: since when wave messages are subscribed; None = they are not subscribed.
+    """
+
+    sample: int = 0
+    time: str = ""
+    advanced_at_s: float | None = None
+    wave_at_s: float | None = None
+    status_at_s: float | None = None
+    waves_from_s: float | None = -math.inf
+
+    def advance(self, sample: int, time: str, now_s: float) -> None:
+        """Take over the sample clock of a message; a message of the past changes nothing."""
+        if sample > self.sample:
+            self.sample = sample
+            self.advanced_at_s = now_s
+            self.time = time or self.time
+
+    def still_s(self, now_s: float) -> float:
+        """Time since the sample clock last advanced, s; 0 before its first step."""
+        return 0.0 if self.advanced_at_s is None else now_s - self.advanced_at_s
+
+    def silent_s(self, now_s: float) -> float:
+        """Time since the last wave message, s; without any, since the sample clock last advanced."""
+        return max(0.0, self.still_s(now_s) if self.wave_at_s is None else now_s - self.wave_at_s)
+
+    def flows(self, now_s: float) -> bool:
+        """Whether signal arrives: by the waves, or by the sample clock where no wave has arrived."""
+        if self.wave_at_s is not None:
+            return self.silent_s(now_s) <= NO_DATA_AFTER_S
+        if self.waves_from_s is not None and now_s - self.waves_from_s > NO_DATA_AFTER_S:
+            return False
+        return self.advanced_at_s is not None and self.still_s(now_s) <= CLOCK_STILL_S
+
+
+@dataclass
 class DashboardBed:
     """State of one bed.
 
     Attributes:
         name: of the bed.
-        beats: the latest beats.
+        beats: the latest beats, newest last.
         alarms: active and cleared alarms.
         clock: the sample clock and when each stream last arrived.
         lead: samples for the plot.
@@ -40,7 +87,7 @@ class DashboardBed:
     """
 
     name: str
-    beats: BeatHistory = field(default_factory=BeatHistory)
+    beats: deque[BeatMessage] = field(default_factory=lambda: deque(maxlen=BEATS))
     alarms: BedAlarms = field(default_factory=BedAlarms)
     clock: StreamClock = field(default_factory=StreamClock)
     lead: Lead = field(default_factory=Lead)
@@ -49,6 +96,11 @@ class DashboardBed:
     model_name: str = ""
     event: tuple[EventMessage, float] | None = None
     _beats_sample: int | None = None  # sample clock when the status last counted a new beat
+
+    @property
+    def last_beat(self) -> BeatMessage | None:
+        """The newest beat."""
+        return self.beats[-1] if self.beats else None
 
     @property
     def fs_hz(self) -> float | None:
@@ -69,7 +121,8 @@ class DashboardBed:
             self.clock.waves_from_s = now_s if waves else None
             self.lead, self.clock.wave_at_s = Lead(), None
         if not beats:
-            self.beats, self.event = BeatHistory(), None
+            self.beats.clear()
+            self.event = None
 
     def age_s(self, alarm: Alarm, now_s: float) -> float | None:
         """Age of an alarm, s, by the sample clock, and by our own while that stands still; None without a rate."""
@@ -96,7 +149,7 @@ class DashboardBed:
 
     def shown_rate_bpm(self, now_s: float) -> float | None:
         """The heart rate if it is up to date: the stream is live and beats keep coming."""
-        status, last, fs_hz = self.status, self.beats.last, self.fs_hz
+        status, last, fs_hz = self.status, self.last_beat, self.fs_hz
         if self.heart_rate_bpm is None or self.stream_condition(now_s) != "live":
             return None
         if status is not None and status.quality in ("leads_off", "flat"):
@@ -121,9 +174,10 @@ class DashboardBed:
         return True
 
     def fold_beat(self, beat: BeatMessage, now_s: float) -> None:
-        """Add a beat; a beat that is known already changes nothing."""
+        """Add a beat; one that is known already (sent again for a new subscriber) changes nothing."""
         self.clock.advance(beat.sample, beat.time, now_s)
-        if self.beats.add(beat):
+        if not self.beats or beat.r_sample > self.beats[-1].r_sample:
+            self.beats.append(beat)
             self.heart_rate_bpm = beat.heart_rate_bpm
 
     def fold_status(self, status: StatusMessage, now_s: float) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
@@ -81,9 +80,6 @@ class Frame:
             if number:
                 yield Segment.line()
             yield from line
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(self.width, self.width)
 
 
 class Canvas:

@@ -17,9 +17,9 @@ from types import FrameType
 from rich.console import Console
 from rich.live import Live
 
-from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keyboard import Keyboard
+from monitor.dashboard.monitors import BusClient
 from monitor.dashboard.station import Station
 
 __all__ = ["fits_dashboard", "run_dashboard"]

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
+from monitor.client.liveness import ConnectionState
 from monitor.dashboard.bed_order import BedOrder, BedRef
-from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.state import DashboardState
 from monitor.errors import ClientError
-from monitor.messages import Request
+from monitor.messages import Message, Reply, Request
 
-__all__ = ["Monitors"]
+__all__ = ["BusClient", "Monitors"]
 
 REQUEST_TIMEOUT_S = 1.0  # the screen does not change meanwhile
+
+
+class BusClient(Protocol):
+    """A subscriber to one monitor: the part of `monitor.client.client.AlarmClient` that the dashboard uses."""
+
+    @property
+    def state(self) -> ConnectionState:
+        """State of the connection."""
+
+    def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
+        """Topics, messages and their bytes (of a wave message: its samples), after at most `timeout_s`."""
+
+    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
+        """Send a request and wait for the reply."""
+
+    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
+        """Choose the beds whose waves, and whose beats and events, are received."""
 
 
 class Monitors:

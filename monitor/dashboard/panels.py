@@ -139,7 +139,7 @@ def draw_vitals(
     if row + digit_rows <= top + rows:
         canvas.block(row, left + 1, digits, ink)
     status = bed.status
-    last = bed.beats.last
+    last = bed.last_beat
     rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
     quality, ink = "quality --", Ink.DIM
     if status is not None and live:
@@ -164,7 +164,7 @@ def draw_vitals(
 
 def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """Draw the reasons of the newest anomalous beat while it is on the screen, if they fit."""
-    last = bed.beats.last_anomalous
+    last = next((beat for beat in reversed(bed.beats) if beat.anomalous), None)
     if last is None or bed.fs_hz is None or not last.words:
         return
     ago_s = (bed.clock.sample - last.r_sample) / bed.fs_hz

@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.segment import Segment
+from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
-from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
+from monitor.dashboard.monitors import BusClient
 from monitor.dashboard.station import Station
 
 __all__ = ["export_frame", "take_picture"]
@@ -32,26 +32,8 @@ THEME = TerminalTheme(
     ],
 )  # fmt: skip
 
-# Spaces, single braille and block characters, words.
+# Spaces, single braille and block characters, words; each is placed separately: viewers differ in leading spaces and in the width of characters, above all of braille, which few monospaced fonts have.
 _PIECES = re.compile(r" +|[\u2580-\u259f\u2800-\u28ff]|[^ \u2580-\u259f\u2800-\u28ff]+")
-
-
-class _Words:
-    """A frame cut into words and single braille cells, each placed separately in the picture.
-
-    Viewers differ in leading spaces and in the width of characters, above all braille, which few monospaced fonts
-    have; separately placed pieces stay aligned.
-    """
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for segment in self._frame.__rich_console__(console, options):
-            if isinstance(segment, Segment) and segment.text != "\n":
-                yield from (Segment(piece, segment.style) for piece in _PIECES.findall(segment.text))
-            else:
-                yield segment
 
 
 def take_picture(
@@ -108,5 +90,6 @@ def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
         legacy_windows=False,
         _environ={},
     )
-    console.print(_Words(frame))
+    segments = console.render(frame)
+    console.print(Segments(Segment(piece, run.style) for run in segments for piece in _PIECES.findall(run.text)))
     path.write_text(console.export_svg(title=title, theme=THEME), encoding="utf-8")

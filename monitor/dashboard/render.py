@@ -5,15 +5,7 @@ from __future__ import annotations
 from monitor.dashboard.alarm_panel import draw_alarms
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Frame, Ink
-from monitor.dashboard.panels import (
-    BedView,
-    draw_beds,
-    draw_counters,
-    draw_footer,
-    draw_header,
-    draw_help,
-    draw_vitals,
-)
+from monitor.dashboard.panels import BedView, draw_beds, draw_counters, draw_footer, draw_header, draw_help, draw_vitals
 from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform

@@ -6,7 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S, ConnectionState
 from monitor.dashboard.bed import DashboardBed, StreamCondition
@@ -28,7 +28,6 @@ TILE_SCALE_EVERY_S = 2.0  # of beds shown as tiles
 _OLD_EPOCHS = 16
 
 Condition = StreamCondition | Literal["stale", "lost"]
-_CONNECTIONS: dict[str, ConnectionState] = {word: word for word in get_args(ConnectionState)}
 
 
 @dataclass
@@ -115,9 +114,9 @@ class DashboardState:
             if new[0]:
                 bed.lead.scale_every_s = SCALE_EVERY_S if new[1] else TILE_SCALE_EVERY_S
 
-    def set_connection(self, connection: str, now_s: float) -> None:
-        """Take over the client's state, a `ConnectionState`; any other text counts as `connecting`."""
-        self.connection = _CONNECTIONS.get(connection, "connecting")
+    def set_connection(self, connection: ConnectionState, now_s: float) -> None:
+        """Take over the client's state."""
+        self.connection = connection
         self.updated_s = now_s
 
     def connection_now(self, now_s: float) -> ConnectionState:

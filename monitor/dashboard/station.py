@@ -12,9 +12,8 @@ from typing import Literal
 
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.bed_order import BedOrder, BedRef, WardBed
-from monitor.dashboard.bus_client import BusClient
 from monitor.dashboard.canvas import Frame
-from monitor.dashboard.monitors import Monitors
+from monitor.dashboard.monitors import BusClient, Monitors
 from monitor.dashboard.panels import BedView
 from monitor.dashboard.render import render
 from monitor.dashboard.state import Condition

@@ -11,10 +11,10 @@ from rich.cells import cell_len
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.bed_order import WardBed
+from monitor.dashboard.braille import plot_seconds, plot_trace
 from monitor.dashboard.canvas import Canvas, Ink, printable
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
-from monitor.dashboard.trace import plot_seconds, plot_trace
 from monitor.dashboard.waveform import CONDITION_WORDS
 from monitor.quality_labels import quality_words
 

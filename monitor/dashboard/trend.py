@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.dashboard.beat_history import TrendPoint
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.braille import BLANK, dots_to_chars, quantise
 from monitor.dashboard.canvas import Canvas, Ink
+from monitor.messages import BeatMessage
 from monitor.quality_labels import quality_words
 
 __all__ = ["draw_trend", "format_p"]
@@ -35,7 +35,7 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: D
         bed: the bed, or a frozen copy of it.
         live: False = draw dimmed.
     """
-    last = bed.beats.last
+    last = bed.last_beat
     note = "no beat yet"
     if last is not None and last.score is None:
         note = f"not scored: {quality_words(last.quality)}"
@@ -46,32 +46,32 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: D
     if cols >= 60:
         canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ this patient's limit ", Ink.THRESHOLD if live else Ink.DIM)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
-    points = list(bed.beats.trend)[-min(plot_cols, MAX_BEATS) :]
-    axis = _axis(points)
+    beats = list(bed.beats)[-min(plot_cols, MAX_BEATS) :]
+    axis = _axis(beats)
     if axis is None:
         canvas.text(top + 1 + plot_rows // 2, left + AXIS_CELLS, "no scored beat yet", Ink.DIM)
         return
     low, high, threshold = axis
     n_levels = 4 * plot_rows
-    values = np.array([np.nan if p.score is None else p.score for p in points], dtype=np.float32)
-    limits = np.array([np.nan if p.threshold is None else p.threshold for p in points], dtype=np.float32)
+    values = np.array([np.nan if b.score is None else b.score for b in beats], dtype=np.float32)
+    limits = np.array([np.nan if b.threshold is None else b.threshold for b in beats], dtype=np.float32)
     levels = quantise(values, low, high, n_levels)
     limit_levels = quantise(limits, low, high, n_levels)
-    dots = np.zeros((n_levels, 2 * len(points)), dtype=bool)
+    dots = np.zeros((n_levels, 2 * len(beats)), dtype=bool)
     at = np.flatnonzero(levels >= 0)
     dots[n_levels - 1 - levels[at], 2 * at] = True
     dots[n_levels - 1 - levels[at], 2 * at + 1] = True
-    has_beat = dots.reshape(plot_rows, 4, len(points), 2).any(axis=(1, 3))
+    has_beat = dots.reshape(plot_rows, 4, len(beats), 2).any(axis=(1, 3))
     at = np.flatnonzero(limit_levels >= 0)
     dots[n_levels - 1 - limit_levels[at], 2 * at] = True  # every other dot: a dashed line
     chars = dots_to_chars(dots)
-    anomalous = np.array([point.anomalous for point in points])
+    anomalous = np.array([beat.anomalous for beat in beats])
     inks = np.where(has_beat, np.where(anomalous, Ink.ANOMALOUS, Ink.TRACE), Ink.THRESHOLD).astype(np.uint8)
     chars[0, np.flatnonzero(values > high)] = "▲"
     chars[plot_rows - 1, np.flatnonzero(np.isnan(values) & (chars[plot_rows - 1] == BLANK))] = "○"
     if not live:
         inks[:] = Ink.DIM
-    canvas.block(top + 1, left + cols - len(points), chars, inks)
+    canvas.block(top + 1, left + cols - len(beats), chars, inks)
     for row in range(plot_rows):
         canvas.text(top + 1 + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
     canvas.text(top + 1, left, _tick(high))
@@ -90,13 +90,13 @@ def _tick(value: float) -> str:
     return (text if len(text) < AXIS_CELLS else f"{value:.0e}").rjust(AXIS_CELLS - 1)
 
 
-def _axis(points: list[TrendPoint]) -> tuple[float, float, float | None] | None:
+def _axis(beats: list[BeatMessage]) -> tuple[float, float, float | None] | None:
     """(low, high, threshold) of the trend's axis, in the score's unit; None without a scored beat."""
-    values = np.array([p.score for p in points if p.score is not None], dtype=np.float64)
+    values = np.array([b.score for b in beats if b.score is not None], dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None
-    limits = [p.threshold for p in points if p.threshold is not None]
+    limits = [b.threshold for b in beats if b.threshold is not None]
     threshold = limits[-1] if limits else None
     low, high = (float(end) for end in np.percentile(values, (2, 95)))
     if threshold is not None:

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.braille import BLANK, dots_to_chars, draw_extrema, quantise
+from monitor.dashboard.braille import BLANK, dots_to_chars, draw_extrema, plot_seconds, plot_trace, quantise
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind, WaveRing
 from monitor.dashboard.scale import VerticalScale, axis_ticks
 from monitor.dashboard.state import Condition
-from monitor.dashboard.trace import plot_seconds, plot_trace
 
 __all__ = ["CONDITION_WORDS", "draw_waveform"]
 
@@ -26,11 +25,7 @@ CONDITION_WORDS: dict[Condition, str] = {
     "stale": "CONNECTION STALE",
     "lost": "CONNECTION LOST",
 }
-_GAP_WORDS = {
-    SampleKind.LEADS_OFF: "LEADS OFF",
-    SampleKind.LOST: "GAP",
-    SampleKind.DROPPED: "NOT SHOWN",
-}
+_GAP_WORDS = {SampleKind.LEADS_OFF: "LEADS OFF", SampleKind.LOST: "GAP", SampleKind.DROPPED: "NOT SHOWN"}
 AXIS_CELLS = 6
 PULSE_CELLS = 4  # width of the calibration pulse; unlike on paper it does not scale with time
 DOTS_PER_S = 24  # enough to separate P, QRS and T; a wider plot first shows more seconds
@@ -60,19 +55,19 @@ def draw_waveform(
         return
     trace, edges, kinds = plot_trace(wave, scale, plot_seconds(plot_cols, DOTS_PER_S), plot_rows, plot_cols)
     inks = np.full(trace.shape, Ink.TRACE if live else Ink.DIM, dtype=np.uint8)
-    peaks = [peak for peak in bed.beats.r_peaks if edges[0] <= peak.sample < edges[-1]]
-    for peak in peaks:
-        if peak.anomalous and live:
+    beats = [beat for beat in bed.beats if edges[0] <= beat.r_sample < edges[-1]]
+    for beat in beats:
+        if beat.anomalous and live:
             reach = TINT_S * wave.fs_hz
-            a, b = np.searchsorted(edges[:-1:2], [peak.sample - reach, peak.sample + reach], side="right")
+            a, b = np.searchsorted(edges[:-1:2], [beat.r_sample - reach, beat.r_sample + reach], side="right")
             inks[:, max(0, a - 1) : b] = Ink.ANOMALOUS
     seconds_at = _second_marks(edges, wave)
     _grid(trace, inks, [cell for cell, _ in seconds_at])
     canvas.block(top + 1, plot_left, trace, inks)
-    for peak in peaks:
-        cell = int(np.searchsorted(edges, peak.sample, side="right") - 1) // 2
-        sign, ink = ("▲", Ink.ANOMALOUS) if peak.anomalous else ("╵", Ink.TRACE)
-        if not peak.scored:
+    for beat in beats:
+        cell = int(np.searchsorted(edges, beat.r_sample, side="right") - 1) // 2
+        sign, ink = ("▲", Ink.ANOMALOUS) if beat.anomalous else ("╵", Ink.TRACE)
+        if beat.score is None:
             sign, ink = "○", Ink.PLAIN
         canvas.text(top + 1 + plot_rows, plot_left + cell, sign, ink if live else Ink.DIM)
     _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - edges[0])

@@ -56,12 +56,7 @@ def frame(message: str) -> bytes:
 
 
 def alarm_message(
-    message: AlarmMessage,
-    *,
-    lead: str = "",
-    audio_paused: bool = False,
-    sent: str = "",
-    receiver: str = "",
+    message: AlarmMessage, *, lead: str = "", audio_paused: bool = False, sent: str = "", receiver: str = ""
 ) -> str:
     r"""One state of an alarm as ORU^R40, segments ended by `\r`.
 

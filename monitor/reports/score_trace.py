@@ -12,12 +12,7 @@ __all__ = ["draw_scores"]
 
 
 def draw_scores(
-    beats: Sequence[MarkedBeat],
-    x_of: Callable[[int], float],
-    left: float,
-    right: float,
-    top: float,
-    bottom: float,
+    beats: Sequence[MarkedBeat], x_of: Callable[[int], float], left: float, right: float, top: float, bottom: float
 ) -> list[str]:
     """Draw one stem per scored beat, and the threshold as a dashed line.
 

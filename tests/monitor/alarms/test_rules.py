@@ -266,9 +266,7 @@ class AlarmRules(RuleBasedStateMachine):
             self.tick()
 
     @rule(
-        kind=st.sampled_from(["no_data", "source_lost", "sampling_rate"]),
-        holds=st.booleans(),
-        ago=st.integers(0, 500),
+        kind=st.sampled_from(["no_data", "source_lost", "sampling_rate"]), holds=st.booleans(), ago=st.integers(0, 500)
     )
     def source(self, kind: str, holds: bool, ago: int) -> None:
         """The pipeline reports a condition, maybe with a sample that the engine has passed."""

@@ -63,11 +63,7 @@ def test_latching_is_configurable_and_technical_alarms_never_latch() -> None:
     for _ in range(3):
         bed.tick(Quality.LEADS_OFF)
     bed.rhythm(5, 0.8)
-    assert {a.kind: a.state for a in bed.changes} == {
-        "asystole": "cleared",
-        "pause": "latched",
-        "leads_off": "cleared",
-    }
+    assert {a.kind: a.state for a in bed.changes} == {"asystole": "cleared", "pause": "latched", "leads_off": "cleared"}
 
 
 def test_a_kind_covers_no_kind_of_higher_configured_priority() -> None:

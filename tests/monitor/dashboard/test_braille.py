@@ -6,13 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from monitor.dashboard.braille import (
-    column_edges,
-    column_extrema,
-    dots_to_chars,
-    draw_extrema,
-    quantise,
-)
+from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.ring import SampleKind, WaveRing
 from monitor.dashboard.scale import HALF_STEPS_MV, VerticalScale, axis_ticks, fit_scale
 
@@ -51,14 +45,7 @@ def test_each_column_is_drawn_from_its_minimum_to_its_maximum(samples, columns, 
         assert len(lit) == lit[-1] - lit[0] + 1  # no gaps
 
 
-@given(
-    st.integers(8, 5000),
-    st.data(),
-    st.integers(2, 200),
-    st.integers(2, 40),
-    st.booleans(),
-    st.booleans(),
-)
+@given(st.integers(8, 5000), st.data(), st.integers(2, 200), st.integers(2, 40), st.booleans(), st.booleans())
 def test_a_spike_of_one_sample_is_always_visible(n, data, columns, rows, upward, connect):
     assume(columns <= n)
     at = data.draw(st.integers(0, n - 1))

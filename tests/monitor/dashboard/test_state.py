@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monitor.client.liveness import LOST_AFTER_S, STALE_AFTER_S
-from monitor.dashboard.beat_history import R_PEAKS, TREND_BEATS
+from monitor.dashboard.bed import BEATS
 from monitor.dashboard.bed_alarms import MAX_ACTIVE
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import MAX_BEDS, DashboardState
@@ -45,7 +45,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
             assert state.beds["p1"].lead.wave.end == sample + 25  # read the unread messages
             sizes.append(size_of(state))
     bed = state.beds["p1"]
-    assert (len(bed.beats.r_peaks), len(bed.beats.trend), len(bed.alarms.active)) == (R_PEAKS, TREND_BEATS, MAX_ACTIVE)
+    assert (len(bed.beats), len(bed.alarms.active)) == (BEATS, MAX_ACTIVE)
     assert bed.alarms.raised["low"] == 25_000
     assert sizes[1] <= sizes[0] * 1.05
 
@@ -113,7 +113,7 @@ def test_a_repeated_beat_counts_once():
     state = DashboardState()
     for r_sample in (100, 300, 300, 100, 500):
         state.apply(beat(r_sample), now_s=0.0)
-    assert [peak.sample for peak in state.beds["p1"].beats.r_peaks] == [100, 300, 500]
+    assert [known.r_sample for known in state.beds["p1"].beats] == [100, 300, 500]
 
 
 def test_an_alarm_is_active_until_cleared_and_counted_once():

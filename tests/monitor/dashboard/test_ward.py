@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from monitor.dashboard.bed import CLOCK_STILL_S
 from monitor.dashboard.bed_alarms import CALM
 from monitor.dashboard.bed_order import SORT_EVERY_S, BedOrder, BedRef
 from monitor.dashboard.keyboard import keys_in
 from monitor.dashboard.state import MAX_BEDS, DashboardState
-from monitor.dashboard.stream_clock import CLOCK_STILL_S
 from monitor.dashboard.tile import shortened
 from monitor.dashboard.ward import WardView, lay_out, page_of, render_ward
 from monitor.quality_labels import quality_words
