@@ -32,7 +32,8 @@ THEME = TerminalTheme(
     ],
 )  # fmt: skip
 
-# Spaces, single braille and block characters, words; each is placed separately: viewers differ in leading spaces and in the width of characters, above all of braille, which few monospaced fonts have.
+# Spaces, single braille and block characters, words; each is placed separately in the picture, because viewers differ
+# in leading spaces and in the width of characters, above all of braille, which few monospaced fonts have.
 _PIECES = re.compile(r" +|[\u2580-\u259f\u2800-\u28ff]|[^ \u2580-\u259f\u2800-\u28ff]+")
 
 

@@ -55,17 +55,13 @@ def frame(message: str) -> bytes:
     return _START + message.encode() + _END
 
 
-def alarm_message(
-    message: AlarmMessage, *, lead: str = "", audio_paused: bool = False, sent: str = "", receiver: str = ""
-) -> str:
+def alarm_message(message: AlarmMessage, *, lead: str = "", audio_paused: bool = False) -> str:
     r"""One state of an alarm as ORU^R40, segments ended by `\r`.
 
     Args:
         message: as published, with `epoch`, `seq` and `time`.
         lead: name of the lead, e.g. `MLII`; empty = unknown.
         audio_paused: whether the audible signal of the bed was paused.
-        sent: ISO 8601 time of this export (MSH-7); empty = the time of the state.
-        receiver: name of the receiving application (MSH-5).
 
     Raises:
         ValueError: a time that is not ISO 8601.
@@ -77,7 +73,7 @@ def alarm_message(
     this = alert if nomenclature.is_first(alarm) else f"{alert}/{message.seq}"
     segments = [
         _segment(
-            "MSH", "^~\\&", _SENDER, "", escape(receiver), "", timestamp(sent) or when, "", "ORU^R40^ORU_R40",
+            "MSH", "^~\\&", _SENDER, "", "", "", when, "", "ORU^R40^ORU_R40",
             escape(f"{message.epoch}/{alarm.bed}/{message.seq}"), "P", "2.6", "", "", "AL", "NE", "",
             "UNICODE UTF-8", "", "", _PROFILE,
         ),
