@@ -100,7 +100,7 @@ class Anomalies:
 
     def _report_single(self, scored: ScoredBeat) -> None:
         onset = scored.beat.r_sample
-        evidence = measured(beat_evidence(self._beats_of("anomalous_beat", onset)), None, None, "")
+        evidence = beat_evidence(self._beats_of("anomalous_beat", onset))
         raised = self._book.happened("anomalous_beat", onset, beat_text(scored), evidence)
         if not raised and self._book.up("anomaly_run"):
             self._refine("anomaly_run")  # within the hold time of a run the beat belongs to it

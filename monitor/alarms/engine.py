@@ -102,19 +102,13 @@ class AlarmEngine:
         Raises:
             ValueError: any other kind.
         """
-        if not self._technical.would_change(kind, holds):
-            return []
-        self._book.advance(sample)
-        self._technical.source_state(kind, holds, sample, text)
-        if holds and kind in NO_SAMPLES:
+        if self._technical.source_state(kind, holds, sample, text) and holds and kind in NO_SAMPLES:
             self._interrupt(sample)
         return self._book.take_changes()
 
     def behind(self, late_s: float, sample: int) -> list[Alarm]:
         """Samples of a bed in real time have waited `late_s` seconds in the monitor."""
-        if self._technical.late(late_s):
-            self._book.advance(sample)
-            self._technical.behind(late_s)
+        self._technical.behind(late_s, sample)
         return self._book.take_changes()
 
     def restore(self, changes: Iterable[Alarm], sample: int) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -33,7 +33,7 @@ EVIDENCE_BEATS: Final = 20  # newest beats in an alarm; keeps its message small
 class _BeatNumbers(NamedTuple):
     """One beat's entry in each field of `Evidence` of that name, and its threshold."""
 
-    r_sample: int
+    r_samples: int
     log_prob: float | None
     score: float | None
     p_value: float | None
@@ -113,22 +113,11 @@ def beat_evidence(beats: Sequence[ScoredBeat]) -> Evidence:
     shown = [scored.numbers for scored in beats[-EVIDENCE_BEATS:]]
     if not shown:
         return Evidence()
-    r_samples, log_prob, score, p_value, words, rr_ratio, qrs_ms, usual_qrs_ms, residual, threshold = zip(
-        *shown, strict=True
-    )
-    explained_any = any(words)
-    return Evidence(
-        r_samples=r_samples,
-        log_prob=log_prob,
-        score=score,
-        p_value=p_value,
-        words=words if explained_any else (),
-        rr_ratio=rr_ratio,
-        qrs_ms=qrs_ms if explained_any else (),
-        usual_qrs_ms=usual_qrs_ms if explained_any else (),
-        residual=residual,
-        threshold=threshold[-1],
-    )
+    fields: dict[str, Any] = dict(zip(_BeatNumbers._fields, zip(*shown, strict=True), strict=True))
+    fields["threshold"] = shown[-1].threshold
+    if not any(fields["words"]):
+        fields |= {"words": (), "qrs_ms": (), "usual_qrs_ms": ()}
+    return Evidence(**fields)
 
 
 def measured(evidence: Evidence, value: float | None, limit: float | None, unit: str) -> Evidence:

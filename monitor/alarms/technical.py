@@ -50,39 +50,38 @@ class Technical:
         """Take over what was reported to an earlier engine; it holds until the pipeline reports its end."""
         self._reported = {alarm.kind: (alarm.onset_sample, alarm.text) for alarm in active if alarm.kind in REPORTED}
 
-    def would_change(self, kind: str, holds: bool) -> bool:
-        """Whether `source_state` would change anything.
+    def source_state(self, kind: str, holds: bool, sample: int, text: str) -> bool:
+        """The pipeline reports that a condition begins or ends; False if it did so before.
 
         Raises:
             ValueError: the pipeline does not report this kind.
         """
         if kind not in REPORTED:
             raise ValueError(f"kind={kind!r}: the pipeline reports {', '.join(REPORTED)}")
-        return holds != (kind in self._reported)
-
-    def source_state(self, kind: str, holds: bool, sample: int, text: str) -> None:
-        """The pipeline reports that a condition begins or ends."""
+        if holds == (kind in self._reported):
+            return False
+        self._book.advance(sample)
         if holds:
             self._reported[kind] = sample, text
         else:
-            self._reported.pop(kind, None)
+            del self._reported[kind]
             self._book.clear(kind)
         for other, (since, reason) in self._reported.items():  # includes conditions that the ended one covered
             if not self._book.holds(other):
                 self._book.cause(other, since, reason, Evidence(limit=self._book.limits(other).limit or None))
+        return True
 
-    def late(self, late_s: float) -> bool:
-        """Whether `behind` would change anything."""
-        return late_s >= self._book.limits("overload").limit or self._book.up("overload") is not None
-
-    def behind(self, late_s: float) -> None:
+    def behind(self, late_s: float, sample: int) -> None:
         """Samples have waited `late_s` seconds in the monitor."""
         limits = self._book.limits("overload")
         if late_s >= limits.limit:
+            self._book.advance(sample)
             text = f"the monitor is {late_s:.1f} s behind its samples"
             self._book.cause("overload", self._book.sample, text, measured(Evidence(), late_s, limits.limit, "s"))
-        elif late_s < limits.limit - limits.relief:
-            self._book.condition_cleared("overload")
+        elif self._book.up("overload") is not None:
+            self._book.advance(sample)
+            if late_s < limits.limit - limits.relief:
+                self._book.condition_cleared("overload")
 
     def _lasting(self, kind: str, span: QualitySpan, bad: bool, text: str) -> None:
         """A condition that must last for its limit to raise an alarm, and be gone for `hold_s` to end it."""
