@@ -32,8 +32,6 @@ class AlarmEngine:
     """
 
     def __init__(self, bed: str, fs_hz: float, limits: AlarmsConfig | None = None) -> None:
-        self.bed = bed
-        self.fs_hz = fs_hz
         self._quality = Quality.GOOD
         self._audio = AudioPause(fs_hz)
         self._book = AlarmBook(bed, fs_hz, limits or AlarmsConfig(), self._audio, self._in_context)
@@ -88,16 +86,7 @@ class AlarmEngine:
         return self._book.take_changes()
 
     def source_state(self, kind: str, holds: bool, sample: int, text: str) -> list[Alarm]:
-        """A condition that the pipeline reports begins or ends.
-
-        Args:
-            kind: one of `kinds.REPORTED`.
-            holds: whether it begins.
-            sample: the sample clock then.
-            text: one line for a person.
-
-        Returns:
-            Changed alarms.
+        """A condition that the pipeline reports (one of `kinds.REPORTED`) begins or ends; returns changed alarms.
 
         Raises:
             ValueError: any other kind.
@@ -135,14 +124,7 @@ class AlarmEngine:
         return self._book.take_changes()
 
     def pause_audio(self, seconds: float, sample: int) -> float:
-        """Pause the audible signal for at most 2 minutes; 0 ends a pause. A higher priority breaks it.
-
-        Returns:
-            Granted duration, s.
-
-        Raises:
-            ValueError: negative, not a number, or no samples arrive to count the pause down.
-        """
+        """Pause the audible signal, see `AudioPause.begin`; returns the granted duration, s."""
         return self._audio.begin(seconds, sample, self._book.active)
 
     # -- internal -----------------------------------------------------------------------------------------

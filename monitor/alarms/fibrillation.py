@@ -19,11 +19,7 @@ class Fibrillation:
 
     The alarm ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes. A fast
     ventricular tachycardia without an isoelectric line between its beats has a similar waveform: while a ventricular
-    run is up and its beats are regular, the run is reported instead, with the same priority.
-
-    Args:
-        book: the bed's alarms.
-        regular: returns whether the last RR intervals are regular.
+    run is up and its RR intervals are `regular`, the run is reported instead, with the same priority.
     """
 
     def __init__(self, book: AlarmBook, regular: Callable[[], bool]) -> None:

@@ -89,7 +89,7 @@ class VentricularRun:
         """
         self._noise.on_beat(scored)
         if not self._belongs(scored):
-            self._break()
+            self.interrupt()
             return False
         if self._first is None:
             self._first, self.start = scored, scored.beat.r_sample
@@ -109,10 +109,7 @@ class VentricularRun:
         return False
 
     def interrupt(self) -> None:
-        """Signal is missing: the run is over."""
-        self._break()
-
-    def _break(self) -> None:
+        """The run is over: the next beat does not belong to it, or signal is missing."""
         self._first, self.length = None, 0
         self._intervals.clear()
         self._last.clear()

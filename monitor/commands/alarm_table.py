@@ -32,7 +32,7 @@ def write_table(alarms: list[PastAlarm], out: TextIO) -> None:
         last = alarm.last
         cells = (
             f"{alarm.onset_time:%Y-%m-%d %H:%M:%S}", last.bed, last.kind.replace("_", " "), last.priority,
-            alarm.outcome, _duration(alarm.lasted_s), last.text, alarm.who, last.alarm_id,
+            alarm.outcome, _duration(alarm.lasted_s), last.text, last.acknowledged_by, last.alarm_id,
         )  # fmt: skip
         style = _STYLES[last.priority] if alarm.outcome != "cleared" else ""
         table.add_row(*(Text("".join(c for c in cell if c.isprintable())) for cell in cells), style=style)

@@ -110,13 +110,7 @@ class DashboardBed:
         return self.status.fs_hz if self.status is not None and self.status.fs_hz > 0 else None
 
     def set_detail(self, now_s: float, *, waves: bool, beats: bool) -> None:
-        """Note what is subscribed from now on; data of ended subscriptions is dropped because it goes stale.
-
-        Args:
-            now_s: the subscriber's monotonic clock, s.
-            waves: wave messages.
-            beats: beats and events.
-        """
+        """Note what is subscribed from `now_s` on; data of ended subscriptions is dropped because it goes stale."""
         if waves != (self.clock.waves_from_s is not None):
             self.clock.waves_from_s = now_s if waves else None
             self.lead, self.clock.wave_at_s = Lead(), None

@@ -34,9 +34,7 @@ class WardBed:
     """One bed of the ward.
 
     Attributes:
-        ref: address and name.
         label: the name; with the monitor's address if two monitors have a bed of that name.
-        bed: its state.
         condition: `live`, or why it is not.
         alarm: the alarm to attend to first.
         rank: order of attention, see `urgency`; 0 = first.
@@ -57,12 +55,10 @@ class BedCounts:
     """Numbers of beds.
 
     Attributes:
-        beds: all.
         alarms: by priority of the most urgent alarm.
         new: the same, only alarms that are not acknowledged.
         unseen: without data: the source or the monitor is silent.
         waiting: not started.
-        ended: ended.
         left_out: in a heartbeat but over the limit of beds that the dashboard holds.
     """
 
@@ -78,11 +74,8 @@ class BedCounts:
 class BedOrder:
     """All beds, in the order of attention.
 
-    Args:
-        states: by address of the monitor; the caller folds messages into them.
-
     Attributes:
-        states: as given.
+        states: by address of the monitor; the caller folds messages into them.
         entries: all beds, the most urgent first.
         counts: numbers of beds.
     """

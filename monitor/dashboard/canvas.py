@@ -83,11 +83,7 @@ class Frame:
 
 
 class Canvas:
-    """The grid.
-
-    Args:
-        width, height: size in cells.
-    """
+    """The grid, `width` x `height` cells."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width

@@ -27,27 +27,16 @@ _HALVES = np.array([[" ", "▄"], ["▀", "█"]])  # [upper, lower]
 
 
 def big_number(text: str, *, large: bool) -> NDArray[np.str_]:
-    """Digits as an array of block characters.
+    """Block characters of digits, `-` and spaces, as a (rows, cells) array.
 
-    Args:
-        text: digits, `-` and spaces.
-        large: 6 rows of 8-cell digits; otherwise 3 rows of 4-cell digits. Both have square pixels.
-
-    Returns:
-        (rows, cells) array of single characters, one cell (small) or two cells (large) between digits.
-
-    Raises:
-        ValueError: a character has no glyph.
+    A large digit has 6 rows of 8 cells, a small one 3 rows of 4; both have square pixels.
     """
-    unknown = set(text) - set(_GLYPHS)
-    if unknown:
-        raise ValueError(f"no large digit for {sorted(unknown)}; known: {''.join(_GLYPHS)}")
     columns: list[NDArray[np.bool_]] = []
     for at, char in enumerate(text):
         if at:
             columns.append(np.zeros((6, 1), dtype=bool))
         columns.append(np.array([[pixel == "#" for pixel in row] for row in _GLYPHS[char].split()]))
-    pixels = np.hstack(columns) if columns else np.zeros((6, 0), dtype=bool)
+    pixels = np.hstack(columns)
     if large:
         return np.where(np.repeat(pixels, 2, axis=1), "█", " ")
     halves: NDArray[np.str_] = _HALVES[pixels[0::2].astype(int), pixels[1::2].astype(int)]

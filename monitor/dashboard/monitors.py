@@ -34,15 +34,7 @@ class BusClient(Protocol):
 
 
 class Monitors:
-    """Clients and states, by address of the monitor.
-
-    Args:
-        clients: not closed here.
-
-    Attributes:
-        states: of each monitor.
-        order: all beds of all monitors.
-    """
+    """Clients (not closed here) and states, by address of the monitor."""
 
     def __init__(self, clients: Mapping[str, BusClient]) -> None:
         self._clients = dict(clients)

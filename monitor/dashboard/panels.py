@@ -15,13 +15,14 @@ from monitor.dashboard.state import Condition, DashboardState
 from monitor.quality_labels import quality_words
 
 __all__ = [
+    "HELP",
+    "LEGEND",
     "NOTICE",
     "BedView",
     "draw_beds",
     "draw_counters",
     "draw_footer",
     "draw_header",
-    "draw_help",
     "draw_page",
     "draw_vitals",
 ]
@@ -273,11 +274,6 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, 
         if room >= EVENT_MIN_CELLS:
             text = text if len(text) <= room else f"{text[: room - 1]}…"
             canvas.text(row, canvas.width - len(text) - 1, text, Ink.LOW_TEXT)
-
-
-def draw_help(canvas: Canvas, *, ward: bool = False) -> None:
-    """Draw the help page of one bed."""
-    draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if ward else HELP, LEGEND)
 
 
 def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str]) -> None:

@@ -71,12 +71,7 @@ def take_picture(
 
 
 def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
-    """Write a frame as an SVG picture.
-
-    Args:
-        frame: the screen.
-        path: the file; overwritten.
-        title: of the window around the screen.
+    """Write a frame as an SVG picture; `title` is that of the window around it.
 
     Raises:
         OSError: the file cannot be written.

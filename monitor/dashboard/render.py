@@ -5,7 +5,17 @@ from __future__ import annotations
 from monitor.dashboard.alarm_panel import draw_alarms
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Frame, Ink
-from monitor.dashboard.panels import BedView, draw_beds, draw_counters, draw_footer, draw_header, draw_help, draw_vitals
+from monitor.dashboard.panels import (
+    HELP,
+    LEGEND,
+    BedView,
+    draw_beds,
+    draw_counters,
+    draw_footer,
+    draw_header,
+    draw_page,
+    draw_vitals,
+)
 from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.waveform import draw_waveform
@@ -19,16 +29,9 @@ COUNTER_ROWS = 9
 
 
 def render(state: DashboardState, width: int, height: int, now_s: float, view: BedView | None = None) -> Frame:
-    """Draw the dashboard.
+    """The screen of one bed, `width` x `height` cells; under 60 x 16 only a message about the size is drawn.
 
-    Args:
-        state: of the monitor.
-        width, height: of the screen, cells; under 60 x 16 only a message about the size is drawn.
-        now_s: the subscriber's monotonic clock, s, as for `state.apply`.
-        view: which bed, frozen or not, help.
-
-    Returns:
-        A rich renderable of exactly `height` lines of `width` cells.
+    `now_s` is the subscriber's monotonic clock, s, as for `state.apply`.
     """
     view = view or BedView()
     canvas = Canvas(max(1, width), max(1, height))
@@ -56,7 +59,7 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
     else:
         _draw_below(canvas, top, bottom - top, bed, condition, view, now_s)
     if view.help:
-        draw_help(canvas, ward=view.ward)
+        draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if view.ward else HELP, LEGEND)
     return canvas.frame()
 
 

@@ -21,13 +21,10 @@ class SampleKind(IntEnum):
 
 
 class WaveRing:
-    """Fixed-size buffer of samples by absolute index.
-
-    Args:
-        fs_hz: sampling rate, Hz, over 0.
-        seconds: capacity, s.
+    """The last `seconds` of samples by absolute index.
 
     Attributes:
+        fs_hz: sampling rate, Hz, over 0.
         end: index after the newest sample; None before the first.
     """
 

@@ -36,15 +36,7 @@ class VerticalScale:
 
 
 def fit_scale(values: NDArray[np.float32], current: VerticalScale) -> VerticalScale:
-    """The scale for these samples; the current one while it fits.
-
-    Args:
-        values: (n,) mV, the whole buffer of the lead; NaN = no sample.
-        current: the scale in use.
-
-    Returns:
-        `current`, unless the signal is clipped or uses too little of it.
-    """
+    """The scale for (n,) mV, NaN = no sample: `current`, unless the signal is clipped or uses too little of it."""
     finite = values[np.isfinite(values)]
     if len(finite) < _BLOCKS:
         return current

@@ -63,7 +63,7 @@ class DashboardState:
 
         Args:
             message: any message of the bus.
-            raw_samples: the third frame of a wave message, float32 little-endian mV, row by row.
+            raw_samples: of a wave message, float32 little-endian mV, row by row.
             now_s: the subscriber's monotonic clock, s.
         """
         self.updated_s = now_s

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.bed_order import BedOrder, BedRef, WardBed
+from monitor.dashboard.bed_order import BedRef, WardBed
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.monitors import BusClient, Monitors
 from monitor.dashboard.panels import BedView
@@ -39,11 +39,13 @@ class Station:
 
     Attributes:
         left: the person has quit.
+        order: all beds.
     """
 
     def __init__(self, clients: Mapping[str, BusClient], who: str, bed: str | None = None) -> None:
         self.left = False
         self._monitors = Monitors(clients)
+        self.order = self._monitors.order
         self._who = who
         self._wanted = bed or ""
         self._mode: Literal["auto", "ward", "bed"] = "auto"
@@ -53,11 +55,6 @@ class Station:
         self._note_until_s: float | None = None
         self._size = (80, 24)
         self._ordered_s = -math.inf
-
-    @property
-    def order(self) -> BedOrder:
-        """All beds."""
-        return self._monitors.order
 
     @property
     def in_ward(self) -> bool:

@@ -23,12 +23,6 @@ __all__ = ["HEAD_ROWS", "draw_tile", "shortened"]
 HEAD_ROWS = 2  # one of name and rate, one of words
 RATE_CELLS = 4
 DOTS_PER_S = 14  # coarser than the trace of one bed: only rhythm is visible at this size
-_CONDITION_INK: dict[Condition, Ink] = {
-    "starting": Ink.BED,
-    "ended": Ink.BED,
-    "stale": Ink.MEDIUM,
-    "no_data": Ink.MEDIUM,
-}
 
 
 def shortened(text: str, cells: int) -> str:
@@ -49,15 +43,7 @@ def shortened(text: str, cells: int) -> str:
 def draw_tile(
     canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: WardBed, now_s: float, *, chosen: bool
 ) -> None:
-    """Draw one bed.
-
-    Args:
-        canvas: target.
-        top, left, rows, cols: rectangle in cells, at least 1 row and 16 columns; the last column stays free.
-        entry: the bed.
-        now_s: the subscriber's monotonic clock, s.
-        chosen: whether the cursor is on it.
-    """
+    """Draw one bed in at least 1 row and 16 columns, of which the last stays free; `chosen`: the cursor is on it."""
     if chosen:
         canvas.fill(top, left, rows, 1, "▌", Ink.BOLD)
     left, cols = left + 1, cols - 2
@@ -130,7 +116,7 @@ def _draw_words(
 
 
 def _condition_ink(condition: Condition) -> Ink:
-    return _CONDITION_INK.get(condition, Ink.BED)
+    return Ink.MEDIUM if condition in ("stale", "no_data") else Ink.BED
 
 
 def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entry: WardBed, now_s: float) -> None:

@@ -24,16 +24,10 @@ def format_p(p_value: float | None) -> str:
 
 
 def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, *, live: bool) -> None:
-    """Draw the panel: one beat per cell, newest at the right, the patient's limit as a dashed line.
+    """Draw the panel: one beat per cell, newest at the right, the patient's limit as a dashed line; dimmed unless live.
 
     Higher is less usual. The limit and the usual beats set the axis. Beats far above it are marked `▲` in the top row,
-    so that one extreme beat does not flatten the others.
-
-    Args:
-        canvas: target.
-        top, left, rows, cols: rectangle in cells; at least 3 rows and 18 columns.
-        bed: the bed, or a frozen copy of it.
-        live: False = draw dimmed.
+    so that one extreme beat does not flatten the others. The panel needs at least 3 rows and 18 columns.
     """
     last = bed.last_beat
     note = "no beat yet"

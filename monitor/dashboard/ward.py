@@ -83,8 +83,6 @@ class Page(NamedTuple):
         shown: those of this page.
         at: index of the cursor in `beds`.
         number: of the page, from 0.
-        pages: number of pages.
-        grid: layout of the tiles.
     """
 
     beds: Sequence[WardBed]
@@ -101,13 +99,7 @@ class Page(NamedTuple):
 
 
 def lay_out(beds: int, width: int, rows: int, *, traces: bool) -> Grid:
-    """The layout with the largest tiles with which all beds fit on one page; otherwise with the smallest tiles.
-
-    Args:
-        beds: number of beds.
-        width, rows: available cells.
-        traces: whether tiles have a trace.
-    """
+    """The layout with the largest tiles with which all beds fit on one page; otherwise with the smallest tiles."""
     most_cols = max(1, width // TILE_COLS)
     least_rows = min(TILE_ROWS if traces else HEAD_ROWS, max(rows, 1))
     best: Grid | None = None
@@ -139,16 +131,9 @@ def page_of(order: BedOrder, view: WardView, width: int, height: int) -> Page:
 
 
 def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
-    """Draw the ward.
+    """The ward on `width` x `height` cells; under 60 x 16 only a message about the size is drawn.
 
-    Args:
-        order: all beds, updated.
-        width, height: of the screen, cells; under 60 x 16 only a message about the size is drawn.
-        now_s: the subscriber's monotonic clock, s.
-        view: cursor, filter, help.
-
-    Returns:
-        A rich renderable of exactly `height` lines of `width` cells.
+    `order` must be updated; `now_s` is the subscriber's monotonic clock, s.
     """
     view = view or WardView()
     canvas = Canvas(max(1, width), max(1, height))

@@ -35,11 +35,10 @@ TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 def draw_waveform(
     canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, condition: Condition, silent_s: float
 ) -> None:
-    """Draw the panel: title, plot, R-peak markers, time axis.
+    """Draw the panel: title, plot, R-peak markers, time axis; it needs at least 5 rows and 24 columns.
 
     Args:
-        canvas: target.
-        top, left, rows, cols: rectangle in cells; at least 5 rows and 24 columns.
+        canvas, top, left, rows, cols: target and rectangle, cells.
         bed: the bed, or a frozen copy of it.
         condition: if not `live`, the trace is dimmed and the condition is written across it.
         silent_s: time since the last sample, s; shown with the condition.

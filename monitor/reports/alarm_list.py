@@ -25,7 +25,7 @@ def _row(alarm: PastAlarm) -> dict[str, Any]:
         "state": alarm.outcome,
         "lasted_s": None if lasted_s is None else round(lasted_s, 3),
         "text": last.text,
-        "who": alarm.who,
+        "who": last.acknowledged_by,
         "count": last.count,
         "alarm_id": last.alarm_id,
         "epoch": alarm.epoch,

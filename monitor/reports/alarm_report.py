@@ -21,14 +21,7 @@ _ENDED = {
 
 
 class RunFacts(NamedTuple):
-    """The run that raised the alarm.
-
-    Attributes:
-        version: of the program; empty if unknown.
-        started_s: Unix time, s.
-        ended: how the run ended.
-        ended_s: Unix time, s; None while the run lasts.
-    """
+    """The run that raised the alarm; times are Unix time, s."""
 
     version: str
     started_s: float
@@ -37,12 +30,7 @@ class RunFacts(NamedTuple):
 
 
 class SourceFacts(NamedTuple):
-    """What the bed recorded in that run.
-
-    Attributes:
-        source, lead: names, e.g. `mitdb:208`, `MLII`.
-        fs_hz: sampling rate, Hz.
-    """
+    """Source and lead of the bed in that run, e.g. `mitdb:208`, `MLII`."""
 
     source: str
     lead: str
@@ -50,13 +38,7 @@ class SourceFacts(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """What an operator did about the alarm.
-
-    Attributes:
-        wall_s: Unix time, s.
-        who: name; empty if unknown.
-        what, detail: e.g. `acknowledge`, `60 s`.
-    """
+    """What an operator did about the alarm, e.g. `acknowledge`; an unknown operator has an empty name."""
 
     wall_s: float
     who: str
@@ -72,7 +54,7 @@ def report(
     operations: Sequence[Operation] = (),
     strip: tuple[int, float] | None = None,
 ) -> str:
-    """Multi-line report.
+    """Multi-line report of an alarm with all its messages.
 
     Args:
         alarm: with all its messages.

@@ -55,11 +55,6 @@ class PastAlarm:
             return (end.alarm.decided_sample - end.alarm.onset_sample) / self.fs_hz
         return (moment(end.time) - moment(self.messages[0].time)).total_seconds()
 
-    @property
-    def who(self) -> str:
-        """Name of the person who acknowledged it; empty if not acknowledged."""
-        return self.last.acknowledged_by
-
 
 def past_alarms(
     messages: Iterable[AlarmMessage], ended: Mapping[str, str], rates_hz: Mapping[tuple[str, str], float]

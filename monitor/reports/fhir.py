@@ -38,11 +38,7 @@ _FINISHED = {"onset": "preliminary", "latched": "preliminary", "acknowledged": "
 
 
 def sampled_data(samples: NDArray[np.float32], fs_hz: float) -> dict[str, Any]:
-    """One row of signal as SampledData: whole microvolts, `E` for no valid sample.
-
-    Args:
-        samples: (n,) mV; NaN = no valid sample.
-        fs_hz: sampling rate, Hz; `period` is in ms.
+    """One row of signal, (n,) mV, as SampledData: whole microvolts, `E` for no valid sample; `period` is in ms.
 
     Raises:
         ValueError: no samples, more than one row, or a rate that is not over 0.
@@ -101,10 +97,7 @@ def strip_observation(
 def alarm_observation(message: AlarmMessage, *, lead: str = "", audio_paused: bool = False) -> Resource:
     """One state of an alarm as an Observation: `final` if it is cleared, else `preliminary`.
 
-    Args:
-        message: as published, with `epoch`, `seq` and `time`.
-        lead: name of the lead.
-        audio_paused: whether the audible signal of the bed was paused.
+    The message needs `epoch`, `seq` and `time`; `audio_paused`: whether the bed's audible signal was paused.
     """
     alarm = message.alarm
     facets = nomenclature.facets(alarm, audio_paused)

@@ -11,14 +11,9 @@ __all__ = ["MarkedBeat", "marked_beats"]
 
 
 class MarkedBeat(NamedTuple):
-    """An R-peak of the strip.
+    """An R-peak of the strip, by source sample, with the reasons of an anomalous beat, e.g. `("wide", "early")`.
 
-    Attributes:
-        r_sample: source samples.
-        score: anomaly score, higher = more anomalous; None if not scored.
-        threshold: score above which the beat is anomalous; None if not scored.
-        anomalous: whether the beat is anomalous.
-        words: reasons, e.g. `("wide", "early")`.
+    Score (higher = more anomalous) and threshold are None if the beat was not scored.
     """
 
     r_sample: int

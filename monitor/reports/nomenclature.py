@@ -33,12 +33,7 @@ _SCADA, _EVENT = 2 << 16, 3 << 16
 
 
 class Term(NamedTuple):
-    """A term of the MDC nomenclature.
-
-    Attributes:
-        code: context-free code; 0 = unknown.
-        name: reference id, e.g. `MDC_EVT_ECG_ASYSTOLE`; `MDCX_...` if the code is 0.
-    """
+    """A term of the MDC nomenclature: context-free code and reference id; code 0 and `MDCX_...` if there is none."""
 
     code: int
     name: str
@@ -153,10 +148,6 @@ def facets(alarm: Alarm, audio_paused: bool = False) -> Facets:
 
     A latched alarm is `continue` although its cause is gone: with `end`, a receiver would drop an alarm that is not
     acknowledged.
-
-    Args:
-        alarm: as published.
-        audio_paused: whether the audible signal was paused.
     """
     paused = "audio-paused" if audio_paused else "enabled"
     match alarm.state:

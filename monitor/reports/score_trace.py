@@ -14,13 +14,7 @@ __all__ = ["draw_scores"]
 def draw_scores(
     beats: Sequence[MarkedBeat], x_of: Callable[[int], float], left: float, right: float, top: float, bottom: float
 ) -> list[str]:
-    """Draw one stem per scored beat, and the threshold as a dashed line.
-
-    Args:
-        beats: of the strip, in order.
-        x_of: x of a source sample, mm.
-        left, right, top, bottom: edges of the panel, mm.
-    """
+    """Draw one stem per scored beat, and the threshold as a dashed line; edges and `x_of` (a source sample) in mm."""
     out = [f'<path class="axis" d="M{left:g} {top:g}V{bottom:g}"/>']
     scored = [beat for beat in beats if beat.score is not None and math.isfinite(beat.score)]
     limits = [beat for beat in scored if beat.threshold is not None and math.isfinite(beat.threshold)]

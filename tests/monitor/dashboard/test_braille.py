@@ -1,8 +1,7 @@
 """Properties of the braille plot, the ring buffer and the vertical scale."""
 
 import numpy as np
-import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -45,21 +44,6 @@ def test_each_column_is_drawn_from_its_minimum_to_its_maximum(samples, columns, 
         assert len(lit) == lit[-1] - lit[0] + 1  # no gaps
 
 
-@given(st.integers(8, 5000), st.data(), st.integers(2, 200), st.integers(2, 40), st.booleans(), st.booleans())
-def test_a_spike_of_one_sample_is_always_visible(n, data, columns, rows, upward, connect):
-    assume(columns <= n)
-    at = data.draw(st.integers(0, n - 1))
-    samples = np.zeros(n, dtype=np.float32)
-    samples[at] = 1.0 if upward else -1.0
-    edges = np.minimum(column_edges(0, columns, n / columns), n)
-    low, high = column_extrema(samples, edges)
-    levels = 4 * rows
-    dots = draw_extrema(quantise(low, -1, 1, levels), quantise(high, -1, 1, levels), levels, connect=connect)
-    row = 0 if upward else levels - 1
-    column = int(np.searchsorted(edges, at, side="right") - 1)
-    assert np.flatnonzero(dots[row]).tolist() == [column]
-
-
 @given(SIGNALS, st.integers(2, 80))
 def test_connecting_adds_dots_only_between_neighbours(samples, columns):
     edges = np.minimum(column_edges(0, columns, len(samples) / columns), len(samples))
@@ -96,13 +80,6 @@ def test_columns_keep_their_samples_while_they_scroll(first, columns, shift, sam
     assert (np.diff(before) >= 0).all()
     if common > 0:
         assert (before[shift:] == after[:common]).all()
-
-
-def test_invalid_arguments_are_refused():
-    with pytest.raises(ValueError, match="samples_per_column is 0"):
-        column_edges(0, 4, 0)
-    with pytest.raises(ValueError, match="axis from 1 to 1"):
-        quantise(np.zeros(3, np.float32), 1, 1, 8)
 
 
 @given(st.data())
