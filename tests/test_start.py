@@ -9,32 +9,31 @@ import pytest
 
 from tests import ROOT
 
+NEVER = {"torch", "neurokit2", "pandas", "sklearn", "matplotlib", "train"}
+STARTS = {  # start: (program, packages that it must not load either)
+    "help": (
+        "import sys; from monitor.__main__ import main; sys.argv = ['ecg-monitor', '-h']\n"
+        "try: main()\n"
+        "except SystemExit: pass",
+        {"numpy", "scipy", "onnxruntime", "zmq"},
+    ),
+    "the first frame": (
+        "import monitor.commands.local_dashboard; from monitor.sources import SourceOptions, open_source\n"
+        "open_source('sim', SourceOptions())",
+        {"scipy", "onnxruntime"},
+    ),
+    "a pipeline": ("import monitor.engine.pipeline, detector.scorer", set()),
+    "finding beats": (
+        "import numpy as np; from detector import Detector, scorer; Detector(250).push(np.tile(np.hanning(250), 20))",
+        {"monitor", "zmq", "rich"},
+    ),
+}
 
-def loaded_by(code: str) -> set[str]:
-    """Top-level packages that a new interpreter holds after running the code."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=ROOT,
-    )
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_start_loads_no_heavy_package(start: str) -> None:
+    program, others = STARTS[start]
+    program += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
-
-
-@pytest.mark.parametrize(
-    "module", ["monitor.__main__", "monitor.engine.pipeline", "monitor.dashboard.live", "detector.scorer"]
-)
-def test_a_start_loads_no_heavy_package(module: str) -> None:
-    heavy = {"torch", "neurokit2", "pandas", "sklearn", "matplotlib", "train"}
-    assert not loaded_by(f"import {module}") & heavy
-
-
-def test_finding_beats_loads_neither_torch_nor_the_monitor() -> None:
-    code = (
-        "import numpy as np; from detector import Detector; from detector import scorer; "
-        "Detector(250).push(np.tile(np.hanning(250), 20))"
-    )
-    assert not loaded_by(code) & {"torch", "train", "monitor", "neurokit2", "pandas", "zmq", "rich"}
+    assert not set(done.stdout.splitlines()[-1].split()) & (NEVER | others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -58,25 +57,6 @@ def test_the_error_of_a_wrong_file_names_file_and_key(tmp_path: Path, text: str,
     with pytest.raises(ConfigError, match=expected) as error:
         load_config(path)
     assert "\n" not in str(error.value)
-
-
-def test_the_error_of_a_missing_file_names_it() -> None:
-    with pytest.raises(ConfigError, match=re.escape("/nowhere/x.toml")):
-        load_config(Path("/nowhere/x.toml"))
-
-
-def test_missing_keys_have_their_defaults(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text("[alarms.asystole]\nlimit = 3\n[source]\nspeed = 0")
-    config = load_config(path)
-    assert (config.alarms.asystole.limit, config.alarms.asystole.priority, config.source.speed) == (3.0, "high", 0.0)
-
-
-def test_a_later_merge_replaces_an_earlier_one() -> None:
-    config = merge(merge(Config(), {"source": {"speed": 5.0}}, "file"), {"source": {"speed": 9.0}}, "--speed")
-    assert config.source.speed == 9.0
-    with pytest.raises(ConfigError, match="--speed"):
-        merge(Config(), {"source": {"speed": -1.0}}, "--speed")
 
 
 def test_the_limits_of_a_bed_replace_the_common_ones(tmp_path: Path) -> None:

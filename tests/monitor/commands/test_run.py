@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +13,8 @@ import pytest
 import wfdb
 
 from tests.monitor.commands.conftest import Here, Session
-from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor, environment
+from tests.monitor.commands.helpers import FREE_BUS
+from tests.monitor.engine.helpers import kept
 
 QUIET = ("--no-dashboard", *FREE_BUS)
 
@@ -40,43 +39,19 @@ def test_the_default_scenario_raises_each_of_its_alarms_once(here: Here) -> None
     assert "not a medical device" in done.out
 
 
-def beats_and_alarms(folder: Path) -> tuple[str, list[dict[str, object]]]:
-    """beats.csv, and alarms.jsonl without the fields of the run and of the wall clock."""
-    alarms = [json.loads(line) for line in (folder / "p1" / "alarms.jsonl").read_text().splitlines()]
-    for alarm in alarms:
-        for key in ("epoch", "time", "latency_ms"):
-            alarm.pop(key)
-    return (folder / "p1" / "beats.csv").read_text(), alarms
-
-
 def test_a_replay_at_another_speed_records_the_same(tmp_path: Path, session: Session, here: Here) -> None:
     done = here("--source", session.story, "--speed", "50", *QUIET, "--record", str(tmp_path))
     assert done.code == 0, done.err
-    beats, alarms = beats_and_alarms(session.folder)
-    assert beats_and_alarms(tmp_path) == (beats, alarms)
+    beats, alarms = kept(session.folder)
+    assert kept(tmp_path) == (beats, alarms)
     assert beats.count("\n") > 40
     assert alarms
 
 
 @pytest.mark.slow
-def test_a_real_record_at_another_speed_records_the_same(tmp_path: Path, data_folder: Path) -> None:
-    found = []
-    for speed in ("max", "50"):
-        folder = tmp_path / speed
-        done = ecg_monitor(
-            "--source", "mitdb:200", "--duration", "75", "--speed", speed, *QUIET, "--record", str(folder)
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(beats_and_alarms(folder))
-    assert found[0] == found[1]
-    assert found[0][0].count("\n") > 50
-    assert found[0][1]
-
-
-@pytest.mark.slow
-def test_record_208_is_detected_and_recorded_well(tmp_path: Path, data_folder: Path) -> None:
-    done = ecg_monitor("--source", "mitdb:208", "--speed", "max", *QUIET, "--record", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+def test_record_208_is_detected_and_recorded_well(tmp_path: Path, data_folder: Path, here: Here) -> None:
+    done = here("--source", "mitdb:208", "--speed", "max", *QUIET, "--record", str(tmp_path))
+    assert done.code == 0, done.err
     folder = tmp_path / "p1"
     with (folder / "beats.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -144,19 +119,10 @@ def test_a_port_in_use_is_named_and_leaves_the_recording_folder_empty(tmp_path: 
     assert here(*arguments, *FREE_BUS).code == 0
 
 
-def test_help_and_version_load_no_heavy_package() -> None:
-    code = (
-        "import sys; from monitor.__main__ import main; sys.argv = ['ecg-monitor', '-h']\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print([m for m in ('torch', 'neurokit2', 'scipy', 'numpy', 'onnxruntime', 'zmq') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
-    assert done.stdout.splitlines()[-1] == "[]"
+def test_help_and_version(here: Here) -> None:
+    shown = here("--help").out
     for word in ("--source", "--record", "watch", "tail", "Exit codes", "ECG_MONITOR_SOURCE"):
-        assert word in done.stdout
-
-
-def test_h_is_help_also_in_commands(here: Here) -> None:
+        assert word in shown
     assert here("--version").out.startswith("ecg-monitor ")
     for words in ([], ["watch"], ["alarms", "show"]):
         assert here(*words, "-h") == here(*words, "--help")
