@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.commands import console_printer
 from monitor.commands.console_printer import ConsolePrinter
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
 from tests.monitor.sources.helpers import PATIENCE_S, wait_for
@@ -74,7 +75,8 @@ def test_a_printer_that_may_wait_drops_nothing() -> None:
     assert list(err.read_all()) == ["ecg-monitor: the end"]
 
 
-def test_after_stop_it_does_not_wait_for_the_reader() -> None:
+def test_after_stop_it_does_not_wait_for_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_printer, "_GRACE_S", 0.2)
     out, err = Pipe(), Pipe()
     stop = threading.Event()
     with ConsolePrinter(stop, may_wait=True, queued_lines=5, out=out.written, err=err.written) as printer:
@@ -116,7 +118,7 @@ def test_a_full_disk_is_printed_once_and_does_not_set_stop() -> None:
 @pytest.mark.slow
 def test_a_monitor_whose_output_is_not_read_runs_to_the_end(tmp_path: Path) -> None:
     story = "sim:sinus=10,pvc=6,vt=4,asystole=6,leadsoff=3;repeat=yes"
-    argv = [*COMMAND, "--source", story, "--duration", "600", "--speed", "60", *FREE_BUS, "--no-dashboard"]
+    argv = [*COMMAND, "--source", story, "--duration", "300", "--speed", "60", *FREE_BUS, "--no-dashboard"]
     pipe = Pipe()
     process = subprocess.Popen(
         [*argv, "--record", str(tmp_path / "rec")], stdout=pipe.written, stderr=subprocess.DEVNULL, env=environment()
@@ -131,4 +133,4 @@ def test_a_monitor_whose_output_is_not_read_runs_to_the_end(tmp_path: Path) -> N
         process.kill()
         process.wait()
     assert sum(len(line) for line in printed) > 2 * PIPE_BYTES, "too little to fill the pipe"
-    assert printed[-1].startswith("p1: 600.0 s watched")
+    assert printed[-1].startswith("p1: 300.0 s watched")
