@@ -1,11 +1,10 @@
-"""neurokit2's R-peak finder, imported late and without what it does not need.
+"""The R-peak finder of neurokit2, imported late and without its heavy dependencies.
 
-`import neurokit2` takes 1 to 2 s, nearly all of it for pandas, scikit-learn and matplotlib, which the finder never
-uses on an array. So its few source files are run here by an import function of our own, which hands out a
-stand-in for every package but numpy and scipy; of scipy the finder gets only the `find_peaks` that it calls for every
-QRS, in the cheaper form of `detector.peaks`. `sys.modules` is not touched: an ordinary `import neurokit2`, before
-or after or in another thread, is what it always is. Where anything is not as expected (another layout of the
-package, a stand-in in use), the ordinary import takes over.
+`import neurokit2` takes 1 to 2 s, nearly all of it for pandas, scikit-learn and matplotlib, which the finder does not
+use. Its few source files are executed here with an import function that replaces every package except numpy and scipy
+by a stand-in; the finder's `scipy.signal.find_peaks`, called for every QRS, is the faster one of `detector.peaks`.
+`sys.modules` is unchanged, so an ordinary `import neurokit2`, also in another thread, works as always. If the package
+is laid out differently, or a stand-in is used, the ordinary import takes over.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ Finder = Callable[..., Mapping[str, Any]]
 
 _REAL = frozenset(sys.stdlib_module_names) | {"numpy", "scipy"}
 _FINDER = "ecg_findpeaks"
-_NEEDED = frozenset({"signal_sanitize", "signal_smooth"})  # what the neurokit method calls of its own package
+_NEEDED = frozenset({"signal_sanitize", "signal_smooth"})  # functions of neurokit2 that the method "neurokit" calls
 
 
 class _AbsentType(type):
-    """Type of the stand-in: every attribute is the stand-in again, and it cannot be called."""
+    """Type of the stand-in: each attribute is the stand-in again; a call raises ImportError."""
 
     def __getattr__(cls, name: str) -> _AbsentType:
         if name.startswith("__"):
@@ -48,11 +47,11 @@ class _AbsentType(type):
 
 
 class _Absent(metaclass=_AbsentType):
-    """Stand-in for whatever was left out. No object is an instance of it, as none is one of a class never loaded."""
+    """Stand-in for a package that was not loaded. No object is an instance of it."""
 
 
 def _run_source(root: Path, package: str, name: str) -> dict[str, Any]:
-    """Globals of neurokit2/<package>/<name>.py, run with stand-ins for what it does not need."""
+    """Globals of neurokit2/<package>/<name>.py, executed with stand-ins for heavy packages."""
 
     def import_lean(
         module: str,
@@ -95,7 +94,7 @@ def _lean() -> Finder:
     Raises:
         Exception: of any kind, if the installed neurokit2 is not laid out as expected.
     """
-    spec = find_spec("neurokit2")  # of a top-level package: finds it, does not import it
+    spec = find_spec("neurokit2")  # finds a top-level package without importing it
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("neurokit2 is not installed as a package")
     root = Path(next(iter(spec.submodule_search_locations)))
@@ -113,7 +112,7 @@ def _plain() -> Finder:
 
 @functools.cache
 def _finder() -> Finder:
-    """The cheapest `ecg_findpeaks` that works, found once."""
+    """The cheapest `ecg_findpeaks` that works; cached."""
     if "neurokit2" in sys.modules:
         return _plain()
     try:
@@ -124,7 +123,7 @@ def _finder() -> Finder:
     def with_fallback(*args: object, **kwargs: object) -> Mapping[str, Any]:
         try:
             return lean(*args, **kwargs)
-        except Exception:  # a stand-in was used, or the call is wrong: then the plain function says so
+        except Exception:  # a stand-in was used, or the call is wrong: then the plain function raises
             return _plain()(*args, **kwargs)
 
     return with_fallback
@@ -143,7 +142,7 @@ def findpeaks(window: NDArray[np.float64], fs_hz: float) -> NDArray[np.int64]:
         (k,) int64 positions in the window, rising.
     """
     with warnings.catch_warnings():
-        # Where the slope rises over its threshold and never falls under it, neurokit2 takes the mean of no QRS at all.
+        # If the slope rises above its threshold and never falls below it, neurokit2 takes the mean of an empty list.
         warnings.simplefilter("ignore", RuntimeWarning)
         found = _finder()(window, sampling_rate=fs_hz, method="neurokit")
     return np.asarray(found["ECG_R_Peaks"], dtype=np.int64)

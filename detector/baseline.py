@@ -1,6 +1,6 @@
-"""What this patient's beats usually score: a score becomes a p-value against the patient's own beats.
+"""Patient reference: turns a score into a p-value against the patient's own beats.
 
-Bounded and causal; it starts from the population of the training patients and goes at most half-way to the patient.
+Bounded and causal. It starts from the training patients and adapts at most half-way to the patient.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How normal beats of the training patients score; travels in the model's metadata.
+    """Scores of the training patients' normal beats; part of the model's metadata.
 
     Attributes:
         centre: median over patients of the patient's centre (30 % quantile of the score).
@@ -33,11 +33,11 @@ class Calibration:
         centre_bounds: lowest and highest centre a patient's reference may adapt to (10 % and 90 % of patients).
         spread_bounds: the same for the spread.
         z: rising standardised scores (score - centre) / spread of training normals under the causal rule.
-        p: falling, p-value at each of `z`: share of normals with so high a score or higher.
+        p: falling, p-value at each of `z`: share of normals with this score or a higher one.
         alpha: p-value under which a beat is anomalous: the stated false-alarm rate.
 
     Raises:
-        ValueError: values that no scores can have led to.
+        ValueError: values that cannot result from scores.
     """
 
     centre: float
@@ -68,11 +68,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One beat set against the patient.
+    """One beat judged against the patient.
 
     Attributes:
-        p_value: share of normal beats that score so high or higher, 0 to 1.
-        threshold: score over which this patient's beat is anomalous now.
+        p_value: share of normal beats with this score or a higher one, 0 to 1.
+        threshold: score above which a beat of this patient is anomalous now.
         anomalous: p_value < alpha.
     """
 
@@ -82,23 +82,23 @@ class Judgement:
 
 
 REFERENCE_BEATS = 256
-PRIOR_BEATS = 32  # the population speaks as loud as so many of the patient's own beats
-_HALF_WAY = 0.5  # and never less than half: a patient full of anomalies must not make them usual
-_LOW, _CENTRE, _HIGH = 0.1, 0.3, 0.5  # quantiles of a patient's scores that tell what is usual
+PRIOR_BEATS = 32  # weight of the population, in beats of the patient
+_HALF_WAY = 0.5  # largest weight of the patient: frequent anomalies must not become usual
+_LOW, _CENTRE, _HIGH = 0.1, 0.3, 0.5  # quantiles of a patient's scores that define centre and spread
 _BOUNDS = (0.1, 0.9)  # quantiles over training patients that a patient's centre and spread are clamped to
 DOUBT_BEATS = 128  # about two minutes, longer than most runs of an arrhythmia that ends
 
 
 class PatientReference:
-    """Set each score against what this patient's beats have scored so far.
+    """Judge each score against the scores of this patient's earlier beats.
 
-    Rule: a beat is judged first, and learnt only if it was not anomalous, so that a run of ventricular beats does
-    not become usual. Where more than half of the last 128 beats were anomalous the reference is in doubt, and
-    every beat is learnt until it describes the patient again. Centre and spread of the last 256 learnt scores are
-    read from their lower part (30 % quantile; 10 % to 50 %), because anomalies lie at the other end: nearly half of
-    the beats may be anomalous before they tell what is usual. They are blended with the population's as if that
-    were 32 further beats, and at least half; then clamped to the middle 80 % of training patients. The standardised
-    score is read off the p-value table of training normals under this same rule.
+    A beat is judged first, and learned only if it was not anomalous, so that a run of ventricular beats does not
+    become usual. When more than half of the last 128 beats were anomalous, the reference is in doubt, and every beat
+    is learned until the reference fits the patient again. Centre and spread of the last 256 learned scores come from
+    their lower part (30 % quantile; 10 % to 50 %): anomalies lie at the upper end, so up to half of the beats may be
+    anomalous without effect. They are blended with the population's values, which weigh 32 beats and at least half,
+    and clamped to the middle 80 % of training patients. The standardised score is looked up in the p-value table of
+    training normals, made by the same rule.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -111,7 +111,7 @@ class PatientReference:
         self._verdicts: deque[bool] = deque(maxlen=DOUBT_BEATS)
 
     def _usual(self) -> tuple[float, float]:
-        """Centre and spread now."""
+        """Current centre and spread."""
         n, c = len(self._sorted), self._calibration
         if n == 0:
             return c.centre, c.spread
@@ -125,7 +125,7 @@ class PatientReference:
         )
 
     def standardise(self, score: float) -> float:
-        """(score - centre) / spread as the patient stands now."""
+        """(score - centre) / spread with the current centre and spread."""
         centre, spread = self._usual()
         return (score - centre) / spread
 
@@ -133,8 +133,7 @@ class PatientReference:
         """Judge one beat, then learn it if it was not anomalous.
 
         Args:
-            score: higher = more anomalous. What is no finite number is anomalous (p-value 0) and never learnt: a
-                beat that the model cannot place is not usual.
+            score: higher = more anomalous. A score that is not finite is anomalous (p-value 0) and never learned.
         """
         centre, spread = self._usual()
         threshold = centre + self._z_alpha * spread
@@ -148,10 +147,10 @@ class PatientReference:
         return Judgement(p_value, threshold, anomalous)
 
     def learn(self, score: float) -> None:
-        """Take a score into the memory; the oldest leaves.
+        """Add a score to the memory; it replaces the oldest.
 
         Raises:
-            ValueError: not a finite number, which has no place in an order.
+            ValueError: the score is not finite.
         """
         if not math.isfinite(score):
             raise ValueError(f"score={score} is no finite number: only such can be learnt")
@@ -162,15 +161,15 @@ class PatientReference:
 
 
 def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:
-    """Calibrate on training patients: their normal beats' scores in order of time.
+    """Calibrate on the scores of training patients' normal beats.
 
     Args:
-        patients: one (n,) array of scores a patient, higher = more anomalous, n >= 32.
-        alpha: wanted share of normal beats called anomalous, 0 to 1.
-        table: p-values to tabulate, falling, beginning with 1; default is dense where they are small.
+        patients: one (n,) array per patient, scores in order of time, higher = more anomalous, n >= 32.
+        alpha: intended share of normal beats called anomalous, 0 to 1.
+        table: p-values to tabulate, falling from 1; the default is dense at small values.
 
     Returns:
-        The Calibration; every patient weighs the same, however many beats it has.
+        The Calibration; every patient has the same weight.
 
     Raises:
         ValueError: no patient with enough beats, a score that is not finite, or alpha out of range.
@@ -193,7 +192,7 @@ def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float
         centre_bounds=_span(centres),
         spread_bounds=_span(spreads),
         z=(0.0, 1.0),
-        p=(1.0, alpha),  # nothing is anomalous by this table: the first round learns every beat
+        p=(1.0, alpha),  # by this table no beat is anomalous: the first round learns every beat
         alpha=alpha,
     )
     for _ in range(_CALIBRATION_ROUNDS):
@@ -206,11 +205,11 @@ def _span(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-_CALIBRATION_ROUNDS = 3  # what is learnt depends on the table, and the table on what is learnt: it settles in two
+_CALIBRATION_ROUNDS = 3  # learned beats and table depend on each other; two rounds converge
 
 
 def _tabulated(calibration: Calibration, scores: list[NDArray[np.float64]], table: Sequence[float]) -> Calibration:
-    """The same calibration with the p-value table that its rule gives; every patient weighs the same."""
+    """The calibration with the p-value table that results from its own rule; patients have equal weight."""
     z: list[float] = []
     weights: list[float] = []
     for patient in scores:
@@ -219,7 +218,7 @@ def _tabulated(calibration: Calibration, scores: list[NDArray[np.float64]], tabl
             z.append(reference.standardise(score))
             reference.judge(score)
         weights += [1.0 / patient.size] * patient.size
-    order = np.argsort(z)[::-1]  # from the highest score: the share so high or higher
+    order = np.argsort(z)[::-1]  # from the highest score down: cumulative share
     share = np.cumsum(np.array(weights)[order]) / np.sum(weights)
     at = np.interp(table, share, np.array(z)[order])
     rising = np.maximum.accumulate(at + 1e-6 * np.arange(at.size))  # no two p-values at one score

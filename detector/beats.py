@@ -1,4 +1,4 @@
-"""THE definition of a beat, shared by training and live use.
+"""The one definition of a beat, shared by training and live use.
 
 A beat is 187 samples at 125 Hz of the causally band-passed lead, in mV, with the R-peak at index 62: 0.496 s
 before it and 0.992 s after. The length and rate are those of the public beat set (Kachuee et al. 2018,
@@ -61,13 +61,12 @@ _OFFSETS_S = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BeatContext:
-    """What was usual for the patient when a beat came: what a model that knows the patient sees beside the beat.
+    """The patient's usual beat and rhythm at the time of a beat: the model's second input.
 
     Attributes:
         template: (187,) float32, mV: pointwise median of the last 64 beats, read-only.
-        steady: (187,) float32, mV: the same of the quarter of them that came after the longest intervals,
-            read-only. An early beat has no part in it, so where every second beat is ectopic, or nearly all are
-            premature, it still shows the beat that is not.
+        steady: (187,) float32, mV: the median of the quarter of them after the longest intervals, read-only. It
+            excludes early beats: in bigeminy, or when nearly all beats are premature, it still shows the normal beat.
         values: (8,) float32 in the order of `CONTEXT_FIELDS`, NaN = not known.
     """
 
@@ -82,15 +81,15 @@ class Beat:
 
     Attributes:
         r_sample: R-peak, absolute index in the source's own samples (the filter's delay taken off).
-        rr_s: interval to the R-peak before, s; None after a gap, leads off or at the start.
+        rr_s: interval to the previous R-peak, s; None after a gap, leads off or at the start.
         samples: (187,) float32, mV, band-passed, 125 Hz, R-peak at index 62; zeros where the signal had not
             begun or had ended (then `quality` is not good).
         quality: worst signal quality the beat touches; only a good beat may be scored.
         residual: shape distance to the patient's own template, in QRS amplitudes; None during its first beats.
         rr_ratio: RR over the median of the patient's last 64 RR, 1 = usual; None where not known.
         rr_ratio_8: the same over the last 8.
-        decided_sample: the beat was given when the samples before this index had come.
-        context: what was usual for the patient before this beat was learnt; None during the first beats.
+        decided_sample: the samples before this index decided the beat.
+        context: the patient's usual beat and rhythm before this beat was learned; None during the first beats.
     """
 
     r_sample: int
@@ -105,22 +104,22 @@ class Beat:
 
     @property
     def template(self) -> NDArray[np.float32] | None:
-        """The patient's usual beat before this one was learnt, (187,) float32, mV, read-only; None at first."""
+        """The patient's template before this beat was learned, (187,) float32, mV, read-only; None at first."""
         return None if self.context is None else self.context.template
 
     @property
     def scorable(self) -> bool:
-        """Whether a score of this beat would mean anything."""
+        """Whether the beat may be scored."""
         return self.quality is Quality.GOOD
 
     @property
     def template_score(self) -> float | None:
-        """Unlike the patient's template, and early: higher = more anomalous; None during the first beats."""
+        """Score without a model: `template_score` of this beat; None during the first beats."""
         return template_score(self.residual, self.rr_ratio, self.rr_ratio_8)
 
 
 def template_score(residual: float | None, rr_ratio: float | None, rr_ratio_8: float | None) -> float | None:
-    """Score without learning: unlike the template, and early. Higher = more anomalous; a model must beat it.
+    """Baseline score without a model: distance to the template and prematurity. Higher = more anomalous.
 
     0.4 * residual + max(0, -log(rr_ratio)) + max(0, -log(rr_ratio_8)); None without a template.
     """
@@ -148,9 +147,8 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
 
 
 def cutting(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> Steps[NDArray[np.float32]]:
-    """`cut_beat` as a routine, in step with other beds."""
-    # The whole part of the position stays out of the fractions: a beat must not change in its last bit with the
-    # place that it happens to have in a buffer.
+    """`cut_beat` as a routine in lockstep."""
+    # Split the whole part of the position off: the last bit of a beat must not depend on its place in a buffer.
     whole = math.floor(r_index)
     left, t, taps = instants = _instants(r_index - whole, fs_hz)
     first, end = whole + int(left[0]) - 1, whole + int(left[-1]) + 3

@@ -1,4 +1,4 @@
-"""How far a beat is from what is usual for its patient: all that is measured of two shapes, for many beats at once."""
+"""Distance of a beat from the patient's usual beat, computed for many beats at once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["REST", "BeatComparison", "comparing"]
 _CORE = slice(R_INDEX - 9, R_INDEX + 14)  # -72 to +104 ms: the QRS without its surroundings
 _LAG = 3
 _LAGS = np.arange(_CORE.start, _CORE.stop) + np.arange(-_LAG, _LAG + 1)[:, None]  # (7, 23) samples of a beat
-REST: Final = slice(0, R_INDEX - 17)  # before a beat that is not early the heart rests: -496 to -144 ms ...
-_NEAR_S = 0.144  # ... but for so long around the R-peak before
+REST: Final = slice(0, R_INDEX - 17)  # -496 to -144 ms: the heart rests before a beat that is not early,
+_NEAR_S = 0.144  # except this close to the previous R-peak
 _AT_S = (np.arange(BEAT_SAMPLES) - R_INDEX)[REST] / BEAT_FS_HZ
 _MIN_RESTING = 8  # samples
 
@@ -29,8 +29,8 @@ class BeatComparison(NamedTuple):
 
     Attributes:
         residual: distance of QRS and T wave to the template.
-        strays: mean distance to the template where the heart rests; NaN where too little of that is known.
-        nearest: mean distance there to what is nearest of the template and the last beats; NaN likewise.
+        strays: mean distance to the template in the resting interval; NaN if that is too short or unknown.
+        nearest: mean distance there to the nearest of the template and the last beats; NaN likewise.
         likeness: highest correlation of the QRS with the template's within 24 ms.
     """
 
@@ -43,13 +43,13 @@ class BeatComparison(NamedTuple):
 def comparing(
     samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
 ) -> Steps[BeatComparison]:
-    """Compare a beat; a routine, in step with other beds.
+    """Compare a beat; a routine in lockstep.
 
     Args:
         samples: (187,) float32, mV, the beat.
-        template: (187,) float32, mV, the patient's usual beat.
+        template: (187,) float32, mV, the patient's template.
         amplitude_mv: the patient's usual QRS height, peak to peak, mV.
-        rr_s: interval to the R-peak before, s; None = not known.
+        rr_s: interval to the previous R-peak, s; None = not known.
         last_beats: (k, 45) float32, mV, `REST` of the last beats; k may be 0.
     """
     interval_s = math.nan if rr_s is None else rr_s

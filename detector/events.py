@@ -29,7 +29,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class QualitySpan:
-    """Verdict on the samples from `first_sample` up to `end_sample` (not included)."""
+    """Quality of the samples from `first_sample` up to `end_sample` (exclusive)."""
 
     first_sample: int
     end_sample: int
@@ -38,12 +38,11 @@ class QualitySpan:
 
 @dataclass(frozen=True, slots=True)
 class RhythmSpan:
-    """Verdict on the waveform from `first_sample` up to `end_sample`: a window of seconds that moves on with each tick.
+    """Rhythm of the waveform from `first_sample` up to `end_sample`: a window of 4 s that moves with each tick.
 
     Attributes:
-        fibrillatory: whether all of the window looks like ventricular fibrillation, and can be judged at all.
-        measure: the number it was decided by (`detector.fibrillation`), fibrillation from -0.1 on; NaN where less
-            than 4 s of signal are there.
+        fibrillatory: the whole window can be judged and looks like ventricular fibrillation.
+        measure: the deciding number (`detector.fibrillation`), fibrillation from -0.1 on; NaN for less than 4 s.
     """
 
     first_sample: int

@@ -1,10 +1,10 @@
-"""Why a beat is unusual, in words: what of it stands out against the patient's own usual beat and rhythm.
+"""Words for an unusual beat: how it differs from the patient's usual beat and rhythm.
 
-`detector.findings` measures, `explain` turns numbers into words. Each word is a rule with one limit, and the limit
-comes from normal beats of training patients alone: the 99 % quantile (1 % where small is unusual) of each DS1
-patient's normal beats, and of these the median over the patients, as `python -m train words` prints them. So in the
-typical patient one normal beat in a hundred would get the word. Where a convention is stricter it holds instead, and
-is named at the limit. The words describe what was measured, they diagnose nothing.
+`detector.findings` measures, `explain` turns numbers into words. Each word is a rule with one limit, taken from normal
+beats of training patients: the 99 % quantile (1 % where small is unusual) of each DS1 patient's normal beats, and the
+median of these over the patients, as `python -m train words` prints them. In the typical patient one normal beat in a
+hundred would get the word. A stricter convention replaces the limit and is cited there. The words describe
+measurements; they diagnose nothing.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ __all__ = ["LIMITS", "WORDS", "Word", "WordLimits", "explain", "pause"]
 
 @dataclass(frozen=True, slots=True)
 class WordLimits:
-    """Where each word begins.
+    """Limit of each word.
 
     Attributes:
-        early: RR under this share of the usual.
-        late: RR over this share of the usual.
-        wider_ms: QRS longer than the usual by more than this.
-        wide_ms: and at least so long: over what a normal QRS takes (Surawicz et al. 2009,
+        early: RR below this share of the usual.
+        late: RR above this share of the usual.
+        wider_ms: QRS longer than the usual by more than this, ms.
+        wide_ms: and at least this long, ms: longer than a normal QRS (Surawicz et al. 2009,
             DOI 10.1161/CIRCULATIONAHA.108.191095).
         tall, small: QRS height, in usual heights.
-        likeness: correlation with the usual QRS, under which it is another one; under 0 it is inverted.
+        likeness: correlation with the usual QRS below which it is different; below 0 it is inverted.
         st_t: rms difference to the usual ST segment and T wave, in usual QRS heights.
-        p_wave: share of the usual P wave found before R. Normal beats say 0.63, yet where more than half of the
-            wave is there nobody would call it missing.
-        rough: rms second difference where no QRS is, in usual QRS heights. It knows nothing of the patient's usual
-            noise, so the quantile is over all patients' normal beats together, each patient weighing the same.
-        pause: RR after the beat, in usual RR. Normal beats say 1.13, yet a pause should be one to the eye; twice
-            the usual RR is the pause of a dropped beat, the compensatory one after an ectopic lies in between.
+        p_wave: share of the usual P wave found before R. Normal beats give 0.63, but a wave of which more than half is
+            present is not missing.
+        rough: rms second difference outside the QRS, in usual QRS heights. It does not depend on the patient's usual
+            noise, so the quantile is over the normal beats of all patients, with equal weights.
+        pause: RR after the beat, in usual RR. Normal beats give 1.13, but a pause should be visible; a dropped beat
+            gives twice the usual RR, the compensatory pause after an ectopic beat lies in between.
     """
 
     early: float = 0.87
@@ -56,7 +56,7 @@ LIMITS: Final = WordLimits()
 
 
 class Word(NamedTuple):
-    """One word of an explanation, and the number behind it.
+    """One word of an explanation, with its number.
 
     Attributes:
         word: one of `WORDS`.
@@ -77,17 +77,17 @@ WORDS: Final = (WIDE, NARROW, INVERTED, DIFFERENT, TALL, SMALL, ST_T, EARLY, LAT
 
 
 def explain(found: Findings, limits: WordLimits = LIMITS) -> tuple[Word, ...]:
-    """The words for what stands out, in fixed order: shape, then rhythm; `pause` is said after them.
+    """The words of a beat, in fixed order: shape, then rhythm; `pause` comes after them.
 
-    What follows from another word is not said: a QRS that is wide or inverted is also different, and brings its
-    own T wave (a secondary change). Of a noisy beat nothing is said that noise can feign: its width, P and T wave.
+    A word that follows from another one is left out: a wide or inverted QRS is also different, and has its own T wave
+    (a secondary change). A noisy beat gets no word that noise can imitate: width, P wave and T wave.
 
     Args:
-        found: as measured.
-        limits: where each word begins.
+        found: the measurements.
+        limits: limit of each word.
 
     Returns:
-        At least one word: where nothing stands out, the density alone found the beat unlikely.
+        At least one word: without any other, only the density found the beat unlikely.
     """
     noisy = found.rough is not None and found.rough > limits.rough
     if noisy:
@@ -106,13 +106,13 @@ def explain(found: Findings, limits: WordLimits = LIMITS) -> tuple[Word, ...]:
 
 
 def pause(beat: Beat, after_s: float, ended: bool, limits: WordLimits = LIMITS) -> Word | None:
-    """The word for a pause after a beat; None where it is none (yet), or no usual RR is known.
+    """The word for a pause after a beat; None without a pause (yet), or if the usual RR is not known.
 
     Args:
         beat: the beat before.
-        after_s: from its R-peak to the next, or how long there has been none so far, s.
-        ended: whether the next R-peak has come.
-        limits: where a pause begins.
+        after_s: time from its R-peak to the next one, or so far without one, s.
+        ended: whether there is a next R-peak.
+        limits: limit of each word.
     """
     if beat.rr_s is None or not beat.rr_ratio:
         return None

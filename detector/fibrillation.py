@@ -1,19 +1,19 @@
-"""Ventricular fibrillation: whether seconds of signal are waves without QRS complexes, fast enough, and of no muscle.
+"""Ventricular fibrillation: waves without QRS complexes, fast enough, and not muscle noise.
 
-Two measures of the last 4 s decide, each of which says little alone:
+Two measures of the last 4 s decide together:
 
-- the leakage of the VF filter (Kuo and Dillman 1978, Computers in Cardiology 5:347-349): the signal is added to
-  itself half a mean period later, and what a sine wave leaves then is nothing;
-- the share of time in which the signal is steep: over a quarter of its steepest. A heart with QRS complexes is steep
-  in them alone, fibrillation nearly always. That is the idea of threshold crossing (Arafat et al. 2011,
-  DOI 10.1007/s11760-009-0136-1), on the slope: so T waves and baseline count for little.
+- the leakage of the VF filter (Kuo and Dillman 1978, Computers in Cardiology 5:347-349): the signal plus itself half a
+  mean period later; a sine wave cancels to nothing;
+- the share of time in which the slope exceeds a quarter of the steepest slope. QRS complexes are steep for a short
+  time, fibrillation nearly always. This is threshold crossing (Arafat et al. 2011, DOI 10.1007/s11760-009-0136-1)
+  applied to the slope, so that T waves and baseline have little weight.
 
-Their line was fitted by logistic regression on the odd records of cudb against DS1 of mitdb and the first halves of
-nstdb's noises. Three bounds tell apart what waves as well: fibrillation has its waves above 2.5 Hz (a slow wide rhythm
-has not; published dominant frequencies are 3 to 9 Hz), next to nothing above 9 Hz (muscle noise has; Barro et al.
-1989, J. Med. Eng. Technol. 13:249-254, measure it likewise), and a height (the P waves of a standstill have not).
-Limit and bounds were set with all of cudb in view; what that is worth stands in docs/alarms.md. Flutter and fast
-ventricular tachycardia look the same, and are as urgent.
+The line between them was fitted by logistic regression on the odd records of cudb against DS1 of mitdb and the first
+halves of the nstdb noises. Three bounds exclude other waves: fibrillation has its waves above 2.5 Hz (unlike a slow
+wide rhythm; published dominant frequencies are 3 to 9 Hz), little power above 9 Hz (unlike muscle noise; Barro et al.
+1989, J. Med. Eng. Technol. 13:249-254, measure it likewise), and a height (unlike the P waves of a standstill).
+Limit and bounds were set with all of cudb in view; docs/alarms.md says what that means. Flutter and fast ventricular
+tachycardia look the same, and are as urgent.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["WINDOW_S", "Waves", "measuring_waves"]
 
 WINDOW_S = 4.0
 _LEAKAGE_WEIGHT = 0.8
-_LIMIT = -0.1  # of the measure: share of steep time less 0.8 times the leakage
-_SLOPE_S = 0.012  # the slope is taken over so long, so that amplifier noise makes none
-_STEEPEST = 0.98  # quantile of the slopes that counts as the steepest
+_LIMIT = -0.1  # of the measure: share of steep time minus 0.8 times the leakage
+_SLOPE_S = 0.012  # time step of the slope: long enough to ignore amplifier noise
+_STEEPEST = 0.98  # quantile of the slopes used as the steepest
 _STEEP_SHARE = 0.25
 _SLOWEST_HZ = 2.5
 _FAST_HZ, _FAST_SHARE = 9.0, 0.2  # of the power
-_LEAST_MV = 0.15  # peak to peak; less is asystole's noise (fine fibrillation has 0.2 mV)
+_LEAST_MV = 0.15  # peak to peak; less is noise in asystole (fine fibrillation has 0.2 mV)
 _LEAST_SHARE = (
     0.15  # ... of this patient's QRS; P waves in standstill (cudb cu31) have up to 0.14, fibrillation from 0.3
 )
@@ -45,13 +45,13 @@ _SINE_LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it,
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """What was measured of a stretch of signal.
+    """Measurements of a stretch of signal.
 
     Attributes:
-        leakage: what the VF filter lets through, 0 (a sine wave) to 1.
-        measure: share of steep time less 0.8 times the leakage; fibrillation from -0.1 on.
-        mean_hz: mean frequency of the waves, Hz; 0 where there are none.
-        fast_share: share of the power above 9 Hz; NaN where the measure says no already, for it costs the most.
+        leakage: leakage of the VF filter, 0 (a sine wave) to 1.
+        measure: share of steep time minus 0.8 times the leakage; fibrillation from -0.1 on.
+        mean_hz: mean frequency of the waves, Hz; 0 without waves.
+        fast_share: share of the power above 9 Hz; NaN (not computed) where the measure excludes fibrillation.
         height_mv: peak to peak, mV.
     """
 
@@ -76,12 +76,12 @@ class Waves:
 
     @property
     def sine(self) -> bool:
-        """Whether it is nearly one sine wave: enough to doubt that the electrode moves, not enough for an alarm."""
+        """Nearly one sine wave: reason to doubt electrode motion, not enough for an alarm."""
         return self.leakage < _SINE_LEAKAGE
 
 
 def measuring_waves(filtered: NDArray[np.float64], fs_hz: float) -> Steps[Waves]:
-    """Measure a stretch of signal, usually 4 s; a routine, in step with other beds.
+    """Measure a stretch of signal, usually 4 s; a routine in lockstep.
 
     Args:
         filtered: (n,) float64, band-passed, mV; n may be 0.
@@ -97,14 +97,14 @@ _NO_WAVES = Waves(1.0, -_LEAKAGE_WEIGHT, 0.0, 0.0, 0.0)
 
 
 def _measured(stretches: list[tuple[NDArray[np.float64], float]]) -> list[Waves]:
-    """`Waves` of each stretch, all of one length and one rate."""
+    """`Waves` of each stretch; all have the same length and rate."""
     rows, fs_hz = np.array([stretch for stretch, _ in stretches]), stretches[0][1]
     n = rows.shape[1]
     heights = (rows.max(axis=1) - rows.min(axis=1)).tolist()
     lag = min(max(1, round(_SLOPE_S * fs_hz)), n - 1)
     slopes = np.abs(rows[:, lag:] - rows[:, :-lag])
     rank = round(_STEEPEST * (slopes.shape[1] - 1))
-    slopes.partition(rank, axis=1)  # in place: from here on only how many are steep counts
+    slopes.partition(rank, axis=1)  # in place: from here on only the number of steep samples counts
     limits = _STEEP_SHARE * slopes[:, rank : rank + 1]
     steep = (np.count_nonzero(slopes > limits, axis=1) / slopes.shape[1]).tolist()
     found = []
@@ -127,9 +127,9 @@ def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:
 
 
 def _leakages(rows: NDArray[np.float64]) -> list[tuple[float, int]]:
-    """Of each row what the VF filter lets through, 0 (a sine wave) to 1, and half the mean period, samples.
+    """Leakage of the VF filter, 0 (a sine wave) to 1, and half the mean period, samples, of each row.
 
-    (1, 0) where there is no wave, or hardly one in the stretch.
+    (1, 0) for a stretch with hardly one wave.
     """
     n = rows.shape[1]
     slopes = np.abs(rows[:, 1:] - rows[:, :-1]).sum(axis=1).tolist()

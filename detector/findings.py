@@ -1,4 +1,4 @@
-"""What can be measured of a beat against the patient's own usual beat and rhythm: numbers, no verdict."""
+"""Measurements of a beat against the patient's usual beat and rhythm: numbers, no verdict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MS = 1000.0 / BEAT_FS_HZ
 _ST_T: Final = slice(QRS.stop, QRS_AND_T.stop)  # +144 to +344 ms
 _P: Final = slice(R_INDEX - 32, R_INDEX - 9)  # -256 to -80 ms
 _QUIET: Final = (slice(R_INDEX - 32, R_INDEX - 12), slice(R_INDEX + 20, R_INDEX + 44))  # no QRS, for the roughness
-_QRS_LAG, _P_LAG = 2, 4  # samples a wave may lie off: 16 ms of fiducial, 32 ms of PR interval
+_QRS_LAG, _P_LAG = 2, 4  # largest shift of a wave, samples: 16 ms of fiducial, 32 ms of PR interval
 _AMPLITUDE_MIN_MV = 0.05
-# A P wave this high in the template is one; the pointwise median of fibrillation waves stays under it.
+# Smallest P wave of a template; the pointwise median of fibrillation waves stays below it.
 _P_MIN_MV = 0.05
-# A QRS ends where the slope stays under this share of its steepest for 40 ms. At 0.15 the usual beats of DS1 take
-# 73 ms (median patient), those with bundle branch block 109 to 146 ms: in one band-passed lead some 15 ms less than
-# the usual 12-lead reading.
+# A QRS ends where the slope stays below this share of its steepest for 40 ms. At 0.15 the usual beats of DS1 measure
+# 73 ms (median patient), those with bundle branch block 109 to 146 ms: in one band-passed lead about 15 ms less than
+# in 12 leads.
 _SLOPE_SHARE = 0.15
 _SLOPE_GAP = 4
 _QRS_REACH = (22, 27)  # samples before and after R that a QRS can take: 176 and 216 ms
@@ -31,18 +31,18 @@ _QRS_REACH = (22, 27)  # samples before and after R that a QRS can take: 176 and
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was measured of one beat; None where there is nothing to measure it by.
+    """Measurements of one beat; None where there is no reference.
 
     Attributes:
-        rr_ratio: RR in usual RR: over the median of the last 64 or of the last 8, whichever is further from 1.
+        rr_ratio: RR over the median of the last 64 or of the last 8, whichever ratio is further from 1.
         qrs_ms: QRS duration, ms.
-        usual_qrs_ms: that of the patient's template, ms.
-        height: QRS peak-to-peak in the template's.
+        usual_qrs_ms: QRS duration of the patient's template, ms.
+        height: QRS peak-to-peak over that of the template.
         likeness: correlation with the template's QRS, -1 to 1, best within 16 ms.
         st_t: rms difference to the template's ST-T, in QRS heights.
-        p_wave: share of the template's P wave found, best within 32 ms; 1 = as usual. None where the template has
-            no P wave.
-        rough: rms second difference where no QRS is, in QRS heights.
+        p_wave: share of the template's P wave found, best within 32 ms; 1 = as usual. None for a template without P
+            wave.
+        rough: rms second difference outside the QRS, in QRS heights.
     """
 
     rr_ratio: float | None = None
@@ -56,7 +56,7 @@ class Findings:
 
 
 def measure(beat: Beat) -> Findings:
-    """Set a beat against the patient's template and usual RR; takes 0.1 ms, so of anomalous beats only."""
+    """Measure a beat against the patient's template and usual RR; takes 0.1 ms, so only for anomalous beats."""
     rr_ratio = _further(beat.rr_ratio, beat.rr_ratio_8)
     samples = np.asarray(beat.samples, dtype=np.float64)
     qrs_ms = qrs_duration_ms(samples)
@@ -77,13 +77,13 @@ def measure(beat: Beat) -> Findings:
 
 
 def qrs_duration_ms(samples: NDArray[np.float64]) -> float | None:
-    """Duration of the QRS of one beat, ms: around the steepest slope near R, as far as it stays steep.
+    """QRS duration of one beat, ms: the steep stretch around the steepest slope near R.
 
     Args:
         samples: (187,) mV.
 
     Returns:
-        None where there is no slope at all.
+        None for a flat beat.
     """
     slope = np.zeros(samples.size)
     slope[1:-1] = np.abs(samples[2:] - samples[:-2])
@@ -99,7 +99,7 @@ def qrs_duration_ms(samples: NDArray[np.float64]) -> float | None:
 
 
 def _end(slope: list[float], limit: float, start: int, step: int, reach: int) -> float:
-    """Where the slope falls under the limit for good, between samples."""
+    """Position, between samples, where the slope falls below the limit for good."""
     last = place = start
     while place != reach and abs(place - last) <= _SLOPE_GAP:
         place += step
@@ -114,7 +114,7 @@ def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) ->
 
     Args:
         samples: (187,) mV, one beat.
-        template: (187,) mV, the other.
+        template: (187,) mV, the other beat.
     """
     usual = _centred(template[QRS])
     power = float(usual @ usual)
@@ -127,11 +127,11 @@ def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) ->
 
 
 def _p_wave(samples: NDArray[np.float64], template: NDArray[np.float64]) -> float | None:
-    """How much of the template's P wave there is: the regression of the one on the other, straight lines taken off."""
+    """Share of the template's P wave in the beat: regression coefficient after removal of straight lines."""
     usual = _levelled(template[_P])
     if float(np.ptp(usual)) < _P_MIN_MV:
         return None
-    # No straight line is taken off the beat's own piece: its product with a levelled wave is nothing.
+    # The beat's own straight line need not be removed: its product with a levelled wave is zero.
     near = samples[_P.start - _P_LAG : _P.stop + _P_LAG]
     return float(np.correlate(near, usual).max()) / float(usual @ usual)
 
@@ -151,6 +151,6 @@ def _rms(values: NDArray[np.float64]) -> float:
 
 
 def _further(*ratios: float | None) -> float | None:
-    """The ratio furthest from 1, as ratios go; None where none is known."""
+    """The ratio furthest from 1 on a log scale; None if none is known."""
     known = [ratio for ratio in ratios if ratio is not None and ratio > 0]
     return max(known, key=lambda ratio: abs(float(np.log(ratio))), default=None)

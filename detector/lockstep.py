@@ -1,10 +1,9 @@
-"""Many detectors in step: what several of them want computed is one call over rows, not one call each.
+"""Lockstep: the computations of many detectors are batched into one call over rows.
 
-A second of one bed is hundreds of calls on a few hundred samples, most of them dearer by their wrapper than by their
-arithmetic. So whoever works on one bed is written as a generator, a *routine*: it yields what it wants computed, an
-`Ask`, and is sent the answer. `run_together` takes many routines as far as each can go, puts the asks of one kind and
-one shape together, and computes them at once. A routine never sees the others: with one or with a thousand of them its
-answers are the same bits, since every stage computes row by row.
+One second of one bed needs hundreds of numpy calls on a few hundred samples; their overhead costs more than their
+arithmetic. So the work on one bed is a generator, a *routine*: it yields a request for a computation (`Ask`) and
+receives the answer. `run_together` advances many routines, groups requests of the same stage and shape, and computes
+each group in one call. Each stage computes row by row, so a routine gets the same bits alone or among a thousand.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 __all__ = ["ROWS", "Ask", "Lockstep", "Stage", "Steps", "run", "run_together"]
 
-ROWS = 16  # at most in one call: by then a wrapper costs next to nothing, and what is larger leaves the fast caches
+ROWS = 16  # largest batch: the call overhead is then negligible, and larger arrays leave the fast caches
 
 Work = TypeVar("Work")
 Answer = TypeVar("Answer")
@@ -27,27 +26,27 @@ class Stage(Generic[Work, Answer]):
     """One kind of computation over rows.
 
     Attributes:
-        order: stages of a lower order are computed first, so that routines which are behind catch up with the others.
-        compute: given what was asked for, of one shape, at least one; an answer to each, in order. What it raises is
-            told to the routine that asked, alone: then each is computed by itself.
+        order: stages of lower order are computed first, so that routines that are behind catch up.
+        compute: takes a list of at least one piece of work, all of one shape; returns one answer each, in order. If it
+            raises, each piece is computed alone, so that only the routine with the failing piece gets the error.
     """
 
     order: int
     compute: Callable[[list[Work]], Sequence[Answer]]
 
     def ask(self, shape: Hashable, work: Work) -> Steps[Answer]:
-        """For a routine: `answer = yield from stage.ask(shape, work)`.
+        """Request a computation: `answer = yield from stage.ask(shape, work)`.
 
         Args:
-            shape: work of equal shape can be stacked.
-            work: what `compute` takes a list of.
+            shape: work of equal shape is batched.
+            work: one element of the list that `compute` takes.
         """
         answer: Answer = yield Ask(self, shape, work)
         return answer
 
 
 class Ask(NamedTuple):
-    """What a routine wants computed before it goes on."""
+    """A computation that a routine waits for."""
 
     stage: Stage[Any, Any]
     shape: Hashable
@@ -61,7 +60,7 @@ def run(routine: Steps[Result]) -> Result:
     """Run one routine to its end.
 
     Raises:
-        Exception: whatever it raises.
+        Exception: any error of the routine.
     """
     try:
         ask = next(routine)
@@ -78,10 +77,10 @@ def run(routine: Steps[Result]) -> Result:
 
 
 def run_together(routines: Iterable[Steps[Result]]) -> list[Result | Exception]:
-    """Run routines to their ends, in step.
+    """Run routines to their ends in lockstep.
 
     Returns:
-        Of each, in order, its result, or the exception that ended it; the others go on.
+        The result of each, in order, or the exception that ended it; an exception does not affect the others.
     """
     going: Lockstep[Result] = Lockstep()
     for number, routine in enumerate(routines):
@@ -92,10 +91,10 @@ def run_together(routines: Iterable[Steps[Result]]) -> list[Result | Exception]:
 
 
 class Lockstep(Generic[Result]):
-    """Routines in step, where some join while others go on; true while any of them has not ended.
+    """Running routines; new ones may join at any time. True while any routine runs.
 
     Attributes:
-        ended: key -> result, or the exception that ended it, of the routines that have; the caller may clear it.
+        ended: key -> result or exception of each routine that ended; the caller may clear it.
     """
 
     def __init__(self) -> None:
@@ -107,12 +106,12 @@ class Lockstep(Generic[Result]):
         return bool(self._going)
 
     def join(self, key: int, routine: Steps[Result]) -> None:
-        """Let one more take part, under a key of its own."""
+        """Add a routine under a unique key."""
         self._going[key] = routine
         self._go_on(key, routine.send, None)
 
     def step(self) -> None:
-        """Compute the earliest stage that anybody asks for; who asked goes on to what it wants next."""
+        """Compute the waiting stage of lowest order; its routines continue to their next request."""
         stage = min(self._asked, key=_order)
         for asked in self._asked.pop(stage).values():
             for first in range(0, len(asked), ROWS):
@@ -126,7 +125,7 @@ class Lockstep(Generic[Result]):
                 key = asked[0][0]
                 self._go_on(key, self._going[key].throw, error)
                 return
-            for one in asked:  # something is wrong in one of them: find out in which, and let only that one hear of it
+            for one in asked:  # find the failing one; only its routine gets the error
                 self._answer(stage, [one])
         else:
             for (key, _), answer in zip(asked, answers, strict=True):

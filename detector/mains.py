@@ -1,8 +1,8 @@
-"""Mains hum: found by its narrow line at 50 or 60 Hz, and taken out by a notch filter.
+"""Mains hum: detected as a narrow line at 50 or 60 Hz, removed by a notch filter.
 
-The band-pass lets half of a hum of 50 Hz through. A notch is switched on by configuration, or where the hum is found
-to disturb. In `auto` it stays off on the records of MIT-BIH, whose hum is 0.02 mV at most: the model was fitted
-without a notch, and what does not disturb is better left alone.
+The band-pass passes half of a 50-Hz hum. A notch is switched on by configuration, or when the hum is strong enough to
+disturb. In `auto` it stays off on the MIT-BIH records, whose hum is at most 0.02 mV: the model was fitted without a
+notch.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = ["MAINS_HZ", "Mains", "MainsFilter", "design_notch", "mains_fits"]
 
 Mains = Literal["auto", "off", "50", "60"]
 MAINS_HZ = (50.0, 60.0)
-WATCHED_S = 2.0  # long enough to tell the line from QRS energy 3 Hz beside it
-_Q = 30.0  # 1.7 Hz wide at 50 Hz: grids stay within 0.5 Hz, and a QRS hardly rings
+WATCHED_S = 2.0  # long enough to separate the line from QRS energy 3 Hz beside it
+_Q = 30.0  # 1.7 Hz wide at 50 Hz: mains frequency stays within 0.5 Hz, and a QRS hardly rings
 _ROOM_HZ = 2.0  # between the line and half the sampling rate
 _BESIDE_HZ = (-6.0, -5.0, -4.0, -3.0, 3.0, 4.0, 5.0, 6.0)
-_LINE_RATIO = 4.0  # line over the median of what is beside it; QRS energy alone reaches 3
+_LINE_RATIO = 4.0  # line over the median of its neighbours; QRS energy alone reaches 3
 _ON_MV = 0.05  # amplitude; sustained hum of DS1 stays under 0.025 mV
 _OFF_MV = 0.02
 _ON_TICKS, _OFF_TICKS = 3, 10  # seconds in a row
 
 
 def mains_fits(hz: float, fs_hz: float) -> bool:
-    """Whether a line at `hz` can be seen and taken out at this sampling rate."""
+    """Whether a line at `hz` can be detected and removed at this sampling rate."""
     return hz + _ROOM_HZ < fs_hz / 2
 
 
@@ -39,7 +39,7 @@ def design_notch(hz: float, fs_hz: float) -> NDArray[np.float64]:
     """Second-order notch, Q = 30, as one second-order section.
 
     Raises:
-        ValueError: the sampling rate is too low for it.
+        ValueError: the sampling rate is too low.
     """
     if not mains_fits(hz, fs_hz):
         raise ValueError(
@@ -51,18 +51,20 @@ def design_notch(hz: float, fs_hz: float) -> NDArray[np.float64]:
 
 
 class MainsFilter:
-    """Causal notch that keeps its state, on where it is wanted; bit-equal for every way of cutting.
+    """Causal notch with state, switched on when needed; bit-equal for every way of cutting.
+
+    Many attributes: the filter, the detector of hum, and the state of switching.
 
     Args:
         fs_hz: sampling rate, Hz.
-        mains: `off`, `50`, `60`, or `auto`: on where hum of 0.05 mV lasts 3 s, off 10 s after it is gone.
+        mains: `off`, `50`, `60`, or `auto`: on when hum of 0.05 mV lasts 3 s, off 10 s after its end.
 
     Attributes:
-        hz: what is taken out now, Hz; None = nothing.
-        hum_mv: amplitude of the strongest line in the last 2 s, mV; 0 where none stands out.
+        hz: frequency of the active notch, Hz; None = off.
+        hum_mv: amplitude of the strongest line in the last 2 s, mV; 0 without one.
 
     Raises:
-        ValueError: an explicit frequency that this sampling rate is too low for.
+        ValueError: the sampling rate is too low for the given frequency.
     """
 
     def __init__(self, fs_hz: float, mains: Mains = "auto") -> None:
@@ -74,7 +76,7 @@ class MainsFilter:
         self._lines = [hz for hz in MAINS_HZ if mains_fits(hz, fs_hz)]
         self._probes = [self._probe(hz) for hz in self._lines]
         self._found: float | None = None
-        self._run = 0  # seconds in a row that speak for a change
+        self._run = 0  # consecutive seconds in favour of switching
         self._sos: NDArray[np.float64] | None = None
         self._zi: NDArray[np.float64] | None = None
         if mains in ("50", "60"):
@@ -83,12 +85,12 @@ class MainsFilter:
             raise ValueError(f"mains={mains!r}: give auto, off, 50 or 60")
 
     def reset(self) -> None:
-        """A new signal begins; that the mains are there is not forgotten."""
+        """Start a new signal; the notch stays on or off."""
         self._zi = None
         self.hum_mv = 0.0
 
     def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Filter the next piece: (n,) float64, finite, any n; the same array where nothing is taken out."""
+        """Filter the next piece: (n,) float64, finite, any n; returns the same array while the notch is off."""
         if self._sos is None or samples.size == 0:
             return samples
         if self._zi is None:
@@ -98,11 +100,11 @@ class MainsFilter:
         return filtered
 
     def look(self, recent: NDArray[np.float64]) -> None:
-        """Once a second: the last 2 s as they came, mV; may switch the notch for the samples that follow."""
+        """Call once a second with the last 2 s of raw signal, mV; may switch the notch for later samples."""
         run(self.looking(recent))
 
     def looking(self, recent: NDArray[np.float64]) -> Steps[None]:
-        """`look` as a routine, in step with other beds."""
+        """`look` as a routine in lockstep with other beds."""
         if recent.size < self.watched or not np.isfinite(recent).all():
             self.hum_mv = 0.0
             return
@@ -131,11 +133,11 @@ class MainsFilter:
         self._sos = None if hz is None else design_notch(hz, self._fs_hz)
 
     def _settle(self, recent: NDArray[np.float64]) -> None:
-        """Let the notch hear what came before, so that it does not ring when it is switched on."""
+        """Run the notch over the recent signal, so that it does not ring when it is switched on."""
         self.push(recent)
 
     def _probe(self, hz: float) -> NDArray[np.float64]:
-        """(2, 1 + k, n) cosines and sines whose product with a signal has a sine's amplitude: the line, then beside."""
+        """(2, 1 + k, n) cosines and sines that give the amplitude of the line and of its k neighbours."""
         window = hann(self.watched, sym=False)
         beside = [hz + offset for offset in _BESIDE_HZ if hz + offset < self._fs_hz / 2 - 1.0]
         turns = 2 * np.pi * np.array([hz, *beside])[:, None] * np.arange(self.watched) / self._fs_hz
@@ -144,12 +146,12 @@ class MainsFilter:
 
 
 def _measured(watched: list[tuple[NDArray[np.float64], list[NDArray[np.float64]]]]) -> list[list[tuple[float, float]]]:
-    """Of each signal, for each line: its amplitude, and the median of what is beside it, mV."""
+    """For each signal and line: amplitude of the line and median amplitude of its neighbours, mV."""
     rows, probes = np.array([signal for signal, _ in watched]), watched[0][1]
     rows -= rows.mean(axis=1, keepdims=True)
     lines = []
     for probe in probes:
-        # not one product of matrices: that wakes the threads of BLAS, which costs more than the product
+        # no matrix product: it would start the threads of BLAS, which costs more than the product
         waves = np.vecdot(rows[:, None, None], probe)
         amplitudes = np.hypot(waves[:, 0], waves[:, 1])
         lines.append(zip(amplitudes[:, 0].tolist(), _medians(amplitudes[:, 1:]), strict=True))

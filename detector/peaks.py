@@ -1,7 +1,7 @@
-"""Local maxima as `scipy.signal.find_peaks` gives them, without what it spends on every call.
+"""Local maxima as in `scipy.signal.find_peaks`, without its overhead per call.
 
-A second of a bed has some seven searches of a few dozen to a few hundred samples, and five sixths of each were the
-checks and wrappers of the general function. Where a maximum may be a plateau, scipy is asked.
+One second of one bed needs about seven searches in up to a few hundred samples; five sixths of their time were checks
+and wrappers of the general function. Signals with plateaus go to scipy.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Indices = NDArray[np.int64]
 
 
 def maxima(rows: Samples) -> list[Indices | None]:
-    """Of each row the places over both neighbours, rising; None where they are for scipy to find.
+    """Local maxima of each row, rising; None where scipy must find them.
 
-    So it is where neighbours are equal or no numbers, and where there are fewer than three.
+    That is where neighbours are equal or NaN, and for fewer than three samples.
 
     Args:
         rows: (rows, n) float64.
@@ -35,7 +35,7 @@ def maxima(rows: Samples) -> list[Indices | None]:
 
 
 def _maxima(signal: Samples) -> Indices | None:
-    """`maxima` of one row."""
+    """`maxima` of a single row."""
     before, after = signal[:-1], signal[1:]
     rises = after > before
     falls = after < before
@@ -45,14 +45,14 @@ def _maxima(signal: Samples) -> Indices | None:
 
 
 def find_prominent(signal: Samples, prominence: tuple[None, None]) -> tuple[Indices, dict[str, Samples]]:
-    """As `find_peaks(signal, prominence=(None, None))`, but of the properties only what a choice of the most needs.
+    """`find_peaks(signal, prominence=(None, None))` with the prominences as the only property.
 
     Args:
         signal: (n,) float64.
-        prominence: as neurokit2 calls it: no bounds.
+        prominence: (None, None), as neurokit2 calls it.
 
     Returns:
-        (k,) int64 places, and `prominences`, (k,) float64: of a single maximum it is not looked for, and infinite.
+        (k,) int64 places, and `prominences`, (k,) float64; infinite for a single maximum.
 
     Raises:
         ValueError: bounds were given.
@@ -61,21 +61,21 @@ def find_prominent(signal: Samples, prominence: tuple[None, None]) -> tuple[Indi
         raise ValueError(f"prominence={prominence}: only (None, None) is known here")
     places = _maxima(signal) if signal.size > 2 else None
     if places is None:
-        places, told = find_peaks(signal, prominence=prominence)
-        return places, told
+        places, properties = find_peaks(signal, prominence=prominence)
+        return places, properties
     if places.size < 2:
         return places, {"prominences": np.full(places.size, np.inf)}
     return places, {"prominences": peak_prominences(signal, places)[0]}
 
 
 def find_apart(signal: Samples, places: Indices | None, least: float, apart: int) -> Indices:
-    """As `find_peaks(signal, height=least, distance=apart)[0]`: the higher of two that are too near stays.
+    """`find_peaks(signal, height=least, distance=apart)[0]`: the higher of two close maxima stays.
 
     Args:
         signal: (n,) float64.
         places: its `maxima`.
-        least: of a maximum.
-        apart: samples between two maxima, 1 or more.
+        least: minimum height of a maximum.
+        apart: minimum distance of two maxima, samples, 1 or more.
 
     Returns:
         (k,) int64 places, rising.
@@ -88,7 +88,7 @@ def find_apart(signal: Samples, places: Indices | None, least: float, apart: int
         return places
     at = places.tolist()
     kept = [True] * len(at)
-    # As scipy does it, also between equals: from the highest down, each that is still there drives out its neighbours.
+    # As in scipy, also for equal heights: from the highest down, each remaining maximum removes its neighbours.
     for i in signal[places].argsort().tolist()[::-1]:
         if kept[i]:
             for others in (range(i - 1, -1, -1), range(i + 1, len(at))):

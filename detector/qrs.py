@@ -1,7 +1,7 @@
-"""Where a QRS may be: the slope envelope of the band-passed signal, its peaks, and the shapes of recent QRS.
+"""QRS candidates: the slope envelope of the band-passed signal, its peaks, and the shapes of recent QRS complexes.
 
-A QRS is where the signal is steep for about a tenth of a second, whichever way it points. Slope tells it from P
-and T waves; what is around it tells it from noise; likeness to this patient's recent beats tells it from both.
+A QRS is a stretch of about 0.1 s with steep slopes of either sign. Its slope separates it from P and T waves, its
+surroundings separate it from noise, and its likeness to the patient's recent beats separates it from both.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from detector.peaks import find_apart, maxima
 
 __all__ = ["QrsShapes", "Steepness", "background", "envelope", "measuring_steepness", "slope"]
 
-_SLOPE_S = 0.008  # differences of means so long: what is left of mains and muscle noise over 40 Hz is averaged out
+_SLOPE_S = 0.008  # length of the two means of a difference: averages out noise above 40 Hz
 _QRS_S = 0.1
-_APART_S = 0.1  # two candidates may be P wave and QRS: which one it is, their evidence tells
+_APART_S = 0.1  # two candidates may be P wave and QRS; their evidence decides
 _AROUND_S = 0.6
 _SHAPE_HALF_S = 0.07
 _SHAPE_LAG_S = 0.03
-_SHAPES = 5  # the dominant beat, ectopics of one or two origins, and room for what never comes again
+_SHAPES = 5  # the dominant beat, ectopic beats of one or two origins, and single odd ones
 _SAME_SHAPE = 0.7
 _SHAPE_RATE = 0.15
 _TINY = 1e-9
@@ -34,27 +34,27 @@ Indices = NDArray[np.int64]
 
 
 def slope(signal: Samples, fs_hz: float) -> Samples:
-    """Smoothed slope, mV a sample: the mean of the next 8 ms less that of the last 8 ms; 0 at both ends.
+    """Smoothed slope, mV per sample: mean of the next 8 ms minus mean of the last 8 ms; 0 at both ends.
 
     Args:
-        signal: (..., n) float64, mV; so of the functions below.
+        signal: (..., n) float64, mV; the same for the functions below.
         fs_hz: sampling rate, Hz.
     """
     n = max(1, round(_SLOPE_S * fs_hz))
     taps = np.concatenate((np.full(n, -1.0), [0.0], np.full(n, 1.0))) / (n * (n + 1))
     steep = np.empty_like(signal)
     correlate1d(signal, taps, output=steep, mode="nearest")
-    steep[..., :n] = steep[..., -n:] = 0.0  # there the signal was made up
+    steep[..., :n] = steep[..., -n:] = 0.0  # computed from padding
     return steep
 
 
 def envelope(steep: Samples, fs_hz: float) -> Samples:
-    """Absolute slope averaged over the length of a QRS, mV a sample."""
+    """Absolute slope averaged over the length of a QRS, mV per sample."""
     return _mean_over(np.abs(steep), max(1, round(_QRS_S * fs_hz)))
 
 
 def background(heights: Samples, fs_hz: float) -> Samples:
-    """Mean of the envelope within 0.6 s of each sample, less the 0.1 s nearest to it, mV a sample."""
+    """Mean of the envelope within 0.6 s of each sample, without the nearest 0.1 s, mV per sample."""
     wide, near = 2 * round(_AROUND_S * fs_hz) + 1, 2 * round(_QRS_S * fs_hz) + 1
     around = _mean_over(heights, wide)
     around *= wide
@@ -65,13 +65,13 @@ def background(heights: Samples, fs_hz: float) -> Samples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steepness:
-    """How steep a stretch of signal is: all that is read from it before anything of the patient is known.
+    """Steepness of a stretch of signal: everything that needs no knowledge of the patient.
 
     Attributes:
-        slope: (n,) float64, mV a sample, and so the next two.
-        envelope: (n,) float64.
-        around: (n,) float64, `background`.
-        tops: (k,) int64, maxima of the envelope, rising; None where some are plateaus.
+        slope: (n,) float64, mV per sample.
+        envelope: (n,) float64, mV per sample.
+        around: (n,) float64, `background`, mV per sample.
+        tops: (k,) int64, maxima of the envelope, rising; None if there are plateaus.
         fs_hz: sampling rate, Hz.
     """
 
@@ -82,12 +82,12 @@ class Steepness:
     fs_hz: float
 
     def candidates(self, least: float) -> Indices:
-        """Maxima of the envelope that reach `least`, mV a sample, rising, at least 0.1 s apart."""
+        """Maxima of the envelope of at least `least` mV per sample, rising, at least 0.1 s apart."""
         return find_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
 
 
 def measuring_steepness(signal: Samples, fs_hz: float) -> Steps[Steepness]:
-    """Measure how steep a stretch of signal is, (n,) float64, mV, n at least 3; a routine, in step with other beds."""
+    """Measure the steepness of a stretch of signal, (n,) float64, mV, n at least 3; a routine in lockstep."""
     found = yield from _STEEPNESS.ask((signal.size, fs_hz), (signal, fs_hz))
     return found
 
@@ -104,17 +104,17 @@ _STEEPNESS = Stage(50, _steepness)
 
 
 def _mean_over(signal: Samples, n: int) -> Samples:
-    """Mean of the n samples around each; given its output, scipy takes half the time."""
+    """Mean of the n samples around each sample; with a given output array, scipy takes half the time."""
     averaged = np.empty_like(signal)
     uniform_filter1d(signal, n, output=averaged, mode="nearest")
     return averaged
 
 
 class QrsShapes:
-    """The last few kinds of QRS of one lead, as slopes of unit energy; the one seen last comes last.
+    """The last few QRS shapes of one lead, as slopes of unit energy, in order of last use.
 
     Attributes:
-        margin: samples that must lie on either side of a place to be compared or learnt.
+        margin: samples needed on either side of a place to compare or learn it.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -134,14 +134,14 @@ class QrsShapes:
         self._shapes.clear()
 
     def likeness(self, steep: Samples, at: Indices) -> Steps[Samples]:
-        """How like the nearest known shape each place is; a routine, in step with other beds.
+        """Likeness of each place to the nearest known shape; a routine in lockstep.
 
         Args:
             steep: (n,) float64, from `slope`.
             at: (k,) int64 places, `margin` or more from both ends, at least one.
 
         Returns:
-            (k,) float64, highest correlation within 30 ms, 0 to 1, higher = more alike; 0 where nothing is known.
+            (k,) float64, highest correlation within 30 ms, 0 to 1, higher = more alike; 0 without a known shape.
         """
         if not self._shapes:
             return np.zeros(at.size)
@@ -149,7 +149,7 @@ class QrsShapes:
         return like
 
     def mutual(self, steep: Samples, at: Indices) -> Samples:
-        """How like another of them each place is: `likeness` where a rhythm is new and nothing like it is known."""
+        """Likeness of each place to the most alike of the others: replaces `likeness` in a new rhythm."""
         pieces, norms = self._pieces(steep, at)
         middles = pieces[:, self._lag] / norms[:, self._lag, None]  # (k, length)
         products = np.max((pieces @ middles.T) / norms[:, :, None], axis=1)  # (k, k)
@@ -163,7 +163,7 @@ class QrsShapes:
         return pieces, np.sqrt(np.vecdot(pieces, pieces)) + _TINY
 
     def learn(self, steep: Samples, place: int, may_add: bool) -> None:
-        """Let an accepted QRS refresh the shape it is like; a new one is kept if `may_add`, for the oldest."""
+        """Learn an accepted QRS: refresh the shape it resembles, or replace the oldest shape if `may_add`."""
         pieces = steep[place + self._around]
         best, shape_at, piece = -1.0, -1, pieces[self._lag]
         if self._shapes:
@@ -186,7 +186,7 @@ Compared = tuple[Samples, Indices, list[Samples], Indices]
 
 
 def _likeness(compared: list[Compared]) -> list[Samples]:
-    """Of each (slope, places, shapes, samples around a place)."""
+    """Likeness for each (slope, places, shapes, samples around a place)."""
     around = compared[0][3]
     pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in compared])  # (places, lags, length)
     highest, first, parts = np.empty(pieces.shape[:2]), 0, []

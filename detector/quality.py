@@ -1,10 +1,9 @@
-"""Signal quality: what may be scored and what may not.
+"""Signal quality: which seconds may be scored.
 
-One verdict a second, from the samples as they came and as filtered, and the worst of the seconds a beat touches is
-the beat's; what only beats can tell (electrode motion) is in `detector.motion`. The limits are absolute (mV) where
-physics gives them and relative to this patient's QRS where it does not. They were chosen on DS1, clean and with the
-first halves of nstdb's noises mixed in; the lower bounds for swing and wander were then raised once, since too much of
-clean DS2 was marked.
+One verdict per second, from raw and filtered samples; a beat gets the worst verdict of the seconds that it touches.
+Electrode motion is judged from beats, in `detector.motion`. Limits are absolute (mV) where physics gives them, else
+relative to the patient's QRS. They were chosen on DS1, clean and with the first halves of the nstdb noises; the lower
+bounds for swing and wander were then raised once, because too many clean beats of DS2 were marked.
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ __all__ = ["BASELINE_S", "MAX_MV", "Quality", "assessing"]
 
 
 class Quality(enum.Enum):
-    """Signal quality of a stretch of signal, best first; only `GOOD` may be scored.
+    """Quality of a stretch of signal, best first; only `GOOD` may be scored.
 
-    `HUM`: 50 or 60 Hz from the mains. `MUSCLE`: muscle noise. `WANDER`: the baseline out of range. `MOTION`: the
-    electrode moves. `CLIPPED`: at the rails of the ADC. `FLAT`: a dead input. `SETTLING`: the filter still moves
-    after leads off. `GAP`: samples missing. `LEADS_OFF`: no valid samples. `TRUNCATED`: the signal began or ended
-    within the beat.
+    `HUM`: 50 or 60 Hz from the mains. `MUSCLE`: muscle noise. `WANDER`: baseline out of range. `MOTION`: the electrode
+    moves. `CLIPPED`: at the rails of the ADC. `FLAT`: dead input. `SETTLING`: the filter settles after leads off.
+    `GAP`: samples missing. `LEADS_OFF`: no valid samples. `TRUNCATED`: the signal began or ended within the beat.
     """
 
     GOOD = "good"
@@ -44,36 +42,36 @@ class Quality(enum.Enum):
 
     @property
     def rank(self) -> int:
-        """0 for the best; the worst of several verdicts wins."""
+        """0 for the best; of several verdicts the worst counts."""
         return _RANK[self]
 
 
 _RANK = {quality: rank for rank, quality in enumerate(Quality)}
 
-MAX_MV = 1000.0  # beyond this a number is no ECG in mV (wrong unit, overflow) and would poison the filter
-BASELINE_S = 3.0  # ... is looked at for wander: most breaths end within it
-_FLAT_MV = 0.010  # a dead input; real asystole still shows wander and amplifier noise above this within 1 s
+MAX_MV = 1000.0  # a larger value is no ECG in mV (wrong unit, overflow) and would corrupt the filter state
+BASELINE_S = 3.0  # window for wander: most breaths end within it
+_FLAT_MV = 0.010  # dead input; real asystole still has wander and amplifier noise above this within 1 s
 _FLAT_MIN_S = 0.5  # the last fraction of a second before a gap may lie between two waves
-_CLIPPED_SHARE = 0.05  # of a second at the rails; a tall QRS stays there 10 ms at most
-_PLATEAU_S = 0.040  # without known rails: a run of equal extreme values this long is a clipped wave
+_CLIPPED_SHARE = 0.05  # of a second at the rails; a tall QRS stays there for at most 10 ms
+_PLATEAU_S = 0.040  # without known rails: length of a run of equal extreme values that means clipping
 _PLATEAU_MIN_MV = 1.0
 _INVALID_SHARE = 0.05
-_USUAL_MV = 1.5  # a QRS, peak to peak, before this patient's is known
-_SWING, _SWING_MV = 3.0, (4.0, 6.0)  # raw, within a second: in QRS heights, and within which bounds
-_WANDER, _WANDER_MV = 1.8, (2.5, 3.0)  # the baseline, within 3 s
-_BASELINE_MEAN_S = 0.6  # the baseline is the mean over so long
-_MUSCLE = 0.046  # RMS over about 15 Hz where no QRS is, in QRS heights; one second in 1000 of clean DS1 exceeds it
+_USUAL_MV = 1.5  # QRS height, peak to peak, until the patient's is known
+_SWING, _SWING_MV = 3.0, (4.0, 6.0)  # limit of raw peak to peak in a second: in QRS heights, and its bounds
+_WANDER, _WANDER_MV = 1.8, (2.5, 3.0)  # limit of baseline change within 3 s: in QRS heights, and its bounds
+_BASELINE_MEAN_S = 0.6  # length of the mean that is the baseline
+_MUSCLE = 0.046  # RMS above 15 Hz outside the QRS, in QRS heights; one second in 1000 of clean DS1 exceeds it
 _MUSCLE_HALF_S = 0.018
 _MUSCLE_PIECE_S = 0.1
-_MUSCLE_QUANTILE = 0.2  # of the tenths of a second: those without QRS and T wave
-_HUM_SHARE = 0.5  # of that noise: then it is told as hum
+_MUSCLE_QUANTILE = 0.2  # of the 0.1-s pieces: those without QRS and T wave
+_HUM_SHARE = 0.5  # share of hum in the noise above which the verdict is hum
 
 
 def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
-    """RMS of what is faster than about 15 Hz between the waves of band-passed stretches, mV.
+    """RMS of the signal above about 15 Hz between the waves of band-passed stretches, mV.
 
-    What a mean over 36 ms leaves, in tenths of a second; the 20 % quantile of them, where no QRS is. Within the band
-    that is used, so that it does not depend on the sampling rate. 0 for less than half a second.
+    The signal minus its mean over 36 ms, in pieces of 0.1 s; the 20 % quantile of the pieces, which have no QRS. Uses
+    the passband only, so that it does not depend on the sampling rate. 0 for less than half a second.
 
     Args:
         filtered: (rows, n) float64, mV.
@@ -99,7 +97,7 @@ def fast_noise_mv(filtered: NDArray[np.float64], fs_hz: float) -> NDArray[np.flo
 
 
 def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
-    """How far the mean over 0.6 s moves within stretches, mV; 0 where the stretch is no longer than that.
+    """Range of the mean over 0.6 s within each stretch, mV; 0 for a stretch of at most 0.6 s.
 
     Args:
         recent: (rows, n) float64, mV.
@@ -128,16 +126,16 @@ def assessing(
     qrs_mv: float = 0.0,
     hum_mv: float = 0.0,
 ) -> Steps[Quality]:
-    """Judge one stretch, usually one second; a routine, in step with other beds.
+    """Judge one stretch, usually one second; a routine in lockstep.
 
     Args:
-        raw: (n,) float64, mV as they came; NaN = no valid sample.
+        raw: (n,) float64, raw samples, mV; NaN = no valid sample.
         filtered: (n,) float64, mV, the same stretch band-passed.
         fs_hz: sampling rate, Hz.
-        rails_mv: what the ADC can give at most, (low, high) mV, where known.
-        recent: (m,) float64, mV as they came, the last 3 s; None = `raw` alone.
-        qrs_mv: this patient's usual QRS height, peak to peak, mV; 0 = not known.
-        hum_mv: amplitude of what passes the filter of a line at 50 or 60 Hz, mV.
+        rails_mv: lowest and highest value of the ADC, mV, if known.
+        recent: (m,) float64, the last 3 s of raw samples, mV; None = `raw` alone.
+        qrs_mv: the patient's usual QRS height, peak to peak, mV; 0 = not known.
+        hum_mv: amplitude of hum at 50 or 60 Hz after the filter, mV.
 
     Returns:
         The worst verdict that applies.
@@ -170,7 +168,7 @@ Measured = tuple[float, float, float, float]  # lowest and highest value, wander
 
 
 def _measured(stretches: list[tuple[Samples, Samples, Samples, float]]) -> list[Measured]:
-    """Of each (raw, filtered, recent, fs_hz)."""
+    """Measurements of each (raw, filtered, recent, fs_hz)."""
     raw = np.array([stretch[0] for stretch in stretches])
     fs_hz = stretches[0][3]
     wander = wander_mv(np.array([stretch[2] for stretch in stretches]), fs_hz)
@@ -188,7 +186,7 @@ def _valid(raw: Samples) -> NDArray[np.float64]:
 
 
 def _longest_plateau(samples: NDArray[np.float64], low: float, high: float) -> int:
-    """Longest run of samples equal to the lowest or the highest."""
+    """Length of the longest run of samples equal to the lowest or the highest value."""
     longest = 0
     for extreme in (high, low):
         at = (samples == extreme).nonzero()[0]

@@ -29,7 +29,7 @@ class SampleHold:
         self._value: float | None = None
 
     def split(self, raw: Floats) -> list[Floats]:
-        """`raw`, (n,) mV, cut where a valid sample begins a new signal; the first piece may be empty."""
+        """`raw`, (n,) mV, cut where a valid sample starts a new signal; the first piece may be empty."""
         valid = ~np.isnan(raw)
         if valid.all() and self._invalid_run == 0:
             return [raw]
@@ -47,11 +47,11 @@ class SampleHold:
         return np.split(raw, cuts) if cuts else [raw]
 
     def begins_anew(self, first_mv: float) -> bool:
-        """Whether this sample, the next one, begins a new signal."""
+        """Whether the next sample, `first_mv`, starts a new signal."""
         return not np.isnan(first_mv) and self._begins_anew(self._invalid_run, self._value is not None)
 
     def fill(self, raw: Floats) -> Floats:
-        """`raw`, (n,) mV, n at least 1, with the last valid value for invalid samples; 0 where there was none."""
+        """`raw`, (n,) mV, n at least 1, with the last valid value in place of invalid samples; 0 without one."""
         valid = ~np.isnan(raw)
         if valid.all():
             self._invalid_run, self._value = 0, float(raw[-1])

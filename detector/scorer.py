@@ -1,4 +1,4 @@
-"""Score beats with the shipped (or any fitting) ONNX model: beats and their contexts in, log p(x) and score out."""
+"""Scoring with an ONNX model: beats and their contexts in, log p(x) and score out."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FI
 __all__ = ["MODEL_FORMAT", "ModelError", "ModelFile", "Scorer", "Scores", "shipped_model"]
 
 MODEL_FORMAT = "ecg-monitor/2"
-# One fixed shape of block, the last one padded: the matrix kernels pick their order of summation by the shape, so
-# this makes a beat's score bit-identical whatever beats it is scored with (replay at any speed must agree). A block of
-# 4 costs a quarter of one of 16, and of one of 64 a beat costs less on a busy machine: they are used once they have
-# given the same bits on this one.
+# Blocks of fixed size, the last one padded: matrix kernels choose their order of summation by shape, so a fixed size
+# makes a beat's score bit-identical whatever beats it is scored with (replays at any speed must agree). A block of 4
+# costs a quarter of a block of 16, and a block of 64 is cheaper per beat on a busy machine: both are used after they
+# have given the same bits on this machine.
 _BLOCK = 16
 _OTHER_BLOCKS = (4, 64)
 _EXPECTED = {
@@ -32,28 +32,28 @@ _EXPECTED = {
     "beat_samples": str(BEAT_SAMPLES),
     "r_index": str(R_INDEX),
 }
-# What a model may take beside the beats, and give beside log p: rows of a block, then these shapes.
+# Inputs and outputs that a model may have: name -> shape after the rows of a block.
 _LONE_INPUTS = {"beats": (BEAT_SAMPLES,)}
 _PATIENT_INPUTS = {**_LONE_INPUTS, "templates": (2, BEAT_SAMPLES), "values": (len(CONTEXT_FIELDS),)}
 _OUTPUTS = (["log_prob"], ["log_prob", "score"])
 
-# Made here, and not where it is first wanted: two threads that want it first at once crash msgspec.
+# Created at import: two threads that create it at the same time crash msgspec.
 _calibration_decoder = msgspec.json.Decoder(Calibration)
 
 
 class ModelError(Exception):
-    """The model file is missing, broken, or made for other beats than this code cuts. One line, with the remedy."""
+    """The model file is missing, broken, or for other beats than this code cuts; one line with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What the model file says of itself.
+    """Identity and metadata of a model file.
 
     Attributes:
         name: the model's name.
         sha256: SHA-256 of the file, hex.
-        threshold: log p under which a training normal counted as anomalous, nats (before any adaptation).
-        metadata: everything else, as strings.
+        threshold: log p below which a training normal was anomalous, nats (without adaptation).
+        metadata: all metadata, as strings.
     """
 
     name: str
@@ -63,17 +63,17 @@ class ModelFile:
 
 
 def shipped_model() -> Path:
-    """Path of the model that comes with the package."""
+    """Path of the model in this package."""
     return Path(str(resources.files("detector") / "models" / "ecg_maf.onnx"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What the model says of n beats.
+    """Scores of n beats.
 
     Attributes:
         log_prob: (n,) float32, log p(x), nats; higher = more normal.
-        score: (n,) float32, all evidence; higher = more anomalous. -log p(x) where the model has nothing else.
+        score: (n,) float32, all evidence; higher = more anomalous. -log p(x) for a model without other evidence.
     """
 
     log_prob: NDArray[np.float32]
@@ -81,18 +81,18 @@ class Scores:
 
 
 class Scorer:
-    """Log-likelihood and score of beats under the density of normal beats, all beds in one batch.
+    """Log-likelihood and score of beats under the density of normal beats; all beds in one batch.
 
     Args:
         path: ONNX file; None = the shipped model.
-        threads: threads for one batch; one is right where many beds share the machine.
+        threads: threads per batch; use 1 when many beds share the machine.
 
     Attributes:
         info: name, hash and metadata of the model.
-        calibration: how training normals score, for `PatientReference`.
+        calibration: scores of training normals, for `PatientReference`.
 
     Raises:
-        ModelError: no such file, not ONNX, or metadata that do not fit this code.
+        ModelError: no such file, no ONNX model, or metadata that do not fit this code.
     """
 
     def __init__(self, path: Path | str | None = None, threads: int = 1) -> None:
@@ -109,7 +109,7 @@ class Scorer:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Spinning workers would burn a core between two beats.
+        # Spinning workers would occupy a core between two beats.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -131,7 +131,7 @@ class Scorer:
         )
 
     def score_beats(self, beats: Sequence[Beat]) -> Scores:
-        """Score beats as the detector gives them, of any number of patients."""
+        """Score beats of the detector, of any number of patients."""
         n = len(beats)
         samples = np.empty((n, BEAT_SAMPLES), np.float32)
         templates = np.full((n, *_PATIENT_INPUTS["templates"]), np.nan, np.float32)
@@ -146,12 +146,12 @@ class Scorer:
         return self.score(samples, templates, values)
 
     def score(self, samples: ArrayLike, templates: ArrayLike | None = None, values: ArrayLike | None = None) -> Scores:
-        """Score beats; a beat's score does not depend on the beats beside it.
+        """Score beats; the score of a beat does not depend on the other beats.
 
         Args:
             samples: (n, 187), mV, as `Beat.samples`; n may be 0.
-            templates: (n, 2, 187), mV, template and steady template of `Beat.context`, NaN = not known; None = of
-                no beat. Not looked at by a model that takes beats alone.
+            templates: (n, 2, 187), mV, template and steady template of `Beat.context`, NaN = not known; None = not
+                known for any beat. Ignored by a model that takes beats alone.
             values: (n, 8), `BeatContext.values`, likewise.
 
         Raises:
@@ -172,7 +172,7 @@ class Scorer:
         return Scores(found[0], found[1] if len(found) > 1 else -found[0])
 
     def _block(self, left: int) -> int:
-        """Size of the next block, where so many beats are left."""
+        """Size of the next block when `left` beats remain."""
         few, many = _OTHER_BLOCKS
         size = few if left <= few else many if left > 2 * _BLOCK else _BLOCK
         return size if self._exact.get(size, True) else _BLOCK
@@ -191,7 +191,7 @@ class Scorer:
 
 
 def _shaped(name: str, array: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The array as the model wants it; what is not given is not known."""
+    """The array as float32 of the model's shape; NaN if not given."""
     if array is None:
         return np.full(shape, np.nan, np.float32)
     rows = np.ascontiguousarray(array, dtype=np.float32)
@@ -207,19 +207,19 @@ def _padded(block: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _check(path: Path, metadata: dict[str, str]) -> None:
-    """Refuse a model made for something else, naming the first difference."""
+    """Refuse a model for other beats; names the first difference."""
     for key, expected in _EXPECTED.items():
         found = metadata.get(key)
         if found != expected:
             have = "nothing" if found is None else repr(found)
             raise ModelError(
-                f"model {path}: metadata {key} says {have}, this monitor needs {expected!r}; "
+                f"model {path}: metadata {key} is {have}, this monitor needs {expected!r}; "
                 "train and export a model with this version"
             )
 
 
 def _checked_inputs(path: Path, inputs: list[Any]) -> dict[str, tuple[int, ...]]:
-    """The inputs by name and shape; refuse a graph that does not take float32 beats in blocks of ours."""
+    """Inputs by name and shape; refuses a graph without float32 beats in blocks of our size."""
     names = [tensor.name for tensor in inputs]
     expected = _PATIENT_INPUTS if len(names) > 1 else _LONE_INPUTS
     if names != list(expected):
@@ -247,7 +247,7 @@ def _threshold(path: Path, metadata: dict[str, str]) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ModelError(f"model {path}: metadata threshold={value!r} is no number; export it again") from None
+        raise ModelError(f"model {path}: metadata threshold={value!r} is not a number; export it again") from None
 
 
 def _calibration(path: Path, metadata: dict[str, str]) -> Calibration:

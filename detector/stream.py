@@ -30,7 +30,7 @@ __all__ = ["BRIDGE_S", "Detector"]
 
 BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
 _BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
-_RESTART_S = 0.5  # an invalid or missing stretch this long ends the signal: what follows starts anew
+_RESTART_S = 0.5  # length of an invalid or missing stretch after which the detector restarts
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 _HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
 

@@ -26,7 +26,7 @@ class SignalTail:
         self.clear()
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Drop everything."""
         self._low = self._high = 0
         self._view()
 

@@ -21,7 +21,7 @@ class Verdicts:
         self._gaps: deque[Gap] = deque()
 
     def add(self, verdict: QualitySpan | Gap) -> None:
-        """Add the next verdict, or a bridge or hole in the signal."""
+        """Add the next quality span, bridge or hole."""
         if isinstance(verdict, Gap):
             self._gaps.append(verdict)
         else:
@@ -35,9 +35,9 @@ class Verdicts:
         return max(touching, key=lambda quality: quality.rank, default=Quality.GOOD)
 
     def came(self, first: int, end: int) -> tuple[NDArray[np.bool_] | None, int]:
-        """Which of the samples from `first` up to `end` are no hole, (end - first,) bool; how many are bridges.
+        """Mask of the samples from `first` up to `end` outside holes, (end - first,) bool, and the number bridged.
 
-        None where all of them came, as they nearly always do.
+        None instead of the mask if no sample is missing, the usual case.
         """
         if not self._gaps or _end(self._gaps[-1]) <= first:
             return None, 0
