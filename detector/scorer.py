@@ -213,7 +213,7 @@ def _check(path: Path, metadata: dict[str, str]) -> None:
         if found != expected:
             have = "nothing" if found is None else repr(found)
             raise ModelError(
-                f"model {path}: metadata {key} is {have}, this monitor needs {expected!r}; "
+                f"model {path}: metadata {key} says {have}, this monitor needs {expected!r}; "
                 "train and export a model with this version"
             )
 
@@ -247,7 +247,7 @@ def _threshold(path: Path, metadata: dict[str, str]) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ModelError(f"model {path}: metadata threshold={value!r} is not a number; export it again") from None
+        raise ModelError(f"model {path}: metadata threshold={value!r} is no number; export it again") from None
 
 
 def _calibration(path: Path, metadata: dict[str, str]) -> Calibration:
