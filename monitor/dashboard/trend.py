@@ -17,7 +17,11 @@ MAX_BEATS = 120
 
 
 def format_p(p_value: float | None) -> str:
-    """Format a p-value, e.g. `p 0.42`, `p <0.001`; `p --` for None."""
+    """Format a p-value; None = not known.
+
+    >>> format_p(0.42), format_p(0.0123), format_p(0.00009), format_p(None)
+    ('p 0.42', 'p 0.012', 'p <0.001', 'p --')
+    """
     if p_value is None:
         return "p --"
     return "p <0.001" if p_value < 0.001 else f"p {p_value:.2g}" if p_value < 0.1 else f"p {p_value:.2f}"

@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -32,12 +33,12 @@ def size_of(thing, seen=None):
 
 def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
     state = DashboardState()
+    state.apply(alarm("asystole", "high", onset=1), now_s=0.0)
     samples = ecg(0, 25)
     sizes = []
     for number in range(25_000):
         sample, now_s = number * 25, number / 10
-        header, raw = wave(sample, samples, seq=number + 1)
-        state.apply(header, raw, now_s=now_s)
+        state.apply(*wave(sample, samples, seq=number + 1), now_s=now_s)
         state.apply(beat(sample, seq=number + 1), now_s=now_s)
         state.apply(alarm("anomalous_beat", "low", onset=sample, sample=sample), now_s=now_s)  # never cleared
         state.apply(status(sample, seq=number + 1), now_s=now_s)
@@ -47,6 +48,7 @@ def test_the_state_stays_bounded_over_a_hundred_thousand_messages():
     bed = state.beds["p1"]
     assert (len(bed.beats), len(bed.alarms.active)) == (BEATS, MAX_ACTIVE)
     assert bed.alarms.raised["low"] == 25_000
+    assert bed.alarms.by_priority()[0].kind == "asystole", "the least urgent alarms are dropped"
     assert sizes[1] <= sizes[0] * 1.05
 
 
@@ -66,8 +68,7 @@ def test_wave_samples_have_absolute_indices_and_gaps_have_kinds():
         (1450, 3, ecg(1450, 50)),  # 100 samples lost at the source
         (1600, 6, ecg(1600, 50)),  # messages 4 and 5 left out for displays
     ):
-        header, raw = wave(first, values, seq=seq)
-        state.apply(header, raw, now_s=1.0)
+        state.apply(*wave(first, values, seq=seq), now_s=1.0)
     ring = state.beds["p1"].lead.wave
     values, kinds = ring.read(1000, 650)
     expected = [SampleKind.VALID] * 250 + [SampleKind.LEADS_OFF] * 100 + [SampleKind.LOST] * 100
@@ -99,8 +100,6 @@ def test_filtered_samples_without_a_raw_sample_are_invalid():
     ],
 )
 def test_an_invalid_wave_message_is_counted_and_ignored(change, raw):
-    import msgspec
-
     state = running_state(3)
     end = state.beds["p1"].lead.wave.end
     header, good = wave(750, ecg(750, 10), seq=4)
@@ -139,15 +138,6 @@ def test_alarms_are_sorted_by_priority_then_newest():
     assert bed.alarms.top_unacknowledged().kind == "b"
 
 
-def test_the_limit_of_alarms_drops_the_least_urgent():
-    state = DashboardState()
-    state.apply(alarm("asystole", "high", onset=1), now_s=0.0)
-    for onset in range(2, 200):
-        state.apply(alarm("anomalous_beat", "low", onset=onset), now_s=0.0)
-    assert state.beds["p1"].alarms.by_priority()[0].kind == "asystole"
-    assert len(state.beds["p1"].alarms.active) == MAX_ACTIVE
-
-
 def test_an_alarm_ages_by_the_sample_clock_or_by_ours_while_that_stands_still():
     state = running_state(20)
     bed = state.beds["p1"]
@@ -162,8 +152,7 @@ def test_a_new_epoch_resets_the_state_and_old_messages_are_ignored():
     state.apply(alarm("asystole", "high"), now_s=5.0)
     state.apply(heartbeat(1, epoch="e2"), now_s=6.0)
     assert state.beds["p1"].alarms.by_priority() == []
-    header, raw = wave(0, ecg(0, 100), epoch="e2")
-    state.apply(header, raw, now_s=6.0)
+    state.apply(*wave(0, ecg(0, 100), epoch="e2"), now_s=6.0)
     late, raw = wave(1250, ecg(1250, 100), epoch="e1")
     state.apply(late, raw, now_s=6.0)
     assert state.beds["p1"].lead.wave.end == 100
@@ -177,13 +166,6 @@ def test_a_silent_stream_is_no_data_within_two_seconds_despite_its_status():
     state.apply(heartbeat(6), now_s=7.05)
     assert state.condition(bed, 7.05) == "no_data"
     assert bed.shown_rate_bpm(7.05) is None
-
-
-@pytest.mark.parametrize("reported", ["no_data", "source_lost", "ended"])
-def test_the_status_of_a_stream_counts_at_once(reported):
-    state = running_state(5)
-    state.apply(status(1250, state=reported), now_s=5.1)
-    assert state.condition(state.beds["p1"], 5.1) == reported
 
 
 def test_the_connection_is_the_worse_of_client_state_and_heartbeat_age():
@@ -204,8 +186,7 @@ def test_an_old_heart_rate_is_not_shown():
     bed = state.beds["p1"]
     assert bed.shown_rate_bpm(10.0) == 60.0
     for second in range(10, 16):
-        header, raw = wave(second * 250, np.zeros(250, np.float32), seq=second + 1)
-        state.apply(header, raw, now_s=second + 1.0)
+        state.apply(*wave(second * 250, np.zeros(250, np.float32), seq=second + 1), now_s=second + 1.0)
     assert bed.shown_rate_bpm(16.0) is None
 
 
@@ -215,12 +196,3 @@ def test_an_audio_pause_counts_down_between_two_status_messages():
     bed = state.beds["p1"]
     assert bed.audio_paused_s(3.5) == pytest.approx(89.5)
     assert bed.audio_paused_s(200.0) == 0.0
-
-
-def test_a_frozen_bed_does_not_change():
-    state = running_state(5)
-    frozen = state.frozen_bed("p1")
-    header, raw = wave(1250, ecg(1250, 250), seq=6)
-    state.apply(header, raw, now_s=6.0)
-    assert frozen.lead.wave.end == 1250
-    assert state.beds["p1"].lead.wave.end == 1500

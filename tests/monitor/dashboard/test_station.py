@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -55,6 +56,15 @@ def shown(station: Station, now_s: float = 10.0, size: tuple[int, int] = SIZE) -
     return "\n".join(lines_of(station.frame(*size, now_s)))
 
 
+def station_of(*names: str) -> tuple[Station, ScriptedClient]:
+    """A drawn station with these beds of one monitor."""
+    client = ScriptedClient()
+    client.beds(*names)
+    station = Station({"": client}, "jd")
+    shown(station)
+    return station, client
+
+
 def press(station: Station, *keys: str, now_s: float = 10.0) -> str:
     for key in keys:
         station.press(key, now_s)
@@ -77,11 +87,8 @@ def test_one_bed_is_shown_at_once_and_more_are_a_ward() -> None:
 
 
 def test_only_beds_on_the_screen_are_subscribed() -> None:
-    client = ScriptedClient()
     names = [f"bed-{number}" for number in range(1, 1001)]
-    client.beds(*names)
-    station = Station({"": client}, "jd")
-    shown(station)
+    station, client = station_of(*names)
     first = client.looked[0]
     assert first == set(names[: len(first)])
     assert 10 < len(first) < 60
@@ -106,8 +113,7 @@ def test_closing_a_bed_keeps_the_cursor() -> None:
     assert text.startswith(" bed-1 ")
     assert "!!!" in text.splitlines()[-2]  # alarms of other beds are in the line below
     assert "bed-7" in text.splitlines()[-2]
-    header, raw = wave(2500, ecg(2500, 250), bed="bed-1")
-    client.give(header, raw)
+    client.give(*wave(2500, ecg(2500, 250), bed="bed-1"))
     client.give(beat(2600, bed="bed-1"))
     assert "RR 1.00 s" in shown(station, 10.5)
     text = press(station, "escape")
@@ -117,10 +123,7 @@ def test_closing_a_bed_keeps_the_cursor() -> None:
 
 
 def test_keys_move_the_cursor_and_stay_within_the_beds() -> None:
-    client = ScriptedClient()
-    client.beds(*(f"b{number:03}" for number in range(100)))
-    station = Station({"": client}, "jd")
-    shown(station)
+    station, _ = station_of(*(f"b{number:03}" for number in range(100)))
 
     def at() -> str:
         entry = station.chosen
@@ -143,8 +146,7 @@ def test_requests_go_to_the_monitor_of_the_bed() -> None:
     station = Station({A: one, B: two}, "jd")
     one.beds("icu-1", "icu-2")
     two.beds("icu-1")
-    two.give(alarm("asystole", "high", bed="icu-1", onset=5))
-    two.out[-1] = ("", _of(two.out[-1][1], "e2"), b"")
+    two.give(msgspec.structs.replace(alarm("asystole", "high", bed="icu-1", onset=5), epoch="e2"))
     text = shown(station)
     assert "icu-1@10.0.0.1:5556" in text
     assert text.splitlines()[2].startswith("▌!!! icu-1@10.0.0.2:5556")
@@ -158,12 +160,6 @@ def test_requests_go_to_the_monitor_of_the_bed() -> None:
     assert [(r.op, r.bed) for r in one.requests] == [("pause_audio", "icu-1")]  # nothing to acknowledge
     two.replies = False
     assert "no answer" in press(station, "home", "a")
-
-
-def _of(message: Message, epoch: str) -> Message:
-    import msgspec
-
-    return msgspec.structs.replace(message, epoch=epoch)
 
 
 def test_the_loss_of_another_monitor_is_shown_while_a_bed_is_open() -> None:
@@ -203,10 +199,7 @@ def test_an_unknown_bed_name_opens_the_ward() -> None:
 
 
 def test_letters_find_beds() -> None:
-    client = ScriptedClient()
-    client.beds("icu-1", "icu-2", "ward-7", "q")
-    station = Station({"": client}, "jd")
-    shown(station)
+    station, client = station_of("icu-1", "icu-2", "ward-7", "q")
     text = press(station, "/", "q")  # a letter, not a key
     assert not station.left
     assert "name: q_" in text
@@ -220,10 +213,7 @@ def test_letters_find_beds() -> None:
 
 
 def test_any_key_closes_the_help_page() -> None:
-    client = ScriptedClient()
-    client.beds("p1", "p2")
-    station = Station({"": client}, "jd")
-    shown(station)
+    station, _ = station_of("p1", "p2")
     assert "open the bed under the cursor" in press(station, "?")
     assert "open the bed under the cursor" not in press(station, "enter")
     assert "2 beds" in shown(station)
@@ -265,14 +255,10 @@ def test_any_keys_with_changing_beds_give_frames_of_the_given_size(acts: list[ob
 
 
 def test_the_ward_unfreezes_the_waveform() -> None:
-    client = ScriptedClient()
-    client.beds("p1", "p2")
-    station = Station({"": client}, "jd")
-    shown(station)
+    station, client = station_of("p1", "p2")
     assert "open the bed to freeze" in press(station, " ")
     press(station, "enter")
-    header, raw = wave(2500, ecg(2500, round(2 * FS_HZ)), bed="p1")
-    client.give(header, raw)
+    client.give(*wave(2500, ecg(2500, round(2 * FS_HZ)), bed="p1"))
     shown(station, 10.1)
     assert "FROZEN" in press(station, " ", now_s=10.2)
     assert "FROZEN" not in press(station, "w", "enter", now_s=10.3)

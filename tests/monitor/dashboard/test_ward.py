@@ -17,8 +17,8 @@ from monitor.dashboard.state import MAX_BEDS, DashboardState
 from monitor.dashboard.tile import shortened
 from monitor.dashboard.ward import WardView, lay_out, page_of, render_ward
 from monitor.quality_labels import quality_words
-from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, lines_of, runs_of, status, wave
-from tests.monitor.dashboard.ward_helpers import ordered, ward_state, with_waves
+from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, lines_of, running_state, runs_of, status, wave
+from tests.monitor.dashboard.ward_helpers import ordered, ward_state
 
 SIZES = [(60, 16), (80, 24), (100, 30), (200, 60), (400, 120)]
 MANY = [f"bed-{number}" for number in range(1, 1001)]
@@ -101,7 +101,7 @@ def test_tiles_fit_the_screen(beds: int, width: int, rows: int, traces: bool) ->
 
 def test_more_beds_fit_without_traces() -> None:
     names = MANY[:100]
-    state = with_waves(names)
+    state = running_state(8, beds=tuple(names))
     order = ordered(8.0, m=state)
     text = "\n".join(screen(order, now_s=8.0))
     assert re.search("[\u2801-\u28ff]", text)
@@ -214,7 +214,7 @@ def test_a_still_sample_clock_is_no_data_although_statuses_arrive() -> None:
 
 
 def test_a_bed_whose_waves_stop_is_no_data_within_two_seconds_and_shows_no_trace() -> None:
-    state = with_waves(["a", "b"])
+    state = running_state(8, beds=("a", "b"))
     header, raw = wave(8 * 250, ecg(2000, 250), seq=9, bed="b")
     for now_s in (9.0, 10.1):
         state.apply(heartbeat(10, beds=("a", "b")), now_s=now_s)
@@ -302,8 +302,7 @@ def test_waves_and_beats_are_kept_only_for_subscribed_beds() -> None:
     state = ward_state(MANY)
     state.set_detail({"bed-1"}, {"bed-1"}, 20.0)
     for name in MANY[:50]:
-        header, raw = wave(5000, ecg(5000, 250), bed=name)
-        state.apply(header, raw, now_s=20.0)
+        state.apply(*wave(5000, ecg(5000, 250), bed=name), now_s=20.0)
     assert [name for name, bed in state.beds.items() if bed.lead.wave is not None] == ["bed-1"]
     assert state.malformed == 0
     state.set_detail({"bed-2"}, (), 20.5)

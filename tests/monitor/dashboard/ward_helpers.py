@@ -13,9 +13,9 @@ from monitor.bus.server import Bus
 from monitor.dashboard.bed_order import BedOrder
 from monitor.dashboard.state import DashboardState
 from monitor.journal import Journal
-from monitor.messages import Alarm, AlarmMessage, Reply, Request, WaveHeader, bed_topic
+from monitor.messages import AlarmMessage, Reply, Request, WaveHeader, bed_topic
 from tests.monitor.commands.helpers import free_endpoint
-from tests.monitor.dashboard.helpers import FS_HZ, alarm, ecg, heartbeat, running_state, status
+from tests.monitor.dashboard.helpers import FS_HZ, MODEL, alarm, ecg, heartbeat, status
 
 TIMEOUT_S = 60.0
 
@@ -42,11 +42,6 @@ def ordered(now_s: float = 20.0, **states: DashboardState) -> BedOrder:
     order = BedOrder(states)
     order.update(now_s)
     return order
-
-
-def with_waves(names: Sequence[str], seconds: int = 8) -> DashboardState:
-    """Running beds with waves; the clock is then at `seconds`."""
-    return running_state(seconds, beds=tuple(names))
 
 
 class WardMonitor(threading.Thread):
@@ -92,7 +87,7 @@ class WardMonitor(threading.Thread):
         self._listens.set()
         try:
             for body in self._alarms.values():
-                bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=_MODEL))
+                bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=MODEL))
             turn = 0
             while not self._halt.is_set():
                 self._turn(bus, turn)
@@ -124,14 +119,8 @@ class WardMonitor(threading.Thread):
             body = msgspec.structs.replace(
                 self._alarms[request.alarm_id], state="acknowledged", acknowledged_by=request.who
             )
-            self._change(bus, body)
+            self._alarms[body.alarm_id] = body
+            bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=MODEL))
         elif request.op == "pause_audio":
             self.paused.append((request.bed, request.who))
         return Reply(ok=True)
-
-    def _change(self, bus: Bus, body: Alarm) -> None:
-        self._alarms[body.alarm_id] = body
-        bus.publish(bed_topic(body.bed, "alarm"), AlarmMessage(alarm=body, model=_MODEL))
-
-
-_MODEL = alarm("asystole", "high").model
