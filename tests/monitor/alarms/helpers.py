@@ -78,6 +78,10 @@ class SimulatedBed:
         self.changes += changes
         return changes
 
+    def ticks(self, seconds: int, quality: Quality = Quality.GOOD, *, fibrillatory: bool | None = None) -> list[Alarm]:
+        """Seconds without an R-peak."""
+        return [alarm for _ in range(seconds) for alarm in self.tick(quality, fibrillatory=fibrillatory)]
+
     def beat(
         self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD, qrs: QrsShape = "flat"
     ) -> list[Alarm]:
@@ -112,6 +116,13 @@ class SimulatedBed:
 
     def kinds(self, state: str = "onset") -> list[str]:
         return [alarm.kind for alarm in self.changes if alarm.state == state and not alarm.update]
+
+
+def running_bed(limits: AlarmsConfig | None = None, *, seconds: int = 10, qrs: QrsShape = "flat") -> SimulatedBed:
+    """A bed after some seconds of a usual rhythm, 75 bpm."""
+    bed = SimulatedBed(limits)
+    bed.rhythm(seconds, 0.8, qrs=qrs)
+    return bed
 
 
 def states(changes: list[Alarm], *kinds: str) -> list[tuple[str, str]]:

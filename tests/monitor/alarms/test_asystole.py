@@ -6,7 +6,7 @@ import pytest
 
 from detector import Quality
 from monitor.config import AlarmsConfig, KindConfig
-from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, states
+from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, running_bed, states
 
 
 def test_a_first_sample_far_from_zero_is_no_asystole() -> None:
@@ -16,11 +16,9 @@ def test_a_first_sample_far_from_zero_is_no_asystole() -> None:
 
 
 def test_asystole_is_raised_once_after_four_seconds_of_good_signal_and_latches() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(20, 0.8)
+    bed = running_bed(seconds=20)
     last_r = bed.last_r
-    for _ in range(10):
-        bed.tick()
+    bed.ticks(10)
     pause, onset, covered = bed.changes
     assert (pause.kind, pause.state, pause.priority) == ("pause", "onset", "medium")
     assert (covered.alarm_id, covered.state, covered.covered_by) == (pause.alarm_id, "cleared", onset.alarm_id)
@@ -37,10 +35,8 @@ def test_asystole_is_raised_once_after_four_seconds_of_good_signal_and_latches()
 
 
 def test_asystole_acknowledged_while_it_lasts_clears_by_itself() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
-    for _ in range(8):
-        bed.tick()
+    bed = running_bed()
+    bed.ticks(8)
     (acknowledged,) = bed.engine.acknowledge(bed.engine.active[0].alarm_id, "me")
     assert acknowledged.state == "acknowledged"
     bed.rhythm(3, 0.8)
@@ -51,8 +47,7 @@ def test_a_latched_alarm_whose_cause_returns_keeps_its_id() -> None:
     bed = SimulatedBed()
     for _ in range(2):
         bed.rhythm(10, 0.8)
-        for _ in range(7):
-            bed.tick()
+        bed.ticks(7)
     asystoles = [alarm for alarm in bed.changes if alarm.kind == "asystole"]
     assert [alarm.state for alarm in asystoles] == ["onset", "latched", "onset"]
     assert len({alarm.alarm_id for alarm in asystoles}) == 1
@@ -61,19 +56,16 @@ def test_a_latched_alarm_whose_cause_returns_keeps_its_id() -> None:
 
 def test_asystole_needs_four_seconds_of_good_signal() -> None:
     bed = SimulatedBed()
-    for _ in range(10):
-        bed.tick(Quality.LEADS_OFF)
+    bed.ticks(10, Quality.LEADS_OFF)
     for _ in range(4):
         assert "asystole" not in [a.kind for a in bed.tick()]
     assert "asystole" in [a.kind for _ in range(2) for a in bed.tick()]
 
 
 def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     last = bed.last_r or 0
-    for _ in range(3):
-        bed.tick()
+    bed.ticks(3)
     bed.tick(r_samples=(last + round(3.2 * FS_HZ),))
     pause = next(a for a in bed.changes if a.kind == "pause")
     assert (pause.priority, pause.onset_sample, pause.text) == ("medium", last, "no QRS for 3.2 s")
@@ -81,8 +73,7 @@ def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> No
     bed.last_r = last + round(3.2 * FS_HZ)
     bed.rhythm(12, 0.8)
     assert states(bed.changes) == [("pause", "onset"), ("pause", "cleared")]
-    noisy = SimulatedBed()
-    noisy.rhythm(10, 0.8)
+    noisy = running_bed()
     last = noisy.last_r or 0
     noisy.tick()
     noisy.tick(Quality.MOTION)
@@ -93,8 +84,7 @@ def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> No
 
 @pytest.mark.parametrize(("enabled", "kinds"), [(True, ["asystole"]), (False, ["pause"])])
 def test_an_asystole_between_two_ticks_is_raised_and_latches(enabled: bool, kinds: list[str]) -> None:
-    bed = SimulatedBed(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
-    bed.rhythm(10, 0.8)
+    bed = running_bed(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
     last = bed.last_r or 0
     bed.tick()
     bed.tick(r_samples=(last + round(4.4 * FS_HZ),))
@@ -106,12 +96,9 @@ def test_an_asystole_between_two_ticks_is_raised_and_latches(enabled: bool, kind
 
 
 def test_fibrillation_is_one_alarm_that_covers_asystole() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
-    for _ in range(6):
-        bed.tick(fibrillatory=False)
-    for _ in range(20):  # without R-peaks: asystole but for the waveform
-        bed.tick(fibrillatory=True)
+    bed = running_bed(qrs="usual")
+    bed.ticks(6, fibrillatory=False)
+    bed.ticks(20, fibrillatory=True)  # without R-peaks: asystole but for the waveform
     assert states(bed.changes, "ventricular_fibrillation") == [("ventricular_fibrillation", "onset")]
     assert "asystole" in bed.kinds(), "raised before the waveform was judged"
     onset = next(a for a in bed.changes if a.kind == "ventricular_fibrillation")
@@ -125,14 +112,12 @@ def test_fibrillation_is_one_alarm_that_covers_asystole() -> None:
     )
     bed.last_r = None
     bed.rhythm(2, 0.8)
-    for _ in range(4):
-        bed.tick(fibrillatory=False)
+    bed.ticks(4, fibrillatory=False)
     assert states(bed.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "latched")
 
 
 def test_a_regular_fast_run_is_no_fibrillation_until_it_becomes_irregular() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     last = bed.last_r or 0
     waving = [last + 100 + 80 * k for k in range(30)]  # 188 bpm, every window fibrillatory
     irregular = [waving[-1] + 190 * k + extra for k in range(15) for extra in (50, 190)]
@@ -155,8 +140,7 @@ def test_a_regular_fast_run_is_no_fibrillation_until_it_becomes_irregular() -> N
 @pytest.mark.parametrize("quality", [Quality.MOTION, Quality.LEADS_OFF, Quality.SETTLING])
 def test_bad_signal_raises_no_fibrillation(quality: Quality) -> None:
     bed = SimulatedBed()
-    for _ in range(10):
-        bed.tick(quality, fibrillatory=True)
+    bed.ticks(10, quality, fibrillatory=True)
     assert "ventricular_fibrillation" not in bed.kinds()
 
 

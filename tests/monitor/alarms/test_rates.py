@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, states
+from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, running_bed, states
 
 
 def test_sinus_rhythm_raises_nothing() -> None:
@@ -32,8 +32,7 @@ def test_a_rate_raises_only_its_highest_alarm(rr_s: float, expected: str | None)
 
 
 def test_extreme_tachycardia_needs_seventeen_beats() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(20, 0.8)
+    bed = running_bed(seconds=20)
     start = bed.last_r or 0
     for k in range(1, 16):
         assert bed.beat(start + round(0.3 * k * FS_HZ)) == []
@@ -51,8 +50,7 @@ def test_one_missed_qrs_ends_no_tachycardia() -> None:
 
 
 def test_one_pause_is_no_bradycardia() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     bed.last_r = (bed.last_r or 0) + round(3.5 * FS_HZ)
     bed.second += 3
     bed.rhythm(10, 0.8)
@@ -70,8 +68,7 @@ def test_a_rate_around_its_limit_is_one_alarm() -> None:
 
 
 def test_a_short_high_rate_raises_nothing() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(20, 0.8)
+    bed = running_bed(seconds=20)
     bed.rhythm(14, 0.46)  # 130 bpm: over the limit on the mean for some seconds
     bed.rhythm(30, 0.8)
     assert bed.changes == []
@@ -94,8 +91,7 @@ def test_an_extreme_rate_covers_the_lower_alarm_while_it_lasts() -> None:
 
 
 def test_one_missed_qrs_does_not_change_the_rate_in_an_extreme_alarm() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     bed.rhythm(3, 0.4)
     bed.last_r = (bed.last_r or 0) + round(0.4 * FS_HZ)
     bed.rhythm(12, 0.4)

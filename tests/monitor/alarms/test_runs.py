@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from detector import Gap, Quality
-from tests.monitor.alarms.helpers import FS_HZ, QrsShape, SimulatedBed, run, single_beats, states
+from tests.monitor.alarms.helpers import FS_HZ, QrsShape, run, running_bed, single_beats, states
 
 
 def test_single_anomalous_beats_are_grouped() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     for k in range(5):
         bed.beat((bed.last_r or 0) + 100, odd=True)
         bed.rhythm(3, 0.8)
@@ -24,8 +23,7 @@ def test_single_anomalous_beats_are_grouped() -> None:
 
 
 def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscored_beat_breaks_it() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     first = bed.now
     bed.beat(first + 10, odd=True)
     bed.beat(first + 110, odd=True)
@@ -43,8 +41,7 @@ def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscored_beat_breaks_it
 
 
 def test_a_run_of_wide_beats_ends_as_one_latched_alarm() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     first = (bed.last_r or 0) + round(0.4 * FS_HZ)
     changes = run(bed, 24, 0.4)
     assert states(changes) == [
@@ -57,48 +54,22 @@ def test_a_run_of_wide_beats_ends_as_one_latched_alarm() -> None:
     single, _, single_over, ventricular, run_over = (a for a in changes if not a.update)
     assert (ventricular.priority, ventricular.onset_sample) == ("high", first)
     assert ventricular.text == "5 wide or different beats in a row at 150 bpm: wide"
-    assert (ventricular.evidence.value, ventricular.evidence.limit, ventricular.evidence.limit_unit) == (
-        150,
-        100,
-        "bpm",
-    )
-    assert len(ventricular.evidence.r_samples) == len(ventricular.evidence.words) == 5
+    evidence = ventricular.evidence
+    assert (evidence.value, evidence.limit, evidence.limit_unit) == (150, 100, "bpm")
+    assert len(evidence.r_samples) == len(evidence.words) == 5
     assert single_over.covered_by == f"p1/anomaly_run/{first}"
     assert run_over.covered_by == ventricular.alarm_id
     assert single_over.alarm_id == single.alarm_id
-    assert set(run_over.evidence.r_samples) <= set(ventricular.evidence.r_samples), (
-        "its evidence is in the higher alarm"
-    )
+    assert set(run_over.evidence.r_samples) <= set(evidence.r_samples), "its evidence is in the higher alarm"
     after = bed.rhythm(30, 0.8, qrs="usual")
     (latched,) = (a for a in after if a.kind == "ventricular_run")
     assert (latched.state, latched.text) == ("latched", "24 wide or different beats in a row at 150 bpm: wide")
     assert [a for a in states(after) if a[1] == "onset"] == []
 
 
-@pytest.mark.parametrize(
-    ("beats", "rr_s", "qrs", "expected"),
-    [
-        (4, 0.4, "wide", "anomaly_run"),
-        (5, 0.4, "wide", "ventricular_run"),
-        (12, 0.62, "wide", "anomaly_run"),  # 97 bpm: accelerated rhythm
-        (12, 0.4, "usual", "anomaly_run"),  # narrow and premature: supraventricular
-        (2, 0.4, "wide", "anomalous_beat"),
-    ],
-)
-def test_only_five_wide_and_fast_beats_are_a_ventricular_run(
-    beats: int, rr_s: float, qrs: QrsShape, expected: str
-) -> None:
-    bed = SimulatedBed(knows_rr=True)
-    bed.rhythm(10, 0.8, qrs="usual")
-    run(bed, beats, rr_s, qrs)
-    (alarm,) = bed.engine.active
-    assert alarm.kind == expected
-
-
 def test_a_run_continues_after_the_template_has_adapted() -> None:
     """Within a minute the template adapts to a tachycardia, and its beats are no longer anomalous."""
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     run(bed, 8, 0.4)
     bed.rhythm(40, 0.4, odd=False, qrs="wide")
     assert states(bed.changes, "ventricular_run") == [("ventricular_run", "onset")]
@@ -111,8 +82,7 @@ def test_an_unscored_beat_or_missing_signal_ends_a_run() -> None:
         lambda bed: bed.beat(bed.last_r + 100, quality=Quality.MUSCLE),
         lambda bed: bed.engine.handle(Gap(bed.now, 200, "hole")),
     ):
-        bed = SimulatedBed()
-        bed.rhythm(10, 0.8, qrs="usual")
+        bed = running_bed(qrs="usual")
         run(bed, 4, 0.4)
         disturb(bed)
         run(bed, 4, 0.4)
@@ -120,8 +90,7 @@ def test_an_unscored_beat_or_missing_signal_ends_a_run() -> None:
 
 
 def test_runs_close_to_each_other_are_one_alarm() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     for _ in range(5):
         run(bed, 3, 0.5)
         bed.rhythm(7, 0.8, qrs="usual")
@@ -133,8 +102,7 @@ def test_runs_close_to_each_other_are_one_alarm() -> None:
 
 
 def test_many_single_beats_a_minute_are_a_burden_until_clear_of_the_limit() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     single_beats(bed, 10, 5)
     assert bed.kinds() == ["anomalous_beat"]
     single_beats(bed, 2, 5)
@@ -148,50 +116,41 @@ def test_many_single_beats_a_minute_are_a_burden_until_clear_of_the_limit() -> N
 
 
 def test_beats_of_a_run_do_not_count_as_burden() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(qrs="usual")
     run(bed, 16, 0.4, "usual")
     bed.rhythm(60, 0.8, qrs="usual")
     assert "anomaly_burden" not in bed.kinds()
 
 
-def kinds_after(shapes: list[QrsShape], rr_s: float = 0.45) -> list[str]:
-    """Kinds raised by anomalous beats of these shapes, after a minute of usual ones."""
-    bed = SimulatedBed()
-    bed.rhythm(60, 0.8, qrs="usual")
+@pytest.mark.parametrize(
+    ("shapes", "rr_s", "expected"),
+    [
+        (["wide"] * 2, 0.4, "anomalous_beat"),
+        (["wide"] * 4, 0.4, "anomaly_run"),
+        (["wide"] * 5, 0.4, "ventricular_run"),
+        (["wide", "usual", "wide", "usual", "wide"], 0.45, "ventricular_run"),
+        (["usual", "wide", "usual", "usual", "wide", "usual", "usual"], 0.45, "anomaly_run"),  # few are wide
+        (["wide"] * 12, 0.62, "anomaly_run"),  # 97 bpm: accelerated rhythm
+        (["usual"] * 20, 0.45, "anomaly_run"),  # narrow and premature: supraventricular
+        (["noise"] * 20, 0.45, "anomaly_run"),  # not similar
+    ],
+)
+def test_only_five_wide_similar_and_fast_beats_are_a_ventricular_run(
+    shapes: list[QrsShape], rr_s: float, expected: str
+) -> None:
+    bed = running_bed(seconds=60, qrs="usual")
     for qrs in shapes:
-        assert bed.last_r is not None
-        bed.beat(bed.last_r + round(rr_s * FS_HZ), odd=True, qrs=qrs)
-    return bed.kinds()
-
-
-def test_similar_wide_beats_are_a_ventricular_run() -> None:
-    assert "ventricular_run" in kinds_after(["wide"] * 5)
-    assert "ventricular_run" in kinds_after(["wide", "usual", "wide", "usual", "wide"])
-
-
-@pytest.mark.parametrize("qrs", ["noise", "usual"])
-def test_dissimilar_or_narrow_beats_are_no_ventricular_run(qrs: QrsShape) -> None:
-    kinds = kinds_after([qrs] * 20)
-    assert "ventricular_run" not in kinds
-    assert "anomaly_run" in kinds
-
-
-def test_few_wide_or_slow_beats_are_no_ventricular_run() -> None:
-    assert "ventricular_run" not in kinds_after(["wide"] * 4)
-    assert "ventricular_run" not in kinds_after(["wide"] * 8, rr_s=0.65)
-    assert "ventricular_run" not in kinds_after(["usual", "wide", "usual", "usual", "wide", "usual", "usual"])
+        bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=True, qrs=qrs)
+    assert [kind for kind in bed.kinds() if kind.endswith(("_beat", "_run"))][-1] == expected
 
 
 def after_noise(quality: Quality, noisy: int, usual: int, wide: int, quiet_s: float = 0.0) -> list[str]:
     """Kinds raised by a run of wide beats after noisy (unscored) beats, a rest and usual beats."""
-    bed = SimulatedBed()
-    bed.rhythm(60, 0.8, qrs="usual")
+    bed = running_bed(seconds=60, qrs="usual")
     for n in range(noisy + usual + wide):
-        assert bed.last_r is not None
         rr_s = 0.45 if n >= noisy + usual else 0.8 + quiet_s * (n == noisy)
         bed.beat(
-            bed.last_r + round(rr_s * FS_HZ),
+            (bed.last_r or 0) + round(rr_s * FS_HZ),
             odd=n >= noisy + usual,
             quality=quality if n < noisy else Quality.GOOD,
             qrs="usual" if n < noisy + usual else "wide",
@@ -205,13 +164,9 @@ def test_a_run_right_after_noise_is_no_ventricular_run(quality: Quality, usual: 
     assert "ventricular_run" not in after_noise(quality, 3, usual, 20)
 
 
-def test_usual_beats_or_time_after_noise_end_the_doubt() -> None:
+def test_usual_beats_time_or_little_noise_leave_no_doubt() -> None:
     assert "ventricular_run" in after_noise(Quality.MOTION, 20, 5, 5)
-    kinds = after_noise(Quality.MOTION, 20, 0, 80)
-    assert "ventricular_run" in kinds  # 36 s
+    assert "ventricular_run" in after_noise(Quality.MOTION, 20, 0, 80)  # 36 s
     assert "ventricular_run" in after_noise(Quality.MOTION, 20, 4, 5, quiet_s=30.0)
-
-
-def test_two_noisy_beats_or_gaps_leave_no_doubt() -> None:
     assert "ventricular_run" in after_noise(Quality.MOTION, 2, 0, 5)
     assert "ventricular_run" in after_noise(Quality.GAP, 9, 0, 5)

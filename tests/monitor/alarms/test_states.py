@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from detector import Quality
 from monitor.alarms import AlarmEngine
 from monitor.config import AlarmsConfig, KindConfig
-from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, run, single_beats
+from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, run, running_bed, single_beats
 
 
 def test_a_disabled_kind_is_never_raised_and_limits_are_configurable() -> None:
@@ -18,10 +18,8 @@ def test_a_disabled_kind_is_never_raised_and_limits_are_configurable() -> None:
         asystole=KindConfig(enabled=False, priority="high", limit=4.0),
         extreme_bradycardia=KindConfig(priority="low", limit=80.0, beats=5),
     )
-    bed = SimulatedBed(limits)
-    bed.rhythm(10, 0.8)
-    for _ in range(10):
-        bed.tick()
+    bed = running_bed(limits)
+    bed.ticks(10)
     assert [(a.kind, a.priority) for a in bed.changes if a.state == "onset"] == [
         ("extreme_bradycardia", "low"),
         ("pause", "medium"),
@@ -34,16 +32,14 @@ def test_acknowledging_an_unknown_alarm_is_refused() -> None:
 
 
 def test_an_audio_pause_is_bounded_counts_down_and_ends_at_a_higher_priority() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     bed.beat(bed.now + 10, odd=True)
     assert bed.engine.pause_audio(600, bed.now) == 120.0
     assert bed.engine.audio_paused_s(bed.now) == 120.0
     bed.last_r = None
     bed.rhythm(2, 0.8)
     assert bed.engine.audio_paused_s(bed.now) == pytest.approx(118.0)
-    for _ in range(8):
-        bed.tick()
+    bed.ticks(8)
     assert bed.engine.audio_paused_s(bed.now) == 0.0
     with pytest.raises(ValueError, match="seconds=-1"):
         bed.engine.pause_audio(-1, bed.now)
@@ -55,37 +51,30 @@ def test_latching_is_configurable_and_technical_alarms_never_latch() -> None:
         pause=KindConfig("medium", limit=2.0, latch="always"),
         leads_off=KindConfig("high", limit=1.0),
     )
-    bed = SimulatedBed(limits)
-    bed.rhythm(10, 0.8)
-    for _ in range(7):
-        bed.tick()
+    bed = running_bed(limits)
+    bed.ticks(7)
     bed.rhythm(5, 0.8)
-    for _ in range(3):
-        bed.tick(Quality.LEADS_OFF)
+    bed.ticks(3, Quality.LEADS_OFF)
     bed.rhythm(5, 0.8)
     assert {a.kind: a.state for a in bed.changes} == {"asystole": "cleared", "pause": "latched", "leads_off": "cleared"}
 
 
 def test_a_kind_covers_no_kind_of_higher_configured_priority() -> None:
     limits = AlarmsConfig(ventricular_run=KindConfig("low", limit=100.0, beats=5))
-    bed = SimulatedBed(limits)
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(limits, qrs="usual")
     run(bed, 24, 0.4)
     assert {"ventricular_run", "anomaly_run", "extreme_tachycardia"} <= {a.kind for a in bed.engine.active}
 
 
 def test_a_disabled_kind_covers_nothing() -> None:
-    bed = SimulatedBed(AlarmsConfig(ventricular_run=KindConfig("high", enabled=False, beats=5)))
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(AlarmsConfig(ventricular_run=KindConfig("high", enabled=False, beats=5)), qrs="usual")
     run(bed, 24, 0.4)
     assert [a.kind for a in bed.engine.active] == ["extreme_tachycardia", "anomaly_run"]
 
 
 def test_a_second_acknowledgement_changes_nothing() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
-    for _ in range(8):
-        bed.tick()
+    bed = running_bed()
+    bed.ticks(8)
     alarm = bed.engine.active[0]
     (first,) = bed.engine.acknowledge(alarm.alarm_id, "nurse 3")
     assert bed.engine.acknowledge(alarm.alarm_id, "nurse 4") == []
@@ -94,10 +83,8 @@ def test_a_second_acknowledgement_changes_nothing() -> None:
 
 
 def test_an_audio_pause_ends_when_samples_stop() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
-    for _ in range(8):
-        bed.tick()
+    bed = running_bed()
+    bed.ticks(8)
     bed.engine.pause_audio(100, bed.now)
     bed.engine.source_state("source_lost", True, bed.now, "unplugged")
     assert bed.engine.audio_paused_s(bed.now) == 0
@@ -107,14 +94,11 @@ def test_an_audio_pause_ends_when_samples_stop() -> None:
 
 
 def test_an_acknowledged_alarm_does_not_raise_the_rank_of_a_pause() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
-    for _ in range(8):
-        bed.tick()
+    bed = running_bed()
+    bed.ticks(8)
     bed.engine.acknowledge(bed.engine.active[0].alarm_id, "nurse 3")
     bed.engine.pause_audio(100, bed.now)
-    for _ in range(2):
-        bed.tick(fibrillatory=True)
+    bed.ticks(2, fibrillatory=True)
     assert bed.engine.audio_paused_s(bed.now) == 0, "another high alarm ends the pause"
 
 
@@ -144,8 +128,7 @@ def test_anomalous_beats_raise_at_most_twenty_low_alarms_an_hour(odd: int, every
 
 
 def test_the_count_of_a_low_alarm_is_published_each_minute() -> None:
-    bed = SimulatedBed(AlarmsConfig(anomaly_burden=KindConfig("medium", limit=1000.0)))
-    bed.rhythm(10, 0.8, qrs="usual")
+    bed = running_bed(AlarmsConfig(anomaly_burden=KindConfig("medium", limit=1000.0)), qrs="usual")
     changes = single_beats(bed, 40, 5)
     updates = [a for a in changes if a.update]
     assert [a.count for a in updates] == sorted(a.count for a in updates)

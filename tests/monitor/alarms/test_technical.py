@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 
 from detector import Gap, Quality
-from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, states
+from tests.monitor.alarms.helpers import FS_HZ, running_bed, states
 
 
 @pytest.mark.parametrize("quality", [Quality.LEADS_OFF, Quality.FLAT])
 def test_no_signal_is_leads_off_and_never_asystole(quality: Quality) -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
-    for _ in range(30):
-        bed.tick(quality)
+    bed = running_bed()
+    bed.ticks(30, quality)
     bed.tick(Quality.SETTLING)
     assert [(a.kind, a.state) for a in bed.changes] == [("leads_off", "onset")]
     bed.rhythm(10, 0.8)
@@ -22,19 +20,16 @@ def test_no_signal_is_leads_off_and_never_asystole(quality: Quality) -> None:
 
 
 def test_noise_is_poor_signal_after_its_delay_and_never_asystole() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     bed.tick(Quality.MUSCLE)
     assert bed.changes == []
-    for _ in range(20):
-        bed.tick(Quality.MUSCLE)
+    bed.ticks(20, Quality.MUSCLE)
     (onset,) = bed.changes
     assert (onset.kind, onset.priority, onset.onset_sample) == ("poor_signal", "low", round(10 * FS_HZ))
 
 
 def test_noise_with_breaks_of_a_second_is_one_poor_signal() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     for quality in (Quality.MOTION, Quality.GOOD, Quality.MOTION, Quality.GOOD, Quality.WANDER, Quality.GOOD):
         bed.tick(quality)
     assert bed.kinds() == ["poor_signal"]
@@ -44,8 +39,7 @@ def test_noise_with_breaks_of_a_second_is_one_poor_signal() -> None:
 
 
 def test_nothing_is_counted_across_a_gap() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     bed.beat(bed.now + 10, odd=True)
     bed.beat(bed.now + 110, odd=True)
     bed.changes += bed.engine.handle(Gap(bed.now, round(20 * FS_HZ)))
@@ -62,21 +56,18 @@ def test_nothing_is_counted_across_a_gap() -> None:
 
 
 def test_bridged_samples_raise_gap_and_end_no_other_alarm() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     for _ in range(6):  # asystole, one lost packet a second
         bed.changes += bed.engine.handle(Gap(bed.now + 20, 1, "bridged"))
         bed.tick()
     assert bed.kinds() == ["gap", "pause", "asystole"]
-    for _ in range(12):
-        bed.tick()
+    bed.ticks(12)
     assert bed.changes[-1].kind == "gap"
     assert (bed.changes[-1].state, bed.changes[-1].count) == ("cleared", 6)
 
 
 def test_a_hole_resets_physiological_rules_but_not_poor_signal() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(10, 0.8)
+    bed = running_bed()
     for _ in range(3):
         bed.tick(Quality.MUSCLE)
         bed.changes += bed.engine.handle(Gap(bed.now + 20, 10, "hole"))
@@ -89,8 +80,7 @@ def test_a_hole_resets_physiological_rules_but_not_poor_signal() -> None:
 
 
 def test_no_data_and_source_lost_begin_and_end() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(5, 0.8)
+    bed = running_bed(seconds=5)
     for kind in ("no_data", "source_lost"):
         (onset,) = bed.engine.source_state(kind, True, bed.now, "unplugged")
         assert (onset.kind, onset.category, onset.state, onset.text) == (kind, "technical", "onset", "unplugged")
@@ -103,8 +93,7 @@ def test_no_data_and_source_lost_begin_and_end() -> None:
 
 def test_no_data_is_raised_again_when_it_outlasts_source_lost() -> None:
     """`source_lost` covers `no_data`; a port that is back but silent is the same `no_data`."""
-    bed = SimulatedBed()
-    bed.rhythm(5, 0.8)
+    bed = running_bed(seconds=5)
     changes = [
         change
         for kind, holds in (("no_data", True), ("source_lost", True), ("source_lost", False), ("no_data", False))
@@ -123,8 +112,7 @@ def test_no_data_is_raised_again_when_it_outlasts_source_lost() -> None:
 
 
 def test_overload_begins_at_its_limit_and_ends_clear_of_it() -> None:
-    bed = SimulatedBed()
-    bed.rhythm(5, 0.8)
+    bed = running_bed(seconds=5)
     assert bed.engine.behind(4.9, bed.now) == []
     (onset,) = bed.engine.behind(6.2, bed.now)
     assert (onset.kind, onset.category, onset.priority) == ("overload", "technical", "low")
