@@ -1,14 +1,8 @@
-"""Messages for dashboard tests, a client in memory, and a program that runs the dashboard with it.
-
-python -m tests.monitor.dashboard.helpers [run | crash | stop]
-"""
+"""Messages, states and lines of the screen for dashboard tests."""
 
 from __future__ import annotations
 
 import io
-import sys
-import time
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +18,7 @@ from monitor.messages import (
     AlarmMessage,
     BeatMessage,
     HeartbeatMessage,
-    Message,
     ModelInfo,
-    Reply,
-    Request,
     StatusMessage,
     WaveHeader,
 )
@@ -164,72 +155,3 @@ def screen(
 ) -> list[str]:
     """Lines of the screen of one bed without colours."""
     return lines_of(render(state, width, height, state.updated_s if now_s is None else now_s, view))
-
-
-class MemoryClient:
-    """A client in memory: a normal stream in real time, one high alarm, replies to requests.
-
-    Args:
-        crash_after: number of polls after which `poll` raises; None = never.
-    """
-
-    def __init__(self, crash_after: int | None = None) -> None:
-        self.state = "connected"
-        self.requests: list[Request] = []
-        self._crash_after = crash_after
-        self._polls = 0
-        self.looked: tuple[set[str], set[str]] = set(), set()
-        self._start_s = time.monotonic()
-        self._next = 0
-        self._second = -1
-        self._out: list[tuple[str, Message, bytes]] = []
-
-    def poll(self, timeout_s: float = 0.0) -> Sequence[tuple[str, Message, bytes]]:
-        self._polls += 1
-        if self._crash_after is not None and self._polls > self._crash_after:
-            raise RuntimeError("the client broke")
-        time.sleep(min(timeout_s, 0.05))
-        now = int((time.monotonic() - self._start_s) * FS_HZ)
-        if now > self._next:
-            header, raw = wave(self._next, ecg(self._next, now - self._next), seq=self._polls)
-            self._out.append(("", header, raw))
-            self._next = now
-        second = int(now / FS_HZ)
-        if second > self._second:
-            self._second = second
-            self._out.append(("", heartbeat(second + 1), b""))
-            self._out.append(("", status(now, seq=second + 1, beats=second), b""))
-            if second:
-                self._out.append(("", beat(round((second - 0.5) * FS_HZ), seq=second), b""))
-            else:
-                self._out.append(("", alarm("asystole", "high"), b""))
-        out, self._out = self._out, []
-        return out
-
-    def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
-        self.looked = set(wave_beds), set(beat_beds)
-
-    def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
-        self.requests.append(request)
-        if request.op == "acknowledge":
-            self._out.append(("", alarm("asystole", "high", "acknowledged", acknowledged_by=request.who), b""))
-        return Reply(ok=True)
-
-
-def main(mode: str) -> int:
-    from monitor.dashboard.live import run_dashboard
-
-    client = MemoryClient(crash_after=40 if mode == "crash" else None)
-    stop_s = time.monotonic() + (1.0 if mode == "stop" else 3600.0)
-    return run_dashboard(
-        client,
-        Console(),
-        time.monotonic,
-        should_stop=lambda: time.monotonic() > stop_s,
-        on_quit=lambda: print("on_quit called"),
-        who="tester",
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "run"))

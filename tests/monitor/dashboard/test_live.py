@@ -13,7 +13,6 @@ from rich.console import Console
 
 from monitor.dashboard.live import fits_dashboard, run_dashboard
 from tests import ROOT
-from tests.monitor.dashboard.helpers import MemoryClient
 from tests.monitor.dashboard.terminal import (
     ENTER,
     HIDE,
@@ -26,7 +25,7 @@ from tests.monitor.dashboard.terminal import (
     wait_for_trace,
 )
 
-PROGRAM = shlex.join([sys.executable, "-m", "tests.monitor.dashboard.helpers"])
+PROGRAM = shlex.join([sys.executable, "-m", "tests.monitor.dashboard.ward_helpers"])
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
 
 
@@ -65,7 +64,7 @@ def test_a_signal_or_ctrl_c_ends_it_in_order(shell, tmp_path, number):
 def test_an_exception_is_printed_on_a_restored_terminal(shell, tmp_path):
     child = shell("crash")
     wait_for_trace(child)
-    child.expect_exact("RuntimeError: the client broke")
+    child.expect_exact("RuntimeError: the dashboard broke")
     written = output_of(child, tmp_path, 1)
     assert written.rindex(LEAVE) < written.index("Traceback")
 
@@ -120,7 +119,7 @@ def test_ctrl_z_restores_the_terminal_until_fg(tmp_path):
         timeout=TIMEOUT_S,
     )
     child.expect_exact("ready> ")
-    child.sendline(PROGRAM)
+    child.sendline(f"{PROGRAM} run")
     wait_for_trace(child)
     child.send("\x1a")
     child.expect_exact(LEAVE)
@@ -142,4 +141,4 @@ def test_without_a_terminal_it_raises_with_the_remedy():
     console = Console(file=io.StringIO())
     assert not fits_dashboard(console)
     with pytest.raises(ValueError, match="print alarms as lines"):
-        run_dashboard(MemoryClient(), console, lambda: 0.0)
+        run_dashboard({}, console, lambda: 0.0)

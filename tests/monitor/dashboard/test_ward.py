@@ -179,14 +179,6 @@ def test_the_page_follows_the_bed_under_the_cursor() -> None:
     assert page_of(order, WardView(cursor=BedRef("m", "no such bed")), 80, 24).at == 0
 
 
-def test_the_cursor_is_visible_without_colour() -> None:
-    order = ordered(m=ward_state(["a", "b"]))
-    column = {name: screen(order, view=WardView(cursor=BedRef("m", name))) for name in "ab"}
-    assert any(line.startswith("▌a") for line in column["a"])
-    assert any("▌b" in line for line in column["b"])
-    assert not any("▌a" in line for line in column["b"])
-
-
 def test_the_filter_shows_only_matching_beds() -> None:
     order = ordered(m=ward_state(MANY))
     page = page_of(order, WardView(find="BED-99"), 80, 24)

@@ -1,16 +1,24 @@
-"""A monitor of many beds without a pipeline (a real bus in a thread), and states in memory for tests that draw."""
+"""A monitor of many beds without a pipeline (a real bus in a thread), and states in memory for tests that draw.
+
+`python -m tests.monitor.dashboard.ward_helpers run | crash | stop` runs the dashboard of such a monitor.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from rich.console import Console
 
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.server import Bus
+from monitor.client.client import WARD, AlarmClient
 from monitor.dashboard.bed_order import BedOrder
+from monitor.dashboard.live import run_dashboard
 from monitor.dashboard.state import DashboardState
 from monitor.journal import Journal
 from monitor.messages import AlarmMessage, Reply, Request, WaveHeader, bed_topic
@@ -124,3 +132,27 @@ class WardMonitor(threading.Thread):
         elif request.op == "pause_audio":
             self.paused.append((request.bed, request.who))
         return Reply(ok=True)
+
+
+def main(mode: str) -> int:
+    monitor = WardMonitor(("p1",), [("p1", "asystole", "high")])
+    ends = endpoints_from(monitor.endpoint)
+    client = AlarmClient(ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves)
+    end_s = time.monotonic() + {"run": 3600.0, "crash": 4.0, "stop": 1.0}[mode]
+
+    def should_stop() -> bool:
+        if time.monotonic() > end_s and mode == "crash":
+            raise RuntimeError("the dashboard broke")
+        return time.monotonic() > end_s
+
+    with contextlib.closing(client):
+        try:
+            return run_dashboard(
+                client, Console(), time.monotonic, None, should_stop, lambda: print("on_quit called"), who="tester"
+            )
+        finally:
+            monitor.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
