@@ -250,7 +250,7 @@ class AlarmBook:
     def _entry_up(self, kind: str) -> _Entry | None:
         """The alarm that takes over a cause that holds now; an alarm past its hold time ends first."""
         entry = self._entries.get(kind)
-        if entry is not None and entry.up and entry.gone_since is not None and self._gone_s(entry) > self._hold_s(kind):
+        if entry is not None and entry.up and self._gone_s(entry) > self._hold_s(kind):
             self._end(kind)
         entry = self._entries.get(kind)
         return entry if entry is not None and entry.up else None
@@ -260,8 +260,8 @@ class AlarmBook:
 
     def _end(self, kind: str, covered_by: str = "") -> None:
         """Clear an alarm, or latch it until it is acknowledged."""
-        if not self._may_end(kind):
-            return
+        if self._limited(kind) and self._recent_onsets(kind) >= self.limits(kind).per_hour:
+            return  # the hour's onsets are used up: it could not be raised again if its cause came back
         known = self._entries[kind].known
         state = "latched" if self._latches(known) else "cleared"
         self._publish(self._changed(known, state=state, covered_by=covered_by))
@@ -315,7 +315,3 @@ class AlarmBook:
     def _hold_s(self, kind: str) -> float:
         """Hold time, s; it grows with each recent onset of a limited kind."""
         return self.limits(kind).hold_s * (max(1, self._recent_onsets(kind)) if self._limited(kind) else 1)
-
-    def _may_end(self, kind: str) -> bool:
-        """False once the hour's onsets are used up: the alarm could not be raised again if its cause came back."""
-        return not self._limited(kind) or self._recent_onsets(kind) < self.limits(kind).per_hour

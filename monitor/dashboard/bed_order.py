@@ -1,4 +1,4 @@
-"""All beds of all monitors: their condition, the order of attention, and counts. Pure.
+"""All beds of all monitors: their condition and the order of attention. Pure.
 
 Beds keep their places: they are sorted at most every few seconds, or at once when a bed has a new high alarm.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.bed_alarms import CALM, NEW_HIGH, UNSEEN, urgency
 from monitor.dashboard.state import Condition, DashboardState, condition_of
-from monitor.messages import Alarm, Priority
+from monitor.messages import Alarm
 
-__all__ = ["BedCounts", "BedOrder", "BedRef", "WardBed", "short_address"]
+__all__ = ["NO_DATA", "BedOrder", "BedRef", "WardBed", "short_address"]
 
 SORT_EVERY_S = 5.0
-_UNSEEN: frozenset[Condition] = frozenset(("no_data", "source_lost", "stale", "lost"))
+NO_DATA: frozenset[Condition] = frozenset(("no_data", "source_lost", "stale", "lost"))  # or the monitor is silent
 
 
 class BedRef(NamedTuple):
@@ -50,40 +50,17 @@ class WardBed:
     sort_key: tuple[tuple[str, ...], str] = ((), "")
 
 
-@dataclass(frozen=True, slots=True)
-class BedCounts:
-    """Numbers of beds.
-
-    Attributes:
-        alarms: by priority of the most urgent alarm.
-        new: the same, only alarms that are not acknowledged.
-        unseen: without data: the source or the monitor is silent.
-        waiting: not started.
-        left_out: in a heartbeat but over the limit of beds that the dashboard holds.
-    """
-
-    beds: int = 0
-    alarms: Mapping[Priority, int] = field(default_factory=dict)
-    new: Mapping[Priority, int] = field(default_factory=dict)
-    unseen: int = 0
-    waiting: int = 0
-    ended: int = 0
-    left_out: int = 0
-
-
 class BedOrder:
     """All beds, in the order of attention.
 
     Attributes:
         states: by address of the monitor; the caller folds messages into them.
         entries: all beds, the most urgent first.
-        counts: numbers of beds.
     """
 
     def __init__(self, states: Mapping[str, DashboardState]) -> None:
         self.states = states
         self.entries: list[WardBed] = []
-        self.counts = BedCounts()
         self._by_ref: dict[BedRef, WardBed] = {}
         self._changes: tuple[int, ...] = ()
         self._sorted_s: float | None = None
@@ -102,7 +79,7 @@ class BedOrder:
         return sorted(self.entries, key=lambda entry: entry.sort_key)
 
     def update(self, now_s: float) -> None:
-        """Take over the present states: conditions, alarms, order, counts.
+        """Take over the present states: conditions, alarms, order.
 
         Args:
             now_s: the subscriber's monotonic clock, s.
@@ -116,16 +93,13 @@ class BedOrder:
             entry.condition = condition_of(entry.bed, connections[entry.ref.address], now_s)
             entry.alarm = entry.bed.alarms.most_urgent
             entry.rank = CALM if entry.alarm is None else urgency(entry.alarm)
-            if entry.condition in _UNSEEN:
+            if entry.condition in NO_DATA:
                 entry.rank = min(entry.rank, UNSEEN)
         high = frozenset(entry.ref for entry in self.entries if entry.rank == NEW_HIGH)
         if self._sorted_s is None or now_s - self._sorted_s >= SORT_EVERY_S or high - self._high:
             self._sorted_s = now_s
             self.entries.sort(key=lambda entry: (entry.rank, entry.sort_key))
         self._high = high
-        listed = ((state.heartbeat, len(state.beds)) for state in self.states.values())
-        left_out = sum(max(0, len(heartbeat.beds) - known) for heartbeat, known in listed if heartbeat is not None)
-        self.counts = _counts(self.entries, left_out)
 
     def _rebuild(self) -> None:
         """Beds were added or removed: the others keep their places until the next sorting."""
@@ -155,23 +129,3 @@ def _natural(label: str) -> tuple[tuple[str, ...], str]:
     """Sort key that puts `bed 9` before `bed 10`."""
     parts = re.split(r"(\d+)", label.casefold())
     return tuple(part.lstrip("0").rjust(20, "0") if at % 2 else part for at, part in enumerate(parts)), label
-
-
-def _counts(entries: Sequence[WardBed], left_out: int) -> BedCounts:
-    alarms: dict[Priority, int] = {"high": 0, "medium": 0, "low": 0}
-    new = dict(alarms)
-    conditions: Counter[Condition] = Counter()
-    for entry in entries:
-        conditions[entry.condition] += 1
-        if entry.alarm is not None:
-            alarms[entry.alarm.priority] += 1
-            new[entry.alarm.priority] += entry.alarm.state != "acknowledged"
-    return BedCounts(
-        beds=len(entries),
-        alarms=alarms,
-        new=new,
-        unseen=sum(conditions[condition] for condition in _UNSEEN),
-        waiting=conditions["starting"],
-        ended=conditions["ended"],
-        left_out=left_out,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -139,10 +138,6 @@ class DashboardState:
         if name is not None and name in self.beds:
             return self.beds[name]
         return next(iter(self.beds.values()), None)
-
-    def frozen_bed(self, name: str) -> DashboardBed | None:
-        """A copy of a bed that later messages do not change."""
-        return copy.deepcopy(self.beds.get(name))
 
     def _bed(self, name: str, now_s: float) -> DashboardBed | None:
         bed = self.beds.get(name)

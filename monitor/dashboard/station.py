@@ -5,6 +5,7 @@ It subscribes only to what is on the screen: waves of the beds of the page, beat
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -234,8 +235,7 @@ class Station:
         if self._view.frozen is not None or entry is None:
             self._view = replace(self._view, frozen=None)
         else:
-            frozen = self.order.states[entry.ref.address].frozen_bed(entry.ref.name)
-            self._view = replace(self._view, frozen=frozen, frozen_at_s=now_s)
+            self._view = replace(self._view, frozen=copy.deepcopy(entry.bed), frozen_at_s=now_s)
 
     def _next_bed(self) -> None:
         """Open the next bed in the order of labels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
-from monitor.dashboard.bed_order import BedOrder, BedRef, WardBed, short_address
+from monitor.dashboard.bed_order import NO_DATA, BedOrder, BedRef, WardBed, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
 from monitor.dashboard.render import too_small
@@ -169,7 +170,13 @@ def _head_rows(order: BedOrder) -> int:
 
 def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
     """Draw numbers of beds, of beds with alarms, of beds without data; at the right the connection."""
-    counts = order.counts
+    conditions = Counter(entry.condition for entry in order.entries)
+    active = [entry.alarm for entry in order.entries if entry.alarm is not None]
+    alarms = Counter(alarm.priority for alarm in active)
+    new = Counter(alarm.priority for alarm in active if alarm.state != "acknowledged")
+    left_out = sum(
+        max(0, len(state.heartbeat.beds) - len(state.beds)) for state in order.states.values() if state.heartbeat
+    )
     connections = [state.connection_now(now_s) for state in order.states.values()]
     up = sum(connection == "connected" for connection in connections)
     if len(connections) == 1:
@@ -179,16 +186,16 @@ def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
     else:
         right, right_ink = f"✕ {len(connections) - up} of {len(connections)} not connected", Ink.HIGH
     room = canvas.width - cell_len(right) - 3
-    parts: list[tuple[str, Ink]] = [(f" {_beds(counts.beds)} ", Ink.BED)]
+    parts: list[tuple[str, Ink]] = [(f" {_beds(len(order.entries))} ", Ink.BED)]
     for priority, mark in MARKS.items():
-        number = counts.alarms.get(priority, 0)
-        inks = FULL_INK if counts.new.get(priority, 0) else TEXT_INK
+        number = alarms[priority]
+        inks = FULL_INK if new[priority] else TEXT_INK
         parts.append((f" {mark.strip()} {number:,} {priority} ", inks[priority] if number else Ink.DIM))
     for number, word, ink in (
-        (counts.left_out, "NOT SHOWN", Ink.HIGH),
-        (counts.unseen, "NO DATA", Ink.MEDIUM),
-        (counts.waiting, "starting", Ink.PLAIN),
-        (counts.ended, "ended", Ink.PLAIN),
+        (left_out, "NOT SHOWN", Ink.HIGH),
+        (sum(conditions[condition] for condition in NO_DATA), "NO DATA", Ink.MEDIUM),
+        (conditions["starting"], "starting", Ink.PLAIN),
+        (conditions["ended"], "ended", Ink.PLAIN),
     ):
         if number:
             parts.append((f" {number:,} {word} ", ink))

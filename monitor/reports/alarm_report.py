@@ -77,7 +77,8 @@ def report(
         *_states(alarm),
         "",
         "Operators (wall clock)",
-        *(_operations(operations) or ["  not acknowledged"]),
+        *[f"  {_clock(_unix(o.wall_s))}  {o.who or 'unknown'}: {o.what} {o.detail}".rstrip() for o in operations],
+        *([] if operations else ["  not acknowledged"]),
         "",
         "Evidence",
         *_numbers(last.evidence),
@@ -107,10 +108,6 @@ def _states(alarm: PastAlarm) -> list[str]:
             f"(sample {message.alarm.decided_sample}{late})"
         )
     return lines
-
-
-def _operations(operations: Sequence[Operation]) -> list[str]:
-    return [f"  {_clock(_unix(o.wall_s))}  {o.who or 'unknown'}: {o.what} {o.detail}".rstrip() for o in operations]
 
 
 def _numbers(evidence: Evidence) -> list[str]:

@@ -124,14 +124,3 @@ def test_the_text_of_a_run_gives_the_words_that_its_beats_share() -> None:
     run = next(alarm for alarm in changes if alarm.kind == "anomaly_run")
     assert run.text == "3 anomalous beats in a row: early"
     assert [words[0] for words in run.evidence.words] == ["unlikely shape", "early", "early"]
-
-
-def test_an_update_does_not_end_an_audio_pause() -> None:
-    engine = AlarmEngine("p1", FS_HZ)
-    tick_at(engine, 5, 1000)
-    engine.pause_audio(60.0, 1250)
-    engine.handle(odd(1000, decided=1250))
-    engine.pause_audio(60.0, 1250)
-    (update,) = tick_at(engine, 6)
-    assert update.update
-    assert engine.audio_paused_s(1500) > 50

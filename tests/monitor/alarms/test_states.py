@@ -72,27 +72,6 @@ def test_a_disabled_kind_covers_nothing() -> None:
     assert [a.kind for a in bed.engine.active] == ["extreme_tachycardia", "anomaly_run"]
 
 
-def test_a_second_acknowledgement_changes_nothing() -> None:
-    bed = running_bed()
-    bed.ticks(8)
-    alarm = bed.engine.active[0]
-    (first,) = bed.engine.acknowledge(alarm.alarm_id, "nurse 3")
-    assert bed.engine.acknowledge(alarm.alarm_id, "nurse 4") == []
-    assert bed.engine.active[0] == first
-    assert first.acknowledged_by == "nurse 3"
-
-
-def test_an_audio_pause_ends_when_samples_stop() -> None:
-    bed = running_bed()
-    bed.ticks(8)
-    bed.engine.pause_audio(100, bed.now)
-    bed.engine.source_state("source_lost", True, bed.now, "unplugged")
-    assert bed.engine.audio_paused_s(bed.now) == 0
-    with pytest.raises(ValueError, match="no samples"):
-        bed.engine.pause_audio(100, bed.now)
-    assert bed.engine.pause_audio(0, bed.now) == 0
-
-
 def test_an_acknowledged_alarm_does_not_raise_the_rank_of_a_pause() -> None:
     bed = running_bed()
     bed.ticks(8)

@@ -1,5 +1,6 @@
 """Screen of one bed: its words in each situation, exact frame sizes, the picture."""
 
+import copy
 import doctest
 import xml.etree.ElementTree as ET
 
@@ -296,7 +297,7 @@ def test_a_tick_stays_in_its_cells(value):
 
 def test_a_frozen_waveform_is_labelled_and_alarms_continue():
     state = running_state(20)
-    view = BedView(frozen=state.frozen_bed("p1"), frozen_at_s=20.0)
+    view = BedView(frozen=copy.deepcopy(state.beds["p1"]), frozen_at_s=20.0)
     before = screen(state, view=view)
     for second in range(20, 25):
         state.apply(*wave(second * 250, ecg(second * 250, 250), seq=second + 1), now_s=second + 1.0)
