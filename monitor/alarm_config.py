@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from monitor.messages import Priority
+from monitor.alarm_state import Priority
 
 __all__ = ["KNOWN_KEYS", "AlarmsConfig", "KindConfig"]
 
@@ -94,12 +94,12 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal_failed: KindConfig = KindConfig("medium")
 
     def __post_init__(self) -> None:
-        keys = msgspec.structs.fields(KindConfig)
+        usual = dict(zip(KindConfig.__struct_fields__[1:], KindConfig.__struct_defaults__, strict=True))  # no priority
         for kind, known in KNOWN_KEYS.items():
             config: KindConfig = getattr(self, kind)
-            for key in keys:
-                if key.name not in known | {"priority", "enabled"} and getattr(config, key.name) != key.default:
+            for key, value in usual.items():
+                if key not in known | {"enabled"} and getattr(config, key) != value:
                     names = ", ".join(["enabled", "priority", *sorted(known)])
-                    raise ValueError(f"alarms.{kind} has no key {key.name}; it has {names}")
+                    raise ValueError(f"alarms.{kind} has no key {key}; it has {names}")
             if "beats" in known and config.beats < 2:
                 raise ValueError(f"alarms.{kind}.beats={config.beats}: give at least 2")

@@ -14,7 +14,6 @@ from msgspec import Meta
 
 from monitor.alarm_config import AlarmsConfig, KindConfig
 from monitor.errors import ConfigError
-from monitor.messages import register_types
 
 __all__ = [
     "AlarmsConfig",
@@ -218,7 +217,7 @@ class Config(_Section, frozen=True):
         return msgspec.structs.replace(self.source, bed=bed, **({"spec": own.source} if own.source else {}), **given)
 
 
-register_types(Config)
+msgspec.json.Decoder(Config)  # makes its type information now, in one thread: see messages.register_types
 
 _BED_KEYS = tuple(key for key in BedConfig.__struct_fields__ if key in SourceConfig.__struct_fields__)
 

@@ -6,11 +6,11 @@ without its topic. The JSON Schema of each message is generated from these struc
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
-from monitor.evidence import Evidence
+from monitor.alarm_state import PRIORITY_RANK, Alarm, AlarmState, Evidence, Priority
 
 __all__ = [
     "AUDIO_PAUSE_MAX_S",
@@ -19,7 +19,6 @@ __all__ = [
     "AlarmMessage",
     "AlarmState",
     "BeatMessage",
-    "Category",
     "EventMessage",
     "Evidence",
     "HeartbeatMessage",
@@ -40,50 +39,12 @@ PROTOCOL = "v1"
 HEARTBEAT_TOPIC = f"{PROTOCOL}/monitor/heartbeat/"
 AUDIO_PAUSE_MAX_S = 120.0  # an audio pause ends by itself (IEC 60601-1-8 practice)
 
-Category = Literal["physiological", "technical"]
-Priority = Literal["high", "medium", "low"]
-PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
-AlarmState = Literal["onset", "latched", "acknowledged", "cleared"]
 Stream = Literal["alarm", "beat", "status", "event", "wave"]
 
 
 def bed_topic(bed: str, stream: Stream) -> str:
     """Topic of one stream of one bed, e.g. `v1/p1/alarm/`; the trailing slash keeps `p1` apart from `p10`."""
     return f"{PROTOCOL}/{bed}/{stream}/"
-
-
-class Alarm(msgspec.Struct, frozen=True):
-    """One state of one alarm, as the alarm engine returns it; time is the source's sample clock.
-
-    Attributes:
-        alarm_id: `<bed>/<kind>/<onset sample>`: the same replay gives the same ids.
-        kind: a key of `[alarms]` in config.toml, e.g. `asystole`.
-        state: onset, latched (cause gone, not yet acknowledged), acknowledged, cleared.
-        onset_sample: where the cause began, source samples.
-        decided_sample: the sample whose arrival decided this state, source samples.
-        count: onsets of the cause while this alarm lasted; a recurrence is an update, not a new alarm.
-        text: one line to read.
-        update: same state, more text and evidence (what followed the beat is known now); not a new alarm.
-        acknowledged_by: name of the operator; empty if not acknowledged.
-        covered_by: id of the alarm of the same cause that replaced this one; empty if it ended by itself.
-
-    Many attributes: one per field of the message.
-    """
-
-    alarm_id: str
-    bed: str
-    kind: str
-    category: Category
-    priority: Priority
-    state: AlarmState
-    onset_sample: int
-    decided_sample: int
-    text: str
-    evidence: Evidence = Evidence()
-    count: int = 1
-    acknowledged_by: str = ""
-    update: bool = False
-    covered_by: str = ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):

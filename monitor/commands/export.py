@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from monitor.messages import AlarmMessage, Message, StatusMessage
+    from monitor.messages import AlarmMessage, StatusMessage
 
 __all__ = ["Format", "export"]
 
@@ -66,31 +65,25 @@ def export(
         found = _from_journal(given, alarm_id, epoch)
     else:
         raise ConfigError("where is the alarm? give --journal FILE, --record FOLDER or --connect tcp://127.0.0.1:5556")
-    text = _as_fhir(found) if form is Format.FHIR else _as_hl7(found, sys.stdout.isatty())
+    lead = found.statuses[-1].lead if found.statuses else ""
+    paused = [_audio_paused(found, state) for state in found.states]
+    if form is Format.FHIR:
+        import json
+
+        from monitor.reports.fhir import alarm_bundle
+
+        bundle = alarm_bundle(found.states, strip=found.strip, lead=lead, audio_paused=paused)
+        text = json.dumps(bundle, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        from monitor.reports.hl7 import alarm_message
+
+        states = zip(found.states, paused, strict=True)
+        messages = [alarm_message(state, lead=lead, audio_paused=pause) for state, pause in states]
+        text = "".join(f"{message}\n" for message in messages)
+        if sys.stdout.isatty():  # there, segments that end in a carriage return would overprint each other
+            text = text.replace("\r", "\n")
     with standard_output("export") as out:
         out.write(text)
-
-
-def _as_fhir(found: _Found) -> str:
-    from monitor.reports.fhir import alarm_bundle
-
-    paused = [_audio_paused(found, state) for state in found.states]
-    bundle = alarm_bundle(found.states, strip=found.strip, lead=_lead(found), audio_paused=paused)
-    return json.dumps(bundle, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _as_hl7(found: _Found, to_terminal: bool) -> str:
-    """Messages, each followed by a line feed; on a terminal also each segment, else they overprint each other."""
-    from monitor.reports.hl7 import alarm_message
-
-    messages = [
-        alarm_message(state, lead=_lead(found), audio_paused=_audio_paused(found, state)) for state in found.states
-    ]
-    return "".join((message.replace("\r", "\n") if to_terminal else message) + "\n" for message in messages)
-
-
-def _lead(found: _Found) -> str:
-    return found.statuses[-1].lead if found.statuses else ""
 
 
 def _audio_paused(found: _Found, state: AlarmMessage) -> bool:
@@ -172,10 +165,10 @@ def _find(read: Callable[[str], Iterator[bytes]], alarm_id: str, epoch: str, whe
     Raises:
         ConfigError: no such alarm.
     """
-    from monitor.messages import AlarmMessage, StatusMessage, bed_topic
+    from monitor.messages import AlarmMessage, StatusMessage, bed_topic, decode
 
     bed, _, rest = alarm_id.partition("/")
-    bodies = _decoded(read(bed_topic(bed, "alarm"))) if rest else ()
+    bodies = map(decode, read(bed_topic(bed, "alarm"))) if rest else ()
     alarms = [body for body in bodies if isinstance(body, AlarmMessage)]
     runs = [body.epoch for body in alarms if body.alarm.alarm_id == alarm_id and epoch in ("", body.epoch)]
     if not runs:
@@ -185,11 +178,5 @@ def _find(read: Callable[[str], Iterator[bytes]], alarm_id: str, epoch: str, whe
         )  # fmt: skip
         raise ConfigError(f"export: no alarm {alarm_id!r} in {where}; {others}")
     states = [body for body in alarms if (body.alarm.alarm_id, body.epoch) == (alarm_id, runs[-1])]
-    statuses = [body for body in _decoded(read(bed_topic(bed, "status"))) if isinstance(body, StatusMessage)]
+    statuses = [body for body in map(decode, read(bed_topic(bed, "status"))) if isinstance(body, StatusMessage)]
     return _Found(states, [status for status in statuses if status.epoch == runs[-1]], None)
-
-
-def _decoded(raws: Iterator[bytes]) -> Iterator[Message]:
-    from monitor.messages import decode
-
-    return map(decode, raws)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import secrets
 import shutil
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -104,6 +102,9 @@ def _run(settings: Config, folder: Path | None, address: str, cores: int, shards
 
 def _run_folder(folder: Path | None) -> Path:
     """Make a new folder for this run: a run resumes from the journals that it finds in its folder."""
+    import secrets
+    import tempfile
+
     if folder is None:
         return Path(tempfile.mkdtemp(prefix="ecg-fleet-"))
     name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"

@@ -13,9 +13,8 @@ import inspect
 import math
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
@@ -49,33 +48,29 @@ KeyFile = Annotated[
 
 def variable(flag: str) -> str:
     """Environment variable of an option, e.g. `ECG_MONITOR_ADC_BITS` of `--adc-bits`."""
-    return "ECG_MONITOR_" + flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
+    return f"ECG_MONITOR_{_name(flag).upper()}"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigOption:
+class ConfigOption(NamedTuple):
     """The option of one key of the configuration.
 
     Attributes:
         flag: e.g. `--speed`; of a switch, e.g. `--dashboard/--no-dashboard`.
-        section, key: the key that it sets.
-        kind: type on the command line; str where words are allowed.
-        number: type of the value where words are allowed.
         words: word -> value.
         numbers: the allowed numbers in words, for the error.
+        section, key, default: the key that it sets, and the default of the key.
+        number: type of the value where it is no word.
         text: help.
-        default: default of the key.
     """
 
     flag: str
-    section: str
-    key: str
-    kind: type
-    number: type
     words: Mapping[str, float]
     numbers: str
-    text: str
+    section: str
+    key: str
     default: Any
+    number: type
+    text: str
 
     def value(self, given: Any) -> Any:
         """Value of the key for a value of the command line.
@@ -100,21 +95,18 @@ def _config_options() -> dict[str, ConfigOption]:
         hints = typing.get_type_hints(section.type, include_extras=True) if isinstance(section.type, type) else {}
         for key, hint in hints.items():
             for meta in getattr(hint, "__metadata__", ()):
-                if meta.extra is None:
-                    continue
-                flag, words = meta.extra["flag"], meta.extra["words"]
-                number = hint.__origin__ if isinstance(hint.__origin__, type) else str  # Literal: str
-                found[flag] = ConfigOption(
-                    flag,
-                    section.name,
-                    key,
-                    str if words else number,
-                    number,
-                    words,
-                    meta.extra["numbers"],
-                    meta.description,
-                    getattr(section.default, key),
-                )
+                if meta.extra is not None:
+                    default = getattr(section.default, key)
+                    number = hint.__origin__ if isinstance(hint.__origin__, type) else str  # Literal: str
+                    option = ConfigOption(
+                        **meta.extra,
+                        section=section.name,
+                        key=key,
+                        default=default,
+                        number=number,
+                        text=meta.description,
+                    )
+                    found[option.flag] = option
     return found
 
 
@@ -134,17 +126,15 @@ def takes(*flags: str, texts: Mapping[str, str] | None = None) -> Callable[[Call
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
         parameters: list[inspect.Parameter] = []
-        names = {_name(flag): flag for flag in flags}
-        for parameter in signature.parameters.values():
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
             if parameter.name == "given":
                 parameters += [_parameter(flag, (texts or {}).get(flag)) for flag in flags]
             else:
                 parameters.append(parameter)
 
         def run(**values: Any) -> None:
-            taken = {flag: values.pop(name) for name, flag in names.items()}
+            taken = {flag: values.pop(_name(flag)) for flag in flags}
             command(given={flag: value for flag, value in taken.items() if value is not None}, **values)
 
         # typer reads a command's parameters from these.
@@ -165,7 +155,7 @@ def _parameter(flag: str, text: str | None) -> inspect.Parameter:
     kind: type = Path
     shown: str | bool = False
     if (option := OPTIONS.get(flag)) is not None:
-        kind = option.kind
+        kind = str if option.words else option.number
         if option.default and option.default is not True:
             shown = str(option.default)
     help_text = text or (_FILES[flag] if option is None else option.text)

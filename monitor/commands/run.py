@@ -42,20 +42,10 @@ def run(
         typer.echo(f"ecg-monitor {VERSION}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise typer.Exit(_monitor(settings_of(given)))
-
-
-def _monitor(settings: Config) -> int:
-    """Open everything, run, close everything.
-
-    Returns:
-        Exit code.
-    """
-    if settings.dashboard.enabled and sys.stdin.isatty() and _has_screen():
-        incomplete = _with_dashboard(settings)
-    else:
-        incomplete = _with_lines(settings)
-    return EXIT_INCOMPLETE if incomplete else 0
+        settings = settings_of(given)
+        on_screen = settings.dashboard.enabled and sys.stdin.isatty() and _has_screen()
+        incomplete = _with_dashboard(settings) if on_screen else _with_lines(settings)
+        raise typer.Exit(EXIT_INCOMPLETE if incomplete else 0)
 
 
 def _with_dashboard(settings: Config) -> bool:

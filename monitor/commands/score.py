@@ -6,13 +6,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.commands.options import EXIT_INCOMPLETE, Given, settings_of, takes
 from monitor.commands.stdout import standard_output
-from monitor.config import Config
 
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
@@ -56,19 +55,11 @@ def score(
     strips: Annotated[int, typer.Option(min=0, max=_STRIPS_MAX, help="Number of worst strips per record.")] = 6,
 ) -> None:
     """Score stored records: beats as Parquet, a summary and the worst strips of each record."""
-    raise typer.Exit(_score(records, out, settings_of(given), strips, processes, ray))
-
-
-def _score(records: list[str], out: Path, settings: Config, strips: int, processes: int, on_ray: bool) -> int:
-    """Check everything that concerns all records, then score them.
-
-    Returns:
-        Exit code.
-    """
     from monitor.archive.beat_table import pyarrow_or_error
     from monitor.archive.records import find_records
     from monitor.archive.results import Results
 
+    settings = settings_of(given)
     found = find_records(records)
     results = Results(out)
     pyarrow_or_error()
@@ -84,9 +75,9 @@ def _score(records: list[str], out: Path, settings: Config, strips: int, process
     tasks = [Task(r.name, r.spec, out.resolve(), settings, sha256, strips, command) for r in found]
     stop, started_s = threading.Event(), time.monotonic()
     stop_on_signals(stop)
-    with _workers(min(processes, len(tasks)), len(tasks), on_ray) as workers, ProgressDisplay(len(tasks)) as report:
+    with _workers(min(processes, len(tasks)), len(tasks), ray) as workers, ProgressDisplay(len(tasks)) as report:
         done = score_all(tasks, results, workers, report, stop.is_set)
-    return _conclude(results, done, time.monotonic() - started_s)
+    raise typer.Exit(_conclude(results, done, time.monotonic() - started_s))
 
 
 def _workers(processes: int, records: int, on_ray: bool) -> LocalWorkers | RayWorkers:
@@ -104,8 +95,13 @@ def _conclude(results: Results, done: ArchiveOutcome, took_s: float) -> int:
 
     Returns:
         Exit code.
+
+    Raises:
+        ConfigError: standard output cannot be written, e.g. because the disk is full.
     """
-    from monitor.archive.overview import write_overview
+    from rich.console import Console
+
+    from monitor.archive.overview import overview_table, write_overview
 
     summaries = [summary for name in results.names() if (summary := results.get(name)) is not None]
     failed = bool(done.failed or done.left)
@@ -115,26 +111,12 @@ def _conclude(results: Results, done: ArchiveOutcome, took_s: float) -> int:
         print(f"ecg-monitor: the table of all records in {results.out}: {error.strerror}", file=sys.stderr)
         failed = True
     of_run = {*done.scored, *done.kept}
-    _print([summary for summary in summaries if summary.name in of_run])
+    if shown := [summary for summary in summaries if summary.name in of_run]:
+        with standard_output("score") as out:
+            console = Console(file=out, highlight=False, width=None if out.isatty() else _PIPE_COLUMNS)
+            console.print(overview_table(shown))
     counts = f"{len(done.scored)} scored, {len(done.kept)} scored before, {len(done.failed)} failed"
     if done.left:
         counts += f", {len(done.left)} not started: repeat the command to continue"
     print(f"ecg-monitor: {counts}; {took_s:.1f} s, {results.out}", file=sys.stderr)
     return EXIT_INCOMPLETE if failed else 0
-
-
-def _print(summaries: list[Any]) -> None:
-    """Print the table on standard output.
-
-    Raises:
-        ConfigError: it cannot be written, e.g. because the disk is full.
-    """
-    from rich.console import Console
-
-    from monitor.archive.overview import overview_table
-
-    if not summaries:
-        return
-    with standard_output("score") as out:
-        width = None if out.isatty() else _PIPE_COLUMNS
-        Console(file=out, highlight=False, width=width).print(overview_table(summaries))

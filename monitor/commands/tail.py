@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 from collections.abc import Callable
@@ -12,12 +13,11 @@ import typer
 
 from monitor.commands.options import KeyFile
 from monitor.config import BusConfig
-from monitor.messages import AlarmMessage, EventMessage, Stream
 
 if TYPE_CHECKING:
     from monitor.bus.keys import ClientKey
     from monitor.client.client import AlarmClient, ConnectionState
-    from monitor.client.positions import Position
+    from monitor.messages import Stream
 
 __all__ = ["run_tail", "tail"]
 
@@ -76,8 +76,9 @@ def run_tail(
     """
     from monitor.bus.endpoints import endpoints_from
     from monitor.client.client import AlarmClient
-    from monitor.client.positions import load_position
+    from monitor.client.positions import load_position, save_position
     from monitor.commands.stdout import standard_output
+    from monitor.messages import AlarmMessage, EventMessage
 
     streams: tuple[Stream, ...] = ("alarm", "event") if events else ("alarm",)
     endpoints = endpoints_from(connect)
@@ -90,40 +91,22 @@ def run_tail(
         key=key,
         resume=load_position(resume) if resume is not None else None,
     )
-    report = _Report(client, connect, sys.stderr if err is None else err)
-    try:
-        with standard_output("tail", out):
-            _follow(client, report, out, stop, resume)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        client.close()
-
-
-def _follow(client: AlarmClient, report: _Report, out: TextIO, stop: Callable[[], bool], resume: Path | None) -> None:
-    from monitor.client.positions import save_position
-
-    saved: Position | None = client.position
-    gone = _reader_gone(out)
-    while not stop() and not gone():
-        for _, body, raw in client.poll(_POLL_S):
-            if isinstance(body, AlarmMessage | EventMessage):
-                out.write(raw.decode() + "\n")
-                out.flush()
-        if resume is not None and (position := client.position) is not None and position != saved:
-            save_position(resume, position)
-            saved = position
-        report.update()
+    report, gone = _Report(client, connect, sys.stderr if err is None else err), _reader_gone(out)
+    saved = client.position
+    with contextlib.closing(client), contextlib.suppress(KeyboardInterrupt), standard_output("tail", out):
+        while not stop() and not gone():
+            for _, body, raw in client.poll(_POLL_S):
+                if isinstance(body, AlarmMessage | EventMessage):
+                    out.write(raw.decode() + "\n")
+                    out.flush()
+            if resume is not None and (position := client.position) is not None and position != saved:
+                save_position(resume, position)
+                saved = position
+            report.update()
 
 
 class _Report:
-    """Prints changes of the connection and of the counts of lost messages.
-
-    Args:
-        client: the client to report on.
-        connect: endpoint of the monitor, for the texts.
-        err: printed to.
-    """
+    """Prints changes of the connection to `connect`, and of the counts of lost messages, on `err`."""
 
     def __init__(self, client: AlarmClient, connect: str, err: TextIO) -> None:
         self._client, self._connect, self._err = client, connect, err
@@ -164,9 +147,7 @@ def _reader_gone(out: TextIO) -> Callable[[], bool]:
     """A function that returns whether the reading end of a pipe is closed; without alarms no write would detect it."""
     try:
         descriptor = out.fileno()
-    except (OSError, ValueError, AttributeError):  # not a real file
-        return lambda: False
-    if not hasattr(select, "poll"):
+    except OSError:  # not a real file
         return lambda: False
     poller = select.poll()
     poller.register(descriptor, 0)

@@ -11,8 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor.errors import ConfigError
 
@@ -44,8 +43,7 @@ GRAMMAR: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A lasting fault: `kind` of LASTING or `banner`, from `start_s` for `duration_s`, s."""
 
     kind: str
@@ -63,16 +61,14 @@ class Fault:
         return f"{self.kind}@{self.start_s:g}s for {self.duration_s:g}s"
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """From `start_s`, s, on the device sends `factor` times as fast."""
 
     start_s: float
     factor: float
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(NamedTuple):
     """All faults of a device.
 
     Attributes:

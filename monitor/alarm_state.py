@@ -1,10 +1,17 @@
-"""Evidence of an alarm: part of the alarm message, in a module of its own for its size."""
+"""One state of an alarm with its evidence: the result of the alarm engine and the content of an alarm message."""
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
 
-__all__ = ["Evidence"]
+__all__ = ["PRIORITY_RANK", "Alarm", "AlarmState", "Category", "Evidence", "Priority"]
+
+Category = Literal["physiological", "technical"]
+Priority = Literal["high", "medium", "low"]
+PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "medium": 1, "high": 2}
+AlarmState = Literal["onset", "latched", "acknowledged", "cleared"]
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,3 +54,37 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     limit: float | None = None
     value: float | None = None
     limit_unit: str = ""
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """One state of one alarm, as the alarm engine returns it; time is the source's sample clock.
+
+    Attributes:
+        alarm_id: `<bed>/<kind>/<onset sample>`: the same replay gives the same ids.
+        kind: a key of `[alarms]` in config.toml, e.g. `asystole`.
+        state: onset, latched (cause gone, not yet acknowledged), acknowledged, cleared.
+        onset_sample: where the cause began, source samples.
+        decided_sample: the sample whose arrival decided this state, source samples.
+        count: onsets of the cause while this alarm lasted; a recurrence is an update, not a new alarm.
+        text: one line to read.
+        update: same state, more text and evidence (what followed the beat is known now); not a new alarm.
+        acknowledged_by: name of the operator; empty if not acknowledged.
+        covered_by: id of the alarm of the same cause that replaced this one; empty if it ended by itself.
+
+    Many attributes: one per field of the message.
+    """
+
+    alarm_id: str
+    bed: str
+    kind: str
+    category: Category
+    priority: Priority
+    state: AlarmState
+    onset_sample: int
+    decided_sample: int
+    text: str
+    evidence: Evidence = Evidence()
+    count: int = 1
+    acknowledged_by: str = ""
+    update: bool = False
+    covered_by: str = ""
