@@ -12,13 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from monitor.bus.secret_files import (
-    check_unwritable,
-    create_secret_file,
-    file_errors,
-    load_toml,
-    replace_secret_file,
-)
+from monitor.atomic_file import replace_file
+from monitor.bus.secret_files import SECRET_MODE, WRITE_BY_OTHERS, check_mode, file_errors, load_toml
 from monitor.errors import ConfigError
 from monitor.messages import register_types
 
@@ -30,7 +25,6 @@ __all__ = [
     "Client",
     "PublicKey",
     "Role",
-    "create_allow_list",
     "load_clients",
     "locked",
     "save_clients",
@@ -78,7 +72,7 @@ def load_clients(folder: Path) -> tuple[Client, ...]:
         ConfigError: missing, writable by others, not understood, or a name or key is duplicate or reserved.
     """
     path = folder / CLIENTS_FILE
-    check_unwritable(path)
+    check_mode(path, WRITE_BY_OTHERS)
     clients = load_toml(path, _AllowList).client
     for field in ("name", "public"):
         seen: set[str] = set()
@@ -92,18 +86,8 @@ def load_clients(folder: Path) -> tuple[Client, ...]:
     return clients
 
 
-def create_allow_list(folder: Path) -> None:
-    """Write an empty allow-list if there is none.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    if not (folder / CLIENTS_FILE).exists():
-        create_secret_file(folder / CLIENTS_FILE, _HEAD)
-
-
 def save_clients(folder: Path, clients: tuple[Client, ...]) -> None:
-    """Replace the allow-list; call it inside `locked`.
+    """Replace the allow-list as a whole; inside `locked` if clients may change it meanwhile.
 
     Raises:
         ConfigError: it cannot be written.
@@ -112,7 +96,9 @@ def save_clients(folder: Path, clients: tuple[Client, ...]) -> None:
         f'\n[[client]]\nname = "{client.name}"\nrole = "{client.role}"\npublic = "{client.public}"\n'
         for client in clients
     )
-    replace_secret_file(folder / CLIENTS_FILE, _HEAD + "".join(entries))
+    path = folder / CLIENTS_FILE
+    with file_errors(path):
+        replace_file(path, _HEAD + "".join(entries), mode=SECRET_MODE, durable=True)
 
 
 @contextlib.contextmanager

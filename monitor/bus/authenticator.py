@@ -19,10 +19,9 @@ import zmq
 from zmq.utils import z85
 
 from monitor.bus.allow_list import CLIENTS_FILE, Client, load_clients
-from monitor.bus.connections import Connections
+from monitor.bus.connections import Connections, Refusals
 from monitor.bus.keys import ServerKeys, screen_key
 from monitor.bus.receive import received
-from monitor.bus.refusals import Refusals
 from monitor.bus.requests import RequestError
 from monitor.errors import ConfigError
 from monitor.messages import Request
@@ -103,15 +102,10 @@ class Authenticator:
             self._answer(frames)
 
     def identify(self, sock: zmq.Socket[bytes], frame: zmq.Frame, subscribes: int = 0) -> Client | None:
-        """Find the client that sent a message.
+        """Find the client that sent a message by any of its frames; None if it was removed from the allow-list.
 
         Args:
-            sock: socket of the message.
-            frame: any frame of the message, as received.
             subscribes: 1 for a new subscription, -1 for the end of one.
-
-        Returns:
-            Its entry in the allow-list as it is now; None if it was removed.
         """
         try:
             key, descriptor = str(frame.get("User-Id")), int(frame.get("__fd"))
@@ -122,10 +116,7 @@ class Authenticator:
         return self._clients.get(key)
 
     def authorize(self, request: Request, client: Client | None) -> Request:
-        """Check that a client may make a request.
-
-        Returns:
-            The request with a `who` that begins with the name of the client's key.
+        """Check that a client may make a request; returns it with a `who` that begins with the name of its key.
 
         Raises:
             RequestError: the client was removed, or its role does not permit the request.

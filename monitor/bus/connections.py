@@ -11,19 +11,20 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from monitor.bus.receive import received
-from monitor.bus.refusals import Refusals
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "Refusals"]
 
 EVENTS_PER_CALL = 2_000
 MAX_CONNECTIONS = 200  # of one socket; three times this is well under the usual limit of 1024 files per process
 MAX_SUBSCRIPTIONS = 10_000  # of one connection: 2,000 beds with each stream by itself
+REPORT_EVERY_S = 10.0
+REASONS_PER_REPORT = 5  # reasons with a line of their own, so that invented keys cannot fill the log
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | zmq.EVENT_DISCONNECTED
@@ -31,6 +32,41 @@ _PROTOCOL_REASONS = {
     int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): "a client without a key",
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "a client with the key of another monitor",
 }
+
+
+class Refusals:
+    """Counts refusals; reports the first at once, then one line for each reason every `REPORT_EVERY_S`.
+
+    Args:
+        counters: of the bus; counts `refused`.
+        report: receives one line for the user.
+        clock: monotonic time, s.
+    """
+
+    def __init__(self, counters: Counter[str], report: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._counters = counters
+        self._report = report
+        self._clock = clock
+        self._due_s = clock()
+        self._unreported: Counter[str] = Counter()
+
+    def add(self, reason: str) -> None:
+        """Count one refusal."""
+        self._counters["refused"] += 1
+        own_line = reason in self._unreported or len(self._unreported) < REASONS_PER_REPORT
+        self._unreported[reason if own_line else "others"] += 1
+        self.report_due()
+
+    def report_due(self, *, at_end: bool = False) -> None:
+        """Report what is unreported if `REPORT_EVERY_S` has passed, or `at_end`."""
+        now_s = self._clock()
+        if not self._unreported or (now_s < self._due_s and not at_end):
+            return
+        for reason, times in self._unreported.items():
+            more = f", {times} times since the last line" if times > 1 else ""
+            self._report(f"bus: refused {reason}{more} ({self._counters['refused']} in all)")
+        self._unreported.clear()
+        self._due_s = now_s + REPORT_EVERY_S
 
 
 class Connections:
@@ -44,28 +80,20 @@ class Connections:
 
     Attributes:
         events: socket that is readable when there are events.
-        opened: descriptors of open connections, authenticated or not.
-        known: descriptor -> public key, of connections that sent a message.
-        subscriptions: descriptor -> number of subscriptions; ZeroMQ keeps them in memory.
     """
 
     def __init__(self, sock: zmq.Socket[bytes], refusals: Refusals) -> None:
         self.events: zmq.Socket[bytes] = sock.get_monitor_socket(_EVENTS)
         self.events.setsockopt(zmq.LINGER, 0)
-        self.opened: set[int] = set()
-        self.known: dict[int, str] = {}
-        self.subscriptions: Counter[int] = Counter()
+        self._opened: set[int] = set()  # descriptors of open connections, authenticated or not
+        self._known: dict[int, str] = {}  # descriptor -> public key, of connections that sent a message
+        self._subscriptions: Counter[int] = Counter()  # by descriptor; ZeroMQ keeps them in memory
         self._refusals = refusals
         self._address: int | str = 0  # TCP port, or path of the `ipc://` socket
         self._unprocessed: list[tuple[int, int]] = []
         self._senders: dict[int, str] = {}  # descriptor -> public key, in this turn
         self._silent = 0  # authenticated connections that sent no message yet
         self._failed = 0  # counted handshake failures whose disconnect event is still to come
-
-    @property
-    def pending(self) -> tuple[int, int]:
-        """Authenticated connections without a message; failed connections that are not closed yet."""
-        return self._silent, self._failed
 
     def bound(self, endpoint: str) -> None:
         """Note the endpoint of the socket after `bind`."""
@@ -79,19 +107,14 @@ class Connections:
             self._unprocessed.append((int(event["event"]), int(event["value"])))
 
     def message_received(self, descriptor: int, key: str, subscribes: int = 0) -> None:
-        """Note the sender of a message.
+        """Note the public key that sent a message; `subscribes`: +1 or -1, the change of its subscriptions.
 
         Its handshake event was read in an earlier turn, because authentication needs a turn of the loop.
-
-        Args:
-            descriptor: of the connection.
-            key: public key of the client.
-            subscribes: 1 for a new subscription, -1 for the end of one.
         """
         self._senders[descriptor] = key
-        if subscribes and descriptor in self.opened:
-            self.subscriptions[descriptor] += subscribes
-            if self.subscriptions[descriptor] == MAX_SUBSCRIPTIONS + 1:
+        if subscribes and descriptor in self._opened:
+            self._subscriptions[descriptor] += subscribes
+            if self._subscriptions[descriptor] == MAX_SUBSCRIPTIONS + 1:
                 self._refusals.add(f"more than {MAX_SUBSCRIPTIONS} subscriptions of key {key}")
                 _shut_down(descriptor, self._address)
 
@@ -111,24 +134,24 @@ class Connections:
                 elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                     self._refusals.add("a connection that ended before it proved its key")
         for descriptor, key in self._senders.items():
-            if descriptor in self.opened and descriptor not in self.known:
-                self.known[descriptor] = key
+            if descriptor in self._opened and descriptor not in self._known:
+                self._known[descriptor] = key
                 self._silent -= 1
         self._unprocessed.clear()
         self._senders.clear()
 
     def keep_only(self, allowed: Container[str]) -> None:
         """Close the connections whose public key is not in `allowed`."""
-        for descriptor, key in (self.known | self._senders).items():
+        for descriptor, key in (self._known | self._senders).items():
             if key not in allowed:
                 self._refusals.add(f"key {key}, which is no longer allowed")
                 _shut_down(descriptor, self._address)
 
     def _add(self, descriptor: int) -> None:
-        self.known.pop(descriptor, None)
-        self.subscriptions.pop(descriptor, None)
-        self.opened.add(descriptor)
-        if len(self.opened) > MAX_CONNECTIONS:
+        self._known.pop(descriptor, None)
+        self._subscriptions.pop(descriptor, None)
+        self._opened.add(descriptor)
+        if len(self._opened) > MAX_CONNECTIONS:
             self._refusals.add(f"a connection over the limit of {MAX_CONNECTIONS} per socket")
             self._failed += 1
             _shut_down(descriptor, self._address)
@@ -138,9 +161,9 @@ class Connections:
 
         ZeroMQ has no event for a peer that never spoke its protocol: that is what no other event explains.
         """
-        self.opened.discard(descriptor)
-        self.subscriptions.pop(descriptor, None)
-        if self.known.pop(descriptor, None) is not None:
+        self._opened.discard(descriptor)
+        self._subscriptions.pop(descriptor, None)
+        if self._known.pop(descriptor, None) is not None:
             return
         if descriptor in self._senders or self._silent > 0:
             self._silent -= 1

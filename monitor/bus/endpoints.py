@@ -13,13 +13,11 @@ from pathlib import Path
 from monitor.errors import BusError, PortInUse
 
 __all__ = [
-    "DEFAULT_ENDPOINTS",
     "BusEndpoints",
     "bind_error",
     "endpoints_from",
     "is_loopback",
     "refuse_live_ipc",
-    "require_loopback",
 ]
 
 EXAMPLES = "e.g. tcp://127.0.0.1:5556 or ipc:///run/user/1000/ecg"
@@ -28,20 +26,11 @@ LAST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class BusEndpoints:
-    """The three endpoints of one monitor.
+    """The three endpoints of one monitor; for their content see BusSockets."""
 
-    Attributes:
-        alarms: alarms, beats, status and heartbeat (XPUB).
-        waves: samples for displays (XPUB).
-        control: request and reply (ROUTER).
-    """
-
-    alarms: str = "tcp://127.0.0.1:5556"
-    waves: str = "tcp://127.0.0.1:5557"
-    control: str = "tcp://127.0.0.1:5558"
-
-
-DEFAULT_ENDPOINTS = BusEndpoints()
+    alarms: str
+    waves: str
+    control: str
 
 
 def endpoints_from(connect: str) -> BusEndpoints:
@@ -90,19 +79,6 @@ def is_loopback(endpoint: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:  # a host name, an interface or `*`: other machines may reach it
         return False
-
-
-def require_loopback(endpoint: str) -> None:
-    """Check that an endpoint without keys is on loopback.
-
-    Raises:
-        BusError: not a loopback address, or not an endpoint.
-    """
-    if not is_loopback(endpoint):
-        raise BusError(
-            f"cannot listen on {endpoint} without keys, because every machine could connect; make keys: "
-            f"ecg-monitor keys new DIR, then give --keys DIR; or listen on a loopback address (127.0.0.1)"
-        )
 
 
 def refuse_live_ipc(endpoint: str) -> None:

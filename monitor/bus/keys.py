@@ -16,18 +16,18 @@ import msgspec
 import zmq
 
 from monitor.bus.allow_list import (
+    CLIENTS_FILE,
     DASHBOARD_NAME,
     RESERVED_NAMES,
     Z85_KEY,
     Client,
     PublicKey,
     Role,
-    create_allow_list,
     load_clients,
     locked,
     save_clients,
 )
-from monitor.bus.secret_files import check_private, create_secret_file, file_errors, load_toml
+from monitor.bus.secret_files import check_mode, create_secret_file, file_errors, load_toml
 from monitor.errors import ConfigError
 from monitor.messages import register_types
 
@@ -98,12 +98,13 @@ def make_server_keys(folder: Path) -> ServerKeys:
     """
     with file_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_private(folder)
+    check_mode(folder)
     path = folder / SERVER_FILE
     if path.exists():
         raise ConfigError(f"{path} exists already, and clients have its public key; give another folder")
     public, secret = _key_pair()
-    create_allow_list(folder)
+    if not (folder / CLIENTS_FILE).exists():
+        save_clients(folder, ())
     text = f'# Secret key of this monitor. Keep it on this machine.\npublic = "{public}"\nsecret = "{secret}"\n'
     create_secret_file(path, text)
     return ServerKeys(folder, public, secret)
@@ -117,7 +118,7 @@ def load_server_keys(folder: Path) -> ServerKeys:
     """
     if not (folder / SERVER_FILE).exists():
         raise ConfigError(f"no keys in {folder}; make them with: ecg-monitor keys new {folder}")
-    check_private(folder)
+    check_mode(folder)
     keys = _load_key_file(folder / SERVER_FILE)
     load_clients(folder)
     return ServerKeys(folder, keys.public, keys.secret)
@@ -220,7 +221,7 @@ def _checked_client(name: str, role: str, public: str) -> Client:
 
 
 def _load_key_file(path: Path) -> _KeyFile:
-    check_private(path)
+    check_mode(path)
     keys = load_toml(path, _KeyFile)
     if zmq.curve_public(keys.secret.encode()).decode() != keys.public:
         raise ConfigError(f"{path} is damaged: its keys are not a pair; make a new one with: ecg-monitor keys add")

@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.messages import AUDIO_PAUSE_MAX_S, Reply, Request
 
-__all__ = ["MAX_REQUEST_BYTES", "ControlRequest", "RequestError", "SlowDownError", "parse_request"]
+__all__ = ["MAX_REQUEST_BYTES", "ControlRequest", "RequestError", "parse_request"]
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_NAME_CHARS = 200  # of a bed, an alarm, a person: the journal stores these and dashboards draw them
@@ -28,20 +28,8 @@ class RequestError(ValueError):
         self.request_id = request_id
 
 
-class SlowDownError(RequestError):
-    """A valid request over the rate limit; the client may send it again after `retry_after_s`."""
-
-    def __init__(self, request: Request, retry_after_s: float) -> None:
-        super().__init__(f"{request.op}: slow down, send it again in {retry_after_s:.2g} s", request.id)
-        self.retry_after_s = retry_after_s
-
-
 class ControlRequest:
-    """A request that waits for its reply.
-
-    Attributes:
-        request: as received.
-    """
+    """A received request that waits for its reply."""
 
     __slots__ = ("_send", "request")
 
@@ -50,11 +38,7 @@ class ControlRequest:
         self._send: Callable[[Reply], bool] | None = send
 
     def reply(self, reply: Reply) -> bool:
-        """Send the reply; id and epoch are filled in. Never blocks.
-
-        Returns:
-            False if the client has left, or the request was answered before.
-        """
+        """Send the reply, with id and epoch; never blocks. False if the client has left or was answered before."""
         send, self._send = self._send, None
         return send is not None and send(reply)
 

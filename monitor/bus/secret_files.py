@@ -16,30 +16,27 @@ import msgspec
 from monitor.atomic_file import replace_file
 from monitor.errors import ConfigError
 
-__all__ = ["check_private", "check_unwritable", "create_secret_file", "file_errors", "load_toml", "replace_secret_file"]
+__all__ = ["SECRET_MODE", "WRITE_BY_OTHERS", "check_mode", "create_secret_file", "file_errors", "load_toml"]
 
-_MODE = 0o600
-_ANY_BY_OTHERS = 0o077
-_WRITE_BY_OTHERS = 0o022
+SECRET_MODE = 0o600
+ANY_BY_OTHERS = 0o077
+WRITE_BY_OTHERS = 0o022
 _T = TypeVar("_T")
 
 
-def check_private(path: Path) -> None:
-    """Check that only the owner can use a file or enter a folder.
+def check_mode(path: Path, forbidden: int = ANY_BY_OTHERS) -> None:
+    """Check that others have no access to a file or folder; with WRITE_BY_OTHERS, that they cannot change it.
 
     Raises:
-        ConfigError: the path is missing, or its mode gives others access.
+        ConfigError: the path is missing, or its mode has a forbidden bit.
     """
-    _check_mode(path, _ANY_BY_OTHERS, "entered" if path.is_dir() else "read")
-
-
-def check_unwritable(path: Path) -> None:
-    """Check that only the owner can change a file.
-
-    Raises:
-        ConfigError: the path is missing, or its mode lets others write.
-    """
-    _check_mode(path, _WRITE_BY_OTHERS, "changed")
+    with file_errors(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & forbidden:
+        access, remedy = ("entered", "700") if path.is_dir() else ("read", "600")
+        if forbidden == WRITE_BY_OTHERS:
+            access = "changed"
+        raise ConfigError(f"{path} can be {access} by others (mode {mode:04o}); run: chmod {remedy} {path}")
 
 
 def load_toml(path: Path, kind: type[_T]) -> _T:
@@ -66,21 +63,11 @@ def create_secret_file(path: Path, text: str) -> None:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with file_errors(path):
-        replace_file(draft, text, mode=_MODE, durable=True)
+        replace_file(draft, text, mode=SECRET_MODE, durable=True)
         try:
             os.link(draft, path)  # unlike a rename, it fails if the file exists
         finally:
             draft.unlink()
-
-
-def replace_secret_file(path: Path, text: str) -> None:
-    """Replace a file of mode 0600 as a whole; it is on the disk on return.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    with file_errors(path):
-        replace_file(path, text, mode=_MODE, durable=True)
 
 
 @contextlib.contextmanager
@@ -92,11 +79,3 @@ def file_errors(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path} exists already and is not overwritten; move it, or give another path") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give another path") from None
-
-
-def _check_mode(path: Path, forbidden: int, access: str) -> None:
-    with file_errors(path):
-        mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & forbidden:
-        remedy = "700" if path.is_dir() else "600"
-        raise ConfigError(f"{path} can be {access} by others (mode {mode:04o}); run: chmod {remedy} {path}")

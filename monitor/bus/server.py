@@ -18,13 +18,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.bus.endpoints import DEFAULT_ENDPOINTS, BusEndpoints
+from monitor.bus.endpoints import BusEndpoints
 from monitor.bus.keys import ClientKey, ServerKeys
 from monitor.bus.last_values import LastValues
 from monitor.bus.request_socket import RequestSocket
 from monitor.bus.requests import ControlRequest, RequestError
 from monitor.bus.sockets import BusSockets
-from monitor.bus.waves import WaveChannel
 from monitor.errors import JournalError
 from monitor.journal import Journal
 from monitor.messages import (
@@ -36,6 +35,7 @@ from monitor.messages import (
     Reply,
     Request,
     WaveHeader,
+    bed_topic,
     encode,
 )
 
@@ -49,13 +49,7 @@ BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|ev
 
 
 class Published(NamedTuple):
-    """A message as published.
-
-    Attributes:
-        topic: of the message.
-        body: with `epoch` and `seq`.
-        raw: the body as JSON, byte for byte as subscribers and journal have it.
-    """
+    """A message as published: `body` with `epoch` and `seq`; `raw` as JSON, as subscribers and journal have it."""
 
     topic: str
     body: Message
@@ -74,7 +68,6 @@ class Bus:
         report: receives one line for the user about a refused client.
 
     Attributes:
-        epoch: as given.
         counters: published, waves, unsent, subscriptions, requests, bad_requests, slowed, replies_lost,
             internal_errors, active_forgotten; with keys: refused (connections), denied (requests).
 
@@ -86,7 +79,7 @@ class Bus:
 
     def __init__(
         self,
-        endpoints: BusEndpoints = DEFAULT_ENDPOINTS,
+        endpoints: BusEndpoints,
         *,
         epoch: str,
         journal: Journal,
@@ -100,7 +93,8 @@ class Bus:
         self._clock = clock
         self._committed_s = clock()
         self._seqs: dict[str, int] = {}
-        self._topic_bytes: dict[str, bytes] = {}
+        self._wave_seqs: dict[str, int] = {}
+        self._wave_subscriptions: Counter[bytes] = Counter()  # by prefix
         self._burst: list[list[bytes]] | None = None  # frames not sent yet; None outside `burst`
         self._last_values = LastValues(self.counters)
         self._sockets = BusSockets(endpoints, keys, self.counters, report, clock)
@@ -109,7 +103,6 @@ class Bus:
         except (JournalError, ValueError):
             self._sockets.close(0)
             raise
-        self._waves = WaveChannel(self._sockets, epoch)
         self._requests = RequestSocket(
             self._sockets.control,
             epoch=epoch,
@@ -138,11 +131,13 @@ class Bus:
     @property
     def viewers(self) -> int:
         """Number of subscriptions to waves."""
-        return self._waves.viewers
+        return self._wave_subscriptions.total()
 
     def has_viewers(self, bed: str) -> bool:
         """Whether a subscription covers the waves of a bed."""
-        return self._waves.has_viewers(bed)
+        if not self._wave_subscriptions:
+            return False
+        return bed_topic(bed, "wave").encode().startswith(tuple(self._wave_subscriptions))
 
     def publish(self, topic: str, body: Message) -> Published:
         """Number, encode, journal and send one message. Never waits for a subscriber.
@@ -154,11 +149,8 @@ class Bus:
         Raises:
             ValueError: not a topic of the bus.
         """
-        wire_topic = self._topic_bytes.get(topic)
-        if wire_topic is None:
-            if topic != HEARTBEAT_TOPIC and not BED_TOPIC.fullmatch(topic):
-                raise ValueError(f"topic {topic!r}; want {PROTOCOL}/BED/alarm|beat|status|event/, BED without a slash")
-            wire_topic = self._topic_bytes[topic] = topic.encode()
+        if topic not in self._seqs and topic != HEARTBEAT_TOPIC and not BED_TOPIC.fullmatch(topic):
+            raise ValueError(f"topic {topic!r}; want {PROTOCOL}/BED/alarm|beat|status|event/, BED without a slash")
         seq = self._seqs.get(topic, 0) + 1
         body = msgspec.structs.replace(body, epoch=self.epoch, seq=seq)
         raw = encode(body)
@@ -169,7 +161,7 @@ class Bus:
             self._journal.commit()  # before it is sent: a subscriber can recover it even if this process dies now
             self._committed_s = self._clock()
         self._last_values.store(topic, body, raw)
-        frames = [wire_topic, raw]
+        frames = [topic.encode(), raw]
         if self._burst is None:
             self._sockets.send(self._sockets.alarms, frames)
         else:
@@ -203,7 +195,13 @@ class Bus:
         Raises:
             ValueError: the shape differs from the header.
         """
-        self._waves.publish(header, samples)
+        if samples.shape != (len(header.channels), header.n):
+            raise ValueError(f"samples have the shape {samples.shape}, header says {(len(header.channels), header.n)}")
+        topic = bed_topic(header.bed, "wave")
+        seq = self._wave_seqs[topic] = self._wave_seqs.get(topic, 0) + 1
+        header = msgspec.structs.replace(header, epoch=self.epoch, seq=seq)
+        block = np.ascontiguousarray(samples, dtype="<f4").tobytes()
+        self._sockets.send(self._sockets.waves, [topic.encode(), encode(header), block])
         self.counters["waves"] += 1
 
     def heartbeat(self, body: HeartbeatMessage) -> Published:
@@ -221,7 +219,10 @@ class Bus:
         if self._sockets.alarms in ready:
             self._send_last_values()
         if self._sockets.waves in ready:
-            self._waves.read_subscriptions()
+            for prefix, change in self._sockets.read_subscriptions(self._sockets.waves):
+                self._wave_subscriptions[prefix] += change
+                if self._wave_subscriptions[prefix] <= 0:
+                    del self._wave_subscriptions[prefix]
         waiting = self._requests.receive() if self._sockets.control in ready else []
         self._sockets.update()
         now_s = self._clock()
@@ -254,7 +255,7 @@ class Bus:
         prefixes = [prefix for prefix, change in changes if change > 0]
         self.counters["subscriptions"] += len(prefixes)
         for topic, raw in self._last_values.select(prefixes):
-            self._sockets.send(self._sockets.alarms, [self._topic_bytes[topic], raw])
+            self._sockets.send(self._sockets.alarms, [topic.encode(), raw])
 
     def _send_burst(self, burst: list[list[bytes]]) -> None:
         for frames in burst:

@@ -11,7 +11,7 @@ from typing import Final
 import zmq
 
 from monitor.bus.authenticator import Authenticator
-from monitor.bus.endpoints import BusEndpoints, bind_error, refuse_live_ipc, require_loopback
+from monitor.bus.endpoints import BusEndpoints, bind_error, is_loopback, refuse_live_ipc
 from monitor.bus.keys import ServerKeys
 from monitor.errors import BusError, ConfigError
 
@@ -121,8 +121,11 @@ class BusSockets:
 
     def _bind(self, kind: int, endpoint: str, hwm: int, max_bytes: int) -> tuple[zmq.Socket[bytes], str]:
         """Make a bound socket; returns it and its actual endpoint."""
-        if self.authenticator is None:
-            require_loopback(endpoint)
+        if self.authenticator is None and not is_loopback(endpoint):
+            raise BusError(
+                f"cannot listen on {endpoint} without keys, because every machine could connect; make keys: "
+                f"ecg-monitor keys new DIR, then give --keys DIR; or listen on a loopback address (127.0.0.1)"
+            )
         sock = self._context.socket(kind)
         if self.authenticator is not None:
             self.authenticator.require_key(sock)

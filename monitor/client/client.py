@@ -83,9 +83,9 @@ class AlarmClient:
         key: of this client, for a monitor with keys (`monitor.bus.keys.load_client_key`).
 
     Attributes:
-        counters: received, snapshots, incomplete (answers with a part that the journal has lost, or from a monitor that
-            does not know the run), refused (requests that got an error and are repeated), late (messages returned
-            after they had been skipped), undecodable.
+        counters: received, snapshots, missed, recovered, incomplete (answers with a part that the journal has lost, or
+            from a monitor that does not know the run), refused (requests that got an error and are repeated), late
+            (messages returned after they had been skipped), undecodable.
 
     Raises:
         ClientError: an endpoint that cannot be connected to.
@@ -147,12 +147,12 @@ class AlarmClient:
     @property
     def missed(self) -> int:
         """Messages that were not obtained: skipped after `patience_s`, or no longer in the journal."""
-        return self._recovery.missed
+        return self.counters["missed"]
 
     @property
     def recovered(self) -> int:
         """Messages from the journal that the wire had dropped."""
-        return self._recovery.recovered
+        return self.counters["recovered"]
 
     @property
     def position(self) -> Position | None:
@@ -168,7 +168,7 @@ class AlarmClient:
     @property
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """The sockets, to wait for several clients at once; `poll` reads them."""
-        return self._sockets.all
+        return list(self._sockets.endpoints)
 
     def poll(self, timeout_s: float = 0.0) -> list[Received]:
         """Return the messages received; without any, wait at most `timeout_s`.
@@ -189,7 +189,7 @@ class AlarmClient:
                 out, self._out = self._out, []
                 self._all_given = True
                 return out
-            self._sockets.wait(math.ceil(min(left_s, TICK_S) * 1000))
+            self._sockets.poller.poll(math.ceil(min(left_s, TICK_S) * 1000))
 
     def request(self, request: Request, timeout_s: float = 2.0) -> Reply:
         """Send a request and wait for its reply. `poll` returns the messages that arrive meanwhile.
@@ -214,7 +214,7 @@ class AlarmClient:
                     return reply
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
-                    endpoint = self._sockets.control_endpoint
+                    endpoint = self._sockets.endpoints[self._sockets.control]
                     raise ClientError(
                         f"no answer to {request.op!r} from {endpoint} within {timeout_s:g} s; "
                         f"check that a monitor runs there"
@@ -224,9 +224,9 @@ class AlarmClient:
             self._answers.clear()
 
     def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
-        """Choose the beds whose waves, and whose beats and events, are received besides the client's streams.
+        """Choose the beds whose waves, beats and events are received besides those of the client.
 
-        A call replaces the choice of the call before. The streams of the client itself are not affected.
+        Each call replaces the choice.
 
         Args:
             wave_beds: beds whose waves are received; needs a `waves_endpoint`.

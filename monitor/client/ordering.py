@@ -6,7 +6,7 @@ A received message is never discarded: if the journal has lost a message that is
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from monitor.messages import Message
@@ -26,21 +26,15 @@ class TopicOrder:
     """Order of one topic.
 
     Args:
-        epoch, seq: the last message before the first one to give out.
-
-    Attributes:
-        epoch, seq: the last message given out.
-        duplicates: messages that were received again.
-        recovered: messages from the journal, by `fill`.
-        missed: published messages that were skipped: given up, or no longer in the journal.
+        epoch, seq: the last message before the first one to give out; later the last message given out.
+        counters: recovered (messages from the journal, by `fill`), missed (published messages that were skipped:
+            given up, or no longer in the journal).
     """
 
-    def __init__(self, epoch: str, seq: int = 0) -> None:
+    def __init__(self, epoch: str, seq: int, counters: Counter[str]) -> None:
         self.epoch = epoch
         self.seq = seq
-        self.duplicates = 0
-        self.recovered = 0
-        self.missed = 0
+        self.counters = counters
         self._held: dict[tuple[str, int], Item] = {}
         self._past: deque[str] = deque(maxlen=PAST_EPOCHS)
         self._newest = seq  # known to exist in `epoch`
@@ -83,7 +77,7 @@ class TopicOrder:
             if self._known(body):
                 continue
             out += self._move_to(body.epoch, body.seq - 1)
-            self.recovered += 1
+            self.counters["recovered"] += 1
             out.append(self._advance(body, raw))
         self._more = more
         if more:
@@ -100,7 +94,8 @@ class TopicOrder:
         """
         newest = self._newest if epoch == self.epoch else 0
         out = self._move_to(epoch, max([newest, *(seq for run, seq in self._held if run == epoch)]))
-        self.missed += len(self._held)  # of runs later than `epoch`; none in practice, since `epoch` is the newest
+        # Of runs later than `epoch`; none in practice, since `epoch` is the newest.
+        self.counters["missed"] += len(self._held)
         self._held.clear()
         self._runs.clear()
         self._more = False
@@ -108,9 +103,7 @@ class TopicOrder:
 
     def _known(self, body: Message) -> bool:
         """Whether a message was given out before, or its run is over."""
-        known = body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq)
-        self.duplicates += known
-        return known
+        return body.epoch in self._past or (body.epoch == self.epoch and body.seq <= self.seq)
 
     def _drain(self) -> list[Item]:
         """Give out the held messages that follow without a hole."""
@@ -163,5 +156,5 @@ class TopicOrder:
         return body, raw
 
     def _skip_to(self, seq: int) -> None:
-        self.missed += max(0, seq - self.seq)
+        self.counters["missed"] += max(0, seq - self.seq)
         self.seq = max(self.seq, seq)

@@ -14,10 +14,9 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from monitor.client.ordering import HELD_MAX, PAST_EPOCHS, Received
-from monitor.client.pending_request import PendingRequest
 from monitor.client.positions import Place, Position
 from monitor.client.selection import TopicSelection
-from monitor.client.topic_recovery import Send, TopicRecovery, decoded_items, is_refused
+from monitor.client.topic_recovery import PendingRequest, Send, TopicRecovery, decoded_items, is_refused
 from monitor.messages import (
     AlarmMessage,
     BeatMessage,
@@ -66,7 +65,7 @@ class Recovery:
 
     Attributes:
         epoch: run of the monitor; empty before the first message.
-        counters: snapshots, incomplete, refused, late, undecodable; see `monitor.client.client.AlarmClient`.
+        counters: see `monitor.client.client.AlarmClient`.
 
     Many attributes: the position of the whole subscriber needs its topics, its runs and the snapshot together.
     """
@@ -86,7 +85,6 @@ class Recovery:
         self._topics: dict[str, TopicRecovery] = {}
         self._active: set[str] = set()  # holds every topic that is not idle, perhaps idle ones too
         self._known_beds: tuple[str, ...] = ()
-        self._dropped: Counter[str] = Counter()  # counts of topics that are no longer wanted
         self._past: list[str] = []
         self._first_epoch = ""  # run in which reading began: a topic that is new to us is read from its start
         self._joining: _Joining | None = _Joining()  # None = joined
@@ -97,16 +95,6 @@ class Recovery:
             for name, place in position.topics.items():
                 if self.wanted(name):
                     self._topics[name] = TopicRecovery(name, place, self.counters)
-
-    @property
-    def missed(self) -> int:
-        """Published messages that were not obtained (in time)."""
-        return self._dropped["missed"] + sum(topic.order.missed for topic in self._topics.values())
-
-    @property
-    def recovered(self) -> int:
-        """Messages from the journal that the wire had dropped."""
-        return self._dropped["recovered"] + sum(topic.order.recovered for topic in self._topics.values())
 
     @property
     def position(self) -> Position | None:
@@ -127,8 +115,7 @@ class Recovery:
         """
         unwanted, new = self._selection.set_extra(topics)
         for name in unwanted:
-            if (topic := self._topics.pop(name, None)) is not None:
-                self._dropped.update(missed=topic.order.missed, recovered=topic.order.recovered)
+            self._topics.pop(name, None)
         for name in new:
             if name not in self._topics and self._joining is None and self.epoch:
                 known = self._heartbeat is not None and self._heartbeat.epoch == self.epoch

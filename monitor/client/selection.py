@@ -17,12 +17,15 @@ class TopicSelection:
     Args:
         beds: names; None = all.
         streams: streams of these beds.
+
+    Attributes:
+        extra: extra topics -> number of past messages wanted from the journal.
     """
 
     def __init__(self, beds: Collection[str] | None, streams: Collection[Stream]) -> None:
         self._beds = None if beds is None else frozenset(beds)
         self._streams = frozenset(streams)
-        self._extra: dict[str, int] = {}  # topic -> past messages
+        self.extra: dict[str, int] = {}
         self._cache: dict[str, bool] = {}
 
     @property
@@ -31,16 +34,11 @@ class TopicSelection:
         single = self._beds is not None and len(self._beds) == 1
         return Request(op="snapshot", bed="".join(self._beds or ()) if single else "")
 
-    @property
-    def extra(self) -> Mapping[str, int]:
-        """Extra topics -> number of past messages wanted from the journal."""
-        return self._extra
-
     def __contains__(self, topic: str) -> bool:
         known = self._cache.get(topic)
         if known is None:
             _, bed, stream, *_ = f"{topic}///".split("/")
-            known = topic in self._extra or (stream in self._streams and (self._beds is None or bed in self._beds))
+            known = topic in self.extra or (stream in self._streams and (self._beds is None or bed in self._beds))
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
             self._cache[topic] = known
@@ -52,11 +50,7 @@ class TopicSelection:
         return [name for name in names if name in self]
 
     def set_extra(self, topics: Mapping[str, int]) -> tuple[list[str], list[str]]:
-        """Replace the extra topics.
-
-        Returns:
-            Topics that are no longer wanted; new extra topics.
-        """
-        before, self._extra = self._extra, dict(topics)
+        """Replace the extra topics; returns those that are no longer wanted, and the new ones."""
+        before, self.extra = self.extra, dict(topics)
         self._cache.clear()
         return [name for name in before if name not in self], [name for name in topics if name not in before]

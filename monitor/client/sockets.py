@@ -24,15 +24,16 @@ class ClientSockets:
     """Connects to one monitor.
 
     Args:
-        alarms_endpoint, control_endpoint: of the monitor.
-        waves_endpoint: of the monitor; None = no waves.
+        waves_endpoint: None = no waves.
         alarms_hwm: messages queued before ZeroMQ drops.
-        key: of the client; None = the monitor uses no keys.
+        key: None = the monitor uses no keys.
 
     Attributes:
         alarms: alarms, beats, status, events and heartbeats (SUB).
         control: requests and replies (DEALER).
         waves: samples (SUB); None without `waves_endpoint`.
+        endpoints: of all sockets.
+        poller: of all sockets, for reading.
 
     Raises:
         ClientError: an endpoint that cannot be connected to.
@@ -48,8 +49,8 @@ class ClientSockets:
     ) -> None:
         self._key = key
         self._context = zmq.Context()
-        self._poller = zmq.Poller()
-        self._endpoints: dict[zmq.Socket[bytes], str] = {}
+        self.poller = zmq.Poller()
+        self.endpoints: dict[zmq.Socket[bytes], str] = {}
         try:
             self.alarms = self._connect(zmq.SUB, alarms_endpoint, alarms_hwm)
             self.control = self._connect(zmq.DEALER, control_endpoint, CONTROL_HWM)
@@ -58,27 +59,13 @@ class ClientSockets:
             self.close()
             raise
 
-    @property
-    def control_endpoint(self) -> str:
-        """Endpoint of the control socket."""
-        return self._endpoints[self.control]
-
-    @property
-    def all(self) -> list[zmq.Socket[bytes]]:
-        """All sockets."""
-        return list(self._endpoints)
-
-    def wait(self, timeout_ms: int) -> None:
-        """Wait until a message can be read, at most `timeout_ms`."""
-        self._poller.poll(timeout_ms)
-
     def reconnect(self) -> None:
         """Connect every socket again.
 
         libzmq stops connecting for good if only one side has keys. So a client would not find a monitor that was first
         started with, or without, keys by mistake.
         """
-        for sock, endpoint in self._endpoints.items():
+        for sock, endpoint in self.endpoints.items():
             with contextlib.suppress(zmq.ZMQError):  # libzmq has stopped
                 sock.disconnect(endpoint)
             sock.connect(endpoint)
@@ -109,6 +96,6 @@ class ClientSockets:
             sock.connect(endpoint)
         except zmq.ZMQError as error:
             raise ClientError(f"cannot connect to {endpoint} ({error}); give e.g. tcp://127.0.0.1:5556") from error
-        self._poller.register(sock, zmq.POLLIN)
-        self._endpoints[sock] = endpoint
+        self.poller.register(sock, zmq.POLLIN)
+        self.endpoints[sock] = endpoint
         return sock

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
-from monitor.client.backfill import Backfill
-from monitor.client.ordering import Item, Received, TopicOrder
-from monitor.client.pending_request import PendingRequest
+from monitor.client.ordering import HELD_MAX, Item, Received, TopicOrder
 from monitor.client.positions import Place
-from monitor.messages import Message, Reply, Request, Stream, decode, register_types
+from monitor.messages import AlarmMessage, Message, Reply, Request, Stream, decode, register_types
 
-__all__ = ["Send", "TopicRecovery", "decoded_items", "is_refused"]
+__all__ = ["PendingRequest", "Send", "TopicRecovery", "decoded_items", "is_refused"]
 
+RETRY_S = 1.0  # a request without a reply is sent again after this time
+IDS_MAX = 32  # attempts whose reply is still accepted
 BACKFILLED: Final[frozenset[Stream]] = frozenset(("alarm", "event"))  # streams that are requested after being skipped
 
 Send = Callable[[Request], str]
@@ -33,20 +34,101 @@ class _Reached(msgspec.Struct):
 register_types(_Reached)
 
 
+class PendingRequest:
+    """The attempts of one request, and the time without a reply.
+
+    A reply to any attempt is accepted. Over a slow connection every reply takes longer than `RETRY_S`.
+    """
+
+    def __init__(self) -> None:
+        self._ids: deque[str] = deque(maxlen=IDS_MAX)
+        self._sent_s = -math.inf
+        self._retry_s = RETRY_S
+        self._waited_s: float | None = None
+
+    def postpone(self, retry_after_s: float) -> None:
+        """The monitor limits our rate: send again after this time, s, and restart the wait, because it does answer."""
+        self._retry_s = max(RETRY_S, retry_after_s)
+        self._waited_s = 0.0
+
+    def update(self, now_s: float, step_s: float, send: Callable[[], str]) -> float:
+        """Send the request if it is due.
+
+        Args:
+            now_s: monotonic time, s.
+            step_s: time since replies were last read, s. A longer step counts as `RETRY_S`, because a program that
+                was itself suspended did not wait for the reply.
+            send: sends the request; returns its id, or "" if it cannot be sent now.
+
+        Returns:
+            Time without a reply, s.
+        """
+        self._waited_s = 0.0 if self._waited_s is None else self._waited_s + min(step_s, RETRY_S)
+        if now_s - self._sent_s >= self._retry_s and (sent := send()):
+            self._ids.append(sent)
+            self._sent_s, self._retry_s = now_s, RETRY_S
+        return self._waited_s
+
+    def matches(self, reply_id: str) -> bool:
+        """Whether a reply answers one of the attempts."""
+        return reply_id in self._ids
+
+
+class Backfill:
+    """A part of one topic that was skipped because the journal did not answer in time, and that is requested later.
+
+    Its messages come out of order. A message of an alarm is left out if a newer message of the same alarm was given
+    before, so the last message of an alarm that a subscriber receives is always the newest.
+
+    Args:
+        place: the last message before what is still missing.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.pending = PendingRequest()  # repeated until the journal answers
+        self._given: set[tuple[str, int]] = set()
+        self._newest: dict[tuple[str, str], int] = {}  # (epoch, alarm_id) -> last seq given
+
+    def note(self, items: Iterable[Item]) -> bool:
+        """Note messages given since; False if they are too many to remember, so the part stays missed."""
+        for body, _ in items:
+            self._given.add((body.epoch, body.seq))
+            if isinstance(body, AlarmMessage):
+                self._newest[body.epoch, body.alarm.alarm_id] = body.seq
+        return len(self._given) <= HELD_MAX
+
+    def select(self, items: Iterable[Item], epoch: str, seq: int) -> list[Item]:
+        """Select the skipped messages from an answer of the journal.
+
+        Args:
+            items: the answer, in order.
+            epoch, seq: the position of the topic; later messages of that run are not part of the backfill.
+        """
+        out: list[Item] = []
+        for body, raw in items:
+            if (body.epoch, body.seq) in self._given or (body.epoch == epoch and body.seq > seq):
+                continue
+            if isinstance(body, AlarmMessage) and body.seq < self._newest.get((body.epoch, body.alarm.alarm_id), 0):
+                continue
+            out.append((body, raw))
+        return out
+
+
 class TopicRecovery:
     """One topic.
 
     Args:
         name: topic.
         place: the last message before the first one to give out.
-        counters: of the client: incomplete, refused, late, undecodable.
+        counters: of the client: missed, recovered, incomplete, refused, late, undecodable.
 
     Attributes:
         order: of its messages.
     """
 
     def __init__(self, name: str, place: Place, counters: Counter[str]) -> None:
-        self.order = TopicOrder(place.epoch, place.seq)
+        self.order = TopicOrder(place.epoch, place.seq, counters)
         self._name = name
         self._counters = counters
         self._pending = PendingRequest()
@@ -67,17 +149,9 @@ class TopicRecovery:
         return self._given(self.order.accept(body, raw))
 
     def update(self, now_s: float, step_s: float, patience_s: float, epoch: str, send: Send) -> list[Received]:
-        """Request what is missing; skip it after `patience_s` without an answer.
+        """Request what is missing; skip it after `patience_s` without an answer, and return what was held back.
 
-        Args:
-            now_s: monotonic time, s.
-            step_s: see PendingRequest.update.
-            patience_s: s.
-            epoch: the present run of the monitor.
-            send: sends a request.
-
-        Returns:
-            The messages that were held back, if missing ones were skipped.
+        `epoch` is the present run of the monitor; for `now_s` and `step_s` see PendingRequest.update.
         """
         order = self.order
         if order.hole:
@@ -85,10 +159,10 @@ class TopicRecovery:
             if self._pending.update(now_s, step_s, lambda: send(request)) >= patience_s:
                 return self._skip(epoch)
             return []
-        if self._pending.started:
-            self._pending = PendingRequest()
+        self._pending = PendingRequest()
         if self._backfill is not None:
-            late_request = self._backfill.request(self._name)
+            place = self._backfill.place
+            late_request = Request(op="since", topic=self._name, epoch=place.epoch, seq=place.seq)
             self._backfill.pending.update(now_s, step_s, lambda: send(late_request))
         return []
 
@@ -133,7 +207,7 @@ class TopicRecovery:
         items = backfill.select(decoded_items(reply, self._counters), self.order.epoch, self.order.seq)
         self._counters["late"] += len(items)
         if reached.more:
-            backfill.advance(Place(reached.epoch, reached.seq))
+            backfill.place, backfill.pending = Place(reached.epoch, reached.seq), PendingRequest()
         else:
             self._backfill = None
         return [(self._name, body, raw) for body, raw in items]

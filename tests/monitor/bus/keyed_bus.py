@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import zmq
 
-from monitor.bus.connections import Connections
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.keys import ClientKey, add_client, load_client_key, load_server_keys, make_server_keys, use_key
 from monitor.bus.server import Bus
@@ -63,11 +63,13 @@ class KeyedBus:
     def until(self, condition: Callable[[], object], what: str) -> None:
         wait_for(condition, what, self.turn)
 
-    def connections(self, name: str) -> Connections:
-        """Connections of the socket `alarms`, `waves` or `control`; no public call shows them."""
-        authenticator = self.bus._sockets.authenticator
-        assert authenticator is not None
-        return authenticator._connections[getattr(self.bus._sockets, name)]
+    def check_refusals(self, count: int, endpoint: str, sent: bytes = b"") -> None:
+        """Check that `count` connections were refused, and that one that does not speak ZeroMQ is one more."""
+        with socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2]))) as raw:
+            raw.sendall(sent)
+        self.until(lambda: self.bus.counters["refused"] > count, "the refusal")
+        assert self.ask(self.viewer, Request(op="ping")).ok
+        assert self.bus.counters["refused"] == count + 1
 
     def socket(self, kind: int, endpoint: str, key: ClientKey | None = None, password: str = "") -> zmq.Socket:
         sock = self.context.socket(kind)

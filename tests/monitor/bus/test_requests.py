@@ -9,12 +9,13 @@ import socket
 import msgspec
 import pytest
 import zmq
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monitor.bus.requests import MAX_REQUEST_BYTES
+from monitor.bus.requests import MAX_REQUEST_BYTES, OPS
 from monitor.messages import Reply, Request, bed_topic, decode, encode
 from tests.monitor.bus.helpers import TIMEOUT_S, Sockets, alarm, heartbeat, make_bus, serve, status, wait_for
+from tests.monitor.bus.keyed_bus import KeyedBus
 
 ALARMS = bed_topic("p1", "alarm")
 
@@ -118,9 +119,10 @@ json_values = st.recursive(
     max_leaves=8,
 )
 near_requests = st.fixed_dictionaries(
-    {"op": st.sampled_from(["snapshot", "since", "acknowledge", "pause_audio", "strip", "ping", "nothing"])},
+    {"op": st.sampled_from([*OPS, "nothing"])},
     optional={
         "id": st.text(max_size=10),
+        "who": st.text(max_size=250),
         "bed": st.text(max_size=10),
         "topic": st.sampled_from([ALARMS, "v1/p1/beat/", "v1/p1/wave/", ""]) | st.text(max_size=20),
         "epoch": st.sampled_from(["run-1", ""]) | st.text(max_size=10),
@@ -132,6 +134,7 @@ near_requests = st.fixed_dictionaries(
 )
 bodies = (
     st.binary(max_size=200)
+    | st.sampled_from([b"", b"{}", b"null", b'{"op":"ping"}', b'{"op":"acknowledge","who":"x"}', b"\x01v1/"])
     | near_requests.map(lambda value: json.dumps(value).encode())
     | json_values.map(lambda value: json.dumps(value).encode())
 )
@@ -139,32 +142,47 @@ frame_lists = st.lists(bodies, min_size=1, max_size=4)
 
 
 @pytest.fixture(scope="module")
-def fuzzed():
-    """A bus and a client that all examples share."""
-    bus = make_bus()
+def fuzzed(tmp_path_factory):
+    """A bus with keys; for each client of it, and one of a bus without keys: a socket, and a turn of the bus."""
+    keyed = KeyedBus(tmp_path_factory.mktemp("fuzz") / "keys")
+    bus, sockets = make_bus(), Sockets()
     bus.publish(ALARMS, alarm(1))
-    sockets = Sockets()
-    yield bus, sockets.socket(zmq.DEALER, bus.endpoints.control)
+    control = keyed.bus.endpoints.control
+    yield (
+        keyed,
+        {
+            "viewer": (keyed.bus, keyed.socket(zmq.DEALER, control, keyed.viewer), keyed.turn),
+            "operator": (keyed.bus, keyed.socket(zmq.DEALER, control, keyed.operator), keyed.turn),
+            "without keys": (bus, sockets.socket(zmq.DEALER, bus.endpoints.control), lambda: serve(bus)),
+        },
+    )
     sockets.close()
     bus.close()
+    keyed.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(parts=frame_lists)
-@example(parts=[b"", b"", b""])
-@example(parts=[b""])
-@example(parts=[b"x"] * 2000)
-@example(parts=[b'{"op":"ping","id":"\\ud800"}'])
-@example(parts=[b'{"a":' * 12_000])
-def test_any_frames_get_one_reply(fuzzed, parts):
-    bus, dealer = fuzzed
+@settings(max_examples=500, deadline=None)
+@given(parts=frame_lists, role=st.sampled_from(["viewer", "operator", "without keys"]))
+@example(parts=[b"", b"", b""], role="without keys")
+@example(parts=[b""], role="without keys")
+@example(parts=[b"x"] * 2000, role="without keys")
+@example(parts=[b'{"op":"ping","id":"\\ud800"}'], role="without keys")
+@example(parts=[b'{"a":' * 12_000], role="without keys")
+def test_any_frames_get_one_reply_and_no_other_role(fuzzed, parts, role):
+    keyed, clients = fuzzed
+    keyed.now_s += 1.0
+    keyed.served.clear()
+    bus, dealer, turn = clients[role]
     dealer.send_multipart(parts)
-    wait_for(lambda: dealer.poll(0), "a reply", lambda: serve(bus))
+    wait_for(lambda: dealer.poll(0), "a reply", turn)
     reply = msgspec.json.decode(dealer.recv_multipart()[-1], type=Reply)
     assert reply.ok or reply.error
     assert not dealer.poll(0)
-    assert bus.counters["requests"] > 0
     assert bus.counters["internal_errors"] == 0
+    for request in keyed.served:
+        if request.op in ("acknowledge", "pause_audio"):
+            assert role == "operator"
+            assert request.who == "desk" or request.who.startswith("desk (")
 
 
 def test_bytes_that_are_not_zeromq_and_a_frame_that_is_too_long_are_harmless(bus, sockets):
