@@ -112,7 +112,7 @@ def soak(options: argparse.Namespace, journal: Path) -> dict[str, Any]:
         wall=lambda: start + datetime.timedelta(seconds=world.device_s),
     )
     bed = pipeline.beds[BED]
-    world.state = lambda: bed.state
+    world.state = lambda: bed.input.state
     tenths = 0
 
     def stop() -> bool:

@@ -158,7 +158,7 @@ class _Record:
         try:
             while not self._bed.ended:
                 yield from self._read()
-                self._bed.settle(scorer.score_beats(self._bed.unscored), self)
+                self._bed.settle(scorer.score_beats(self._bed.input.unscored), self)
                 self._worst.close_cells(ended=self._bed.ended)
             self._tally.runs.end()
             self._beats.close()
@@ -174,7 +174,7 @@ class _Record:
         """
         bed, empty, read = self._bed, 0, 0
         piece, most = round(_PIECE_S * bed.source.fs_hz), _WAIT_S * bed.source.fs_hz
-        while not bed.ended and read < most and len(bed.unscored) < _BATCH:
+        while not bed.ended and read < most and len(bed.input.unscored) < _BATCH:
             chunk = yield from bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
                 self._worst.history.put(chunk.first_sample, chunk.samples, bed.input.detector.last_filtered)

@@ -19,26 +19,22 @@ from monitor.engine.bed import Bed
 from monitor.engine.control import Control
 from monitor.engine.counters import Counters
 from monitor.engine.display_feed import DisplayFeed
-from monitor.engine.heartbeats import Heartbeats
-from monitor.engine.incidents import Incidents
 from monitor.engine.journal_watch import JournalWatch
-from monitor.engine.metrics import MetricsServer
 from monitor.engine.pipeline import Pipeline
 from monitor.engine.publisher import Publisher
-from monitor.engine.recordings import Recordings, make_folder
+from monitor.engine.recordings import Recordings
 from monitor.engine.resume import ResumePoint
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
-from monitor.engine.snapshot import Snapshot, take_snapshot
 from monitor.errors import ModelError
 from monitor.journal import Journal, RetentionLimits
 from monitor.messages import AlarmMessage
 from monitor.sources import Source
 from monitor.sources.guarded import GuardedSource, Readers
 
-__all__ = ["FEW_BEDS", "build_pipeline", "load_scorer"]
+__all__ = ["build_pipeline", "load_scorer"]
 
-FEW_BEDS = 8  # more beds are scored in a thread of its own, and start when the libraries are loaded
+_FEW_BEDS = 8  # more beds are scored in a thread of its own, and start when the libraries are loaded
 _MEMORY = ":memory:"  # a journal for subscribers that missed messages, not an archive: half an hour of beats, 10 MB
 
 
@@ -72,7 +68,7 @@ def build_pipeline(
     Args:
         sources: bed name -> open source; the pipeline closes them.
         config: the whole configuration.
-        scorer: the model, shared by all beds.
+        scorer: shared by all beds.
         on_alarm: receives each alarm message when it is published.
         on_notice: receives one line for a person.
         clock: monotonic, s.
@@ -85,10 +81,14 @@ def build_pipeline(
     """
     started = wall()
     counters = Counters()
-    incidents = Incidents(on_notice)
+    incomplete: list[str] = []
     readers = Readers()
-    few = len(sources) <= FEW_BEDS
+    few = len(sources) <= _FEW_BEDS
     batches = Batches(scorer, counters, beside=config.source.speed > 0 and not few)
+
+    def report(line: str) -> None:
+        incomplete.append(line)
+        on_notice(line)
 
     def make_bed(name: str, source: Source) -> Bed:
         if not getattr(source, "never_blocks", False):
@@ -103,27 +103,23 @@ def build_pipeline(
         beds = {name: make_bed(name, source) for name, source in sources.items()}
         for name, point in (resume or {}).items():
             beds[name].resume(point)
-        folder = Path(config.record.folder) if config.record.folder else None
-        if folder is not None:
-            make_folder(folder)
-        journal = _open_journal(config, folder, len(beds), clock, incidents.report)
+        recordings = Recordings(config, report)
+        journal = _open_journal(config, recordings.folder, len(beds), clock, report)
         closing.callback(journal.close)
         epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         keys = load_server_keys(Path(config.bus.keys)) if config.bus.keys else None
         endpoints = endpoints_from(config.bus.listen)
         bus = Bus(endpoints, epoch=epoch, journal=journal, clock=clock, keys=keys, report=on_notice)
         closing.callback(bus.close)
-        recordings = Recordings(folder, config, incidents.report)
-        publisher = Publisher(bus, journal, counters, recordings, on_alarm=on_alarm, on_notice=on_notice, clock=clock)
+        publisher = Publisher(bus, journal, counters, recordings, on_alarm, on_notice, clock)
         publisher.put_sessions(beds.values())
         scheduler = Scheduler(beds, config.source.speed, bus, publisher, on_notice, clock)
-        metrics: MetricsServer | None = None
+        metrics = None
         if config.metrics.port:
+            from monitor.engine.metrics import Collector, MetricsServer  # prometheus-client: 50 ms
 
-            def snapshot() -> Snapshot:
-                return take_snapshot(beds, counters, bus.counters, journal, started.timestamp())
-
-            metrics = MetricsServer(config.metrics, snapshot)
+            collector = Collector(beds, counters, bus.counters, journal, started.timestamp())
+            metrics = MetricsServer(config.metrics, collector)
             closing.callback(metrics.close)
         undo.callback(recordings.abandon)
         for bed in beds.values():  # last: a port in use must not leave files that block the next attempt
@@ -131,7 +127,7 @@ def build_pipeline(
         undo.pop_all()
     closing.callback(readers.close)
     closing.callback(batches.close)
-    feed = DisplayFeed(bus, scheduler.thinning, config.bus.waves_hz, clock)
+    feed = DisplayFeed(bus, scheduler.thinning, 1.0 / config.bus.waves_hz, clock)
     return Pipeline(
         beds,
         make_bed,
@@ -145,14 +141,15 @@ def build_pipeline(
         scheduler=scheduler,
         batches=batches,
         feed=feed,
-        heartbeats=Heartbeats(beds, scheduler, bus, counters, clock, wall),
         control=Control(beds, bus, journal, publisher, feed),
         journal_watch=JournalWatch(beds, journal, publisher, on_notice),
         counters=counters,
-        incidents=incidents,
         metrics=metrics,
         closing=closing,
         clock=clock,
+        wall=wall,
+        report=report,
+        incomplete=incomplete,
     )
 
 
@@ -161,21 +158,16 @@ def _open_journal(
 ) -> Journal:
     """The configured file, else one in the recording folder, else a journal in memory."""
     path = config.journal.path or (str(folder / "journal.sqlite") if folder else _MEMORY)
+    limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
     if path == _MEMORY:
-        limits = _memory_limits(beds)
-    else:
-        limits = RetentionLimits(keep_days=config.journal.keep_days, max_mb=config.journal.max_mb)
+        # Fewer rows for each bed when there are more beds: 20 MB of beats and status in all, 5 minutes of each bed.
+        limits = RetentionLimits(
+            max_mb=0,
+            alarm_rows=max(100, min(1_000, 20_000 // beds)),
+            beat_rows=max(400, min(2_000, 40_000 // beds)),
+            status_rows=max(60, min(500, 10_000 // beds)),
+            strips=100,
+            actions=1_000,
+            slack_rows=min(50, beds),
+        )
     return Journal(path, limits=limits, clock=clock, report=report)
-
-
-def _memory_limits(beds: int) -> RetentionLimits:
-    """Fewer rows for each bed when there are more beds: 20 MB of beats and status in all, 5 minutes of each bed."""
-    return RetentionLimits(
-        max_mb=0,
-        alarm_rows=max(100, min(1_000, 20_000 // beds)),
-        beat_rows=max(400, min(2_000, 40_000 // beds)),
-        status_rows=max(60, min(500, 10_000 // beds)),
-        strips=100,
-        actions=1_000,
-        slack_rows=min(50, beds),
-    )

@@ -51,7 +51,7 @@ class BeatResults:
             self.latencies.put(latency_ms)
         return BeatMessage(
             sample=beat.r_sample,
-            time=self._input.time.of(beat.r_sample),
+            time=self._input.time_of(beat.r_sample),
             bed=self._name,
             r_sample=beat.r_sample,
             rr_s=None if beat.rr_s is None else round(beat.rr_s, 4),

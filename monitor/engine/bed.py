@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Beat, Event, Gap, Quality, QualitySpan, RhythmSpan, Scores, Tick
-from detector.lockstep import Steps, run
+from detector.lockstep import Steps
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.alarms.evidence import ScoredBeat
@@ -50,7 +50,8 @@ class Output(Protocol):
 class Bed:
     """Reads a source, judges its scored beats, and publishes beats and alarms.
 
-    `take` and `settle` are two steps so that the beats of all beds can be scored in one batch in between.
+    Many attributes: its parts, and what the status needs.
+    `read` and `settle` are two steps so that the beats of all beds can be scored in one batch in between.
 
     Args:
         name: name of the bed.
@@ -62,6 +63,7 @@ class Bed:
         paced: whether samples have an arrival time (False: replay as fast as possible).
 
     Attributes:
+        source: its source.
         input: source, detector, recent signal, state.
         view: waves and status that displays have received.
         engine: its alarms.
@@ -85,6 +87,7 @@ class Bed:
         paced: bool,
     ) -> None:
         self.name = name
+        self.source = source
         self.input = BedInput(name, source, config, clock, started, paced)
         self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
         self.view = BedView(name, self.input, self.counts)
@@ -98,11 +101,6 @@ class Bed:
         self._strips = StripCutter(self.input.history, source.fs_hz)
 
     @property
-    def source(self) -> Source:
-        """Source of the bed."""
-        return self.input.source
-
-    @property
     def now(self) -> int:
         """The sample clock: index of the next sample."""
         return self.input.history.end
@@ -111,11 +109,6 @@ class Bed:
     def ended(self) -> bool:
         """No more samples are read."""
         return self.input.ended
-
-    @property
-    def state(self) -> State:
-        """State, as in the status message."""
-        return self.input.state
 
     @property
     def condition(self) -> tuple[State, Quality, bool, float | None]:
@@ -127,10 +120,6 @@ class Bed:
     def scorable(self) -> bool:
         """Whether beats are scored now."""
         return self._quality is Quality.GOOD and self.input.state == "running"
-
-    def time_of(self, sample: int) -> str:
-        """Wall time of a sample, ISO 8601."""
-        return self.input.time.of(sample)
 
     # -- after an earlier run -------------------------------------------------------------------------------
 
@@ -146,43 +135,36 @@ class Bed:
             self._strips.has(alarm)
         detector = self.input.detector
         self.input.history.end = point.clock
-        self.view.begin(point.clock)
+        self.view.shown = point.clock
         detector.samples_in, detector.samples_lost = last.samples_in, last.samples_lost
         self.counts |= {key: getattr(last, key) for key in self.counts}
         if self.source.start_time is None:
-            self.input.time.set_sample_0(point.sample_0_time)
+            self.input.sample_0 = point.clock_time - datetime.timedelta(seconds=point.clock / last.fs_hz)
 
     def publish_resumed(self, output: Output) -> None:
         """Publish the alarms taken over from the earlier run, as updates."""
         for alarm in reversed(self.engine.active):
-            self._publish_alarm(msgspec.structs.replace(alarm, update=True), output)
+            self._publish_alarms([msgspec.structs.replace(alarm, update=True)], output)
 
     def _add_resume_gap(self, first_sample: int, output: Output) -> None:
         """The first sample after a restart: the samples between the two runs are a gap."""
-        if self.resumed is None or (gap := self.resumed.gap_before(first_sample)) is None:
+        if self.resumed is None or (n := first_sample - self.resumed.watched_until) <= 0:
             return
         self.input.detector.samples_lost += max(0, first_sample - self.resumed.clock)
-        self.input.add_event(gap)
-        lost_s, kept = gap.n_samples / self.source.fs_hz, len(self.engine.active)
+        self.input.events.append(Gap(self.resumed.watched_until, n))
         text = (
-            f"{WATCHED_AGAIN}: {gap.n_samples} samples ({lost_s:.1f} s) were not analysed; {kept} alarms continue "
-            "unchanged; the patient's reference is learned anew"
+            f"{WATCHED_AGAIN}: {n} samples ({n / self.source.fs_hz:.1f} s) were not analysed; "
+            f"{len(self.engine.active)} alarms continue unchanged; the patient's reference is learned anew"
         )
-        output.notice(self, Notice("bed_resumed", text, gap.n_samples))
+        output.notice(self, Notice("bed_resumed", text, n))
 
     # -- samples in -----------------------------------------------------------------------------------------
 
-    @property
-    def unscored(self) -> list[Beat]:
-        """Beats that wait for their score, in order."""
-        return self.input.unscored
-
-    def take(self, max_samples: int, output: Output) -> Chunk | None:
-        """Read a piece and run the detector over it; its beats then wait in `unscored`."""
-        return run(self.process(max_samples, output))
-
     def process(self, max_samples: int, output: Output) -> Steps[Chunk | None]:
-        """`take` as a routine, in step with other beds."""
+        """Read a piece and run the detector over it, in step with other beds; its beats then wait in `input.unscored`.
+
+        `detector.lockstep.run` runs it alone.
+        """
         chunk = self.read(max_samples, output)
         if chunk is not None and chunk.samples.size:
             self.input.apply(chunk, (yield from self.input.detector.advancing(chunk.samples, chunk.first_sample)))
@@ -198,10 +180,10 @@ class Bed:
         if chunk.samples.size == 0:
             return chunk
         if not self.input.began:
-            self.input.begin(chunk.first_sample)
-            self.view.begin(chunk.first_sample)
+            self.input.began, self.input.first_sample = True, chunk.first_sample
+            self.view.shown = chunk.first_sample
             self._add_resume_gap(chunk.first_sample, output)
-        self._set_source_alarm("no_data", False, "", output)
+        self.set_technical_alarm("no_data", False, "", output)
         return chunk
 
     # -- results out ----------------------------------------------------------------------------------------
@@ -210,7 +192,7 @@ class Bed:
         """Process the events in order, with the scores of the scorable beats, and publish the results.
 
         Args:
-            scores: of `unscored`, or of the beats in `events`.
+            scores: of `input.unscored`, or of the beats in `events`.
             output: receives the messages.
             events: from `input.take_events`; None = take them now.
         """
@@ -231,21 +213,25 @@ class Bed:
                     changes = self.engine.handle(event)
                 case Tick() | RhythmSpan():
                     changes = self.engine.handle(event)
-            for change in changes:
-                self._publish_alarm(change, output)
+            self._publish_alarms(changes, output)
         for cut in self._strips.complete(ended=self.input.ended):
             output.strip(self, *cut)
 
-    def lose(self, text: str, output: Output) -> None:
-        """The source is lost."""
-        self._set_silent("source_lost", text, output)
+    def set_silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
+        """The source gives no samples: set the state and raise the alarm."""
+        self.input.state = kind
+        self.set_technical_alarm(kind, True, text, output)
+
+    def set_technical_alarm(self, kind: str, holds: bool, text: str, output: Output) -> None:
+        """Raise or clear an alarm of the source or the journal."""
+        self._publish_alarms(self.engine.source_state(kind, holds, self.now, text), output)
 
     def watch_silence(self, output: Output) -> None:
         """Raise `no_data` when a live source gave no samples for longer than its limit."""
         silent_s = self.input.silent_s
         if self.input.state in ("starting", "running") and silent_s >= self.limits.no_data.limit:
             hangs = ", whose read does not come back" if getattr(self.source, "hangs", False) else ""
-            self._set_silent("no_data", f"no samples for {silent_s:.1f} s from {self.source.name}{hangs}", output)
+            self.set_silent("no_data", f"no samples for {silent_s:.1f} s from {self.source.name}{hangs}", output)
 
     def watch_lateness(self, output: Output) -> None:
         """Raise or clear `overload`: samples wait too long before they are analysed. Not in the first `WARM_UP_S`."""
@@ -256,20 +242,16 @@ class Bed:
         if behind_s is not None:
             self._publish_alarms(self.engine.behind(behind_s, bed_input.taken), output)
 
-    def set_journal_failed(self, failed: bool, text: str, output: Output) -> None:
-        """Raise or clear `journal_failed`."""
-        self._set_source_alarm("journal_failed", failed, text, output)
-
     def handle_notice(self, notice: Notice, output: Output) -> None:
         """Publish an event of the source, and raise or clear the alarms that follow from it."""
         output.notice(self, notice)
         if notice.kind == "source_lost":
-            self._set_silent("source_lost", notice.text, output)
+            self.set_silent("source_lost", notice.text, output)
         elif notice.kind in ("sampling_rate", "sampling_rate_right"):
-            self._set_source_alarm("sampling_rate", notice.kind == "sampling_rate", notice.text, output)
+            self.set_technical_alarm("sampling_rate", notice.kind == "sampling_rate", notice.text, output)
         elif notice.kind == "source_back":
             self.input.restart()
-            self._set_source_alarm("source_lost", False, "", output)
+            self.set_technical_alarm("source_lost", False, "", output)
 
     def status(self) -> StatusMessage:
         """State of the bed now."""
@@ -277,16 +259,16 @@ class Bed:
         source, detector = self.source, self.input.detector
         return StatusMessage(
             sample=self.now,
-            time=self.time_of(self.now),
+            time=self.input.time_of(self.now),
             bed=self.name,
-            state=self.state,
+            state=self.input.state,
             source=source.name,
             lead=source.lead,
             fs_hz=source.fs_hz,
             speed=self._speed,
             quality=self._quality.value,
             scorable=self.scorable,
-            heart_rate_bpm=self.engine.heart_rate_bpm if self.state == "running" else None,
+            heart_rate_bpm=self.engine.heart_rate_bpm if self.input.state == "running" else None,
             samples_in=detector.samples_in,
             samples_lost=detector.samples_lost,
             latency_p50_ms=p50_ms,
@@ -318,27 +300,13 @@ class Bed:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _set_silent(self, kind: Literal["no_data", "source_lost"], text: str, output: Output) -> None:
-        self.input.set_silent(kind)
-        self._set_source_alarm(kind, True, text, output)
-
-    def _set_source_alarm(self, kind: str, holds: bool, text: str, output: Output) -> None:
-        self._publish_alarms(self.engine.source_state(kind, holds, self.now, text), output)
-
     def _publish_alarms(self, changes: list[Alarm], output: Output) -> None:
-        for change in changes:
-            self._publish_alarm(change, output)
-
-    def _publish_alarm(self, alarm: Alarm, output: Output) -> None:
-        if (cut := self._strips.begin(alarm)) is not None:
-            output.strip(self, *cut)  # before the alarm, so that both are committed together
-        output.alarm(
-            self,
-            AlarmMessage(
-                sample=alarm.decided_sample,
-                time=self.time_of(alarm.decided_sample),
-                alarm=alarm,
-                model=self.model,
-                latency_ms=self.input.arrivals.latency_ms(alarm.decided_sample),
-            ),
-        )
+        for alarm in changes:
+            if (cut := self._strips.begin(alarm)) is not None:
+                output.strip(self, *cut)  # before the alarm, so that both are committed together
+            sample = alarm.decided_sample
+            latency_ms = self.input.arrivals.latency_ms(sample)
+            message = AlarmMessage(
+                sample=sample, time=self.input.time_of(sample), alarm=alarm, model=self.model, latency_ms=latency_ms
+            )
+            output.alarm(self, message)

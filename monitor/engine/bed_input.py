@@ -10,7 +10,6 @@ from detector import Beat, Detector, Event
 from monitor.config import Config
 from monitor.engine.latency import LiveArrivals, ReplayPace
 from monitor.engine.signal_history import SignalHistory
-from monitor.engine.stream_time import StreamTime
 from monitor.errors import ConfigError
 from monitor.sources import Chunk, EndOfStream, Source
 
@@ -24,20 +23,14 @@ _HISTORY_S = 60.0
 class BedInput:
     """Reads the source of a bed and collects the events that its detector finds.
 
-    Many attributes: five parts, the state of the stream, and the events that wait to be scored.
+    Many attributes: its parts, the state of the stream, its times, and the events that wait to be scored.
 
-    Args:
-        name: name of the bed, for errors.
-        source: open source.
-        config: the whole configuration.
-        clock: monotonic, s.
-        started: wall time of the start, used where the source has no start time.
-        paced: whether samples have an arrival time (False: replay as fast as possible).
+    Args and errors: as of `Bed`.
 
     Attributes:
         source, detector: the parts that read and analyse.
         history: the last 60 s of signal.
-        time: wall time of samples.
+        sample_0: wall time of sample 0.
         arrivals: arrival or due time of samples.
         state: state of the bed, as in the status message.
         ended: no more samples are read.
@@ -45,9 +38,7 @@ class BedInput:
         first_sample: index of the first sample; 0 before it.
         duration_s: a live source ends after this time; 0 = never.
         taken: samples before this index are covered by `take_events`.
-
-    Raises:
-        ConfigError: the notch filter needs a higher sampling rate.
+        events: found and not taken yet.
     """
 
     def __init__(
@@ -66,9 +57,10 @@ class BedInput:
         except ValueError as error:
             raise ConfigError(f"bed {name}: {error}") from None
         self.history = SignalHistory(round(_HISTORY_S * fs_hz))
-        if source.start_time is not None:
-            started = datetime.datetime.fromisoformat(source.start_time)
-        self.time = StreamTime(fs_hz, started, clock())
+        start = source.start_time
+        self.sample_0 = started if start is None else datetime.datetime.fromisoformat(start)
+        self._sample_0_s = clock()
+        self._anchor: tuple[int, float] | None = None  # a sample, and when a live device took it, by the clock
         speed = config.source.speed if paced else 0.0
         self.arrivals = LiveArrivals(fs_hz, clock) if source.live else ReplayPace(fs_hz, speed, clock)
         self.state: State = "starting"
@@ -79,7 +71,7 @@ class BedInput:
         self.taken = 0
         self._clock = clock
         self._data_s = clock()  # when samples came last
-        self._events: list[Event] = []
+        self.events: list[Event] = []
 
     @property
     def now(self) -> int:
@@ -94,7 +86,16 @@ class BedInput:
     @property
     def unscored(self) -> list[Beat]:
         """Beats that wait for their score, in order."""
-        return [event for event in self._events if isinstance(event, Beat) and event.scorable]
+        return [event for event in self.events if isinstance(event, Beat) and event.scorable]
+
+    def time_of(self, sample: int) -> str:
+        """Wall time of a sample, ISO 8601 with milliseconds; of a live device, by its drift-corrected clock."""
+        fs_hz = self.source.fs_hz
+        if self._anchor is None:
+            seconds = sample / fs_hz
+        else:
+            seconds = self._anchor[1] - self._sample_0_s + (sample - self._anchor[0]) / fs_hz
+        return (self.sample_0 + datetime.timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
     def start(self, now_s: float, began_s: float) -> None:
         """The monitor starts at `now_s`, the replay of this bed at `began_s`."""
@@ -116,33 +117,21 @@ class BedInput:
         if chunk is not None and chunk.samples.size:
             self.arrivals.put(chunk)
             if chunk.time_s is not None:
-                self.time.set_anchor(chunk.first_sample, chunk.time_s)
+                self._anchor = chunk.first_sample, chunk.time_s
         return chunk
-
-    def begin(self, first_sample: int) -> None:
-        """Note the index of the first sample."""
-        self.began, self.first_sample = True, first_sample
-
-    def add_event(self, event: Event) -> None:
-        """Add an event that the detector cannot find: a gap between two runs."""
-        self._events.append(event)
 
     def apply(self, chunk: Chunk, events: list[Event]) -> None:
         """Take over a piece that the detector has analysed, with the events it found."""
-        self._events += events
+        self.events += events
         self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
         self._data_s = self._clock()
         self.state = "running"
 
     def take_events(self) -> list[Event]:
         """Events since the last call, to be scored and settled while the detector continues."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         self.taken = self.now
         return events
-
-    def set_silent(self, kind: Literal["no_data", "source_lost"]) -> None:
-        """The source gives no samples."""
-        self.state = kind
 
     def restart(self) -> None:
         """A lost source is back; the time without samples counts from now."""
@@ -152,7 +141,7 @@ class BedInput:
         """Stop reading, and take the events that the detector still holds."""
         if not self.ended:
             self.ended, self.state = True, "ended"
-            self._events += self.detector.flush()
+            self.events += self.detector.flush()
 
     def stop(self) -> None:
         """Stop reading, without the detector."""

@@ -126,7 +126,9 @@ def open_beds(config: Config) -> dict[str, Source]:
     if wrong or len(waited) == len(plans):
         for source in sources.values():
             source.close()
-        raise SourceError(_one_line(wrong or waited))
+        lines = wrong or waited
+        more = f" | and {len(lines) - _NAMED_ERRORS} more" if len(lines) > _NAMED_ERRORS else ""
+        raise SourceError(" | ".join(lines[:_NAMED_ERRORS]) + more)
     return sources
 
 
@@ -134,11 +136,6 @@ def _reconnecting(plan: BedPlan, config: Config, why: str) -> Source:
     from monitor.sources.reconnecting import ReconnectingSource
 
     return ReconnectingSource(lambda: open_bed(plan, config), plan.source.spec, why, plan.source.fs_hz or None)
-
-
-def _one_line(wrong: list[str]) -> str:
-    more = f" | and {len(wrong) - _NAMED_ERRORS} more" if len(wrong) > _NAMED_ERRORS else ""
-    return " | ".join(wrong[:_NAMED_ERRORS]) + more
 
 
 def _many(config: Config) -> list[BedPlan]:

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from monitor.bus.server import Bus
 from monitor.engine.bed import Bed
-from monitor.engine.thinning import Thinning
+from monitor.engine.bed_view import STATUS_S
+from monitor.engine.scheduler import Thinning
 from monitor.messages import bed_topic
 
 __all__ = ["DisplayFeed"]
 
-_STATUS_S = 1.0
 _SELDOM_STATUS_S = 5.0  # of unchanged beds while status is thinned
 
 
+@dataclass(eq=False)
 class DisplayFeed:
     """Publishes status and waves.
 
-    Args:
+    Attributes:
         bus: receives the messages, and knows which beds a display shows.
         thinning: what is left out now.
-        waves_hz: wave messages per second and bed.
+        wave_s: time between two wave messages of a bed, s.
         clock: monotonic, s.
     """
 
-    def __init__(self, bus: Bus, thinning: Thinning, waves_hz: float, clock: Callable[[], float]) -> None:
-        self._bus = bus
-        self._thinning = thinning
-        self._wave_s = 1.0 / waves_hz
-        self._clock = clock
+    bus: Bus
+    thinning: Thinning
+    wave_s: float
+    clock: Callable[[], float]
 
     def publish(self, beds: Iterable[Bed]) -> None:
         """Publish what is due: status once a second and when the condition changes, waves many times a second."""
-        now_s = self._clock()
-        thinned = self._thinning.thinned
-        least_s = _SELDOM_STATUS_S if "status" in thinned else _STATUS_S / 2
+        now_s = self.clock()
+        thinned = self.thinning.thinned
+        least_s = _SELDOM_STATUS_S if "status" in thinned else STATUS_S / 2
         for bed in beds:
             view = bed.view
-            if not self._bus.has_viewers(bed.name):
+            if not self.bus.has_viewers(bed.name):
                 view.skip_wave(counted=False)
-            elif view.wave_due(now_s, self._wave_s):
+            elif view.wave_due(now_s, self.wave_s):
                 if "waves" in thinned:
                     view.skip_wave(counted=True)
-                elif (wave := view.wave(bed.input.history.capacity)) is not None:
-                    self._bus.publish_wave(*wave)
-            if view.status_due(now_s, bed.condition, _STATUS_S, least_s):
-                self._bus.publish(bed_topic(bed.name, "status"), bed.status())
+                elif (wave := view.wave()) is not None:
+                    self.bus.publish_wave(*wave)
+            if view.status_due(now_s, bed.condition, least_s):
+                self.bus.publish(bed_topic(bed.name, "status"), bed.status())

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import math
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from detector import Detector
 from detector.scorer import Scorer
+from monitor import VERSION
 from monitor.bus.server import Bus
 from monitor.engine.bed import Bed
 from monitor.engine.control import Control
 from monitor.engine.counters import Counters
 from monitor.engine.display_feed import DisplayFeed
-from monitor.engine.heartbeats import Heartbeats
-from monitor.engine.incidents import Incidents
 from monitor.engine.journal_watch import JournalWatch
-from monitor.engine.metrics import MetricsServer
 from monitor.engine.pacing import LOOP_S
 from monitor.engine.publisher import Publisher
 from monitor.engine.recordings import Recordings
@@ -28,84 +30,64 @@ from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
 from monitor.errors import RecorderError, SourceError
 from monitor.journal import Journal
+from monitor.messages import HeartbeatMessage
 from monitor.sources import Notice, Source
 from monitor.sources.reconnecting import ReconnectingSource
 
+if TYPE_CHECKING:
+    from monitor.engine.metrics import MetricsServer
+
 __all__ = ["Pipeline"]
 
+_HEARTBEAT_S = 1.0
 _WARM_FS_HZ = 250.0
 _WARM_UP_SIGNAL_S = 12.0
 _WARM_BEAT = np.exp(-0.5 * ((np.arange(_WARM_FS_HZ) - 100) / 4.0) ** 2)  # one beat a second, 1 mV
 
 
+@dataclass(eq=False)
 class Pipeline:
     """The loop over all beds; `monitor.engine.assembly.build_pipeline` builds one.
 
     Many attributes: the parts that the loop drives.
 
-    Args:
+    Attributes:
         beds: name -> bed.
         make_bed: builds the bed of a source that could be opened only later.
         scorer: the model, shared by all beds.
         speed: of replays, times real time; 0 = as fast as possible.
         warm_first: load the numeric libraries before the first bed starts, not beside it.
-        bus, journal, publisher, recordings, scheduler, batches, feed, heartbeats, control, journal_watch, counters,
-            incidents: the open parts.
         metrics: the server of `--metrics`, None without one.
         closing: closes the parts when `run` ends.
         clock: monotonic, s.
+        wall: wall time now.
+        report: adds a line to `incomplete`.
+        incomplete: what could not be kept or read, without ending the run; one line each.
     """
 
-    def __init__(
-        self,
-        beds: dict[str, Bed],
-        make_bed: Callable[[str, Source], Bed],
-        scorer: Scorer,
-        *,
-        speed: float,
-        warm_first: bool,
-        bus: Bus,
-        journal: Journal,
-        publisher: Publisher,
-        recordings: Recordings,
-        scheduler: Scheduler,
-        batches: Batches,
-        feed: DisplayFeed,
-        heartbeats: Heartbeats,
-        control: Control,
-        journal_watch: JournalWatch,
-        counters: Counters,
-        incidents: Incidents,
-        metrics: MetricsServer | None,
-        closing: contextlib.ExitStack,
-        clock: Callable[[], float],
-    ) -> None:
-        self.beds = beds
-        self.bus = bus
-        self.journal = journal
-        self.counters = counters
-        self.metrics = metrics
-        self.publisher = publisher
-        self._make_bed = make_bed
-        self._scorer = scorer
-        self._speed = speed
-        self._warm_first = warm_first
-        self._recordings = recordings
-        self._scheduler = scheduler
-        self._batches = batches
-        self._feed = feed
-        self._heartbeats = heartbeats
-        self._control = control
-        self._journal_watch = journal_watch
-        self._incidents = incidents
-        self._closing = closing
-        self._clock = clock
-        self._broken: SourceError | None = None  # of the source that broke last
-
-    @property
-    def incomplete(self) -> list[str]:
-        """What could not be kept or read, without ending the run; one line each."""
-        return self._incidents.lines
+    beds: dict[str, Bed]
+    make_bed: Callable[[str, Source], Bed]
+    scorer: Scorer
+    speed: float
+    warm_first: bool
+    bus: Bus
+    journal: Journal
+    publisher: Publisher
+    recordings: Recordings
+    scheduler: Scheduler
+    batches: Batches
+    feed: DisplayFeed
+    control: Control
+    journal_watch: JournalWatch
+    counters: Counters
+    metrics: MetricsServer | None
+    closing: contextlib.ExitStack
+    clock: Callable[[], float]
+    wall: Callable[[], datetime.datetime]
+    report: Callable[[str], None]
+    incomplete: list[str]
+    _broken: SourceError | None = field(default=None, init=False)  # of the source that broke last
+    _heartbeat_due_s: float = field(default=0.0, init=False)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Run until every source has ended or `stop()` is true; then score the rest, say goodbye and close.
@@ -114,27 +96,27 @@ class Pipeline:
             SourceError: every source broke. A single broken source is an incident.
         """
         warming = threading.Thread(target=self._warm_up, name="warm up", daemon=True)
-        if self._speed > 0:
+        if self.speed > 0:
             warming.start()
-            if self._warm_first:
+            if self.warm_first:
                 warming.join()
-        self._scheduler.begin()
+        self.scheduler.begin()
         try:
-            self._journal_watch.publish_killed_runs()
+            self.journal_watch.publish_killed_runs()
             for bed in self.beds.values():
                 bed.publish_resumed(self.publisher)
-            self._feed.publish(self.beds.values())
-            self._heartbeats.publish_due()
+            self.feed.publish(self.beds.values())
+            self._heartbeat("running")
             while not stop() and not all(bed.ended for bed in self.beds.values()):
-                began_s = self._clock()
+                began_s = self.clock()
                 moved = self._turn(began_s)
-                if self._batches.ready(self._scheduler.pause_s(began_s)):
+                if self.batches.ready(self.scheduler.pause_s(began_s)):
                     self._settle()
-                self._control.serve(0.0 if moved and self._speed == 0 else self._scheduler.pause_s(began_s))
+                self.control.serve(0.0 if moved and self.speed == 0 else self.scheduler.pause_s(began_s))
             for bed in self.beds.values():
                 self._end(bed)
             self._settle()
-            self._batches.put(list(self.beds.values()))
+            self.batches.put(list(self.beds.values()))
             self._settle()
         except BaseException:
             self.journal.ending = "error"
@@ -143,23 +125,23 @@ class Pipeline:
             self._close()
             if warming.ident is not None:
                 warming.join()
-        if self._broken is not None and all(bed.state == "source_lost" for bed in self.beds.values()):
+        if self._broken is not None and all(bed.input.state == "source_lost" for bed in self.beds.values()):
             raise self._broken
 
     def wait_for_subscriber(self, timeout_s: float) -> None:
         """Before `run`: wait for a subscriber, which then receives all messages from the first one."""
-        until_s = self._clock() + timeout_s
-        while not self.bus.counters["subscriptions"] and self._clock() < until_s:
-            self._control.serve(LOOP_S)
+        until_s = self.clock() + timeout_s
+        while not self.bus.counters["subscriptions"] and self.clock() < until_s:
+            self.control.serve(LOOP_S)
 
     def _warm_up(self) -> None:
         """Load the numeric libraries by analysing and scoring a few synthetic beats."""
         beats = Detector(_WARM_FS_HZ).push(np.tile(_WARM_BEAT, round(_WARM_UP_SIGNAL_S)))
-        self._scorer.score_beats(beats)
+        self.scorer.score_beats(beats)
 
     def _turn(self, now_s: float) -> bool:
         """Read the beds that are due, score their beats in one batch, publish results; whether any samples came."""
-        beds = self._scheduler.due(now_s)
+        beds = self.scheduler.due(now_s)
         for number, bed in enumerate(beds):
             if (
                 isinstance(bed.source, ReconnectingSource)
@@ -167,33 +149,34 @@ class Pipeline:
                 and (source := bed.source.opened()) is not None
             ):
                 beds[number] = self._replace(bed, source)
-        moved = self._scheduler.read(beds, self._lose)
+        moved = self.scheduler.read(beds, self._lose)
         self._settle()  # the batch of the last turn
-        self._batches.put(beds)
-        if not self._batches.beside:
+        self.batches.put(beds)
+        if not self.batches.beside:
             self._settle()
-        if self._journal_watch.changed:
+        if self.journal_watch.changed:
             self._settle()  # results from before the change come first
-            self._journal_watch.publish()
-        self._heartbeats.publish_due()
+            self.journal_watch.publish()
+        if self.clock() >= self._heartbeat_due_s:
+            self._heartbeat("running")
         for bed in beds:
-            self._scheduler.put_back(bed, bed.name in moved)
+            self.scheduler.put_back(bed, bed.name in moved)
         return bool(moved)
 
     def _settle(self) -> None:
         """Wait for the scores of the current batch, if any, and publish the results of its beds."""
-        scored = self._batches.take()
+        scored = self.batches.take()
         with self.bus.burst():
             for bed, events, scores in scored:
                 try:
                     bed.settle(scores, self.publisher, events)
                 except Exception as error:
                     if bed.ended:
-                        self._incidents.report(_fault(bed, error))
+                        self.report(_fault(bed, error))
                     else:
                         self._lose(bed, error)
                 bed.watch_lateness(self.publisher)
-            self._feed.publish([bed for bed, *_ in scored])
+            self.feed.publish([bed for bed, *_ in scored])
 
     def _lose(self, bed: Bed, error: Exception) -> None:
         """End this bed only: its source broke, or the code that works on it. Its remaining beats are scored first."""
@@ -202,47 +185,64 @@ class Pipeline:
         self._settle()
         self._end(bed)
         with contextlib.suppress(Exception):  # the bed is broken, which is reported below
-            bed.settle(self._scorer.score_beats(bed.unscored), self.publisher)
-        bed.lose(text, self.publisher)
+            bed.settle(self.scorer.score_beats(bed.input.unscored), self.publisher)
+        bed.set_silent("source_lost", text, self.publisher)
         self.publisher.event(bed, "source_lost", text, 1)
-        self._incidents.report(text)
+        self.report(text)
 
     def _end(self, bed: Bed) -> None:
         """Stop reading a bed; events that its detector cannot return any more are lost."""
         try:
             bed.input.end()
         except Exception as error:
-            self._incidents.report(_fault(bed, error))
+            self.report(_fault(bed, error))
 
     def _replace(self, late: Bed, source: Source) -> Bed:
         """Start the bed of a source that could not be opened at first."""
         try:
-            bed = self._make_bed(late.name, source)
+            bed = self.make_bed(late.name, source)
             if late.resumed is not None:
                 bed.resume(late.resumed)
-            self._recordings.begin(bed)
+            self.recordings.begin(bed)
         except Exception as error:
             source.close()
             self._lose(late, error if isinstance(error, RecorderError) else SourceError(str(error)))
             return late
         late.handle_notice(Notice("source_back", f"{source.name}: opened"), self.publisher)
         self.publisher.put_sessions([bed])
-        bed.view.follow(late.view)
+        bed.view.status_due_s = late.view.status_due_s
         self.beds[bed.name] = bed
         return bed
+
+    def _heartbeat(self, state: Literal["running", "goodbye"]) -> None:
+        """Publish the message by which a subscriber knows that the monitor runs."""
+        now_s, wall = self.clock(), self.wall()
+        self._heartbeat_due_s = now_s + _HEARTBEAT_S
+        self.counters.heartbeat_s = wall.timestamp()
+        self.bus.heartbeat(
+            HeartbeatMessage(
+                time=wall.isoformat(timespec="milliseconds"),
+                state=state,
+                beds=tuple(self.beds),
+                uptime_s=round(now_s - self.scheduler.started_s, 3),
+                version=VERSION,
+                late_s=round(self.scheduler.take_late_s(), 3),
+                thinned=self.scheduler.thinning.thinned,
+            )
+        )
 
     def _close(self) -> None:
         """Publish the last status of each bed and the goodbye, then close all parts."""
         for bed in self.beds.values():
             bed.input.stop()
-            bed.view.show_at_once()
+            bed.view.wave_due_s = bed.view.status_due_s = -math.inf
         self.publisher.publish_repeats(self.beds)
-        with self._closing as last:
+        with self.closing as last:
             for bed in self.beds.values():
                 last.callback(bed.source.close)
             self.publisher.close(self.beds)
-            self._feed.publish(self.beds.values())
-            self._heartbeats.publish("goodbye")
+            self.feed.publish(self.beds.values())
+            self._heartbeat("goodbye")
 
 
 def _fault(bed: Bed, error: Exception) -> str:

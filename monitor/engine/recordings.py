@@ -15,20 +15,30 @@ from monitor.errors import RecorderError
 from monitor.recording.recorder import Recorder
 from monitor.sources.reconnecting import ReconnectingSource
 
-__all__ = ["Recordings", "make_folder"]
+__all__ = ["Recordings"]
 
 
 class Recordings:
     """One recorder for each recorded bed.
 
     Args:
-        folder: folder of the session; None = nothing is recorded.
         config: the whole configuration; each recording keeps the part that holds for its bed.
         report: receives one line when a recording ends early.
+
+    Attributes:
+        folder: of the session; None = nothing is recorded.
+
+    Raises:
+        RecorderError: the folder cannot be created.
     """
 
-    def __init__(self, folder: Path | None, config: Config, report: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+        self.folder = Path(config.record.folder) if config.record.folder else None
+        try:
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecorderError(f"recording to {self.folder}: {error.strerror}; name another folder") from None
         self._config = config
         self._report = report
         self._recorders: dict[str, Recorder] = {}
@@ -37,17 +47,17 @@ class Recordings:
         """Create the files of a bed. A bed whose source is not open yet gets none.
 
         Raises:
-            RecorderError: the folder cannot be created, or already holds a session.
+            RecorderError: its folder cannot be created, or already holds a session.
         """
-        if self._folder is None or isinstance(bed.source, ReconnectingSource):
+        if self.folder is None or isinstance(bed.source, ReconnectingSource):
             return
         own = {bed.name: self._config.beds[bed.name]} if bed.name in self._config.beds else {}
         self._recorders[bed.name] = Recorder(
-            self._folder,
+            self.folder,
             bed.name,
             bed.source.fs_hz,
             bed.source.lead,
-            bed.time_of(0),
+            bed.input.time_of(0),
             msgspec.to_builtins(msgspec.structs.replace(self._config, beds=own)),
             bed.model,
             rails_mv=bed.source.rails_mv,
@@ -80,15 +90,3 @@ class Recordings:
         """Close all files: the monitor could not start."""
         for recorder in self._recorders.values():
             recorder.close()
-
-
-def make_folder(folder: Path) -> None:
-    """Create the folder of the session.
-
-    Raises:
-        RecorderError: it cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecorderError(f"recording to {folder}: {error.strerror}; name another folder") from None

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector import Gap
 from monitor.journal import JournalReader
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, StatusMessage, bed_topic, decode
 
@@ -41,16 +40,6 @@ class ResumePoint:
         """Wall time of sample `clock`."""
         since = (self.clock - self.status.sample) / self.status.fs_hz
         return datetime.datetime.fromisoformat(self.status.time) + datetime.timedelta(seconds=since)
-
-    @property
-    def sample_0_time(self) -> datetime.datetime:
-        """Wall time of sample 0, whether or not it was read."""
-        return self.clock_time - datetime.timedelta(seconds=self.clock / self.status.fs_hz)
-
-    def gap_before(self, first_sample: int) -> Gap | None:
-        """The gap between the runs, if this one starts with `first_sample`."""
-        n_samples = first_sample - self.watched_until
-        return Gap(self.watched_until, n_samples) if n_samples > 0 else None
 
 
 def read_resume_points(path: Path, beds: Iterable[str]) -> dict[str, ResumePoint]:

@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable
+from typing import Final, Literal
 
 from detector import advance_together
 from monitor.bus.server import Bus
 from monitor.engine.bed import Bed
-from monitor.engine.due_queue import DueQueue
+from monitor.engine.bed_view import STATUS_S
 from monitor.engine.pacing import LOOP_S, WARM_UP_S, piece_s, read_every_s, stagger_s, turn_s
 from monitor.engine.publisher import Publisher
-from monitor.engine.thinning import Thinning
 from monitor.sources import Chunk
 
-__all__ = ["Scheduler"]
+__all__ = ["DueQueue", "Scheduler", "Thinning"]
 
+Thinned = Literal["waves", "status"]
+
+_TURN_BEDS = 128  # most beds in one turn, before requests are served and beats scored
 _ENDED_S = 1.0  # interval of the turns of a bed that has ended, for its status
-_STATUS_S = 1.0  # the first status of all beds are spread over this time
+
+
+class DueQueue:
+    """Beds ordered by the time at which they are due.
+
+    Attributes:
+        late_s: largest delay among the beds returned by the last `take`, s.
+    """
+
+    def __init__(self) -> None:
+        self.late_s = 0.0
+        self._queue: list[tuple[float, int, str]] = []
+        self._put = 0  # beds with the same due time are taken in the order of `put`
+
+    def put(self, bed: str, due_s: float) -> None:
+        """Enter a bed."""
+        self._put += 1
+        heapq.heappush(self._queue, (due_s, self._put, bed))
+
+    def take(self, now_s: float, most: int = _TURN_BEDS) -> list[str]:
+        """Remove and return the beds that are due, longest delay first."""
+        due: list[str] = []
+        self.late_s = now_s - self._queue[0][0] if self._queue and self._queue[0][0] < now_s else 0.0
+        while self._queue and self._queue[0][0] <= now_s and len(due) < most:
+            due.append(heapq.heappop(self._queue)[2])
+        return due
+
+    def wait_s(self, now_s: float) -> float:
+        """Time until a bed is due, s; at most LOOP_S, because subscribers and requests are served as well."""
+        return min(LOOP_S, max(0.0, self._queue[0][0] - now_s)) if self._queue else LOOP_S
+
+
+class Thinning:
+    """Leaves out display data while beds are read late: first waves, then most of the status.
+
+    Attributes:
+        thinned: left out now.
+    """
+
+    LATE_S: Final[tuple[tuple[float, Thinned], ...]] = ((0.5, "waves"), (1.0, "status"))
+    STEADY_S: Final = 3.0  # all beds must be in time for this long before anything is sent again
+
+    def __init__(self) -> None:
+        self.thinned: tuple[Thinned, ...] = ()
+        self._late_until_s = float("-inf")
+
+    def update(self, late_s: float, now_s: float) -> bool:
+        """Take the delay of the latest bed, s; returns whether `thinned` changed."""
+        thinned = tuple(stream for limit_s, stream in self.LATE_S if late_s >= limit_s)
+        if late_s >= self.LATE_S[0][0] / 2:
+            self._late_until_s = now_s
+        if len(thinned) > len(self.thinned) or (
+            not thinned and self.thinned and now_s - self._late_until_s >= self.STEADY_S
+        ):
+            self.thinned = thinned
+            return True
+        return False
 
 
 class Scheduler:
@@ -62,7 +122,7 @@ class Scheduler:
         for number, bed in enumerate(self._beds.values()):
             began_s = self.started_s + stagger_s(number, len(self._beds), self._speed)
             bed.input.start(self.started_s, began_s)
-            bed.view.delay_status(self.started_s + _STATUS_S * number / len(self._beds))
+            bed.view.status_due_s = self.started_s + STATUS_S * number / len(self._beds)
             paced = self._speed > 0 and not bed.source.live
             self._queue.put(bed.name, began_s + LOOP_S if paced else self.started_s)
 

@@ -50,7 +50,7 @@ class Batches:
             raise ValueError("the last batch was not taken")
         beats: list[Beat] = []
         for bed in beds:
-            unscored, events = bed.unscored, bed.input.take_events()
+            unscored, events = bed.input.unscored, bed.input.take_events()
             beats += unscored
             self._waiting.append((bed, events, len(unscored)))
         if self._thread is not None and beats:

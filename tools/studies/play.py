@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Gap, Scorer
+from detector.lockstep import run
 from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.messages import Alarm, AlarmMessage, BeatMessage
@@ -67,6 +68,6 @@ def play(signal: Signal, scorer: Scorer) -> Kept:
     bed = Bed("p1", signal, Config(), scorer, lambda: 0.0, started, paced=False)
     kept = Kept()
     while not bed.ended:
-        bed.take(_PIECE, kept)
-        bed.settle(scorer.score_beats(bed.unscored), kept)
+        run(bed.process(_PIECE, kept))
+        bed.settle(scorer.score_beats(bed.input.unscored), kept)
     return kept

@@ -110,8 +110,9 @@ def test_a_file_of_beds_excludes_the_options_of_one_bed(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('[beds.icu-1]\nsource = "sim"\n')
     assert run("--beds", str(tmp_path / "b.toml")).beds["icu-1"].source == "sim"
     assert run(ECG_MONITOR_BEDS=str(tmp_path / "b.toml")).beds["icu-1"].source == "sim"
-    with pytest.raises(ConfigError, match=r"--bed x: .*\[beds\.icu-1\]"):
-        run("--beds", str(tmp_path / "b.toml"), "--bed", "x")
+    for option in ("--bed x", "--source sim"):
+        with pytest.raises(ConfigError, match=rf"{option}: .*\[beds\.icu-1\]"):
+            run("--beds", str(tmp_path / "b.toml"), *option.split())
 
 
 def commands() -> dict[str, typing.Any]:

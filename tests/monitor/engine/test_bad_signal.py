@@ -11,16 +11,7 @@ import pytest
 import wfdb
 
 from detector import Scorer
-from tests.monitor.engine.helpers import (
-    FS_HZ,
-    FedSource,
-    Run,
-    Script,
-    ecg,
-    settings,
-    sim,
-    watched,
-)
+from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings, sim, watched
 
 
 def test_no_data_is_raised_at_its_limit_and_clears(scorer: Scorer) -> None:
@@ -132,6 +123,7 @@ def test_no_data_is_raised_when_a_port_is_back_without_samples(scorer: Scorer) -
     run: Run = Run({"p1": source}, scorer, clock=script.clock)
     run.pipeline.run(script)
     assert run.states("source_lost") == ["onset", "cleared"]
+    assert run.alarms[0].alarm.text == "fed: lost /dev/x"
     assert checks == [["source_lost"], ["source_lost", "no_data"]], "no `no_data` while the source is lost"
 
 

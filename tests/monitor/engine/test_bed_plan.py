@@ -16,7 +16,6 @@ from monitor.engine.bed_plan import open_bed, open_beds, planned_beds
 from monitor.errors import ConfigError, SourceError
 from monitor.sources import Source
 from monitor.sources.reconnecting import ReconnectingSource
-from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
 from tests.monitor.engine.helpers import FedSource, Run, ecg, settings
 
 WARD = """
@@ -48,6 +47,8 @@ def test_a_bed_overrides_the_common_source(tmp_path: Path) -> None:
     sources = open_beds(config)
     assert {name: source.fs_hz for name, source in sources.items()} == {"icu-1": 250.0, "icu-2": 360.0}
     assert len(planned_beds(Config())) == 1, "without a file: the bed of [source]"
+    with pytest.raises(ConfigError, match=r"beds_count = 3 and \[beds\.icu-1\]"):
+        planned_beds(ward(tmp_path, WARD, merge(Config(), {"source": {"beds_count": 3}}, "test")))
 
 
 @pytest.mark.parametrize(
@@ -79,23 +80,6 @@ def test_all_missing_records_are_named_together(tmp_path: Path) -> None:
         SourceError, match=r"beds\.x\.source = 'csv:/nowhere\.csv': .*beds\.y\.source = 'sim:vtt=3': .*vtt"
     ):
         open_beds(config)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--source", "sim"),
-        pytest.param(("--bed", "p1"), marks=pytest.mark.slow),
-        pytest.param(("--beds-count", "3"), marks=pytest.mark.slow),
-    ],
-)
-def test_a_file_of_beds_excludes_other_options_for_beds(tmp_path: Path, options: tuple[str, ...]) -> None:
-    path = tmp_path / "ward.toml"
-    path.write_text(WARD)
-    done = ecg_monitor("--beds", str(path), *options, "--no-dashboard", *FREE_BUS)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "icu-1" in done.stderr
 
 
 def test_beds_without_any_device_present_are_refused(tmp_path: Path) -> None:
@@ -172,7 +156,7 @@ def test_a_bed_starts_when_its_device_appears(tmp_path: Path, scorer: Scorer) ->
         nonlocal now_s, plugged
         now_s += 0.25
         bed = run.pipeline.beds["icu-1"]
-        seen.append(bed.state)
+        seen.append(bed.input.state)
         plugged = now_s > 12
         if bed.source.fs_hz == 360.0 and there.next == 0:
             there.feed(ecg("sinus=12", 360.0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +89,7 @@ def test_a_failing_source_ends_its_bed_only(
     assert kind == "source_lost"
     assert reason in text
     assert len(run.pipeline.incomplete) == 1
+    assert run.pipeline.incomplete == run.notices
     assert "\n" not in run.pipeline.incomplete[0]
     same_as_alone(tmp_path, alone)
 
@@ -144,23 +144,6 @@ def test_a_bed_of_nan_only_raises_leads_off(tmp_path: Path, alone: Path, scorer:
     assert run.onsets("bad") == ["leads_off"]
     assert run.status("bad").beats == 0
     same_as_alone(tmp_path, alone)
-
-
-def test_a_full_disk_of_the_journal_raises_an_alarm(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
-    run = with_bad(sim("sinus=30"), tmp_path, scorer)
-    journal = run.pipeline.journal
-
-    def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    journal._write = full  # type: ignore[method-assign, assignment]
-    run.pipeline.run()
-    assert run.onsets("a")[0] == "journal_failed"
-    for bed in OTHERS:
-        beats, alarms = kept(tmp_path, bed)
-        assert beats == kept(alone, bed)[0]
-        of_patient = [message["alarm"] for message in alarms if message["alarm"]["kind"] != "journal_failed"]
-        assert of_patient == [message["alarm"] for message in kept(alone, bed)[1]]
 
 
 def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:

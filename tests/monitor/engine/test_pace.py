@@ -12,19 +12,8 @@ import zmq
 from detector import Scorer
 from monitor.client.client import wave_samples
 from monitor.messages import WaveHeader, decode
-from tests.monitor.engine.helpers import (
-    FS_HZ,
-    FedSource,
-    Run,
-    Script,
-    ecg,
-    settings,
-    sim,
-    watched,
-)
+from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings, sim, watched
 from tests.monitor.sources.helpers import wait_for
-
-STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
 
 
 @pytest.mark.parametrize("speed", [1.0, 10.0])
@@ -71,10 +60,8 @@ def test_a_replay_keeps_its_speed(scorer: Scorer) -> None:
     np.testing.assert_allclose(taken, expected, atol=0.15 * 8 * FS_HZ)
 
 
-@pytest.mark.parametrize("speed", [5.0, pytest.param(50.0, marks=pytest.mark.slow)])
-def test_latency_is_measured_in_a_paced_replay(scorer: Scorer, speed: float) -> None:
-    seconds = 2 * speed
-    with watched({"p1": sim(f"sinus={max(seconds, 10):g}")}, scorer, settings(source={"speed": speed})) as w:
+def test_latency_is_measured_in_a_paced_replay(scorer: Scorer) -> None:
+    with watched({"p1": sim("sinus=10")}, scorer, settings(source={"speed": 5.0})) as w:
         w.finished()
         latencies = [beat.latency_ms for beat in w.beats()]
         assert len(latencies) > 5
@@ -84,26 +71,4 @@ def test_latency_is_measured_in_a_paced_replay(scorer: Scorer, speed: float) -> 
         assert last.latency_p50_ms is not None
         assert last.latency_p99_ms is not None
         assert 0 < last.latency_p50_ms <= last.latency_p99_ms < 5_000
-        assert last.speed == speed
-
-
-def test_latency_is_from_the_arrival_of_the_deciding_sample(scorer: Scorer) -> None:
-    """The clock moves between turns only, so beats decided in this turn have latency 0."""
-    source = FedSource()
-    signal = ecg("sinus=20")
-    pieces = np.array_split(signal, 40)
-    acts: list[tuple[float, Any]] = [(1.0 + i, lambda p=p: source.feed(p)) for i, p in enumerate(pieces)]
-    script = Script([*acts, (42.0, lambda: None)])
-    run = Run({"p1": source}, scorer, settings(alarms={"no_data": {"enabled": False}}), clock=script.clock)
-    run.pipeline.run(script)
-    status = run.status()
-    assert status.latency_p50_ms == 0.0
-    assert status.beats > 15
-
-
-def test_latency_is_none_at_full_speed(scorer: Scorer) -> None:
-    run = Run({"p1": sim(STORY)}, scorer)
-    run.pipeline.run()
-    assert run.alarms
-    assert all(message.latency_ms is None for message in run.alarms)
-    assert run.status().latency_p50_ms is None
+        assert last.speed == 5.0

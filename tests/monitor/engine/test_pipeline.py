@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wfdb
 
-from detector import Beat, Scorer, Scores
+from detector import Scorer
 from monitor.errors import SourceError
 from monitor.journal import Journal
 from monitor.messages import bed_topic
@@ -32,21 +32,6 @@ from tests.monitor.engine.helpers import (
 STORY = "sinus=14,pvc=6,asystole=6,sinus=5,leadsoff=3,sinus=4"
 
 
-class CountingScorer:
-    """The real scorer; counts the beats of each call."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self.info = scorer.info
-        self.calibration = scorer.calibration
-        self.batches: list[int] = []
-
-    def score_beats(self, beats: Sequence[Beat]) -> Scores:
-        if beats:
-            self.batches.append(len(beats))
-        return self._scorer.score_beats(beats)
-
-
 # -- several beds -------------------------------------------------------------------------------------------
 
 
@@ -58,32 +43,29 @@ def test_a_bed_gives_the_same_results_alone_and_among_others(tmp_path: Path, sco
         "p10": f"{STORY};seed=5",
         "icu-4": "brady=25,noise=4,sinus=5;seed=4;fs=500",
     }
-    together = Run(
-        {bed: open_source(f"sim:{story}", SourceOptions()) for bed, story in stories.items()},
-        scorer,
-        settings(record={"folder": str(tmp_path / "all")}),
-    )
-    together.pipeline.run()
-    for bed, story in stories.items():
-        folder = tmp_path / f"only-{bed}"
-        alone = Run(
-            {bed: open_source(f"sim:{story}", SourceOptions())}, scorer, settings(record={"folder": str(folder)})
-        )
-        alone.pipeline.run()
-        assert kept(folder, bed) == kept(tmp_path / "all", bed)
+
+    def ran(beds: Iterable[str], folder: Path) -> Run:
+        sources = {bed: open_source(f"sim:{stories[bed]}", SourceOptions()) for bed in beds}
+        run = Run(sources, scorer, settings(record={"folder": str(folder)}))
+        run.pipeline.run()
+        return run
+
+    together = ran(stories, tmp_path / "all")
+    for bed in stories:
+        alone = ran([bed], tmp_path / f"only-{bed}")
+        assert kept(tmp_path / f"only-{bed}", bed) == kept(tmp_path / "all", bed)
         assert alone.status(bed).beats == together.status(bed).beats > 10
     assert kept(tmp_path / "all", "p1") != kept(tmp_path / "all", "p10")
 
 
 def test_all_beds_share_one_batch(scorer: Scorer) -> None:
-    one, five = CountingScorer(scorer), CountingScorer(scorer)
-    alone = Run({"p0": sim(STORY)}, one)  # type: ignore[arg-type]
+    alone, together = Run({"p0": sim(STORY)}, scorer), Run({f"p{i}": sim(STORY) for i in range(5)}, scorer)
     alone.pipeline.run()
-    together = Run({f"p{i}": sim(STORY) for i in range(5)}, five)  # type: ignore[arg-type]
     together.pipeline.run()
-    scored = alone.status("p0").beats - alone.status("p0").unscored_beats
-    assert sum(one.batches) == scored > 20
-    assert five.batches == [5 * n for n in one.batches]
+    (one, beats), (five, of_five) = (run.pipeline.counters.batch_beats.read() for run in (alone, together))
+    assert beats == alone.status("p0").beats - alone.status("p0").unscored_beats > 20
+    assert of_five == 5 * beats
+    assert sum(five) == sum(one), "as many calls of the model"
 
 
 def test_each_bed_publishes_on_its_own_topics(scorer: Scorer) -> None:
@@ -126,42 +108,28 @@ def test_the_last_heartbeat_has_all_sequence_numbers_and_the_state_goodbye(score
         assert w.statuses()[-1].state == "ended"
 
 
-def test_other_beds_run_on_when_one_ends(scorer: Scorer) -> None:
-    beds = {"short": FedSource("short"), "long": FedSource("long")}
+def test_other_beds_run_on_when_one_ends_or_breaks(scorer: Scorer) -> None:
+    beds = {name: FedSource(name) for name in ("short", "bad", "long")}
     with watched(dict(beds), scorer) as w:
         w.joined()
         beds["short"].feed(ecg("sinus=6"))
         beds["short"].end()
+        beds["bad"].feed(ecg("sinus=8"))
+        beds["bad"].fail("bad: unknown format")
         w.until(lambda: any(s.state == "ended" for s in w.statuses("short")), "the end of the short one")
+        w.until(lambda: any(s.state == "source_lost" for s in w.statuses("bad")), "the loss of the bad one")
         beds["long"].feed(ecg("sinus=12"))
         w.until(lambda: len(w.beats("long")) > 5, "beats of the other")
         beds["long"].end()
         w.finished()
-        assert len(w.beats("short")) == w.run.status("short").beats >= 5
-        assert not w.run.pipeline.incomplete
-        assert all(source.closed for source in beds.values())
-
-
-def test_other_beds_run_on_when_one_source_breaks(scorer: Scorer) -> None:
-    beds = {"bad": FedSource("bad"), "good": FedSource("good")}
-    with watched(dict(beds), scorer) as w:
-        w.joined()
-        beds["bad"].feed(ecg("sinus=8"))
-        beds["bad"].fail("bad: unknown format")
-        w.until(lambda: w.alarms("source_lost", "bad"), "source_lost")
-        assert "unknown format" in w.alarms("source_lost", "bad")[0].alarm.text
-        w.until(lambda: w.statuses("bad")[-1].state == "source_lost", "the state of the bad one")
-        beds["good"].feed(ecg("sinus=12"))
-        w.until(lambda: len(w.beats("good")) > 5, "beats of the good one")
-        beds["good"].end()
-        w.finished()
         assert not w.failed
+        assert len(w.beats("short")) == w.run.status("short").beats >= 5
         assert w.run.pipeline.incomplete == ["bad: unknown format"]
-        assert w.run.notices == ["bad: unknown format"]
-        # Beats before the loss are scored and published before the alarm.
+        assert "unknown format" in w.alarms("source_lost", "bad")[0].alarm.text
         assert len(w.beats("bad")) >= 7
         order = [topic for topic, *_ in w.got if topic.startswith("v1/bad/") and topic.endswith(("alarm/", "beat/"))]
-        assert order[-1] == "v1/bad/alarm/"
+        assert order[-1] == "v1/bad/alarm/", "beats before the loss are published before the alarm"
+        assert all(source.closed for source in beds.values())
 
 
 def test_run_raises_when_the_last_source_breaks(tmp_path: Path, scorer: Scorer) -> None:
@@ -203,18 +171,6 @@ def test_recording_and_journal_hold_the_same_messages(tmp_path: Path, scorer: Sc
             strip = journal.get_strip(message.alarm.alarm_id)
             assert strip is not None
             assert strip.samples.shape == (2, 2500)
-    journal.close()
-
-
-def test_a_second_run_appends_to_the_journal(tmp_path: Path, scorer: Scorer) -> None:
-    path = str(tmp_path / "j.sqlite")
-    for _ in range(2):
-        run = Run({"p1": sim("sinus=14,asystole=6,sinus=4")}, scorer, settings(journal={"path": path}))
-        run.pipeline.run()
-    journal = Journal(path)
-    assert len(journal.epochs()) == 2
-    bodies = journal.since(bed_topic("p1", "alarm"), journal.epochs()[0], 0).bodies
-    assert len({json.loads(body)["epoch"] for body in bodies}) == 2
     journal.close()
 
 

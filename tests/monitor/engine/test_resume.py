@@ -98,13 +98,6 @@ def test_an_engine_can_be_restored_from_the_journal(runs):
             reader.close()
 
 
-def test_a_restored_source_alarm_clears_when_the_source_is_back():
-    first, second = AlarmEngine("p1", FS_HZ), AlarmEngine("p1", FS_HZ)
-    second.restore(first.source_state("no_data", True, 500, "no samples"), 500)
-    assert [alarm.kind for alarm in second.active] == ["no_data"]
-    assert [alarm.state for alarm in second.source_state("no_data", False, 900, "")] == ["cleared"]
-
-
 def copy_as_killed(path: Path, to: Path) -> Path:
     """Copy the journal of a running monitor: the file and its log, as kill -9 would leave them."""
     for suffix in ("", "-wal"):
@@ -219,4 +212,4 @@ def test_a_resumed_run_gives_each_sample_the_same_wall_time(tmp_path, scorer):
     first.pipeline.run()
     resumed = resumed_run(path, FedSource(live=False, fs_hz=FS_HZ), scorer)
     resumed.pipeline.run(lambda: True)
-    assert resumed.pipeline.beds["p1"].time_of(12_345) == first.pipeline.beds["p1"].time_of(12_345)
+    assert resumed.pipeline.beds["p1"].input.time_of(12_345) == first.pipeline.beds["p1"].input.time_of(12_345)

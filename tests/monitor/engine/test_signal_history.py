@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,23 +41,10 @@ def test_the_ring_holds_exactly_the_newest_samples(
             assert np.isnan(got[:, column]).all()
 
 
-def test_get_returns_a_copy() -> None:
-    history = SignalHistory(10)
-    history.put(0, np.arange(10.0), np.arange(10.0))
-    history.get(0, 10)[:] = 99
-    assert history.get(3, 1)[0, 0] == 3
-
-
 def test_a_gap_of_years_is_handled_at_once() -> None:
     history = SignalHistory(4)
     history.put(0, np.ones(4), np.ones(4))
     history.put(10**15, np.ones(1), np.ones(1))
-    assert np.isnan(history.get(10**15 - 3, 3)).all()
-    assert history.get(10**15, 1)[0, 0] == 1
-
-
-@pytest.mark.parametrize("first", [-(10**18), 10**18])
-def test_samples_outside_the_ring_are_nan(first: int) -> None:
-    history = SignalHistory(4)
-    history.put(0, np.ones(4), np.ones(4))
-    assert np.isnan(history.get(first, 3)).all()
+    np.testing.assert_array_equal(history.get(10**15 - 3, 5)[0], [np.nan, np.nan, np.nan, 1, np.nan])
+    for outside in (-(10**18), 10**18):
+        assert np.isnan(history.get(outside, 3)).all()
