@@ -11,7 +11,7 @@ import pytest
 import wfdb
 
 from detector import Scorer
-from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings, sim, watched
+from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings, sim
 
 
 def test_no_data_is_raised_at_its_limit_and_clears(scorer: Scorer) -> None:
@@ -95,17 +95,6 @@ def test_a_bed_has_its_own_alarm_limits(scorer: Scorer) -> None:
     run = Run({bed: sim(story) for bed in ("p1", "p2", "p3")}, scorer, settings(beds=beds))
     run.pipeline.run()
     assert ["asystole" in run.onsets(bed) for bed in ("p1", "p2", "p3")] == [False, True, False]
-
-
-def test_no_data_is_published_at_once(scorer: Scorer) -> None:
-    source = FedSource()
-    config = settings(alarms={"no_data": {"limit": 0.05}})
-    with watched({"p1": source}, scorer, config) as w:
-        w.joined()
-        w.until(lambda: w.alarms("no_data"), "no_data")
-        source.feed(ecg("sinus=6"))
-        w.until(lambda: [a.alarm.state for a in w.alarms("no_data")][:2] == ["onset", "cleared"], "recovery")
-        w.until(lambda: {"no_data", "running"} <= {s.state for s in w.statuses()}, "both states")
 
 
 def test_no_data_is_raised_when_a_port_is_back_without_samples(scorer: Scorer) -> None:

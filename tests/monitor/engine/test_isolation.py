@@ -135,17 +135,6 @@ def test_a_flooding_source_is_read_in_bounded_pieces(tmp_path: Path, alone: Path
     same_as_alone(tmp_path, alone)
 
 
-def test_a_bed_of_nan_only_raises_leads_off(tmp_path: Path, alone: Path, scorer: Scorer) -> None:
-    source = FedSource(live=False)
-    source.feed(np.full(round(60 * FS_HZ), np.nan))
-    source.end()
-    run = with_bad(source, tmp_path, scorer)
-    run.pipeline.run()
-    assert run.onsets("bad") == ["leads_off"]
-    assert run.status("bad").beats == 0
-    same_as_alone(tmp_path, alone)
-
-
 def scripted(scorer: Scorer, beds: int, folder: Path) -> Run:
     """Replays at speed 1 that start within a second, by a clock of the test."""
     stories = {f"b{number}": f"sinus=4,vt=6,sinus=4;seed={number % 3 + 1}" for number in range(beds)}

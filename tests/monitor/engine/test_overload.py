@@ -13,7 +13,6 @@ from monitor.messages import HeartbeatMessage, Message, StatusMessage
 from monitor.sources import Source
 from tests.monitor.engine.helpers import FS_HZ, Run, settings, sim
 
-STORY = "sinus=80"
 BEDS = 3
 
 
@@ -36,9 +35,9 @@ class SlowScorer:
         return self._scorer.score_beats(beats)
 
 
-def watch(scorer: SlowScorer) -> tuple[Run, list[tuple[float, Message]]]:
-    """Beds at speed 1 by the clock of the scorer, with a subscriber to their waves."""
-    sources: dict[str, Source] = {f"b{n}": sim(f"{STORY};seed={n + 1}") for n in range(BEDS)}
+def watch(scorer: SlowScorer, stories: Sequence[str]) -> tuple[Run, list[tuple[float, Message]]]:
+    """Beds at speed 1 by the clock of the scorer, with a subscriber to their waves; what is published, and when."""
+    sources: dict[str, Source] = {f"b{n}": sim(story) for n, story in enumerate(stories)}
     run = Run(sources, scorer, settings(source={"speed": 1.0}), clock=scorer.clock)  # type: ignore[arg-type]
     published: list[tuple[float, Message]] = []
     real, waves = run.pipeline.bus.publish, run.pipeline.bus.publish_wave
@@ -76,8 +75,9 @@ def per_second(published: list[tuple[float, Message]], schema: str, first_s: flo
 def test_overload_thins_display_data_and_loses_no_beat(scorer: Scorer) -> None:
     slow, quick = SlowScorer(scorer), SlowScorer(scorer)
     quick.slow_s = (0.0, 0.0)
-    run, published = watch(slow)
-    usual, _ = watch(quick)
+    stories = [f"sinus=80;seed={n + 1}" for n in range(BEDS)]
+    run, published = watch(slow, stories)
+    usual, _ = watch(quick, stories)
 
     assert run.states("overload", "b0")[:1] == ["onset"]
     assert run.states("overload", "b0")[-1] == "cleared", "cleared at the end"
@@ -116,22 +116,6 @@ def test_overload_thins_display_data_and_loses_no_beat(scorer: Scorer) -> None:
 def test_a_changed_condition_is_published_at_once_while_status_is_thinned(scorer: Scorer) -> None:
     slow = SlowScorer(scorer)
     slow.slow_s = (35.0, 200.0)
-    sources = {"b0": sim("sinus=45,leadsoff=4,sinus=60"), "b1": sim("sinus=110")}
-    run = Run(dict(sources), slow, settings(source={"speed": 1.0}), clock=slow.clock)  # type: ignore[arg-type]
-    published: list[tuple[int, str]] = []
-    real = run.pipeline.bus.publish
-
-    def publish(topic: str, body: Message) -> Any:
-        if isinstance(body, StatusMessage) and body.bed == "b0":
-            published.append((body.sample, body.quality))
-        return real(topic, body)
-
-    run.pipeline.bus.publish = publish  # type: ignore[method-assign]
-
-    def step() -> bool:
-        slow.now_s += 0.25
-        return run.pipeline.beds["b0"].now >= 60 * FS_HZ
-
-    run.pipeline.run(step)
-    first = next(sample for sample, quality in published if quality == "leads_off")
-    assert first <= 50 * FS_HZ
+    _, published = watch(slow, ["sinus=45,leadsoff=4,sinus=11", "sinus=60"])
+    changed = (m for _, m in published if isinstance(m, StatusMessage) and (m.bed, m.quality) == ("b0", "leads_off"))
+    assert next(changed).sample <= 50 * FS_HZ
