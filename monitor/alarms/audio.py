@@ -11,11 +11,7 @@ __all__ = ["AudioPause"]
 
 
 class AudioPause:
-    """Whether the audible signal of one bed is paused.
-
-    Args:
-        fs_hz: sampling rate, Hz.
-    """
+    """Whether the audible signal of one bed is paused."""
 
     def __init__(self, fs_hz: float) -> None:
         self._fs_hz = fs_hz

@@ -45,9 +45,6 @@ class AlarmBook:
     """State of every alarm of one bed. Rules report whether a cause holds; the book decides what that changes.
 
     Args:
-        bed: name of the bed, part of every alarm's id.
-        fs_hz: sampling rate, Hz.
-        limits: `[alarms]` of this bed.
         audio: notified of every onset.
         context: adds to evidence what every alarm has at this moment (heart rate, quality).
 
@@ -184,13 +181,9 @@ class AlarmBook:
             self._publish(self._changed(entry.known, update=True))
 
     def restore(self, changes: Iterable[Alarm], sample: int) -> None:
-        """Take over the alarms of an earlier engine; returns no changes.
+        """Take over the alarms of an earlier engine, see `AlarmEngine.restore`.
 
-        Args:
-            changes: its changes, in order: at least the last of each alarm that is not cleared, and all of the last
-                hour.
-            sample: its sample clock. Whether a cause still holds is unknown, so it counts as gone from here until a
-                rule reports it.
+        Whether a cause still holds is unknown, so it counts as gone from `sample` until a rule reports it.
         """
         self.advance(sample)
         for alarm in changes:

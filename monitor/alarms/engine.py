@@ -23,13 +23,7 @@ __all__ = ["AlarmEngine"]
 
 
 class AlarmEngine:
-    """Alarms of one bed.
-
-    Args:
-        bed: name of the bed, part of every alarm's id.
-        fs_hz: sampling rate, Hz.
-        limits: `[alarms]` of this bed.
-    """
+    """Alarms of one bed, whose name is part of their ids, under its `[alarms]` limits."""
 
     def __init__(self, bed: str, fs_hz: float, limits: AlarmsConfig | None = None) -> None:
         self._quality = Quality.GOOD

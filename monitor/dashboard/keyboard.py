@@ -8,7 +8,6 @@ import re
 import select
 import termios
 import tty
-from types import TracebackType
 from typing import Any
 
 __all__ = ["Keyboard", "keys_in"]
@@ -60,9 +59,7 @@ class Keyboard:
                 tty.setcbreak(self._fd, termios.TCSANOW)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._fd is None or self._before is None:
             return
         with contextlib.suppress(termios.error):  # the terminal is gone: nothing to restore
