@@ -39,10 +39,6 @@ def run_dashboard(
     clock: Callable[[], float],
     bed: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    on_quit: Callable[[], None] | None = None,
-    *,
-    keyboard_fd: int | None = None,
-    who: str | None = None,
 ) -> int:
     """Show the dashboard until the person quits, a signal arrives, or `should_stop` returns True.
 
@@ -55,9 +51,6 @@ def run_dashboard(
         clock: monotonic time, s.
         bed: the bed shown first; None = the ward, or the bed where there is only one.
         should_stop: called many times a second; True ends the dashboard.
-        on_quit: called once if the person or a signal ended it.
-        keyboard_fd: terminal for the keys; default: standard input.
-        who: name sent with acknowledgements and pauses; default: the user's login.
 
     Returns:
         0; 1 if the terminal could no longer be written to.
@@ -67,22 +60,16 @@ def run_dashboard(
     """
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
-    keyboard = Keyboard(_stdin() if keyboard_fd is None else keyboard_fd)
     by_address = clients if isinstance(clients, Mapping) else {"": clients}
-    driver = _Driver(Station(by_address, who or _user(), bed), console, clock, keyboard)
+    driver = _Driver(Station(by_address, _user(), bed), console, clock, Keyboard(_stdin()))
     try:
         with _signals(driver):
             while driver.run(should_stop):
                 os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says `fg`
     except OSError:
-        # Only a terminal that hung up is no error.
-        if driver.drawing:
-            driver.left = True
-            return 1
-        raise
-    finally:
-        if driver.left and on_quit is not None:
-            on_quit()
+        if not driver.drawing:  # only a terminal that hung up is no error
+            raise
+        return 1
     return 0
 
 

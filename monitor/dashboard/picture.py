@@ -70,8 +70,8 @@ def take_picture(
     export_frame(frame, path)
 
 
-def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
-    """Write a frame as an SVG picture; `title` is that of the window around it.
+def export_frame(frame: Frame, path: Path) -> None:
+    """Write a frame as an SVG picture.
 
     Raises:
         OSError: the file cannot be written.
@@ -88,4 +88,4 @@ def export_frame(frame: Frame, path: Path, title: str = "ecg-monitor") -> None:
     )
     segments = console.render(frame)
     console.print(Segments(Segment(piece, run.style) for run in segments for piece in _PIECES.findall(run.text)))
-    path.write_text(console.export_svg(title=title, theme=THEME), encoding="utf-8")
+    path.write_text(console.export_svg(title="ecg-monitor", theme=THEME), encoding="utf-8")

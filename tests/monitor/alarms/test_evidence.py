@@ -13,16 +13,8 @@ from tests.monitor.alarms.helpers import FS_HZ, NORMAL, ODD, SHAPE
 
 def odd(r_sample: int, rr_ratio: float = 0.6, decided: int | None = None) -> ScoredBeat:
     """An early anomalous beat of a patient whose usual RR is 0.8 s."""
-    beat = Beat(
-        r_sample,
-        0.8 * rr_ratio,
-        SHAPE,
-        Quality.GOOD,
-        1.2,
-        rr_ratio,
-        rr_ratio,
-        decided_sample=r_sample + round(FS_HZ) if decided is None else decided,
-    )
+    decided = r_sample + round(FS_HZ) if decided is None else decided
+    beat = Beat(r_sample, 0.8 * rr_ratio, SHAPE, Quality.GOOD, 1.2, rr_ratio, rr_ratio, decided_sample=decided)
     return explained(ScoredBeat(beat, -150.0, 7.3, ODD))
 
 
@@ -32,13 +24,12 @@ def tick_at(engine: AlarmEngine, second: int, *r_samples: int) -> list[Alarm]:
     return changes + engine.handle(Tick(now, now - round(0.6 * FS_HZ), r_samples))
 
 
-def test_text_and_evidence_give_words_and_numbers() -> None:
-    (onset,) = AlarmEngine("p1", FS_HZ).handle(odd(1000))
-    assert onset.text == "early (RR 60 % of usual)"
-    evidence = onset.evidence
-    assert evidence.words == (("early",),)
-    assert (evidence.rr_ratio, evidence.residual) == ((0.6,), (1.2,))
-    assert len(evidence.qrs_ms) == len(evidence.usual_qrs_ms) == 1
+def with_odd_beat() -> AlarmEngine:
+    """An engine after an early beat at 4 s."""
+    engine = AlarmEngine("p1", FS_HZ)
+    tick_at(engine, 5, 1000)
+    assert not any(alarm.update for alarm in engine.handle(odd(1000)))
+    return engine
 
 
 def test_without_a_prominent_finding_the_text_gives_the_score() -> None:
@@ -52,6 +43,8 @@ def test_a_pause_after_a_beat_is_published_once_the_silence_is_long_enough() -> 
     tick_at(engine, 5, 1000)
     (onset,) = engine.handle(odd(1000, decided=1500))
     assert onset.text == "early (RR 60 % of usual)"
+    assert (onset.evidence.words, onset.evidence.rr_ratio, onset.evidence.residual) == ((("early",),), (0.6,), (1.2,))
+    assert len(onset.evidence.qrs_ms) == len(onset.evidence.usual_qrs_ms) == 1
     (update,) = tick_at(engine, 6)  # decided until 5.4 s: 1.4 s after the beat at 4 s
     assert update.update
     assert (update.alarm_id, update.state, update.count) == (onset.alarm_id, "onset", 1)
@@ -65,28 +58,21 @@ def test_a_pause_after_a_beat_is_published_once_the_silence_is_long_enough() -> 
 
 def test_a_pause_after_a_beat_is_published_only_if_the_next_beat_is_late() -> None:
     for after_s, paused in ((1.0, False), (1.2, True)):
-        engine = AlarmEngine("p1", FS_HZ)
-        tick_at(engine, 5, 1000)
-        (onset,) = engine.handle(odd(1000, decided=1250))
+        engine = with_odd_beat()
         changes = tick_at(engine, 6, 1000 + round(after_s * FS_HZ))
         assert [change.update for change in changes] == [True] * paused, after_s
-        assert not onset.update
         assert all("then a pause (1.2 s" in change.text for change in changes)
 
 
 def test_a_pause_is_published_when_the_next_beat_precedes_its_tick() -> None:
-    engine = AlarmEngine("p1", FS_HZ)
-    tick_at(engine, 5, 1000)
-    engine.handle(odd(1000, decided=1250))
+    engine = with_odd_beat()
     update, *_ = engine.handle(odd(1300, rr_ratio=1.5, decided=1550))
     assert (update.update, update.evidence.words) == (True, (("early", "then a pause"),))
 
 
 @pytest.mark.parametrize("event", [Gap(1300, 100), QualitySpan(1250, 1500, Quality.LEADS_OFF)])
 def test_missing_signal_gives_no_pause(event: Gap | QualitySpan) -> None:
-    engine = AlarmEngine("p1", FS_HZ)
-    tick_at(engine, 5, 1000)
-    engine.handle(odd(1000, decided=1250))
+    engine = with_odd_beat()
     engine.handle(event)
     assert not [alarm for second in (7, 8, 9) for alarm in tick_at(engine, second) if alarm.update]
 

@@ -354,7 +354,7 @@ def test_the_picture_is_an_svg_with_the_words_of_the_screen(tmp_path):
     state = running_state(20)
     state.apply(alarm("ventricular_run", "high", onset=4000), now_s=20.0)
     path = tmp_path / "dashboard.svg"
-    export_frame(render(state, 110, 34, state.updated_s), path, title="ecg-monitor on sim")
+    export_frame(render(state, 110, 34, state.updated_s), path)
     words = "".join(ET.parse(path).getroot().itertext())
     for word in ("ventricular", "ecg-monitor", "medical", "MLII", "rate"):
         assert word in words

@@ -147,9 +147,7 @@ def main(mode: str) -> int:
 
     with contextlib.closing(client):
         try:
-            return run_dashboard(
-                client, Console(), time.monotonic, None, should_stop, lambda: print("on_quit called"), who="tester"
-            )
+            return run_dashboard(client, Console(), time.monotonic, should_stop=should_stop)
         finally:
             monitor.stop()
 
