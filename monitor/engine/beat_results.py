@@ -22,9 +22,6 @@ class BeatResults:
         bed_input: times of its samples.
         counts: counts of the bed; beats are counted here.
         calibration: of the model.
-
-    Attributes:
-        latencies: of the beats.
     """
 
     def __init__(self, name: str, bed_input: BedInput, counts: dict[str, int], calibration: Calibration) -> None:

@@ -99,9 +99,6 @@ def open_beds(config: Config) -> dict[str, Source]:
     stream may appear later: its bed starts as lost (`source_lost`), and its source is opened as soon as possible. At
     least one bed must open at once.
 
-    Args:
-        config: the whole configuration.
-
     Raises:
         ConfigError: see `planned_beds`.
         SourceError: one line with all errors, each with bed, key, value and remedy.

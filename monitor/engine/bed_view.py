@@ -72,13 +72,7 @@ class BedView:
         self.shown = now
 
     def status_due(self, now_s: float, condition: Hashable, least_s: float) -> bool:
-        """Whether a status is due: its time has come, or the condition changed.
-
-        Args:
-            now_s: by the clock, s.
-            condition: parts of the status that are published at once when they change.
-            least_s: from now to the next due time at least, s.
-        """
+        """Whether a status is due: its time has come, or the condition changed; the next one not before `least_s`."""
         if now_s < self.status_due_s and condition == self._condition:
             return False
         self.status_due_s = max(self.status_due_s + STATUS_S, now_s + least_s)

@@ -11,11 +11,11 @@ from collections import Counter
 
 from monitor.messages import AlarmMessage
 
-__all__ = ["BATCH_BUCKETS", "INFERENCE_BUCKETS_S", "LATENCY_BUCKETS_S", "Counters", "Histogram"]
+__all__ = ["Counters", "Histogram"]
 
-LATENCY_BUCKETS_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
-INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+_LATENCY_BUCKETS_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+_INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Histogram:
@@ -59,10 +59,10 @@ class Counters:
     def __init__(self) -> None:
         self.onsets: Counter[tuple[str, str, str]] = Counter()
         self.active: dict[str, tuple[str, str, str]] = {}
-        self.alarm_latency_s = Histogram(LATENCY_BUCKETS_S)
-        self.beat_latency_s = Histogram(LATENCY_BUCKETS_S)
-        self.inference_s = Histogram(INFERENCE_BUCKETS_S)
-        self.batch_beats = Histogram(BATCH_BUCKETS)
+        self.alarm_latency_s = Histogram(_LATENCY_BUCKETS_S)
+        self.beat_latency_s = Histogram(_LATENCY_BUCKETS_S)
+        self.inference_s = Histogram(_INFERENCE_BUCKETS_S)
+        self.batch_beats = Histogram(_BATCH_BUCKETS)
         self.heartbeat_s = 0.0
 
     def alarm(self, message: AlarmMessage) -> None:
@@ -76,11 +76,6 @@ class Counters:
             self.active.pop(alarm.alarm_id, None)
         else:
             self.active[alarm.alarm_id] = (alarm.bed, alarm.priority, alarm.state)
-
-    def beat(self, latency_ms: float | None) -> None:
-        """Count a published beat."""
-        if latency_ms is not None:
-            self.beat_latency_s.observe(latency_ms / 1e3)
 
     def scored(self, seconds: float, beats: int) -> None:
         """Count a call of the model."""

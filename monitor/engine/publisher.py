@@ -62,7 +62,8 @@ class Publisher:
 
     def beat(self, bed: Bed, message: BeatMessage) -> None:
         """Publish and record a beat."""
-        self.counters.beat(message.latency_ms)
+        if message.latency_ms is not None:
+            self.counters.beat_latency_s.observe(message.latency_ms / 1e3)
         self.bus.publish(bed_topic(bed.name, "beat"), message)
         self.recordings.write(bed.name, lambda recorder: recorder.beat(message))
 

@@ -86,7 +86,6 @@ class Scheduler:
         beds: name -> bed; the caller may replace the bed of a name.
         speed: of replays, times real time; 0 = as fast as possible.
         bus: knows which beds a display shows.
-        publisher: receives the messages of the beds.
         on_notice: receives one line for a person.
         clock: monotonic, s.
 
@@ -134,8 +133,18 @@ class Scheduler:
         return beds
 
     def put_back(self, bed: Bed, moved: bool) -> None:
-        """Enter a bed again; `moved`: samples came in this turn."""
-        self._queue.put(bed.name, self._due_s(bed, moved))
+        """Enter a bed again; `moved`: samples came in this turn. A late replay is due in the past."""
+        due_s, live = self._clock(), bed.source.live
+        if bed.ended:
+            due_s += _ENDED_S
+        elif self._speed > 0 or live:
+            every_s = read_every_s(len(self._beds), live=live)
+            if every_s > LOOP_S and self._bus.has_viewers(bed.name) and "waves" not in self.thinning.thinned:
+                every_s = min(every_s, read_every_s(self._beds_viewed(), live=live))
+            due_s += every_s
+            if moved:
+                due_s = min(due_s, bed.input.arrivals.next_due_s(bed.now))
+        self._queue.put(bed.name, due_s)
 
     def pause_s(self, began_s: float) -> float:
         """Pause after a turn, s: until a bed is due; with many beds at least until enough beats are collected."""
@@ -202,19 +211,6 @@ class Scheduler:
             bed.watch_silence(self._out)
             return None
         return chunk
-
-    def _due_s(self, bed: Bed, moved: bool) -> float:
-        """When a bed is due next; in the past for a late replay that still gives samples."""
-        now_s = self._clock()
-        live = bed.source.live
-        if bed.ended:
-            return now_s + _ENDED_S
-        if self._speed == 0 and not live:
-            return now_s
-        every_s = read_every_s(len(self._beds), live=live)
-        if every_s > LOOP_S and self._bus.has_viewers(bed.name) and "waves" not in self.thinning.thinned:
-            every_s = min(every_s, read_every_s(self._beds_viewed(), live=live))
-        return min(now_s + every_s, bed.input.arrivals.next_due_s(bed.now)) if moved else now_s + every_s
 
     def _beds_viewed(self) -> int:
         """Number of beds whose waves a display shows."""

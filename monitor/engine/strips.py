@@ -17,12 +17,7 @@ Cut = tuple[Alarm, int, NDArray[np.float32]]
 
 
 class StripCutter:
-    """Strips of one bed.
-
-    Args:
-        history: recent samples of the bed.
-        fs_hz: sampling rate, Hz.
-    """
+    """Strips of one bed, cut from its recent samples at `fs_hz`, Hz."""
 
     def __init__(self, history: SignalHistory, fs_hz: float) -> None:
         self._history = history
@@ -50,12 +45,9 @@ class StripCutter:
         """Cut the strips that are complete by now; all remaining ones if the source ended."""
         if not self._waiting:
             return []
-        ready: list[Alarm] = []
-        waiting: list[Alarm] = []
-        for alarm in self._waiting:
-            complete = self._history.end >= alarm.onset_sample - self._n // 2 + self._n
-            (ready if ended or complete else waiting).append(alarm)
-        self._waiting = waiting
+        last_onset = self._history.end - self._n + self._n // 2
+        ready = [alarm for alarm in self._waiting if ended or alarm.onset_sample <= last_onset]
+        self._waiting = [alarm for alarm in self._waiting if alarm not in ready]
         return [self._cut(alarm) for alarm in ready]
 
     def _cut(self, alarm: Alarm) -> Cut:

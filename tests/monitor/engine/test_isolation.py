@@ -18,15 +18,14 @@ from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, kep
 
 STORY = "sinus=14,pvc=6,asystole=6,sinus=8"
 OTHERS = {"a": STORY, "c": f"{STORY};seed=3", "d": "sinus=16,vt=8,sinus=10;seed=4;fs=360"}
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, scorer: Scorer) -> Path:
     """Recordings of the other beds without the bad one."""
     folder = tmp_path_factory.mktemp("alone")
-    Run({bed: sim(story, FS_HZ) for bed, story in OTHERS.items()}, scorer, settings(record={"folder": str(folder)})
-        ).pipeline.run()  # fmt: skip
+    beds = {bed: sim(story) for bed, story in OTHERS.items()}
+    Run(beds, scorer, settings(record={"folder": str(folder)})).pipeline.run()
     return folder
 
 
@@ -43,8 +42,7 @@ class BadSource(FedSource):
 
 
 def with_bad(bad: Source, folder: Path, scorer: Scorer, **sections: dict[str, Any]) -> Run:
-    sources: dict[str, Source] = {bed: sim(story, FS_HZ) for bed, story in OTHERS.items()}
-    sources = {"a": sources.pop("a"), "bad": bad, **sources}
+    sources = {"a": sim(OTHERS["a"]), "bad": bad} | {bed: sim(OTHERS[bed]) for bed in ("c", "d")}
     return Run(sources, scorer, settings(record={"folder": str(folder)}, **sections))
 
 
