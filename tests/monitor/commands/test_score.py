@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pyarrow.parquet as parquet
@@ -30,11 +31,13 @@ SHORT = "sinus=20,vt=4,sinus=12"
 LONG = "sim:sinus=1800"  # some seconds of work: time to be killed
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for a true value and return it."""
     deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline_s, f"waited {PATIENCE_S} s for {what}"
         time.sleep(0.02)
+    return found
 
 
 def start(*arguments: str, **extra: str) -> subprocess.Popen[str]:
@@ -119,8 +122,7 @@ def test_a_killed_run_leaves_only_complete_results_and_the_next_continues(tmp_pa
     assert second.stderr is not None
     lines = [second.stderr.readline() for _ in range(3)]
     assert all("scored before" in line for line in lines)
-    until(lambda: children_of(second.pid), "a worker")
-    workers = children_of(second.pid)
+    workers = until(lambda: children_of(second.pid), "a worker")
     second.send_signal(signal.SIGINT)
     _, err = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 3
@@ -186,8 +188,7 @@ def test_the_record_of_a_dead_worker_is_tried_once_more(tmp_path: Path, deaths: 
     run = start(LONG, *shorts(2), "--out", str(tmp_path), "--processes", "1")
     (name,) = (record.name for record in find_records([LONG]))
     for _ in range(deaths):
-        until(lambda: bool(workers_with_lock(run, name)), "the start of the long record")
-        (worker,) = workers_with_lock(run, name)
+        (worker,) = until(lambda: workers_with_lock(run, name), "the start of the long record")
         os.kill(worker, signal.SIGKILL)
         until(lambda gone=worker: gone not in workers_with_lock(run, name), "its end")
     _, err = run.communicate(timeout=PATIENCE_S)
