@@ -19,6 +19,7 @@ _NAMES = {
     "1~": "home", "4~": "end", "5~": "page up", "6~": "page down", "7~": "home", "8~": "end",
 }  # fmt: skip
 _CONTROL = {"\r": "enter", "\n": "enter", "\x1b": "escape", "\x7f": "backspace", "\b": "backspace"}
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$")  # the input ends within an escape sequence
 _REST_S = 0.03  # the rest of an escape sequence arrives within this time; otherwise it was the Escape key
 
 
@@ -80,7 +81,7 @@ class Keyboard:
         """Keys pressed since the last call, see `keys_in`; empty without a terminal."""
         pressed = b""
         try:
-            while select.select(self._readable(), [], [], _REST_S if _unfinished(pressed) else 0)[0]:
+            while select.select(self._readable(), [], [], _REST_S if _UNFINISHED.search(pressed) else 0)[0]:
                 piece = os.read(self._readable()[0], 1024)
                 self._gone = not piece
                 pressed += piece
@@ -92,8 +93,3 @@ class Keyboard:
 
     def _readable(self) -> list[int]:
         return [] if self._fd is None or self._before is None or self._gone else [self._fd]
-
-
-def _unfinished(pressed: bytes) -> bool:
-    """Whether the input ends within an escape sequence."""
-    return re.search(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$", pressed) is not None

@@ -91,20 +91,18 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None,
     left: list[tuple[str, Ink]] = [(f" {name} ", Ink.BED)]
     optional: list[tuple[str, Ink]] = []
     if bed is not None:
-        status = bed.status
-        if bed.fs_hz:
-            left.append((format_clock(bed.clock.sample / bed.fs_hz), Ink.BOLD))
+        status, fs_hz, time = bed.status, bed.fs_hz, bed.clock.time
+        if fs_hz:
+            left.append((format_clock(bed.clock.sample / fs_hz), Ink.BOLD))
         if status is not None:
             left.append((status.source, Ink.PLAIN))
-            optional.append((status.lead, Ink.PLAIN))
-        if bed.fs_hz:
-            optional.append((f"{bed.fs_hz:g} Hz", Ink.PLAIN))
-        if status is not None:
-            optional.append(("×max" if status.speed == 0 else f"×{status.speed:g}", Ink.PLAIN))
-        if bed.model_name:
-            optional.append((bed.model_name, Ink.DIM))
-        if len(bed.clock.time) >= 19:
-            optional.append((bed.clock.time[:19].replace("T", " "), Ink.DIM))
+        optional = [
+            ("" if status is None else status.lead, Ink.PLAIN),
+            (f"{fs_hz:g} Hz" if fs_hz else "", Ink.PLAIN),
+            ("" if status is None else "×max" if status.speed == 0 else f"×{status.speed:g}", Ink.PLAIN),
+            (bed.model_name, Ink.DIM),
+            (time[:19].replace("T", " ") if len(time) >= 19 else "", Ink.DIM),
+        ]
     optional = [part for part in optional if part[0]]
     right_cells = sum(len(text) + 2 for text, _ in right)
     while optional and _cells(left + optional) + right_cells > canvas.width:

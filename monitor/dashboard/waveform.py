@@ -61,7 +61,10 @@ def draw_waveform(
             a, b = np.searchsorted(edges[:-1:2], [beat.r_sample - reach, beat.r_sample + reach], side="right")
             inks[:, max(0, a - 1) : b] = Ink.ANOMALOUS
     seconds_at = _second_marks(edges, wave)
-    _grid(trace, inks, [cell for cell, _ in seconds_at])
+    for cell, _ in seconds_at:  # a faint line at each second where the trace leaves room
+        free = trace[:, cell] == BLANK
+        trace[free, cell] = "┊"
+        inks[free, cell] = Ink.DIM
     canvas.block(top + 1, plot_left, trace, inks)
     for beat in beats:
         cell = int(np.searchsorted(edges, beat.r_sample, side="right") - 1) // 2
@@ -73,14 +76,6 @@ def draw_waveform(
     _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
     if not live:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
-
-
-def _grid(trace: NDArray[np.str_], inks: NDArray[np.uint8], cells: list[int]) -> None:
-    """Draw a faint line at each second where the trace leaves room."""
-    for cell in cells:
-        free = trace[:, cell] == BLANK
-        trace[free, cell] = "┊"
-        inks[free, cell] = Ink.DIM
 
 
 def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, int]]:

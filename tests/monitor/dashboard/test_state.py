@@ -73,15 +73,10 @@ def test_filtered_samples_without_a_raw_sample_are_invalid():
 @pytest.mark.parametrize(
     ("change", "raw"),
     [
-        ({}, b"\0" * 7),
-        ({}, b""),
-        ({"fs_hz": 0.0}, None),
-        ({"fs_hz": float("nan")}, None),
-        ({"fs_hz": 1e12}, None),
-        ({"n": -1}, None),
-        ({"channels": ()}, None),
+        ({}, b"\0" * 7), ({}, b""), ({"n": -1}, None), ({"channels": ()}, None),
+        ({"fs_hz": 0.0}, None), ({"fs_hz": float("nan")}, None), ({"fs_hz": 1e12}, None),
     ],
-)
+)  # fmt: skip
 def test_an_invalid_wave_message_is_counted_and_ignored(change, raw):
     state = running_state(3)
     end = state.beds["p1"].lead.wave.end
