@@ -191,8 +191,10 @@ class SampleClock:
                 steps[here] = 1
                 return np.cumsum(steps) - 1, here
             # A garbled counter: the next one continues the count, less one or two packets that this one swallowed.
-            swallowed = (step + int(steps[here + 1]) - 2) % COUNTER if follows else COUNTER
-            if swallowed == 0 or swallowed <= 2 < jump:
+            # A counter that repeats shows it too: time alone would show 256 lost samples.
+            after = int(steps[here + 1]) if follows else 1
+            swallowed = (step + after - 2) % COUNTER if follows else COUNTER
+            if swallowed == 0 or (swallowed <= 2 and (jump > 2 or after == 0)):
                 steps[here], steps[here + 1] = 1, 1 + swallowed
                 lost += swallowed
                 i += 1 + (i + 1 < len(odd) and odd[i + 1] == here + 1)

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -158,8 +158,8 @@ def test_a_garbled_counter_is_ignored(places: list[int], value: int, seed: int) 
 
 
 @given(st.integers(5, 590), st.integers(1, 2), st.integers(0, 255), st.integers(0, 50))
+@example(5, 1, 7, 0)  # the counter of the packet after the swallowed one
 def test_a_garbled_packet_that_swallows_the_next_is_ignored(place: int, swallowed: int, value: int, seed: int) -> None:
-    assume(value != (place + 2) % 256)  # see the next test
     wire = Wire(600, lost=set(range(place + 1, place + 1 + swallowed)), seed=seed)
     for _, samples, counters in wire.batches:
         assert counters is not None
@@ -168,15 +168,6 @@ def test_a_garbled_packet_that_swallows_the_next_is_ignored(place: int, swallowe
     runs = wire.run(clock)
     assert np.count_nonzero(errors(runs)) <= 1, "at most the garbled sample itself"
     assert clock.lost == swallowed
-
-
-@pytest.mark.xfail(strict=True, reason="read as two lost samples: the index is one too high until the next silence")
-def test_a_garbled_counter_equal_to_the_one_after_a_swallowed_packet_is_ignored() -> None:
-    wire = Wire(60, lost={6})
-    for _, samples, counters in wire.batches:
-        assert counters is not None
-        counters[samples == 5] = 7
-    assert np.count_nonzero(errors(wire.run(SampleClock(FS_HZ)))) <= 1
 
 
 @given(st.data())
