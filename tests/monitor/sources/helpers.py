@@ -1,8 +1,10 @@
-"""Helpers of the tests of sources: read a source, wait for a condition."""
+"""Helpers of the tests of sources: read a source, wait for a condition, measure memory."""
 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -11,7 +13,17 @@ from numpy.typing import NDArray
 
 from monitor.sources import Chunk, EndOfStream, Notice, Source
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0  # long enough for a busy machine
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self, now_s: float = 100.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 def read_chunks(source: Source, sizes: Iterable[int] = (1000,)) -> list[Chunk]:
@@ -37,6 +49,29 @@ def read_signal(source: Source, sizes: Iterable[int] = (1000,)) -> tuple[int, ND
     return chunks[0].first_sample, np.concatenate([chunk.samples for chunk in chunks])
 
 
+def gather(
+    source: Source, enough: Callable[[dict[int, float], list[Notice]], bool], max_samples: int = 1000
+) -> tuple[dict[int, float], list[Notice]]:
+    """Read a live source to its end or until `enough`; return the samples by index, and the notices."""
+    samples: dict[int, float] = {}
+    notices: list[Notice] = []
+
+    def there() -> bool:
+        try:
+            chunk = source.read(max_samples)
+        except EndOfStream:
+            return True
+        if chunk is not None:
+            assert chunk.samples.size <= max_samples
+            assert not samples or not chunk.samples.size or chunk.first_sample > max(samples)
+            samples.update(enumerate(chunk.samples.tolist(), chunk.first_sample))
+            notices.extend(chunk.notices)
+        return enough(samples, notices)
+
+    wait_for(there, "samples")
+    return samples, notices
+
+
 def notices_of(chunks: list[Chunk], kind: str) -> list[Notice]:
     return [notice for chunk in chunks for notice in chunk.notices if notice.kind == kind]
 
@@ -47,3 +82,26 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
         time.sleep(0.002)
+
+
+READ_ALL = """
+import resource, sys
+from monitor.sources import EndOfStream, SourceOptions, open_source
+open_source(sys.argv[1], SourceOptions(start_s=23.9 * 3600)).read(10)  # without reading what is before
+source = open_source(sys.argv[1])
+n = source.read(60 * 360).samples.size
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+while True:
+    try:
+        n += source.read(7200).samples.size
+    except EndOfStream:
+        break
+print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def read_a_day(spec: str) -> tuple[int, int]:
+    """Read a source of 24 h in a process of its own: number of samples, growth of the memory after a minute in KiB."""
+    done = subprocess.run([sys.executable, "-c", READ_ALL, spec], capture_output=True, text=True, check=True)
+    samples, growth_kib = map(int, done.stdout.split())
+    return samples, growth_kib

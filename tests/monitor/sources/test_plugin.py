@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import textwrap
 import tomllib
@@ -17,7 +16,7 @@ from monitor.errors import SourceError
 from monitor.sources import Source, SourceOptions, open_source
 from monitor.sources.plugin import GROUP, plugin_kinds
 from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
-from tests.monitor.sources.helpers import read_chunks
+from tests.monitor.sources.helpers import Clock, read_chunks
 
 EXAMPLE = Path(__file__).parents[3] / "tools" / "examples" / "example_source"
 
@@ -48,14 +47,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 50.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 def test_the_example_source_is_found_and_read(site: Path) -> None:
     clock = Clock()
     source = open_source("example:60,lossy,loose", SourceOptions(clock=clock, duration_s=12))
@@ -69,19 +60,6 @@ def test_the_example_source_is_found_and_read(site: Path) -> None:
     assert sum(len(c.notices) for c in chunks) == 3
     assert {i for i, v in samples.items() if np.isnan(v)} == set(range(2000, 2250))
     source.close()  # second call
-
-
-@pytest.mark.slow
-def test_the_command_runs_the_example(site: Path) -> None:
-    paths = os.pathsep.join([str(site), str(EXAMPLE)])
-    arguments = ("--no-dashboard", *FREE_BUS, "--duration", "3")
-    done = ecg_monitor("--source", "example:80", *arguments, PYTHONPATH=paths)
-    assert done.returncode == 0, done.stderr
-    assert "p1: example:80, lead II, 250 Hz" in done.stdout
-    assert "0 gaps, 0 samples lost" in done.stdout
-    done = ecg_monitor("--source", "example:eighty", *arguments, PYTHONPATH=paths)
-    assert done.returncode == 2
-    assert done.stderr == "ecg-monitor: example:eighty: 'eighty' is no heart rate; write e.g. example:75\n"
 
 
 def test_an_unknown_source_lists_the_kinds_of_packages(site: Path) -> None:

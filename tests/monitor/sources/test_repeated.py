@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.sources import EndOfStream, Source, SourceOptions, open_source
+from monitor.sources import SourceOptions, open_source
 from monitor.sources.repeated import SEAM_S, RepeatedSource
+from tests.monitor.sources.helpers import read_chunks
 
 
-def everything(source: Source, most: int) -> list[tuple[int, float]]:
-    taken: list[tuple[int, float]] = []
-    while True:
-        try:
-            chunk = source.read(most)
-        except EndOfStream:
-            return taken
-        assert chunk is not None
-        taken += zip(range(chunk.first_sample, chunk.first_sample + chunk.samples.size), chunk.samples, strict=True)
+def everything(options: SourceOptions, most: int) -> list[tuple[int, float]]:
+    chunks = read_chunks(RepeatedSource(open_source, "sim:sinus=4", options), (most,))
+    return [(chunk.first_sample + i, mv) for chunk in chunks for i, mv in enumerate(chunk.samples)]
 
 
 def test_a_repeated_source_continues_after_a_gap_and_ends_after_its_duration() -> None:
-    once = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(duration_s=4.0)), 10_000)
-    many = everything(RepeatedSource(open_source, "sim:sinus=4", SourceOptions(start_s=1.0, duration_s=9.0)), 333)
+    once = everything(SourceOptions(duration_s=4.0), 10_000)
+    many = everything(SourceOptions(start_s=1.0, duration_s=9.0), 333)
     n, seam = 1000, round(SEAM_S * 250)
     assert len(many) == 9 * 250
     assert [sample for sample, _ in many[:750]] == list(range(250, 1000))

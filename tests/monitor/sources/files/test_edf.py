@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources import EndOfStream, Source, SourceOptions, open_source
 from monitor.sources.files import edf as edf_source
-from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
-from tests.monitor.sources.helpers import read_signal
+from tests.monitor.sources.helpers import read_a_day, read_signal
 
 DATA = Path(os.environ.get("ECG_MONITOR_DATA", "/nowhere"))
 HAS_DATA = (DATA / "mitdb" / "208.dat").is_file()
@@ -218,22 +215,6 @@ def test_an_anonymous_date_is_none(tmp_path: Path) -> None:
     assert open_edf(path).start_time is None
 
 
-MEMORY = """
-import sys, resource
-from monitor.sources import EndOfStream, open_source
-source = open_source("edf:" + sys.argv[1])
-source.read(10)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-n = 10
-while True:
-    try:
-        n += source.read(5000).samples.size
-    except EndOfStream:
-        break
-print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.edf", ("ECG", "mV", WAVE))
@@ -244,19 +225,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         file.write(data[:236] + b"%-8d" % records + data[244:512])
         for _ in range(records // 10):
             file.write(data[512:])
-    done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
-    n, growth_kib = map(int, done.stdout.split())
+    n, growth_kib = read_a_day(f"edf:{path}")
     assert n == records * 360
     assert growth_kib < 20 * 1024 < path.stat().st_size / 1024
-
-
-@pytest.mark.slow
-def test_the_command_replays_a_file(tmp_path: Path, minute: tuple[float, NDArray[np.float64]]) -> None:
-    fs_hz, mv = minute
-    path = write(tmp_path / "a.edf", ("ECG", "mV", mv), fs_hz=fs_hz)
-    done = ecg_monitor("--source", f"edf:{path}", "--speed", "max", "--no-dashboard", *FREE_BUS)
-    assert done.returncode == 0, done.stderr
-    assert "60.0 s watched" in done.stdout
-    done = ecg_monitor("--source", "edf:nowhere.edf", "--no-dashboard", *FREE_BUS)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import warnings
@@ -15,10 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources import EndOfStream, Notice, Source, SourceOptions, open_source
+from monitor.sources import EndOfStream, SourceOptions, open_source
 from monitor.sources.live import brainflow as brainflow_source
-from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
-from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.helpers import gather, wait_for
 
 pytest.importorskip("brainflow", reason="pip install '.[brainflow]'")
 with warnings.catch_warnings():
@@ -46,34 +44,13 @@ def recorded(
     return f"brainflow:PLAYBACK_FILE_BOARD?file={path}&master_board=cyton"
 
 
-def read_while(
-    source: Source, wanted: Callable[[dict[int, float], list[Notice]], bool]
-) -> tuple[dict[int, float], list[Notice]]:
-    samples: dict[int, float] = {}
-    notices: list[Notice] = []
-
-    def there() -> bool:
-        try:
-            chunk = source.read(200)
-        except EndOfStream:
-            return True
-        if chunk is not None:
-            assert chunk.samples.size <= 200
-            samples.update(enumerate(chunk.samples.tolist(), chunk.first_sample))
-            notices.extend(chunk.notices)
-        return wanted(samples, notices)
-
-    wait_for(there, "samples")
-    return samples, notices
-
-
 @pytest.mark.parametrize(
     "board", ["synthetic", *(pytest.param(board, marks=pytest.mark.slow) for board in ("SYNTHETIC_BOARD", "-1"))]
 )
 def test_the_synthetic_board_is_found_by_name_and_number(board: str) -> None:
     source = open_source(f"brainflow:{board}", SourceOptions(channel="ch2", duration_s=1.4))
     assert (source.lead, source.fs_hz, source.live) == ("ch2", 250.0, True)
-    samples, notices = read_while(source, lambda *_: False)  # to the end
+    samples, notices = gather(source, lambda *_: False)  # to the end
     assert (min(samples), max(samples)) == (0, 349)
     assert len(samples) > 250
     assert 0 < np.nanmax(np.abs(list(samples.values()))) < 5, "mV, not uV"
@@ -97,7 +74,7 @@ def test_lost_packets_are_gaps_beyond_the_range_of_the_counter(tmp_path: Path) -
     places = np.where(places >= 700, places + 256 + 5, places)
     source = open_source(recorded(tmp_path / "a.csv", WAVE[: places.size], places))
     assert source.lead == "ch1"
-    samples, _ = read_while(source, lambda samples, _: len(samples) == places.size)
+    samples, _ = gather(source, lambda samples, _: len(samples) == places.size)
     source.close()
     np.testing.assert_allclose(list(samples.values()), WAVE[: places.size], atol=1e-6)
     # On a busy machine the playback is late and does not catch up: that time is missing as well.
@@ -109,7 +86,7 @@ def test_lost_packets_are_gaps_beyond_the_range_of_the_counter(tmp_path: Path) -
 def test_a_counter_with_another_range_is_not_used(tmp_path: Path) -> None:
     spec = recorded(tmp_path / "a.csv", WAVE[:700], np.arange(700), lambda at: at % 201)
     source = open_source(spec, SourceOptions(channel=2))
-    samples, notices = read_while(source, lambda samples, _: len(samples) == 700)
+    samples, notices = gather(source, lambda samples, _: len(samples) == 700)
     source.close()
     np.testing.assert_allclose(list(samples.values()), -WAVE[:700], atol=1e-6)
     assert "by the time" in notices[0].text
@@ -122,11 +99,11 @@ def test_a_silent_board_is_lost_and_opened_again(tmp_path: Path, monkeypatch: py
     path = tmp_path / "a.csv"
     source = open_source(recorded(path, WAVE[:500], np.arange(500)))
     whole = path.read_bytes()
-    read_while(source, lambda samples, _: len(samples) == 500)
+    gather(source, lambda samples, _: len(samples) == 500)
     path.unlink()
-    read_while(source, lambda _, notices: [notice.kind for notice in notices] == ["source_lost"])
+    gather(source, lambda _, notices: [notice.kind for notice in notices] == ["source_lost"])
     path.write_bytes(whole)
-    samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
+    samples, notices = gather(source, lambda samples, _: len(samples) >= 400)
     source.close()
     assert notices[0].kind == "source_back"
     assert min(samples) > 500 + 0.5 * FS_HZ, "the time of the silence is missing"
@@ -140,7 +117,7 @@ def test_unread_samples_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(source, brainflow_source.BrainflowSource)
     wait_for(lambda: source.waiting >= 400, "a full buffer")
     time.sleep(0.6)  # 150 samples more
-    samples, notices = read_while(source, lambda samples, _: len(samples) >= 400)
+    samples, notices = gather(source, lambda samples, _: len(samples) >= 400)
     source.close()
     dropped = [notice.count for notice in notices if notice.kind == "overrun"]
     assert sum(dropped) >= 100
@@ -192,21 +169,3 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "brainflow", None)
     with pytest.raises(SourceError, match=r"pip install 'ecg-monitor\[brainflow\]'"):
         open_source("brainflow:synthetic")
-
-
-@pytest.mark.slow
-def test_the_command_reads_a_board_and_reports_losses(tmp_path: Path) -> None:
-    mv = open_source("sim:sinus=60", SourceOptions(fs_hz=FS_HZ)).read(1250).samples
-    places = np.arange(1300)
-    places = places[(places < 1000) | (places >= 1050)]
-    arguments = ("--no-dashboard", *FREE_BUS, "--duration", "5.2", "--record", str(tmp_path / "out"))
-    done = ecg_monitor("--source", recorded(tmp_path / "a.csv", mv, places), *arguments)
-    assert done.returncode == 0, done.stderr
-    onsets = [line.split()[3] for line in done.stdout.splitlines() if " onset " in line]
-    assert set(onsets) == {"gap"}
-    assert "50 samples (200 ms) missing" in done.stdout
-    session = json.loads((tmp_path / "out" / "p1" / "session.json").read_text())["session"]
-    assert session["samples_lost"] >= 50
-    assert session["samples_in"] + session["samples_lost"] > 1150
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert "losses are found by its counter" in done.stderr

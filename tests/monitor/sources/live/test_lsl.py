@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources import EndOfStream, Notice, Source, SourceOptions, open_source
@@ -21,7 +20,7 @@ from monitor.sources.live import lsl as lsl_source
 from monitor.sources.live.lsl import BUFFER_S, LslSource
 from monitor.sources.timing.stamp_clock import LATE_S
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
-from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.helpers import Clock, gather, wait_for
 from tests.monitor.sources.live.lsl_streams import FS_HZ, Publisher, Server
 
 pytest.importorskip("pylsl", reason="pip install '.[lsl]'")
@@ -46,14 +45,6 @@ def name() -> str:
     return f"ecg-{uuid.uuid4().hex}"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def stream(name: str) -> Iterator[tuple[Publisher, Source, Clock]]:
     outlet, clock = Publisher(name), Clock()
@@ -64,20 +55,8 @@ def stream(name: str) -> Iterator[tuple[Publisher, Source, Clock]]:
 
 def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[dict[int, float], list[Notice]]:
     """Read up to the sample of this value, uV; return the samples by index, and the notices."""
-    samples: dict[int, float] = {}
-    notices: list[Notice] = []
-
-    def there() -> bool:
-        chunk = source.read(max_samples)
-        if chunk is not None:
-            assert chunk.samples.size <= max_samples
-            assert not samples or chunk.samples.size == 0 or chunk.first_sample > max(samples)
-            samples.update(enumerate((chunk.samples * 1000).round(3).tolist(), chunk.first_sample))
-            notices.extend(chunk.notices)
-        return value in samples.values()
-
-    wait_for(there, f"the sample {value:g}")
-    return samples, notices
+    samples, notices = gather(source, lambda got, _: np.isclose([*got.values()], value / 1000).any(), max_samples)
+    return {index: round(mv * 1000, 3) for index, mv in samples.items()}, notices
 
 
 def test_a_stream_is_read_with_its_lead_unit_and_rate(stream: tuple[Publisher, Source, Clock]) -> None:
@@ -107,15 +86,8 @@ def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead
     source = outlet.watched(f"name={name}", **options)
     assert source.lead == lead
     outlet.push(0, 250, 1.0)
-    got: list[NDArray[np.float64]] = []
-
-    def there() -> bool:
-        chunk = source.read(250)
-        got.extend([] if chunk is None else [chunk.samples])
-        return sum(piece.size for piece in got) == 250
-
-    wait_for(there, "the samples")
-    np.testing.assert_allclose(np.concatenate(got), np.arange(250) * scale)
+    samples, _ = gather(source, lambda got, _: len(got) == 250)
+    np.testing.assert_allclose(list(samples.values()), np.arange(250) * scale)
     source.close()
 
 

@@ -316,16 +316,3 @@ def recorded(folder: Path) -> int:
     """Samples recorded so far."""
     signal = folder / "p1" / "signal.dat"
     return signal.stat().st_size // 2 if signal.is_file() else 0
-
-
-@pytest.mark.slow
-def test_the_command_refuses_unusable_input_in_one_line() -> None:
-    for arguments, given_text, code, error in [
-        ((), "1\n", 2, "--fs 250"),
-        (("--fs", "250"), "1.5 2.5\n1.5 2.5\n", 3, "--column"),
-    ]:
-        command = (*COMMAND, "--source", "-", *arguments, "--no-dashboard", *FREE_BUS)
-        done = subprocess.run(command, input=given_text, capture_output=True, text=True, timeout=120, env=environment())
-        assert done.returncode == code, done.stderr
-        assert error in done.stderr
-        assert len(done.stderr.splitlines()) == 1

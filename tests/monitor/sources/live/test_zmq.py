@@ -22,8 +22,8 @@ import zmq
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
 from monitor.sources.live.zmq import FRAME_BYTES, ZmqSource
-from tests.monitor.commands.helpers import COMMAND, FREE_BUS, ecg_monitor, environment, free_endpoint
-from tests.monitor.sources.helpers import wait_for
+from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment, free_endpoint
+from tests.monitor.sources.helpers import gather, wait_for
 from tests.monitor.sources.live.helpers import header, message
 
 ROOT = Path(__file__).parents[4]
@@ -51,20 +51,7 @@ class Line:
 
     def read_until(self, last: int, max_samples: int = 10_000) -> tuple[dict[int, float], list[Notice]]:
         """Read up to a sample; return the samples by index, and the notices."""
-        samples: dict[int, float] = {}
-        notices: list[Notice] = []
-
-        def there() -> bool:
-            chunk = self.source.read(max_samples)
-            if chunk is not None:
-                assert chunk.samples.size <= max_samples
-                assert not samples or chunk.first_sample > max(samples)
-                samples.update(enumerate(chunk.samples.tolist(), chunk.first_sample))
-                notices.extend(chunk.notices)
-            return last in samples
-
-        wait_for(there, f"sample {last}")
-        return samples, notices
+        return gather(self.source, lambda samples, _: last in samples, max_samples)
 
     def close(self) -> None:
         self.source.close()
@@ -351,18 +338,7 @@ def test_the_command_reads_the_example_pusher(tmp_path: Path) -> None:
     assert session["gaps"] == 1
 
 
-@pytest.mark.slow
-def test_the_command_refuses_an_open_endpoint() -> None:
-    done = ecg_monitor("--source", "zmq:tcp://0.0.0.0:5600", "--no-dashboard", *FREE_BUS)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "127.0.0.1" in done.stderr
-
-
-def test_a_source_counts_its_waiting_samples(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+def test_a_source_counts_its_waiting_samples(line: Line) -> None:
     line.send(message(0, [0.1] * 1000))
     wait_for(lambda: line.source.read(100) is not None, "the first samples")
     assert line.source.waiting == 900
-    line.source.close()
-    line.context.destroy(linger=0)
