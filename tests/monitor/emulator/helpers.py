@@ -15,9 +15,10 @@ from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import Player
 from monitor.emulator.port import PtyPort
 from monitor.errors import SourceError
-from monitor.sources import Chunk, Notice, SourceOptions, open_source
+from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial.source import SerialSource
 from tests.monitor.sources.helpers import PATIENCE_S
+from tests.monitor.sources.serial.helpers import Reader
 
 __all__ = ["Bench", "signal_of"]
 
@@ -53,7 +54,7 @@ class _CountingPort(PtyPort):
         return n
 
 
-class Bench:
+class Bench(Reader):
     """A device on a pseudo-terminal and the source that watches it.
 
     Args:
@@ -76,7 +77,8 @@ class Bench:
         **changes: object,
     ) -> None:
         self.now_s = 1000.0
-        self.chunks: list[Chunk] = []
+        # Created without __init__, which a thread calls: `bytes_in` is needed during recognition.
+        super().__init__(SerialSource.__new__(SerialSource), 100_000)
         self.error: SourceError | None = None
         self.port = _CountingPort(folder / "ttyECG")
         self.device = make_device(
@@ -84,8 +86,6 @@ class Bench:
         )
         self.player = Player(self.device, self.port, line_bytes=1 << 20, clock=lambda: self.now_s)
         options = SourceOptions(**({"clock": lambda: self.now_s, "port": self.port.path} | changes))  # type: ignore[arg-type]
-        # Created without __init__, which a thread calls: `bytes_in` is needed during recognition.
-        self.source = SerialSource.__new__(SerialSource)
         self._opening = threading.Thread(target=self._open, args=(options,))
         self._opening.start()
         while self._opening.is_alive():
@@ -101,22 +101,6 @@ class Bench:
         while self.now_s < until_s:
             self._step()
             self.poll()
-
-    def poll(self) -> None:
-        while (chunk := self.source.read(100_000)) is not None:
-            self.chunks.append(chunk)
-
-    def notices(self, kind: str) -> list[Notice]:
-        return [notice for chunk in self.chunks for notice in chunk.notices if notice.kind == kind]
-
-    @property
-    def samples(self) -> NDArray[np.float64]:
-        return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        parts = [chunk.first_sample + np.arange(chunk.samples.size) for chunk in self.chunks]
-        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
     def close(self) -> None:
         self.source.close()

@@ -10,19 +10,9 @@ import numpy as np
 
 from monitor.sources import Chunk, Notice
 from monitor.sources.serial.source import SerialSource
-from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.helpers import Clock, wait_for
 
 FS_HZ = 100.0
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 class Device:
@@ -87,16 +77,19 @@ class Reader:
 
         def enough() -> bool:
             self.poll()
-            return self.samples().size >= n
+            return self.samples.size >= n
 
         wait_for(enough, f"{n} samples")
-        return self.samples()
+        return self.samples
 
+    @property
     def samples(self) -> np.ndarray:
         return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
 
-    def places(self) -> list[int]:
-        return [chunk.first_sample + i for chunk in self.chunks for i in range(chunk.samples.size)]
+    @property
+    def places(self) -> np.ndarray:
+        parts = [chunk.first_sample + np.arange(chunk.samples.size) for chunk in self.chunks]
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
     def notices(self, kind: str) -> list[Notice]:
         return [notice for chunk in self.chunks for notice in chunk.notices if notice.kind == kind]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
-import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from monitor.emulator.encoder import Scale
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial.format_guess import guess_format
-from tests.monitor.commands.helpers import ecg_monitor
+from monitor.sources.serial.recognition import Recognition
 from tests.monitor.emulator.helpers import Bench, signal_of
-from tests.monitor.sources.helpers import wait_for
+from tests.monitor.sources.helpers import Clock, wait_for
 
 FS_HZ = 250.0
 CHORDS = {"adc_bits": 14, "vref": 5.0, "gain": 500.0}
@@ -116,13 +115,6 @@ def test_counts_on_lines_need_their_scale(bench: MakeBench) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_counts_on_lines_are_scaled(bench: MakeBench) -> None:
-    seen = bench("lines", scale=Scale(10, 5.0, 1100.0), adc_bits=10, vref=5.0, gain=1100.0)
-    seen.play(1.0)
-    truth = signal_of(seen.samples.size + 1, FS_HZ)[1:]
-    assert np.abs(seen.samples - truth).max() < 0.5 * 5000 / 1024 / 1100 + 1e-5
-
-
 def test_a_wrong_baud_rate_is_reported(bench: MakeBench) -> None:
     with pytest.raises(SourceError, match=r"are no known format; is the baud rate right\?; give --format"):
         bench("cyton", "noise@0s for 60s")
@@ -151,47 +143,19 @@ def test_guess_format_accepts_several_columns_with_a_choice() -> None:
     assert guess_format(b"x\n" + b"0.1,0.2,0.3\r\n" * 40, 1).problem == ""
 
 
-class Wire:
-    """A pseudo-terminal that repeats `data` until it is closed."""
-
-    def __init__(self, path: Path, data: bytes) -> None:
-        self.path, self._data = path, data
-        self._far, self._near = os.openpty()
-        tty.setraw(self._near)
-        path.symlink_to(os.ttyname(self._near))
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._closing.wait(0.02):
-            os.write(self._far, self._data)
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-        os.close(self._far)
-        os.close(self._near)
-
-
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "problem"),
     [
-        (b"S512\r\nS520\r\nB71\r\n", "PPG) shows no QRS complex; connect an ECG amplifier"),
+        (b"S512\r\nS520\r\nB71\r\n", r"PPG\) shows no QRS complex; connect an ECG amplifier"),
         (b"0.1,0.2\r\n", "choose one with --column 0"),
     ],
 )
-@pytest.mark.slow
-def test_the_command_refuses_a_device_that_is_no_ecg(tmp_path: Path, data: bytes, message: str) -> None:
-    wire = Wire(tmp_path / "tty", data)
-    try:
-        run = ecg_monitor("--source", "serial", "--port", str(wire.path), "--no-dashboard", "--duration", "5")
-    finally:
-        wire.close()
-    assert run.returncode == 2
-    listening, error = run.stderr.splitlines()
-    assert "listening to" in listening
-    assert message in error
+def test_a_device_that_is_no_ecg_is_refused(data: bytes, problem: str) -> None:
+    options = SourceOptions(fs_hz=FS_HZ, clock=Clock())
+    recognition = Recognition(options, "serial", "/dev/tty", contextlib.nullcontext)
+    recognition.arrivals = [(0.0, data * 20)]
+    with pytest.raises(SourceError, match=problem):
+        recognition.run()
 
 
 def test_a_silent_device_is_reported(tmp_path: Path) -> None:
@@ -274,27 +238,6 @@ def test_a_reset_with_a_banner_is_a_gap(bench: MakeBench, form: str) -> None:
     assert abs(int(shift)) <= 0.1 * FS_HZ, "the counter started again; time gives the index"
     assert np.isfinite(seen.samples).all(), "a banner is no sample"
     assert sum(notice.count for notice in seen.notices("bad_input")) >= 1
-
-
-@each("lines", "cyton", quick=("lines",))
-def test_ten_times_the_rate_is_nan(bench: MakeBench, form: str) -> None:
-    seen = bench(form, "rate@20s=10", fs_hz=FS_HZ, format=form)
-    seen.play(24.0)
-    assert "far more or fewer samples a second, not 250; correct --fs" in seen.notices("sampling_rate")[0].text
-    after = seen.samples[seen.places > 20 * FS_HZ]
-    assert np.isfinite(after).sum() < 4 * FS_HZ, "less than an asystole needs"
-    assert np.isnan(after[-1000:]).all()
-    assert seen.places.max() + 1 == pytest.approx(seen.device.sample, abs=3)
-
-
-@each(quick=("openview",))
-def test_leads_off_is_nan(bench: MakeBench, form: str) -> None:
-    seen = bench(form, "leadsoff@20s for 5s", fs_hz=FS_HZ, format=form)
-    seen.play(30.0)
-    off = np.flatnonzero(np.isnan(seen.samples))
-    assert off.size == pytest.approx(5 * FS_HZ, abs=9), "recognised after some samples"
-    assert off[0] == pytest.approx(20 * FS_HZ, abs=9)
-    assert np.diff(off).max() == 1
 
 
 @each(quick=("cyton",))
