@@ -14,6 +14,7 @@ from monitor.emulator.encoder import NO_SCALE, Scale
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import Player
 from monitor.emulator.port import PtyPort
+from monitor.emulator.samples import Samples
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial.source import SerialSource
@@ -29,13 +30,7 @@ SOURCE = "sim:sinus=3600"
 
 def signal_of(n: int, fs_hz: float) -> NDArray[np.float64]:
     """The first `n` samples of the device's signal, mV."""
-    source = open_source(SOURCE, SourceOptions(fs_hz=fs_hz))
-    chunks: list[NDArray[np.float64]] = []
-    while sum(chunk.size for chunk in chunks) < n:
-        chunk = source.read(n)
-        assert chunk is not None
-        chunks.append(chunk.samples)
-    return np.concatenate(chunks)[:n]
+    return Samples(open_source(SOURCE, SourceOptions(fs_hz=fs_hz))).take(n)
 
 
 class _CountingPort(PtyPort):
@@ -61,20 +56,12 @@ class Bench(Reader):
         folder: folder of the port's link.
         form: format of the device.
         faults: faults of the device, in their grammar.
-        device_hz: sampling rate of the device, Hz.
         scale: scale of the device's ADC.
         changes: options of the source; `clock` and `port` are set.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        form: str,
-        faults: str = "",
-        *,
-        device_hz: float = 250.0,
-        scale: Scale = NO_SCALE,
-        **changes: object,
+        self, folder: Path, form: str, faults: str = "", *, scale: Scale = NO_SCALE, **changes: object
     ) -> None:
         self.now_s = 1000.0
         # Created without __init__, which a thread calls: `bytes_in` is needed during recognition.
@@ -82,7 +69,7 @@ class Bench(Reader):
         self.error: SourceError | None = None
         self.port = _CountingPort(folder / "ttyECG")
         self.device = make_device(
-            open_source(SOURCE, SourceOptions(fs_hz=device_hz)), form, parse_faults(faults), seed=1, scale=scale
+            open_source(SOURCE, SourceOptions(fs_hz=250.0)), form, parse_faults(faults), seed=1, scale=scale
         )
         self.player = Player(self.device, self.port, line_bytes=1 << 20, clock=lambda: self.now_s)
         options = SourceOptions(**({"clock": lambda: self.now_s, "port": self.port.path} | changes))  # type: ignore[arg-type]
