@@ -78,10 +78,7 @@ class Publisher:
 
     def push(self, first: int, n: int, at_s: float) -> None:
         """Send samples `first` to `first + n`; the stamp of the first is `at_s`."""
-        self.push_values([float(first + i) for i in range(n)], at_s)
-
-    def push_values(self, values: list[float], at_s: float) -> None:
-        self._server.ask("push", self._number, [([v] * 2, at_s + i / FS_HZ) for i, v in enumerate(values)])
+        self.push_stamped([float(first + i) for i in range(n)], [at_s + i / FS_HZ for i in range(n)])
 
     def push_stamped(self, values: list[float], stamps: list[float]) -> None:
         self._server.ask("push", self._number, [([v] * 2, stamp) for v, stamp in zip(values, stamps, strict=True)])

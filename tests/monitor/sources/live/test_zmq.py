@@ -71,8 +71,7 @@ WAVE = np.sin(np.arange(200) / 9).round(4)
 @pytest.mark.parametrize("publish", [False, True], ids=["PULL", "SUB"])
 @pytest.mark.parametrize("max_samples", [1, 7, 1000])
 def test_all_forms_of_messages_are_read(tmp_path: Path, publish: bool, max_samples: int) -> None:
-    line = Line(tmp_path, publish=publish)
-    try:
+    with contextlib.closing(Line(tmp_path, publish=publish)) as line:
         topic = [b"ecg/1"] if publish else []
         ways: list[tuple[dict[str, Any], float]] = [
             ({}, 1.0),
@@ -90,8 +89,6 @@ def test_all_forms_of_messages_are_read(tmp_path: Path, publish: bool, max_sampl
         np.testing.assert_array_equal([samples[i] for i in range(200, 203)], [0.5, np.nan, -0.5])
         assert notices == []
         assert line.source.read(10) is None
-    finally:
-        line.close()
 
 
 def test_lost_samples_are_a_gap_in_the_senders_index(line: Line) -> None:
@@ -228,15 +225,12 @@ def test_a_flood_waits_at_the_sender_and_is_read_complete(line: Line) -> None:
 
 
 def test_duration_is_counted_in_samples(tmp_path: Path) -> None:
-    line = Line(tmp_path, duration_s=0.04)
-    try:
+    with contextlib.closing(Line(tmp_path, duration_s=0.04)) as line:
         line.send(message(100, [0.1] * 6))
         line.send(message(108, [0.1] * 100))
         assert list(line.read_until(109)[0]) == [*range(100, 106), 108, 109]
         with pytest.raises(EndOfStream):
             line.source.read(10)
-    finally:
-        line.close()
 
 
 def test_without_a_rate_the_first_valid_message_sets_it(tmp_path: Path) -> None:
