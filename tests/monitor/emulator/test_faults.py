@@ -63,7 +63,7 @@ INVALID = (
     "rate@x=2",
     "banner",
 )
-NO_SPAN = ("unplug", "unplug@60s", "unplug@60s for", "unplug@60s for 0s", "unplug@-1s for 5s", "unplug=5%")
+NO_SPAN = ("unplug", "unplug@60s", "unplug@60s for", "unplug@60s for 0s", "unplug@-1s for 5s", "unplug=5%", "banner")
 
 
 @pytest.mark.parametrize(
