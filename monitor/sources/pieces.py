@@ -1,58 +1,56 @@
-"""Chunks of a stored or computed signal of which one piece at a time is in memory."""
+"""Base class of sources of a stored or computed signal of which one piece at a time is in memory."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.sources.base import Chunk, EndOfStream
+from monitor.sources.options import SourceOptions, sample_span
 
-__all__ = ["PieceReader"]
+__all__ = ["PieceSource"]
 
 Floats = NDArray[np.float64]
 
 
-class PieceReader:
+class PieceSource:
     """Cuts pieces into the chunks that are asked for.
 
-    Args:
-        first: first sample to give.
-        stop: sample to stop before; None = never.
-        load: called with a sample's index; returns the first sample and the samples, mV, of a piece that contains it.
-
-    Attributes:
-        next: index of the next sample.
-        stop: as given.
+    A subclass implements `_load`, sets `name`, `lead` and `fs_hz`, and calls `_begin` when the length is known.
     """
 
-    def __init__(self, first: int, stop: int | None, load: Callable[[int], tuple[int, Floats]]) -> None:
-        self.next = first
-        self.stop = stop
-        self._load = load
-        self._piece: Floats = np.empty(0)
-        self._piece_first = first
+    name: str
+    lead: str
+    fs_hz: float
+    live = False
+    never_blocks = True
+    rails_mv: tuple[float, float] | None = None
+    start_time: str | None = None
 
-    @property
-    def left(self) -> int | None:
-        """Samples not read yet; None = endless."""
-        return None if self.stop is None else self.stop - self.next
+    def _begin(self, options: SourceOptions, length: int | None) -> None:
+        """Select the samples of `options` from a signal of `length` samples, None = endless; see sample_span."""
+        self._next, self._stop = sample_span(options, self.fs_hz, length, self.name)
+        self.total_samples = None if self._stop is None else self._stop - self._next
+        self._piece_first, self._piece = self._next, np.empty(0)
+
+    def _load(self, sample: int) -> tuple[int, Floats]:
+        """Return the first sample and the samples, (n,) float64 mV, of a piece that contains `sample`."""
+        raise NotImplementedError
 
     def read(self, max_samples: int) -> Chunk:
         """Return the next samples, at most `max_samples`; see Source."""
-        if self.stop is not None and self.next >= self.stop:
+        if self._stop is not None and self._next >= self._stop:
             raise EndOfStream
-        if self.next >= self._piece_first + self._piece.size:
-            self._piece_first, self._piece = self._load(self.next)
-        low = self.next - self._piece_first
+        if self._next >= self._piece_first + self._piece.size:
+            self._piece_first, self._piece = self._load(self._next)
+        low = self._next - self._piece_first
         high = low + max(0, max_samples)
-        if self.stop is not None:
-            high = min(high, self.stop - self._piece_first)
-        chunk = Chunk(self.next, self._piece[low:high].copy())
-        self.next += chunk.samples.size
+        if self._stop is not None:
+            high = min(high, self._stop - self._piece_first)
+        chunk = Chunk(self._next, self._piece[low:high].copy())
+        self._next += chunk.samples.size
         return chunk
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Release the piece in memory."""
         self._piece = np.empty(0)

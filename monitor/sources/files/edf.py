@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
-from monitor.sources.base import Chunk
 from monitor.sources.channels import choose_channel, ecg_channels
 from monitor.sources.options import (
     FS_MAX_HZ,
@@ -28,9 +27,8 @@ from monitor.sources.options import (
     SourceOptions,
     check_fs,
     mv_per,
-    sample_span,
 )
-from monitor.sources.pieces import PieceReader
+from monitor.sources.pieces import PieceSource
 
 if TYPE_CHECKING:
     from edfio import Edf
@@ -45,11 +43,11 @@ _COUNTS_AT = 216  # header bytes per signal before the field "samples per data r
 _MV = MV_BY_UNIT | {"μv": UNITS["uV"]}
 
 
-class EdfSource:
+class EdfSource(PieceSource):
     """Source of one signal of an EDF file.
 
     `first_sample` of its chunks counts from the file's start. Memory: one piece of about 1 MiB or one data record,
-    whichever is larger.
+    whichever is larger. No rails: the file may give the range of the signal, not of the ADC.
 
     Many attributes: nine are those of the Source protocol.
 
@@ -62,10 +60,6 @@ class EdfSource:
     Raises:
         SourceError: missing, no EDF, truncated, annotations only, interrupted (EDF+D), no such signal, no voltage.
     """
-
-    live = False
-    never_blocks = True
-    rails_mv: tuple[float, float] | None = None  # the file may give the range of the signal, not of the ADC
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:
         self.name = name
@@ -98,20 +92,13 @@ class EdfSource:
         self._digital = options.unit == "adc"
         self._mv = self._scale(signal, options)
         self.start_time = _start_time(edf)
-        length = records * self._per_record
-        first, stop = sample_span(options, self.fs_hz, length, self.name)
-        self._stop = length if stop is None else stop
-        self._pieces = PieceReader(first, self._stop, self._load)
-        self.total_samples = self._pieces.left
-
-    def read(self, max_samples: int) -> Chunk:
-        """Return the next samples, at most `max_samples`; see Source."""
-        return self._pieces.read(max_samples)
+        self._length = records * self._per_record
+        self._begin(options, self._length)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-        self._pieces.clear()
+        super().close()
 
     def _read_header(self) -> tuple[bytes, list[int], int]:
         """Read the header, the samples per data record of every signal, and the number of whole data records."""
@@ -159,7 +146,7 @@ class EdfSource:
 
     def _load(self, sample: int) -> tuple[int, NDArray[np.float64]]:
         first = sample // self._per_record
-        last = -(-self._stop // self._per_record)
+        last = -(-(self._stop or self._length) // self._per_record)
         try:
             edf = self._parse(first, min(last - first, max(1, PIECE_BYTES // self._record_bytes)))
         except (OSError, ValueError) as error:  # ValueError: closed

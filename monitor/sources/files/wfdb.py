@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk
 from monitor.sources.channels import choose_channel
 from monitor.sources.files.record_files import find_record, nearest
 from monitor.sources.files.wfdb_segments import open_record
-from monitor.sources.options import MV_BY_UNIT, SourceOptions, sample_span
-from monitor.sources.pieces import PieceReader
+from monitor.sources.options import MV_BY_UNIT, SourceOptions
+from monitor.sources.pieces import PieceSource
 
 __all__ = ["WfdbSource", "open_database_record", "open_wfdb"]
 
@@ -45,10 +44,11 @@ def open_wfdb(what: str, options: SourceOptions, name: str) -> WfdbSource:
     return WfdbSource(path, options, name)
 
 
-class WfdbSource:
+class WfdbSource(PieceSource):
     """Source of one lead of a WFDB record.
 
     `first_sample` of its chunks counts from the record's start, so beats line up with its annotations.
+    No file stays open between reads.
 
     Many attributes: eight are those of the Source protocol.
 
@@ -60,9 +60,6 @@ class WfdbSource:
     Raises:
         SourceError: header or signal cannot be read, no sample, no such channel, no voltage, start after the end.
     """
-
-    live = False
-    never_blocks = True
 
     def __init__(self, path: Path, options: SourceOptions, name: str) -> None:
         self.name = name
@@ -79,23 +76,12 @@ class WfdbSource:
         self._mv = mv
         self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))
         rails = signal.rails
-        self.rails_mv: tuple[float, float] | None = (rails[0] * mv, rails[1] * mv) if rails else None
-        self.start_time: str | None = self._record.start_time
-        first, stop = sample_span(options, self.fs_hz, self._record.length, name)
-        self._stop = self._record.length if stop is None else stop
-        self._pieces = PieceReader(first, self._stop, self._load)
-        self.total_samples = self._pieces.left
-
-    def read(self, max_samples: int) -> Chunk:
-        """Return the next samples, at most `max_samples`; see Source."""
-        return self._pieces.read(max_samples)
-
-    def close(self) -> None:
-        """Release the piece in memory; no file stays open between reads."""
-        self._pieces.clear()
+        self.rails_mv = (rails[0] * mv, rails[1] * mv) if rails else None
+        self.start_time = self._record.start_time
+        self._begin(options, self._record.length)
 
     def _load(self, first: int) -> tuple[int, NDArray[np.float64]]:
-        stop = min(self._stop, first + self._held)
+        stop = min(self._stop or self._record.length, first + self._held)
         try:
             piece = self._record.read(self._channel, first, stop) * self._mv
         except OSError as error:

@@ -19,11 +19,10 @@ from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice
 from monitor.sources.channels import choose_channel
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
-from monitor.sources.live_buffer import LiveBuffer
+from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
 from monitor.sources.reader_thread import ReaderThread
 from monitor.sources.timing.arrival_line import COUNTER
-from monitor.sources.timing.rate_watch import RateWatch
 
 __all__ = ["BUFFER_S", "SILENT_S", "BrainflowSource"]
 

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.options import MAX_MV, SourceOptions, mv_per
-from monitor.sources.serial.decoded import Decoded, Decoder
-from monitor.sources.serial.line_parser import LineParser
+from monitor.sources.serial.line_parser import Decoded, LineParser
 from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
 
-__all__ = ["BOARDS", "FORMATS", "Adc", "Board", "PacketDecoder", "SerialFormat", "make_decoder"]
+__all__ = ["BOARDS", "FORMATS", "Adc", "Board", "Decoder", "PacketDecoder", "SerialFormat", "make_decoder"]
 
 EXAMPLE_SCALE: Final = "--adc-bits 10 --vref 5 --gain 1100"
 OFF_SAMPLES: Final = 8  # samples in a row at a leads-off count that mean leads off: no wave stays there as long
@@ -203,6 +202,9 @@ class PacketDecoder:
         self.bad += self.parser.restart()
         self._is_off = False
         self._held = self._held[0][:0], self._held[1][:0]
+
+
+Decoder = LineParser | PacketDecoder  # bytes in, in any pieces, and samples out; see the attributes of LineParser
 
 
 def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -8,13 +8,14 @@ separated by commas, semicolons, tabs or spaces. `!` means leads off, as in the 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.sources.options import MAX_MV, parse_number
-from monitor.sources.serial.decoded import Decoded
 
-__all__ = ["LEADS_OFF", "MAX_LINE", "LineParser"]
+__all__ = ["LEADS_OFF", "MAX_LINE", "Decoded", "LineParser"]
 
 LEADS_OFF = b"!"
 MAX_LINE = 128  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
@@ -27,13 +28,26 @@ _NOISE_LINES = 2  # unreadable lines in a row that count as samples; further one
 _NAN = float("nan")
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Samples completed by a piece of bytes.
+
+    Attributes:
+        mv: (n,) float64, mV; NaN = leads off or unreadable.
+        counters: (n,) int64, 0 to 255, the device's counter of its samples; None if the format has none.
+    """
+
+    mv: NDArray[np.float64]
+    counters: NDArray[np.int64] | None = None
+
+
 class LineParser:
     """Takes bytes in any pieces; every whole line is one sample.
 
     The first line is dropped: its beginning may be missing, so that 0.12 reads as 12. A line of words (the banner of a
     restarted sketch) is counted, but no sample; neither is the third unreadable line in a row, nor those after it.
 
-    Many attributes: four are those of the Decoder protocol.
+    Many attributes: four are those of every decoder.
 
     Args:
         mv: mV in one unit of the device's numbers.

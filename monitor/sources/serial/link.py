@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from monitor.errors import SourceError
 from monitor.sources.reader_thread import ReaderThread
 from monitor.sources.serial.ports import PortInfo, find_again, open_port
 
-__all__ = ["LinkListener", "SerialLink"]
+if TYPE_CHECKING:
+    from monitor.sources.serial.source import SerialSource
+
+__all__ = ["SerialLink"]
 
 POLL_S: Final = 0.05
 BACKOFF_S: Final = (0.1, 1.0)  # first and longest wait between attempts to reopen: each second away is lost ECG
 READ_BYTES: Final = 65_536  # largest read; the kernel's buffer of a line holds 4,096
-
-
-class LinkListener(Protocol):
-    """Receives the events of a link; called in the link's thread."""
-
-    def received(self, data: bytes) -> None:
-        """Process bytes that came together; empty: none came for POLL_S."""
-
-    def lost(self, reason: str) -> None:
-        """Process a failure of the port: unplugged, switched off, driver gone."""
-
-    def reopened(self, device: str) -> None:
-        """Process the return of the port, possibly under another path."""
-
-    def failed(self, reason: str) -> None:
-        """Process the end of the thread by an error that reopening cannot repair."""
 
 
 class SerialLink:
@@ -40,13 +27,13 @@ class SerialLink:
         port: the port; found again by its serial number if it has one.
         baud: speed, bit/s.
         name: name of the source, for errors.
-        listener: receives bytes and events once `start` was called.
+        listener: its `received`, `lost`, `reopened` and `failed` are called in the thread once `start` was called.
 
     Raises:
         SourceError: the port cannot be opened; one line with the reason.
     """
 
-    def __init__(self, port: PortInfo, baud: int, name: str, listener: LinkListener) -> None:
+    def __init__(self, port: PortInfo, baud: int, name: str, listener: SerialSource) -> None:
         self.port, self._baud, self._name, self._listener = port, baud, name, listener
         self._device = open_port(port.device, baud, POLL_S, name)
         self._thread = ReaderThread(self._run, f"serial {port.device}", listener.failed, lambda: self._device.close())

@@ -8,7 +8,7 @@ and the time. `encode` returns the bytes that a device sends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +31,30 @@ class Parsed:
     skipped: int
 
 
-class PacketParser(Protocol):
-    """Interface of all parsers.
+class PacketParser:
+    """Base class of all parsers.
 
-    Attributes:
+    Args:
         channels: number of channels in a packet.
     """
 
-    channels: int
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        self._rest = b""
 
     @property
     def pending(self) -> int:
-        """Number of bytes kept as a possible beginning of a packet; bounded for all input."""
-
-    def feed(self, data: bytes) -> Parsed:
-        """Parse the next bytes of the stream, any number of them."""
+        """Number of bytes kept as a possible beginning of a packet, fewer than two packets."""
+        return len(self._rest)
 
     def restart(self) -> int:
         """Drop the kept bytes after a break of the stream; return their number."""
+        kept, self._rest = len(self._rest), b""
+        return kept
+
+    def feed(self, data: bytes) -> Parsed:
+        """Parse the next bytes of the stream, any number of them."""
+        raise NotImplementedError
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Return the bytes for `samples`, (n, channels) ADC counts, the first with this counter.
@@ -56,9 +62,10 @@ class PacketParser(Protocol):
         Raises:
             ValueError: a sample out of range.
         """
+        raise NotImplementedError
 
 
-class _Fixed:
+class _Fixed(PacketParser):
     """Packets of one length that begin and end with known bytes.
 
     Args:
@@ -80,21 +87,14 @@ class _Fixed:
         counter_at: int | None,
         confirm: bool = False,
     ) -> None:
-        self.channels = channels
+        super().__init__(channels)
         self._size, self._head, self._tail, self._counter_at, self._confirm = size, head, tail, counter_at, confirm
-        self._rest = b""
         self._in_step = False  # the last packet ended where the next must begin
-
-    @property
-    def pending(self) -> int:
-        """Number of bytes kept, fewer than two packets."""
-        return len(self._rest)
 
     def restart(self) -> int:
         """Drop the kept bytes after a break of the stream; return their number."""
-        kept = len(self._rest)
-        self._rest, self._in_step = b"", False
-        return kept
+        self._in_step = False
+        return super().restart()
 
     def feed(self, data: bytes) -> Parsed:
         """Parse the next bytes of the stream, any number of them."""
@@ -267,7 +267,7 @@ class Cyton(_Fixed):
         return (counts ^ 1 << 23) - (1 << 23)  # sign of 24 bits
 
 
-class Raw16:
+class Raw16(PacketParser):
     """Little-endian int16 numbers with nothing between them, channel after channel.
 
     Nothing marks the beginning of a number: after one lost or added byte every number is wrong, which no parser can
@@ -283,18 +283,7 @@ class Raw16:
     def __init__(self, channels: int = 1) -> None:
         if channels < 1:
             raise ValueError(f"channels {channels}: at least 1")
-        self.channels = channels
-        self._rest = b""
-
-    @property
-    def pending(self) -> int:
-        """Number of bytes kept, fewer than one sample."""
-        return len(self._rest)
-
-    def restart(self) -> int:
-        """Drop the kept bytes, so that the next byte begins a sample; return their number."""
-        kept, self._rest = len(self._rest), b""
-        return kept
+        super().__init__(channels)
 
     def feed(self, data: bytes) -> Parsed:
         """Parse the next bytes of the stream, any number of them."""

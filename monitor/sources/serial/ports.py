@@ -111,10 +111,8 @@ def _why(error: Exception, device: str, baud: int) -> str:
 
 
 def _group_of(device: str) -> str:
-    import grp
-
     try:
-        return grp.getgrgid(Path(device).stat().st_gid).gr_name
+        return Path(device).group()
     except (OSError, KeyError):
         return "dialout"
 

@@ -15,14 +15,13 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice
-from monitor.sources.live_buffer import LiveBuffer
+from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.format_guess import GUESS_S
 from monitor.sources.serial.formats import FORMATS, make_decoder
 from monitor.sources.serial.link import SerialLink
 from monitor.sources.serial.ports import choose_port
 from monitor.sources.serial.recognition import MEASURE_S, Recognition
-from monitor.sources.timing.rate_watch import RateWatch
 
 __all__ = ["BUFFER_S", "SerialSource", "open_serial"]
 
@@ -147,7 +146,7 @@ class SerialSource:
     # -- events of the link, in its thread -------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        """See LinkListener."""
+        """Process bytes that came together; empty: none came for POLL_S."""
         now_s = self._clock()
         with self._lock:
             self.bytes_in += len(data)
@@ -164,7 +163,7 @@ class SerialSource:
             self._link.write(reply)  # may block, so not under the lock
 
     def lost(self, reason: str) -> None:
-        """See LinkListener."""
+        """Process a failure of the port: unplugged, switched off, driver gone."""
         with self._lock:
             if self._buffer is not None:
                 self._decoder.restart()
@@ -172,14 +171,14 @@ class SerialSource:
             self._notice("source_lost", reason)
 
     def reopened(self, device: str) -> None:
-        """See LinkListener."""
+        """Process the return of the port, possibly under another path."""
         with self._lock:
             if self._recognition.greeting is not None:
                 self._recognition.greeting.reopened(self._clock())
             self._notice("source_back", f"{device} is back")
 
     def failed(self, reason: str) -> None:
-        """See LinkListener."""
+        """Process an error that reopening cannot repair."""
         with self._lock:
             self._failure = self._failure or f"{self._spec}: {reason}"
 

@@ -24,9 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.base import Chunk
-from monitor.sources.options import SourceOptions, sample_span
-from monitor.sources.pieces import PieceReader
+from monitor.sources.options import SourceOptions
+from monitor.sources.pieces import PieceSource
 from monitor.sources.simulated.disturbance import ElectrodeNoise, fibrillation, respiration_mv
 from monitor.sources.simulated.rhythm import PlannedBeat, planned_beats
 from monitor.sources.simulated.scenario import Scenario, Segment, parse_scenario
@@ -179,7 +178,7 @@ class _Blocks:
         return 0.0
 
 
-class Simulator:
+class Simulator(PieceSource):
     """Source of a synthetic patient; finite if the scenario does not repeat.
 
     The signal depends on the scenario alone: bit-identical for all sizes of read(). One block (BLOCK samples) is held.
@@ -194,22 +193,13 @@ class Simulator:
     """
 
     lead = "II"
-    live = False
-    never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
 
     def __init__(self, scenario: Scenario, options: SourceOptions, name: str = "sim") -> None:
         self.name = name
         self.scenario = scenario
         self.fs_hz = scenario.fs_hz
-        self._pieces = PieceReader(*sample_span(options, scenario.fs_hz, scenario.total_samples, name), self._load)
-        self.total_samples = self._pieces.left
+        self._begin(options, scenario.total_samples)
         self._blocks = enumerate(_Blocks(scenario))
-
-    def read(self, max_samples: int) -> Chunk:
-        """Return the next samples, at most `max_samples`; see Source."""
-        return self._pieces.read(max_samples)
 
     def close(self) -> None:
         """Do nothing: the simulator holds no resources."""
