@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.emulator.console import ChordsConsole
-from monitor.emulator.encoder import NO_SCALE, Encoder, Scale, make_encoder
+from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
 from monitor.emulator.faults import NO_FAULTS, Fault, Faults, Rate
 from monitor.emulator.plan import Fate, Plan
 from monitor.emulator.samples import Samples
 from monitor.sources import Source
 
-__all__ = ["BANNER", "Action", "Bytes", "Device", "FaultReport", "Plug", "Unplug", "make_device"]
+__all__ = ["BANNER", "Action", "Bytes", "Device", "FaultReport", "Plug", "Unplug"]
 
 BANNER: Final = b"ECG sketch starts, 115200 baud\r\n"
 _PIECE: Final = 4096  # largest number of samples held
@@ -71,13 +71,14 @@ class Device:
 
     Args:
         source: a recorded or simulated source; the caller closes it.
-        encoder: encoder of the format.
+        form: format of the device, one of FORMATS.
         faults: faults of the device.
         seed: seed of the random faults, 0 or more.
-        console: commands that it obeys; None = it sends by itself.
+        scale: scale of the device's ADC.
         log: called with all samples taken: index of the first, mV (NaN = leads off), fates.
 
     Attributes:
+        encoder: encoder of the format.
         plan: time and fate of each sample, and the lasting faults in samples. The plan ignores commands: until START
             the fate of a sample is STOPPED.
         fates: number of samples with each fate.
@@ -86,17 +87,18 @@ class Device:
         ended: the source has given its last sample.
 
     Raises:
+        ConfigError: unknown format, or a scale that the format does not have.
         SourceError: a live source.
     """
 
     def __init__(
         self,
         source: Source,
-        encoder: Encoder,
+        form: str,
         faults: Faults = NO_FAULTS,
         *,
         seed: int = 0,
-        console: ChordsConsole | None = None,
+        scale: Scale = NO_SCALE,
         log: Callable[[int, NDArray[np.float64], NDArray[np.uint8]], None] = lambda *_: None,
     ) -> None:
         self._log = log
@@ -104,7 +106,9 @@ class Device:
         self.fates: Counter[Fate] = Counter()
         self.leads_off = self.bytes_out = 0
         self.ended = False
-        self._samples, self._encoder, self._seed, self._console = Samples(source), encoder, seed, console
+        self.encoder = make_encoder(form, scale)
+        self._samples, self._seed = Samples(source), seed
+        self._console = ChordsConsole() if form == "chords" else None  # None = it sends by itself
         self._at = self._counter = 0
         self._last_mv = float("nan")
         self._fault: Fault | None = None  # the present lasting fault
@@ -187,7 +191,7 @@ class Device:
         if kind in _SILENT or not self.running:
             return
         self.leads_off += int(np.isnan(mv[fates == Fate.INTACT]).sum())
-        packets = self._encoder.encode(mv, self._counter)
+        packets = self.encoder.encode(mv, self._counter)
         self._counter = (self._counter + mv.size) % 256
         self._last_mv = float(mv[-1])
         for i in np.flatnonzero(fates != Fate.INTACT).tolist():
@@ -253,24 +257,11 @@ class Device:
         """The packet that a loss of power interrupts; empty if it would put all later packets out of step."""
         if self._at == 0 or not self.running:
             return b""
-        packet = self._encoder.encode(np.array([self._last_mv]), self._counter)[0]
+        packet = self.encoder.encode(np.array([self._last_mv]), self._counter)[0]
         return packet[: len(packet) // 2] if len(packet) > 2 else b""
 
     def _report(self, at_s: float, text: str) -> None:
         self._out.append(FaultReport(at_s, self._at, text))
-
-
-def make_device(
-    source: Source, form: str, faults: Faults = NO_FAULTS, *, seed: int = 0, scale: Scale = NO_SCALE
-) -> Device:
-    """Make a device of a format, with the commands of that format.
-
-    Raises:
-        ConfigError: unknown format, or a scale that the format does not have.
-        SourceError: a live source.
-    """
-    encoder = make_encoder(form, scale)
-    return Device(source, encoder, faults, seed=seed, console=ChordsConsole() if form == "chords" else None)
 
 
 def _garbled(packet: bytes, dice: random.Random) -> bytes:

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.emulator.device import Device, FaultReport, make_device
-from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
+from monitor.emulator.device import Device, FaultReport
+from monitor.emulator.encoder import NO_SCALE, Scale
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, PtyPort, RealPort
@@ -94,7 +94,6 @@ def run_emulator(
     if options.source.partition(":")[0].strip() in ("-", "serial"):
         raise ConfigError(f"--source {options.source}: is a live source; a device can play sim, mitdb:208, ...")
     faults = parse_faults(options.faults)
-    encoder = make_encoder(options.form, options.scale)
     source = open_source(
         options.source,
         SourceOptions(
@@ -106,11 +105,11 @@ def run_emulator(
         ),
     )
     try:
-        device = make_device(source, options.form, faults, seed=options.seed, scale=options.scale)
-        packet_bytes = max(len(packet) for packet in encoder.encode(np.array([-1.0, np.nan]), 0))
+        device = Device(source, options.form, faults, seed=options.seed, scale=options.scale)
+        packet_bytes = max(len(packet) for packet in device.encoder.encode(np.array([-1.0, np.nan]), 0))
         port = _open_port(options, packet_bytes * source.fs_hz * options.speed)
         try:
-            _greet(options, source, encoder.reading, port, write_line)
+            _greet(options, source, device.encoder.reading, port.path, write_line)
             _play(options, device, port, packet_bytes, write_line, stop, clock)
         finally:
             port.close()
@@ -130,15 +129,11 @@ def _open_port(options: EmulateOptions, bytes_per_s: float) -> DevicePort:
 
 
 def _greet(
-    options: EmulateOptions,
-    source: Source,
-    reading: tuple[str, ...],
-    port: DevicePort,
-    write_line: Callable[[str], None],
+    options: EmulateOptions, source: Source, reading: tuple[str, ...], path: str, write_line: Callable[[str], None]
 ) -> None:
-    path = port.path if options.port is None else "PORT"
-    watching = ("ecg-monitor", "--source", "serial", "--port", path, "--format", options.form)
-    write_line(f"port {port.path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
+    near = path if options.port is None else "PORT"
+    watching = ("ecg-monitor", "--source", "serial", "--port", near, "--format", options.form)
+    write_line(f"port {path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
     write_line(f"watch it: {shlex.join([*watching, '--fs', f'{source.fs_hz * options.speed:.10g}', *reading])}")
     if options.port is None:
         write_line("it begins when the port is opened")

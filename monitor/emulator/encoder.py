@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,80 +35,45 @@ USUAL: Final = {
 _ADC_BITS: Final = {"raw16": 16, "chords": 16}  # width of a number in the packet
 
 
-class Encoder(Protocol):
-    """Samples in, the bytes of one packet for each sample out. Pure.
+class Encoder:
+    """Samples in, the bytes of one packet or line for each sample out. Pure.
 
-    Attributes:
-        counted: packets carry an 8-bit counter.
+    A packet has the ECG in its first channel and 0 mV in the others. A line is ended like Arduino's `println`.
+
+    Args:
+        parser: parser of a binary format, which also encodes; None = lines.
+        adc: scale of the counts; None = lines of mV with 5 decimals.
         reading: options with which `ecg-monitor --source serial` reads these bytes.
     """
 
-    counted: bool
-    reading: tuple[str, ...]
-
-    def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """Return one packet for each sample, the first with this counter; NaN becomes leads off."""
-
-    def readable(self, mv: Floats) -> Floats:
-        """Return the samples as a monitor can read them, mV: rounded to the device's step, clipped at its rails."""
-
-
-class LineEncoder:
-    """One number a line, ended like Arduino's `println`; mV with 5 decimals, or ADC counts.
-
-    Args:
-        adc: scale of the counts; None = mV.
-        reading: see Encoder.
-    """
-
-    counted = False
-
-    def __init__(self, adc: Adc | None, reading: tuple[str, ...]) -> None:
+    def __init__(self, parser: PacketParser | None, adc: Adc | None, reading: tuple[str, ...]) -> None:
         self.reading = reading
-        self._adc = adc
+        self._parser, self._adc = parser, adc
 
     def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """See Encoder; leads off is `!`."""
-        del counter
+        """Return the bytes of each sample, the first with this counter.
+
+        NaN becomes leads off: `!` in lines, 0 in OpenView, else the upper rail.
+        """
         if self._adc is None:
             return [b"!\r\n" if value != value else b"%.5f\r\n" % value for value in mv.tolist()]
         off = np.isnan(mv)
-        counts = self._adc.counts(np.where(off, 0.0, mv)).tolist()
-        return [b"!\r\n" if is_off else b"%d\r\n" % count for is_off, count in zip(off.tolist(), counts, strict=True)]
-
-    def readable(self, mv: Floats) -> Floats:
-        """See Encoder."""
-        if self._adc is None:
-            return np.round(mv, 5)
-        return np.where(np.isnan(mv), np.nan, self._adc.mv(self._adc.counts(np.nan_to_num(mv))))
-
-
-class PacketEncoder:
-    """ECG in the first channel of a binary format, 0 mV in the others.
-
-    Args:
-        parser: parser of the format, which also encodes.
-        adc: scale of the counts.
-        counted: packets carry a counter.
-        reading: see Encoder.
-    """
-
-    def __init__(self, parser: PacketParser, adc: Adc, counted: bool, reading: tuple[str, ...]) -> None:
-        self.counted, self.reading = counted, reading
-        self._parser, self._adc = parser, adc
-        self._off = 0 if adc.off == (0,) else adc.high
-
-    def encode(self, mv: Floats, counter: int) -> list[bytes]:
-        """See Encoder; leads off is 0 in OpenView, else the upper rail."""
+        counts = self._adc.counts(np.where(off, 0.0, mv))
+        if self._parser is None:
+            return [b"!\r\n" if no else b"%d\r\n" % n for no, n in zip(off.tolist(), counts.tolist(), strict=True)]
         rows = np.full((mv.size, self._parser.channels), self._adc.zero, dtype=np.int64)
-        off = np.isnan(mv)
-        rows[:, 0] = np.where(off, self._off, self._adc.counts(np.where(off, 0.0, mv)))
+        rows[:, 0] = np.where(off, 0 if self._adc.off == (0,) else self._adc.high, counts)
         data = self._parser.encode(rows, counter)
         size = len(data) // max(1, mv.size)
         return [data[at : at + size] for at in range(0, len(data), size or 1)]
 
     def readable(self, mv: Floats) -> Floats:
-        """See Encoder; a sample at a rail may be read as NaN."""
+        """Return the samples as a monitor can read them, mV: rounded to the device's step, clipped at its rails.
+
+        A sample at a rail may be read as NaN.
+        """
+        if self._adc is None:
+            return np.round(mv, 5)
         return np.where(np.isnan(mv), np.nan, self._adc.mv(self._adc.counts(np.nan_to_num(mv))))
 
 
@@ -138,13 +103,11 @@ def make_encoder(name: str, scale: Scale = NO_SCALE) -> Encoder:
             usual.vref if scale.vref is None else scale.vref,
             usual.gain if scale.gain is None else scale.gain,
         )
-    if form.parser is None:
-        return LineEncoder(adc, reading)
-    if adc is None:
+    if form.parser is not None and adc is None:
         raise ConfigError(f"--format {name}: give its scale with --adc-bits, --vref and --gain")
     if name == "cyton" and scale == NO_SCALE:
         reading = ()  # the default of the monitor
-    return PacketEncoder(form.parser(0), adc, form.counted, reading)
+    return Encoder(None if form.parser is None else form.parser(0), adc, reading)
 
 
 def _adc(name: str, bits: int | None, vref: float | None, gain: float | None) -> tuple[Adc, tuple[str, ...]]:

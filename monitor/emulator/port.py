@@ -9,7 +9,7 @@ import tempfile
 import time
 import tty
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from monitor.errors import SourceError
 
@@ -21,43 +21,14 @@ __all__ = ["DevicePort", "PtyPort", "RealPort"]
 _READ_BYTES: Final = 4096
 
 
-class DevicePort(Protocol):
-    """The device's end of a cable; only `wait` waits.
-
-    Attributes:
-        path: path that a monitor opens.
-    """
-
-    path: str
-
-    @property
-    def has_reader(self) -> bool:
-        """Whether the other end is open, as far as this can be known."""
-
-    def write(self, data: bytes) -> int:
-        """Send bytes; return the number accepted, fewer than all if the line is full or has no reader."""
-
-    def read(self) -> bytes:
-        """Return the bytes that the other end sent; may be empty."""
-
-    def unplug(self) -> None:
-        """Remove the port."""
-
-    def plug(self) -> None:
-        """Restore the port."""
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until the other end sends something, at most `timeout_s`."""
-
-    def close(self) -> None:
-        """Release everything; may be called twice."""
-
-
 class PtyPort:
     """A pseudo-terminal with a link of a fixed name; each `plug` makes a new terminal.
 
     Args:
         link: path of the link; None = in a new temporary folder.
+
+    Attributes:
+        path: path that a monitor opens.
 
     Raises:
         SourceError: another file has that path, or the link cannot be made.
@@ -73,11 +44,11 @@ class PtyPort:
 
     @property
     def has_reader(self) -> bool:
-        """Whether the other end is open."""
+        """Whether the other end is open, as far as this can be known."""
         return self._fd is not None and not self._poll(0) & select.POLLHUP
 
     def write(self, data: bytes) -> int:
-        """See DevicePort."""
+        """Send bytes; return the number accepted, fewer than all if the line is full or has no reader."""
         if not self.has_reader or self._fd is None:
             return 0
         try:
@@ -86,7 +57,7 @@ class PtyPort:
             return 0
 
     def read(self) -> bytes:
-        """See DevicePort."""
+        """Return the bytes that the other end sent; may be empty."""
         try:
             return os.read(self._fd, _READ_BYTES) if self._fd is not None else b""
         except OSError:  # no bytes, or no reader
@@ -119,13 +90,13 @@ class PtyPort:
             self._fd = None
 
     def wait(self, timeout_s: float) -> None:
-        """See DevicePort."""
+        """Wait until the other end sends something, at most `timeout_s`."""
         began_s = time.monotonic()
         if self._fd is None or self._poll(timeout_s) & select.POLLHUP:  # poll() does not wait without a reader
             time.sleep(max(0.0, timeout_s - (time.monotonic() - began_s)))
 
     def close(self) -> None:
-        """See DevicePort."""
+        """Release everything; may be called twice."""
         self.unplug()
         if self._folder is not None:
             with contextlib.suppress(OSError):
@@ -165,7 +136,7 @@ class RealPort:
         os.set_blocking(self._serial.fileno(), False)
 
     def write(self, data: bytes) -> int:
-        """See DevicePort."""
+        """See PtyPort."""
         if not self._plugged:
             return 0
         try:
@@ -176,7 +147,7 @@ class RealPort:
             raise self._lost(error) from None
 
     def read(self) -> bytes:
-        """See DevicePort."""
+        """See PtyPort."""
         try:
             data = os.read(self._serial.fileno(), _READ_BYTES)
         except BlockingIOError:
@@ -194,12 +165,15 @@ class RealPort:
         self._plugged = False
 
     def wait(self, timeout_s: float) -> None:
-        """See DevicePort."""
+        """See PtyPort."""
         select.select([self._serial.fileno()], [], [], timeout_s)
 
     def close(self) -> None:
-        """See DevicePort."""
+        """See PtyPort."""
         self._serial.close()
 
     def _lost(self, error: OSError) -> SourceError:
         return SourceError(f"--port {self.path}: {error.strerror}; is its cable in?")
+
+
+DevicePort = PtyPort | RealPort  # the device's end of a cable; only `wait` waits

@@ -24,7 +24,6 @@ def choose_channel(labels: Sequence[str], wanted: str | int | None, preferred: S
         labels: labels of all channels, in order.
         wanted: label or number given by the user; None = the first of `preferred`.
         preferred: channel numbers, the best first; empty = the user must choose.
-        name: name of the source, for the error.
 
     Raises:
         SourceError: no such channel, or the user must choose; the error lists all channels.

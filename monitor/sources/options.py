@@ -140,7 +140,6 @@ def sample_span(options: SourceOptions, fs_hz: float, total: int | None, source:
         options: `start_s` and `duration_s`.
         fs_hz: sampling rate, Hz.
         total: length of the source, samples; None = endless or unknown.
-        source: name of the source, for the error.
 
     Raises:
         SourceError: negative or not finite, no duration, or a start at or after the end.

@@ -26,7 +26,6 @@ class ReconnectingSource:
 
     Args:
         open_it: opens the source.
-        name: as the user wrote it.
         why: reason why it could not be opened, one line.
         fs_hz: sampling rate given by the user, Hz.
         clock: monotonic, s.

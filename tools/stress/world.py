@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
-from monitor.emulator.console import ChordsConsole
 from monitor.emulator.device import Action, Bytes, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
@@ -19,6 +18,7 @@ from monitor.engine.pacing import LOOP_S
 from monitor.sources import Chunk, Source, SourceOptions
 from monitor.sources.serial.formats import make_decoder
 from monitor.sources.serial.source import SerialSource
+from monitor.sources.wrappers import SourceWrapper
 from stress.ledger import Ledger
 
 PIECE_BYTES = 1024
@@ -28,7 +28,7 @@ SETTLE_S = 3.0  # at the end, until samples that were held back have their place
 MEMORY_SAMPLES = 100
 
 
-class Tap:
+class Tap(SourceWrapper):
     """The source that the pipeline reads; it counts the samples, and gives them to the ledger.
 
     Attributes:
@@ -38,14 +38,12 @@ class Tap:
     """
 
     def __init__(self, source: SerialSource, ledger: Ledger) -> None:
-        self.name, self.lead, self.fs_hz, self.live = source.name, source.lead, source.fs_hz, source.live
-        self.rails_mv, self.start_time, self.total_samples = source.rails_mv, None, None
+        super().__init__(source)
         self.idle = False
         self.given = self.lost = 0
         self.end: int | None = None
-        self._source, self._ledger = source, ledger
+        self._ledger = ledger
         self._ahead: Chunk | None = None
-        self.close = source.close
 
     def read(self, max_samples: int) -> Chunk | None:
         chunk = self._source.read(max_samples) if self._ahead is None else self._ahead
@@ -69,8 +67,7 @@ class World:
         self.encoder: Encoder = make_encoder(form)
         off = make_decoder(form, reading(self.encoder), form).feed(b"".join(self.encoder.encode(np.full(2, np.nan), 0)))
         self.ledger = Ledger(self.encoder, source.fs_hz, float(off.mv[-1]) if off.mv.size else np.nan)
-        console = ChordsConsole() if form == "chords" else None
-        self.device = Device(source, self.encoder, faults, seed=seed, console=console, log=self.ledger.sent)
+        self.device = Device(source, form, faults, seed=seed, log=self.ledger.sent)
         self.port = PtyPort()
         self.now_s = self.began_s = 1000.0
         self.written = 0

@@ -46,7 +46,6 @@ class CsvSource:
     Args:
         path: the file.
         options: `fs_hz`, `column` (or `channel`), `unit`, `mv_per_unit`, `start_s`, `duration_s`.
-        name: as the user wrote it.
 
     Raises:
         SourceError: missing, empty, binary, without any number, or of an unknown layout.

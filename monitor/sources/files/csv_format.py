@@ -104,7 +104,6 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
     Args:
         head: the first HEAD_BYTES of the file, or all of it.
         options: `column` (else `channel`), `fs_hz`, `unit`, `mv_per_unit`.
-        name: name of the source, for errors.
 
     Raises:
         SourceError: empty, binary, ambiguous, no such column, no sampling rate: one line with the remedy.
@@ -255,7 +254,6 @@ def _rate(steps: NDArray[np.float64], column: str, fs_hz: float | None, name: st
         steps: differences between the times of neighbouring rows.
         column: name of the time column.
         fs_hz: rate given by the user, Hz.
-        name: name of the source, for errors.
     """
     steps = steps[steps > 0]
     step = float(np.median(steps)) if steps.size else 0.0

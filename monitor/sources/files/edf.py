@@ -55,7 +55,6 @@ class EdfSource(PieceSource):
         path: the file.
         options: `channel` (or `column`), `unit` (where the file names none; `adc` = digital values), `mv_per_unit`,
             `start_s`, `duration_s`.
-        name: as the user wrote it.
 
     Raises:
         SourceError: missing, no EDF, truncated, annotations only, interrupted (EDF+D), no such signal, no voltage.

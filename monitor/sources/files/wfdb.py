@@ -55,7 +55,6 @@ class WfdbSource(PieceSource):
     Args:
         path: path of the record without suffix.
         options: `channel`, `start_s`, `duration_s` and `held_s` are used.
-        name: as the user wrote it.
 
     Raises:
         SourceError: header or signal cannot be read, no sample, no such channel, no voltage, start after the end.

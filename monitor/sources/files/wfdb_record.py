@@ -102,7 +102,6 @@ def open_single(path: Path, text: str, name: str) -> Record:
     Args:
         path: path of the record without suffix.
         text: its header.
-        name: name of the source, for errors.
 
     Raises:
         SourceError: the header is broken, the signal file is missing or too short, there is no sample.

@@ -45,7 +45,6 @@ def open_record(path: Path, name: str) -> Record:
 
     Args:
         path: path of the record without suffix; `path`.hea and all segments lie in its folder.
-        name: name of the source, for errors.
 
     Raises:
         SourceError: a header is broken, a file is missing or too short, there is no sample, or a segment does not fit:

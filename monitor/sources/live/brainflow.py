@@ -44,7 +44,6 @@ class BrainflowSource:
         what: name or id of the board and its parameters, those of `BrainFlowInputParams`, e.g.
             `CYTON_BOARD?serial_port=/dev/ttyUSB0` (also `cyton`).
         options: `channel`, `fs_hz` (must agree with the board), `rate_tolerance`, `duration_s`, `clock`.
-        name: as the user wrote it.
 
     Raises:
         SourceError: BrainFlow is not installed; no such board, parameter or channel; the board is not ready or silent.

@@ -60,7 +60,6 @@ class LslSource:
         what: name of the stream, or `name=`, `type=` or `source_id=` and a value.
         options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (only
             to agree), `duration_s`, `clock`.
-        name: as the user wrote it.
 
     Raises:
         SourceError: pylsl is not installed; no such stream (the error lists all streams), or several; no regular rate,

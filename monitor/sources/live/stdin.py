@@ -53,7 +53,6 @@ class StdinSource:
 
     Args:
         options: `fs_hz` (needed), `column` (or `channel`), `unit`, `mv_per_unit`, `duration_s`, `clock`.
-        name: as the user wrote it.
         fd: file descriptor; stays open.
 
     Raises:

@@ -48,7 +48,6 @@ class ZmqSource:
         endpoint: the text after `zmq:`.
         options: `fs_hz` (else the constructor waits for the first message), `channel` (then the name of the lead),
             `duration_s`, `clock`.
-        name: as the user wrote it.
 
     Raises:
         SourceError: no usable endpoint, not loopback, in use; no message in time where `fs_hz` is not given.

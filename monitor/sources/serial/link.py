@@ -26,7 +26,6 @@ class SerialLink:
     Args:
         port: the port; found again by its serial number if it has one.
         baud: speed, bit/s.
-        name: name of the source, for errors.
         listener: its `received`, `lost`, `reopened` and `failed` are called in the thread once `start` was called.
 
     Raises:

@@ -85,7 +85,6 @@ def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Ser
         device: path.
         baud: speed, bits a second.
         timeout_s: longest time that a read waits, s.
-        name: name of the source, for errors.
 
     Raises:
         SourceError: missing, in use (names the program), not permitted (names the group), no serial port.

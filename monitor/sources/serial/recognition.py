@@ -28,7 +28,6 @@ class Recognition:
 
     Args:
         options: options of the source.
-        name: name of the source, for errors.
         device: path of the port.
         guard: locks and raises SourceError if the reading thread failed; `run` uses it around every access.
 

@@ -51,7 +51,6 @@ class SerialSource:
         options: `port` (or `auto`), `baud`, `format` (or `auto`), `fs_hz` (samples a second of the device; None =
             measure it), `column`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `rate_tolerance`, `clock`,
             `duration_s` (by the clock).
-        name: as the user wrote it.
 
     Attributes:
         bytes_in: bytes read from the port so far.

@@ -186,7 +186,6 @@ class Simulator(PieceSource):
     Args:
         scenario: rhythms with their durations, and the settings.
         options: `start_s` and `duration_s` are used.
-        name: as the user wrote it.
 
     Raises:
         SourceError: start after the end, no duration.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.emulator.device import make_device
+from monitor.emulator.device import Device
 from monitor.emulator.encoder import NO_SCALE, Scale
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import Player
@@ -68,7 +68,7 @@ class Bench(Reader):
         super().__init__(SerialSource.__new__(SerialSource), 100_000)
         self.error: SourceError | None = None
         self.port = _CountingPort(folder / "ttyECG")
-        self.device = make_device(
+        self.device = Device(
             open_source(SOURCE, SourceOptions(fs_hz=250.0)), form, parse_faults(faults), seed=1, scale=scale
         )
         self.player = Player(self.device, self.port, line_bytes=1 << 20, clock=lambda: self.now_s)

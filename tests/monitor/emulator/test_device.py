@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.emulator.console import ChordsConsole
-from monitor.emulator.device import BANNER, Action, Bytes, Device, FaultReport, Plug, Unplug, make_device
+from monitor.emulator.device import BANNER, Action, Bytes, Device, FaultReport, Plug, Unplug
 from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.plan import Fate
@@ -38,7 +38,7 @@ def signal(duration_s: float = 14.0) -> NDArray[np.float64]:
 
 
 def started(form: str, faults: str = "", duration_s: float = 14.0, seed: int = 0, scale: Scale = NO_SCALE) -> Device:
-    device = make_device(patient(duration_s), form, parse_faults(faults), seed=seed, scale=scale)
+    device = Device(patient(duration_s), form, parse_faults(faults), seed=seed, scale=scale)
     assert device.receive(b"START\n") == []
     assert device.running
     return device
@@ -229,14 +229,14 @@ def test_a_reset_is_silence_then_a_banner() -> None:
 
 @pytest.mark.parametrize("asked", [[b"WHORU\n"], [b"who", b"RU\r\n"], [b"w", b"horu\n"]])
 def test_a_chords_board_answers_with_its_name(asked: list[bytes]) -> None:
-    device = make_device(patient(), "chords")
+    device = Device(patient(), "chords")
     assert sent([action for piece in asked for action in device.receive(piece)]) == b"UNO-R4\r\n"
     assert device.advance(1.0) == []
     assert device.fates == {Fate.STOPPED: 250}
 
 
 def test_a_chords_board_sends_between_start_and_any_byte() -> None:
-    device = make_device(patient(), "chords")
+    device = Device(patient(), "chords")
     device.receive(b"START\n")
     assert counters("chords", sent(device.advance(1.0))) == list(range(250))
     device.receive(b"S")
@@ -297,7 +297,7 @@ def test_a_gap_of_the_source_is_leads_off(sizes: list[int]) -> None:
 
 def test_a_long_gap_is_processed_in_pieces() -> None:
     source = Gappy(Chunk(0, np.arange(4.0)), Chunk(4 + 250 * 3600, np.arange(4.0)))
-    device = Device(source, make_encoder("raw16"))
+    device = Device(source, "raw16")
     assert device.advance(1.0)
     device.advance(3601.0)
     assert device.sample == 3601 * 250 - 242
@@ -309,7 +309,7 @@ def test_a_live_source_is_refused() -> None:
     source = Gappy()
     source.live = True
     with pytest.raises(SourceError, match="is a live source"):
-        Device(source, make_encoder("lines"))
+        Device(source, "lines")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import serial
 
-from monitor.emulator.device import FaultReport, make_device
+from monitor.emulator.device import Device, FaultReport
 from monitor.emulator.encoder import make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import BOOT_PAUSE_S, LINGER_S, Player
@@ -40,7 +40,7 @@ class Stage:
     ) -> None:
         self.port, self.now_s = port, 100.0
         self.reports: list[FaultReport] = []
-        self.device = make_device(open_source(source), form, parse_faults(faults))
+        self.device = Device(open_source(source), form, parse_faults(faults))
         self.player = Player(
             self.device, port, line_bytes=line_bytes, clock=lambda: self.now_s, speed=speed, report=self.reports.append
         )
