@@ -72,9 +72,7 @@ class Device:
     Args:
         source: a recorded or simulated source; the caller closes it.
         form: format of the device, one of FORMATS.
-        faults: faults of the device.
         seed: seed of the random faults, 0 or more.
-        scale: scale of the device's ADC.
         log: called with all samples taken: index of the first, mV (NaN = leads off), fates.
 
     Attributes:

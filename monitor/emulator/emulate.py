@@ -36,9 +36,7 @@ class EmulateOptions:
     Many attributes: one for each option of the command line.
 
     Attributes:
-        source: source of the device's signal.
         form: format of the device, one of FORMATS.
-        faults: faults of the device, see `faults`.
         link: path of the pseudo-terminal; None = in a temporary folder.
         port: a real port instead of a pseudo-terminal.
         baud: speed of that port, bit/s; None = the usual speed of the format.
@@ -68,16 +66,7 @@ class EmulateOptions:
 def run_emulator(
     options: EmulateOptions, write_line: Callable[[str], None], stop: Callable[[], bool], clock: Callable[[], float]
 ) -> int:
-    """Play until the source ends or `stop()` is True.
-
-    Args:
-        options: options of the command.
-        write_line: called with each line of output.
-        stop: called a hundred times a second.
-        clock: monotonic, s.
-
-    Returns:
-        Exit code 0.
+    """Play until the source ends or `stop()`, called a hundred times a second, is True; return exit code 0.
 
     Raises:
         ConfigError: an option that cannot be used.

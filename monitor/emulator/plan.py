@@ -47,11 +47,6 @@ class Span:
 class Plan:
     """Time and fate of each sample.
 
-    Args:
-        faults: faults of the device.
-        fs_hz: nominal sampling rate, Hz.
-        seed: seed of the random faults.
-
     Attributes:
         spans: the lasting faults in samples, in order.
     """

@@ -25,8 +25,6 @@ class Player:
     Many attributes: three are counts for the report at the end.
 
     Args:
-        device: the device.
-        port: its port.
         line_bytes: largest number of bytes that wait for the reader.
         clock: monotonic, s.
         speed: device time in one second of the clock, s.

@@ -14,9 +14,6 @@ __all__ = ["Samples"]
 class Samples:
     """Gives the samples of a source without gaps: missing samples are NaN. At most one chunk is held.
 
-    Args:
-        source: a recorded or simulated source.
-
     Raises:
         SourceError: a live source: an emulated device must set the pace.
     """

@@ -39,7 +39,7 @@ class SourceKind:
 
 SOURCES: dict[str, SourceKind] = {
     "sim": SourceKind(
-        "synthetic patient; sim:SCENARIO, e.g. sim:sinus=60,vt=8,sinus=30", "simulated.simulator:open_simulator"
+        "synthetic patient; sim:SCENARIO, e.g. sim:sinus=60,vt=8,sinus=30", "simulated.simulator:Simulator"
     ),
     "mitdb": SourceKind("MIT-BIH Arrhythmia Database, e.g. mitdb:208", "files.wfdb:open_database_record"),
     "nstdb": SourceKind("MIT-BIH Noise Stress Test Database, e.g. nstdb:118e06", "files.wfdb:open_database_record"),
@@ -56,7 +56,7 @@ SOURCES: dict[str, SourceKind] = {
         "a board supported by BrainFlow, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
         "live.brainflow:BrainflowSource",
     ),
-    "serial": SourceKind("a device on a serial port, with --port", "serial.source:open_serial"),
+    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource"),
 }
 
 

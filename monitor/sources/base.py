@@ -71,9 +71,9 @@ class Source(Protocol):
     lead: str
     fs_hz: float
     live: bool
-    rails_mv: tuple[float, float] | None
-    start_time: str | None
-    total_samples: int | None
+    rails_mv: tuple[float, float] | None = None
+    start_time: str | None = None
+    total_samples: int | None = None
 
     def read(self, max_samples: int) -> Chunk | None:
         """Return the available samples, at most `max_samples`, without waiting.

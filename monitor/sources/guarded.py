@@ -75,10 +75,6 @@ class Readers:
 class GuardedSource(SourceWrapper):
     """A source whose reads may block: `read` waits `PATIENCE_S` for a read that hangs, later calls only check it.
 
-    Args:
-        source: the wrapped source; the threads read and close it.
-        readers: the threads.
-
     Attributes:
         hangs: a read has not returned.
     """

@@ -55,7 +55,6 @@ class LiveBuffer:
         name: first words of every notice.
         fs_hz: sampling rate, Hz.
         held_s: longest signal that is kept, s.
-        rate: compares measured and nominal rate.
         now_s: monotonic time, s.
         duration: samples to give; None = no limit.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.base import Chunk, EndOfStream
+from monitor.sources.base import Chunk, EndOfStream, Source
 from monitor.sources.options import SourceOptions, sample_span
 
 __all__ = ["PieceSource"]
@@ -13,19 +13,14 @@ __all__ = ["PieceSource"]
 Floats = NDArray[np.float64]
 
 
-class PieceSource:
+class PieceSource(Source):
     """Cuts pieces into the chunks that are asked for.
 
     A subclass implements `_load`, sets `name`, `lead` and `fs_hz`, and calls `_begin` when the length is known.
     """
 
-    name: str
-    lead: str
-    fs_hz: float
     live = False
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
 
     def _begin(self, options: SourceOptions, length: int | None) -> None:
         """Select the samples of `options` from a signal of `length` samples, None = endless; see sample_span."""

@@ -55,10 +55,6 @@ class PluginSource:
 
     Many attributes: seven are those of the Source protocol.
 
-    Args:
-        source: result of the package's opener.
-        origin: kind and package, for errors.
-
     Raises:
         SourceError: an attribute is missing or of the wrong type.
     """

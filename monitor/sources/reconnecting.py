@@ -17,7 +17,7 @@ RETRY_S = 5.0  # a device that is plugged in appears on the screen within this t
 NOMINAL_FS_HZ = 250.0  # rate of a bed without samples
 
 
-class ReconnectingSource:
+class ReconnectingSource(Source):
     """Reports the source as lost once, then gives nothing until it could be opened.
 
     Opening may block (a port, a name lookup), so a thread does it.
@@ -25,7 +25,6 @@ class ReconnectingSource:
     Many attributes: seven are those of the Source protocol.
 
     Args:
-        open_it: opens the source.
         why: reason why it could not be opened, one line.
         fs_hz: sampling rate given by the user, Hz.
         clock: monotonic, s.
@@ -34,9 +33,6 @@ class ReconnectingSource:
     lead = ""
     live = True
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
-    total_samples: int | None = None
 
     def __init__(
         self,

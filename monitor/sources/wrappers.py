@@ -8,11 +8,7 @@ __all__ = ["SourceWrapper"]
 
 
 class SourceWrapper:
-    """Copies the attributes of the wrapped source and closes it; a subclass implements `read`.
-
-    Args:
-        source: the wrapped source; `close` closes it.
-    """
+    """Copies the attributes of the wrapped source and closes it; a subclass implements `read`."""
 
     def __init__(self, source: Source) -> None:
         self.name = source.name

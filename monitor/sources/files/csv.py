@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.files.csv_format import HEAD_BYTES, CsvFormat, sniff
 from monitor.sources.options import MAX_MV, SourceOptions, sample_span
 
@@ -34,7 +34,7 @@ class _Run:
     line: NDArray[np.int64]
 
 
-class CsvSource:
+class CsvSource(Source):
     """Source of one column of a text file; for the accepted layouts see CsvFormat.
 
     A row that is empty, no number, infinite or beyond MAX_MV is one invalid sample (NaN), counted in a Notice. A jump
@@ -44,7 +44,6 @@ class CsvSource:
     Many attributes: nine are those of the Source protocol.
 
     Args:
-        path: the file.
         options: `fs_hz`, `column` (or `channel`), `unit`, `mv_per_unit`, `start_s`, `duration_s`.
 
     Raises:
@@ -53,9 +52,6 @@ class CsvSource:
 
     live = False
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
-    total_samples: int | None = None
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:
         self.name = name

@@ -248,12 +248,7 @@ def _rate(steps: NDArray[np.float64], column: str, fs_hz: float | None, name: st
     """Return the sampling rate, Hz, and the seconds in one unit of the time column.
 
     The unit is the one in the column's name, else that of s and ms which gives a supported rate. With `fs_hz` it is the
-    unit that agrees with it, also a sample number.
-
-    Args:
-        steps: differences between the times of neighbouring rows.
-        column: name of the time column.
-        fs_hz: rate given by the user, Hz.
+    unit that agrees with it, also a sample number. `steps` are the differences between the times of neighbouring rows.
     """
     steps = steps[steps > 0]
     step = float(np.median(steps)) if steps.size else 0.0

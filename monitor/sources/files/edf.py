@@ -52,7 +52,6 @@ class EdfSource(PieceSource):
     Many attributes: nine are those of the Source protocol.
 
     Args:
-        path: the file.
         options: `channel` (or `column`), `unit` (where the file names none; `adc` = digital values), `mv_per_unit`,
             `start_s`, `duration_s`.
 

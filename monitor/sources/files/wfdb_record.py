@@ -97,11 +97,7 @@ def read_header(path: Path, name: str) -> str:
 
 
 def open_single(path: Path, text: str, name: str) -> Record:
-    """Open a record of one segment.
-
-    Args:
-        path: path of the record without suffix.
-        text: its header.
+    """Open a record of one segment at `path`, without suffix, with the header `text`.
 
     Raises:
         SourceError: the header is broken, the signal file is missing or too short, there is no sample.

@@ -41,10 +41,7 @@ class _Segment:
 
 
 def open_record(path: Path, name: str) -> Record:
-    """Open a record of one or of several segments.
-
-    Args:
-        path: path of the record without suffix; `path`.hea and all segments lie in its folder.
+    """Open a record of one or of several segments; `path`.hea and all segments lie in one folder.
 
     Raises:
         SourceError: a header is broken, a file is missing or too short, there is no sample, or a segment does not fit:

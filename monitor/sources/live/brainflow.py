@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.channels import choose_channel
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
@@ -35,10 +35,10 @@ _FIRST_S: Final = 10.0
 _MV_PER_UV: Final = 1e-3
 
 
-class BrainflowSource:
+class BrainflowSource(Source):
     """Live source of one channel of one board; a thread reads the board, read() never waits.
 
-    Many attributes: seven are those of the Source protocol.
+    No rails: BrainFlow gives uV without the range. Many attributes: seven are those of the Source protocol.
 
     Args:
         what: name or id of the board and its parameters, those of `BrainFlowInputParams`, e.g.
@@ -50,9 +50,6 @@ class BrainflowSource:
     """
 
     live = True
-    rails_mv: tuple[float, float] | None = None  # BrainFlow gives uV without the range
-    start_time: str | None = None
-    total_samples: int | None = None
 
     def __init__(self, what: str, options: SourceOptions, name: str) -> None:
         self.name = name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.errors import SourceError, first_line
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.channels import choose_channel, ecg_channels
 from monitor.sources.options import MAX_MV, MV_BY_UNIT, SourceOptions, blank_beyond, check_fs, mv_per, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
@@ -48,7 +48,7 @@ _NO_LOG = "[log]\nlevel = -3\n"  # LSL would write to standard error, over the d
 _SETTINGS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 
 
-class LslSource:
+class LslSource(Source):
     """Live source of one channel of one LSL stream.
 
     A stream that ends is `source_lost` and searched for until it is back; our clock then gives the number of missing
@@ -67,9 +67,6 @@ class LslSource:
     """
 
     live = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
-    total_samples: int | None = None
 
     def __init__(self, what: str, options: SourceOptions, name: str) -> None:
         self.name = name

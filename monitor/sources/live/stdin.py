@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.files.csv_format import CsvFormat, sniff
 from monitor.sources.options import MAX_MV, SourceOptions, mv_per, parse_number, sample_span
 from monitor.sources.serial.line_parser import LEADS_OFF
@@ -39,7 +39,7 @@ def open_stdin(what: str, options: SourceOptions, name: str) -> StdinSource:
     return StdinSource(options, name)
 
 
-class StdinSource:
+class StdinSource(Source):
     """Live source of one column of the rows that arrive on a file descriptor.
 
     Rows have the layouts of `csv:`, recognised from the header, if any, and the first two rows. `!` instead of a row is
@@ -61,9 +61,6 @@ class StdinSource:
 
     live = True
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    start_time: str | None = None
-    total_samples: int | None = None
 
     def __init__(self, options: SourceOptions, name: str, fd: int = 0) -> None:
         self.name = name

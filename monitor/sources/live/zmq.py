@@ -16,7 +16,7 @@ import zmq
 
 from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
 from monitor.sources.options import SourceOptions, check_fs, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
@@ -35,7 +35,7 @@ _IPC = re.compile(r"ipc://\S.*")
 _EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:5600"
 
 
-class ZmqSource:
+class ZmqSource(Source):
     """Live source of one stream of `samples/1` messages.
 
     Samples keep the sender's index. A new `epoch`, or `first_sample` 0 again, is a restarted sender: our clock then
@@ -55,8 +55,6 @@ class ZmqSource:
 
     live = True
     never_blocks = True
-    rails_mv: tuple[float, float] | None = None
-    total_samples: int | None = None
 
     def __init__(self, endpoint: str, options: SourceOptions, name: str) -> None:
         self.name = name
@@ -67,7 +65,6 @@ class ZmqSource:
             raise SourceError(f"{name}: each message names its unit; leave out --unit and --mv-per-unit")
         self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
         self.fs_hz = options.fs_hz or 0.0  # 0: the first message sets rate, lead and time
-        self.start_time: str | None = None
         self._runs = SampleRuns()
         self._next: int | None = None  # index after the last sample received
         self._offset = 0  # our index minus the sender's

@@ -153,15 +153,10 @@ FORMATS: Final[dict[str, SerialFormat]] = {
 
 
 class PacketDecoder:
-    """One channel of a binary format, in mV.
+    """One channel, by its number from 0, of a binary format, in mV.
 
     OFF_SAMPLES or more in a row of a leads-off count (a rail, or 0 in OpenView) are NaN; a clipped QRS lasts less. Such
     counts at the end are held until the next ones decide: a rail of 187 mV is never given as signal.
-
-    Args:
-        parser: parser of the format.
-        adc: scale of the counts.
-        channel: number of the channel, from 0.
     """
 
     problem = ""

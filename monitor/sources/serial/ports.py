@@ -79,12 +79,7 @@ def find_again(port: PortInfo, listing: Callable[[], Sequence[PortInfo]] = list_
 
 
 def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Serial:
-    """Open a port exclusively: two readers of one port would each get half of the samples.
-
-    Args:
-        device: path.
-        baud: speed, bits a second.
-        timeout_s: longest time that a read waits, s.
+    """Open a port exclusively, at `baud` bit/s: two readers of one port would each get half of the samples.
 
     Raises:
         SourceError: missing, in use (names the program), not permitted (names the group), no serial port.

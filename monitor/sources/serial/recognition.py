@@ -27,8 +27,6 @@ class Recognition:
     The reading thread calls `reply` and fills `arrivals`; the opening thread calls `run`.
 
     Args:
-        options: options of the source.
-        device: path of the port.
         guard: locks and raises SourceError if the reading thread failed; `run` uses it around every access.
 
     Attributes:
@@ -64,7 +62,8 @@ class Recognition:
         """
         options, channels = self._options, 0
         if options.format in ("auto", "chords"):
-            found = self._guess()
+            self._wait_for(GUESS_S)
+            found = guess_format(b"".join(data for _, data in self._so_far()), options.column_or_channel)
             if self._board is not None:
                 self.format = "chords"
             elif options.format == "auto":
@@ -83,10 +82,6 @@ class Recognition:
 
     def _make_decoder(self, channels: int) -> Decoder:
         return make_decoder(self.format, self._options, self._name, self._board, channels)
-
-    def _guess(self) -> Guess:
-        self._wait_for(GUESS_S)
-        return guess_format(b"".join(data for _, data in self._so_far()), self._options.column_or_channel)
 
     def _accept(self, found: Guess) -> None:
         """Take the recognised format; SourceError if there is none, or if it cannot be an ECG as it is."""

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from monitor.errors import SourceError
-from monitor.sources.base import Chunk, EndOfStream, Notice
+from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.format_guess import GUESS_S
@@ -23,23 +23,13 @@ from monitor.sources.serial.link import SerialLink
 from monitor.sources.serial.ports import choose_port
 from monitor.sources.serial.recognition import MEASURE_S, Recognition
 
-__all__ = ["BUFFER_S", "SerialSource", "open_serial"]
+__all__ = ["BUFFER_S", "SerialSource"]
 
 BUFFER_S: Final = 30.0  # unread samples that are kept (10 s to measure the rate, some to begin); older ones are dropped
 _EARLY_BYTES: Final = 1 << 22
 
 
-def open_serial(what: str, options: SourceOptions, name: str) -> SerialSource:
-    """Open the port of `options`; `what` is not used.
-
-    Raises:
-        SourceError: see SerialSource.
-    """
-    del what
-    return SerialSource(options, name)
-
-
-class SerialSource:
+class SerialSource(Source):
     """Live source of one serial port; a thread reads the port, read() never waits.
 
     The constructor waits as long as necessary: not at all if `format` and `fs_hz` are given, GUESS_S to recognise a
@@ -61,10 +51,9 @@ class SerialSource:
 
     live = True
     never_blocks = True
-    start_time: str | None = None
-    total_samples: int | None = None
 
-    def __init__(self, options: SourceOptions, name: str) -> None:
+    def __init__(self, what: str, options: SourceOptions, name: str) -> None:
+        del what  # the port is an option
         if options.start_s:
             raise SourceError(f"{name}: a device begins now; leave out --start")
         if options.format != "auto" and options.format not in FORMATS:

@@ -39,15 +39,8 @@ def fibrillation(segment: Segment, time_s: Floats, seed: int) -> Floats:
     """Return the waves of fibrillating ventricles (4 to 7 Hz) or atria (5 to 8 Hz), with a varying envelope.
 
     A sum of tones with random frequencies and phases is narrow-band noise whose envelope never repeats. It is a
-    function of time alone, so any part of it can be computed separately.
-
-    Args:
-        segment: a segment of kind vf or af; the waves fade in and out within it.
-        time_s: (n,) float64, s, within the segment.
-        seed: seed of the scenario.
-
-    Returns:
-        (n,) float64, mV.
+    function of time alone, so any part of it can be computed separately. The waves fade in and out within the segment,
+    which is of kind vf or af. `time_s` and the result, mV, are (n,) float64.
     """
     low_hz, high_hz, rms_mv = FIBRILLATION[segment.kind]
     rng = np.random.default_rng([seed, 3, segment.index])

@@ -30,7 +30,7 @@ from monitor.sources.simulated.disturbance import ElectrodeNoise, fibrillation, 
 from monitor.sources.simulated.rhythm import PlannedBeat, planned_beats
 from monitor.sources.simulated.scenario import Scenario, Segment, parse_scenario
 
-__all__ = ["Simulator", "open_simulator"]
+__all__ = ["Simulator"]
 
 BLOCK = 4096  # samples; the signal is made on this absolute grid, so it does not depend on the sizes asked for
 WHITE_NOISE_MV = 0.010  # a real asystole is not flat either
@@ -85,15 +85,7 @@ SHAPES: dict[str, tuple[Wave, ...]] = {
 
 
 def beat_mv(beat: PlannedBeat, time_s: Floats) -> Floats:
-    """Return g of one beat.
-
-    Args:
-        beat: time and shape.
-        time_s: (n,) float64, s.
-
-    Returns:
-        (n,) float64, mV.
-    """
+    """Return g of one beat at `time_s`, (n,) float64, s: (n,) float64, mV."""
     waves = SHAPES[beat.shape]
     omega = 2 * np.pi / beat.cycle_s  # rad/s
     scale = [beat.cycle_s**wave.rate_power for wave in waves]
@@ -184,21 +176,21 @@ class Simulator(PieceSource):
     The signal depends on the scenario alone: bit-identical for all sizes of read(). One block (BLOCK samples) is held.
 
     Args:
-        scenario: rhythms with their durations, and the settings.
-        options: `start_s` and `duration_s` are used.
+        text: the scenario; empty = DEFAULT_SCENARIO.
+        options: `seed` and `fs_hz` (where the scenario names none), `start_s`, `duration_s`.
 
     Raises:
-        SourceError: start after the end, no duration.
+        SourceError: the scenario cannot be parsed, start after the end, no duration.
     """
 
     lead = "II"
 
-    def __init__(self, scenario: Scenario, options: SourceOptions, name: str = "sim") -> None:
+    def __init__(self, text: str, options: SourceOptions, name: str) -> None:
         self.name = name
-        self.scenario = scenario
-        self.fs_hz = scenario.fs_hz
-        self._begin(options, scenario.total_samples)
-        self._blocks = enumerate(_Blocks(scenario))
+        self.scenario = parse_scenario(text, seed=options.seed, fs_hz=options.fs_hz)
+        self.fs_hz = self.scenario.fs_hz
+        self._begin(options, self.scenario.total_samples)
+        self._blocks = enumerate(_Blocks(self.scenario))
 
     def close(self) -> None:
         """Do nothing: the simulator holds no resources."""
@@ -223,12 +215,3 @@ class Simulator(PieceSource):
                 break
             truth.append((sample, segment.kind))
         return truth
-
-
-def open_simulator(text: str, options: SourceOptions, name: str) -> Simulator:
-    """Open a simulator of the scenario `text` (empty = the default one).
-
-    Raises:
-        SourceError: the scenario cannot be parsed.
-    """
-    return Simulator(parse_scenario(text, seed=options.seed, fs_hz=options.fs_hz), options, name)

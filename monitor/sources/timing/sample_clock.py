@@ -116,11 +116,6 @@ class SampleClock:
         return self._line.trusted
 
     @property
-    def rate_hz(self) -> float | None:
-        """Measured rate of the device, Hz; None in the first seconds."""
-        return self._line.rate_hz
-
-    @property
     def drift(self) -> float | None:
         """Measured rate / nominal rate - 1; None until known."""
         return None if self._line.rate_hz is None else self._line.rate_hz / self.fs_hz - 1.0

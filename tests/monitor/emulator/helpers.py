@@ -95,7 +95,7 @@ class Bench(Reader):
 
     def _open(self, options: SourceOptions) -> None:
         try:
-            SerialSource.__init__(self.source, options, "serial")
+            SerialSource.__init__(self.source, "", options, "serial")
         except SourceError as error:
             self.error = error
 

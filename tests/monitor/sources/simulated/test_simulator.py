@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.simulated.scenario import DEFAULT_SCENARIO, KINDS, parse_scenario
-from monitor.sources.simulated.simulator import BLOCK, Simulator, open_simulator
+from monitor.sources.simulated.simulator import BLOCK, Simulator
 from tests.monitor.sources.helpers import read_signal
 
 
 def simulate(text: str, options: SourceOptions | None = None) -> tuple[Simulator, NDArray[np.float64]]:
-    source = open_simulator(text, options or SourceOptions(), f"sim:{text}")
+    source = Simulator(text, options or SourceOptions(), f"sim:{text}")
     return source, read_signal(source)[1]
 
 
@@ -50,14 +50,14 @@ def whole_signal(text: str) -> NDArray[np.float64]:
 def test_the_signal_does_not_depend_on_read_sizes(sizes: list[int]) -> None:
     text = "sinus=6,af=3,noise=4,vf=3,leadsoff=2,pvc=6;seed=3;fs=200"
     whole = whole_signal(text)
-    first, cut = read_signal(open_simulator(text, SourceOptions(), "sim"), sizes)
+    first, cut = read_signal(Simulator(text, SourceOptions(), "sim"), sizes)
     assert first == 0
     np.testing.assert_array_equal(cut, whole)
 
 
 def test_start_and_duration_select_a_part_of_the_signal() -> None:
     whole = simulate("sinus=60;seed=5")[1]
-    source = open_simulator("sinus=60;seed=5", SourceOptions(start_s=30.0, duration_s=7.0), "sim")
+    source = Simulator("sinus=60;seed=5", SourceOptions(start_s=30.0, duration_s=7.0), "sim")
     assert source.total_samples == 7 * 250
     first, part = read_signal(source)
     assert first == 30 * 250
@@ -73,7 +73,7 @@ def test_the_default_scenario_repeats_with_new_random_numbers() -> None:
 
 
 def test_the_default_scenario_contains_its_rhythms() -> None:
-    source = open_simulator("", SourceOptions(duration_s=60.0), "sim")
+    source = Simulator("", SourceOptions(duration_s=60.0), "sim")
     assert source.scenario.duration_s == 60
     assert source.scenario.parts[0][0] == source.scenario.parts[-1][0] == "sinus"
     assert source.scenario.parts[0][1] >= 14
@@ -103,15 +103,15 @@ def test_every_annotation_lies_on_an_r_peak(fs_hz: float, shape: str) -> None:
 
 @pytest.mark.parametrize("hr_bpm", [40, 60, 72, 100, 160])
 def test_sinus_rhythm_has_its_rate_and_respiratory_variability(hr_bpm: int) -> None:
-    source = open_simulator(f"sinus=300;hr={hr_bpm}", SourceOptions(), "sim")
+    source = Simulator(f"sinus=300;hr={hr_bpm}", SourceOptions(), "sim")
     rr_s = np.diff(beats(source, 300 * 250, "N")) / 250
     assert 60 / rr_s.mean() == pytest.approx(hr_bpm, rel=0.02)
     assert 0.02 < rr_s.std() / rr_s.mean() < 0.08
 
 
 def test_the_beats_do_not_depend_on_the_sampling_rate() -> None:
-    at_250 = open_simulator(";fs=250", SourceOptions(), "sim").annotations(60 * 250)
-    at_1000 = open_simulator(";fs=1000", SourceOptions(), "sim").annotations(60 * 1000)
+    at_250 = Simulator(";fs=250", SourceOptions(), "sim").annotations(60 * 250)
+    at_1000 = Simulator(";fs=1000", SourceOptions(), "sim").annotations(60 * 1000)
     assert [s for _, s in at_250] == [s for _, s in at_1000]
     assert max(abs(4 * a - b) for (a, _), (b, _) in zip(at_250, at_1000, strict=True)) <= 4
 
@@ -163,7 +163,7 @@ def test_premature_atrial_beats_are_narrow_early_and_not_fully_compensated() -> 
 
 @pytest.mark.parametrize(("kind", "bpm"), [("vt", 180), ("brady", 36), ("tachy", 150), ("af", 95)])
 def test_rates_of_the_rhythms(kind: str, bpm: float) -> None:
-    source = open_simulator(f"{kind}=200", SourceOptions(), "sim")
+    source = Simulator(f"{kind}=200", SourceOptions(), "sim")
     rr_s = np.diff([sample for sample, _ in source.annotations(200 * 250)]) / 250
     assert 60 / np.mean(rr_s) == pytest.approx(bpm, rel=0.05)
     if kind == "af":
@@ -191,7 +191,7 @@ def test_asystole_is_quiet_but_not_flat() -> None:
 
 
 def test_a_pause_is_shorter_than_asystole() -> None:
-    source = open_simulator("pause=15", SourceOptions(), "sim")
+    source = Simulator("pause=15", SourceOptions(), "sim")
     rr_s = np.diff([sample for sample, _ in source.annotations(15 * 250)]) / 250
     assert np.sum(rr_s > 2.5) == 1
     assert 3 < rr_s.max() < 4
@@ -216,7 +216,7 @@ def test_segments_join_without_a_jump() -> None:
 
 
 def test_memory_does_not_grow_with_time() -> None:
-    source = open_simulator("sinus=28800", SourceOptions(), "sim")
+    source = Simulator("sinus=28800", SourceOptions(), "sim")
     tracemalloc.start()
     try:
         for size in [BLOCK] * 30:

@@ -195,7 +195,6 @@ def test_the_true_rate_and_drift_are_measured(share: float) -> None:
     clock = SampleClock(FS_HZ)
     Wire(15_000, FS_HZ * (1 + share)).run(clock)
     assert clock.drift == pytest.approx(share, abs=3e-4)
-    assert clock.rate_hz == pytest.approx(FS_HZ * (1 + share), rel=3e-4)
     assert clock.trusted
 
 
