@@ -17,17 +17,8 @@ from monitor.sources import EndOfStream, Source, SourceOptions, open_source
 from monitor.sources.files import edf as edf_source
 from tests.monitor.sources.helpers import read_a_day, read_signal
 
-DATA = Path(os.environ.get("ECG_MONITOR_DATA", "/nowhere"))
-HAS_DATA = (DATA / "mitdb" / "208.dat").is_file()
 STEP_MV = 20 / 65_535  # 16 bits over RANGE
 RANGE = (-10.0, 10.0)
-
-
-@pytest.fixture(scope="module")
-def minute() -> tuple[float, NDArray[np.float64]]:
-    """Rate, Hz, and the first minute of record 208, or of the synthetic patient without the data."""
-    source = open_source("mitdb:208" if HAS_DATA else "sim:sinus=60", SourceOptions(duration_s=60))
-    return source.fs_hz, read_signal(source)[1]
 
 
 def write(
@@ -67,13 +58,13 @@ WAVE = np.sin(np.arange(3600) / 20)
 @pytest.mark.parametrize("piece_bytes", [1, 1500, edf_source.PIECE_BYTES])
 def test_a_written_signal_is_read_back(
     tmp_path: Path,
-    minute: tuple[float, NDArray[np.float64]],
     notes: list[EdfAnnotation] | None,
     piece_bytes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(edf_source, "PIECE_BYTES", piece_bytes)
-    fs_hz, mv = minute
+    fs_hz = 360
+    mv = read_signal(open_source("sim:sinus=60", SourceOptions(fs_hz=fs_hz)))[1]
     path = tmp_path / "a.edf"
     made = EdfSignal(mv * 1000, fs_hz, label="MLII", physical_dimension="uV", physical_range=(-10_000, 10_000))
     recording = Recording(startdate=datetime.date(2024, 2, 29))

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, Notice, SourceOptions, open_source
 from monitor.sources.live.zmq import FRAME_BYTES, ZmqSource
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment, free_endpoint
-from tests.monitor.sources.helpers import gather, wait_for
+from tests.monitor.sources.helpers import gather, traced, wait_for
 from tests.monitor.sources.live.helpers import header, message
 
 ROOT = Path(__file__).parents[4]
@@ -200,16 +199,12 @@ def test_a_flood_waits_at_the_sender_and_is_read_complete(line: Line) -> None:
     line.sender.set_hwm(10)
     piece = np.full(10_000, 0.25)
     sent_messages = 0
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         while line.sender.poll(500, zmq.POLLOUT):
             line.send(message(10_000 * sent_messages, piece))
             sent_messages += 1
             assert sent_messages < 5000, "no buffer holds as much"
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6, "the source reads nothing ahead"
+        assert memory()[1] < 4e6, "the source reads nothing ahead"
     last = 10_000 * sent_messages - 1
     end = 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.simulated.scenario import DEFAULT_SCENARIO, KINDS, parse_scenario
 from monitor.sources.simulated.simulator import BLOCK, Simulator
-from tests.monitor.sources.helpers import read_signal
+from tests.monitor.sources.helpers import read_signal, traced
 
 
 def simulate(text: str, options: SourceOptions | None = None) -> tuple[Simulator, NDArray[np.float64]]:
@@ -217,16 +216,13 @@ def test_segments_join_without_a_jump() -> None:
 
 def test_memory_does_not_grow_with_time() -> None:
     source = Simulator("sinus=28800", SourceOptions(), "sim")
-    tracemalloc.start()
-    try:
-        for size in [BLOCK] * 30:
-            source.read(size)
-        early = tracemalloc.get_traced_memory()[0]
-        for size in [BLOCK] * 120:
-            source.read(size)
-        assert tracemalloc.get_traced_memory()[0] < early + 100_000
-    finally:
-        tracemalloc.stop()
+    with traced() as memory:
+        for _ in range(30):
+            source.read(BLOCK)
+        early = memory()[0]
+        for _ in range(120):
+            source.read(BLOCK)
+        assert memory()[0] < early + 100_000
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.sources.timing.arrival_line import measure_rate
 from monitor.sources.timing.sample_clock import SETTLE_MOST_S, SETTLE_S, Run, SampleClock
+from tests.monitor.sources.helpers import traced
 
 FS_HZ = 250.0
 Counts = NDArray[np.int64]
@@ -249,14 +248,11 @@ def test_the_time_of_a_sample_follows_the_earliest_arrivals() -> None:
 def test_memory_is_bounded() -> None:
     clock = SampleClock(FS_HZ)
     short, long = Wire(40_000), Wire(200_000)
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         short.run(clock)
-        before = tracemalloc.get_traced_memory()[0]
+        before = memory()[0]
         long.run(clock)
-        assert tracemalloc.get_traced_memory()[0] < before + 100_000
-    finally:
-        tracemalloc.stop()
+        assert memory()[0] < before + 100_000
 
 
 def test_samples_are_held_only_while_a_silence_settles() -> None:
