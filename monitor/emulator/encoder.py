@@ -27,11 +27,7 @@ class Scale(NamedTuple):
 NO_SCALE: Final = Scale()
 # Scales used where none is given. Cyton: docs.openbci.com/Cyton/CytonDataFormat. Chords: an Uno R4 with an amplifier of
 # 500. raw16: 0.001 mV a count.
-USUAL: Final = {
-    "cyton": Scale(24, 4.5, 24.0),
-    "chords": Scale(14, 5.0, 500.0),
-    "raw16": Scale(16, 3.2767, 100.0),
-}
+USUAL: Final = {"cyton": Scale(24, 4.5, 24.0), "chords": Scale(14, 5.0, 500.0), "raw16": Scale(16, 3.2767, 100.0)}
 _ADC_BITS: Final = {"raw16": 16, "chords": 16}  # width of a number in the packet
 
 

@@ -220,12 +220,7 @@ def _column(named: list[str], width: int, time_column: int | None, options: Sour
 
 
 def _with_time(
-    layout: CsvFormat,
-    rows: list[str],
-    named: list[str],
-    time_column: int | None,
-    options: SourceOptions,
-    name: str,
+    layout: CsvFormat, rows: list[str], named: list[str], time_column: int | None, options: SourceOptions, name: str
 ) -> CsvFormat:
     """Complete `layout` with the sampling rate: as given, else from the time column; both must agree."""
     times: list[float] = []

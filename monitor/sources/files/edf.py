@@ -19,15 +19,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
 from monitor.sources.channels import choose_channel, ecg_channels
-from monitor.sources.options import (
-    FS_MAX_HZ,
-    FS_MIN_HZ,
-    MV_BY_UNIT,
-    UNITS,
-    SourceOptions,
-    check_fs,
-    mv_per,
-)
+from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, MV_BY_UNIT, UNITS, SourceOptions, check_fs, mv_per
 from monitor.sources.pieces import PieceSource
 
 if TYPE_CHECKING:

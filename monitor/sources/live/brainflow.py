@@ -83,12 +83,7 @@ class BrainflowSource(Source):
         self._thread.start()
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Return the samples that arrived, at most `max_samples`; see Source.
-
-        Raises:
-            EndOfStream: `duration_s` of signal was given.
-            SourceError: the reading thread failed, or the source is closed.
-        """
+        """Return the samples that arrived, at most `max_samples`; see Source."""
         with self._lock:
             if self._failure is not None:
                 raise SourceError(self._failure)

@@ -114,12 +114,7 @@ class LslSource(Source):
         self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Return the samples that arrived, at most `max_samples`, without waiting; see Source.
-
-        Raises:
-            EndOfStream: `duration_s` of signal was given.
-            SourceError: the source is closed.
-        """
+        """Return the samples that arrived, at most `max_samples`, without waiting; see Source."""
         if self._closed:
             raise SourceError(f"{self.name}: closed")
         if self._runs.ended:

@@ -86,12 +86,7 @@ class ZmqSource(Source):
             raise
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Return the samples that arrived, at most `max_samples`, without waiting; see Source.
-
-        Raises:
-            EndOfStream: `duration_s` of signal was given.
-            SourceError: the source is closed.
-        """
+        """Return the samples that arrived, at most `max_samples`, without waiting; see Source."""
         if self._socket.closed:
             raise SourceError(f"{self.name}: closed")
         if self._runs.ended:

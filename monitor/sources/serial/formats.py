@@ -139,12 +139,7 @@ FORMATS: Final[dict[str, SerialFormat]] = {
         57_600,
     ),
     "chords": SerialFormat(
-        "Upside Down Labs packets",
-        lambda channels: Chords(channels or 6),
-        None,
-        False,
-        True,
-        230_400,
+        "Upside Down Labs packets", lambda channels: Chords(channels or 6), None, False, True, 230_400
     ),
     # docs.openbci.com/Cyton/CytonDataFormat: 4.5 V / gain / (2^23 - 1), gain 24 unless set otherwise.
     "cyton": SerialFormat("OpenBCI Cyton packets", lambda _: Cyton(), signed_adc(24, 4.5, 24.0), True, True, 115_200),

@@ -100,12 +100,7 @@ class SerialSource(Source):
             self._take(self._buffer, data, arrival_s)
 
     def read(self, max_samples: int) -> Chunk | None:
-        """Return the samples that arrived, at most `max_samples`; see Source.
-
-        Raises:
-            EndOfStream: `duration_s` has passed.
-            SourceError: the device is no ECG, the reading thread failed, or the source is closed.
-        """
+        """Return the samples that arrived, at most `max_samples`; see Source."""
         with self._guard():
             duration_s = self._options.duration_s
             if duration_s is not None and self._clock() - self._opened_s >= duration_s:

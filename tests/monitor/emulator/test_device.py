@@ -93,11 +93,7 @@ def test_another_scale_is_read_with_its_options(form: str, scale: Scale) -> None
 
 
 @settings(max_examples=25)
-@given(
-    st.sampled_from(list(FORMATS)),
-    st.lists(st.floats(0.0, 16.0), max_size=12).map(sorted),
-    st.integers(0, 2),
-)
+@given(st.sampled_from(list(FORMATS)), st.lists(st.floats(0.0, 16.0), max_size=12).map(sorted), st.integers(0, 2))
 def test_actions_do_not_depend_on_the_time_steps(form: str, cuts: list[float], seed: int) -> None:
     whole = started(form, ALL_FAULTS, seed=seed)
     pieces = started(form, ALL_FAULTS, seed=seed)

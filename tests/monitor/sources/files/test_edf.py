@@ -57,10 +57,7 @@ WAVE = np.sin(np.arange(3600) / 20)
 @pytest.mark.parametrize("notes", [None, [EdfAnnotation(3, 1, "walking")]], ids=["EDF", "EDF+"])
 @pytest.mark.parametrize("piece_bytes", [1, 1500, edf_source.PIECE_BYTES])
 def test_a_written_signal_is_read_back(
-    tmp_path: Path,
-    notes: list[EdfAnnotation] | None,
-    piece_bytes: int,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, notes: list[EdfAnnotation] | None, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edf_source, "PIECE_BYTES", piece_bytes)
     fs_hz = 360
