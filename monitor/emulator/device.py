@@ -18,19 +18,12 @@ from monitor.emulator.plan import Fate, Plan
 from monitor.emulator.samples import Samples
 from monitor.sources import Source
 
-__all__ = ["BANNER", "Action", "Bytes", "Device", "FaultReport", "Plug", "Unplug"]
+__all__ = ["BANNER", "Action", "Device", "FaultReport", "Plug", "Unplug"]
 
 BANNER: Final = b"ECG sketch starts, 115200 baud\r\n"
 _PIECE: Final = 4096  # largest number of samples held
 _SILENT: Final = frozenset({"unplug", "stall", "banner"})
 _DEAF: Final = _SILENT | {"noise"}
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """The device sends bytes."""
-
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ class FaultReport:
     text: str
 
 
-Action = Bytes | Unplug | Plug | FaultReport
+Action = bytes | Unplug | Plug | FaultReport  # bytes that the device sends, or an event
 
 
 class _Event(NamedTuple):
@@ -81,6 +74,7 @@ class Device:
             the fate of a sample is STOPPED.
         fates: number of samples with each fate.
         leads_off: intact samples that were sent as leads off.
+        sample: index of the next sample, from 0.
         bytes_out: bytes sent.
         ended: the source has given its last sample.
 
@@ -107,7 +101,7 @@ class Device:
         self.encoder = make_encoder(form, scale)
         self._samples, self._seed = Samples(source), seed
         self._console = ChordsConsole() if form == "chords" else None  # None = it sends by itself
-        self._at = self._counter = 0
+        self.sample = self._counter = 0
         self._last_mv = float("nan")
         self._fault: Fault | None = None  # the present lasting fault
         self._held = bytearray()  # bytes held back by a hiccup
@@ -119,11 +113,6 @@ class Device:
             key=lambda event: event[:2],
             reverse=True,
         )
-
-    @property
-    def sample(self) -> int:
-        """Index of the next sample, from 0."""
-        return self._at
 
     @property
     def running(self) -> bool:
@@ -161,13 +150,13 @@ class Device:
     def tally(self) -> dict[str, int]:
         """Return all counts by name; `taken` is the sum of the counts after it up to `stopped`."""
         fates = {fate.name.lower(): self.fates[fate] for fate in Fate}
-        return {"taken": self._at, **fates, "leads_off": self.leads_off, "bytes_out": self.bytes_out}
+        return {"taken": self.sample, **fates, "leads_off": self.leads_off, "bytes_out": self.bytes_out}
 
     # -- samples ------------------------------------------------------------------------------------------
 
     def _take_until(self, end: int) -> None:
-        while self._at < end and not self.ended:
-            n = min(_PIECE, end - self._at)
+        while self.sample < end and not self.ended:
+            n = min(_PIECE, end - self.sample)
             mv = self._samples.take(n)
             self.ended = mv.size < n
             if mv.size:
@@ -175,9 +164,9 @@ class Device:
 
     def _take(self, mv: NDArray[np.float64]) -> None:
         """Process samples between two events: the same lasting fault, if any, holds for all of them."""
-        first, kind = self._at, self._fault.kind if self._fault else ""
-        self._at += mv.size
-        fates = self.plan.fates(first, self._at)
+        first, kind = self.sample, self._fault.kind if self._fault else ""
+        self.sample += mv.size
+        fates = self.plan.fates(first, self.sample)
         if not self.running and kind not in _SILENT:
             fates[:] = Fate.STOPPED
         for fate, n in enumerate(np.bincount(fates).tolist()):
@@ -208,10 +197,10 @@ class Device:
             return
         self.bytes_out += len(data)
         last = self._out[-1] if self._out else None
-        if isinstance(last, Bytes):
-            self._out[-1] = Bytes(last.data + data)
+        if isinstance(last, bytes):
+            self._out[-1] = last + data
         elif data:
-            self._out.append(Bytes(data))
+            self._out.append(data)
 
     def _release(self) -> None:
         """Send the bytes that a hiccup held back."""
@@ -253,13 +242,13 @@ class Device:
 
     def _half_a_packet(self) -> bytes:
         """The packet that a loss of power interrupts; empty if it would put all later packets out of step."""
-        if self._at == 0 or not self.running:
+        if self.sample == 0 or not self.running:
             return b""
         packet = self.encoder.encode(np.array([self._last_mv]), self._counter)[0]
         return packet[: len(packet) // 2] if len(packet) > 2 else b""
 
     def _report(self, at_s: float, text: str) -> None:
-        self._out.append(FaultReport(at_s, self._at, text))
+        self._out.append(FaultReport(at_s, self.sample, text))
 
 
 def _garbled(packet: bytes, dice: random.Random) -> bytes:

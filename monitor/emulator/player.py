@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from monitor.emulator.device import Action, Bytes, Device, FaultReport, Plug, Unplug
+from monitor.emulator.device import Action, Device, FaultReport, Plug, Unplug
 from monitor.emulator.port import DevicePort
 
 __all__ = ["BOOT_PAUSE_S", "Player"]
@@ -88,8 +88,8 @@ class Player:
     def _do(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Bytes(data):
-                    self._line += data
+                case bytes():
+                    self._line += action
                     self._flush()
                 case Unplug():
                     self.unread += len(self._line)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
-from monitor.emulator.device import Action, Bytes, Device, Plug, Unplug
+from monitor.emulator.device import Action, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
 from monitor.emulator.port import PtyPort
@@ -129,10 +129,10 @@ class World:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Bytes(data):
-                if len(data) > PIECE_BYTES:
-                    self._todo.appendleft(Bytes(data[PIECE_BYTES:]))
-                self._write(data[:PIECE_BYTES])
+            case bytes():
+                if len(action) > PIECE_BYTES:
+                    self._todo.appendleft(action[PIECE_BYTES:])
+                self._write(action[:PIECE_BYTES])
             case Unplug():
                 self.port.unplug()
                 self._awaited = "lost", time.monotonic() + PATIENCE_S
@@ -171,7 +171,7 @@ def open_serial(world: World, form: str, fs_hz: float) -> SerialSource:
         world.encoder, port=world.port.path, format=form, fs_hz=fs_hz, clock=world.clock, rate_tolerance=0.02
     )
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(SerialSource, options, "serial")
+        opening = pool.submit(SerialSource, "", options, "serial")
         while not opening.done():
             if world.port.has_reader and form == "chords":
                 was_running = world.device.running

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.emulator.console import ChordsConsole
-from monitor.emulator.device import BANNER, Action, Bytes, Device, FaultReport, Plug, Unplug
+from monitor.emulator.device import BANNER, Action, Device, FaultReport, Plug, Unplug
 from monitor.emulator.encoder import NO_SCALE, Scale, make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.plan import Fate
@@ -45,7 +45,7 @@ def started(form: str, faults: str = "", duration_s: float = 14.0, seed: int = 0
 
 
 def sent(actions: list[Action]) -> bytes:
-    return b"".join(action.data for action in actions if isinstance(action, Bytes))
+    return b"".join(action for action in actions if isinstance(action, bytes))
 
 
 def received(form: str, data: bytes, scale: Scale = NO_SCALE) -> NDArray[np.float64]:
@@ -63,9 +63,9 @@ def received(form: str, data: bytes, scale: Scale = NO_SCALE) -> NDArray[np.floa
 def joined(actions: list[Action]) -> list[Action]:
     """Actions with neighbouring bytes joined."""
     result: list[Action] = []
-    for is_bytes, group in itertools.groupby(actions, lambda action: isinstance(action, Bytes)):
+    for is_bytes, group in itertools.groupby(actions, lambda action: isinstance(action, bytes)):
         found = list(group)
-        result += [Bytes(sent(found))] if is_bytes else found
+        result += [sent(found)] if is_bytes else found
     return result
 
 
