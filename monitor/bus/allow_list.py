@@ -45,13 +45,7 @@ _HEAD = (
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of the allow-list.
-
-    Attributes:
-        name: letters, digits, `_ . -`; the journal records it with the requests of this client.
-        role: a viewer receives everything; an operator may also acknowledge and pause audio.
-        public: public key, Z85, 40 characters.
-    """
+    """One entry of the allow-list; the journal records `name` with the requests of this client."""
 
     name: _Name
     role: Role

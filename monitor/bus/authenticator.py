@@ -43,10 +43,8 @@ class Authenticator:
 
     Args:
         context: of the bus; nothing else in it may answer ZAP.
-        keys: of this monitor.
         counters: of the bus: `refused` connections, `denied` requests.
-        report: receives one line for the user.
-        clock: monotonic time, s.
+        keys, report, clock: see Bus.
 
     Attributes:
         screen: key of the dashboard in this process, an operator.

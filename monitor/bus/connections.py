@@ -35,13 +35,7 @@ _PROTOCOL_REASONS = {
 
 
 class Refusals:
-    """Counts refusals; reports the first at once, then one line for each reason every `REPORT_EVERY_S`.
-
-    Args:
-        counters: of the bus; counts `refused`.
-        report: receives one line for the user.
-        clock: monotonic time, s.
-    """
+    """Counts refusals; reports the first at once, then one line for each reason every `REPORT_EVERY_S`."""
 
     def __init__(self, counters: Counter[str], report: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._counters = counters
@@ -76,7 +70,6 @@ class Connections:
 
     Args:
         sock: not bound yet.
-        refusals: counts refused connections.
 
     Attributes:
         events: socket that is readable when there are events.

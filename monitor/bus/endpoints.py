@@ -99,15 +99,9 @@ def refuse_live_ipc(endpoint: str) -> None:
 
 
 def bind_error(place: str, error: Exception, remedy: str) -> BusError:
-    """Explain in one line why an address cannot be bound.
+    """Explain in one line why `place`, the address as the user knows it, cannot be bound; PortInUse if it is in use.
 
-    Args:
-        place: the address as the user knows it, e.g. `endpoint tcp://127.0.0.1:5556`.
-        error: the exception of `bind`; its `errno` decides.
-        remedy: what the user can do, e.g. `give another port`.
-
-    Returns:
-        PortInUse if another program has bound the address, else BusError.
+    `remedy` says what the user can do, e.g. `give another port`.
     """
     code = getattr(error, "errno", None)
     if code == errno.EADDRINUSE:

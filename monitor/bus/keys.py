@@ -59,13 +59,7 @@ register_types(_KeyFile)
 
 @dataclass(frozen=True, slots=True)
 class ClientKey:
-    """The keys by which a client authenticates itself to one monitor.
-
-    Attributes:
-        name: of the client in the allow-list.
-        public, secret: keys of the client, Z85.
-        server: public key of the monitor, Z85.
-    """
+    """The keys by which a client authenticates itself to one monitor (`server`: its public key); all in Z85."""
 
     name: str
     public: str
@@ -75,12 +69,7 @@ class ClientKey:
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """The keys of a monitor.
-
-    Attributes:
-        folder: holds the allow-list, which is read again when it changes.
-        public, secret: Z85.
-    """
+    """The keys of a monitor, in Z85; `folder` holds the allow-list, which is read again when it changes."""
 
     folder: Path
     public: str
@@ -88,10 +77,7 @@ class ServerKeys:
 
 
 def make_server_keys(folder: Path) -> ServerKeys:
-    """Make the keys of a monitor and an empty allow-list.
-
-    Args:
-        folder: created with mode 0700, or an existing folder without keys.
+    """Make the keys of a monitor and an empty allow-list; a new folder has mode 0700.
 
     Raises:
         ConfigError: it has keys already, others can enter it, or it cannot be written.
@@ -137,13 +123,7 @@ def load_client_key(path: Path) -> ClientKey:
 
 
 def add_client(folder: Path, name: str, role: Role, file: Path | None = None) -> Path:
-    """Make the key file of a client and add the client to the allow-list.
-
-    Args:
-        folder: key folder of the monitor.
-        name: not yet in the allow-list.
-        role: see Client.
-        file: path of the key file; None = `NAME.key` in `folder`.
+    """Make the key file of a client (`file`, or `NAME.key` in `folder`) and add the client to the allow-list.
 
     Returns:
         The key file; it belongs on the machine of the client.

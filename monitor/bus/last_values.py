@@ -13,11 +13,7 @@ MAX_ACTIVE = 1_000  # active alarms stored for one bed
 
 
 class LastValues:
-    """Messages by topic, as published.
-
-    Args:
-        counters: of the bus; counts `active_forgotten`.
-    """
+    """Messages by topic, as published; counts `active_forgotten`."""
 
     def __init__(self, counters: Counter[str]) -> None:
         self._counters = counters

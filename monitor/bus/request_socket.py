@@ -37,24 +37,16 @@ class _Bucket:
 
 
 class ClientRateLimits:
-    """Buckets of every client: time fills them, requests and answers empty them.
-
-    Args:
-        clock: monotonic time, s.
-    """
+    """Buckets of every client: time fills them, requests and answers empty them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
 
     def request(self, client: bytes) -> float:
-        """Count a request.
+        """Count a request; returns 0 if it may be served, else the time to wait before the next request, s.
 
-        Args:
-            client: its public key, or without keys the identity of its connection.
-
-        Returns:
-            0 if it may be served, else the time to wait before the next request, s.
+        `client` is its public key, or without keys the identity of its connection.
         """
         bucket = self._bucket(client)
         wait_s = max((1.0 - bucket.requests) / REQUESTS_PER_S, -bucket.answer_bytes / ANSWER_BYTES_PER_S)
@@ -82,14 +74,11 @@ class ClientRateLimits:
 
 
 class RequestSocket:
-    """Requests and replies of a bound ROUTER socket.
+    """Requests and replies of a bound ROUTER socket; the caller closes it.
 
     Args:
-        sock: bound; the caller closes it.
-        epoch: id of the run, in every reply.
-        authenticator: identifies the client; None without keys.
+        authenticator: None without keys.
         counters: of the bus: requests, bad_requests, slowed, replies_lost, internal_errors.
-        clock: monotonic time, s.
         serve: returns the reply to a request, or None if the caller of `receive` must answer; raises RequestError
             for a wrong request.
     """
@@ -113,11 +102,7 @@ class RequestSocket:
         self._answered_bytes = 0  # in this turn of the loop
 
     def receive(self) -> list[ControlRequest]:
-        """Read requests; answer those that `serve` answers, and wrong ones.
-
-        Returns:
-            The other requests; answer each by `.reply`.
-        """
+        """Read requests; answer those that `serve` answers, and wrong ones. Answer the returned others by `.reply`."""
         waiting: list[ControlRequest] = []
         self._answered_bytes = 0
         for _ in range(REQUESTS_PER_CALL):

@@ -37,11 +37,8 @@ class BusSockets:
     """Binds, polls and closes the sockets.
 
     Args:
-        endpoints: where to listen; port `*` takes a free one.
-        keys: which clients may connect; None = every client, on loopback only.
+        endpoints, keys, report, clock: see Bus.
         counters: of the bus; counts `unsent`, and with keys `refused` and `denied`.
-        report: receives one line for the user.
-        clock: monotonic time, s.
 
     Attributes:
         alarms: alarms, beats, status, events and heartbeats (XPUB).
@@ -91,11 +88,7 @@ class BusSockets:
             self.authenticator.update()
 
     def read_subscriptions(self, sock: zmq.Socket[bytes]) -> list[tuple[bytes, int]]:
-        """Read the subscriptions on an XPUB socket.
-
-        Returns:
-            (prefix, 1) for each new subscription, (prefix, -1) for the end of one.
-        """
+        """Read an XPUB socket: (prefix, 1) for each new subscription, (prefix, -1) for the end of one."""
         changes: list[tuple[bytes, int]] = []
         with contextlib.suppress(zmq.Again):
             for _ in range(ALARM_HWM):

@@ -15,11 +15,7 @@ ConnectionState = Literal["connecting", "connected", "stale", "lost", "ended"]
 
 
 class Liveness:
-    """Time since the last heartbeat, and the connection state that follows from it.
-
-    Args:
-        now_s: monotonic time at which the client began to listen, s.
-    """
+    """Time since the last heartbeat, and the connection state that follows from it; times are monotonic."""
 
     def __init__(self, now_s: float) -> None:
         self._started_s = now_s
@@ -27,11 +23,7 @@ class Liveness:
         self._last_s: float | None = None
 
     def accept(self, body: HeartbeatMessage, now_s: float) -> bool:
-        """Take a heartbeat.
-
-        Returns:
-            False for a repetition, which the monitor sends for another new subscriber: it proves nothing.
-        """
+        """Take a heartbeat; False for a repetition for another new subscriber, which proves nothing."""
         if self._last is not None and body.epoch == self._last.epoch and body.seq <= self._last.seq:
             return False
         self._last, self._last_s = body, now_s

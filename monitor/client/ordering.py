@@ -65,12 +65,9 @@ class TopicOrder:
             self._runs.append(epoch)
 
     def fill(self, items: Iterable[Item], epoch: str, seq: int, *, more: bool) -> list[Item]:
-        """Take the answer of the journal; returns the messages that can be given out now.
+        """Take the answer of the journal: what it has after `self.epoch`, `self.seq`, in order, also of later runs.
 
-        Args:
-            items: the messages after (`epoch`, `seq`) of this topic, in order, also of later runs.
-            epoch, seq: the position that the answer reaches.
-            more: the answer was cut short.
+        The answer reaches `epoch`, `seq`; `more` if it was cut short. Returns the messages that can be given out now.
         """
         out: list[Item] = []
         for body, raw in items:
@@ -87,11 +84,7 @@ class TopicOrder:
         return out + self._drain()
 
     def give_up(self, epoch: str) -> list[Item]:
-        """Skip the missing messages; returns the messages that were held back.
-
-        Args:
-            epoch: the present run of the monitor.
-        """
+        """Skip the missing messages; returns those that were held back. `epoch`: the present run of the monitor."""
         newest = self._newest if epoch == self.epoch else 0
         out = self._move_to(epoch, max([newest, *(seq for run, seq in self._held if run == epoch)]))
         # Of runs later than `epoch`; none in practice, since `epoch` is the newest.

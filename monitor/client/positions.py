@@ -20,12 +20,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The last message read of each topic.
-
-    Attributes:
-        epoch: run of the monitor in which reading began; a topic that is not in `topics` is read from its start.
-        topics: topic -> last message read.
-    """
+    """The last message read of each topic; a topic without one is read from the start of the run `epoch`."""
 
     epoch: str
     topics: dict[str, Place]

@@ -58,9 +58,7 @@ class Recovery:
     """The state of one subscriber.
 
     Args:
-        beds: names; None = all.
-        streams: kept in order.
-        patience_s: how long messages after missing ones are held back while the journal does not answer, s.
+        beds, streams, patience_s: see `monitor.client.client.AlarmClient`.
         position: of an earlier subscriber; None = begin with a snapshot.
 
     Attributes:
@@ -108,11 +106,7 @@ class Recovery:
         return topic in self._selection
 
     def set_extra_topics(self, topics: Mapping[str, int]) -> None:
-        """Follow these topics besides those of the streams, instead of those of the call before.
-
-        Args:
-            topics: topic -> number of past messages wanted first, from the journal.
-        """
+        """Follow only these topics (-> number of past messages wanted first) besides those of the streams."""
         unwanted, new = self._selection.set_extra(topics)
         for name in unwanted:
             self._topics.pop(name, None)

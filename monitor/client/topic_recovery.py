@@ -52,16 +52,13 @@ class PendingRequest:
         self._waited_s = 0.0
 
     def update(self, now_s: float, step_s: float, send: Callable[[], str]) -> float:
-        """Send the request if it is due.
+        """Send the request if it is due; returns the time without a reply, s.
 
         Args:
             now_s: monotonic time, s.
             step_s: time since replies were last read, s. A longer step counts as `RETRY_S`, because a program that
                 was itself suspended did not wait for the reply.
-            send: sends the request; returns its id, or "" if it cannot be sent now.
-
-        Returns:
-            Time without a reply, s.
+            send: returns the id of the request, or "" if it cannot be sent now.
         """
         self._waited_s = 0.0 if self._waited_s is None else self._waited_s + min(step_s, RETRY_S)
         if now_s - self._sent_s >= self._retry_s and (sent := send()):
@@ -99,12 +96,7 @@ class Backfill:
         return len(self._given) <= HELD_MAX
 
     def select(self, items: Iterable[Item], epoch: str, seq: int) -> list[Item]:
-        """Select the skipped messages from an answer of the journal.
-
-        Args:
-            items: the answer, in order.
-            epoch, seq: the position of the topic; later messages of that run are not part of the backfill.
-        """
+        """Select the skipped messages from an answer of the journal; (`epoch`, `seq`): the position of the topic."""
         out: list[Item] = []
         for body, raw in items:
             if (body.epoch, body.seq) in self._given or (body.epoch == epoch and body.seq > seq):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import zmq
@@ -277,15 +275,6 @@ def test_undecodable_messages_are_counted_and_skipped(closing):
     wait_for(lambda: client.counters["undecodable"] == 4, "four messages", lambda: client.poll(0.01))
     assert client.state == "connecting"
     context.destroy(linger=0)
-
-
-def test_ipc_works_like_tcp(tmp_path: Path, closing):
-    bus = make_bus(endpoints=endpoints_from(f"ipc://{tmp_path}/ecg"))
-    client = closing(connect(bus))
-    (got,) = join(bus, client)
-    bus.publish(ALARMS, alarm(1))
-    pump(bus, client, until=lambda: of(got, AlarmMessage), got=[got], what="an alarm")
-    bus.close()
 
 
 def test_an_unknown_kind_of_message_in_the_snapshot_is_skipped(bus, closing, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.client import ordering
 from monitor.client.ordering import Item, TopicOrder
-from monitor.messages import Message, encode
+from monitor.messages import encode
 from tests.monitor.bus.helpers import beat
 
 
@@ -107,14 +107,6 @@ def test_giving_up_after_a_restart_begins_the_new_run():
     assert not order.hole
 
 
-def test_messages_that_the_journal_lost_are_counted_and_the_others_are_given():
-    order = TopicOrder("a", 0, Counter())
-    assert order.accept(*message("a", 10)) == []
-    got = order.fill([message("a", 5)], "a", 9, more=False)
-    assert places(got) == [("a", 5), ("a", 10)]
-    assert order.counters["missed"] == 4 + 4
-
-
 def test_the_number_of_held_messages_is_limited(monkeypatch):
     monkeypatch.setattr(ordering, "HELD_MAX", 5)
     order = TopicOrder("a", 0, Counter())
@@ -124,16 +116,6 @@ def test_the_number_of_held_messages_is_limited(monkeypatch):
     assert order.hole
     got += places(order.fill([message("a", seq) for seq in range(50, 100)], "a", 99, more=False))
     assert [seq for _, seq in got] == list(range(1, 100))
-    assert not order.hole
-
-
-def test_a_message_of_a_run_that_began_after_the_reply_is_requested_again():
-    order = TopicOrder("b", 5, Counter())
-    assert order.accept(*message("c", 1)) == []
-    assert order.fill([], "b", 5, more=False) == []  # the reply was sent before `c` began
-    assert order.hole
-    body: Message = message("c", 1)[0]
-    assert places(order.fill([(body, b"")], "c", 1, more=False)) == [("c", 1)]
     assert not order.hole
 
 

@@ -11,7 +11,6 @@ from tests.monitor.bus.helpers import (
     alarm,
     connect,
     heartbeat,
-    join,
     make_bus,
     of,
     pump,
@@ -55,44 +54,6 @@ def test_no_alarm_is_lost_when_the_monitor_is_killed_and_restarted(tmp_path, clo
         assert client.missed == other.missed == 0
     finally:
         process.kill()
-
-
-def test_runs_that_a_client_missed_completely_are_recovered(tmp_path, closing):
-    endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
-    journal = Journal(tmp_path / "j.db")
-    bus = make_bus(journal, "run-1", endpoints)
-    client = closing(connect(bus))
-    (got,) = join(bus, client)
-    for run in (2, 3, 4):
-        bus.publish(ALARMS, alarm(run))
-        bus.close()
-        bus = make_bus(journal, f"run-{run}", endpoints)
-    bus.heartbeat(heartbeat())
-    pump(bus, client, until=lambda: len(of(got, AlarmMessage)) >= 3, got=[got], what="the alarms of all runs")
-    assert [body.epoch for _, body, _ in of(got, AlarmMessage)] == ["run-1", "run-2", "run-3"]
-    bus.close()
-    journal.close()
-
-
-def test_without_a_journal_on_disk_the_loss_is_counted_and_the_new_run_is_read(tmp_path, closing):
-    endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
-    bus = make_bus(Journal(":memory:"), "run-1", endpoints)
-    client = closing(connect(bus))
-    bus.publish(ALARMS, alarm(1))
-    (got,) = join(bus, client)
-    bus.close()
-    bus = make_bus(Journal(":memory:"), "run-2", endpoints)
-    bus.publish(ALARMS, alarm(2))
-    bus.publish(ALARMS, alarm(3))
-    bus.heartbeat(heartbeat())
-    pump(bus, client, until=lambda: client.counters["incomplete"] >= 3, got=[got], what="replies")
-    assert [(body.epoch, body.seq) for _, body, _ in of(got, AlarmMessage)] == [
-        ("run-1", 1),
-        ("run-2", 1),
-        ("run-2", 2),
-    ]
-    assert client.counters["incomplete"] == 3  # one each for alarms, beats and status
-    bus.close()
 
 
 def test_a_client_that_joins_during_a_restart_begins_with_the_new_run(tmp_path, closing):
