@@ -76,17 +76,6 @@ def test_messages_published_while_a_client_joins_arrive_once(bus, closing):
     assert [body.seq for _, body, _ in of(got, AlarmMessage)] == list(range(1, sent + 1))
 
 
-def test_a_missing_message_of_a_silent_topic_is_found_by_the_heartbeat(bus, closing):
-    client = closing(connect(bus))
-    (got,) = join(bus, client)
-    with dropped():
-        lost = bus.publish(ALARMS, alarm(1))
-    bus.heartbeat(heartbeat())
-    pump(bus, client, until=lambda: of(got, AlarmMessage), got=[got], what="the alarm")
-    assert of(got, AlarmMessage) == [(ALARMS, lost.body, lost.raw)]
-    assert client.recovered == 1
-
-
 def test_a_client_receives_its_beds_and_streams_only(bus, closing):
     client = closing(connect(bus, beds=("p1",), streams=("alarm",)))
     everything = closing(connect(bus))

@@ -97,16 +97,6 @@ def test_giving_up_keeps_the_order_and_counts_missed_messages(arrives):
     assert places(order.accept(*message("run-0", len(arrives) + 1))) == [("run-0", len(arrives) + 1)]
 
 
-def test_giving_up_after_a_restart_begins_the_new_run():
-    order = TopicOrder("a", 3, Counter())
-    order.expect("b", 0)
-    assert order.hole
-    assert order.give_up("b") == []
-    assert places(order.accept(*message("b", 1))) == [("b", 1)]
-    assert order.accept(*message("a", 4)) == []  # late: its run is over
-    assert not order.hole
-
-
 def test_the_number_of_held_messages_is_limited(monkeypatch):
     monkeypatch.setattr(ordering, "HELD_MAX", 5)
     order = TopicOrder("a", 0, Counter())
