@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from detector import Scorer
 from monitor.__main__ import app
 from monitor.engine.counters import Histogram
+from monitor.engine.metrics import MetricsServer
 from monitor.errors import ConfigError, MetricsError
 from tests.monitor.engine.helpers import FedSource, Run, ecg, settings, sim, watched
 
@@ -49,13 +50,17 @@ def samples_of(text: str) -> Samples:
     }
 
 
+def server_of(run: Run) -> MetricsServer:
+    assert run.pipeline.metrics is not None
+    return run.pipeline.metrics
+
+
 class Counted:
     """All metrics of a run that ended."""
 
     def __init__(self, run: Run) -> None:
-        assert run.pipeline.metrics is not None
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(run.pipeline.metrics.collector)
+        registry.register(server_of(run).collector)
         run.pipeline.run()
         self.text = generate_latest(registry).decode()
         self.samples = samples_of(self.text)
@@ -143,11 +148,9 @@ def test_live_beds_give_latencies_and_waiting_samples(scorer: Scorer) -> None:
     source = FedSource()
     source.waiting = 125  # type: ignore[attr-defined]
     with watched({"p1": source}, scorer, settings(metrics=FREE)) as w:
-        metrics = w.run.pipeline.metrics
-        assert metrics is not None
         source.feed(ecg("sinus=10"))
         w.until(lambda: w.run.status().beats > 3, "beats")
-        counts = samples_of(scrape(metrics.url))
+        counts = samples_of(scrape(server_of(w.run).url))
         assert counts["ecg_monitor_beat_latency_seconds_count", ()] > 3
         assert counts["ecg_monitor_source_waiting_samples", (("bed", "p1"),)] == 125
         assert counts["ecg_monitor_bed_state", (("bed", "p1"), ("state", "running"))] == 1
@@ -156,8 +159,7 @@ def test_live_beds_give_latencies_and_waiting_samples(scorer: Scorer) -> None:
 
 def test_permanent_scraping_neither_fails_nor_stops_the_monitor(scorer: Scorer) -> None:
     run = Run({"p1": sim(STORY)}, scorer, settings(metrics=FREE))
-    assert run.pipeline.metrics is not None
-    url, stop, failed, scrapes = run.pipeline.metrics.url, threading.Event(), [], []
+    url, stop, failed, scrapes = server_of(run).url, threading.Event(), [], []
 
     def work() -> None:
         while not stop.is_set():
@@ -184,10 +186,9 @@ def test_permanent_scraping_neither_fails_nor_stops_the_monitor(scorer: Scorer) 
 
 def test_an_idle_connection_does_not_delay_the_end(scorer: Scorer) -> None:
     run = Run({"p1": sim("sinus=8")}, scorer, settings(metrics=FREE))
-    assert run.pipeline.metrics is not None
-    address = run.pipeline.metrics.url.split("/")[2].rpartition(":")
+    address = server_of(run).url.split("/")[2].rpartition(":")
     with socket.create_connection((address[0], int(address[2])), timeout=30):
-        assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+        assert "ecg_monitor_build_info" in scrape(server_of(run).url)
         run.pipeline.run()  # closes the server: it returns though the connection is open
     assert run.status().beats > 3
 
@@ -206,15 +207,13 @@ def addresses() -> list[str]:
 @pytest.mark.parametrize("listen", addresses())
 def test_the_server_listens_on_the_configured_address(scorer: Scorer, listen: str) -> None:
     run = Run({"p1": sim("sinus=2")}, scorer, settings(metrics={"port": -1, "listen": listen}))
-    assert run.pipeline.metrics is not None
-    assert "ecg_monitor_build_info" in scrape(run.pipeline.metrics.url)
+    assert "ecg_monitor_build_info" in scrape(server_of(run).url)
     run.pipeline.run()
 
 
 def test_a_port_in_use_is_one_line_and_leaves_no_files(scorer: Scorer, tmp_path: Path) -> None:
     first = Run({"p1": sim("sinus=2")}, scorer, settings(metrics=FREE))
-    assert first.pipeline.metrics is not None
-    port = int(first.pipeline.metrics.url.rpartition(":")[2].partition("/")[0])
+    port = int(server_of(first).url.rpartition(":")[2].partition("/")[0])
     source = FedSource()
     with pytest.raises(MetricsError, match=rf"metrics on 127\.0\.0\.1:{port} is in use.*--metrics") as error:
         Run({"p1": source}, scorer, settings(metrics={"port": port}, record={"folder": str(tmp_path / "rec")}))
