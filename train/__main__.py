@@ -127,7 +127,7 @@ def evaluate(
         Path | None, typer.Option(help="An .onnx file or a run folder. Default: all runs in --runs, shipped model.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, nstdb, or all (that fit the model).")] = "all",
-    runs: Runs = Path("runs"),
+    runs: Annotated[Path | None, typer.Option(help="Folder of all runs. Default: runs.")] = None,
     results: Annotated[
         Path | None,
         typer.Option(help="Without --model: folder for JSON and PNG files. Default: train/results."),
@@ -168,7 +168,9 @@ def evaluate(
     elif model is not None:
         evaluations = ev.evaluate_model(model, protocol, conditions, _command(), progress)
     else:
-        evaluations = ev.evaluate_runs(runs, protocol, conditions, progress)
+        if runs is not None and not any(runs.glob("*/best_model.pt")):
+            raise DataError(f"--runs {runs}: holds no finished fit; fit a model, or give --model or --recording")
+        evaluations = ev.evaluate_runs(runs or Path("runs"), protocol, conditions, progress)
         folder = results or (None if conditions.limited else FOLDER)
     # Without a terminal: wide enough that no column is cut.
     console = Console() if sys.stdout.isatty() else Console(width=140)

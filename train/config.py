@@ -109,10 +109,8 @@ def load_config(name: str, overrides: Sequence[str] = (), data: str | None = Non
     if name.endswith(".toml"):
         path, text = name, _read(Path(name))
     elif name in named_configs():
-        path, text = (
-            f"{name}.toml",
-            (resources.files("train") / "configs" / f"{name}.toml").read_text("utf-8"),
-        )
+        path = f"{name}.toml"
+        text = (resources.files("train") / "configs" / path).read_text("utf-8")
     else:
         raise ConfigError(f"no configuration {name!r}: known are {', '.join(named_configs())}, or give a .toml file")
     try:

@@ -10,17 +10,7 @@ from typing import Any, Final
 
 from train.evaluate.results import FOLDER, read_results
 
-__all__ = [
-    "BEGIN",
-    "END",
-    "QUALITY_PAGE",
-    "README",
-    "SHORT_MARKERS",
-    "put",
-    "render",
-    "render_short",
-    "rendered_pages",
-]
+__all__ = ["BEGIN", "END", "QUALITY_PAGE", "README", "SHORT_MARKERS", "put", "render", "render_short", "rendered_pages"]
 
 README: Final = Path(__file__).parents[1] / "README.md"
 QUALITY_PAGE: Final = README.parent / "docs" / "quality.md"

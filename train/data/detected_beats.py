@@ -20,14 +20,7 @@ from train.atomic_file import replace_file
 from train.data.contexts import Contexts, record_contexts, stack_contexts
 from train.data.records import LabelledBeats, Record, join_beats, read_record
 
-__all__ = [
-    "MATCH_S",
-    "StreamedRecord",
-    "annotated_beats",
-    "labelled_stream",
-    "match_beats",
-    "stream_beats",
-]
+__all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled_stream", "match_beats", "stream_beats"]
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
 _IN_STEP: Final = 8  # records; more gain little
@@ -106,27 +99,25 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
     return matched
 
 
-def stream_beats(names: Sequence[str], cache: bool = True, data_set: str = "mitdb") -> Iterable[StreamedRecord]:
+def stream_beats(names: Sequence[str], data_set: str = "mitdb") -> Iterable[StreamedRecord]:
     """Run the detector over records, in order; annotations give only the labels.
 
-    Records that are not in the cache are processed in lockstep, eight at a time, in two thirds of the time.
+    Results are stored in the user's cache; a change to any file of `detector` makes new entries. Records that are not
+    in the cache are processed in lockstep, eight at a time, in two thirds of the time.
 
     Args:
         names: records of the data set.
-        cache: store the result in the user's cache (a record takes a second); a change to any file of `detector`
-            makes a new entry.
         data_set: `mitdb`, or another data set that `train.data.records.read_record` can read.
     """
     for first in range(0, len(names), _IN_STEP):
-        paths = {name: _cache_path(name, data_set) if cache else None for name in names[first : first + _IN_STEP]}
-        known = {name: None if path is None else _cached(path) for name, path in paths.items()}
+        paths = {name: _cache_path(name, data_set) for name in names[first : first + _IN_STEP]}
+        known = {name: _cached(path) for name, path in paths.items()}
         computed = _run_detectors([read_record(name, data_set) for name in paths if known[name] is None])
         for name, path in paths.items():
             streamed = known[name]
             if streamed is None:
                 streamed = next(computed)
-                if path is not None:
-                    _store(path, streamed)
+                _store(path, streamed)
             yield streamed
 
 

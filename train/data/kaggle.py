@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES
-from train.data.records import CLASSES, LabelledBeats, Record, class_counts, read_record, record_names
+from train.data.records import CLASSES, LabelledBeats, Record, class_counts, join_beats, read_record, record_names
 from train.errors import DataError
 
 __all__ = ["KAGGLE_COUNTS", "KAGGLE_DEFINITION", "KAGGLE_TEST_BEATS", "kaggle_beats", "kaggle_split", "read_kaggle_csv"]
@@ -35,12 +35,7 @@ def kaggle_beats(records: list[str] | None = None) -> LabelledBeats:
     Raises:
         DataError: `records` is None and the counts are not `KAGGLE_COUNTS`.
     """
-    parts = [_kaggle_record(read_record(name)) for name in (records or record_names())]
-    whole = LabelledBeats(
-        np.concatenate([p.beats for p in parts]),
-        np.concatenate([p.labels for p in parts]),
-        np.concatenate([p.records for p in parts]),
-    )
+    whole = join_beats([_kaggle_record(read_record(name)) for name in (records or record_names())])
     if records is None and (counts := class_counts(whole.labels)) != KAGGLE_COUNTS:
         raise DataError(
             f"kaggle beats are {counts}, expected {KAGGLE_COUNTS}: the mitdb folder is incomplete or changed"

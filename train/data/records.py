@@ -219,7 +219,7 @@ def record_names(name: str = "mitdb") -> list[str]:
     return (data_folder(name) / "RECORDS").read_text().split()
 
 
-def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") -> Record:
+def read_record(record: str, data_set: str = "mitdb") -> Record:
     """Read one lead of one record with its annotated beats: MLII if present, else the first signal.
 
     Raises:
@@ -232,7 +232,7 @@ def read_record(record: str, data_set: str = "mitdb", annotator: str = "atr") ->
         raise DataError(f"{data_set} has no record {record!r}: see {path.parent / 'RECORDS'} for the names")
     try:
         signal = wfdb.rdrecord(str(path))
-        marks = wfdb.rdann(str(path), annotator)
+        marks = wfdb.rdann(str(path), "atr")
     except Exception as error:  # wfdb raises any class for a broken file
         raise DataError(f"{path}: cannot be read ({error}); download {data_set} again") from error
     names: list[str] = list(signal.sig_name)

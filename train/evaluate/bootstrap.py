@@ -6,7 +6,7 @@ the same sorted scores, once per weight vector (Efron's percentile method).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -153,9 +153,5 @@ def score_intervals(
             figures |= {f"fixed_{name}": value for name, value in ranked.at(drawn, threshold).items()}
         return figures
 
-    return _over_draws(of_draw, len(weights))
-
-
-def _over_draws(figures: Callable[[int], Mapping[str, float]], draws: int) -> dict[str, Interval | None]:
-    rows = [figures(k) for k in range(draws)]
+    rows = [of_draw(k) for k in range(len(weights))]
     return {name: interval([row[name] for row in rows]) for name in rows[0]}

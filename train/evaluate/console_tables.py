@@ -67,9 +67,7 @@ def _table(*columns: str) -> Table:
 
 def _score_table(outcome: Outcome) -> Table:
     classes = CLASSES[1:]
-    table = _table(
-        *("score", "AUROC", "AP", *classes, "VEB Se\n1 % FPR", "SVEB Se\n5 % FPR"),
-    )
+    table = _table("score", "AUROC", "AP", *classes, "VEB Se\n1 % FPR", "SVEB Se\n5 % FPR")
     for row in outcome.rows:
         values = row.figures
         table.add_row(
@@ -98,7 +96,7 @@ def _interval_table(outcome: Outcome) -> Table:
 
 def _record_table(outcome: Outcome) -> Table:
     table = _table(
-        *("score", "pooled", "interval", "record mean", "pooled\nwithout 232", "interval", "record mean", "V", "S"),
+        "score", "pooled", "interval", "record mean", "pooled\nwithout 232", "interval", "record mean", "V", "S"
     )
     for row in outcome.rows:
         values, without = row.figures, row.figures.get("without_232", {})
@@ -117,9 +115,7 @@ def _record_table(outcome: Outcome) -> Table:
 
 
 def _threshold_table(outcome: Outcome) -> Table:
-    table = _table(
-        *("score", "F1", "P", "R", "FPR", "best F1", "P", "R", "FPR", "fixed at"),
-    )
+    table = _table("score", "F1", "P", "R", "FPR", "best F1", "P", "R", "FPR", "fixed at")
     for row in outcome.rows:
         fixed, best = row.figures.get("fixed", {}), row.figures["best"] or {}
         keys = ("f1", "precision", "recall", "fpr")

@@ -5,6 +5,7 @@ The limits come from normal beats of training patients alone; the tables of the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, BeatContext, Calibration, Quality, Scorer
+from detector import Beat, BeatContext, Quality, Scorer
 from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
 from train.data.detected_beats import StreamedRecord, stream_beats
@@ -25,7 +26,6 @@ __all__ = [
     "WordTable",
     "explain_record",
     "explanation_report",
-    "flags",
     "normal_limits",
     "report_text",
     "word_table",
@@ -143,18 +143,18 @@ def normal_limits(records: Iterable[Explained]) -> dict[str, float]:
     return limits
 
 
-def flags(record: StreamedRecord, scorer: Scorer, calibration: Calibration | None = None) -> NDArray[np.bool_]:
+def _flags(record: StreamedRecord, scorer: Scorer) -> NDArray[np.bool_]:
     """(n,) bool: the beats of a record that the monitor calls anomalous."""
     found = scorer.score(record.beats, record.templates, record.context_values)
     scores = BeatScores(found.log_prob.astype(np.float64), found.score.astype(np.float64))
-    return decide_record(record, scores, calibration or scorer.calibration, 0.0).flagged
+    return decide_record(record, scores, scorer.calibration, 0.0).flagged
 
 
-def explanation_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+def explanation_report(scorer: Scorer, sets: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
     """Tables of each set of records, and limits from the normal beats of DS1.
 
     Args:
-        scorer: its anomalous beats (those the monitor explains) get separate tables; None = no such tables.
+        scorer: its anomalous beats (those the monitor explains) get separate tables.
         sets: name to records of `mitdb`; default DS1 and DS2.
     """
     report: dict[str, Any] = {"limits": asdict(LIMITS), "sets": {}}
@@ -163,12 +163,11 @@ def explanation_report(scorer: Scorer | None = None, sets: Mapping[str, Sequence
         flagged: dict[str, NDArray[np.bool_]] = {}
         for record in stream_beats(records):
             explained.append(explain_record(record))
-            if scorer is not None:
-                flagged[record.name] = flags(record, scorer)
-        tables = {"all": asdict(word_table(explained))}
-        if scorer is not None:
-            tables["anomalous"] = asdict(word_table(explained, flagged))
-        report["sets"][name] = tables
+            flagged[record.name] = _flags(record, scorer)
+        report["sets"][name] = {
+            "all": asdict(word_table(explained)),
+            "anomalous": asdict(word_table(explained, flagged)),
+        }
         if set(records) <= set(DS1):  # test patients never determine a limit
             report["normal_limits"] = normal_limits(explained)
     return report
@@ -230,9 +229,6 @@ def _derived(beat: Beat, found: Findings, after_s: float) -> dict[str, float | N
 
 def _common(beats: Sequence[tuple[str, ...]], most: int = 3) -> list[tuple[str, float]]:
     """The most frequent combinations; equally frequent ones in alphabetical order."""
-    counts: dict[str, int] = {}
-    for words in beats:
-        combination = ", ".join(words)
-        counts[combination] = counts.get(combination, 0) + 1
+    counts = Counter(", ".join(words) for words in beats)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(combination, count / len(beats)) for combination, count in ranked[:most]]

@@ -73,20 +73,14 @@ def failed_beats(streamed: StreamedRecord, decided: RecordDecisions) -> list[Fai
     return failed
 
 
-def worst_records(failed: Sequence[FailedBeat], kind: Kind, most: int = _RECORDS) -> list[tuple[str, int]]:
+def worst_records(failed: Sequence[FailedBeat], kind: Kind) -> list[tuple[str, int]]:
     """The records with the most failures of a kind and their number: most first, then by name."""
     counts = Counter(beat.record for beat in failed if beat.kind == kind)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_RECORDS]
 
 
-def draw_failures(failed: Sequence[FailedBeat], path: Path, seed: int = 0) -> None:
-    """Draw random failures of the worst records, each over the patient's template at that time.
-
-    Args:
-        failed: of all records.
-        path: PNG to write.
-        seed: of the random choice.
-    """
+def draw_failures(failed: Sequence[FailedBeat], path: Path) -> None:
+    """Draw random failures of the worst records, each over the patient's template at that time, as a PNG."""
     from matplotlib.figure import Figure
 
     from train.figures import COLOURS, save_figure
@@ -97,7 +91,7 @@ def draw_failures(failed: Sequence[FailedBeat], path: Path, seed: int = 0) -> No
     figure = Figure(figsize=(11, 1.6 * max(len(rows), 1) + 0.8), layout="constrained")
     grid = figure.subplots(max(len(rows), 1), _EXAMPLES, sharex=True, squeeze=False)
     time_s = (np.arange(len(failed[0].beat) if failed else 1) - R_INDEX) / BEAT_FS_HZ
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for axes in grid.flat[len(rows) * _EXAMPLES :]:
         axes.set_axis_off()
     for line, (kind, record, count) in zip(grid, rows, strict=False):

@@ -65,16 +65,8 @@ class LoadedModel:
 
     def about(self) -> dict[str, Any]:
         """Description for the JSON of an evaluation."""
-        return {
-            "name": self.name,
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "weights_sha256": self.weights_sha256,
-            "beat_definition": self.beat_definition,
-            "threshold": self.threshold,
-            "threshold_quantile": self.threshold_quantile,
-            "seed": self.seed,
-        }
+        names = ("sha256", "weights_sha256", "beat_definition", "threshold", "threshold_quantile", "seed")
+        return {"name": self.name, "path": str(self.path)} | {name: getattr(self, name) for name in names}
 
     def require(self, beat_definition: str, protocol: str) -> None:
         """Check that the model accepts the beats of a protocol.

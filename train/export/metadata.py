@@ -69,9 +69,7 @@ def metadata_strings(model: nn.Module, shown: str, beat_samples: int, given: Map
         "beat_samples": beat_samples,
         "weights_sha256": weights_sha256(model),
     }
-    strings = {}
-    for key, value in {**own, **given}.items():
-        strings[key] = _as_string(value)
+    strings = {key: _as_string(value) for key, value in {**own, **given}.items()}
     for key, value in own.items():
         if strings[key] != str(value):
             raise ExportError(f"metadata say {key} = {strings[key]}; the model has {value}")

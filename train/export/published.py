@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detector import BEAT_FS_HZ
 from train.errors import ExportError
 from train.export.calibration import PUBLISHED_ALPHA, fixed_calibration
 from train.export.onnx_file import check_parity, export_onnx, torch_log_prob
@@ -30,11 +31,8 @@ def import_published(
     *,
     beat_definition: str,
     threshold: float | None = None,
-    beat_fs_hz: float = 125.0,
     r_index: int = 0,
     name: str = "published",
-    training_data: str = "published checkpoint",
-    version: str = "1",
 ) -> Path:
     """Convert a published checkpoint to an ONNX file of this package and compare its scores with torch.
 
@@ -50,11 +48,8 @@ def import_published(
         beat_definition: definition of the beats the model was trained on; `kaggle/1` for the public 187-sample set.
             The monitor accepts only models for its own beat definition.
         threshold: log p under which a beat is anomalous, nats; None = the 5 % quantile of the normals (CSV only).
-        beat_fs_hz: sampling rate of the beats, Hz.
         r_index: position of the R-peak in the beat, samples; 0 in the public set.
         name: name of the model.
-        training_data: description of the training data, one line.
-        version: version of the model.
 
     Returns:
         Path of the ONNX file.
@@ -76,12 +71,12 @@ def import_published(
     metadata = {
         "name": name,
         "beat_definition": beat_definition,
-        "beat_fs_hz": beat_fs_hz,
+        "beat_fs_hz": BEAT_FS_HZ,
         "r_index": r_index,
         "threshold": threshold,
-        "training_data": training_data,
+        "training_data": "published checkpoint",
         "seed": "unknown",
-        "version": version,
+        "version": "1",
         "calibration": msgspec.json.encode(fixed_calibration(-threshold, None if scores is None else -scores)).decode(),
     }
     path = export_onnx(model, normalisation, metadata, out)

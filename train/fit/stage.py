@@ -18,16 +18,7 @@ from train.errors import FitError, RunError
 from train.fit.checkpoint import save_torch
 from train.fit.progress import FitProgress
 
-__all__ = [
-    "WATCH_BATCH",
-    "Data",
-    "History",
-    "Stage",
-    "Trainer",
-    "encoder_stage",
-    "flow_stage",
-    "read_checkpoint",
-]
+__all__ = ["WATCH_BATCH", "Data", "History", "Stage", "Trainer", "encoder_stage", "flow_stage", "read_checkpoint"]
 
 WATCH_BATCH: Final = 4096  # beats per batch without gradients
 STAGES: Final = ("autoencoder", "flow")

@@ -195,7 +195,3 @@ class ContextualECGModel(nn.Module):
         """
         terms = self.terms(beats, templates, values)
         return -terms[:, 0], self.score_terms(terms)
-
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n standardised feature vectors (n, D) from the density (the encoder has no inverse: no beats)."""
-        return self.maf.sample(n, generator)

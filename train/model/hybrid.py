@@ -240,8 +240,4 @@ def _read_config(path: Path) -> dict[str, Any]:
     hidden = config["hidden_dims"]
     if not isinstance(hidden, list) or not hidden or not all(size(width) for width in hidden):
         raise ValueError(f"{path}: hidden_dims is {hidden!r}; a list of widths is needed, e.g. [512, 512]")
-    return {
-        "latent_dim": config["latent_dim"],
-        "n_layers": config["n_layers"],
-        "hidden_dims": hidden,
-    }
+    return {key: config[key] for key in ("latent_dim", "n_layers", "hidden_dims")}
