@@ -1,4 +1,4 @@
-"""Tiny ONNX models, good and bad."""
+"""Tiny ONNX models, valid and invalid."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GOOD_METADATA = {
 
 PATIENT: Mapping[str, tuple[int, ...]] = {"templates": (2, 187), "values": (8,)}
 SCORE_OFFSET = 3.0
-UNKNOWN = 100.0  # what each number that is not known adds to the score
+UNKNOWN = 100.0  # added to the score by each unknown number
 
 
 def weights(
@@ -67,15 +67,7 @@ def tiny_model(
     log p = -||W tanh(V x)||^2 - the sum of (weight * number)^2 over the known numbers of the further inputs.
     score = SCORE_OFFSET - log p + UNKNOWN * (how many are not known).
 
-    Args:
-        path: where to.
-        metadata: as in the file.
-        input_name, output_name: of beats and log p.
-        beat_samples: length of a beat.
-        batch: first dimension of all.
-        hidden: width.
-        extra: further inputs by name and shape, e.g. `PATIENT`.
-        score: name of a second output; empty = none.
+    `extra` holds further inputs by name and shape, e.g. `PATIENT`; `score` is the name of a second output.
     """
     extra = extra or {}
     constants: dict[str, NDArray[np.generic]] = {

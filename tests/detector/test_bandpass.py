@@ -28,31 +28,15 @@ def test_any_cut_is_bit_equal_to_one_call_which_is_sosfilt(
     np.testing.assert_allclose(ours, whole, rtol=0, atol=1e-11 * (1 + abs(offset)))
 
 
-def test_sample_by_sample_is_bit_equal_to_one_call() -> None:
-    signal = np.random.default_rng(0).normal(size=3000)
-    bandpass = Bandpass(360.0)
-    single = np.concatenate([bandpass.push(signal[i : i + 1]) for i in range(signal.size)])
-    assert single.tobytes() == Bandpass(360.0).push(signal).tobytes()
-
-
 @given(offset=st.floats(-1000, 1000), fs_hz=st.sampled_from(RATES_HZ))
 def test_a_constant_gives_no_transient(offset: float, fs_hz: float) -> None:
     assert np.abs(Bandpass(fs_hz).push(np.full(500, offset))).max() <= 1e-9 * (1 + abs(offset))
 
 
 @pytest.mark.parametrize("fs_hz", RATES_HZ)
-def test_the_band_is_what_it_says(fs_hz: float) -> None:
+def test_the_gain_is_half_power_at_the_band_edges(fs_hz: float) -> None:
     _, gain = sosfreqz(design_bandpass(fs_hz), worN=[BAND_HZ[0], 10.0, BAND_HZ[1]], fs=fs_hz)
     np.testing.assert_allclose(np.abs(gain), [0.5**0.5, 1.0, 0.5**0.5], rtol=0.01)
-
-
-def test_it_is_causal() -> None:
-    signal = np.random.default_rng(1).normal(size=1000)
-    other = signal.copy()
-    other[600:] += 1.0
-    a, b = Bandpass(250.0).push(signal), Bandpass(250.0).push(other)
-    np.testing.assert_array_equal(a[:600], b[:600])
-    assert (a[600:] != b[600:]).all()
 
 
 def test_reset_starts_a_new_signal() -> None:
@@ -67,11 +51,6 @@ def test_reset_starts_a_new_signal() -> None:
 def test_a_rate_out_of_range_is_refused_by_name(fs_hz: float) -> None:
     with pytest.raises(ValueError, match=r"fs_hz=.*100 to 1000"):
         design_bandpass(fs_hz)
-
-
-@pytest.mark.parametrize("fs_hz", [100.0, 1000.0])
-def test_the_ends_of_the_range_are_taken(fs_hz: float) -> None:
-    assert design_bandpass(fs_hz).shape == (2, 6)
 
 
 @pytest.mark.parametrize("band_hz", [(0.0, 40.0), (40.0, 0.5), (0.5, 125.0), (0.5, 200.0)])

@@ -7,16 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.beats import AFTER_R_S, BEAT_FS_HZ, BEAT_SAMPLES, BEFORE_R_S, R_INDEX, cut_beat
+from detector.beats import BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX, cut_beat
 
 RATES_HZ = (100.0, 125.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0)
 OFFSETS_S = (np.arange(BEAT_SAMPLES) - R_INDEX) / BEAT_FS_HZ
 rates = st.sampled_from(RATES_HZ)
-
-
-def test_the_beat_is_the_one_that_the_models_are_trained_on() -> None:
-    assert (BEAT_SAMPLES, BEAT_FS_HZ, R_INDEX) == (187, 125.0, 62)
-    assert (BEFORE_R_S, AFTER_R_S) == (0.496, 0.992)
 
 
 @given(
@@ -24,7 +19,7 @@ def test_the_beat_is_the_one_that_the_models_are_trained_on() -> None:
     coefficients=st.tuples(st.floats(-2, 2), st.floats(-3, 3), st.floats(-3, 3)),
     fraction=st.floats(0, 1, exclude_max=True),
 )
-def test_polynomials_to_the_second_order_come_out_exactly(
+def test_polynomials_to_the_second_order_are_exact(
     fs_hz: float, coefficients: tuple[float, float, float], fraction: float
 ) -> None:
     """Cubic convolution reproduces them at any phase (Keys 1981: third-order convergence)."""
@@ -35,7 +30,7 @@ def test_polynomials_to_the_second_order_come_out_exactly(
 
 
 @given(fs_hz=rates, hz=st.floats(1, 15))
-def test_a_wave_of_the_ecg_comes_out_nearly(fs_hz: float, hz: float) -> None:
+def test_a_sine_is_exact_to_third_order(fs_hz: float, hz: float) -> None:
     r = round(2 * fs_hz)
     wave = np.sin(2 * np.pi * hz * (np.arange(round(5 * fs_hz)) - r) / fs_hz)
     error = np.abs(cut_beat(wave, r, fs_hz) - np.sin(2 * np.pi * hz * OFFSETS_S)).max()
@@ -76,7 +71,7 @@ def test_zeros_outside_the_signal_and_the_constant_inside(fs_hz: float, r_s: flo
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 @pytest.mark.parametrize("r", [0, 1, -5, 100])
-def test_signals_of_hardly_a_sample(n: int, r: int) -> None:
+def test_signals_of_few_samples(n: int, r: int) -> None:
     beat = cut_beat(np.ones(n), r, 360.0)
     assert beat.shape == (BEAT_SAMPLES,)
     assert set(np.unique(beat)) <= {np.float32(0), np.float32(1)}
@@ -84,18 +79,9 @@ def test_signals_of_hardly_a_sample(n: int, r: int) -> None:
 
 
 @given(fs_hz=rates, before=st.integers(0, 5000), seed=st.integers(0, 99))
-def test_a_beat_does_not_know_its_place_in_the_buffer(fs_hz: float, before: int, seed: int) -> None:
+def test_the_place_in_the_buffer_changes_no_bit(fs_hz: float, before: int, seed: int) -> None:
     """Bit-equal: a live beat, cut from a short buffer, is the one that training cut from the whole record."""
     signal = np.random.default_rng(seed).normal(size=round(4 * fs_hz))
     r = round(1.7 * fs_hz)
     longer = np.concatenate((np.zeros(before), signal))
     assert cut_beat(longer, r + before, fs_hz).tobytes() == cut_beat(signal, r, fs_hz).tobytes()
-
-
-@given(fs_hz=rates, gain=st.floats(-4, 4))
-def test_cutting_is_linear(fs_hz: float, gain: float) -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(2, round(4 * fs_hz)))
-    r = 1.9 * fs_hz
-    together = cut_beat(a + gain * b, r, fs_hz)
-    np.testing.assert_allclose(together, cut_beat(a, r, fs_hz) + gain * cut_beat(b, r, fs_hz), atol=1e-5)

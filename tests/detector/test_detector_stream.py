@@ -1,4 +1,4 @@
-"""What the detector promises of a stream: nothing across a gap, every peak once, no sample unaccounted, no growth."""
+"""The detector on a stream: nothing across a gap, each peak once, each sample accounted for, bounded memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gaps_of(events: Sequence[Event]) -> list[Gap]:
 
 
 def effect_of(missing: int) -> GapEffect:
-    """What a gap does, as the detector promises it, at 250 Hz."""
+    """Specified effect of a gap at 250 Hz."""
     return "bridged" if missing <= 3 else "hole" if missing < 125 else "restart"
 
 
@@ -69,26 +69,23 @@ def spoilt(runs: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     return signal
 
 
+@settings(max_examples=25)
 @given(gaps=gap_lists, runs=invalid_runs)
-def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tuple[float, float]]) -> None:
+def test_invariants_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tuple[float, float]]) -> None:
     detector, events = with_gaps(spoilt(runs), gaps)
     ticks, beats = ticks_of(events), beats_of(events)
 
-    # Every R-peak is told once, and is followed by its one beat, in order of time.
-    told = [r for tick in ticks for r in tick.r_samples]
-    assert told == sorted(set(told))
-    assert [beat.r_sample for beat in beats] == told
+    # Each R-peak is published once, and is followed by its one beat, in order of time.
+    published = [r for tick in ticks for r in tick.r_samples]
+    assert published == sorted(set(published))
+    assert [beat.r_sample for beat in beats] == published
 
-    # What is said to be decided is decided.
-    decided = -1
+    assert_decided_is_decided(events)
     for tick in ticks:
-        assert all(r >= decided for r in tick.r_samples)
-        assert tick.decided_until >= decided
         assert tick.decided_until <= tick.sample
         assert all(r < tick.sample for r in tick.r_samples)
-        decided = tick.decided_until
 
-    # Quality covers every sample once, in order, and gaps that end the signal fill the rest: none is without a verdict.
+    # Quality covers each sample once, in order; gaps that restart the signal cover the rest.
     covered = 0
     for event in events:
         if isinstance(event, QualitySpan):
@@ -105,7 +102,7 @@ def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tu
     assert detector.samples_lost == sum(missing for _, missing in gaps)
     assert [gap.n_samples for gap in gaps_of(events)] == [missing for _, missing in gaps]
 
-    # Nothing is computed across a gap that is no mere bridge.
+    # Nothing is computed across a gap, unless it is bridged.
     for gap in gaps_of(events):
         end = gap.first_sample + gap.n_samples
         assert gap.effect == effect_of(gap.n_samples) or (gap.effect == "hole" and runs)
@@ -119,7 +116,7 @@ def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tu
         after = [beat for beat in beats if beat.r_sample >= end]
         assert not after or after[0].rr_s is None
 
-    # An interval is the distance of two peaks told one after the other.
+    # An interval is the distance of two successive peaks.
     for before, beat in zip([None, *beats], beats, strict=False):
         if beat.rr_s is not None:
             assert before is not None
@@ -128,7 +125,7 @@ def test_the_laws_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tu
         assert beat.decided_sample > beat.r_sample
 
 
-def test_a_gap_is_told_between_the_end_of_the_old_and_the_start_of_the_new_signal() -> None:
+def test_a_gap_is_published_between_the_old_and_the_new_signal() -> None:
     _, events = with_gaps(SIGNAL, [(7.55, 125)])
     at = next(i for i, event in enumerate(events) if isinstance(event, Gap))
     edge = round(7.55 * FS_HZ)
@@ -138,8 +135,8 @@ def test_a_gap_is_told_between_the_end_of_the_old_and_the_start_of_the_new_signa
     assert beats_of(events[:at])[-1].quality is Quality.TRUNCATED
 
 
-def test_both_sides_of_a_gap_are_as_if_the_other_were_not() -> None:
-    """But for the patient's template and the sample numbers, which go on."""
+def test_beats_after_a_gap_equal_those_of_a_new_stream() -> None:
+    """Except the patient's template and the sample numbers, which continue."""
     edge, jump = round(9 * FS_HZ), round(3 * FS_HZ)  # a whole number of grid steps
     _, events = with_gaps(SIGNAL, [(9.0, jump)])
     alone = run(Detector(FS_HZ), [SIGNAL[edge:]], edge + jump)
@@ -149,7 +146,7 @@ def test_both_sides_of_a_gap_are_as_if_the_other_were_not() -> None:
     ]
 
 
-def test_a_beat_comes_within_the_promised_time() -> None:
+def test_a_beat_is_published_within_2_2_s() -> None:
     detector = Detector(FS_HZ)
     for first in range(0, SIGNAL.size - 25, 25):
         for beat in detector.push(SIGNAL[first : first + 25], first):
@@ -158,8 +155,8 @@ def test_a_beat_comes_within_the_promised_time() -> None:
 
 
 @pytest.mark.parametrize("fs_hz", [100.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0])
-def test_the_synthetic_beats_are_all_found_where_they_are(fs_hz: float) -> None:
-    """At every rate the filter's delay is taken off: no bias beyond 2.5 ms or three quarters of a sample."""
+def test_all_synthetic_beats_are_found_at_their_place(fs_hz: float) -> None:
+    """The filter's delay is subtracted at each rate: no bias beyond 2.5 ms or three quarters of a sample."""
     signal, r_s = synthetic_ecg(fs_hz, DURATION_S, seed=5)
     found = np.array([beat.r_sample for beat in beats_of(run(Detector(fs_hz), [signal]))]) / fs_hz
     wanted = r_s[(r_s > 0.3) & (r_s < DURATION_S - 0.7)]
@@ -170,18 +167,18 @@ def test_the_synthetic_beats_are_all_found_where_they_are(fs_hz: float) -> None:
 
 
 def assert_decided_is_decided(events: Sequence[Event]) -> int:
-    """No R-peak comes before what an earlier tick called final; how many came at all."""
-    final, told = -(2**62), 0
+    """No R-peak comes before the `decided_until` of an earlier tick. Returns the number of R-peaks."""
+    final, peaks = -(2**62), 0
     for tick in ticks_of(events):
         assert all(r >= final for r in tick.r_samples)
         assert tick.decided_until >= final
         final = tick.decided_until
-        told += len(tick.r_samples)
-    return told
+        peaks += len(tick.r_samples)
+    return peaks
 
 
 @given(first_sample=st.integers(0, 999))
-@settings(max_examples=60)
+@settings(max_examples=15)
 def test_decided_is_decided_wherever_the_beats_fall(first_sample: int) -> None:
     signal, _ = synthetic_ecg(1000.0, 12, seed=2)
     assert assert_decided_is_decided(run(Detector(1000.0), [signal], first_sample)) > 10
@@ -190,7 +187,7 @@ def test_decided_is_decided_wherever_the_beats_fall(first_sample: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["203", "207"])
 def test_decided_is_decided_in_real_arrhythmia(data_folder: Path, name: str) -> None:
-    """Where a window finds a peak that the one before it missed."""
+    """Here a window finds peaks that the window before it missed."""
     assert assert_decided_is_decided(run(Detector(360.0), [read_lead(data_folder, name)])) > 1500
 
 
@@ -206,7 +203,7 @@ def test_the_past_is_refused_and_the_detector_goes_on(bad: int) -> None:
     assert (detector.samples_in, detector.samples_lost) == (SIGNAL.size, 0)
 
 
-def test_any_integer_will_do_as_first_sample_and_none_that_is_not_whole() -> None:
+def test_first_sample_is_any_integer_and_nothing_else() -> None:
     detector = Detector(FS_HZ)
     events = run(detector, [SIGNAL], np.int32(2**31 - 100))  # type: ignore[arg-type]
     assert keys(events) == keys(run(Detector(FS_HZ), [SIGNAL], 2**31 - 100))
@@ -215,29 +212,23 @@ def test_any_integer_will_do_as_first_sample_and_none_that_is_not_whole() -> Non
         detector.advance(SIGNAL, 1.5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 50)), np.zeros((50, 1)), 1.0, [[0.0]]])
-def test_more_or_less_than_one_lead_is_refused(bad: object) -> None:
+@pytest.mark.parametrize("bad", [np.zeros((2, 50)), np.zeros((50, 1)), 1.0, [[0.0]], ["a"], ["1.0", "two"], [b"\xff"]])
+def test_text_and_other_shapes_than_one_lead_are_refused(bad: object) -> None:
     detector = Detector(FS_HZ)
-    with pytest.raises(ValueError, match=r"shape .*one lead"):
+    with pytest.raises(ValueError, match=r"shape .*one lead|could not convert"):
         detector.push(bad)  # type: ignore[arg-type]
     assert detector.samples_in == 0
 
 
-@pytest.mark.parametrize("bad", [["a"], ["1.0", "two"], [b"\xff"], "text"])
-def test_text_is_refused(bad: object) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - numpy's own words
-        Detector(FS_HZ).push(bad)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("kind", [list, tuple, np.float32, np.int16])
-def test_any_numbers_will_do(kind: type) -> None:
+def test_lists_and_integers_are_accepted(kind: type) -> None:
     counts = np.round(SIGNAL * 200)
     numbers: ArrayLike = kind(counts) if kind in (list, tuple) else counts.astype(kind)
     detector = Detector(FS_HZ)
     assert keys(detector.advance(numbers) + detector.flush()) == keys(run(Detector(FS_HZ), [counts]))
 
 
-def test_the_callers_array_is_left_alone() -> None:
+def test_the_callers_array_is_not_changed() -> None:
     signal = SIGNAL.copy()
     signal[10] = np.inf
     before = signal.tobytes()
@@ -254,7 +245,7 @@ def test_an_empty_signal_gives_nothing() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 125, 249, 250, 251, 499, 500, 501])
-def test_a_signal_shorter_than_a_window_ends_in_peace(n: int) -> None:
+def test_a_signal_shorter_than_a_window_is_truncated(n: int) -> None:
     detector = Detector(FS_HZ)
     events = run(detector, [SIGNAL[:n]])
     assert spans_of(events)[-1].end_sample == ticks_of(events)[-1].sample == n
@@ -263,7 +254,7 @@ def test_a_signal_shorter_than_a_window_ends_in_peace(n: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1000.0, -1000.0])
-def test_what_is_no_sample_is_leads_off(value: float) -> None:
+def test_values_out_of_range_are_leads_off(value: float) -> None:
     detector = Detector(FS_HZ)
     events = run(detector, [np.full(2000, value)])
     assert {span.quality for span in spans_of(events)} == {Quality.LEADS_OFF}
@@ -272,7 +263,7 @@ def test_what_is_no_sample_is_leads_off(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_single_bad_samples_do_not_poison_the_rest(value: float) -> None:
+def test_single_bad_samples_do_not_change_later_beats(value: float) -> None:
     signal = SIGNAL.copy()
     signal[[1000, 1400]] = value
     clean = {beat.r_sample: beat for beat in beats_of(run(Detector(FS_HZ), [SIGNAL]))}
@@ -284,8 +275,8 @@ def test_single_bad_samples_do_not_poison_the_rest(value: float) -> None:
 
 @pytest.mark.parametrize("offset_mv", [-300.0, 50.0])
 @pytest.mark.parametrize("invalid_s", [0.004, 0.2, 0.6, 3.0])
-def test_leads_put_on_late_do_not_shake_the_filter(offset_mv: float, invalid_s: float) -> None:
-    """The electrode's offset is no step, neither at the start nor after a long lead-off."""
+def test_leads_put_on_late_give_no_filter_transient(offset_mv: float, invalid_s: float) -> None:
+    """The filter does not respond to the electrode's offset, at the start or after a long lead-off."""
     signal = SIGNAL + offset_mv
     n = round(invalid_s * FS_HZ)
     signal[:n] = np.nan
@@ -293,13 +284,6 @@ def test_leads_put_on_late_do_not_shake_the_filter(offset_mv: float, invalid_s: 
     detector.advance(signal)
     assert np.abs(detector.last_filtered[n:]).max() < 2.0
     assert [span.quality for span in spans_of(run(Detector(FS_HZ), [signal]))][-1] is not Quality.LEADS_OFF
-
-
-def test_asystole_is_flat_or_silent_and_never_a_beat() -> None:
-    rng = np.random.default_rng(0)
-    signal = np.concatenate((SIGNAL, rng.normal(0, 0.004, round(10 * FS_HZ))))
-    late = [beat for beat in beats_of(run(Detector(FS_HZ), [signal])) if beat.r_sample > SIGNAL.size + FS_HZ]
-    assert late == []
 
 
 def test_no_interval_spans_invalid_samples() -> None:
@@ -334,7 +318,7 @@ def test_the_filtered_samples_of_each_call_are_those_of_its_samples(
 
 
 def held_bytes(detector: Detector) -> int:
-    """What a detector keeps, all buffers, queues and memories counted."""
+    """Memory held by a detector, with all its buffers and queues."""
     seen: set[int] = set()
 
     def size(thing: object) -> int:
@@ -357,24 +341,26 @@ def held_bytes(detector: Detector) -> int:
     return size(detector)
 
 
-@pytest.mark.parametrize("dead", [False, True])
-def test_memory_does_not_grow(dead: bool) -> None:
-    """An hour, heart or none, in pieces of a second: after the first minutes not a byte more."""
+@pytest.mark.parametrize(
+    ("dead", "minutes"), [(False, 14), (True, 14), pytest.param(False, 60, marks=pytest.mark.slow)]
+)
+def test_memory_does_not_grow(dead: bool, minutes: int) -> None:
+    """With a heart or a dead input, in pieces of a second: constant after the first four minutes."""
     fs_hz = 100.0
     minute, _ = synthetic_ecg(fs_hz, 60, seed=1)
     if dead:
         minute = np.full_like(minute, np.nan)
     detector, sizes = Detector(fs_hz), []
-    for _ in range(60):
+    for _ in range(minutes):
         for piece in np.split(minute, 60):
             detector.advance(piece)
         detector.last_filtered = np.empty(0)
         sizes.append(held_bytes(detector))
-    assert max(sizes[30:]) <= 1.05 * max(sizes[4:30])
+    assert max(sizes[minutes // 2 :]) <= 1.05 * max(sizes[4 : minutes // 2])
     assert max(sizes) < 300_000
 
 
-def test_a_long_signal_in_one_call_is_not_kept() -> None:
+def test_a_long_signal_in_one_call_is_not_held() -> None:
     minute, _ = synthetic_ecg(100.0, 60, seed=1)
     detector = Detector(100.0)
     detector.advance(np.tile(minute, 8))
@@ -382,8 +368,8 @@ def test_a_long_signal_in_one_call_is_not_kept() -> None:
     assert held_bytes(detector) < 300_000
 
 
-def test_a_beat_knows_the_template_as_it_stood_before_it() -> None:
-    """Eight beats are learnt before there is one; then it is the median of what came before, not of the beat."""
+def test_a_beat_carries_the_template_of_the_beats_before_it() -> None:
+    """Needs eight beats; then the median of the beats before, without the beat itself; renewed every fourth beat."""
     signal, _ = synthetic_ecg(FS_HZ, 60, seed=6)
     beats = beats_of(run(Detector(FS_HZ), [signal]))
     assert len(beats) > 40

@@ -1,4 +1,4 @@
-"""Ventricular fibrillation: seen in real onsets, never in hearts that beat nor in noise, told alike however cut."""
+"""Ventricular fibrillation: detected at real onsets, never in beating hearts or noise, independent of the cuts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def rhythms(signal: NDArray[np.float64], fs_hz: float = FS_HZ) -> list[RhythmSpa
     return [event for event in run(Detector(fs_hz), [signal]) if isinstance(event, RhythmSpan)]
 
 
-def told_s(signal: NDArray[np.float64], fs_hz: float) -> list[float]:
-    """When fibrillation is told, s."""
+def fibrillation_s(signal: NDArray[np.float64], fs_hz: float) -> list[float]:
+    """Times at which fibrillation is reported, s."""
     return [span.end_sample / fs_hz for span in rhythms(signal, fs_hz) if span.fibrillatory]
 
 
@@ -49,15 +49,15 @@ def test_waves_fibrillate_and_a_heart_or_noise_does_not() -> None:
 
 
 @pytest.mark.parametrize("fs_hz", [100.0, 250.0, 360.0, 1000.0])
-def test_fibrillation_is_told_within_five_seconds_at_any_rate_and_not_before(fs_hz: float) -> None:
+def test_fibrillation_is_reported_within_five_seconds_at_any_rate_and_not_before(fs_hz: float) -> None:
     heart, _ = synthetic_ecg(fs_hz, 20)
-    times = told_s(np.concatenate((heart, fibrillating(fs_hz, 15), heart)), fs_hz)
+    times = fibrillation_s(np.concatenate((heart, fibrillating(fs_hz, 15), heart)), fs_hz)
     assert 20.0 < times[0] <= 25.0
     assert 33.0 < times[-1] < 39.0
     assert len(times) >= times[-1] - times[0]
 
 
-def test_every_tick_has_its_window_and_what_is_sure_is_no_poor_signal() -> None:
+def test_each_tick_has_its_window_and_fibrillation_is_no_poor_signal() -> None:
     slow = np.cumsum(np.random.default_rng(1).standard_normal(round(20 * FS_HZ))) * 0.05  # a baseline that wanders
     heart, _ = synthetic_ecg(FS_HZ, 20)
     events = run(Detector(FS_HZ), [np.concatenate((heart, fibrillating(FS_HZ, 20, 3.0) + slow))])
@@ -76,7 +76,7 @@ def test_every_tick_has_its_window_and_what_is_sure_is_no_poor_signal() -> None:
 
 
 @pytest.mark.parametrize("spoil", ["invalid", "flat", "clipped", "missing"])
-def test_what_was_not_measured_is_no_fibrillation(spoil: str) -> None:
+def test_a_window_with_bad_samples_is_no_fibrillation(spoil: str) -> None:
     signal = np.concatenate((synthetic_ecg(FS_HZ, 10)[0], fibrillating(FS_HZ, 20)))
     low, high = 20 * 250, 21 * 250
     pieces: list[tuple[int, NDArray[np.float64]]] = [(0, signal)]
@@ -90,20 +90,20 @@ def test_what_was_not_measured_is_no_fibrillation(spoil: str) -> None:
         pieces = [(0, signal[:low]), (high, signal[high:])]
     detector = Detector(FS_HZ)
     events = [event for first, piece in pieces for event in detector.advance(piece, first)]
-    told = [event for event in events if isinstance(event, RhythmSpan) and event.fibrillatory]
-    assert told
-    assert not any(span.first_sample < high and span.end_sample > low for span in told)
-    assert told[-1].end_sample > high
+    found = [event for event in events if isinstance(event, RhythmSpan) and event.fibrillatory]
+    assert found
+    assert not any(span.first_sample < high and span.end_sample > low for span in found)
+    assert found[-1].end_sample > high
     assert (spoil == "missing") == any(isinstance(event, Gap) for event in events)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8)
 @given(
     cuts=st.lists(st.integers(0, 4500), max_size=20),
     hole=st.integers(1500, 4000),
     fs_hz=st.sampled_from([100.0, 250.0]),
 )
-def test_however_it_is_cut(cuts: list[int], hole: int, fs_hz: float) -> None:
+def test_every_cut_gives_the_events_of_one_call(cuts: list[int], hole: int, fs_hz: float) -> None:
     signal = np.concatenate((synthetic_ecg(fs_hz, 8)[0], fibrillating(fs_hz, 10)))
     signal[hole : hole + 3] = np.nan
     whole = run(Detector(fs_hz), [signal])
@@ -112,32 +112,35 @@ def test_however_it_is_cut(cuts: list[int], hole: int, fs_hz: float) -> None:
 
 
 @pytest.mark.parametrize(("record", "onset_s"), [("cu01", 214.2), ("cu08", 426.4), ("cu16", 254.8), ("cu24", 356.6)])
-def test_real_onsets_are_told_within_ten_seconds(record: str, onset_s: float, data_folder: Path) -> None:
+def test_real_onsets_are_reported_within_ten_seconds(record: str, onset_s: float, data_folder: Path) -> None:
     import wfdb
 
     first = round((onset_s - 60) * FS_HZ)
     signal = wfdb.rdrecord(str(data_folder / "cudb" / record), sampfrom=first, sampto=first + 80 * 250).p_signal[:, 0]
-    times = told_s(signal, FS_HZ)
+    times = fibrillation_s(signal, FS_HZ)
     assert 60 < times[0] <= 70
 
 
-@pytest.mark.parametrize("record", ["102", "202", "222", "233"])
+@pytest.mark.parametrize(
+    "record", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("102", "222", "233")), "202"]
+)
 def test_paced_hearts_atrial_flutter_and_ectopy_never_fibrillate(record: str, data_folder: Path) -> None:
     signal = read_lead(data_folder, record, sampto=8 * 60 * 360)
-    assert told_s(signal, 360.0) == []
+    assert fibrillation_s(signal, 360.0) == []
 
 
-def test_flutter_of_207_is_told(data_folder: Path) -> None:
+@pytest.mark.slow
+def test_flutter_of_207_is_reported(data_folder: Path) -> None:
     signal = read_lead(data_folder, "207", sampto=4 * 60 * 360)
-    told = np.array(told_s(signal, 360.0)) * 360.0
-    inside = (told > 14665) & (told < 21731 + 4 * 360)  # the first two episodes by their annotations, 4 s apart
+    found = np.array(fibrillation_s(signal, 360.0)) * 360.0
+    inside = (found > 14665) & (found < 21731 + 4 * 360)  # the first two episodes by their annotations, 4 s apart
     assert inside.sum() >= 0.9 * inside.size
     assert inside.sum() >= 10
 
 
-@pytest.mark.parametrize("noise", ["em", "bw"])
+@pytest.mark.parametrize("noise", [pytest.param("em", marks=pytest.mark.slow), "bw"])
 def test_noise_without_a_heart_never_fibrillates(noise: str, data_folder: Path) -> None:
     import wfdb
 
     signal = wfdb.rdrecord(str(data_folder / "nstdb" / noise), sampto=10 * 60 * 360).p_signal[:, 0]
-    assert told_s(signal, 360.0) == []
+    assert fibrillation_s(signal, 360.0) == []

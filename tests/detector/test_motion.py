@@ -1,4 +1,4 @@
-"""Electrode motion: what does not repeat where the heart rests; what repeats is a rhythm, whatever it looks like."""
+"""Electrode motion: deflections between the beats that do not repeat; repeating ones are a rhythm."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FS_HZ = 250.0
 
 
 def bumps(seconds: int, height_mv: float, seed: int) -> NDArray[np.float64]:
-    """Slow and steep bumps at random: what a cable does that somebody pulls at."""
+    """Slow and steep bumps at random, as from a pulled cable."""
     rng = np.random.default_rng(seed)
     slow = gaussian_filter1d(rng.standard_normal(round(seconds * FS_HZ)), 0.05 * FS_HZ)
     return height_mv * slow / slow.std()
 
 
 def shares(signal: NDArray[np.float64], first_s: float) -> tuple[float, float]:
-    """Share of beats and of seconds told as electrode motion, from a time on."""
+    """Share of beats and of seconds called electrode motion, from a time on."""
     events = run(Detector(FS_HZ), [signal])
     beats = [beat.quality is Quality.MOTION for beat in beats_of(events) if beat.r_sample > first_s * FS_HZ]
     seconds = [
@@ -34,7 +34,7 @@ def shares(signal: NDArray[np.float64], first_s: float) -> tuple[float, float]:
     return float(np.mean(beats)), float(np.mean(seconds))
 
 
-def test_motion_is_told_of_beats_and_seconds_and_ends() -> None:
+def test_motion_marks_beats_and_seconds_until_it_ends() -> None:
     signal, _ = synthetic_ecg(FS_HZ, 90, seed=1)
     signal[7500:15000] += bumps(30, 0.3, 2)
     events = run(Detector(FS_HZ), [signal])
@@ -44,9 +44,9 @@ def test_motion_is_told_of_beats_and_seconds_and_ends() -> None:
     quiet = {quality for at, quality in beats if 1 < at < 28 or 70 < at < 88}
     assert quiet == {Quality.GOOD}
     spans = [event for event in events if isinstance(event, QualitySpan)]
-    told = [span.first_sample / FS_HZ for span in spans if span.quality is Quality.MOTION]
-    assert 31 < min(told) < 44
-    assert max(told) < 70
+    moving = [span.first_sample / FS_HZ for span in spans if span.quality is Quality.MOTION]
+    assert 31 < min(moving) < 44
+    assert max(moving) < 70
 
 
 def wide_beat(fs_hz: float) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def wide_beat(fs_hz: float) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("rr_s", [0.36, 0.45, 0.8, 1.2])
 def test_a_ventricular_rhythm_is_no_motion(rr_s: float) -> None:
-    """Its beats are unlike the patient's others, and like each other."""
+    """Its beats differ from the patient's others, and resemble each other."""
     signal, r_s = synthetic_ecg(FS_HZ, 75, seed=4)
     first = round((r_s[r_s > 40][0] + 0.5) * FS_HZ)
     signal[first : first + round(25 * FS_HZ)] *= 0
@@ -81,7 +81,7 @@ def test_bigeminy_is_no_motion() -> None:
     assert beats < 0.05
 
 
-def test_real_ventricular_tachycardia_is_hardly_ever_motion(data_folder: Path) -> None:
+def test_real_ventricular_tachycardia_is_rarely_motion(data_folder: Path) -> None:
     """Record 223, ten minutes with its runs of ventricular tachycardia."""
     signal = read_lead(data_folder, "223", sampto=25 * 60 * 360)[15 * 60 * 360 :]
     beats = beats_of(run(Detector(360.0), [signal]))

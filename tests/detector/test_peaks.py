@@ -1,4 +1,4 @@
-"""Local maxima are scipy's, to the last of them; also on plateaus, at the ends, and where numbers are missing."""
+"""Local maxima equal scipy's, also on plateaus, at the ends and beside NaN."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ signals = few | distinct | npst.arrays(np.float64, st.integers(0, 60), elements=
 
 @given(signals)
 def test_the_most_prominent_maximum_is_scipys(signal: Samples) -> None:
-    places, told = find_prominent(signal, prominence=(None, None))
+    places, found = find_prominent(signal, prominence=(None, None))
     expected, properties = find_peaks(signal, prominence=(None, None))
     assert places.tolist() == expected.tolist()
     if places.size:
-        assert np.argmax(told["prominences"]) == np.argmax(properties["prominences"])
+        assert np.argmax(found["prominences"]) == np.argmax(properties["prominences"])
     if places.size > 1:
-        assert told["prominences"].tolist() == properties["prominences"].tolist()
+        assert found["prominences"].tolist() == properties["prominences"].tolist()
 
 
 def apart_in(signal: Samples, least: float, apart: int) -> list[int]:
-    """Of one row beside another, which has no part in it."""
+    """Maxima of one row of two; the other must not matter."""
     places, _ = maxima(np.array([signal, signal[::-1]]))
     found: list[int] = find_apart(signal, places, least, apart).tolist()
     return found
@@ -50,7 +50,7 @@ def test_maxima_apart_are_scipys_in_noise(seed: int, apart: int) -> None:
     assert apart_in(signal, 0.2, apart) == find_peaks(signal, height=0.2, distance=apart)[0].tolist()
 
 
-def test_a_number_that_is_missing_is_scipys_affair() -> None:
+def test_nan_is_treated_as_by_scipy() -> None:
     signal = np.array([0.0, 1.0, np.nan, 2.0, 1.0, 3.0, 0.0])
     assert apart_in(signal, 0.0, 1) == find_peaks(signal, height=0.0, distance=1)[0].tolist()
 

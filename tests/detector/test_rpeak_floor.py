@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from detector import Detector, Event, Tick, advance_together
-from tests.detector.helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, record_names
+from tests.detector.helpers_signals import LEARNING_S, MATCH_S, match, read_beats, read_lead, record_names, run
 
 FS_HZ = 360.0
 IN_STEP = 6
@@ -23,7 +23,7 @@ WORST_RECORD_FLOOR = 0.98  # the lower of Se and +P, flutter left out
 def flutter(folder: Path, name: str) -> list[tuple[int, int]]:
     """Ventricular flutter or fibrillation, first and last sample: from `[` to `]`.
 
-    EC57 compares no beats there: what is annotated is not beats but waves (`!`).
+    EC57 compares no beats there: the annotations mark waves (`!`), not beats.
     """
     import wfdb
 
@@ -38,7 +38,7 @@ def count(job: tuple[Path, list[str]]) -> list[tuple[str, int, int, int, int]]:
     detectors = [Detector(FS_HZ) for _ in names]
     pieces = [(detector, read_lead(folder, name), None) for detector, name in zip(detectors, names, strict=True)]
     counts = []
-    for name, detector, events in zip(names, detectors, advance_together(pieces), strict=True):  # for the time it takes
+    for name, detector, events in zip(names, detectors, advance_together(pieces), strict=True):  # together: faster
         assert isinstance(events, list)
         counts.append(_compare(folder, name, r_samples([*events, *detector.flush()])))
     return counts
@@ -63,7 +63,7 @@ def _compare(folder: Path, name: str, found: list[int]) -> tuple[str, int, int, 
 def test_all_48_records(data_folder: Path) -> None:
     names = record_names(data_folder)
     assert len(names) == 48
-    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of whatever ran before
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of earlier tests
     with context.Pool(min(2, os.cpu_count() or 1)) as pool:
         jobs = [(data_folder, names[first::IN_STEP]) for first in range(IN_STEP)]
         counts = list(chain.from_iterable(pool.map(count, jobs, chunksize=1)))
@@ -79,16 +79,12 @@ def test_all_48_records(data_folder: Path) -> None:
     assert quality[0][0] >= WORST_RECORD_FLOOR, quality[:5]
 
 
-def test_record_100_is_found_whole(data_folder: Path) -> None:
-    ((_, matched, annotated, detected, _),) = count((data_folder, ["100"]))
+def test_r_peaks_of_record_100(data_folder: Path) -> None:
+    """All beats are found, and the filter's delay is subtracted: the median offset is within a sample of zero."""
+    found = r_samples(run(Detector(FS_HZ), [read_lead(data_folder, "100")]))
+    _, matched, annotated, detected, _ = _compare(data_folder, "100", found)
     assert matched >= annotated - 2  # one ends with the record, one is a ventricular beat
     assert detected <= annotated
-
-
-def test_r_samples_are_where_cardiologists_put_them(data_folder: Path) -> None:
-    """The filter's delay is taken off: over a clean record the median offset is within a sample of zero."""
-    detector = Detector(FS_HZ)
-    found = r_samples([*detector.advance(read_lead(data_folder, "100")), *detector.flush()])
     pairs = match(found, read_beats(data_folder, "100"), MATCH_S * FS_HZ)
     offset = np.array([detected - annotated for detected, annotated in pairs])
     print(f"offset: median {np.median(offset)}, 5 to 95 % {np.quantile(offset, (0.05, 0.95))}")

@@ -1,4 +1,4 @@
-"""What is usual for a patient: medians as numpy gives them, a steady template without early beats, no look ahead."""
+"""A patient's templates and intervals: medians as by numpy, a steady template without early beats, causal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ intervals = st.lists(st.none() | st.floats(0.3, 2.0), min_size=TEMPLATE_MIN_BEAT
 
 
 @given(rr_s=intervals, seed=st.integers(0, 100))
-def test_a_context_is_what_numpy_says_of_the_last_64_beats(rr_s: list[float | None], seed: int) -> None:
+def test_a_context_equals_numpy_on_the_last_64_beats(rr_s: list[float | None], seed: int) -> None:
     n = len(rr_s) // 4 * 4  # the templates are made anew every four beats
     beats, rr_s = noisy(n, seed), rr_s[:n]
     found = context(taught(beats, rr_s), 0.7)
@@ -71,7 +71,7 @@ def test_a_context_is_what_numpy_says_of_the_last_64_beats(rr_s: list[float | No
 
 
 @given(rr_s=intervals, seed=st.integers(0, 100))
-def test_a_context_knows_nothing_of_its_own_beat_nor_of_later_ones(rr_s: list[float | None], seed: int) -> None:
+def test_a_context_depends_on_earlier_beats_only(rr_s: list[float | None], seed: int) -> None:
     beats = noisy(len(rr_s) + 20, seed)
     patient = taught(beats[: len(rr_s)], rr_s)
     before = context(patient)
@@ -106,11 +106,19 @@ def test_where_the_median_is_an_ectopic_beat_the_steady_template_is_not(ectopic_
     rr_s: list[float | None] = [1.1 if kind == "N" else 0.5 for kind in pattern]  # the pause comes before the N
     found = context(taught(beats, rr_s))
     np.testing.assert_array_equal(found.steady, NORMAL)
-    assert np.abs(found.template - NORMAL).max() > 0.9  # half-way, or the ectopic one itself
+    assert np.abs(found.template - NORMAL).max() > 0.9  # half-way, or the ectopic beat
     assert found.values[FIELD["rr_long_s"]] == np.float32(1.1)
 
 
-def test_intervals_not_known_count_as_the_shortest() -> None:
+def test_an_ectopic_beat_in_four_does_not_enter_the_template() -> None:
+    patient = taught(np.where((np.arange(64) % 4 == 0)[:, None], ECTOPIC, noisy(64, 1)), [0.8] * 64)
+    usual, strange = patient.residual(noisy(1, 2)[0]), patient.residual(ECTOPIC)
+    assert usual is not None
+    assert strange is not None
+    assert strange > 4 * usual
+
+
+def test_unknown_intervals_count_as_the_shortest() -> None:
     beats = np.array([NORMAL, ECTOPIC] * 20)
     assert np.array_equal(context(taught(beats, [0.8, None] * 20)).steady, NORMAL)
 
@@ -122,7 +130,7 @@ def test_variability_is_0_for_a_clock_and_that_of_alternating_intervals_by_hand(
     assert alternating[FIELD["rr_variability"]] == pytest.approx(0.4 / 0.8)
 
 
-def test_nothing_is_known_of_the_first_beats_and_after_a_reset() -> None:
+def test_there_is_no_context_for_the_first_beats_and_after_a_reset() -> None:
     beats = noisy(TEMPLATE_MIN_BEATS, 0)
     patient = PatientTemplate()
     for samples in beats:
@@ -153,9 +161,10 @@ def test_residual_and_template_score_are_their_formulas(seed: int, rr_s: float) 
     assert template_score(residual, *ratios) == pytest.approx(0.4 * residual + early)
     assert template_score(residual, None, None) == pytest.approx(0.4 * residual)
     assert template_score(None, *ratios) is None
+    assert patient.ratios(None) == (None, None)
 
 
-def test_usual_residual_is_the_median_of_those_the_beats_had() -> None:
+def test_usual_residual_is_the_median_of_the_beats_residuals() -> None:
     beats = noisy(60, 3)
     patient, residuals = PatientTemplate(), []
     for samples in beats:
@@ -166,7 +175,7 @@ def test_usual_residual_is_the_median_of_those_the_beats_had() -> None:
     assert context(patient).values[FIELD["usual_residual"]] == pytest.approx(np.median(residuals))
 
 
-def test_a_lead_that_shows_nothing_does_not_blow_up() -> None:
+def test_a_flat_lead_gives_finite_residuals() -> None:
     patient = taught(np.zeros((16, BEAT_SAMPLES), np.float32), [0.8] * 16)
     assert context(patient).values[FIELD["amplitude_mv"]] == np.float32(0.05)
     residual = patient.residual(NORMAL)

@@ -1,4 +1,4 @@
-"""Made-up patients for the contextual model: beats in order of time with contexts, and what a detector finds."""
+"""Made-up patients for the contextual model: beats in order of time with contexts, and detected beats."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def patients(records: int = 4, beats: int = 80, seed: int = 0, abnormal: float =
 
 @cache
 def stream_beats() -> LabelledBeats:
-    """What `fit_stream` is given."""
+    """The beats of `fit_stream`."""
     return patients()
 
 
 def fit_stream(out: Path, *overrides: str, lines: io.StringIO | None = None) -> str:
-    """A tiny fit as the command line does it on the stream; what a user would have read."""
+    """A tiny fit as the command line does it on the stream; the printed text."""
     return fit_quietly(
         out,
         stream_beats(),
@@ -102,7 +102,7 @@ def public_beats(n: int = 300, seed: int = 0, abnormal: float = 0.15) -> Labelle
 
 
 def normal_source(n: int = 400, seed: int = 0) -> Source:
-    """Normal beats to make anomalies of, each with one before it and one of another patient."""
+    """Normal beats as the source of anomalies, each with its predecessor and one of another patient."""
     rng = np.random.default_rng(seed)
     height = rng.uniform(0.5, 2.0, n)
 
@@ -115,7 +115,7 @@ def normal_source(n: int = 400, seed: int = 0) -> Source:
 
 @cache
 def detected_beats() -> tuple[Beat, ...]:
-    """What a detector finds in 75 s of made-up signal at 250 Hz with a wide early beat in ten."""
+    """Detected beats of 75 s of made-up signal at 250 Hz; each tenth beat is wide and early."""
     rng, fs_hz, duration_s = np.random.default_rng(0), 250.0, 75.0
     t = np.arange(round(duration_s * fs_hz)) / fs_hz
     signal = rng.normal(0, 0.01, t.size)

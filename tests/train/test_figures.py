@@ -1,4 +1,4 @@
-"""Figures exist, are images, and show what they are given."""
+"""Figures are images with content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_all_figures_are_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_figures_bear_far_out_scores_and_a_single_class(tmp_path: Path) -> None:
+def test_figures_of_extreme_scores_and_a_single_class(tmp_path: Path) -> None:
     labels = np.array(["N"] * 50 + ["V"] * 3)
     scores = np.append(np.zeros(50), [1e6, 2e6, 5e8])
     score_distribution(scores, labels, None, "made up", tmp_path / "far.png")
@@ -49,6 +49,7 @@ def test_figures_bear_far_out_scores_and_a_single_class(tmp_path: Path) -> None:
         assert inked(path) > 0.005
 
 
+@pytest.mark.slow
 def test_a_decision_threshold_is_visible(tmp_path: Path) -> None:
     scores, labels = np.linspace(-1, 1, 100), np.array(["N", "V"] * 50)
     score_distribution(scores, labels, None, "made up", tmp_path / "without.png")

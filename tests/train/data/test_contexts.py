@@ -1,4 +1,4 @@
-"""Contexts as arrays: what the detector tells, in the order of time, of the beats before only."""
+"""Contexts as arrays: equal to the detector's, and from earlier beats only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import CONTEXT_FIELDS
-from tests.train.helpers import detected_beats, patients
+from tests.train.helpers import detected_beats
 from train.data.contexts import Contexts, join_contexts, record_contexts, stack_contexts
 
 ARRAYS = ("templates", "values", "previous")
@@ -25,7 +24,7 @@ def record(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]
     return rng.normal(0, 0.3, (n, 187)).astype(np.float32), rr_s
 
 
-def test_without_a_detector_they_are_what_the_detector_gives() -> None:
+def test_contexts_of_a_record_equal_the_detectors() -> None:
     beats = detected_beats()
     first = next(k for k, beat in enumerate(beats) if beat.scorable)
     last = max(k for k, beat in enumerate(beats) if beat.scorable)
@@ -40,21 +39,7 @@ def test_without_a_detector_they_are_what_the_detector_gives() -> None:
     assert np.isnan(by_detector.templates[:8]).all()
 
 
-@given(seed=st.integers(0, 100), at=st.integers(0, 39))
-def test_a_context_looks_back_only(seed: int, at: int) -> None:
-    beats, rr_s = record(40, seed)
-    before = record_contexts(beats, rr_s)
-    beats, rr_s = beats.copy(), rr_s.copy()
-    beats[at:] += 1
-    rr_s[at:] = 0.77
-    after = record_contexts(beats, rr_s)
-    past = np.arange(40) < at
-    same(after.rows(past), before.rows(past))
-    np.testing.assert_array_equal(after.templates[at], before.templates[at])  # its own beat included
-    np.testing.assert_array_equal(after.values[at, 1:], before.values[at, 1:])
-
-
-def test_the_beat_before_is_known_as_far_as_the_interval_is() -> None:
+def test_the_beat_before_is_known_where_the_interval_is() -> None:
     beats, rr_s = record(60, 1)
     rr_s[0] = 0.8  # of a beat that is not among these
     contexts = record_contexts(beats, rr_s)
@@ -67,7 +52,7 @@ def test_the_beat_before_is_known_as_far_as_the_interval_is() -> None:
 
 
 @given(seed=st.integers(0, 100))
-def test_rows_and_joints_keep_what_belongs_together(seed: int) -> None:
+def test_rows_and_join_keep_the_arrays_aligned(seed: int) -> None:
     parts = [record_contexts(*record(n, seed + n)) for n in (12, 20)]
     joined = join_contexts(parts)
     assert len(joined) == 32
@@ -75,14 +60,3 @@ def test_rows_and_joints_keep_what_belongs_together(seed: int) -> None:
     same(joined.rows(np.arange(32) >= 12), parts[1])
     order = np.random.default_rng(seed).permutation(32)
     same(joined.rows(order).rows(np.argsort(order)), joined)
-
-
-def test_shapes_and_types() -> None:
-    contexts = patients(records=2, beats=20).contexts
-    assert contexts is not None
-    assert contexts.templates.shape == (40, 2, 187)
-    assert contexts.values.shape == (40, len(CONTEXT_FIELDS))
-    assert contexts.previous.shape == (40, 187)
-    assert {getattr(contexts, name).dtype for name in ARRAYS} == {np.dtype(np.float32)}
-    empty = record_contexts(np.zeros((0, 187), np.float32), np.zeros(0))
-    assert len(empty) == 0

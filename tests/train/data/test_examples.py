@@ -1,4 +1,4 @@
-"""What an epoch learns from: normals and their anomalies, disturbed alike, by the seed, and nothing abnormal."""
+"""Examples of an epoch: normals and synthetic anomalies, disturbed alike, seeded, no abnormal beat."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_first_the_normals_then_an_anomaly_of_each(seed: int, disturb: bool) -> 
 
 
 @given(seed=st.integers(0, 100))
-def test_undisturbed_normals_are_as_they_were(seed: int) -> None:
+def test_undisturbed_normals_are_unchanged(seed: int) -> None:
     examples, contexts, n = drawn(seed, disturb=False), normals().contexts, len(normals())
     assert contexts is not None
     np.testing.assert_array_equal(examples.beats[:n], normals().beats)
@@ -56,7 +56,7 @@ def test_undisturbed_normals_are_as_they_were(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 100))
-def test_of_a_forgotten_patient_nothing_is_known_but_the_interval(seed: int) -> None:
+def test_without_context_only_the_interval_is_known(seed: int) -> None:
     examples = drawn(seed)
     forgotten = np.isnan(examples.templates).any(axis=(1, 2))
     assert np.isnan(examples.templates[forgotten]).all()
@@ -67,7 +67,7 @@ def test_of_a_forgotten_patient_nothing_is_known_but_the_interval(seed: int) -> 
     assert np.isfinite(examples.templates[~forgotten]).all()
 
 
-def test_a_fifth_is_forgotten_besides_the_first_beats() -> None:
+def test_a_fifth_of_the_contexts_is_dropped() -> None:
     contexts, n = normals().contexts, len(normals())
     assert contexts is not None
     known = np.isfinite(contexts.templates[:, 0, 0])
@@ -82,7 +82,7 @@ def test_a_fifth_is_forgotten_besides_the_first_beats() -> None:
 
 @pytest.mark.slow
 @given(seed=st.integers(0, 100))
-def test_a_seed_gives_the_same_arrays_and_the_normals_stay_as_they_are(seed: int) -> None:
+def test_a_seed_gives_the_same_arrays_and_the_normals_are_unchanged(seed: int) -> None:
     contexts = normals().contexts
     assert contexts is not None
     held = normals().beats.copy(), contexts.templates.copy(), contexts.values.copy()
@@ -94,8 +94,8 @@ def test_a_seed_gives_the_same_arrays_and_the_normals_stay_as_they_are(seed: int
         np.testing.assert_array_equal(now, then)
 
 
-def test_a_disturbed_normal_still_is_like_its_template() -> None:
-    """Whoever it is mixed with, whichever way the lead lies: beat and templates go together."""
+def test_a_disturbed_normal_still_resembles_its_template() -> None:
+    """Mixing and inversion change beat and templates together."""
     apart = {}
     for name, disturb in (("drawn", True), ("plain", False)):
         ratios = []

@@ -7,12 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from tests.train.fit.helpers import needs_nstdb
 from train.data.noise_mix import mix, noise_gain, noise_rms_mv, qrs_height_mv, read_noise
-from train.data.records import Record, find_data, read_record
+from train.data.records import Record, read_record
 from train.errors import DataError
 from train.evaluate.noise_protocol import minutes, record_name
-
-needs_nstdb = pytest.mark.skipif(find_data("nstdb") is None, reason="needs the noise records (ECG_MONITOR_DATA)")
 
 
 def made(height_mv: float, labels: str = "N") -> Record:
@@ -23,7 +22,7 @@ def made(height_mv: float, labels: str = "N") -> Record:
 
 
 @pytest.mark.parametrize("snr_db", [24, 0, -6])
-def test_the_ratio_is_what_was_asked_for(snr_db: int) -> None:
+def test_the_mix_has_the_requested_ratio(snr_db: int) -> None:
     record, noise = made(2.0), np.random.default_rng(0).normal(0, 0.3, 36_000)
     assert qrs_height_mv(record) == pytest.approx(2.0)
     mixed = mix(record, noise, snr_db, [(7200, 14_400)])
@@ -34,14 +33,14 @@ def test_the_ratio_is_what_was_asked_for(snr_db: int) -> None:
     assert 10 * math.log10(2.0**2 / 8 / power) == pytest.approx(snr_db, abs=0.2)
 
 
-def test_short_noise_begins_again() -> None:
+def test_short_noise_is_repeated() -> None:
     record = made(1.0)
     mixed = mix(record, np.concatenate((np.ones(360), -np.ones(360))) + np.arange(720) % 2, 0, [(0, 1440)])
     added = mixed - record.samples_mv
     np.testing.assert_allclose(added[:720], added[720:1440])
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_unmeasurable_noise_and_records_are_refused() -> None:
     with pytest.raises(DataError, match="no noise 'hiss'"):
         read_noise("hiss")
     with pytest.raises(DataError, match="less than one second"):

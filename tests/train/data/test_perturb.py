@@ -1,4 +1,4 @@
-"""Synthetic anomalies: each family changes what it says, nothing else, and every draw comes from the generator."""
+"""Synthetic anomalies: each family makes its change only, and all draws come from the generator."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_family_changes_every_beat_finitely(family: Family) -> None:
 
 
 @every_family
-def test_early_families_come_early_and_the_others_on_time(family: Family) -> None:
+def test_only_early_families_shorten_the_interval(family: Family) -> None:
     _, factors = made(family)
     if family.__name__ not in EARLY:
         assert (factors == 1).all()
@@ -72,7 +72,7 @@ def test_early_families_come_early_and_the_others_on_time(family: Family) -> Non
 
 @every_family
 @given(gain=st.floats(0.1, 20), seed=st.integers(0, 50))
-def test_an_anomaly_is_made_in_the_beats_own_unit(family: Family, gain: float, seed: int) -> None:
+def test_an_anomaly_scales_with_the_beat(family: Family, gain: float, seed: int) -> None:
     source = normal_source(16)
     quiet, factors = made(family, source, seed)
     loud, again = made(family, scaled(source, gain), seed)
@@ -80,14 +80,14 @@ def test_an_anomaly_is_made_in_the_beats_own_unit(family: Family, gain: float, s
     np.testing.assert_array_equal(again, factors)
 
 
-def test_a_premature_beat_keeps_its_qrs_and_follows_the_tail_of_the_one_before() -> None:
+def test_a_premature_beat_keeps_its_qrs_on_the_tail_of_the_beat_before() -> None:
     beats, factors = made(BY_NAME["premature"])
     changed = np.abs(beats - SOURCE.beats) / SOURCE.amplitude_mv[:, None]
     kept = changed[:, at_ms(0, 350)].max(axis=1) < 0.05
     assert 0.65 < kept.mean() < 0.85  # one in four is aberrant
     assert changed[:, at_ms(150, 990)].max() < 0.02
 
-    early = slice(0, R - round(0.32 * 125))  # before the earliest P wave: nothing but what was left behind
+    early = slice(0, R - round(0.32 * 125))  # before the earliest P wave: only the remainder of the beat before
     for row in range(0, len(beats), 7):
         shift = factors[row] * SOURCE.rr_s[row] * 125.0
         expected = np.interp(np.arange(187) + shift, np.arange(187), SOURCE.previous[row])
@@ -97,7 +97,7 @@ def test_a_premature_beat_keeps_its_qrs_and_follows_the_tail_of_the_one_before()
 
 def test_a_junctional_beat_keeps_its_qrs_and_has_no_p_wave() -> None:
     source = normal_source()
-    source = replace(source, previous=np.zeros_like(source.previous))  # a rest is left behind
+    source = replace(source, previous=np.zeros_like(source.previous))  # no remainder of the beat before
     beats, _ = made(BY_NAME["junctional"], source)
     p_wave = at_ms(-200, -150)
     assert np.abs(source.beats[:, p_wave] / source.amplitude_mv[:, None]).max(axis=1).min() > 0.08
@@ -117,7 +117,7 @@ def test_a_widened_beat_is_wide_and_a_ventricular_one_wider_than_the_patients() 
     assert np.median(width(made(BY_NAME["ventricular"])[0])) >= 2 * own
 
 
-def test_what_is_changed_behind_the_qrs_leaves_what_is_before_it() -> None:
+def test_changes_after_the_qrs_leave_the_samples_before_it() -> None:
     for name in ("flattened", "foreign_tail"):
         beats, _ = made(BY_NAME[name])
         changed = np.abs(beats - SOURCE.beats) / SOURCE.amplitude_mv[:, None]
@@ -142,7 +142,7 @@ def test_all_families_are_drawn_as_often_as_they_say() -> None:
 
 
 @given(seed=st.integers(0, 1000))
-def test_a_seed_gives_the_same_anomalies_and_leaves_the_source_alone(seed: int) -> None:
+def test_a_seed_gives_the_same_anomalies_and_the_source_is_unchanged(seed: int) -> None:
     source = normal_source(40)
     copy = {field.name: getattr(source, field.name).copy() for field in fields(Source)}
     first, again = (perturb(source, np.random.default_rng(seed)) for _ in range(2))
@@ -155,7 +155,7 @@ def test_a_seed_gives_the_same_anomalies_and_leaves_the_source_alone(seed: int) 
     assert first[0].dtype == np.float32
 
 
-def test_an_interval_that_is_not_known_counts_as_the_usual_one() -> None:
+def test_an_unknown_interval_counts_as_0_8_s() -> None:
     unknown, usual = (replace(SOURCE, rr_s=np.full(len(SOURCE.rr_s), value)) for value in (np.nan, 0.8))
     for a, b in zip(*(perturb(source, np.random.default_rng(0)) for source in (unknown, usual)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -163,7 +163,7 @@ def test_an_interval_that_is_not_known_counts_as_the_usual_one() -> None:
 
 
 @given(n=st.integers(0, 3), height=st.sampled_from([0.0, 1e-6, 50.0]))
-def test_a_few_flat_or_huge_beats_are_no_exception(n: int, height: float) -> None:
+def test_few_flat_or_huge_beats_give_finite_anomalies(n: int, height: float) -> None:
     beats = waves(2.5, np.full(n, height))
     beats_, factors, kinds = perturb(
         Source(beats, beats, beats, np.full(n, max(height, 0.05)), np.full(n, 0.3)), np.random.default_rng(0)
@@ -211,7 +211,7 @@ def test_a_seed_gives_the_same_public_anomalies(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 200), length=st.integers(1, 187))
-def test_public_beats_of_any_length_give_beats_of_the_public_kind(seed: int, length: int) -> None:
+def test_public_beats_of_any_length_give_valid_public_beats(seed: int, length: int) -> None:
     rng = np.random.default_rng(seed)
     normals = rng.random((22, 187)).astype(np.float32)
     normals[:, length:] = 0

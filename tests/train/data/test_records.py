@@ -1,4 +1,4 @@
-"""Data sets: counts, splits, and that nothing abnormal can leave for training."""
+"""Data sets: counts, splits, and no abnormal beat in training."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_patients_of_the_two_halves_do_not_overlap() -> None:
 
 
 @given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=60))
-def test_only_normal_beats_leave_for_training(labels: list[str]) -> None:
+def test_only_normal_beats_are_given_to_training(labels: list[str]) -> None:
     code = np.array([CLASSES.index(name) for name in labels], dtype=np.float32)
     source = LabelledBeats(code[:, None].repeat(187, axis=1), np.array(labels), np.full(len(labels), "r"))
     if "N" not in labels:
@@ -88,7 +88,7 @@ def test_only_normal_beats_leave_for_training(labels: list[str]) -> None:
 
 
 @given(seed=st.integers(0, 1000), by_record=st.booleans())
-def test_hold_out_loses_and_doubles_nothing(seed: int, by_record: bool) -> None:
+def test_hold_out_splits_the_beats(seed: int, by_record: bool) -> None:
     normals = NormalBeats(made_up_beats(80))
     fitted, watched = normals.hold_out(0.25, seed, by_record)
     both = np.concatenate((fitted.beats, watched.beats))
@@ -99,7 +99,7 @@ def test_hold_out_loses_and_doubles_nothing(seed: int, by_record: bool) -> None:
         assert len(set(watched.records)) == 1
 
 
-def test_hold_out_refuses_what_cannot_be_split() -> None:
+def test_hold_out_refuses_an_impossible_split() -> None:
     normals = NormalBeats(made_up_beats(40))
     with pytest.raises(ValueError, match="between 0 and 1"):
         normals.hold_out(1.0, 0, by_record=False)
@@ -147,7 +147,7 @@ def test_data_is_found_in_the_named_folder_first(tmp_path: Path, monkeypatch: py
         assert data_folder("mitdb") == place
 
 
-def test_data_that_cannot_be_had_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_data_is_one_line_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECG_MONITOR_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -184,7 +184,7 @@ def test_matching_is_in_order_once_and_within_tolerance(
     for at, index in zip(detected, matched.tolist(), strict=True):
         assert index < 0 or abs(at - annotated[index]) <= tolerance
     free = [at for k, at in enumerate(annotated) if k not in used]
-    if not used:  # nothing matched: then nothing was near
+    if not used:  # nothing matched, so nothing was near
         assert all(abs(a - b) > tolerance for a in detected for b in free)
 
 
@@ -218,7 +218,14 @@ def test_streamed_record_is_cached_unchanged(tmp_path: Path, monkeypatch: pytest
 
 
 @needs_mitdb
-@pytest.mark.parametrize(("name", "floor"), [("200", 0.998), ("233", 0.999), ("213", 0.92)])
+@pytest.mark.parametrize(
+    ("name", "floor"),
+    [
+        ("200", 0.998),
+        pytest.param("233", 0.999, marks=pytest.mark.slow),
+        pytest.param("213", 0.92, marks=pytest.mark.slow),
+    ],
+)
 def test_template_baseline_floor(name: str, floor: float) -> None:
     record = read_record(name)
     scores = template_scores(record)

@@ -1,4 +1,4 @@
-"""A made-up record with what the monitor said of it, small enough to count by hand."""
+"""A made-up record with the monitor's decisions, small enough to count by hand."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_weights_are_repetitions(seed: int) -> None:
 
 @pytest.mark.slow
 @given(st.integers(0, 50))
-def test_intervals_are_those_of_whole_records_drawn_anew(seed: int) -> None:
+def test_intervals_resample_whole_records(seed: int) -> None:
     scores, labels = made_up(seed)
     units = np.arange(4).repeat(12)
     weights = draw_weights(4, seed=3, resamples=40)
@@ -56,7 +56,7 @@ def test_intervals_are_those_of_whole_records_drawn_anew(seed: int) -> None:
     assert found == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
 
 
-def test_beats_without_a_score_weigh_on_the_sensitivity_of_their_record() -> None:
+def test_unscored_beats_lower_the_sensitivity_of_their_record() -> None:
     scores = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
     labels = np.array(["N", "N", "N", "V", "V"])
     units = np.array([0, 0, 1, 0, 1])
@@ -67,7 +67,7 @@ def test_beats_without_a_score_weigh_on_the_sensitivity_of_their_record() -> Non
     assert [row["veb_se_at_1pct_fpr"] for row in rows] == [(1.0, 1.0), (0.25, 0.25), (0.4, 0.4)]
 
 
-def test_figures_that_some_records_lack() -> None:
+def test_intervals_of_figures_missing_in_some_records() -> None:
     weights = np.array([[2, 0, 0], [1, 1, 0], [0, 0, 2]])
     # The draws have means .8 and (.8 + .6) / 2; the third holds only the record without a figure.
     low, high = mean_interval({"a": 0.8, "b": 0.6}, weights, ["a", "b", "c"]) or (0.0, 0.0)
@@ -99,15 +99,15 @@ def test_an_interval_is_seeded_and_holds_the_figure() -> None:
 
 def test_counts_are_added_and_their_rates_drawn_by_record() -> None:
     counts = {"a": {"found": 9, "annotated": 10}, "b": {"found": 5, "annotated": 10}}
-    told = gross(counts, 0, lambda total: {"se": total["found"] / total["annotated"]})
-    assert told["counts"] == {"found": 14, "annotated": 20}
-    assert told["rates"] == {"se": 0.7}
-    assert told["intervals"]["se"] == (0.5, 0.9)
+    summed = gross(counts, 0, lambda total: {"se": total["found"] / total["annotated"]})
+    assert summed["counts"] == {"found": 14, "annotated": 20}
+    assert summed["rates"] == {"se": 0.7}
+    assert summed["intervals"]["se"] == (0.5, 0.9)
 
 
 def test_the_record_with_most_false_alarms_is_named() -> None:
     loud = judged(name="232", flagged=np.ones(600, dtype=np.bool_))
-    told = decision_rates([judged(), loud], 0)
-    assert told["worst_fpr"] == {"record": "232", "fpr": 1.0}
-    assert told["gross_without_232"]["counts"] == told["by_record"]["made up"]["counts"]
-    assert told["gross"]["counts"]["annotated"] == 600
+    found = decision_rates([judged(), loud], 0)
+    assert found["worst_fpr"] == {"record": "232", "fpr": 1.0}
+    assert found["gross_without_232"]["counts"] == found["by_record"]["made up"]["counts"]
+    assert found["gross"]["counts"]["annotated"] == 600

@@ -1,4 +1,4 @@
-"""What the shipped model finds on patients it has never seen has a floor that no change may lower.
+"""Detection quality of the shipped model on unseen patients has a floor that no change may lower.
 
 The whole of protocol `stream` on DS2: detector, templates, scores and the decision by patient, as the monitor runs.
 The floors stand a little under the figures of `train/results/stream.json`.

@@ -48,7 +48,7 @@ def energy(beats: np.ndarray, _: Contexts | None = None) -> BeatScores:
 
 
 def evidence(beats: np.ndarray, contexts: Contexts | None = None) -> BeatScores:
-    """A score that is more than the likelihood: the height as well."""
+    """A score of likelihood and height."""
     plain = energy(beats, contexts)
     return BeatScores(plain.log_prob, plain.score + np.abs(beats).max(axis=1))
 
@@ -90,11 +90,6 @@ def test_threshold_by_hand() -> None:
     assert matrix["Q"] == {"normal": 0, "anomalous": 0}
 
 
-def test_best_f1_by_hand() -> None:
-    figures = best_f1(SCORES, LABELS)  # everything from .25 up: 4 hits, 2 false
-    assert (figures["f1"], figures["precision"], figures["recall"]) == pytest.approx((0.8, 4 / 6, 1.0))
-
-
 @given(
     hnp.arrays(np.float64, 30, elements=st.integers(0, 8).map(float)),
     hnp.arrays(np.bool_, 30),
@@ -119,7 +114,7 @@ def test_sensitivity_at_a_false_positive_rate_by_hand() -> None:
 
 
 @given(st.integers(0, 500), st.sampled_from([0.01, 0.05, 0.5]))
-def test_the_false_positive_rate_is_kept(seed: int, fpr: float) -> None:
+def test_the_false_positive_rate_is_not_exceeded(seed: int, fpr: float) -> None:
     rng = np.random.default_rng(seed)
     scores = np.round(rng.normal(size=200), 1)  # many equal scores
     labels = np.where(np.arange(200) < 150, "N", "V")
@@ -144,7 +139,7 @@ def test_records_with_few_beats_of_a_kind_are_left_out_and_232_is_shown_apart() 
 
 
 @given(st.integers(0, 50))
-def test_nearest_neighbour_equals_the_plain_way(seed: int) -> None:
+def test_nearest_neighbour_equals_all_distances(seed: int) -> None:
     normals = NormalBeats(made_up_beats(40, seed))
     beats = made_up_beats(20, seed + 1).beats
     plain = np.sqrt(np.square(beats[:, None, :].astype(np.float64) - normals.beats[None]).sum(-1)).min(1)
@@ -192,7 +187,7 @@ def test_missed_and_unscored_beats_count_against_the_sensitivity() -> None:
     assert figures["sveb_se_at_5pct_fpr"] == 0.5
 
 
-def test_a_record_without_abnormal_beats_has_no_auroc_and_no_complaint() -> None:
+def test_a_record_without_abnormal_beats_has_no_auroc() -> None:
     record = judged(labels=np.full(600, "N"))
     outcome = evaluate_decisions(record)
     figures = outcome.rows[0].figures
@@ -233,10 +228,10 @@ def test_patient_scores_are_causal() -> None:
 
 @pytest.mark.slow
 @needs_mitdb
-def test_inter_scores_every_beat_of_every_model_but_the_first_sixteen() -> None:
-    told: list[str] = []
+def test_inter_scores_all_beats_except_the_first_sixteen() -> None:
+    lines: list[str] = []
     models = [energy_subject(energy_calibration(), scores=evidence), energy_subject(name="other")]
-    outcome = evaluate_inter(models, ["100", "213"], training=["101"], progress=told.append)
+    outcome = evaluate_inter(models, ["100", "213"], training=["101"], progress=lines.append)
     beats = sum(len(read_record(name).beat_samples) - 16 for name in ("100", "213"))
     names = ["energy", "energy, -log p alone", "energy, by patient", "other", "template baseline"]
     assert [row.name for row in outcome.rows] == names
@@ -249,7 +244,7 @@ def test_inter_scores_every_beat_of_every_model_but_the_first_sixteen() -> None:
     assert template["auroc_by_class"]["V"] > 0.95
     low, high = template["intervals"]["auroc"]
     assert low <= template["auroc"] <= high
-    assert any("record 213, 2 of 2" in line for line in told)
+    assert any("record 213, 2 of 2" in line for line in lines)
 
 
 @pytest.mark.slow
@@ -278,7 +273,7 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
     assert recorded.rows[0].figures == direct.rows[0].figures
     gross = direct.extra["decisions"]["energy"]["gross"]
     assert gross["rates"]["r_se"] > 0.99
-    assert gross["intervals"] == {}  # one patient tells nothing of others
+    assert gross["intervals"] == {}  # one patient gives no interval
     assert len(direct.test) == direct.rows[0].figures["beats"]
     counts = gross["counts"]
     missed = sum(
@@ -289,7 +284,7 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
 
 
 @needs_mitdb
-def test_recordings_that_cannot_be_judged(tmp_path: Path) -> None:
+def test_unusable_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no beats\.csv"):
         read_recording(tmp_path, "100")
     for bed in ("a", "b"):

@@ -1,4 +1,4 @@
-"""The table of words: counted by hand on beats made for it, and its shape on a real record."""
+"""The table of words: counted by hand on made beats, and on a real record."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ RECORD = streamed(
 
 def test_shares_by_hand() -> None:
     explained = explain_record(RECORD)
-    assert len(explained.rows) == len(RECORD.beats) - 8  # without a template there is nothing to say
+    assert len(explained.rows) == len(RECORD.beats) - 8  # no words without a template
     table = word_table([explained])
     assert table.beats == {"N": 14, "S": 1, "V": 2}
     assert (table.shares["V"]["wide"], table.shares["V"]["early"], table.shares["V"]["then a pause"]) == (1.0, 0.5, 0.5)
@@ -75,7 +75,7 @@ def test_only_flagged_beats_count_where_flags_are_given() -> None:
     assert table.shares["V"]["early"] == 1.0
 
 
-def test_what_is_not_scorable_or_no_beat_is_left_out() -> None:
+def test_unscorable_and_unmatched_beats_are_left_out() -> None:
     RECORD.scorable[20], RECORD.matched[23] = False, -1
     try:
         assert word_table([explain_record(RECORD)]).beats == {"N": 14, "S": 1}
@@ -96,7 +96,7 @@ def test_limits_are_the_median_over_patients_of_normal_beats_quantiles() -> None
     assert limits["wider_ms"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_an_empty_record_says_nothing() -> None:
+def test_a_record_without_template_has_no_words() -> None:
     empty = streamed("empty", [USUAL] * 8)
     explained = explain_record(empty)
     assert explained.words == ()

@@ -1,4 +1,4 @@
-"""Protocol `nstdb`: which minutes are noisy, what is counted there, and the pictures of failures."""
+"""Protocol `nstdb`: which minutes are noisy, the counts there, and the pictures of failures."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ from matplotlib.image import imread
 
 from tests.train.evaluate.decided import judged
 from tests.train.evaluate.test_evaluate import energy_calibration, energy_subject
-from train.data.records import find_data, read_record
+from tests.train.fit.helpers import needs_nstdb
+from train.data.records import read_record
 from train.evaluate.decision_rates import gross
 from train.evaluate.failures import FailedBeat, draw_failures, worst_records
-from train.evaluate.noise_protocol import SNR_DB, evaluate_noise, minutes, noise_rates, record_name
+from train.evaluate.noise_protocol import evaluate_noise, minutes, noise_rates, record_name
 from train.evaluate.record_decisions import count
 from train.figures import noise_curves
 
-needs_nstdb = pytest.mark.skipif(find_data("nstdb") is None, reason="needs the noise records (ECG_MONITOR_DATA)")
 
-
-def test_names_of_the_noise_records() -> None:
-    assert [record_name("118", snr) for snr in SNR_DB] == ["118e24", "118e18", "118e12", "118e06", "118e00", "118e_6"]
-
-
-def test_noise_begins_after_five_minutes_and_comes_every_other_two() -> None:
+def test_noise_starts_after_five_minutes_and_alternates_every_two() -> None:
     parts = minutes(650_000, 360.0)
     assert parts["noisy"][:2] == [(108_000, 151_200), (194_400, 237_600)]
     assert parts["clean"][0] == (151_200, 194_400)
@@ -58,7 +53,7 @@ def test_stretches_add_up_to_the_whole() -> None:
 
 @needs_nstdb
 def test_noise_is_where_the_records_have_it() -> None:
-    """In clean minutes the loudest record is the quietest one, but for an offset; in noisy ones it is not."""
+    """Records of -6 and 24 dB differ by an offset only in clean minutes, and by noise in noisy ones."""
     loud, quiet = (read_record(record_name("118", snr), "nstdb").samples_mv for snr in (-6, 24))
     parts = minutes(len(loud), 360.0)
     apart = {kind: [float(np.std((loud - quiet)[a + 720 : b - 720])) for a, b in of] for kind, of in parts.items()}
@@ -67,11 +62,11 @@ def test_noise_is_where_the_records_have_it() -> None:
 
 @pytest.mark.slow
 @needs_nstdb
-def test_the_protocol_tells_noisy_beside_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_protocol_gives_noisy_and_clean_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    told: list[str] = []
-    outcome = evaluate_noise([energy_subject(energy_calibration())], limit=1, progress=told.append)
-    assert told == ["nstdb: record 118e24", "nstdb: record 119e24"]
+    lines: list[str] = []
+    outcome = evaluate_noise([energy_subject(energy_calibration())], limit=1, progress=lines.append)
+    assert lines == ["nstdb: record 118e24", "nstdb: record 119e24"]
     by_snr = outcome.extra["noise"]["energy"]
     assert list(by_snr) == ["24 dB", "6 dB and better"]
     assert by_snr["24 dB"] == by_snr["6 dB and better"]

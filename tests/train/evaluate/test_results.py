@@ -1,4 +1,4 @@
-"""Results go to files without dates and paths, and the README tells what they tell."""
+"""Results go to files without dates and paths, and README and quality page agree with them."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def test_a_line_holds_published_reference_ours_interval_and_goal() -> None:
     assert "| AUROC | 0.700 | 0.850 | **0.931** | 0.921 to 0.941 | ≥ 0.93, met |" in text
     assert "| AUROC | 0.700 | 0.850 | **0.920** | 0.910 to 0.930 | ≥ 0.93, missed |" in render({"inter": inter(0.92)})
     assert "**0.999**" in text  # without 232
-    assert "kaggle" not in text.split("\n\n")[0]  # what is not there is left out
+    assert "kaggle" not in text.split("\n\n")[0]  # an absent protocol is left out
     widths = {line.count("|") for line in text.split("\n\n")[0].splitlines()}
     assert widths == {7}
 
 
-def test_decisions_noise_and_r_peaks_are_told() -> None:
+def test_decisions_noise_and_r_peaks_are_in_the_tables() -> None:
     rates = {"r_se": 0.99, "r_ppv": 0.98, "unscorable": 0.125, "fpr_scored": 0.03, "abnormal_se": None}
     kinds = {
         "noisy": {"rates": rates, "intervals": {"r_se": [0.9, 1.0]}},
@@ -134,7 +134,7 @@ def test_an_outcome_without_rows_and_failures_draws_nothing(tmp_path: Path) -> N
     assert draw_figures(Outcome("nstdb", [], empty_beats()), None, tmp_path) == []
 
 
-def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) -> None:
+def test_rows_of_absent_models_are_kept(tmp_path: Path) -> None:
     def result(ours: str, auroc: float, *others: str) -> dict[str, Any]:
         models = [{"name": name, "sha256": "ab" if name == ours else name} for name in (ours, *others)]
         rows = [
@@ -150,17 +150,17 @@ def test_models_that_are_not_at_hand_keep_what_was_told_of_them(tmp_path: Path) 
 
     write_result(tmp_path, result("ours", 0.9, "published"))
     write_result(tmp_path, result("shipped", 0.8))
-    told = read_results(tmp_path)["inter"]
-    assert {r["name"]: r["auroc"] for r in told["rows"]} == {
+    found = read_results(tmp_path)["inter"]
+    assert {r["name"]: r["auroc"] for r in found["rows"]} == {
         "ours": 0.8,
         "ours, by patient": 0.8,
         "template": 0.7,
         "published": 0.7,
     }
-    assert [model["name"] for model in told["models"]] == ["ours", "published"]
-    assert told["decisions"] == {"ours": {"se": 0.8}, "template": {"se": 0.1}}
-    assert told["kept"] == ["published"]
-    text = " ".join(render({"inter": told}).split())
+    assert [model["name"] for model in found["models"]] == ["ours", "published"]
+    assert found["decisions"] == {"ours": {"se": 0.8}, "template": {"se": 0.1}}
+    assert found["kept"] == ["published"]
+    text = " ".join(render({"inter": found}).split())
     assert "Kept from an earlier version of the detector: published in inter." in text
     write_result(tmp_path, result("ours", 0.7, "published"))
-    assert "kept" not in read_results(tmp_path)["inter"], "both at hand again"
+    assert "kept" not in read_results(tmp_path)["inter"], "both present again"

@@ -11,6 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+METADATA: dict[str, Any] = {
+    "name": "test",
+    "beat_definition": "stream/1",
+    "beat_fs_hz": 125.0,
+    "r_index": 62,
+    "threshold": -51.5,
+    "training_data": "none: random weights",
+    "seed": 7,
+    "version": "0.1.0",
+    "calibration": {"alpha": 0.05},
+    "note": ["anything", 1],
+}
 CONVOLUTIONS = ((0, 1, 16, 7), (4, 16, 32, 5), (8, 32, 64, 3))  # index, in, out, kernel
 
 

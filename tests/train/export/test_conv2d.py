@@ -35,7 +35,7 @@ def test_both_encoders_compute_the_same_in_two_dimensions(length: int) -> None:
     doubled(published.encoder.conv_blocks, length, 1)
 
 
-def test_the_encoder_of_a_beat_pools_by_plain_windows_and_trains_on() -> None:
+def test_the_encoder_is_unchanged_and_pools_by_plain_windows() -> None:
     encoder = ContextEncoder(3, 0).train()
     flat = as_conv2d(encoder.conv_blocks, 3, 187)
     assert encoder.training

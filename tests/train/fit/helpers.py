@@ -1,4 +1,4 @@
-"""Small made-up beats and a tiny configuration: a fit that takes a second, in this process or in one to be killed."""
+"""Small made-up beats and a tiny configuration: a fit of a second, in this process or in one that is killed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ TINY = (
 )
 
 needs_mitdb = pytest.mark.skipif(find_data("mitdb") is None, reason="needs the MIT-BIH records (ECG_MONITOR_DATA)")
+needs_nstdb = pytest.mark.skipif(find_data("nstdb") is None, reason="needs the noise records (ECG_MONITOR_DATA)")
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,7 +71,7 @@ def fit_quietly(
     by_record: bool = False,
     lines: io.StringIO | None = None,
 ) -> str:
-    """Fit on the CPU; what a user would have read."""
+    """Fit on the CPU; the printed text."""
     text = io.StringIO() if lines is None else lines
     fit(
         NormalBeats(beats),
@@ -112,7 +113,7 @@ def kill_a_fit(module: str, function: str, out: Path, stage: str) -> None:
 
 
 def _stage_reached(path: Path, stage: str) -> bool:
-    """Whether the checkpoint holds two epochs of the stage; read anew each time, as it is replaced whole."""
+    """Whether the checkpoint holds two epochs of the stage."""
     if not path.is_file():
         return False
     return len(torch.load(path, weights_only=True)["history"][stage]) >= 2

@@ -1,4 +1,4 @@
-"""The fit: what it writes, that it learns, that a kill costs nothing."""
+"""The fit: its files, its result, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from train.evaluate.metrics import auroc
 from train.fit.checkpoint import load_run
 from train.fit.fit import choose_device, fit
 
+FINISHED = ("epochs_autoencoder=10", "epochs_flow=10")
+
 
 def run_fit(out: Path, *overrides: str, n: int = 400, by_record: bool = False) -> str:
     return fit_quietly(out, made_up_beats(n), tiny_config(*overrides), by_record=by_record)
@@ -28,11 +30,11 @@ def run_fit(out: Path, *overrides: str, n: int = 400, by_record: bool = False) -
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "one"
-    run_fit(out, "epochs_autoencoder=15", "epochs_flow=15")
+    run_fit(out, *FINISHED)
     return out
 
 
-def test_a_run_holds_everything(finished: Path) -> None:
+def test_files_of_a_run(finished: Path) -> None:
     config = json.loads((finished / "train_config.json").read_text())
     assert (config["latent_dim"], config["n_layers"], config["hidden_dims"]) == (4, 2, [16])
     assert config["config"]["seed"] == 0
@@ -45,11 +47,11 @@ def test_a_run_holds_everything(finished: Path) -> None:
     assert not list(finished.glob(".*.part"))
 
 
-def test_a_run_scores_what_it_has_not_seen(finished: Path) -> None:
+def test_a_run_scores_unseen_beats(finished: Path) -> None:
     run = load_run(finished)
     test = made_up_beats(300, seed=1)
     scores = run.scores(test.beats)
-    np.testing.assert_array_equal(scores.score, -scores.log_prob)  # the published model has no other evidence
+    np.testing.assert_array_equal(scores.score, -scores.log_prob)  # the published model has no further evidence
     area = auroc(scores.score, test.labels)
     assert area is not None
     assert area > 0.95
@@ -103,22 +105,22 @@ def test_resume_after_kill_gives_the_same_bits(tmp_path: Path) -> None:
     assert threshold[0] == threshold[1]
 
 
-def test_going_on_from_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "a")
-    text = run_fit(tmp_path / "a", "epochs_autoencoder=15", "epochs_flow=15")
+    text = run_fit(tmp_path / "a", *FINISHED)
     assert same_weights(finished, tmp_path / "a")
     assert "flow 1/" not in text
 
 
 @pytest.mark.parametrize("change", ["seed=5", "lr_flow=0.001"])
-def test_other_settings_do_not_go_on(finished: Path, change: str) -> None:
+def test_other_settings_are_not_resumed(finished: Path, change: str) -> None:
     with pytest.raises(RunError, match=f"holds a fit with {change.split('=')[0]}"):
-        run_fit(finished, "epochs_autoencoder=15", "epochs_flow=15", change)
+        run_fit(finished, *FINISHED, change)
 
 
-def test_other_beats_do_not_go_on(finished: Path) -> None:
+def test_other_beats_are_not_resumed(finished: Path) -> None:
     with pytest.raises(RunError, match="data_sha256"):
-        run_fit(finished, "epochs_autoencoder=15", "epochs_flow=15", n=401)
+        run_fit(finished, *FINISHED, n=401)
 
 
 def test_a_broken_checkpoint_is_one_line(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_a_broken_checkpoint_is_one_line(tmp_path: Path) -> None:
         run_fit(tmp_path)
 
 
-def test_a_loss_that_is_no_number_says_what_to_do(tmp_path: Path) -> None:
+def test_a_nan_loss_names_the_remedy(tmp_path: Path) -> None:
     beats = made_up_beats(100)
     _, watched = NormalBeats(beats).hold_out(0.25, 0, by_record=False)
     far_out = (beats.beats == watched.beats[0]).all(axis=1)
@@ -145,15 +147,8 @@ def test_a_loss_that_is_no_number_says_what_to_do(tmp_path: Path) -> None:
         )
 
 
-def test_whole_records_are_held_out(tmp_path: Path) -> None:
-    run_fit(tmp_path / "a", "epochs_flow=1", "epochs_autoencoder=1", by_record=True)
-    config = load_run(tmp_path / "a").config
-    assert len(config["records_held_out"]) == 1
-    assert not set(config["records_held_out"]) & set(config["records_fitted"])
-
-
 @pytest.mark.slow
-def test_lines_off_a_terminal_are_few(tmp_path: Path) -> None:
+def test_few_lines_are_printed_without_a_terminal(tmp_path: Path) -> None:
     lines = run_fit(tmp_path / "a", "epochs_autoencoder=6").splitlines()
     assert lines[0].startswith("autoencoder 1/6")
     assert lines[-1].startswith("flow: best held-out loss")

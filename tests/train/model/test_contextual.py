@@ -1,4 +1,4 @@
-"""Our model: exact density of the features, a score that is the sum of its terms, a beat judged by its own context."""
+"""Our model: exact density of the features, a score that is the sum of its terms, and a beat's own context."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.train.helpers import patients, public_beats, random_model
+from tests.train.helpers import patients, public_beats, random_model, stream_beats
 from train.fit.checkpoint import contextual_scores, contextual_terms
-from train.model.contextual import ContextEncoder, ContextualECGModel, PretrainingHeads, input_named
+from train.model.contextual import ContextEncoder, ContextualECGModel, input_named
 
 Inputs = tuple[Tensor, ...]
 
 
 def inputs(n: int = 40) -> Inputs:
     """Beats of several patients, the first ones of each without context."""
-    beats = patients()
+    beats = stream_beats()
     assert beats.contexts is not None
     rows = np.random.default_rng(0).permutation(len(beats))[:n]
     return tuple(torch.from_numpy(a[rows]) for a in (beats.beats, beats.contexts.templates, beats.contexts.values))
@@ -51,7 +51,7 @@ def test_terms_have_names_in_their_order() -> None:
 
 
 @torch.no_grad()
-def test_the_lone_log_odds_are_those_of_the_beat_whose_patient_is_not_known() -> None:
+def test_the_lone_log_odds_are_those_without_context() -> None:
     model, (beats, templates, values) = random_model(), inputs()
     unknown = values.clone()
     unknown[:, 1:] = torch.nan  # the beat's own interval stays
@@ -79,17 +79,6 @@ def test_log_p_is_the_flow_on_standardised_features() -> None:
 
 
 @torch.no_grad()
-def test_the_density_of_the_features_integrates_to_1() -> None:
-    model = random_model(latent_dim=2).double()
-    spread = 12 * model.feature_std
-    axes = [torch.linspace(float(m - s), float(m + s), 501) for m, s in zip(model.feature_mean, spread, strict=True)]
-    grid = torch.cartesian_prod(*axes).double()
-    area = float((axes[0][1] - axes[0][0]) * (axes[1][1] - axes[1][0]))
-    density = torch.exp(model.maf.log_prob(model.standardised(grid)) - model.feature_std.log().sum())
-    assert float(density.sum() * area) == pytest.approx(1.0, abs=2e-3)
-
-
-@torch.no_grad()
 @given(row=st.integers(0, 39), seed=st.integers(0, 100))
 @settings(max_examples=15)
 def test_a_score_depends_on_the_beats_own_context_only(row: int, seed: int) -> None:
@@ -110,7 +99,7 @@ def test_a_score_depends_on_the_beats_own_context_only(row: int, seed: int) -> N
 @torch.no_grad()
 @given(unknown=st.lists(st.integers(0, 7), max_size=8), templates_known=st.booleans())
 @settings(max_examples=15)
-def test_whatever_is_not_known_the_scores_are_finite(unknown: list[int], templates_known: bool) -> None:
+def test_scores_are_finite_with_any_part_unknown(unknown: list[int], templates_known: bool) -> None:
     model, (beats, templates, values) = random_model(), inputs()
     values = values.clone()
     values[:, unknown] = torch.nan
@@ -140,18 +129,6 @@ def test_dropout_and_batch_statistics_act_in_training_only() -> None:
     assert not torch.equal(model.log_prob(*given_to), model.log_prob(*given_to))
 
 
-@torch.no_grad()
-def test_samples_are_standardised_features_drawn_by_the_generator() -> None:
-    model = random_model()
-    first, again = (model.sample(500, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert first.shape == (500, 6)
-    assert torch.equal(first, again)
-    # E[-log p] under the flow is its entropy: samples score as the change of variables says they do.
-    noise, log_det = model.maf(first)
-    expected = -0.5 * (noise.square().sum(dim=1) + 6 * np.log(2 * np.pi)) + log_det
-    torch.testing.assert_close(model.maf.log_prob(first), expected)
-
-
 @pytest.mark.parametrize(("channels", "numbers"), [(3, 11), (2, 0), (1, 4)])
 def test_the_encoder_takes_signals_and_numbers(channels: int, numbers: int) -> None:
     encoder = ContextEncoder(channels, numbers, latent_dim=5, widths=(4, 6, 8, 10), hidden=12).eval()
@@ -164,21 +141,6 @@ def test_the_encoder_takes_signals_and_numbers(channels: int, numbers: int) -> N
         ContextEncoder(1, 0, widths=(4, 4))
 
 
-def test_the_heads_ask_for_family_patient_and_beat() -> None:
-    heads, features = PretrainingHeads(5, families=10, patients=3), torch.randn(4, 5)
-    assert heads.family(features).shape == (4, 11)
-    assert heads.patient(features).shape == (4, 3)
-    assert heads.decoder(features).shape == (4, 187)
-
-
-def test_a_state_dict_holds_all_that_scoring_needs() -> None:
-    model, other, given_to = random_model(), random_model(seed=1), inputs()
-    assert not torch.equal(other(*given_to)[1], model(*given_to)[1])
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(other(*given_to)[0], model(*given_to)[0])
-    assert torch.equal(other(*given_to)[1], model(*given_to)[1])
-
-
-def test_the_likelihood_weighs_what_is_configured() -> None:
+def test_the_weight_of_the_likelihood_is_configured() -> None:
     model = ContextualECGModel(input_named("patient"), 4, 1, (8,), (4, 4, 4, 4), 8, likelihood_weight=0.25)
     assert model.weight.tolist() == [0.25, 1, 1, 1, 1]

@@ -90,7 +90,7 @@ def grid(half_width: float, points: int) -> tuple[Tensor, float]:
     return torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @torch.no_grad()
 def test_density_integrates_to_one(seed: int) -> None:
     model = flow(2, 3, [16, 16], seed, gain=1.5)
@@ -157,7 +157,7 @@ def test_training_reaches_a_known_distribution(
     draw: Callable[[int, int], tuple[Tensor, Tensor]], flipped: bool
 ) -> None:
     (data, _), (unseen, true_log_prob) = draw(20_000, 1), draw(20_000, 2)
-    if flipped:  # then only the reversed layer can write the density down directly
+    if flipped:  # then only the reversed layer can express the density directly
         data, unseen = data.flip(-1), unseen.flip(-1)
     torch.manual_seed(0)
     model = MAF(data.shape[1], 2, [32, 32]).double()
@@ -196,7 +196,7 @@ def test_a_trained_density_integrates_to_1_and_samples_follow_it() -> None:
     shifted = model.sample(n, torch.Generator().manual_seed(3))[:, 0].sort().values + 0.2
     at, order = points[:, 0].sort()
     found = torch.cumsum(weight[order], 0)[torch.searchsorted(at, shifted).clamp(max=len(at) - 1)]
-    assert (found - steps).abs().max().item() > 1.63 / math.sqrt(n) + 5e-3  # the test would see a fifth
+    assert (found - steps).abs().max().item() > 1.63 / math.sqrt(n) + 5e-3  # a shift of 0.2 fails the test
 
 
 def test_log_sigma_is_clamped_both_ways() -> None:
@@ -221,7 +221,7 @@ def test_a_score_does_not_depend_on_the_other_rows() -> None:
     assert model.log_prob(x[:0]).shape == (0,)
 
 
-def test_sampling_follows_the_generator_and_gives_the_number_asked_for() -> None:
+def test_sampling_follows_the_generator() -> None:
     model = flow(3, 2, [8])
     first, again, other = (model.sample(6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert first.shape == (6, 3)
