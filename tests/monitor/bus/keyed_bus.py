@@ -63,7 +63,7 @@ class KeyedBus:
     def until(self, condition: Callable[[], object], what: str) -> None:
         wait_for(condition, what, self.turn)
 
-    def check_refusals(self, count: int, endpoint: str, sent: bytes = b"") -> None:
+    def check_refusals(self, count: int, endpoint: str, sent: bytes = b"GET / HTTP/1.0\r\n\r\n") -> None:
         """Check that `count` connections were refused, and that one that does not speak ZeroMQ is one more."""
         with socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2]))) as raw:
             raw.sendall(sent)
