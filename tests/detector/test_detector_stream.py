@@ -302,7 +302,7 @@ def test_no_interval_spans_invalid_samples() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, SIGNAL.size), max_size=8).map(sorted), runs=invalid_runs)
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_the_filtered_samples_of_each_call_are_those_of_its_samples(
     cuts: list[int], runs: list[tuple[float, float]]
 ) -> None:

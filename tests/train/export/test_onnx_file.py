@@ -41,7 +41,7 @@ def small_model() -> HybridECGModel:
 
 @pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """(model, normalisation, path) of each kind of normalisation. Quick: the export in `test_recipe.py`."""
+    """(model, normalisation, path) of each kind of normalisation."""
     kind: Kind = request.param
     model, normalisation = small_model(), fit_normalisation(kind, beats(200, seed=9))
     path = export_onnx(model, normalisation, METADATA, tmp_path_factory.mktemp(kind) / "new" / "model.onnx")

@@ -224,6 +224,7 @@ def exported(stream: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> E
         return export_run(stream.folder, tmp_path_factory.mktemp("export") / "tiny.onnx", name="tiny")
 
 
+@pytest.mark.slow
 def test_the_file_scores_as_the_run_does(stream: FinishedRun, exported: ExportReport) -> None:
     assert exported.parity <= 1e-3
     assert (exported.patients, exported.alpha) == (4, 0.05)
@@ -235,6 +236,7 @@ def test_the_file_scores_as_the_run_does(stream: FinishedRun, exported: ExportRe
     np.testing.assert_allclose(by_file.score, by_torch.score, atol=1e-3, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_monitors_scorer_takes_it_and_scores_detected_beats_as_the_run_does(
     stream: FinishedRun, exported: ExportReport
 ) -> None:
@@ -269,6 +271,7 @@ def test_the_public_model_is_exported_with_beats_alone(kaggle: FinishedRun, tmp_
     np.testing.assert_allclose(by_file.score, by_torch.score, atol=1e-3, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_that_scores_differently_is_removed(stream: FinishedRun, exported: ExportReport, tmp_path: Path) -> None:
     def written(*arguments: Any) -> Path:
         return Path(shutil.copy(exported.path, arguments[3]))
