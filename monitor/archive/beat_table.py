@@ -7,7 +7,6 @@ import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from monitor.errors import ConfigError
@@ -33,23 +32,18 @@ _AS_MESSAGE: Final = operator.attrgetter(*(name for name, _, _ in COLUMNS[2:])) 
 _ROWS: Final = 16_384  # per row group: about four hours
 
 
-def pyarrow_or_error() -> ModuleType:
-    """pyarrow, which writes Parquet.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
+def pyarrow_or_error() -> Any:
+    """pyarrow, which writes Parquet, or ConfigError where it is not installed."""
     try:
         import pyarrow
     except ImportError as error:
         raise ConfigError(f"score: Parquet needs pyarrow ({error}); pip install 'ecg-monitor[archive]'") from None
-    module: ModuleType = pyarrow
-    return module
+    return pyarrow
 
 
 def arrow_schema(columns: Sequence[tuple[str, str, str]], metadata: dict[str, str] | None = None) -> Any:
     """Schema of a table with the meaning of each column as its description."""
-    arrow: Any = pyarrow_or_error()
+    arrow = pyarrow_or_error()
     types = {
         "double": arrow.float64(),
         "bool": arrow.bool_(),
@@ -71,7 +65,7 @@ class BeatTable:
     """
 
     def __init__(self, path: Path, fs_hz: float, metadata: dict[str, str]) -> None:
-        self._arrow: Any = pyarrow_or_error()
+        self._arrow = pyarrow_or_error()
         import pyarrow.parquet as parquet
 
         self._fs_hz = fs_hz
@@ -104,9 +98,6 @@ class BeatTable:
     def _flush(self) -> None:
         if not self._rows:
             return
-        columns = zip(*self._rows, strict=True)
-        arrays = [
-            self._arrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
-        ]
+        columns = map(list, zip(*self._rows, strict=True))
+        self._writer.write_table(self._arrow.table(list(columns), schema=self._schema))
         self._rows.clear()
-        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))

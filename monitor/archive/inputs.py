@@ -12,18 +12,9 @@ from monitor.errors import SourceError
 
 __all__ = ["InputFile", "files_of", "hash_files", "is_segmented", "named_in_header", "unchanged"]
 
-_PIECE_BYTES = 1 << 20
-
 
 class InputFile(msgspec.Struct, frozen=True):
-    """A file at the time of scoring.
-
-    Attributes:
-        path: absolute.
-        size: bytes.
-        mtime_ns: time of the last write, ns since 1970.
-        sha256: of the content, hex.
-    """
+    """A file at the time of scoring: absolute path, bytes, last write (ns since 1970), SHA-256 (hex) of its content."""
 
     path: str
     size: int
@@ -55,11 +46,9 @@ def hash_files(files: Sequence[Path], spec: str) -> list[InputFile]:
     """
     found = []
     for path in files:
-        digest = hashlib.sha256()
         try:
             with path.open("rb") as file:
-                while piece := file.read(_PIECE_BYTES):
-                    digest.update(piece)
+                digest = hashlib.file_digest(file, "sha256")
             stat = path.stat()
         except OSError as error:
             raise SourceError(f"{spec}: {path} cannot be read ({error.strerror})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,10 +56,8 @@ ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
 def row_of(summary: Summary) -> dict[str, Any]:
     """The row of one record; keys as ROW_COLUMNS."""
     run, pauses, rates = summary.longest_run, summary.pauses, summary.rates
-    busiest = max(summary.hours, key=lambda hour: hour.abnormal, default=None)
-    if busiest is not None and not busiest.abnormal:
-        busiest = None
-    of_priority = {"high": 0, "medium": 0, "low": 0}
+    busiest = max((hour for hour in summary.hours if hour.abnormal), key=lambda hour: hour.abnormal, default=None)
+    of_priority: Counter[str] = Counter()
     for kind, n in summary.alarms.items():
         of_priority[summary.settings["alarms"][kind]["priority"]] += n
     row = {name: getattr(summary, name, None) for name, _, _ in ROW_COLUMNS}
@@ -83,11 +82,7 @@ def row_of(summary: Summary) -> dict[str, Any]:
 
 
 def write_overview(results: Results, summaries: Sequence[Summary]) -> None:
-    """Write `summary.csv` and `summary.parquet`.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+    """Write `summary.csv` and `summary.parquet`, or raise OSError."""
     rows = [row_of(summary) for summary in summaries]
     names = [name for name, _, _ in ROW_COLUMNS]
     text = io.StringIO()
@@ -96,15 +91,11 @@ def write_overview(results: Results, summaries: Sequence[Summary]) -> None:
     writer.writerows(rows)
     replace_file(results.out / CSV_NAME, text.getvalue(), durable=True)
 
-    arrow: Any = pyarrow_or_error()
+    arrow = pyarrow_or_error()
     import pyarrow.parquet as parquet
 
-    schema = arrow_schema(ROW_COLUMNS)
-    table = arrow.Table.from_arrays(
-        [arrow.array([row[field.name] for row in rows], type=field.type) for field in schema], schema=schema
-    )
     sink = io.BytesIO()
-    parquet.write_table(table, sink, compression="zstd")
+    parquet.write_table(arrow.Table.from_pylist(rows, schema=arrow_schema(ROW_COLUMNS)), sink, compression="zstd")
     replace_file(results.out / PARQUET_NAME, sink.getvalue(), durable=True)
 
 

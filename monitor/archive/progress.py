@@ -14,11 +14,7 @@ __all__ = ["ProgressDisplay"]
 
 
 class ProgressDisplay:
-    """Prints the outcome of each record. A context.
-
-    Args:
-        total: records of the run.
-    """
+    """Prints the outcome of each of `total` records. A context."""
 
     def __init__(self, total: int) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
@@ -48,6 +44,6 @@ class ProgressDisplay:
             print(f"ecg-monitor: {self._done}/{self._total} {line}", file=sys.stderr, flush=True)
         elif outcome.state == "failed":
             self._bar.console.print(f"ecg-monitor: {line}", markup=False, highlight=False, soft_wrap=True)
-            self._bar.update(self._bar_id, advance=1)
+            self._bar.advance(self._bar_id)
         else:
             self._bar.update(self._bar_id, advance=1, description=escape(line))

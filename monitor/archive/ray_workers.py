@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from monitor.archive.scoring import first_line, score_record
 from monitor.archive.task import RecordOutcome, Task
+from monitor.archive.workers import usable_cores
 from monitor.errors import ConfigError
 
 __all__ = ["RayWorkers"]
@@ -42,8 +44,6 @@ class RayWorkers:
         self._tasks: dict[Any, Task] = {}  # Ray's reference of the result -> task
 
     def __enter__(self) -> RayWorkers:
-        from monitor.archive.workers import usable_cores
-
         ray = self._ray
         options: dict[str, Any] = {}  # none for a running cluster
         if not os.environ.get("RAY_ADDRESS"):
@@ -53,10 +53,11 @@ class RayWorkers:
         try:
             ray.init(log_to_driver=False, logging_level="error", configure_logging=True, **options)
         except Exception as error:  # Ray passes on any error of its transport
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"score --ray: the cluster does not answer ({reason}); see RAY_ADDRESS") from None
+            raise ConfigError(
+                f"score --ray: the cluster does not answer ({first_line(error)}); see RAY_ADDRESS"
+            ) from None
         self.slots = self._given or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._score = ray.remote(num_cpus=1)(_score)
+        self._score = ray.remote(num_cpus=1)(score_record)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,15 +83,8 @@ class RayWorkers:
         for answer in ready:
             task = self._tasks.pop(answer)
             try:
-                outcome: RecordOutcome = self._ray.get(answer)
+                outcomes.append(self._ray.get(answer))
             except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                outcome = RecordOutcome(task.name, "failed", f"{task.spec}: Ray could not score it ({reason})")
-            outcomes.append(outcome)
+                text = f"{task.spec}: Ray could not score it ({first_line(error)})"
+                outcomes.append(RecordOutcome(task.name, "failed", text))
         return outcomes
-
-
-def _score(task: Task) -> RecordOutcome:
-    from monitor.archive.scoring import score_record
-
-    return score_record(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,12 +25,7 @@ _NAME_MAX: Final = 100  # file systems allow 255 bytes, with `.part` or `.lock`
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRecord:
-    """One record.
-
-    Attributes:
-        name: of its folder in --out; unique in a run.
-        spec: of its source, e.g. `mitdb:208`, `edf:/archive/ward3/12.edf`; paths are absolute.
-    """
+    """One record: its folder in --out, unique in a run, and its source, e.g. `edf:/archive/12.edf` (absolute)."""
 
     name: str
     spec: str
@@ -100,15 +96,15 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
         root, found = path.parent, [path]
         if not path.is_file() and not path.with_name(path.name + ".hea").is_file():
             raise ConfigError(f"score {text}: no such file, folder or kind of source")
-        if kinds or _kind_of(path) is not None:
-            yield _record(root, path, kinds[0] if kinds else str(_kind_of(path)))
-            return
-        raise ConfigError(f"score {text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
+        kind = kinds[0] if kinds else _kind_of(path)
+        if kind is None:
+            raise ConfigError(f"score {text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
+        yield _record(root, path, kind)
+        return
     kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _IN_FOLDERS)
     records = [(file, kind) for file in dict.fromkeys(found) if (kind := _kind_of(file)) in kinds]
-    segments = {
-        (file.parent / name) for file, kind in records if kind == "wfdb" for name in _segments(file.with_suffix(""))
-    }
+    headers = [file.with_suffix("") for file, kind in records if kind == "wfdb"]
+    segments = {path.parent / name for path in headers if is_segmented(path) for name in named_in_header(path)}
     whole = [(file, str(kind)) for file, kind in records if file.with_suffix("") not in segments]
     if not whole:
         raise ConfigError(f"score {text}: no record there; looked for {', '.join(_suffixes(kinds))}")
@@ -135,11 +131,6 @@ def _kind_of(file: Path) -> str | None:
     return "wfdb" if bare.with_name(bare.name + ".hea").is_file() else None
 
 
-def _segments(path: Path) -> list[str]:
-    """Names of the segments of a segmented record: they do not count as records."""
-    return named_in_header(path) if is_segmented(path) else []
-
-
 def _record(root: Path, file: Path, kind: str) -> ArchiveRecord:
     known = file.suffix.lower() in (*_FILE_KINDS[kind], ".dat")
     stem = file.with_suffix("") if known else file
@@ -150,12 +141,7 @@ def _record(root: Path, file: Path, kind: str) -> ArchiveRecord:
 
 def _plain_parts(path: Path) -> list[str]:
     """The folders of a pattern before the first with a wildcard."""
-    parts: list[str] = []
-    for part in path.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        parts.append(part)
-    return parts or ["."]
+    return list(itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])) or ["."]
 
 
 def _plain(text: str) -> str:

@@ -33,14 +33,7 @@ _WORK: Final = ".score"
 
 
 class Results:
-    """Results in one folder.
-
-    Args:
-        out: the folder; created if missing.
-
-    Raises:
-        ConfigError: it cannot be created or written.
-    """
+    """Results in one folder, created if missing; ConfigError where it cannot be created or written."""
 
     def __init__(self, out: Path) -> None:
         self.out = out

@@ -62,8 +62,6 @@ def score_all(
 
     Args:
         tasks: of distinct names.
-        results: where they are written.
-        workers: open.
         report: called with the outcome of each record, once.
         stop: polled several times a second.
         clock: monotonic, s.

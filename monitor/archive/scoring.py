@@ -32,7 +32,7 @@ from monitor.errors import ConfigError, SourceError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
 from monitor.sources import Notice, Source
 
-__all__ = ["score_record", "scoring_record"]
+__all__ = ["first_line", "score_record", "scoring_record"]
 
 _PIECE_S: Final = 20.0  # per read, as the monitor reads a replay
 _BATCH: Final = 64  # beats that are scored together
@@ -56,14 +56,14 @@ def scoring_record(task: Task) -> Steps[RecordOutcome]:
             outcome = (yield from _scoring(task, results)) if ours else RecordOutcome(task.name, "busy")
         return outcome
     except (SourceError, ConfigError) as error:
-        text = _line(error)
+        text = first_line(error)
     except UnicodeError:
         text = f"{task.spec!a}: its path is no UTF-8, no summary can name it; rename it"
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         text = f"{task.spec}: cannot be written{where} ({error.strerror or error})"
     except Exception as error:  # the other records continue
-        text = f"{task.spec}: internal error: {type(error).__name__}: {_line(error)}"
+        text = f"{task.spec}: internal error: {type(error).__name__}: {first_line(error)}"
     return RecordOutcome(task.name, "failed", text)
 
 
@@ -100,11 +100,7 @@ _scorer = functools.lru_cache(maxsize=1)(load_scorer)  # once per process: a wor
 
 
 def _open(task: Task) -> Source:
-    """The source of the record, with the options that concern a record.
-
-    Raises:
-        SourceError: it cannot be opened, or has no end.
-    """
+    """The source of the record, or SourceError where it cannot be opened or has no end."""
     options = SourceConfig(spec=task.spec, **settings_of(task)["source"])
     source = open_bed(BedPlan(task.name, options), task.config)
     endless = task.spec.partition(":")[0] == "sim" and source.total_samples is None
@@ -228,6 +224,6 @@ class _Record:
         )
 
 
-def _line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its class."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -16,11 +16,7 @@ __all__ = ["write_strips"]
 
 
 def write_strips(folder: Path, below: str, bed: Bed, strips: Sequence[BeatStrip]) -> tuple[WorstStrip, ...]:
-    """Draw strips into `folder`/`below`, the first as `1.svg`.
-
-    Raises:
-        OSError: one cannot be written.
-    """
+    """Draw strips into `folder`/`below`, the first as `1.svg`, or raise OSError."""
     written = []
     for number, strip in enumerate(strips, 1):
         file = f"{below}/{number}.svg"

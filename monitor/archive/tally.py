@@ -22,7 +22,6 @@ class Tally:
         limits: of the alarms of this record: shortest pause, and beats of a run.
 
     Attributes:
-        beats, abnormal: number so far.
         unscored_by: quality -> beats that were not scored.
         runs: of abnormal beats.
         alarms: kind -> number of onsets.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -41,7 +41,7 @@ class Task:
     config: Config
     model_sha256: str
     strips: int = 6
-    command: tuple[str, ...] = field(default=())
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,10 @@ class RecordOutcome:
 
 def settings_of(task: Task) -> dict[str, Any]:
     """The part of the configuration that changes the result of a record."""
-    source = {key: getattr(task.config.source, key) for key in _SOURCE_KEYS}
-    alarms = msgspec.to_builtins(task.config.alarms_of(task.name))
     return {
-        "source": source,
+        "source": {key: getattr(task.config.source, key) for key in _SOURCE_KEYS},
         "signal": msgspec.to_builtins(task.config.signal),
-        "alarms": alarms,
+        "alarms": msgspec.to_builtins(task.config.alarms_of(task.name)),
         "strips": task.strips,
     }
 

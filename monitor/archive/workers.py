@@ -36,9 +36,6 @@ class LocalWorkers:
 
     Processes are spawned, not forked, so they inherit no threads and sockets. They end with this process, also after a
     kill.
-
-    Args:
-        n: number of processes.
     """
 
     def __init__(self, n: int) -> None:

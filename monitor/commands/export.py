@@ -106,10 +106,7 @@ def _from_journal(given: Given, alarm_id: str, epoch: str) -> _Found:
         run, first = run_id(reader, epoch), next(iter(reader.epochs()), "")
 
         def read(topic: str) -> Iterator[bytes]:
-            page = reader.since(topic, first, 0)
-            yield from page.bodies
-            while page.more:
-                page = reader.since(topic, page.epoch, page.seq)
+            for page in reader.pages(topic, first, 0):
                 yield from page.bodies
 
         found = _find(read, alarm_id, run, reader.path)

@@ -18,12 +18,7 @@ _NEWEST_ROWS = 50_000  # of the journal: more than is published between two save
 
 
 class EarlierHub:
-    """Messages that an earlier hub published, and the alarms that were active at its end.
-
-    Args:
-        messages: topics and messages.
-        active: alarm messages.
-    """
+    """Messages that an earlier hub published, with their topics, and the alarms that were active at its end."""
 
     def __init__(self, messages: Iterable[tuple[str, Message]] = (), active: Iterable[AlarmMessage] = ()) -> None:
         self.active = tuple(active)
@@ -31,26 +26,18 @@ class EarlierHub:
 
     @classmethod
     def read(cls, path: Path, since_s: float, beds: Collection[str]) -> EarlierHub:
-        """Read the journal of a hub.
-
-        Args:
-            path: of the journal.
-            since_s: start of the fleet, Unix time: runs before it belong to another fleet.
-            beds: of the fleet.
+        """Read the journal of a hub. Runs before the start of the fleet, `since_s` (Unix time), are not its own.
 
         Raises:
             JournalError: the journal cannot be read.
         """
-        reader = JournalReader(path)
-        try:
+        with contextlib.closing(JournalReader(path)) as reader:
             epochs = {run.epoch for run in reader.runs() if run.started_s >= since_s}
             if not epochs:
                 return cls()
             newest = [(t, body) for t, body in _decoded(reader.newest_messages(_NEWEST_ROWS)) if body.epoch in epochs]
             bodies = (decode(raw) for bed in beds for raw in reader.alarm_changes(bed, 1 << 62))
             return cls(newest, [b for b in bodies if isinstance(b, AlarmMessage) and b.epoch in epochs])
-        finally:
-            reader.close()
 
     def published(self, topic: str, body: Message) -> bool:
         """Whether it published this message."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from monitor.bus.keys import add_client, make_server_keys
 from monitor.config import Config
 from monitor.engine.bed_plan import BedPlan
 from monitor.errors import SourceError
@@ -47,16 +48,13 @@ class Fleet:
 
     Args:
         cluster: connected; closed by the caller.
-        plans: of the beds, in order.
-        config: of all beds.
         folder: for journals and position files; every machine must see it under the same path.
         shards: number of shards; 0 = one per core of a cluster started here, else SHARDS_PER_CORE per core.
         report: called with one line for a person.
         clock: monotonic, s.
 
     Attributes:
-        hub: the hub.
-        workers: one per core.
+        hub, workers: in processes of their own.
         incomplete: what shards could not keep, one line each.
 
     Raises:
@@ -96,7 +94,7 @@ class Fleet:
     @property
     def ended(self) -> bool:
         """Whether all sources have ended and the hub has published all messages."""
-        drained = self.hub.state.drained if self.hub.state is not None else frozenset()
+        drained = self.hub.state.drained if self.hub.state else frozenset()
         return self._began and all(s.state == "ended" and name in drained for name, s in self._shards.items())
 
     def run(self, stop: Callable[[], bool], pause: Callable[[float], object] = time.sleep) -> None:
@@ -189,7 +187,7 @@ class Fleet:
             others = [worker for worker in holders if worker != shard.goal]
             if others:
                 # The hub must know that the shard is leaving before it stops.
-                if self.hub.state is None or (shard.link.leaving and self.hub.knows(shard.link)):
+                if self.hub.state is None or (shard.link.leaving and shard.link in self.hub.links):
                     for worker in others:
                         self._send(shard, worker, "stop", name, now_s)
             elif shard.goal and (not holders or self.workers.all[shard.goal].shards[name].state == "failed"):
@@ -213,16 +211,10 @@ class _ShardKeys:
         self._created = False
 
     def order_on(self, node: Node, order: ShardOrder) -> tuple[ShardOrder, str]:
-        """The order of a shard on a machine, and the file of the hub's key to it; empty = none.
-
-        Raises:
-            ConfigError: keys cannot be created.
-        """
+        """The order of a shard on a machine, and the file of the hub's key to it; empty = none."""
         if node.address == self._here.address:
             return order, ""
         if not self._created:
-            from monitor.bus.keys import add_client, make_server_keys
-
             make_server_keys(self._folder)
             add_client(self._folder, "hub", "operator")
             self._created = True

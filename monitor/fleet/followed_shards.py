@@ -26,8 +26,7 @@ class FollowedShard:
     """A shard as the hub sees it.
 
     Attributes:
-        order: name, beds and place of the shard.
-        link: connection to it; None while it does not run.
+        link: None while it does not run.
         position: up to where its messages were published, while there is no link.
         heartbeat: its last.
         unlinked_s: last sign of life before the link was closed, monotonic, s.
@@ -47,7 +46,7 @@ class FollowedShard:
 
 
 class FollowedShards:
-    """All shards of a hub, in the order of their first `follow`.
+    """All shards of a hub, in the order of their first `follow`; by bed in `of_bed`.
 
     Args:
         folder: of the position files.
@@ -60,7 +59,7 @@ class FollowedShards:
         self._clock = clock
         self._report = report
         self._shards: dict[str, FollowedShard] = {}
-        self._of_bed: dict[str, FollowedShard] = {}
+        self.of_bed: dict[str, FollowedShard] = {}
         self._poller = zmq.Poller()
 
     def __iter__(self) -> Iterator[FollowedShard]:
@@ -71,10 +70,6 @@ class FollowedShards:
         """Whether there is any link."""
         return any(shard.link is not None for shard in self._shards.values())
 
-    def of_bed(self, bed: str) -> FollowedShard | None:
-        """The shard that watches a bed."""
-        return self._of_bed.get(bed)
-
     def follow(self, order: LinkOrder) -> tuple[FollowedShard, list[Received]]:
         """Connect to a shard where it runs now; return the last messages of a link that is closed."""
         shard = self._shards.get(order.shard)
@@ -84,7 +79,7 @@ class FollowedShards:
                 shard.position = load_position(self._position_file(order.shard))
             except PositionError as error:
                 self._report(str(error))
-            self._of_bed |= dict.fromkeys(order.beds, shard)
+            self.of_bed |= dict.fromkeys(order.beds, shard)
         shard.order = order
         rest: list[Received] = []
         if shard.link is not None and shard.link.endpoints != order.endpoints:

@@ -56,7 +56,6 @@ class HubOrder:
     Attributes:
         config: of the fleet; `[bus]` has the hub's address, `[journal]` its journal if named.
         folder: for the position files, and the journal where none is named.
-        beds: all beds of the fleet, in order.
         since_s: start of the fleet, Unix time; earlier runs in the journal belong to another fleet.
     """
 
@@ -76,10 +75,7 @@ class HubReport:
     """State of a hub.
 
     Attributes:
-        epoch: of its run.
-        endpoints: where it listens.
         drained: shards that have ended and whose messages were all published.
-        pid: of its process.
         notice: the last line for a person; empty = none.
     """
 
@@ -95,12 +91,7 @@ class Hub:
 
     One thread owns it; another may call `follow` and `report`.
 
-    Args:
-        order: configuration.
-        clock: monotonic, s.
-
     Attributes:
-        bus, journal: its own.
         notice: the last line for a person.
 
     Raises:
@@ -259,7 +250,7 @@ class Hub:
     def _answer(self, waiting: ControlRequest) -> None:
         request = waiting.request
         bed = request.bed or request.alarm_id.partition("/")[0]
-        shard = self._shards.of_bed(bed)
+        shard = self._shards.of_bed.get(bed)
         if request.op == "snapshot" and (not request.bed or shard is not None):
             waiting.reply(self.bus.snapshot(request.bed))
         elif request.op == "acknowledge" and (own := self._beds.acknowledge(request.alarm_id, request.who)):

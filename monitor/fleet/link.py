@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -32,8 +31,7 @@ class LinkOrder:
     """A shard, as the fleet describes it to the hub.
 
     Attributes:
-        shard: name of the shard.
-        beds: names of its beds.
+        shard, beds: names.
         journal: file of its journal.
         endpoints: where it listens; None = it does not run now.
         first_epoch: of the first run in its journal.
@@ -53,11 +51,9 @@ class LinkOrder:
 
 
 class Link:
-    """The connection to one run of a shard.
+    """The connection to one run of a shard, from a position on.
 
     Args:
-        endpoints: of the shard.
-        position: up to where its messages were received before.
         key: of the hub; None = the shard requires none.
         clock: monotonic, s.
 
@@ -70,8 +66,8 @@ class Link:
         self,
         endpoints: BusEndpoints,
         position: Position,
-        key: ClientKey | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        key: ClientKey | None,
+        clock: Callable[[], float],
     ) -> None:
         self.endpoints = endpoints
         self.last_heartbeat_s = clock()
@@ -173,27 +169,16 @@ class Link:
 
 
 def read_rest(journal: str, beds: Collection[str], position: Position) -> list[Received]:
-    """Messages of a shard that has ended, from its journal.
-
-    Args:
-        journal: file of its journal.
-        beds: names of its beds.
-        position: up to where its messages were received before.
+    """Messages of a shard that has ended, after a position, from its journal.
 
     Raises:
         JournalError: the journal cannot be read.
         ValueError: a message cannot be decoded.
     """
     out: list[Received] = []
-    reader = JournalReader(journal)
-    try:
+    with contextlib.closing(JournalReader(journal)) as reader:
         for topic in (bed_topic(bed, stream) for bed in beds for stream in ALL_STREAMS):
             place = position.topics.get(topic, Place(position.epoch, 0))
-            epoch, seq, more = place.epoch, place.seq, True
-            while more:
-                since = reader.since(topic, epoch, seq)
-                out += [(topic, decode(raw), raw) for raw in since.bodies]
-                epoch, seq, more = since.epoch, since.seq, since.more
-    finally:
-        reader.close()
+            for page in reader.pages(topic, place.epoch, place.seq):
+                out += [(topic, decode(raw), raw) for raw in page.bodies]
     return out

@@ -23,13 +23,7 @@ class ActorLost(Exception):  # noqa: N818 - a state of the world, not a mistake
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of the cluster.
-
-    Attributes:
-        name: Ray's id of the machine.
-        address: IP address.
-        cores: that the machine gives to the cluster.
-    """
+    """A machine of the cluster: Ray's id of it, IP address, cores that it gives to the cluster."""
 
     name: str
     address: str
@@ -37,11 +31,7 @@ class Node:
 
 
 class Actor:
-    """An object in a process of its own.
-
-    Attributes:
-        node: machine of the process.
-    """
+    """An object in a process of its own, on the machine `node`."""
 
     def __init__(self, ray: Any, handle: Any, node: Node) -> None:
         self._ray = ray
@@ -55,15 +45,10 @@ class Actor:
             getattr(self._handle, method).remote(*arguments)
 
     def report(self) -> Any:
-        """The newest `report()` of the object; None where no new one has arrived.
-
-        Raises:
-            ActorLost: it does not answer.
-        """
+        """The newest `report()` of the object; None where no new one has arrived; or raise ActorLost."""
         if self._pending is None:
             self._request_report()
-        ready, _ = self._ray.wait([self._pending], timeout=0)
-        if not ready:
+        if not self._ray.wait([self._pending], timeout=0)[0]:
             return None
         pending, self._pending = self._pending, None
         try:
@@ -74,11 +59,7 @@ class Actor:
             self._request_report()
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
-        """Call a method and wait for the result.
-
-        Raises:
-            ActorLost: it does not answer in time.
-        """
+        """Call a method and wait for the result, or raise ActorLost."""
         try:
             return self._ray.get(getattr(self._handle, method).remote(*arguments), timeout=timeout_s)
         except self._ray.exceptions.RayError as error:
@@ -136,14 +117,12 @@ class RayCluster:
 
     def nodes(self) -> list[Node]:
         """Machines of the cluster now, sorted by name."""
-        return sorted(
-            (
-                Node(node["NodeID"], node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)))
-                for node in self._ray.nodes()
-                if node["Alive"]
-            ),
-            key=lambda node: node.name,
-        )
+        alive = [
+            Node(node["NodeID"], node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)))
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        return sorted(alive, key=lambda node: node.name)
 
     def here(self) -> Node:
         """The machine of this program."""

@@ -24,7 +24,6 @@ class ResumedSource(SourceWrapper):
 
     Args:
         source: just opened; closed by `close`.
-        state: of the bed.
         speed: replay speed; 0 = as fast as possible.
         wall: Unix time, s.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,6 @@ class ShardOrder:
 
     Attributes:
         name: e.g. `s003`.
-        plans: of its beds.
         config: of the whole fleet.
         folder: of its journal, `<name>.sqlite`.
         listen: address of its sockets, e.g. `tcp://127.0.0.1:*`.
@@ -58,7 +57,6 @@ class ShardReport:
 
     Attributes:
         state: `starting`, `running`, `ended` (all its sources), `stopped` (by `stop`) or `failed` (see `text`).
-        text: one line for a person.
         endpoints: where it listens, while it runs.
         first_epoch: of the first run in its journal.
         resumed: number of beds that continue an earlier run.
@@ -70,15 +68,11 @@ class ShardReport:
     endpoints: BusEndpoints | None = None
     first_epoch: str = ""
     resumed: int = 0
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = ()
 
 
 class Shard:
-    """Run a shard in a thread of its own.
-
-    Args:
-        order: configuration.
-    """
+    """Run a shard in a thread of its own."""
 
     def __init__(self, order: ShardOrder) -> None:
         self.order = order

@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.fleet.ray_cluster import Actor, ActorLost, RayCluster
-from monitor.fleet.shard import ShardReport
-from monitor.fleet.worker import Worker, WorkerReport
+from monitor.fleet.shard import Shard, ShardOrder, ShardReport
 
-__all__ = ["PooledWorker", "WorkerPool"]
+__all__ = ["PooledWorker", "Worker", "WorkerPool", "WorkerReport"]
 
 _SILENT_S = 10.0  # a worker without a report for this time loses its shards: the locks of their journals decide
+_STOP_S = 10.0
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """State of a worker: process id; name -> state of the shard."""
+
+    pid: int
+    shards: dict[str, ShardReport]
+
+
+class Worker:
+    """The shards of one core, in a process that Ray restarts after a kill; a repeated order has no further effect."""
+
+    def __init__(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then stops the worker
+        self._shards: dict[str, Shard] = {}
+        # Import all that the first window needs: a shard that moves here from a dead worker must not wait.
+        import numpy as np
+
+        from detector import Detector
+
+        Detector(100.0).push(np.tile(np.hanning(100), 12))
+
+    def start(self, order: ShardOrder) -> None:
+        """Run a shard here."""
+        held = self._shards.get(order.name)
+        if held is None or held.report().state in ("stopped", "failed"):
+            self._shards[order.name] = Shard(order)
+
+    def stop(self, name: str) -> None:
+        """Make a shard end in order; then it is no longer in the report."""
+        if name in self._shards:
+            self._shards[name].stop()
+
+    def report(self) -> WorkerReport:
+        """The state now, without shards that have stopped."""
+        reports = {name: shard.report() for name, shard in self._shards.items()}
+        self._shards = {name: shard for name, shard in self._shards.items() if reports[name].state != "stopped"}
+        return WorkerReport(os.getpid(), {name: reports[name] for name in self._shards})
+
+    def stop_all(self) -> None:
+        """End all shards in order, and wait for it."""
+        for shard in self._shards.values():
+            shard.stop()
+        for shard in self._shards.values():
+            shard.join(_STOP_S)
 
 
 @dataclass
@@ -22,8 +70,7 @@ class PooledWorker:
         actor: its process.
         reported_s: time of its last report, monotonic, s.
         answers: it has reported since it was last lost.
-        pid: process id.
-        shards: name -> state of each of its shards.
+        pid, shards: as it reported.
     """
 
     actor: Actor
@@ -34,15 +81,12 @@ class PooledWorker:
 
 
 class WorkerPool:
-    """One worker on each core.
+    """One worker on each core; `all` has them by name.
 
     Args:
         cluster: connected.
         report: called with one line for a person.
         clock: monotonic, s.
-
-    Attributes:
-        all: name -> worker.
     """
 
     def __init__(self, cluster: RayCluster, report: Callable[[str], None], clock: Callable[[], float]) -> None:

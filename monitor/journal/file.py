@@ -1,24 +1,54 @@
-"""Open the file of a journal: check, migrate and lock it, or raise one line with the reason."""
+"""Open the file of a journal: check, migrate and lock it, or raise one line with the reason.
+
+One monitor writes: a lock file beside the journal keeps others out, and SQLite's own locks stay free for readers. The
+system releases the lock when the process ends, also by a kill; the empty lock file stays.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import urllib.parse
 from pathlib import Path
 
 from monitor.errors import JournalError, JournalInUse
-from monitor.journal.lock import JournalLock
 from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
 
-__all__ = ["MEMORY", "journal_error", "open_for_reading", "open_for_writing"]
+__all__ = ["MEMORY", "JournalLock", "is_locked", "journal_error", "open_for_reading", "open_for_writing"]
 
 MEMORY = ":memory:"
 OPEN_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
 BUSY_TIMEOUT_MS = 50  # while the monitor runs: a program that holds SQLite's own lock must not delay the loop
 WAL_BYTES = 8 << 20  # the log file is cut to this after a long read has let it grow
+
+
+class JournalLock:
+    """Held from construction until `release`.
+
+    Args:
+        path: of the journal; links to one file share one lock.
+
+    Raises:
+        BlockingIOError: another monitor holds it.
+        OSError: the lock file cannot be created.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def release(self) -> None:
+        """Release the lock; may be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:
@@ -86,6 +116,23 @@ def open_for_reading(path: str) -> sqlite3.Connection:
             raise
         raise journal_error(path, error, reading=True) from error
     return db
+
+
+def is_locked(path: str) -> bool:
+    """Whether a monitor writes this journal now; True also where the lock file cannot be read."""
+    try:
+        descriptor = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def journal_error(path: str, error: Exception, *, reading: bool = False) -> JournalError:
@@ -164,3 +211,7 @@ def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
             f"update it, or give another file"
         )
     return False, version
+
+
+def _lock_path(path: str) -> str:
+    return f"{Path(path).resolve()}-lock"

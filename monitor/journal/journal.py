@@ -14,7 +14,7 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,24 +96,15 @@ class Journal(JournalReader):
 
     def put_sessions(self, sessions: Iterable[Session], version: str) -> None:
         """Write the beds of this run and the version of the program; committed on return."""
-        try:
+        with self._losing("session"):
             for session in sessions:
                 row = (self._run_id, *session[:6])
                 self._write("session", "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._write("session", "UPDATE epochs SET version = ? WHERE id = ?", (version, self._run_id))
-        except sqlite3.Error as error:
-            self._roll_back(error, "session")
-            return
-        self.commit()
+            self.commit()
 
     def append(self, topic: str, body: Message, raw: bytes) -> None:
-        """Write an alarm, beat, status or event; other messages are ignored.
-
-        Args:
-            topic: as published.
-            body: the message, with its `seq`.
-            raw: the JSON as published.
-        """
+        """Write an alarm, beat, status or event, and its JSON as published; other messages are ignored."""
         alarm_id: str | None = None
         state: str | None = None
         match body:
@@ -128,20 +119,16 @@ class Journal(JournalReader):
             case _:
                 return
         self.newest[topic] = body.seq
-        try:
+        with self._losing(stream):
             key = self._topic(topic)
             row = (key, self._run_id, body.seq, body.sample, body.time, int(self._wall()), alarm_id, state, raw)
             self._write(stream, "INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            self._roll_back(error, stream)
-            return
-        self._retention.added(topic)
+            self._retention.added(topic)
 
     def put_strip(self, alarm_id: str, first_sample: int, fs_hz: float, samples: ArrayLike) -> None:
         """Write the signal around an alarm of this run; a second strip of an alarm replaces the first.
 
         Args:
-            alarm_id: of the alarm.
             first_sample: index of the first column, source samples.
             fs_hz: sampling rate, Hz.
             samples: (n,) or (channels, n), mV; stored as float32.
@@ -153,7 +140,7 @@ class Journal(JournalReader):
         if block.ndim != 2 or not block.size:
             raise ValueError(f"strip of shape {block.shape}; want (n,) or (channels, n), not empty")
         row = (self._run_id, alarm_id, first_sample, fs_hz, block.shape[0], block.tobytes(), int(self._wall()))
-        try:
+        with self._losing("strip"):
             new = self._db.execute("SELECT 1 FROM alarm_strips WHERE alarm_id = ? AND epoch = ?", (alarm_id, row[0]))
             added = 1 if new.fetchone() is None else 0
             self._write(
@@ -163,21 +150,15 @@ class Journal(JournalReader):
                 "samples = excluded.samples",
                 row,
             )
-        except sqlite3.Error as error:
-            self._roll_back(error, "strip")
-            return
-        self._retention.added("strips", added)
+            self._retention.added("strips", added)
 
     def put_action(self, action: OperatorAction) -> None:
         """Write an action of an operator; committed on return."""
         row = (self._run_id, self._wall(), *action[:6])
-        try:
+        with self._losing("action"):
             self._write("action", "INSERT INTO operator_actions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            self._roll_back(error, "action")
-            return
-        self._retention.added("actions")
-        self.commit()
+            self._retention.added("actions")
+            self.commit()
 
     def commit(self) -> None:
         """Make the appended rows survive the end of this process. Costs nothing where nothing is new."""
@@ -232,30 +213,36 @@ class Journal(JournalReader):
         """Id of a topic, inserted at its first message."""
         key = self._topics.get(name)
         if key is None:
-            self._begin()
-            key = self._db.execute("INSERT INTO topics (name) VALUES (?)", (name,)).lastrowid or 0
+            key = self._execute("INSERT INTO topics (name) VALUES (?)", (name,)).lastrowid or 0
             self._topics[name] = key
         return key
 
-    def _begin(self) -> None:
+    def _write(self, stream: str, statement: str, row: tuple[object, ...]) -> None:
+        """Write a row, and count it."""
+        self._execute(statement, row)
+        self._uncommitted[stream] += 1
+
+    def _execute(self, statement: str, row: tuple[object, ...]) -> sqlite3.Cursor:
+        """Execute in the open transaction; begin one if needed."""
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
+        return self._db.execute(statement, row)
 
-    def _write(self, stream: str, statement: str, row: tuple[object, ...]) -> None:
-        """Write a row in the open transaction; begin one if needed."""
-        self._begin()
-        self._db.execute(statement, row)
-        self._uncommitted[stream] += 1
+    @contextlib.contextmanager
+    def _losing(self, stream: str) -> Iterator[None]:
+        """Roll back at an error, and count the rows as lost."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._roll_back(error, stream)
 
     def _roll_back(self, error: sqlite3.Error, stream: str = "") -> None:
         """Count the rows of the open transaction and the failed row as lost; leave a clean state to continue from."""
         with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself on some errors
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._db.execute("ROLLBACK")
         if stream:
             self._uncommitted[stream] += 1
-        lost = Counter(self._uncommitted)
-        self._uncommitted.clear()
+        lost, self._uncommitted = self._uncommitted, Counter()
         self._retention.rolled_back()
         self._topics = {}
         with contextlib.suppress(sqlite3.Error):  # topics inserted in the lost transaction are gone

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.journal.file import open_for_reading
-from monitor.journal.lock import is_locked
+from monitor.journal.file import is_locked, open_for_reading
 from monitor.journal.rows import MessagePage, MonitorRun, OperatorAction, Session, Strip
 
 __all__ = ["JournalReader"]
@@ -92,6 +91,14 @@ class JournalReader:
             at = newest
         return MessagePage(tuple(bodies), complete, False, names[at[0]], at[1])
 
+    def pages(self, topic: str, epoch: str, seq: int, *, rows: int = PAGE_ROWS) -> Iterator[MessagePage]:
+        """Answers of `since` up to the newest message."""
+        more = True
+        while more:
+            page = self.since(topic, epoch, seq, rows=rows)
+            yield page
+            epoch, seq, more = page.epoch, page.seq, page.more
+
     def active_alarms(self, epoch: str = "") -> list[bytes]:
         """Last message of every alarm of a run that is not cleared, oldest first; empty epoch = the present run."""
         rows = self._db.execute(
@@ -137,9 +144,7 @@ class JournalReader:
     def alarm_changes(self, bed: str, first_sample: int) -> list[bytes]:
         """Messages that give the state of the alarms of a bed, of all runs, in order.
 
-        Args:
-            bed: name of the bed.
-            first_sample: all alarm messages from this sample on; before it only the last of each alarm not cleared.
+        All from `first_sample` on; before it only the last of each alarm that is not cleared.
         """
         rows = self._db.execute(
             "SELECT body FROM messages m WHERE topic = (SELECT id FROM topics WHERE name = ?) AND (sample >= ? OR "

@@ -137,13 +137,11 @@ class Retention:
             self._over.discard(what)
 
     def _bound_size(self, most: int) -> None:
-        budget = self._budget()
-        if not budget:
-            return
-        pages, free = self._pages()
-        # Some pages less than the budget, so that rows written until the next step find free pages.
-        if budget and pages - free > budget - min(FREE_PAGES, budget // 8):
-            self._drop_oldest(most)
+        if budget := self._budget():
+            pages, free = self._pages()
+            # Some pages less than the budget, so that rows written until the next step find free pages.
+            if pages - free > budget - min(FREE_PAGES, budget // 8):
+                self._drop_oldest(most)
 
     def _budget(self) -> int:
         """Largest size of the file, pages; 0 = no limit."""

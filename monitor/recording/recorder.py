@@ -42,12 +42,9 @@ class Recorder:
 
     Args:
         folder: of the session; created if missing.
-        bed: name of the bed.
         fs_hz: sampling rate, Hz.
-        lead: name of the lead.
         start_time: ISO 8601 time of sample 0 of the source; None if unknown.
         config: the whole configuration, for session.json.
-        model: name and hash of the model.
         rails_mv: range of the source, (low, high) mV; None if unknown.
 
     Raises:

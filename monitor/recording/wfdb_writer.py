@@ -78,9 +78,7 @@ class SignalFile:
     are clipped and counted.
 
     Args:
-        folder: where to write.
         fs_hz: sampling rate, Hz.
-        lead: name of the lead.
         rails_mv: range of the source, (low, high) mV; None if unknown.
     """
 
