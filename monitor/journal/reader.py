@@ -91,11 +91,11 @@ class JournalReader:
             at = newest
         return MessagePage(tuple(bodies), complete, False, names[at[0]], at[1])
 
-    def pages(self, topic: str, epoch: str, seq: int, *, rows: int = PAGE_ROWS) -> Iterator[MessagePage]:
-        """Answers of `since` up to the newest message."""
+    def pages(self, topic: str, epoch: str, seq: int, **bounds: int) -> Iterator[MessagePage]:
+        """Answers of `since`, each with its bounds, up to the newest message."""
         more = True
         while more:
-            page = self.since(topic, epoch, seq, rows=rows)
+            page = self.since(topic, epoch, seq, **bounds)
             yield page
             epoch, seq, more = page.epoch, page.seq, page.more
 

@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from monitor.journal import Journal
 from monitor.messages import Message, encode
 from tests import ROOT
-
-__all__ = ["FillableDisk", "abandon", "check_integrity", "child", "count", "fillable_disk", "put"]
 
 
 def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
@@ -28,16 +27,15 @@ def put(journal: Journal, topic: str, body: Message, seq: int) -> bytes:
     return raw
 
 
+def query(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    """Execute one statement as another SQLite program does."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(statement).fetchall()
+
+
 def count(path: Path, table: str = "messages") -> int:
     """Committed rows of a table."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        rows: int = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-        return rows
-
-
-def check_integrity(path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    return int(query(path, f"SELECT COUNT(*) FROM {table}")[0][0])
 
 
 def abandon(journal: Journal) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import re
 import sqlite3
 from pathlib import Path
 
@@ -12,12 +14,12 @@ import pytest
 from detector.scorer import Scorer
 from monitor.bus.requests import ControlRequest
 from monitor.errors import JournalInUse
-from monitor.journal import Journal, JournalReader, OperatorAction, RetentionLimits, Session
+from monitor.journal import Journal, JournalReader, OperatorAction, RetentionLimits
 from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, decode
 from tests.monitor.bus.helpers import alarm, beat
 from tests.monitor.commands.helpers import ecg_monitor
 from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings
-from tests.monitor.journal.helpers import check_integrity, child, fillable_disk, put
+from tests.monitor.journal.helpers import child, fillable_disk, put, query
 
 ALARMS, BEATS, EVENTS = (bed_topic("p1", stream) for stream in ("alarm", "beat", "event"))
 
@@ -57,24 +59,16 @@ def test_after_a_kill_at_any_moment_no_published_alarm_is_missing(tmp_path, kill
         assert writer.stdout.readline() == "ready\n"
         lines = [writer.stdout.readline() for _ in range(draw.randrange(1, 120))]
         writer.kill()  # while it writes the next
-        lines += writer.stdout.readlines()
-        writer.wait()
+        lines += writer.communicate()[0].splitlines(keepends=True)
         published[epoch] = int([line for line in lines if line.endswith("\n")][-1])
-        for pipe in (writer.stdin, writer.stdout):
-            pipe.close()
-        with_reader = JournalReader(path)
-        assert [r.ended for r in with_reader.runs()][-1] == "died", "found at once, without a monitor"
-        with_reader.close()
+        with contextlib.closing(JournalReader(path)) as reader:
+            assert reader.runs()[-1].ended == "died", "found at once, without a monitor"
         journal = Journal(path, limits=RetentionLimits(max_mb=3.0))
         assert journal.died == (epoch,)
-        check_integrity(path)
-        seq, at, more, found = 0, epoch, True, []
-        while more:
-            page = journal.since(ALARMS, at, seq)
-            assert page.complete, "beats and strips were deleted, no alarm"
-            found += page.bodies
-            at, seq, more = page.epoch, page.seq, page.more
-        assert len(found) >= published[epoch]
+        assert query(path, "PRAGMA integrity_check") == [("ok",)]
+        pages = list(journal.pages(ALARMS, epoch, 0))
+        assert all(page.complete for page in pages), "beats and strips were deleted, no alarm"
+        assert sum(len(page.bodies) for page in pages) >= published[epoch]
         newest = f"p1/asystole/{published[epoch]}"
         assert journal.get_strip(newest, epoch) is not None, "the strip is there as soon as the alarm is"
         runs = {r.epoch: r for r in journal.runs()}
@@ -110,9 +104,8 @@ def test_other_programs_read_while_a_monitor_writes(tmp_path):
             pass
         assert other.execute("SELECT COUNT(*) FROM log").fetchone() == (before,)
         other.close()
-        reader = JournalReader(path)
-        assert [run.ended for run in reader.runs()] == ["running"]
-        reader.close()
+        with contextlib.closing(JournalReader(path)) as reader:
+            assert [run.ended for run in reader.runs()] == ["running"]
     finally:
         writer.kill()
         writer.communicate()
@@ -143,14 +136,10 @@ def test_a_full_disk_loses_the_counted_rows_and_no_others(tmp_path):
         disk.fill()
         write(500)
         assert journal.losses.failure
-        assert len(lines) == 1, lines
-        assert lines[0].endswith("; the monitor continues without it")
-        assert "cannot be written" in lines[0]
+        assert re.fullmatch(r".* cannot be written .*; the monitor continues without it", *lines)
         assert set(journal.losses.rows) == {"alarm", "beat", "strip"}
-        put_before = len(journal.actions())
         journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1"))
-        assert journal.losses.rows["action"] == 1
-        assert len(journal.actions()) == put_before
+        assert (journal.losses.rows["action"], journal.actions()) == (1, [])
         disk.empty()
         write(1)
         assert journal.losses.failure, "it counts as working after some seconds only"
@@ -164,10 +153,9 @@ def test_a_full_disk_loses_the_counted_rows_and_no_others(tmp_path):
             assert not since.complete, "the answer is marked"
             assert len(since.bodies) == written[topic] - journal.losses.rows[stream]
         journal.close()
-        check_integrity(path)
-        reader = JournalReader(path)
-        assert [run.ended for run in reader.runs()] == ["in order"]
-        reader.close()
+        assert query(path, "PRAGMA integrity_check") == [("ok",)]
+        with contextlib.closing(JournalReader(path)) as reader:
+            assert [run.ended for run in reader.runs()] == ["in order"]
 
 
 @pytest.mark.slow
@@ -185,12 +173,9 @@ def test_a_disk_that_stays_full_is_reported_at_the_end(tmp_path):
         assert "could not be written to the end" in lines[1]
         assert lines[1].endswith(f"lost: {journal.losses.rows['alarm']} alarm")
         disk.empty()
-        again = Journal(disk.folder / "j.db")
-        assert (
-            len(again.since(ALARMS, "run-1", 0, rows=5000, max_bytes=1 << 30).bodies)
-            == 1999 - journal.losses.rows["alarm"]
-        )
-        again.close()
+        with contextlib.closing(JournalReader(disk.folder / "j.db")) as reader:
+            kept = sum(len(page.bodies) for page in reader.pages(ALARMS, "run-1", 0))
+        assert kept == 1999 - journal.losses.rows["alarm"]
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +238,7 @@ def test_alarms_active_at_a_kill_are_reported_by_the_next_run(tmp_path: Path, sc
     ends = {r.epoch: r.ended for r in reader.runs()}
     assert ends == {"run-1": "died", run.pipeline.bus.epoch: "in order"}
     assert isinstance(decode(reader.since(ALARMS, "run-1", 0).bodies[0]), AlarmMessage)
-    sessions = reader.sessions(run.pipeline.bus.epoch)
-    assert sessions == [Session("p1", "fed", "II", FS_HZ, *reader.sessions(run.pipeline.bus.epoch)[0][4:])]
+    assert [session[:4] for session in reader.sessions(run.pipeline.bus.epoch)] == [("p1", "fed", "II", FS_HZ)]
     reader.close()
 
 
@@ -267,9 +251,8 @@ def test_a_run_that_raised_has_ended_with_an_error(tmp_path: Path, scorer: Score
     run.pipeline.bus.service = fail  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="a defect"):
         run.pipeline.run()
-    reader = JournalReader(tmp_path / "j.db")
-    assert [r.ended for r in reader.runs()] == ["error"]
-    reader.close()
+    with contextlib.closing(JournalReader(tmp_path / "j.db")) as reader:
+        assert [r.ended for r in reader.runs()] == ["error"]
 
 
 def test_an_alarm_of_a_silent_source_has_its_strip_before_it_is_published(tmp_path: Path, scorer: Scorer) -> None:
@@ -282,9 +265,8 @@ def test_an_alarm_of_a_silent_source_has_its_strip_before_it_is_published(tmp_pa
     def publish(topic: str, body: Message):  # what another process reads as soon as an alarm is published
         published = real(topic, body)
         if isinstance(body, AlarmMessage):
-            reader = JournalReader(tmp_path / "j.db")
-            seen.append(reader.get_strip(body.alarm.alarm_id))
-            reader.close()
+            with contextlib.closing(JournalReader(tmp_path / "j.db")) as reader:
+                seen.append(reader.get_strip(body.alarm.alarm_id))
         return published
 
     run.pipeline.bus.publish = publish  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from monitor.journal import Journal, RetentionLimits
 from monitor.journal.retention import DAY_S, STEP_ROWS
 from monitor.messages import bed_topic
 from tests.monitor.bus.helpers import alarm, beat, status
-from tests.monitor.journal.helpers import check_integrity, count, put
+from tests.monitor.journal.helpers import count, put, query
 
 ALARMS, BEATS, STATUS = (bed_topic("p1", stream) for stream in ("alarm", "beat", "status"))
 MB = 1_000_000
@@ -45,7 +45,7 @@ def test_the_file_stays_within_its_size_and_alarms_are_kept_longest(tmp_path):
     assert kept.complete
     assert not journal.since(ALARMS, "run-1", 0).complete
     journal.close()
-    check_integrity(path)
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_smaller_limit_shrinks_the_file_step_by_step(tmp_path):
@@ -67,7 +67,7 @@ def test_a_smaller_limit_shrinks_the_file_step_by_step(tmp_path):
     assert path.stat().st_size < 2.1 * MB
 
 
-def test_old_rows_are_deleted_while_it_runs(tmp_path):
+def test_old_rows_are_deleted_while_it_runs_and_on_opening(tmp_path):
     now = [1e9]
     path = tmp_path / "j.db"
     journal = Journal(path, limits=RetentionLimits(keep_days=2.0), wall=lambda: now[0])
@@ -85,6 +85,13 @@ def test_old_rows_are_deleted_while_it_runs(tmp_path):
     assert not journal.since(ALARMS, "run-1", 0).complete
     assert len(journal.since(BEATS, "run-1", 0).bodies) == 4 + 20
     assert count(path, "alarm_strips") == 4
+    journal.close()
+    now[0] += 1.2 * DAY_S  # on opening all old rows are deleted at once
+    journal = Journal(path, limits=RetentionLimits(keep_days=2.0), wall=lambda: now[0])
+    journal.start("run-2")
+    assert (len(journal.since(ALARMS, "run-1", 0).bodies), count(path, "alarm_strips")) == (1, 1)
+    assert journal.since(ALARMS, "run-1", 9).complete
+    assert not journal.since(ALARMS, "run-1", 8).complete
     journal.close()
 
 

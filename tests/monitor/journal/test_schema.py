@@ -12,7 +12,7 @@ from monitor.journal import Journal, JournalReader
 from monitor.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from monitor.messages import Message, bed_topic, encode
 from tests.monitor.bus.helpers import alarm, beat
-from tests.monitor.journal.helpers import check_integrity, child, put
+from tests.monitor.journal.helpers import child, put, query
 
 ALARMS, BEATS = bed_topic("p1", "alarm"), bed_topic("p1", "beat")
 
@@ -87,13 +87,9 @@ def test_a_file_of_version_1_is_migrated_in_place(tmp_path):
     journal.put_strip(ID, 0, 360.0, [1.0])
     journal.close()
     Journal(tmp_path / "fresh.db").close()
-    tables = []
-    for name in ("j.db", "fresh.db"):
-        db = sqlite3.connect(tmp_path / name)
-        query = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type != 'index'"
-        tables.append(sorted(db.execute(query).fetchall()))
-        db.close()
-    assert tables[0] == tables[1], "the tables of a new file"
+    columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type != 'index'"
+    migrated, new = (sorted(query(tmp_path / name, columns)) for name in ("j.db", "fresh.db"))
+    assert migrated == new, "the tables of a new file"
 
 
 KILLED = """
@@ -122,11 +118,9 @@ def test_a_kill_in_the_middle_of_a_migration_leaves_version_1(tmp_path):
         process = child(KILLED, str(path), str(step))
         process.communicate(timeout=60)
         assert process.returncode == -9
-        db = sqlite3.connect(path)
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        assert db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'sessions'").fetchone() == (0,)
-        db.close()
-        check_integrity(path)
+        assert query(path, "PRAGMA user_version") == [(1,)]
+        assert query(path, "SELECT name FROM sqlite_master WHERE name = 'sessions'") == []
+        assert query(path, "PRAGMA integrity_check") == [("ok",)]
         journal = Journal(path, wall=lambda: WALL_S + 60.0)
         assert journal.since(ALARMS, "old", 0).bodies == tuple(raws)
         journal.close()
@@ -135,9 +129,7 @@ def test_a_kill_in_the_middle_of_a_migration_leaves_version_1(tmp_path):
 @pytest.mark.parametrize("open_it", [Journal, JournalReader])
 def test_a_file_of_a_newer_version_is_refused_in_one_line_and_unchanged(tmp_path, open_it):
     Journal(tmp_path / "j.db").close()
-    db = sqlite3.connect(tmp_path / "j.db")
-    db.execute(f"PRAGMA user_version={VERSION + 1}")
-    db.close()
+    query(tmp_path / "j.db", f"PRAGMA user_version={VERSION + 1}")
     before = (tmp_path / "j.db").read_bytes()
     with pytest.raises(
         JournalError, match=rf"of version {VERSION + 1}, written by a newer ecg-monitor.*update it"
