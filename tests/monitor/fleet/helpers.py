@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -98,18 +99,16 @@ def undisturbed(plans: Iterable[BedPlan], config: Config, reached_s: float, fold
     changes = {"source": {"speed": 0.0}, "journal": {"path": str(path)}, "bus": {"listen": "tcp://127.0.0.1:*"}}
     quick = merge(config, changes, "test")
     build_pipeline({plan.name: open_bed(plan, quick) for plan in long}, quick, Scorer()).run()
-    reader = JournalReader(path)
-    published: dict[str, list] = {}
-    for plan in long:
-        published[plan.name] = []
-        for stream in ("beat", "alarm"):
-            more, seq = True, 0
-            while more:
-                page = reader.since(bed_topic(plan.name, stream), "", seq)
-                published[plan.name] += map(decode, page.bodies)
-                seq, more = page.seq, page.more
-    reader.close()
-    return published
+    with contextlib.closing(JournalReader(path)) as reader:
+        return {
+            plan.name: [
+                decode(raw)
+                for stream in ("beat", "alarm")
+                for page in reader.pages(bed_topic(plan.name, stream), "", 0)
+                for raw in page.bodies
+            ]
+            for plan in long
+        }
 
 
 def gaps(events: Iterable[EventMessage]) -> list[tuple[int, int]]:

@@ -133,10 +133,13 @@ def test_requests_go_to_the_shard_of_the_bed(ward):
     assert "not watched at the moment" in ward.ask(Request(op="strip", bed="b1")).error
 
 
-def test_a_bed_of_a_silent_shard_is_not_watched(ward):
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_bed_of_a_silent_shard_is_not_watched(ward, linked):
     ward.publish(1, 11)
     ward.until_beats(10)
     ward.served = {"s2"}
+    if not linked:
+        ward.hub.follow((LinkOrder("s1", ("b1",), "", None, "run of s1", leaving=True),))
     ward.turn()
     ward.ahead_s += 3.5
     ward.until(lambda: any(a.alarm.kind == "no_data" for a in ward.seen.of(AlarmMessage, "b1")), "the alarm")
@@ -144,9 +147,11 @@ def test_a_bed_of_a_silent_shard_is_not_watched(ward):
     assert raised.text.startswith("its shard does not answer: the bed has not been watched for ")
     last = ward.seen.of(StatusMessage, "b1")[-1]
     assert (last.state, last.heart_rate_bpm, last.scorable) == ("no_data", None, False)
+    assert not any(a.alarm.kind == "no_data" for a in ward.seen.of(AlarmMessage, "b2")), "the other bed is watched"
     assert ward.ask(Request(op="acknowledge", alarm_id=raised.alarm_id, who="nurse 3")).ok
     ward.until(lambda: ward.seen.of(AlarmMessage, "b1")[-1].alarm.acknowledged_by == "nurse 3", "the acknowledgement")
     ward.served = {"s1", "s2"}
+    ward.hub.follow((ward.link("s1", ward.buses["s1"]),))
     ward.buses["s1"].publish(bed_topic("b1", "status"), status(20, "b1"))
     ward.until(lambda: ward.seen.of(AlarmMessage, "b1")[-1].alarm.state == "cleared", "the end of the alarm")
     ward.until(lambda: ward.seen.of(StatusMessage, "b1")[-1].state == "running", "the status")
