@@ -185,7 +185,8 @@ class _Record:
         source, detector = bed.source, bed.input.detector
         (self._folder / STRIPS).mkdir()
         strips = write_strips(self._folder, STRIPS, bed, self._worst.worst())
-        scored = tally.beats - tally.unscored
+        total = tally.total
+        scored = total.beats - total.unscored
         return Summary(
             format=FORMAT,
             name=task.name,
@@ -200,12 +201,12 @@ class _Record:
             samples_lost=detector.samples_lost,
             gaps=bed.counts["gaps"],
             unreadable=self._unreadable,
-            beats=tally.beats,
+            beats=total.beats,
             scored=scored,
-            unscored=tally.unscored,
+            unscored=total.unscored,
             unscored_by=dict(sorted(tally.unscored_by.items())),
-            abnormal=tally.abnormal,
-            abnormal_share=round(tally.abnormal / scored, 6) if scored else None,
+            abnormal=total.abnormal,
+            abnormal_share=round(total.abnormal / scored, 6) if scored else None,
             rates=tally.rates(),
             hours=tally.hours(self._end / source.fs_hz),
             runs=tally.runs.count,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from monitor.archive.summary import BeatRun, Hour, Pauses, Rates
 from monitor.config import AlarmsConfig
 from monitor.messages import Alarm, BeatMessage
 
-__all__ = ["RunTally", "Tally"]
+__all__ = ["Counts", "RunTally", "Tally"]
 
 _HOUR_S = 3600.0
 
@@ -22,46 +22,36 @@ class Tally:
         limits: of the alarms of this record: shortest pause, and beats of a run.
 
     Attributes:
+        total: counts of the whole record.
         unscored_by: quality -> beats that were not scored.
         runs: of abnormal beats.
         alarms: kind -> number of onsets.
     """
 
     def __init__(self, fs_hz: float, limits: AlarmsConfig) -> None:
-        self.beats = 0
-        self.abnormal = 0
+        self.total = Counts()
         self.unscored_by: Counter[str] = Counter()
         self.runs = RunTally(fs_hz, limits.anomaly_run.beats)
         self.alarms: Counter[str] = Counter()
         self._fs_hz = fs_hz
-        self._hours: dict[int, _HourTally] = {}
-        self._intervals = _Intervals()
+        self._hours: dict[int, Counts] = {}
         self._pauses = _PauseTally(limits.pause.limit)
         self._range_bpm: tuple[float, float] | None = None  # lowest, highest
         self._last: BeatMessage | None = None
         self._alarm_ids: dict[str, str] = {}  # kind -> alarm_id of its last onset
 
-    @property
-    def unscored(self) -> int:
-        """Beats that were not scored."""
-        return self.unscored_by.total()
-
     def beat(self, beat: BeatMessage) -> None:
         """Count the next beat."""
-        hour = self._hours.setdefault(int(beat.r_sample / self._fs_hz / _HOUR_S), _HourTally())
+        hour = self._hours.setdefault(int(beat.r_sample / self._fs_hz / _HOUR_S), Counts())
         scored = beat.score is not None
-        self.beats += 1
-        hour.beats += 1
-        self.abnormal += beat.anomalous
-        hour.abnormal += beat.anomalous
-        if not scored:
-            self.unscored_by[beat.quality] += 1
-            hour.unscored += 1
         last, self._last = self._last, beat
         # Only between two scored beats: noise that hides a beat is no pause.
-        if scored and last is not None and last.score is not None and beat.rr_s is not None:
-            self._intervals.add(beat.rr_s)
-            hour.intervals.add(beat.rr_s)
+        between = scored and last is not None and last.score is not None
+        for counts in (self.total, hour):
+            counts.add(beat, beat.rr_s if between else None)
+        if not scored:
+            self.unscored_by[beat.quality] += 1
+        if last is not None and between and beat.rr_s is not None:
             self._pauses.add(beat.rr_s, last.r_sample)
         if (bpm := beat.heart_rate_bpm) is not None:
             low, high = self._range_bpm or (bpm, bpm)
@@ -78,14 +68,14 @@ class Tally:
         """Every hour from sample 0 to `duration_s`, also hours without a beat."""
         n = max([-(-duration_s // _HOUR_S), *(hour + 1 for hour in self._hours)])
         return tuple(
-            Hour(number, hour.beats, hour.unscored, hour.abnormal, hour.intervals.bpm)
+            Hour(number, hour.beats, hour.unscored, hour.abnormal, hour.mean_bpm)
             for number in range(int(n))
-            for hour in (self._hours.get(number) or _HourTally(),)
+            for hour in (self._hours.get(number, Counts()),)
         )
 
     def rates(self) -> Rates:
         """Heart rate of the whole record."""
-        return Rates(self._intervals.bpm, *(self._range_bpm or (None, None)))
+        return Rates(self.total.mean_bpm, *(self._range_bpm or (None, None)))
 
     def pauses(self) -> Pauses:
         """Pauses of the whole record."""
@@ -102,8 +92,7 @@ class RunTally:
         least: beats of the shortest run that counts.
 
     Attributes:
-        count: finished runs.
-        longest: the longest of them.
+        count, longest: of the finished runs.
     """
 
     def __init__(self, fs_hz: float, least: int) -> None:
@@ -134,20 +123,28 @@ class RunTally:
 
 
 @dataclass(slots=True)
-class _Intervals:
-    """RR intervals: their number and sum, s."""
+class Counts:
+    """Beats of a record or an hour, and the number and sum (s) of the RR intervals between scored beats."""
 
-    n: int = 0
+    beats: int = 0
+    unscored: int = 0
+    abnormal: int = 0
+    intervals: int = 0
     seconds: float = 0.0
 
-    def add(self, rr_s: float) -> None:
-        self.n += 1
-        self.seconds += rr_s
+    def add(self, beat: BeatMessage, rr_s: float | None) -> None:
+        """Count a beat, with its RR interval if the beat before was scored too."""
+        self.beats += 1
+        self.unscored += beat.score is None
+        self.abnormal += beat.anomalous
+        if rr_s is not None:
+            self.intervals += 1
+            self.seconds += rr_s
 
     @property
-    def bpm(self) -> float | None:
+    def mean_bpm(self) -> float | None:
         """Mean heart rate, beats a minute; None without an interval."""
-        return round(60.0 * self.n / self.seconds, 1) if self.seconds > 0 else None
+        return round(60.0 * self.intervals / self.seconds, 1) if self.seconds > 0 else None
 
 
 @dataclass(slots=True)
@@ -161,11 +158,3 @@ class _PauseTally:
             self.count += 1
             if self.longest is None or rr_s > self.longest[0]:
                 self.longest = rr_s, before
-
-
-@dataclass(slots=True)
-class _HourTally:
-    beats: int = 0
-    unscored: int = 0
-    abnormal: int = 0
-    intervals: _Intervals = field(default_factory=_Intervals)

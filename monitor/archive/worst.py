@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -48,12 +47,11 @@ class BeatStrip:
 class WorstBeats:
     """Choose the worst beats of a record from its beats in order.
 
+    The caller puts every sample into `history`, see HISTORY_S.
+
     Args:
         fs_hz: sampling rate, Hz.
         most: number of strips at most; 0 = none.
-
-    Attributes:
-        history: the caller puts every sample into it, see HISTORY_S.
     """
 
     def __init__(self, fs_hz: float, most: int) -> None:
@@ -88,7 +86,7 @@ class WorstBeats:
         for strip in self._kept:
             if all(abs(strip.beat.r_sample - other.beat.r_sample) >= self._cell for other in chosen):
                 chosen.append(strip)
-        return list(islice(chosen, self._most))
+        return chosen[: self._most]
 
     def _keep(self, beat: BeatMessage) -> None:
         place = bisect.bisect_left(self._kept, _order(beat), key=lambda strip: _order(strip.beat))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -35,7 +35,11 @@ class EarlierHub:
             epochs = {run.epoch for run in reader.runs() if run.started_s >= since_s}
             if not epochs:
                 return cls()
-            newest = [(t, body) for t, body in _decoded(reader.newest_messages(_NEWEST_ROWS)) if body.epoch in epochs]
+            newest = []
+            for topic, raw in reader.newest_messages(_NEWEST_ROWS):
+                with contextlib.suppress(ValueError):
+                    if (body := decode(raw)).epoch in epochs:
+                        newest.append((topic, body))
             bodies = (decode(raw) for bed in beds for raw in reader.alarm_changes(bed, 1 << 62))
             return cls(newest, [b for b in bodies if isinstance(b, AlarmMessage) and b.epoch in epochs])
 
@@ -46,12 +50,6 @@ class EarlierHub:
     def forget(self) -> None:
         """Drop the messages: from now on none is repeated."""
         self._digests.clear()
-
-
-def _decoded(rows: list[tuple[str, bytes]]) -> Iterator[tuple[str, Message]]:
-    for topic, raw in rows:
-        with contextlib.suppress(ValueError):
-            yield topic, decode(raw)
 
 
 def _digest(topic: str, body: Message) -> bytes:

@@ -52,15 +52,10 @@ class JournalLock:
 
 
 def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:
-    """Open the file of a journal for writing. A missing file is created, an older one is migrated.
+    """Open the file of a journal, or `:memory:`, for writing. A missing file is created, an older one is migrated.
 
-    The connection is in autocommit mode: the caller begins and ends transactions. Others may read at the same time.
-
-    Args:
-        path: of the file, or `:memory:`.
-
-    Returns:
-        The connection, and the lock that keeps another monitor out (None in memory).
+    Return the connection, in autocommit mode (the caller begins and ends transactions), and the lock that keeps another
+    monitor out (None in memory).
 
     Raises:
         JournalInUse: another monitor has it open.
@@ -136,11 +131,7 @@ def is_locked(path: str) -> bool:
 
 
 def journal_error(path: str, error: Exception, *, reading: bool = False) -> JournalError:
-    """The journal error for an error of SQLite or the system: one line with the reason and a remedy.
-
-    Returns:
-        `JournalInUse` where another program holds the file, else a plain `JournalError`.
-    """
+    """The error of the journal for one of SQLite or the system: one line with the reason and a remedy."""
     name = getattr(error, "sqlite_errorname", "")
     kind = JournalError
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or isinstance(error, BlockingIOError):

@@ -35,7 +35,6 @@ class Journal(JournalReader):
 
     Args:
         path: file, created with its folder if missing; `:memory:` keeps everything in memory only.
-        limits: how much is kept.
         wall: Unix time, s.
         clock: monotonic time, s.
         report: called with one line when writing begins to fail, and one when it works again.

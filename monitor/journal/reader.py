@@ -21,7 +21,6 @@ class JournalReader:
     """Queries of a journal.
 
     Args:
-        path: file.
         db: connection of the writer; None = open the file for reading.
 
     Attributes:
@@ -54,7 +53,6 @@ class JournalReader:
         An unknown epoch (of another journal, or deleted) returns the messages of the present run, marked incomplete.
 
         Args:
-            topic: whole topic.
             epoch: run of the position; empty = the present run.
             seq: number of the last message that the caller has; 0 = none.
             rows, max_bytes: bounds of one answer; one body is always returned.
@@ -193,10 +191,8 @@ class JournalReader:
 
     def runs(self) -> list[MonitorRun]:
         """Runs in the journal, oldest first; a run without an end whose monitor is gone has died."""
-        rows = [
-            MonitorRun(*row)
-            for row in self._db.execute("SELECT name, version, started_s, ended, ended_s FROM epochs ORDER BY id")
-        ]
+        found = self._db.execute("SELECT name, version, started_s, ended, ended_s FROM epochs ORDER BY id")
+        rows = [MonitorRun(*row) for row in found]
         if self._writing or is_locked(self.path):
             return rows
         return [run._replace(ended="died", ended_s=self.last_written_s(run.epoch)) if run.ended == "running" else run

@@ -53,13 +53,7 @@ class RetentionLimits:
 
 
 class Retention:
-    """Deletes the oldest rows, in the transaction of the caller.
-
-    Args:
-        db: open for writing.
-        limits: how much is kept.
-        wall_s: Unix time now.
-    """
+    """Deletes the oldest rows, in the transaction of the caller."""
 
     def __init__(self, db: sqlite3.Connection, limits: RetentionLimits, wall_s: float) -> None:
         self._db = db
@@ -102,11 +96,9 @@ class Retention:
         self._uncommitted.clear()
 
     def step(self, written: int, wall_s: float) -> None:
-        """Delete a few of the rows over the limits; called before each commit.
+        """Delete a few of the rows over the limits at this Unix time; called before each commit.
 
-        Args:
-            written: rows written since the last step: at least as many are deleted where the file is full.
-            wall_s: Unix time now.
+        At least as many rows are deleted as were `written` since the last step where the file is full.
         """
         most = STEP_ROWS + 2 * written
         for what in sorted(self._over):
@@ -174,8 +166,7 @@ class Retention:
 
     def _oldest(self, what: str, column: str) -> float | None:
         """`id` or `wall_s` (Unix time) of the oldest row."""
-        row = next(iter(self._leading(what, 1, column)), None)
-        return None if row is None else row[-1]
+        return next((row[-1] for row in self._leading(what, 1, column)), None)
 
     def _leading(self, what: str, most: int, column: str) -> list[tuple[float, ...]]:
         """The oldest rows of a topic (epoch, seq, column) or table (id, column), in order."""

@@ -155,7 +155,6 @@ class AnnotationFile:
     def __init__(self, path: Path) -> None:
         self._file = AppendFile(path, tail=b"\x00\x00")
         self._last_sample = 0
-        self.count = 0
 
     def add(self, sample: int, symbol: str, aux_note: str = "") -> None:
         """Append one annotation.
@@ -186,7 +185,6 @@ class AnnotationFile:
             data += struct.pack("<H", _AUX << 10 | len(note)) + note + b"\x00" * (len(note) % 2)
         self._file.append(data)
         self._last_sample = sample
-        self.count += 1
 
     def close(self) -> None:
         """Close; may be called twice."""

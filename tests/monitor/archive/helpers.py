@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as parquet
 import wfdb
 
@@ -15,8 +14,6 @@ from monitor.archive.summary import Summary
 from monitor.archive.task import Task
 from monitor.config import Config, merge
 from tests.monitor.engine.helpers import ecg
-
-__all__ = ["beats_of", "children_of", "summary_of", "task_of", "write_record"]
 
 FS_HZ = 250.0
 _SHA256 = Scorer().info.sha256
@@ -63,7 +60,3 @@ def alive(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def rr_of(rows: list[dict[str, Any]]) -> np.ndarray:
-    return np.array([np.nan if row["rr_s"] is None else row["rr_s"] for row in rows])

@@ -100,5 +100,5 @@ def test_a_day_takes_no_more_memory_than_some_hours(tmp_path: Path) -> None:
         tracemalloc.stop()
         table.close()
     assert peaks[23] - peaks[7] < 200_000  # bounded buffers fill in the first hours
-    assert tally.beats == 24 * hour_beats
+    assert tally.total.beats == 24 * hour_beats
     assert [hour.beats for hour in tally.hours(86_400.0)] == [hour_beats] * 24

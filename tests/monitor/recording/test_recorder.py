@@ -304,7 +304,7 @@ try:
     for i in range(1000):
         file.add(1000 * i, "N", "-1.25")
 except OSError:
-    print(file.count)
+    print(i)
 """
 
 
