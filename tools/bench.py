@@ -17,11 +17,9 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # measure this working tree
 
-from benchmarks.bench_table import page_table, readme_table  # noqa: E402
-from benchmarks.report import show  # noqa: E402
-from common.command import run_command  # noqa: E402
-from common.pages import write_or_check  # noqa: E402
-from common.programs import ToolError  # noqa: E402
+from benchmarks.report import page_table, readme_table, show  # noqa: E402
+from common.pages import write_page  # noqa: E402
+from common.programs import ToolError, run_command  # noqa: E402
 
 FIGURES = ROOT / "docs" / "results" / "bench"
 QUICK = {  # name of each benchmark -> options of a trial
@@ -38,74 +36,57 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 Beds = Annotated[int, typer.Option(min=1, help="Number of beds.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
 Minutes = Annotated[float, typer.Option(min=0.1, help="Length of the signal and of the run, min.")]
-Model = Annotated[str | None, typer.Option(help="ONNX file; default: the shipped model.")]
-Record = Annotated[str, typer.Option(help="Record of mitdb.")]
+Out = Annotated[Path, typer.Option(help="Folder of the figures.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Number of repeats of each program; they take turns.")]
 Seconds = Annotated[float | None, typer.Option(min=10, help="Length of the part of the record, s; default: all.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
-Source = Annotated[str, typer.Option(help="Source of the beds; mitdb:* = all records in turn.")]
 
 
 @app.command()
-def replay(
-    record: Record = "208", repeats: Repeats = 5, seconds: Seconds = None, model: Model = None, json: Json = None
-) -> None:
+def replay(repeats: Repeats = 5, seconds: Seconds = None, json: Json = None) -> None:
     """A record at full speed, with process start and files, against neurokit2.ecg_process."""
     from benchmarks.replay import measure
 
-    show(measure(record, repeats, seconds, model), json)
+    show(measure(repeats, seconds), json)
 
 
 @app.command()
 def latency(
-    source: Annotated[str, typer.Option(help="A source that gives the same samples at every run.")] = "sim",
     seconds: Annotated[float, typer.Option(min=4, help="Length of the signal and of the run, s.")] = 60,
-    seed: Seed = 1,
-    model: Model = None,
     json: Json = None,
 ) -> None:
     """Deciding sample to message received by another process, in real time."""
     from benchmarks.latency import measure
 
-    show(measure(source, seconds, seed, model), json)
+    show(measure(seconds), json)
 
 
 @app.command()
 def score(
     beats: Annotated[int, typer.Option(min=1, help="Beats in each repeat, at each batch size.")] = 256,
     repeats: Repeats = 9,
-    seed: Seed = 1,
-    model: Model = None,
+    model: Annotated[str | None, typer.Option(help="ONNX file; default: the shipped model.")] = None,
     json: Json = None,
 ) -> None:
     """Milliseconds a beat, against the published architecture in eager torch where torch is installed."""
     from benchmarks.score import measure
 
-    show(measure(beats, repeats, seed, model), json)
+    show(measure(beats, repeats, model), json)
 
 
 @app.command()
-def rpeaks(record: Record = "208", repeats: Repeats = 3, seconds: Seconds = None, json: Json = None) -> None:
+def rpeaks(repeats: Repeats = 3, seconds: Seconds = None, json: Json = None) -> None:
     """Our R-peak stage against neurokit2 and wfdb: time, sensitivity, positive predictivity."""
     from benchmarks.rpeaks import measure
 
-    show(measure(record, repeats, seconds), json)
+    show(measure(repeats, seconds), json)
 
 
 @app.command()
-def beds(
-    beds: Beds = 600,
-    minutes: Minutes = 5.0,
-    source: Source = "mitdb:*",
-    seed: Seed = 1,
-    journal: Annotated[bool, typer.Option(help="Keep a journal in a file, as a ward would.")] = True,
-    model: Model = None,
-    json: Json = None,
-) -> None:
+def beds(beds: Beds = 600, minutes: Minutes = 5.0, json: Json = None) -> None:
     """Many beds in one process, in real time: alarm latency, losses, memory and processor time."""
     from benchmarks.beds import measure_beds
 
-    show(measure_beds(beds, minutes, source, seed, journal, model), json)
+    show(measure_beds(beds, minutes), json)
 
 
 @app.command()
@@ -113,19 +94,17 @@ def fleet(
     beds: Beds = 1000,
     minutes: Minutes = 10.0,
     shards: Annotated[int, typer.Option(min=0, help="Parts of the beds; 0 = 1 a core.")] = 0,
-    source: Source = "mitdb:*",
-    seed: Seed = 1,
     json: Json = None,
 ) -> None:
     """Many beds on all cores by Ray, in real time: latency to an alarm received from the hub."""
     from benchmarks.beds import measure_fleet
 
-    show(measure_fleet(beds, minutes, shards, source, seed), json)
+    show(measure_fleet(beds, minutes, shards), json)
 
 
 @app.command("all")
 def run_all(
-    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = FIGURES,
+    out: Out = FIGURES,
     only: Annotated[str, typer.Option(help="Names of benchmarks, with commas; default: all.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Leave out the benchmarks that the folder has.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A trial at small size; its figures mean little.")] = False,
@@ -148,14 +127,13 @@ def run_all(
 
 @app.command()
 def table(
-    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = FIGURES,
+    out: Out = FIGURES,
     write: Annotated[bool, typer.Option("--write", help="Write docs/performance.md and README.md.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if one of them differs, else 0.")] = False,
 ) -> None:
     """Print the figures of the folder, or write them into docs/performance.md and README.md."""
-    if write or check:
-        pages = [("docs/performance.md", "bench", page_table(out)), ("README.md", "speed", readme_table(out))]
-        write_or_check(pages, check=check)
+    if write:
+        write_page("docs/performance.md", "bench", page_table(out))
+        write_page("README.md", "speed", readme_table(out))
     else:
         print(page_table(out))
 

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,10 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # test this working tree
 
-from common.command import run_command  # noqa: E402
-from common.pages import save_json, write_or_check  # noqa: E402
+from common.pages import save_json, write_page  # noqa: E402
+from common.programs import ToolError, run_command  # noqa: E402
 from stress.faults import FAULTS, SHORT, Sizes, run_fault  # noqa: E402
-from stress.faults_table import as_dict, faults_table  # noqa: E402
+from stress.verdict import faults_table  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "bus_faults.json"
 
@@ -38,22 +39,23 @@ def main(
     ] = False,
     json: Annotated[Path, typer.Option(help="File that keeps the figures.")] = RESULTS,
     write: Annotated[bool, typer.Option("--write", help="Write the table into docs/bus.md and end.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if docs/bus.md differs, else 0.")] = False,
 ) -> None:
     """Carry out the faults, print the table, keep the figures."""
-    if write or check:
-        table = faults_table(json_module.loads(json.read_text("utf-8")))
-        return write_or_check([("docs/bus.md", "faults", table)], check=check)
+    if write:
+        return write_page("docs/bus.md", "faults", faults_table(json_module.loads(json.read_text("utf-8"))))
     names = only.split(",")
     if unknown := [name for name in names if name not in FAULTS]:
-        raise ValueError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
+        raise ToolError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
     outcomes = []
     for name in names:
         began_s = time.monotonic()
         outcomes += run_fault(name, SHORT if short else Sizes())
         print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-    command = " ".join(["python tools/bus_faults.py", *sys.argv[1:]])
-    figures = as_dict(outcomes, command, f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}")
+    figures = {
+        "command": " ".join(["python tools/bus_faults.py", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+    }
     if not short:
         save_json(json, figures)
     print(faults_table(figures))

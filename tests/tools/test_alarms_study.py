@@ -11,11 +11,11 @@ import pytest
 from detector import Scorer
 from tests.tools.helpers import ROOT
 
-from common.pages import write_page  # isort: skip
+from common.pages import page_with  # isort: skip
 from common.programs import ToolError  # isort: skip
-from studies.alarms import Job, jobs_of, measure  # isort: skip
+from studies.alarms import jobs, measure  # isort: skip
 from studies.alarms_table import alarms_table  # isort: skip
-from studies.runs import Runs  # isort: skip
+from studies.runs import Runs, chosen  # isort: skip
 from studies.truth import Truth  # isort: skip
 
 TOOL = "tools/study.py alarms"
@@ -36,7 +36,7 @@ def truth_of(codes: str, rr_s: float, begin_s: float = 1.0) -> Truth:
 def test_onsets_of_fibrillation_alarm_in_time_and_nothing_before(scorer: Scorer, data_folder: Path) -> None:
     assert (data_folder / "cudb").is_dir()
     for record in ("cu01", "cu17", "cu22"):
-        run = measure(Job("cudb", record), scorer)
+        run = measure("cudb", record, scorer)
         assert [episode["after_s"] <= 10.0 for episode in run["episodes"]] == [True]
         before = [alarm for alarm in run["alarms"] if alarm["decided_s"] < run["quiet_s"]]
         assert all(alarm["true"] for alarm in before if alarm["priority"] == "high")
@@ -48,7 +48,7 @@ def test_ventricular_runs_and_flutter_alarm_in_time_and_a_paced_heart_does_not(
 ) -> None:
     assert (data_folder / "mitdb").is_dir()
     for record, least in (("205", 3), ("207", 6), ("107", 0)):
-        run = measure(Job("mitdb", record), scorer)
+        run = measure("mitdb", record, scorer)
         assert len(run["episodes"]) >= least
         assert all(episode["after_s"] <= 10.0 for episode in run["episodes"])
         assert sum(alarm["priority"] == "high" and not alarm["true"] for alarm in run["alarms"]) <= 1
@@ -59,7 +59,7 @@ def test_ventricular_runs_and_flutter_alarm_in_time_and_a_paced_heart_does_not(
 def test_noise_of_6_db_raises_no_high_alarm(scorer: Scorer, data_folder: Path) -> None:
     """Twelve runs of this record raised `ventricular_run` before the beats of a run had to be alike."""
     assert (data_folder / "nstdb").is_dir()
-    run = measure(Job("nstdb", "118e06"), scorer)
+    run = measure("nstdb", "118e06", scorer)
     assert [alarm for alarm in run["alarms"] if alarm["priority"] == "high"] == []
 
 
@@ -94,7 +94,7 @@ def test_truth_of_fibrillation() -> None:
 
 
 def test_a_study_is_kept_and_its_table_has_the_counts(tmp_path: Path) -> None:
-    study = Runs(tmp_path / "alarms.json", TOOL, {})
+    study = Runs(tmp_path / "alarms.json", TOOL)
     assert "Not measured yet" in alarms_table(study)
     alarm = {"kind": "asystole", "priority": "high", "technical": False, "onset_s": 5.0, "decided_s": 9.0}
     alarm |= {"end_s": 12.0, "true": False}
@@ -102,26 +102,26 @@ def test_a_study_is_kept_and_its_table_has_the_counts(tmp_path: Path) -> None:
     late = episode | {"first_s": 300.0, "after_s": None, "by": ""}
     run = {"set": "cudb", "record": "cu01", "seconds": 500.0, "alarms": [alarm], "quiet_s": 90.0}
     study.keep("cudb:cu01", run | {"episodes": [episode, late]})
-    table = alarms_table(Runs(tmp_path / "alarms.json", TOOL, {}))
+    table = alarms_table(Runs(tmp_path / "alarms.json", TOOL))
     assert "| onsets alarmed within 10 s | 1 of 2 (50.0 %) | - | 1 of 2 (50.0 %) | ≥ 90 % |" in table
     assert "| ... an hour | 40.00 | - | 40.00 | < 0.5 |" in table
     assert "cu01 at 300 s (never)" in table
     assert "cu01: `asystole` 9 s" in table
     (tmp_path / "alarms.json").write_text(json.dumps({"runs": {}}))
     with pytest.raises(ToolError, match=r"tools/study\.py alarms"):
-        Runs(tmp_path / "alarms.json", TOOL, {})
+        Runs(tmp_path / "alarms.json", TOOL)
 
 
-def test_bad_lists_are_refused(data_folder: Path) -> None:
+def test_runs_are_chosen_by_their_name(data_folder: Path) -> None:
     assert (data_folder / "cudb").is_dir()
-    with pytest.raises(ToolError, match="no data set afdb"):
-        jobs_of("cudb,afdb")
-    with pytest.raises(ToolError, match="no record cu99"):
-        jobs_of("cudb", "cu01,cu99")
-    assert len(jobs_of("cudb,nstdb")) == 35 + 12
+    assert len(chosen(jobs(), "cudb,nstdb")) == 35 + 12
+    assert chosen(jobs(), "") == jobs()
+    with pytest.raises(ToolError, match="no run afdb: there are cudb:cu01"):
+        chosen(jobs(), "cu01,afdb")
 
 
 def test_the_page_has_the_measured_figures() -> None:
     """Else: python tools/study.py alarms --write."""
-    runs = Runs(ROOT / "train" / "results" / "alarms.json", TOOL, {})
-    assert write_page("docs/alarms.md", "alarms", alarms_table(runs), check=True)
+    page = ROOT / "docs" / "alarms.md"
+    table = alarms_table(Runs(ROOT / "train" / "results" / "alarms.json", TOOL))
+    assert page.read_text("utf-8") == page_with(page, "alarms", table)

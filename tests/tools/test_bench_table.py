@@ -8,9 +8,8 @@ import pytest
 
 from tests.tools.helpers import ROOT
 
-from benchmarks.bench_table import page_table, readme_table  # isort: skip
-from benchmarks.report import Figure, Report, paired_ratio, percentile, show, timed  # isort: skip
-from common.pages import markdown_table, put, wrapped, write_page  # isort: skip
+from benchmarks.report import Figure, Report, page_table, paired_ratio, percentile, readme_table, show, timed  # isort: skip
+from common.pages import markdown_table, page_with, wrapped  # isort: skip
 from common.programs import ToolError  # isort: skip
 
 MACHINE = {"cpu": "a chip", "cores": 2, "system": "Linux", "python": "3.11", "versions": {}, "load_1_min": 0.5}
@@ -37,8 +36,8 @@ def test_a_table_has_value_range_and_goal(tmp_path: Path, capsys: pytest.Capture
 def test_a_ratio_is_the_median_over_pairs() -> None:
     figure = paired_ratio("r", theirs=[2.0, 9.0, 8.0], ours=[1.0, 3.0, 2.0], goal=4.0)
     assert (figure.value, figure.low, figure.high) == (3.0, 2.0, 4.0)
-    assert percentile([4, 1, 3, 2], 0.5) == 2
-    assert percentile(range(1, 101), 0.99) == 99
+    assert percentile([4, 1, 3, 2], 50) == 2
+    assert percentile(range(1, 101), 99) == 99
 
 
 def test_a_missing_figure_is_named(tmp_path: Path) -> None:
@@ -50,11 +49,14 @@ def test_a_missing_figure_is_named(tmp_path: Path) -> None:
         readme_table(tmp_path)
 
 
-def test_text_is_put_between_its_markers() -> None:
-    assert put("a <!-- x -->old<!-- /x --> b", "new", "x", "page") == "a <!-- x -->\nnew\n<!-- /x --> b"
-    for page in ("no markers", "<!-- x --> no end", "<!-- /x --> <!-- x -->"):
+def test_text_is_put_between_its_markers(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a <!-- x -->old<!-- /x --> b")
+    assert page_with(page, "x", "new") == "a <!-- x -->\nnew\n<!-- /x --> b"
+    for content in ("no markers", "<!-- x --> no end", "<!-- /x --> <!-- x -->"):
+        page.write_text(content)
         with pytest.raises(ValueError, match="put the two lines"):
-            put(page, "new", "x", "page")
+            page_with(page, "x", "new")
 
 
 def test_tables_and_paragraphs_are_markdown() -> None:
@@ -64,5 +66,5 @@ def test_tables_and_paragraphs_are_markdown() -> None:
 
 def test_the_pages_have_the_kept_figures() -> None:
     """Else: python tools/bench.py table --write."""
-    assert write_page("docs/performance.md", "bench", page_table(FIGURES), check=True)
-    assert write_page("README.md", "speed", readme_table(FIGURES), check=True)
+    for page, name, table in (("docs/performance.md", "bench", page_table), ("README.md", "speed", readme_table)):
+        assert (ROOT / page).read_text("utf-8") == page_with(ROOT / page, name, table(FIGURES))

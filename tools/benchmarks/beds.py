@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -14,8 +14,7 @@ from common.programs import FREE_BUS, MONITOR, Program, ToolError, Watch, data_f
 from benchmarks.listener import listen
 from benchmarks.report import Figure, Report, percentile
 
-__all__ = ["measure_beds", "measure_fleet"]
-
+SOURCE, SEED = "mitdb:*", 1  # all records in turn
 GOAL_P99_MS = 1000.0
 GOAL_MB = 1.0
 _ALONE_S = 20.0  # signal of the run with one bed, at most
@@ -40,17 +39,14 @@ class _Run:
     opened_s: float
 
 
-def measure_beds(beds: int, minutes: float, source: str, seed: int, journal: bool, model: str | None) -> Report:
-    """Watch `beds` beds with one process, in real time.
-
-    Raises:
-        ToolError: no records, or the monitor failed.
-    """
-    _need_records(source)
-    alone = _run_beds(1, min(_ALONE_S, 60 * minutes), source, seed, journal, model)
-    run = _run_beds(beds, 60 * minutes, source, seed, journal, model)
+def measure_beds(beds: int, minutes: float) -> Report:
+    """Watch `beds` beds with one process, in real time."""
+    data_folder()
+    seconds = 60 * minutes
+    alone = _run_beds(1, min(_ALONE_S, seconds))
+    run = _run_beds(beds, seconds)
     heartbeats = run.received["heartbeats"]
-    wall_s, seconds = heartbeats[-1][1], 60 * minutes
+    wall_s = heartbeats[-1][1]
     each_mb = (run.memory_mb - alone.memory_mb) / max(1, beds - 1)
     figures = [
         Figure("a bed looked at late, most", max(late_s for _, _, late_s, _ in heartbeats), "s"),
@@ -64,28 +60,23 @@ def measure_beds(beds: int, minutes: float, source: str, seed: int, journal: boo
         Figure("resident, one bed alone", alone.memory_mb, "MB"),
         Figure("resident, each further bed", each_mb, "MB", GOAL_MB),
     ]
-    settings = {"beds": beds, "minutes": minutes, "source": source, "seed": seed, "journal": journal}
-    started_s = _planned_starts(beds, seconds, source, seed, run.received)
-    return _report("beds", settings, run, _alarm_latencies_ms(run.received, started_s), figures, (
+    settings = {"beds": beds, "minutes": minutes, "source": SOURCE, "seed": SEED, "journal": True}
+    return _report("beds", settings, run, _planned_starts(beds, seconds, run.received), figures, (
         "Each bed replays a record at its own pace of 1 from a seeded random place on; its samples are due so.",
         "The subscriber is another process on the same machine and reads the same monotonic clock.",
         "All messages count, from the first second on, the end of an alarm too.",
     ))  # fmt: skip
 
 
-def measure_fleet(beds: int, minutes: float, shards: int, source: str, seed: int) -> Report:
-    """Watch `beds` beds with a fleet on all cores of this machine, in real time.
-
-    Raises:
-        ToolError: no Ray, no records, or the fleet failed.
-    """
-    _need_records(source)
+def measure_fleet(beds: int, minutes: float, shards: int) -> Report:
+    """Watch `beds` beds with a fleet on all cores of this machine, in real time."""
+    data_folder()
     if find_spec("ray") is None:
         raise ToolError("a fleet needs Ray: pip install 'ecg-monitor[cluster]'")
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         command = (
-            *(*MONITOR, "fleet", "--source", source, "--beds-count", str(beds), "--seed", str(seed)),
+            *(*MONITOR, "fleet", "--source", SOURCE, "--beds-count", str(beds), "--seed", str(SEED)),
             *("--duration", f"{seconds:g}", "--shards", str(shards), "--folder", folder, *FREE_BUS),
         )
         run = _run(command, seconds, lambda main: (main, *main.children(recursive=True)), _pss_mb, memory_every=10)
@@ -95,22 +86,26 @@ def measure_fleet(beds: int, minutes: float, shards: int, source: str, seed: int
         Figure("processor, cores in use on the mean", run.cpu_s / seconds, ""),
         Figure("resident, all processes (shared pages once), most", run.memory_mb, "MB"),
     ]
-    settings = {"beds": beds, "minutes": minutes, "shards": shards or "1 a core", "source": source, "seed": seed}
-    measured = run.received | {"alarms": [alarm for alarm in run.received["alarms"] if alarm[-1] is not None]}
-    latencies_ms = _alarm_latencies_ms(measured, _earliest_starts(measured))
-    return _report("fleet", settings, run, latencies_ms, figures, (
+    settings = {"beds": beds, "minutes": minutes, "shards": shards or "1 a core", "source": SOURCE, "seed": SEED}
+    return _report("fleet", settings, run, _earliest_starts(run.received), figures, (
         "All on this machine: the command, Ray, the hub, one worker a core, and the subscriber.",
         "Processor time includes the start, and leaves out the subscriber.",
     ))  # fmt: skip
 
 
 def _report(
-    name: str, settings: dict[str, Any], run: _Run, alarms_ms: Iterable[float], figures: list[Figure],
+    name: str, settings: dict[str, Any], run: _Run, started_s: dict[str, float], figures: list[Figure],
     notes: tuple[str, ...],
 ) -> Report:  # fmt: skip
+    """The report; `started_s` is the monotonic time at which sample 0 of each bed was due, s."""
     received, seconds = run.received, 60 * settings["minutes"]
-    late_ms = sorted(alarms_ms) or [0.0]
-    p99 = percentile(late_ms, 0.99)
+    late_ms = [
+        (at_s - started_s[bed] - decided / received["beds"][bed][0]) * 1e3
+        for at_s, bed, _, _, decided, latency_ms in received["alarms"]
+        if bed in started_s and (name == "beds" or latency_ms is not None)
+    ] or [0.0]
+    beats_ms = [latency_ms for *_, latency_ms in received["beats"] if latency_ms is not None] or [0.0]
+    p99 = percentile(late_ms, 99)
     missing = sum(round(seconds * fs_hz) - came + lost for fs_hz, came, lost in received["beds"].values())
     overloads = sum(kind == "overload" and state == "onset" for _, _, kind, state, *_ in received["alarms"])
     complete = len(received["beds"]) == settings["beds"] and not missing and not received["lost"]
@@ -118,13 +113,11 @@ def _report(
     common = [
         Figure("held in real time: in time, nothing lost, no overload (1 = yes)", float(held), ""),
         Figure("alarm messages received", len(received["alarms"]), ""),
-        Figure("deciding sample to alarm received, p50", percentile(late_ms, 0.5), "ms"),
+        Figure("deciding sample to alarm received, p50", percentile(late_ms, 50), "ms"),
         Figure("deciding sample to alarm received, p99", p99, "ms", GOAL_P99_MS),
-        Figure("deciding sample to alarm received, longest", late_ms[-1], "ms"),
-        Figure(
-            "deciding sample to beat published (latency_ms), p99", percentile(received["beats_ms"] or [0.0], 0.99), "ms"
-        ),
-        Figure("beats received", received["beats_received"], ""),
+        Figure("deciding sample to alarm received, longest", max(late_ms), "ms"),
+        Figure("deciding sample to beat published (latency_ms), p99", percentile(beats_ms, 99), "ms"),
+        Figure("beats received", len(received["beats"]), ""),
         Figure("beats and alarms lost", received["lost"], ""),
         Figure("samples not watched", missing, ""),
         Figure("alarms overload", overloads, ""),
@@ -133,13 +126,11 @@ def _report(
     return Report(name, settings, [*common, *figures, ratio], notes)
 
 
-def _run_beds(beds: int, seconds: float, source: str, seed: int, journal: bool, model: str | None) -> _Run:
+def _run_beds(beds: int, seconds: float) -> _Run:
     with tempfile.TemporaryDirectory() as folder:
         command = (
-            *(*MONITOR, "--source", _source(source, beds), "--beds-count", str(beds), "--seed", str(seed)),
-            *("--speed", "1", "--duration", f"{seconds:g}", "--no-dashboard", *FREE_BUS),
-            *(("--journal", f"{folder}/journal.sqlite") if journal else ()),
-            *(() if model is None else ("--model", model)),
+            *(*MONITOR, "--source", _source(beds), "--beds-count", str(beds), "--seed", str(SEED), "--speed", "1"),
+            *("--duration", f"{seconds:g}", "--no-dashboard", *FREE_BUS, "--journal", f"{folder}/journal.sqlite"),
         )
         return _run(command, seconds, lambda main: (main,), rss_mb)
 
@@ -170,14 +161,7 @@ def _pss_mb(process: psutil.Process) -> float:
     return float(process.memory_full_info().pss) / 1e6
 
 
-def _alarm_latencies_ms(received: dict[str, Any], started_s: dict[str, float]) -> Iterator[float]:
-    """Latency of each alarm message, from the instant its deciding sample was due to its reception."""
-    for at_s, bed, _, _, decided, _ in received["alarms"]:
-        if bed in started_s:
-            yield (at_s - started_s[bed] - decided / received["beds"][bed][0]) * 1e3
-
-
-def _planned_starts(beds: int, seconds: float, source: str, seed: int, received: dict[str, Any]) -> dict[str, float]:
+def _planned_starts(beds: int, seconds: float, received: dict[str, Any]) -> dict[str, float]:
     """Monotonic time at which sample 0 of each bed was due, s.
 
     Which sample a bed begins with follows from the seed. The monitor's start is the earliest that any heartbeat
@@ -187,7 +171,7 @@ def _planned_starts(beds: int, seconds: float, source: str, seed: int, received:
     from monitor.engine.bed_plan import planned_beds
     from monitor.engine.pacing import stagger_s
 
-    settings = {"spec": _source(source, beds), "beds_count": beds, "duration_s": seconds, "seed": seed}
+    settings = {"spec": _source(beds), "beds_count": beds, "duration_s": seconds, "seed": SEED}
     plans = planned_beds(merge(Config(), {"source": settings}, "bench"))
     started_s = min(at_s - uptime_s for at_s, uptime_s, _, _ in received["heartbeats"])
     return {
@@ -201,16 +185,11 @@ def _earliest_starts(received: dict[str, Any]) -> dict[str, float]:
     """The same from the bed's own alarms: each has its latency in the shard; the earliest start that any allows."""
     started_s: dict[str, float] = {}
     for at_s, bed, _, _, decided, latency_ms in received["alarms"]:
-        if bed in received["beds"]:
+        if bed in received["beds"] and latency_ms is not None:
             start_s = at_s - latency_ms / 1e3 - decided / received["beds"][bed][0]
             started_s[bed] = min(start_s, started_s.get(bed, start_s))
     return started_s
 
 
-def _source(source: str, beds: int) -> str:
-    return source.replace("mitdb:*", "mitdb:100") if beds == 1 else source  # one bed of `mitdb:*` is one record
-
-
-def _need_records(source: str) -> None:
-    if not source.startswith("sim"):
-        data_folder()
+def _source(beds: int) -> str:
+    return SOURCE if beds > 1 else "mitdb:100"  # one bed of `mitdb:*` is one record

@@ -13,40 +13,28 @@ from common.programs import FREE_BUS, MONITOR, Program, data_folder
 
 from benchmarks.report import Figure, Report, paired_ratio, timed
 
-__all__ = ["measure"]
-
+RECORD = "mitdb:208"
 GOAL = 30.0
 _LIMIT_S = 3600.0
 
 
-def measure(record: str, repeats: int, seconds: float | None, model: str | None) -> Report:
-    """Replay a record at full speed in a fresh process, then process it with neurokit2; `repeats` such pairs.
-
-    Args:
-        record: of the MIT-BIH Arrhythmia Database.
-        repeats: pairs.
-        seconds: length of the part of the record, s; None = all.
-        model: ONNX file; None = the shipped one.
-
-    Raises:
-        ToolError: no data, or one of the two failed.
-    """
+def measure(repeats: int, seconds: float | None) -> Report:
+    """Replay a record (`seconds` of it) at full speed in a fresh process, then process it with neurokit2, in turn."""
     data_folder()
     length = () if seconds is None else ("--duration", f"{seconds:g}")
-    with_model = () if model is None else ("--model", model)
     ours, theirs = [], []
     written = 0
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             command = (
-                *(*MONITOR, "--source", f"mitdb:{record}", "--speed", "max", "--no-dashboard", *FREE_BUS),
-                *("--record", folder, *length, *with_model),
+                *(*MONITOR, "--source", RECORD, "--speed", "max", "--no-dashboard", *FREE_BUS),
+                *("--record", folder, *length),
             )
             with Program(command) as monitor:
                 monitor.wait(_LIMIT_S)
             ours.append(monitor)
             written = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        with Program((sys.executable, "-m", "benchmarks.replay", record, *length[1:])) as rival:
+        with Program((sys.executable, "-m", "benchmarks.replay", *length[1:])) as rival:
             theirs.append(json.loads(rival.wait(_LIMIT_S).splitlines()[-1]))
     wall = [monitor.wall_s for monitor in ours]
     cpu = [monitor.cpu_s for monitor in ours]
@@ -54,7 +42,7 @@ def measure(record: str, repeats: int, seconds: float | None, model: str | None)
     both = [times["call_s"] + times["import_s"] for times in theirs]
     return Report(
         "replay",
-        {"record": f"mitdb:{record}", "seconds": seconds or "all", "repeats": repeats},
+        {"record": RECORD, "seconds": seconds or "all", "repeats": repeats},
         [
             timed("ecg-monitor, from process start to exit", wall, "s"),
             timed("  the same, processor time", cpu, "s"),
@@ -74,11 +62,11 @@ def measure(record: str, repeats: int, seconds: float | None, model: str | None)
     )
 
 
-def _rival(record: str, seconds: float | None) -> dict[str, float]:
+def _rival(seconds: float | None) -> dict[str, float]:
     """Time that neurokit2 takes in this process, s."""
     from monitor.sources import EndOfStream, SourceOptions, open_source
 
-    source = open_source(f"mitdb:{record}", SourceOptions(duration_s=seconds))
+    source = open_source(RECORD, SourceOptions(duration_s=seconds))
     pieces = []
     try:
         while (chunk := source.read(1 << 20)) is not None:
@@ -98,4 +86,4 @@ def _rival(record: str, seconds: float | None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_rival(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else None)))
+    print(json.dumps(_rival(float(sys.argv[1]) if len(sys.argv) > 1 else None)))

@@ -1,27 +1,29 @@
-"""The figures of a benchmark: as a table, and as JSON."""
+"""The figures of a benchmark: as JSON, as a table for docs/performance.md, and a few for README.md."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 from common.pages import machine, markdown_table, save_json
+from common.programs import ToolError
 
-__all__ = [
-    "Figure",
-    "Report",
-    "figures_table",
-    "goal_text",
-    "machine_line",
-    "paired_ratio",
-    "percentile",
-    "show",
-    "timed",
-]
+_ORDER = ("replay", "latency", "rpeaks", "score", "beds", "fleet")
+# Lines of the README: title, benchmark, name of the figure, format of its value.
+_README = (
+    ("half-hour record, all files written: time of `neurokit2.ecg_process` / ours", "replay",
+     "ratio: our process / their call", "{:.1f}"),
+    ("one bed: latency of a beat, p99", "latency", "deciding sample to beat received, p99", "{:.0f} ms"),
+    ("{beds:,} beds in one process: latency of an alarm, p99", "beds",
+     "deciding sample to alarm received, p99", "{:,.0f} ms"),
+    ("{beds:,} beds in a fleet on 2 cores: latency of an alarm, p99", "fleet",
+     "deciding sample to alarm received, p99", "{:,.0f} ms"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one benchmark.
-
-    Attributes:
-        benchmark: its name.
-        settings: everything that a repetition needs, seeds included.
-        figures: in reading order.
-        notes: how the figures were measured, for the reader.
-        machine: see `common.pages.machine`.
-    """
+    """The result of one benchmark: figures in reading order, settings that repeat it, notes for the reader."""
 
     benchmark: str
     settings: Mapping[str, Any]
@@ -64,18 +58,10 @@ class Report:
     notes: Sequence[str] = ()
     machine: Mapping[str, Any] = field(default_factory=machine)
 
-    @classmethod
-    def read(cls, path: Path) -> Report:
-        """Read what `show` has written."""
-        content = json.loads(path.read_text("utf-8"))
-        names = Figure.__slots__
-        figures = [Figure(**{name: figure[name] for name in names}) for figure in content["figures"]]
-        return cls(**content | {"figures": figures})
 
-
-def timed(what: str, values: Sequence[float], unit: str, goal: float | None = None) -> Figure:
+def timed(what: str, values: Sequence[float], unit: str) -> Figure:
     """Median and extremes of repeats."""
-    return Figure(what, statistics.median(values), unit, goal, low=min(values), high=max(values))
+    return Figure(what, statistics.median(values), unit, low=min(values), high=max(values))
 
 
 def paired_ratio(what: str, theirs: Sequence[float], ours: Sequence[float], goal: float | None = None) -> Figure:
@@ -84,32 +70,54 @@ def paired_ratio(what: str, theirs: Sequence[float], ours: Sequence[float], goal
     return Figure(what, statistics.median(ratios), "x", goal, more_is_better=True, low=min(ratios), high=max(ratios))
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of the values do not exceed (nearest rank)."""
-    ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, max(0, -int(-share * len(ranked) // 1) - 1))]
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that `percent` of the values do not exceed (nearest rank)."""
+    return float(np.percentile(values, percent, method="inverted_cdf"))
 
 
 def show(report: Report, json_file: Path | None = None) -> None:
     """Print the table and, if asked, write the same as JSON."""
-    print(f"{figures_table(report)}\n\n{machine_line(report)}", *(f"- {note}" for note in report.notes), sep="\n")
+    print(f"{_figures_table(report)}\n\n{_machine_line(report)}", *(f"- {note}" for note in report.notes), sep="\n")
     if json_file is not None:
         save_json(json_file, asdict(report), indent=2)
 
 
-def figures_table(report: Report) -> str:
-    """All figures as a Markdown table."""
+def page_table(folder: Path) -> str:
+    """All figures of the benchmarks in the folder, one table each; ToolError: there are none."""
+    reports = [_read(file) for name in _ORDER if (file := folder / f"{name}.json").exists()]
+    if not reports:
+        raise ToolError(f"no figures in {folder}: run python tools/bench.py all")
+    return "\n\n".join([*map(_figures_table, reports), _machine_line(reports[0])])
+
+
+def readme_table(folder: Path) -> str:
+    """The few figures of the README; ToolError: one is not in the folder."""
+    rows = []
+    for title, name, what, form in _README:
+        report = _read(folder / f"{name}.json")
+        figures = {figure.what: figure for figure in report.figures}
+        if what not in figures:
+            raise ToolError(f"{folder / name}.json has no figure {what!r}: measure it again")
+        rows.append((title.format_map(report.settings), form.format(figures[what].value), _goal_text(figures[what])))
+    return markdown_table(("speed", "measured", "goal"), rows, "lrl")
+
+
+def _read(path: Path) -> Report:
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def _figures_table(report: Report) -> str:
     settings = " ".join(f"{key}={value}" for key, value in report.settings.items())
     heading = f"**`{report.benchmark}`**: {settings}, load at the end {report.machine['load_1_min']:g}"
     rows = []
     for figure in report.figures:
         title = f"... {figure.what.strip()}" if figure.what.startswith(" ") else figure.what
         span = "" if figure.low is None or figure.high is None else f"{_number(figure.low)} to {_number(figure.high)}"
-        rows.append((title, f"{_number(figure.value)} {figure.unit}".strip(), span, goal_text(figure)))
+        rows.append((title, f"{_number(figure.value)} {figure.unit}".strip(), span, _goal_text(figure)))
     return markdown_table((heading, "value", "range", "goal"), rows, "lrrl")
 
 
-def goal_text(figure: Figure) -> str:
+def _goal_text(figure: Figure) -> str:
     """The goal of a figure, and whether it is met."""
     if figure.goal is None:
         return ""
@@ -119,8 +127,7 @@ def goal_text(figure: Figure) -> str:
     return f"{sign} {_number(figure.goal)}{unit}, {'met' if met else 'missed'}"
 
 
-def machine_line(report: Report) -> str:
-    """The machine that measured."""
+def _machine_line(report: Report) -> str:
     m = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     return f"{m['cpu']}, {m['cores']} cores, {m['system']}, Python {m['python']},\n{versions}."

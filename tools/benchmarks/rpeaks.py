@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import neurokit2
 import numpy as np
-from common.programs import ToolError, data_folder
+from common.programs import data_folder
 from numpy.typing import NDArray
+from wfdb import processing
 
 from benchmarks.report import Figure, Report, paired_ratio, timed
+from detector.bandpass import Bandpass
+from detector.rpeaks import RPeakDetector
+from train.data.detected_beats import match_beats
+from train.data.records import read_record
 
-__all__ = ["measure"]
-
+RECORD = "208"
 TOLERANCE_S = 0.15  # of AAMI EC57
 FROM_S = 10.0  # the detectors' learning phase is left out of the quality
 _GOALS = {"neurokit2 ecg_clean + ecg_findpeaks": 1 / 3, "wfdb xqrs_detect": 1.0, "wfdb gqrs_detect": 1.0}
-_BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
 
 Samples = NDArray[np.float64]
 Peaks = NDArray[np.int64]
 
 
-def measure(record: str, repeats: int, seconds: float | None) -> Report:
-    """Run each detector over the record, in turn, in this process.
-
-    Raises:
-        ToolError: no data, or no such record.
-    """
-    path = data_folder() / "mitdb" / record
-    if not path.with_suffix(".hea").exists():
-        raise ToolError(f"no record {record} in mitdb/: give --record 100 to 234")
-    import wfdb
-
-    fs_hz = float(wfdb.rdheader(str(path)).fs)
-    stop = None if seconds is None else round(seconds * fs_hz)
-    signal: Samples = wfdb.rdrecord(str(path), sampto=stop, channels=[0]).p_signal[:, 0]
-    truth = _annotated(path, signal.size)
+def measure(repeats: int, seconds: float | None) -> Report:
+    """Run each detector over the record, in turn, in this process."""
+    data_folder()
+    annotated = read_record(RECORD)
+    fs_hz = annotated.fs_hz
+    signal = annotated.samples_mv[: None if seconds is None else round(seconds * fs_hz)]
+    truth = annotated.beat_samples[annotated.beat_samples < signal.size]
     rivals: dict[str, Callable[[Samples, float], Peaks]] = {
         "neurokit2 ecg_clean + ecg_findpeaks": _neurokit,
         "wfdb xqrs_detect": _xqrs,
@@ -63,7 +58,7 @@ def measure(record: str, repeats: int, seconds: float | None) -> Report:
         figures += [Figure(f"Se, {name}", sensitivity, "%"), Figure(f"+P, {name}", precision, "%")]
     return Report(
         "rpeaks",
-        {"record": f"mitdb:{record}", "seconds": seconds or "all", "repeats": repeats},
+        {"record": f"mitdb:{RECORD}", "seconds": seconds or "all", "repeats": repeats},
         figures,
         (
             "Ours: causal band-pass, then a window of 8 s every second, as live; the others have the whole record.",
@@ -80,9 +75,6 @@ def _timed(detect: Callable[[Samples, float], Peaks], signal: Samples, fs_hz: fl
 
 def _ours(signal: Samples, fs_hz: float) -> Peaks:
     """Filter and windows as `Detector` runs them, without beats and quality."""
-    from detector.bandpass import Bandpass
-    from detector.rpeaks import RPeakDetector
-
     filtered = Bandpass(fs_hz).push(signal)
     rpeaks = RPeakDetector(fs_hz)
     found: list[int] = []
@@ -93,37 +85,20 @@ def _ours(signal: Samples, fs_hz: float) -> Peaks:
 
 
 def _neurokit(signal: Samples, fs_hz: float) -> Peaks:
-    import neurokit2
-
     cleaned = neurokit2.ecg_clean(signal, sampling_rate=int(fs_hz))
     return np.asarray(neurokit2.ecg_findpeaks(cleaned, sampling_rate=int(fs_hz))["ECG_R_Peaks"], np.int64)
 
 
 def _xqrs(signal: Samples, fs_hz: float) -> Peaks:
-    from wfdb import processing
-
     return np.asarray(processing.xqrs_detect(signal, fs=fs_hz, verbose=False), np.int64)
 
 
 def _gqrs(signal: Samples, fs_hz: float) -> Peaks:
-    from wfdb import processing
-
     return np.asarray(processing.gqrs_detect(signal, fs=fs_hz), np.int64)
-
-
-def _annotated(path: Path, n: int) -> Peaks:
-    """R-peaks of the cardiologists' annotations, samples under `n`."""
-    import wfdb
-
-    marks = wfdb.rdann(str(path), "atr", sampto=n)
-    at = [sample for sample, symbol in zip(marks.sample, marks.symbol, strict=True) if symbol in _BEAT_SYMBOLS]
-    return np.array(at, np.int64)
 
 
 def _quality(found: Peaks, truth: Peaks, fs_hz: float) -> tuple[float, float]:
     """Sensitivity and positive predictivity, %; one detection for each annotation."""
-    from train.data.detected_beats import match_beats
-
     found, truth = (peaks[peaks >= FROM_S * fs_hz] for peaks in (found, truth))
     if not found.size or not truth.size:
         return 0.0, 0.0

@@ -12,10 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 import psutil
-
-__all__ = ["FREE_BUS", "MONITOR", "ROOT", "Program", "ToolError", "Watch", "data_folder", "rss_mb", "wait_for"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITOR = (sys.executable, "-m", "monitor")  # the `ecg-monitor` command of this working tree
@@ -28,12 +27,17 @@ class ToolError(Exception):
     """A tool cannot do its work. One line, with the remedy; the command ends with exit code 2."""
 
 
-def data_folder() -> Path:
-    """Folder of the PhysioNet records.
+def run_command(name: str, command: Callable[[], object]) -> None:
+    """Run a command line program; an error that a person can mend is one line and exit code 2."""
+    try:
+        command()
+    except (ToolError, OSError, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
 
-    Raises:
-        ToolError: `ECG_MONITOR_DATA` is not set, or the folder has no `mitdb/`.
-    """
+
+def data_folder() -> Path:
+    """Folder of the PhysioNet records; ToolError: `ECG_MONITOR_DATA` names none with `mitdb/`."""
     folder = os.environ.get("ECG_MONITOR_DATA", "")
     if not folder or not (Path(folder) / "mitdb").is_dir():
         raise ToolError("set ECG_MONITOR_DATA to the folder that holds mitdb/: this command replays its records")
@@ -41,11 +45,7 @@ def data_folder() -> Path:
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Wait until `condition` holds.
-
-    Raises:
-        ToolError: it did not hold within `timeout_s`.
-    """
+    """Wait until `condition` holds; ToolError: it did not within `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:
@@ -63,9 +63,6 @@ class Program:
 
     Of the caller's `ECG_MONITOR_*` variables it gets the data folder only, so that no personal setting leaks in.
     As a context manager it is killed at the end.
-
-    Args:
-        command: program and arguments.
 
     Attributes:
         process: to send signals.
@@ -85,7 +82,7 @@ class Program:
         )  # fmt: skip
         self.usage = psutil.Process(self.process.pid)
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,14 +105,7 @@ class Program:
         return Path(self._output.name).read_text(errors="replace")
 
     def endpoint(self, timeout_s: float = 60.0) -> str:
-        """Wait until the monitor listens.
-
-        Returns:
-            Endpoint of its alarm socket.
-
-        Raises:
-            ToolError: it ended, or named no endpoint in time.
-        """
+        """Wait until the monitor listens; the endpoint of its alarm socket. ToolError: it named none in time."""
         wait_for(lambda: _ENDPOINT.search(self.output()) or not self.alive, "endpoint of the monitor", timeout_s)
         found = _ENDPOINT.search(self.output())
         if found is None:
@@ -129,10 +119,7 @@ class Program:
         self.process.stdin.flush()
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> str:
-        """Wait until it ends, and set `wall_s` and `cpu_s`.
-
-        Returns:
-            Its output.
+        """Wait until it ends, and set `wall_s` and `cpu_s`; its output.
 
         Raises:
             ToolError: it had to be killed after `timeout_s`, or ended with an exit code other than 0.
@@ -142,6 +129,11 @@ class Program:
             arguments = [str(word) for word in self.process.args][1:4]  # type: ignore[union-attr]
             raise ToolError(f"{' '.join(arguments)} ended with exit code {code}: {self._last_line()}")
         return self.output()
+
+    def end(self) -> str:
+        """Send SIGTERM and wait; its output."""
+        self.process.terminate()
+        return self.wait()
 
     def kill(self) -> None:
         """Send SIGKILL and wait until it has ended."""
@@ -163,8 +155,7 @@ class Program:
             guard.start()
             _, status, used = os.wait4(self.process.pid, 0)
             guard.cancel()
-            self.wall_s = self.age_s
-            self.cpu_s = used.ru_utime + used.ru_stime
+            self.wall_s, self.cpu_s = self.age_s, used.ru_utime + used.ru_stime
             self.process.returncode = os.waitstatus_to_exitcode(status)
         return self.process.returncode
 
@@ -173,7 +164,7 @@ class Program:
 
 
 class Watch:
-    """Samples processor time and memory of processes from a thread, until `end`.
+    """Samples processor time and memory of processes from a thread, until `end`; the figures stay.
 
     Args:
         processes: gives the processes to sample, at every sample.
@@ -205,7 +196,6 @@ class Watch:
         return sum(self._cpu_s.values())
 
     def end(self) -> None:
-        """Stop sampling; the figures stay."""
         self._stop.set()
         self._thread.join()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from monitor.emulator.device import BANNER
 from monitor.emulator.plan import Fate, Span
 from monitor.engine.bed import Bed
+from monitor.messages import Alarm
 from monitor.sources.serial.formats import FORMATS
 from stress.world import World
 
@@ -15,15 +16,8 @@ AFTER_S = 15.0  # an alarm up to this time after a fault belongs to it
 SHIFT_S = 0.3  # the largest error of the sample clock after a device was away: only time gives its place then
 GROWTH = 1.05, 4e6  # limit of the memory at the end: factor, plus bytes
 
-
-@dataclass
-class Onset:
-    """Onset of an alarm, at a time of the device, s."""
-
-    kind: str
-    category: str
-    priority: str
-    at_s: float
+Onset = tuple[Alarm, float]
+"""Onset of an alarm, and the time of the device, s."""
 
 
 @dataclass
@@ -39,11 +33,13 @@ def judge(world: World, bed: Bed, gap_samples: int, onsets: list[Onset], form: s
     """Check samples, clock, published gaps, alarms and memory."""
     if world.tap is None or world.tap.end is None:
         return [Check("samples taken", "0", False)]
+    early, late = world.rss[len(world.rss) // 10][1], world.rss[-1][1]
+    growth = f"{early / 1e6:.1f}, {late / 1e6:.1f} MB"
     return [
         *_samples(world, form),
         *_clock(world, bed, gap_samples, form),
         *_alarms(world.device.plan.spans, onsets),
-        _memory(world),
+        Check("memory, at 10 % and at the end", growth, late <= early * GROWTH[0] + GROWTH[1]),
     ]
 
 
@@ -76,16 +72,12 @@ def _clock(world: World, bed: Bed, gap_samples: int, form: str) -> list[Check]:
         for at, _ in ledger.shifts
         if not any(s.first_sample - 1 <= at <= s.end_sample + 2 * plan.fastest_hz for s in _away(plan.spans))
     ]
-    worst = max((abs(shift) for _, shift in ledger.shifts), default=0)
+    worst_s = max((abs(shift) for _, shift in ledger.shifts), default=0) / status.fs_hz
     return [
         Check("samples_in + samples_lost = clock", f"{status.samples_in} + {status.samples_lost} = {tap.end}", counts),
         Check("gaps published = samples lost", f"{gap_samples}", gap_samples == status.samples_lost == tap.lost),
         Check("gap lengths wrong outside of faults", f"{len(stray)}", not stray or not FORMATS[form].counted),
-        Check(
-            "clock wrong after a fault, at most",
-            f"{worst / status.fs_hz * 1e3:.0f} ms",
-            worst <= SHIFT_S * status.fs_hz,
-        ),
+        Check("clock wrong after a fault, at most", f"{worst_s * 1e3:.0f} ms", worst_s <= SHIFT_S),
     ]
 
 
@@ -93,25 +85,20 @@ def _alarms(spans: Sequence[Span], onsets: list[Onset]) -> list[Check]:
     checks = []
     for fault, kind in (("unplug", "source_lost"), ("leadsoff", "leads_off")):
         of_kind = [s for s in spans if s.fault.kind == fault]
-        once = sum(_onsets_in(span, spans, kind, onsets) == 1 for span in of_kind)
-        raised = sum(o.kind == kind for o in onsets)
-        checks.append(Check(f"{fault}: one {kind} each", f"{once} of {len(of_kind)}", once == len(of_kind) == raised))
-    high = [o for o in onsets if o.category == "physiological" and o.priority == "high"]
-    near = [o for o in high if any(s.fault.start_s <= o.at_s <= s.fault.end_s + AFTER_S for s in spans)]
+        at_s = [at for alarm, at in onsets if alarm.kind == kind]
+        once = sum(_within(span, spans, at_s) == 1 for span in of_kind)
+        good = once == len(of_kind) == len(at_s)
+        checks.append(Check(f"{fault}: one {kind} each", f"{once} of {len(of_kind)}", good))
+    high = [at for alarm, at in onsets if alarm.category == "physiological" and alarm.priority == "high"]
+    near = [at for at in high if any(s.fault.start_s <= at <= s.fault.end_s + AFTER_S for s in spans)]
     return [*checks, Check("high-priority alarms out of a fault", f"{len(near)}", not near)]
 
 
-def _onsets_in(span: Span, spans: Sequence[Span], kind: str, onsets: list[Onset]) -> int:
-    """Number of onsets of a kind within a fault."""
+def _within(span: Span, spans: Sequence[Span], at_s: list[float]) -> int:
+    """Number of onsets within a fault, up to the next one."""
     start_s, end_s = span.fault.start_s, span.fault.end_s + AFTER_S
     later_s = min((other.fault.start_s for other in spans if other.fault.start_s > start_s), default=end_s)
-    return sum(onset.kind == kind and start_s <= onset.at_s <= min(end_s, later_s) for onset in onsets)
-
-
-def _memory(world: World) -> Check:
-    early, late = world.rss[len(world.rss) // 10][1], world.rss[-1][1]
-    figure = f"{early / 1e6:.1f}, {late / 1e6:.1f} MB"
-    return Check("memory, at 10 % and at the end", figure, late <= early * GROWTH[0] + GROWTH[1])
+    return sum(start_s <= at <= min(end_s, later_s) for at in at_s)
 
 
 def _away(spans: Sequence[Span]) -> list[Span]:

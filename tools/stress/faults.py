@@ -11,33 +11,19 @@ from pathlib import Path
 
 from common.programs import ToolError, wait_for
 
-from stress.network import ForwarderNetwork, NamespaceNetwork, open_network
 from stress.subjects import Monitor, Programs, Subscriber, free_port
 from stress.verdict import Outcome, judge
-
-__all__ = ["FAULTS", "SHORT", "Sizes", "run_fault"]
 
 IDLE_S = 40.0  # `monitor.bus.sockets` drops a subscriber then: 10 s to the ping, 30 s for its answer
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the faults.
-
-    Attributes:
-        alarms: alarm messages before and after a fault.
-        deaths: number of kills.
-        stopped_s: time that a subscriber is stopped, s.
-        messages: messages of the burst.
-        cut_s: time that the network is cut, s.
-        fuzz_s: time that random frames are sent, s.
-    """
-
-    alarms: int = 60
+    alarms: int = 60  # alarm messages before and after a fault
     deaths: int = 5
-    stopped_s: float = 180.0
-    messages: int = 200_000
-    cut_s: float = 30.0
+    stopped_s: float = 180.0  # of a subscriber
+    messages: int = 200_000  # of the burst
+    cut_s: float = 30.0  # of the network
     fuzz_s: float = 60.0
 
 
@@ -45,23 +31,13 @@ SHORT = Sizes(alarms=4, deaths=2, stopped_s=3.0, messages=24_000, cut_s=8.0, fuz
 
 
 class _Scene:
-    """A monitor, its subscriber, and the time of the fault.
+    """A monitor, its subscriber (which connects to `connect`, default the monitor), and the time of the fault."""
 
-    Args:
-        programs: of the fault.
-        sizes: of the fault.
-        network: between the two; None = the loopback device.
-    """
-
-    def __init__(
-        self, programs: Programs, sizes: Sizes, network: NamespaceNetwork | ForwarderNetwork | None = None
-    ) -> None:
+    def __init__(self, programs: Programs, sizes: Sizes, listen: str = "", connect: str = "") -> None:
         self.programs, self.sizes = programs, sizes
-        self.listen = network.listen if network else f"tcp://127.0.0.1:{free_port()}"
-        self._at_monitor = network.at_monitor if network else ()
-        self.monitors = [Monitor(programs, self.listen, prefix=self._at_monitor)]
-        connect, prefix = (network.connect, network.at_subscriber) if network else (self.listen, ())
-        self.subscriber = Subscriber(programs, connect, prefix=prefix)
+        self.listen = listen or _free_endpoint()
+        self.monitors = [Monitor(programs, self.listen)]
+        self.subscriber = Subscriber(programs, connect or self.listen)
         self.subscriber.joined()
         self.monitor.wait_for_alarms(sizes.alarms)
         self._before_mb = self.monitor.program.memory.now_mb, self.subscriber.program.memory.now_mb
@@ -74,9 +50,9 @@ class _Scene:
 
     def restart_monitor(self) -> None:
         """Start a monitor on the same port, with the same journal."""
-        self.monitors.append(Monitor(self.programs, self.listen, len(self.monitors) + 1, self._at_monitor))
+        self.monitors.append(Monitor(self.programs, self.listen, len(self.monitors) + 1))
 
-    def finish(self, fault: str, detail: str) -> Outcome:
+    def finish(self, fault: str, detail: str) -> list[Outcome]:
         """The fault is over: wait for more alarms and the recovery, end all in order, compare."""
         ended_s = time.time()
         self.monitor.wait_for_alarms(self.sizes.alarms)
@@ -88,11 +64,10 @@ class _Scene:
             "monitor": (self._before_mb[0], max(monitor.program.memory.most_mb for monitor in self.monitors)),
             "subscriber": (self._before_mb[1], self.subscriber.most_mb),
         }
-        window_s = (self.began_s, ended_s)
-        return judge(fault, detail, self.programs.folder, self.subscriber, window_s=window_s, memory_mb=memory_mb)
+        return [judge(fault, detail, self.programs.folder, self.subscriber, memory_mb, (self.began_s, ended_s))]
 
 
-def subscriber_killed(programs: Programs, sizes: Sizes) -> Outcome:
+def subscriber_killed(programs: Programs, sizes: Sizes) -> list[Outcome]:
     """SIGKILL to the subscriber; after some alarms it continues from its position."""
     scene = _Scene(programs, sizes)
     for _ in range(sizes.deaths):
@@ -103,7 +78,7 @@ def subscriber_killed(programs: Programs, sizes: Sizes) -> Outcome:
     return scene.finish("subscriber killed (-9) and started again", f"{sizes.deaths} times")
 
 
-def monitor_killed(programs: Programs, sizes: Sizes) -> Outcome:
+def monitor_killed(programs: Programs, sizes: Sizes) -> list[Outcome]:
     """SIGKILL to the monitor during an alarm, then a new run with the same journal."""
     scene = _Scene(programs, sizes)
     for death in range(sizes.deaths):
@@ -121,7 +96,7 @@ def monitor_killed(programs: Programs, sizes: Sizes) -> Outcome:
     return scene.finish("monitor killed (-9) in the middle of an alarm, same journal", detail)
 
 
-def subscriber_stopped(programs: Programs, sizes: Sizes) -> Outcome:
+def subscriber_stopped(programs: Programs, sizes: Sizes) -> list[Outcome]:
     """SIGSTOP to the subscriber, SIGCONT later; after `IDLE_S` the monitor drops it."""
     scene = _Scene(programs, sizes)
     scene.subscriber.program.process.send_signal(signal.SIGSTOP)
@@ -132,9 +107,9 @@ def subscriber_stopped(programs: Programs, sizes: Sizes) -> Outcome:
     return scene.finish("subscriber stopped (SIGSTOP)", f"{sizes.stopped_s:g} s{dropped}")
 
 
-def burst(programs: Programs, sizes: Sizes) -> Outcome:
+def burst(programs: Programs, sizes: Sizes) -> list[Outcome]:
     """Messages at full speed, to a subscriber that reads and to one that is stopped meanwhile."""
-    listen = f"tcp://127.0.0.1:{free_port()}"
+    listen = _free_endpoint()
     publisher = programs.start_module("flood", listen, str(programs.folder / "journal.sqlite"), str(sizes.messages))
     subscribers = [Subscriber(programs, listen, name) for name in ("subscriber", "stopped")]
     reading, stopped = subscribers
@@ -155,46 +130,37 @@ def burst(programs: Programs, sizes: Sizes) -> Outcome:
         subscriber.wait_for_end()
     publisher.wait()
 
-    def compare(subscriber: Subscriber, how: str) -> Outcome:
-        memory_mb = {
-            "publisher": (before_mb[0], publisher.memory.most_mb),
-            "subscriber": (before_mb[1], subscriber.most_mb),
-        }
-        fault = f"burst of {sizes.messages:,} messages, {how}"
-        return judge(fault, took, programs.folder, subscriber, window_s=None, memory_mb=memory_mb)
-
-    outcome = compare(reading, "subscriber reads")
-    outcome.others.append(compare(stopped, "subscriber stopped meanwhile"))
-    return outcome
-
-
-def network_cut(programs: Programs, sizes: Sizes) -> Outcome:
-    """The cable between monitor and subscriber is cut; neither is informed."""
-    return _cut(programs, sizes, open_network(programs))
+    return [
+        judge(
+            f"burst of {sizes.messages:,} messages, {how}",
+            took,
+            programs.folder,
+            subscriber,
+            {
+                "publisher": (before_mb[0], publisher.memory.most_mb),
+                "subscriber": (before_mb[1], subscriber.most_mb),
+            },
+        )
+        for subscriber, how in ((reading, "subscriber reads"), (stopped, "subscriber stopped meanwhile"))
+    ]
 
 
-def network_stopped(programs: Programs, sizes: Sizes) -> Outcome:
-    """The same with a stopped forwarder, which needs no rights."""
-    return _cut(programs, sizes, ForwarderNetwork(programs))
+def network_cut(programs: Programs, sizes: Sizes) -> list[Outcome]:
+    """The forwarder between monitor and subscriber is stopped: all is lost, neither is informed."""
+    listen, port = _free_endpoint(), str(free_port())
+    forwarder = programs.start_module("forward", port, listen.rpartition(":")[2])
+    scene = _Scene(programs, sizes, listen, f"tcp://127.0.0.1:{port}")
+    forwarder.process.send_signal(signal.SIGSTOP)
+    time.sleep(sizes.cut_s)
+    scene.monitor.wait_for_alarms(1)
+    state = scene.subscriber.state()
+    forwarder.process.send_signal(signal.SIGCONT)
+    if state != "lost":
+        raise ToolError(f"the network was cut, and the state of the subscriber is {state!r}; it must be 'lost'")
+    return scene.finish("network cut", f"{sizes.cut_s:g} s, stopped forwarder")
 
 
-def _cut(programs: Programs, sizes: Sizes, network: NamespaceNetwork | ForwarderNetwork) -> Outcome:
-    try:
-        scene = _Scene(programs, sizes, network)
-        network.cut()
-        time.sleep(sizes.cut_s)
-        scene.monitor.wait_for_alarms(1)
-        state = scene.subscriber.state()
-        network.mend()
-        if state != "lost":
-            raise ToolError(f"the network was cut, and the state of the subscriber is {state!r}; it must be 'lost'")
-        return scene.finish("network cut", f"{sizes.cut_s:g} s, {network.name}")
-    finally:
-        programs.close()
-        network.close()
-
-
-def fuzzed(programs: Programs, sizes: Sizes) -> Outcome:
+def fuzzed(programs: Programs, sizes: Sizes) -> list[Outcome]:
     """Random frames to the control socket, random bytes to all three."""
     scene = _Scene(programs, sizes)
     fuzz = programs.start_module("fuzz", scene.listen, "1")
@@ -203,13 +169,12 @@ def fuzzed(programs: Programs, sizes: Sizes) -> Outcome:
     return scene.finish("control socket fuzzed", f"{sizes.fuzz_s:g} s, {sent}")
 
 
-FAULTS: dict[str, Callable[[Programs, Sizes], Outcome]] = {
+FAULTS: dict[str, Callable[[Programs, Sizes], list[Outcome]]] = {
     "subscriber-killed": subscriber_killed,
     "monitor-killed": monitor_killed,
     "subscriber-stopped": subscriber_stopped,
     "burst": burst,
     "network-cut": network_cut,
-    "network-stopped": network_stopped,
     "fuzzed": fuzzed,
 }
 
@@ -221,5 +186,8 @@ def run_fault(name: str, sizes: Sizes) -> list[Outcome]:
         ToolError: it could not be carried out, or the monitor or the subscriber did not recover.
     """
     with tempfile.TemporaryDirectory(prefix="ecg-fault-") as folder, Programs(Path(folder)) as programs:
-        outcome = FAULTS[name](programs, sizes)
-        return [outcome, *outcome.others]
+        return FAULTS[name](programs, sizes)
+
+
+def _free_endpoint() -> str:
+    return f"tcp://127.0.0.1:{free_port()}"

@@ -54,39 +54,35 @@ def frames(dice: random.Random) -> list[bytes]:
 
 
 def main(connect: str, seed: int) -> None:
-    ended = False
-
-    def end(*_: object) -> None:
-        nonlocal ended
-        ended = True
-
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     dice = random.Random(seed)
     ends = endpoints_from(connect)
     context = zmq.Context()
     sent = strangers = 0
-    control = None
-    while not ended:
-        if control is None or dice.random() < 0.002:  # disconnect without waiting for a reply
-            if control is not None:
+    control = context.socket(zmq.DEALER)
+    control.connect(ends.control)
+    try:
+        while True:
+            if dice.random() < 0.002:  # disconnect without waiting for a reply
                 control.close(0)
-            control = context.socket(zmq.DEALER)
-            control.connect(ends.control)
-        with contextlib.suppress(zmq.Again):
-            control.send_multipart(frames(dice), zmq.NOBLOCK)
-            sent += 1
-        if dice.random() < 0.5:
+                control = context.socket(zmq.DEALER)
+                control.connect(ends.control)
             with contextlib.suppress(zmq.Again):
-                while True:
-                    control.recv_multipart(zmq.NOBLOCK)
-        if dice.random() < 0.02:
-            host, port = dice.choice((ends.alarms, ends.waves, ends.control)).removeprefix("tcp://").split(":")
-            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1.0) as stranger:
-                stranger.sendall(dice.randbytes(dice.choice((1, 10, 64, 5000))))
-                strangers += 1
-        time.sleep(1 / RATE_HZ)
-    print(f"{sent:,} messages and {strangers:,} connections that were no ZeroMQ", flush=True)
-    context.destroy(linger=0)
+                control.send_multipart(frames(dice), zmq.NOBLOCK)
+                sent += 1
+            if dice.random() < 0.5:
+                with contextlib.suppress(zmq.Again):
+                    while True:
+                        control.recv_multipart(zmq.NOBLOCK)
+            if dice.random() < 0.02:
+                host, port = dice.choice((ends.alarms, ends.waves, ends.control)).removeprefix("tcp://").split(":")
+                with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1.0) as stranger:
+                    stranger.sendall(dice.randbytes(dice.choice((1, 10, 64, 5000))))
+                    strangers += 1
+            time.sleep(1 / RATE_HZ)
+    finally:
+        print(f"{sent:,} messages and {strangers:,} connections that were no ZeroMQ", flush=True)
+        context.destroy(linger=0)
 
 
 if __name__ == "__main__":

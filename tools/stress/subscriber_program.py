@@ -1,12 +1,13 @@
 """A subscriber as a program of its own: python -m stress.subscriber_program CONNECT FOLDER
 
 Writes a line for every message that AlarmClient gave (epoch, seq, topic) to FOLDER/seen, its position to
-FOLDER/position, from which it continues, and its counts to FOLDER/counts. Ends on SIGTERM.
+FOLDER/position, from which it continues, and its counts to FOLDER/counts-PID. Ends on SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -21,20 +22,13 @@ PATIENCE_S = 15.0  # as `ecg-monitor tail`
 
 
 def main(connect: str, folder: Path) -> None:
-    """Poll until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     ends = endpoints_from(connect)
     position = load_position(folder / "position")
     client = AlarmClient(ends.alarms, ends.control, streams=ALL_STREAMS, patience_s=PATIENCE_S, resume=position)
-    ended = False
-
-    def end(*_: object) -> None:
-        nonlocal ended
-        ended = True
-
-    signal.signal(signal.SIGTERM, end)
     written = ""
     with (folder / "seen").open("a", encoding="utf-8") as seen:
-        while not ended:
+        while True:
             lines = [f"{body.epoch} {body.seq} {topic}\n" for topic, body, _ in client.poll(TURN_S)]
             seen.write("".join(lines))
             seen.flush()
@@ -46,8 +40,7 @@ def main(connect: str, folder: Path) -> None:
             counts = json.dumps({"state": client.state, "recovered": client.recovered, "missed": client.missed})
             if counts != written:
                 written = counts
-                replace_file(folder / "counts", counts)
-    client.close()
+                replace_file(folder / f"counts-{os.getpid()}", counts)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,21 @@ import datetime
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common.pages import markdown_table
 
 from monitor.client.positions import Place
 from stress.subjects import Monitor, Subscriber
 
-__all__ = ["Outcome", "judge"]
+_HEADS = (
+    "fault", "alarm messages sent", "seen", "twice", "recovered from the journal", "messages lost",
+    "latency p99 before / during, ms", "memory of monitor, subscriber: before / most, MB",
+)  # fmt: skip
 
 
 @dataclass
@@ -35,7 +39,6 @@ class Outcome:
         latency_ms: 99th percentile over beats, arrival of the deciding sample to publication, before and during the
             fault; None without a monitor or a beat.
         memory_mb: program -> resident memory before the fault, and the most.
-        others: outcomes of the other subscribers.
     """
 
     fault: str
@@ -49,7 +52,6 @@ class Outcome:
     missed: int
     latency_ms: tuple[float | None, float | None]
     memory_mb: dict[str, tuple[float, float]]
-    others: list[Outcome] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -67,18 +69,16 @@ def judge(
     detail: str,
     folder: Path,
     subscriber: Subscriber,
-    *,
-    window_s: tuple[float, float] | None,
     memory_mb: dict[str, tuple[float, float]],
+    window_s: tuple[float, float] | None = None,
 ) -> Outcome:
     """Compare.
 
     Args:
-        fault, detail: texts of the table.
+        fault, detail, memory_mb: see Outcome.
         folder: has `journal.sqlite` of monitors that have ended.
         subscriber: has ended too.
         window_s: Unix time of begin and end of the fault, s; None without a monitor.
-        memory_mb: see Outcome.
     """
     with closing(sqlite3.connect(folder / "journal.sqlite")) as db:
         rows = db.execute("SELECT topic, epoch, seq, body FROM log").fetchall()
@@ -124,3 +124,18 @@ def _latencies(beats: list[dict[str, Any]], window_s: tuple[float, float] | None
             parts[at_s >= window_s[0]].append(beat["latency_ms"])
     before, during = (round(float(np.percentile(part, 99)), 1) if part else None for part in parts)
     return before, during
+
+
+def faults_table(figures: dict[str, Any]) -> str:
+    """A line for each fault and subscriber, as Markdown for docs/bus.md."""
+    rows = []
+    for row in figures["outcomes"]:
+        latency = " / ".join("-" if value is None else f"{value:.1f}" for value in row["latency_ms"])
+        counts = (row[name] for name in ("alarms_sent", "alarms_seen", "duplicates", "recovered", "missed"))
+        rows.append((
+            f"{row['fault']}; {row['detail']}",
+            *(f"{count:,}" for count in counts),
+            "-" if latency == "- / -" else latency,
+            ", ".join(f"{before:.0f} / {most:.0f}" for before, most in row["memory_mb"].values()),
+        ))  # fmt: skip
+    return f"{markdown_table(_HEADS, rows)}\n\nMeasured by `{figures['command']}` on {figures['machine']}."

@@ -3,104 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-
-from common.programs import ToolError
 
 from detector import Scorer
 from monitor.messages import Alarm
-from studies.play import Signal, play
+from studies.runs import Jobs, Signal, play
 from studies.truth import WITHIN_S, Episode, Truth, read_truth
+from train.data.noise_mix import NOISES
 from train.data.records import data_folder, read_record, record_names
 
-__all__ = ["SETS", "WITHIN_S", "Job", "jobs_of", "measure"]
-
-SETS: Final = ("cudb", "mitdb", "nstdb")
 _HIGH: Final = (
     *("ventricular_fibrillation", "asystole", "ventricular_run"),
     *("extreme_tachycardia", "extreme_bradycardia"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One record of a data set."""
-
-    data_set: str
-    record: str
-
-    @property
-    def key(self) -> str:
-        """Name of the run in the file."""
-        return f"{self.data_set}:{self.record}"
+def jobs() -> Jobs:
+    """Each record of cudb, mitdb and nstdb (without its pure noises)."""
+    sets = {name: record_names(name) for name in ("cudb", "mitdb", "nstdb")}
+    return {f"{name}:{record}": (name, record) for name in sets for record in sets[name] if record not in NOISES}
 
 
-def jobs_of(sets: str, records: str = "") -> list[Job]:
-    """The named records of these data sets; default all.
-
-    Raises:
-        ToolError: an unknown data set or record.
-    """
-    names = [name for name in sets.split(",") if name]
-    if unknown := set(names) - set(SETS):
-        raise ToolError(f"no data set {', '.join(sorted(unknown))}: there are {', '.join(SETS)}")
-    jobs = [
-        Job(name, record) for name in names for record in record_names(name) if name != "nstdb" or record[0].isdigit()
-    ]
-    wanted = {name for name in records.split(",") if name}
-    if unknown := wanted - {job.record for job in jobs}:
-        raise ToolError(f"no record {', '.join(sorted(unknown))} in {', '.join(names)}")
-    return [job for job in jobs if not wanted or job.record in wanted]
-
-
-def measure(job: Job, scorer: Scorer) -> dict[str, Any]:
+def measure(data_set: str, name: str, scorer: Scorer) -> dict[str, Any]:
     """Run one record through a bed, and compare its alarms with the annotations."""
-    record = read_record(job.record, job.data_set)
+    record = read_record(name, data_set)
     length_s = len(record.samples_mv) / record.fs_hz
-    truth = read_truth(data_folder(job.data_set) / job.record, record.fs_hz, length_s)
-    kept = play(Signal(job.key, record.lead, record.fs_hz, record.samples_mv), scorer)
-    raised = stretches(kept.alarms, record.fs_hz, length_s)
+    truth = read_truth(data_folder(data_set) / name, record.fs_hz, length_s)
+    kept = play(Signal(record.lead, record.fs_hz, record.samples_mv), scorer)
+    raised = stretches(kept.alarms, truth, record.fs_hz)
     run: dict[str, Any] = {
-        "set": job.data_set,
-        "record": job.record,
+        "set": data_set,
+        "record": name,
         "seconds": round(length_s, 1),
-        "alarms": [judged(alarm, truth) for alarm in raised],
-        "episodes": [met(episode, raised) for episode in episodes(job.data_set, truth)],
+        "alarms": raised,
+        "episodes": [met(episode, raised) for episode in episodes(data_set, truth)],
     }
-    if job.data_set == "cudb":
-        run["quiet_s"] = quiet_s(truth)
+    if data_set == "cudb":  # time before the first fibrillation, less 10 s: a high alarm there is false
+        first_s = truth.fibrillation[0][0] if truth.fibrillation else length_s + WITHIN_S
+        run["quiet_s"] = round(max(0.0, first_s - WITHIN_S), 2)
     return run
 
 
-def stretches(changes: Sequence[Alarm], fs_hz: float, length_s: float) -> list[dict[str, Any]]:
-    """Every raised alarm with its time: from `onset` to `latched` or `cleared`."""
+def stretches(changes: Sequence[Alarm], truth: Truth, fs_hz: float) -> list[dict[str, Any]]:
+    """Every raised alarm, from `onset` to `latched` or `cleared`; `true` is None for a technical one, without truth."""
     up: dict[str, dict[str, Any]] = {}
     raised: list[dict[str, Any]] = []
     for alarm in changes:
         at_s = round(alarm.decided_sample / fs_hz, 2)
         if alarm.state == "onset" and not alarm.update:
-            up[alarm.alarm_id] = {
-                "kind": alarm.kind,
-                "priority": alarm.priority,
-                "technical": alarm.category == "technical",
-                # an alarm that recurs after it latched concerns now, not its first onset
-                "onset_s": round(alarm.onset_sample / fs_hz, 2) if alarm.count == 1 else at_s,
-                "decided_s": at_s,
-                "end_s": round(length_s, 2),
-            }
-            raised.append(up[alarm.alarm_id])
+            # an alarm that recurs after it latched concerns now, not its first onset
+            onset_s = round(alarm.onset_sample / fs_hz, 2) if alarm.count == 1 else at_s
+            technical = alarm.category == "technical"
+            raised.append({
+                "kind": alarm.kind, "priority": alarm.priority, "technical": technical, "onset_s": onset_s,
+                "decided_s": at_s, "end_s": round(truth.length_s, 2),
+                "true": None if technical else truth.confirms(alarm.kind, onset_s, at_s),
+            })  # fmt: skip
+            up[alarm.alarm_id] = raised[-1]
         elif alarm.state in ("latched", "cleared") and alarm.alarm_id in up:
             up.pop(alarm.alarm_id)["end_s"] = at_s
     return raised
-
-
-def judged(alarm: dict[str, Any], truth: Truth) -> dict[str, Any]:
-    """The alarm with whether it is true; None for a technical one, which annotations do not cover."""
-    true = None
-    if not alarm["technical"]:
-        true = truth.confirms(alarm["kind"], alarm["onset_s"], alarm["decided_s"])
-    return alarm | {"true": true}
 
 
 def episodes(data_set: str, truth: Truth) -> list[Episode]:
@@ -137,9 +99,3 @@ def met(episode: Episode, raised: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "after_s": None if after_s is None else round(after_s, 2),
         "by": kind,
     }
-
-
-def quiet_s(truth: Truth) -> float:
-    """Time before the first fibrillation, less 10 s, s: a high alarm there is false."""
-    first_s = truth.fibrillation[0][0] if truth.fibrillation else truth.length_s + WITHIN_S
-    return round(max(0.0, first_s - WITHIN_S), 2)

@@ -1,45 +1,44 @@
-"""Runs of a study: measured in parallel, and kept in a file, so that an interrupted study continues."""
+"""Runs of a study: records through a whole bed, in parallel, and kept in a file, so that a study continues."""
 
 from __future__ import annotations
 
+import datetime
+import functools
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
+import numpy as np
 from common.pages import save_json
 from common.programs import ToolError
+from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
-from detector import Scorer
+from detector import Gap, Scorer
+from detector.lockstep import run
+from monitor.config import Config
+from monitor.engine.bed import Bed
+from monitor.messages import Alarm, AlarmMessage, BeatMessage
+from monitor.sources import Chunk, EndOfStream, Notice
 
-__all__ = ["Runs", "command_line", "measure_all"]
+PIECE = 360  # samples
 
-HOW = ("--again", "--processes")  # options without influence on the figures
+Jobs = Mapping[str, tuple[Any, ...]]
+"""Name of each run -> what its measurement takes before the scorer."""
 
-
-class _Keyed(Protocol):
-    @property
-    def key(self) -> str:
-        """Name of the run in the file."""
-
-
-Job = TypeVar("Job", bound=_Keyed)
-Measure = Callable[[Job, Scorer], dict[str, Any]]
+shipped_scorer = functools.cache(Scorer)  # one a process
 
 
 class Runs:
-    """The runs of a study that are measured so far.
-
-    Args:
-        path: file that keeps them; it need not exist.
-        tool: the command that writes this file.
-        about: other fields of the file.
+    """The runs of a study that are measured so far, in a file that need not exist.
 
     Attributes:
-        runs: key -> figures of the run.
+        runs: name -> figures of the run.
         command: command line that measured them.
         model: SHA-256 of the shipped model.
 
@@ -47,11 +46,11 @@ class Runs:
         ToolError: the file is of another tool, or was measured with another model.
     """
 
-    def __init__(self, path: Path, tool: str, about: dict[str, Any]) -> None:
+    def __init__(self, path: Path, tool: str) -> None:
         self.command = ""
-        self.model = Scorer().info.sha256
+        self.model = shipped_scorer().info.sha256
         self.runs: dict[str, dict[str, Any]] = {}
-        self._path, self._about = path, about
+        self._path = path
         if not path.is_file():
             return
         try:
@@ -65,52 +64,80 @@ class Runs:
     def keep(self, key: str, run: dict[str, Any]) -> None:
         """Add a run, and write the file."""
         self.runs[key] = run
-        content = {"command": self.command, "seed": None, "model_sha256": self.model, **self._about, "runs": self.runs}
-        save_json(self._path, content, indent=None)
+        save_json(self._path, {"command": self.command, "model_sha256": self.model, "runs": self.runs}, indent=None)
+
+    def measure(self, jobs: Jobs, measure: Callable[..., dict[str, Any]]) -> None:
+        """Measure the jobs that the file lacks, with a progress bar; keep each run at once."""
+        self.command = " ".join(["python tools/study.py", *sys.argv[1:]])
+        todo = [(measure, key, words) for key, words in jobs.items() if key not in self.runs]
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            done = pool.map(_run, todo)
+            for key, run in track(done, f"{len(todo)} of {len(jobs)} runs", len(todo), console=Console(stderr=True)):
+                self.keep(key, run)
 
 
-def command_line(tool: str, words: Sequence[str]) -> str:
-    """The command that gives these figures, without options that have no influence on them.
-
-    >>> command_line("tools/study.py", ["noise", "--processes", "1", "--minutes", "13", "--again"])
-    'python tools/study.py noise --minutes 13'
-    """
-    kept: list[str] = []
-    skip = False
-    for word in words:
-        if not skip and word.partition("=")[0] not in HOW:
-            kept.append(word)
-        skip = word == "--processes"
-    return " ".join(["python", tool, *kept])
+def _run(task: tuple[Callable[..., dict[str, Any]], str, tuple[Any, ...]]) -> tuple[str, dict[str, Any]]:
+    measure, key, words = task
+    return key, measure(*words, shipped_scorer())
 
 
-def measure_all(
-    what: str, runs: Runs, jobs: Sequence[Job], measure: Measure[Job], processes: int, *, again: bool = False
-) -> None:
-    """Measure the jobs that the file lacks (`again`: all of them), with a progress bar; keep each run at once."""
-    todo = [job for job in jobs if again or job.key not in runs.runs]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=len(jobs), completed=len(jobs) - len(todo))
-        for job, run in _run_jobs(measure, todo, processes):
-            runs.keep(job.key, run)
-            progress.update(task, advance=1, description=job.key)
+def chosen(jobs: Jobs, only: str) -> Jobs:
+    """The jobs whose name has one of the words of `only` (with commas); all by default. ToolError: a word has none."""
+    words = [word for word in only.split(",") if word]
+    if unknown := [word for word in words if not any(word in key for key in jobs)]:
+        raise ToolError(f"no run {', '.join(unknown)}: there are {', '.join([*jobs][:3])} and others")
+    return {key: job for key, job in jobs.items() if not words or any(word in key for word in words)}
 
 
-_scorer: Scorer | None = None  # one a process
+class Signal:
+    """A source of samples in memory."""
+
+    live, rails_mv, start_time = False, None, None
+
+    def __init__(self, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
+        self.name, self.lead, self.fs_hz = "study", lead, fs_hz
+        self.total_samples: int | None = len(samples_mv)
+        self._samples, self._at = samples_mv, 0
+
+    def read(self, max_samples: int) -> Chunk | None:
+        if self._at >= len(self._samples):
+            raise EndOfStream
+        first, self._at = self._at, self._at + max_samples
+        return Chunk(first, self._samples[first : self._at])
+
+    def close(self) -> None:
+        pass
 
 
-def _run(task: tuple[Measure[Job], Job]) -> tuple[Job, dict[str, Any]]:
-    global _scorer
-    measure, job = task
-    _scorer = _scorer or Scorer()
-    return job, measure(job, _scorer)
+class Kept:
+    """An output of a bed that keeps beats and alarms."""
+
+    def __init__(self) -> None:
+        self.beats: list[BeatMessage] = []
+        self.alarms: list[Alarm] = []
+
+    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
+        self.alarms.append(message.alarm)
+
+    def beat(self, bed: Bed, message: BeatMessage) -> None:
+        self.beats.append(message)
+
+    def gap(self, bed: Bed, gap: Gap) -> None:
+        pass
+
+    def notice(self, bed: Bed, notice: Notice) -> None:
+        pass
+
+    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
+        pass
 
 
-def _run_jobs(measure: Measure[Job], jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    tasks = [(measure, job) for job in jobs]
-    if processes == 1 or len(jobs) < 2:
-        yield from map(_run, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(_run, tasks)
+def play(signal: Signal, scorer: Scorer) -> Kept:
+    """Run a whole signal through a bed with default settings, at full speed."""
+    started = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    bed = Bed("p1", signal, Config(), scorer, lambda: 0.0, started, paced=False)
+    kept = Kept()
+    while not bed.ended:
+        run(bed.process(PIECE, kept))
+        bed.settle(scorer.score_beats(bed.input.unscored), kept)
+    return kept

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from monitor.config import AlarmsConfig
 
-__all__ = ["WITHIN_S", "Episode", "Truth", "read_truth"]
-
 WITHIN_S: Final = 10.0
 _BEATS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
 _VENTRICULAR: Final = frozenset("VEF!")
@@ -31,12 +29,7 @@ _LIMITS = AlarmsConfig()
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stretch of a record that must raise an alarm.
-
-    Attributes:
-        kind: of the alarm.
-        first_s, end_s: its begin and end, s.
-    """
+    """A stretch of a record that must raise an alarm of this kind; begin and end in s."""
 
     kind: str
     first_s: float
@@ -69,11 +62,8 @@ class Truth:
 
     def ventricular_runs(self, beats: int = 5, bpm: float = 100.0) -> list[Episode]:
         """At least `beats` consecutive ventricular beats at a mean rate over `bpm`."""
-        found = []
-        for low, high in _runs(np.array([code in "VE" for code in self.codes], bool)):
-            if high - low >= beats and 60.0 * (high - low - 1) > bpm * (self.beats_s[high - 1] - self.beats_s[low]):
-                found.append(Episode("ventricular_run", float(self.beats_s[low]), float(self.beats_s[high - 1])))
-        return found
+        found = self._consecutive("ventricular_run", np.array([code in "VE" for code in self.codes], bool), beats)
+        return [run for run, n in found if 60.0 * (n - 1) > bpm * (run.end_s - run.first_s)]
 
     def fibrillations(self) -> list[Episode]:
         """Ventricular fibrillation or flutter with an onset, `[` to `]`; not one in which the record begins."""
@@ -104,11 +94,11 @@ class Truth:
             for low, high in _runs(holds & whole)
         ]
 
-    def abnormal_runs(self, beats: int = 3) -> list[Episode]:
-        """Consecutive abnormal beats."""
+    def _consecutive(self, kind: str, mask: NDArray[np.bool_], beats: int) -> list[tuple[Episode, int]]:
+        """Runs of at least `beats` beats of a mask, each with its number of beats."""
         return [
-            Episode("anomaly_run", float(self.beats_s[low]), float(self.beats_s[high - 1]))
-            for low, high in _runs(self.abnormal)
+            (Episode(kind, float(self.beats_s[low]), float(self.beats_s[high - 1])), high - low)
+            for low, high in _runs(mask)
             if high - low >= beats
         ]
 
@@ -116,7 +106,8 @@ class Truth:
         """Whether a physiological alarm with this onset and time of decision is true."""
         if kind == "anomalous_beat":
             near = np.abs(self.beats_s - onset_s) <= _MATCH_S
-            return bool((near & self.abnormal).any()) or self._fluttered(onset_s, decided_s)
+            flutter = (low - _RUN_SPAN_S <= onset_s and decided_s <= high + WITHIN_S for low, high in self._flutter)
+            return bool((near & self.abnormal).any()) or any(flutter)
         if kind == "anomaly_burden":
             minute = (self.beats_s > decided_s - 62.0) & (self.beats_s <= decided_s)
             limit = _LIMITS.anomaly_burden.limit - _LIMITS.anomaly_burden.relief
@@ -129,21 +120,14 @@ class Truth:
         """Episodes that make an alarm of this kind true; a fast ventricular rhythm does so for both of its kinds."""
         if kind in ("asystole", "pause"):
             return self.silences(kind, getattr(_LIMITS, kind).limit - _NEAR_S)
-        fast = [*self.fibrillations_whole(), *self.ventricular_runs(bpm=100.0 - _NEAR_BPM)]
-        fast += [Episode(kind, low, high) for low, high in self.tachycardia]
+        fast = self.ventricular_runs(bpm=100.0 - _NEAR_BPM)
+        fast += [Episode(kind, low, high) for low, high in (*self._flutter, *self.tachycardia)]
         if kind in ("ventricular_fibrillation", "ventricular_run"):
             return fast
         if kind == "anomaly_run":
-            return [*fast, *self.abnormal_runs()]
+            return [*fast, *(run for run, _ in self._consecutive(kind, self.abnormal, 3))]
         own = self.rates(kind, _NEAR_BPM)
         return [*own, *fast] if kind.endswith("tachycardia") else own
-
-    def fibrillations_whole(self) -> list[Episode]:
-        """Fibrillation and flutter, also where the record begins in one."""
-        return [Episode("ventricular_fibrillation", low, high) for low, high in self._flutter]
-
-    def _fluttered(self, onset_s: float, decided_s: float) -> bool:
-        return any(low - _RUN_SPAN_S <= onset_s and decided_s <= high + WITHIN_S for low, high in self._flutter)
 
 
 def read_truth(path: Path, fs_hz: float, length_s: float) -> Truth:

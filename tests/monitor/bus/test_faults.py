@@ -13,8 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from common.pages import page_with  # noqa: E402
 from stress.faults import FAULTS, SHORT, run_fault  # noqa: E402
-from stress.verdict import Outcome  # noqa: E402
+from stress.verdict import Outcome, faults_table  # noqa: E402
 
 MEMORY_GROWTH_MB = 100.0  # the queue of 10,000 messages to a subscriber that does not read is about 6 MB
 
@@ -40,7 +41,7 @@ def test_no_alarm_is_lost_or_doubled(fault, running_faults):
         assert outcome.good, outcome
         for before_mb, most_mb in outcome.memory_mb.values():
             assert 0 < before_mb <= most_mb < before_mb + MEMORY_GROWTH_MB, outcome
-        if fault in ("network-cut", "network-stopped", "subscriber-killed", "monitor-killed"):
+        if fault in ("network-cut", "subscriber-killed", "monitor-killed"):
             assert outcome.recovered > 0, "no message was lost, so the test proves nothing"
 
 
@@ -62,11 +63,10 @@ def test_an_outcome_with_any_fault_is_not_good(wrong):
 
 
 def test_the_page_has_the_table_of_the_recorded_results():
-    tool = subprocess.run(
-        [sys.executable, ROOT / "tools" / "bus_faults.py", "--check"], capture_output=True, text=True, check=False
-    )
-    assert tool.returncode == 0, "docs/bus.md differs: python tools/bus_faults.py --write" + tool.stderr
+    """Else: python tools/bus_faults.py --write."""
     kept = json.loads((ROOT / "docs" / "results" / "bus_faults.json").read_text("utf-8"))
+    page = ROOT / "docs" / "bus.md"
+    assert page.read_text("utf-8") == page_with(page, "faults", faults_table(kept))
     for row in kept["outcomes"]:
         assert row["alarms_seen"] == row["alarms_sent"] > 0
         assert row["duplicates"] == row["out_of_order"] == row["alarms_strange"] == 0
