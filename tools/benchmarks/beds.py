@@ -24,19 +24,12 @@ _START_S = 120.0  # start of Ray, workers and shards
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of a monitor or a fleet.
+    """One run of a monitor or a fleet."""
 
-    Attributes:
-        received: what `benchmarks.listener` printed.
-        cpu_s: processor time of all processes, s.
-        memory_mb: the most memory, MB.
-        opened_s: from the start of the command to its sockets, s.
-    """
-
-    received: dict[str, Any]
-    cpu_s: float
-    memory_mb: float
-    opened_s: float
+    received: dict[str, Any]  # what `benchmarks.listener` printed
+    cpu_s: float  # of all processes
+    memory_mb: float  # the most
+    opened_s: float  # from the start of the command to its sockets
 
 
 def measure_beds(beds: int, minutes: float) -> Report:

@@ -18,9 +18,6 @@ def measure(seconds: float) -> Report:
     (time of reception minus the uptime in it): late by the transport of the fastest message, about 0.1 ms, so the
     latencies are short by as much. Which sample decides a beat follows from the detector: it runs over the same source
     beforehand, and gives the same beats at any pace.
-
-    Raises:
-        ToolError: the monitor failed, or published no beat.
     """
     decided, fs_hz = _deciding_samples(seconds)
     command = (

@@ -28,23 +28,14 @@ _README = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number.
-
-    Attributes:
-        what: what was measured.
-        value: the number; of repeats the median.
-        unit: of the value; `x` marks a ratio.
-        goal: the limit in the same unit; None = no goal.
-        more_is_better: the goal is a minimum, not a maximum.
-        low, high: extremes of the repeats.
-    """
+    """One measured number."""
 
     what: str
-    value: float
-    unit: str
-    goal: float | None = None
-    more_is_better: bool = False
-    low: float | None = None
+    value: float  # of repeats the median
+    unit: str  # `x` marks a ratio
+    goal: float | None = None  # the limit in the same unit
+    more_is_better: bool = False  # the goal is a minimum, not a maximum
+    low: float | None = None  # extremes of the repeats
     high: float | None = None
 
 

@@ -30,13 +30,7 @@ Score = Callable[[], object]
 def measure(beats: int, repeats: int, model: str | None) -> Report:
     """Time all on one thread, in turn, on the same random beats; our beats have a patient's context.
 
-    Args:
-        beats: scored in each repeat at each batch size.
-        repeats: number of repeats.
-        model: ONNX file; None = the shipped one.
-
-    Raises:
-        ToolError: the model cannot be used.
+    Each repeat scores `beats` beats at each batch size. `model` is an ONNX file; None = the shipped one.
     """
     from detector import BEAT_SAMPLES, ModelError, Scorer
 

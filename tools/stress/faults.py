@@ -180,11 +180,7 @@ FAULTS: dict[str, Callable[[Programs, Sizes], list[Outcome]]] = {
 
 
 def run_fault(name: str, sizes: Sizes) -> list[Outcome]:
-    """Carry out one fault; one outcome for each subscriber.
-
-    Raises:
-        ToolError: it could not be carried out, or the monitor or the subscriber did not recover.
-    """
+    """Carry out one fault; one outcome for each subscriber. ToolError: monitor or subscriber did not recover."""
     with tempfile.TemporaryDirectory(prefix="ecg-fault-") as folder, Programs(Path(folder)) as programs:
         return FAULTS[name](programs, sizes)
 

@@ -25,33 +25,19 @@ _HEADS = (
 
 @dataclass
 class Outcome:
-    """One line of the table.
-
-    Attributes:
-        fault, detail: the fault and its size.
-        alarms_sent: alarm messages in the monitor's journal after the subscriber joined.
-        alarms_seen: those of them that the subscriber was given.
-        alarms_strange: alarm messages that it was given and the journal does not have.
-        duplicates: messages of any topic that it was given twice.
-        out_of_order: alarm messages that it was given after a later one.
-        recovered: messages from the journal, because the socket had dropped them.
-        missed: messages that the journal had no more: of beats and status it keeps the newest.
-        latency_ms: 99th percentile over beats, arrival of the deciding sample to publication, before and during the
-            fault; None without a monitor or a beat.
-        memory_mb: program -> resident memory before the fault, and the most.
-    """
+    """One line of the table."""
 
     fault: str
-    detail: str
-    alarms_sent: int
-    alarms_seen: int
-    alarms_strange: int
-    duplicates: int
-    out_of_order: int
-    recovered: int
-    missed: int
-    latency_ms: tuple[float | None, float | None]
-    memory_mb: dict[str, tuple[float, float]]
+    detail: str  # the size of the fault
+    alarms_sent: int  # alarm messages in the monitor's journal after the subscriber joined
+    alarms_seen: int  # those of them that the subscriber was given
+    alarms_strange: int  # alarm messages that it was given and the journal does not have
+    duplicates: int  # messages of any topic that it was given twice
+    out_of_order: int  # alarm messages that it was given after a later one
+    recovered: int  # messages from the journal, because the socket had dropped them
+    missed: int  # messages that the journal had no more: of beats and status it keeps the newest
+    latency_ms: tuple[float | None, float | None]  # p99 over beats, before and during the fault; None = no beat
+    memory_mb: dict[str, tuple[float, float]]  # program -> resident memory before the fault, and the most
 
     @property
     def good(self) -> bool:
