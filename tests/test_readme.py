@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import re
 import shlex
@@ -99,11 +100,6 @@ def app_of(command: list[str]) -> tuple[typer.Typer, list[str]]:
         from train.__main__ import app as train_app
 
         return train_app, command[3:]
-    import importlib
-
-    from tests.tools import helpers
-
-    assert helpers.TOOLS.is_dir()
     return importlib.import_module(Path(command[1]).stem).app, command[2:]
 
 
@@ -111,10 +107,9 @@ def app_of(command: list[str]) -> tuple[typer.Typer, list[str]]:
 def test_every_command_and_option_exists(command: list[str]) -> None:
     app, words = app_of(command)
     chosen = typer.main.get_command(app)
-    known = {option for parameter in chosen.params for option in parameter.opts + parameter.secondary_opts}
     while words and not words[0].startswith("-") and hasattr(chosen, "commands"):  # `keys add` is two levels deep
         chosen, words = chosen.commands[words[0]], words[1:]
-        known = {option for parameter in chosen.params for option in parameter.opts + parameter.secondary_opts}
+    known = {option for parameter in chosen.params for option in parameter.opts + parameter.secondary_opts}
     for word in words:
         if word.startswith("--"):
             assert word in known, word

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common.pages import page_with
+from common.programs import ToolError
+from studies.alarms import jobs, measure
+from studies.alarms_table import alarms_table
+from studies.runs import Runs, chosen
+from studies.truth import Truth
 
 from detector import Scorer
-from tests.tools.helpers import ROOT
-
-from common.pages import page_with  # isort: skip
-from common.programs import ToolError  # isort: skip
-from studies.alarms import jobs, measure  # isort: skip
-from studies.alarms_table import alarms_table  # isort: skip
-from studies.runs import Runs, chosen  # isort: skip
-from studies.truth import Truth  # isort: skip
+from tests import ROOT
 
 TOOL = "tools/study.py alarms"
 

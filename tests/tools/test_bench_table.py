@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks.report import Figure, Report, page_table, paired_ratio, percentile, readme_table, show, timed
+from common.pages import markdown_table, page_with, wrapped
+from common.programs import ToolError
 
-from tests.tools.helpers import ROOT
-
-from benchmarks.report import Figure, Report, page_table, paired_ratio, percentile, readme_table, show, timed  # isort: skip
-from common.pages import markdown_table, page_with, wrapped  # isort: skip
-from common.programs import ToolError  # isort: skip
+from tests import ROOT
 
 MACHINE = {"cpu": "a chip", "cores": 2, "system": "Linux", "python": "3.11", "versions": {}, "load_1_min": 0.5}
 FIGURES = ROOT / "docs" / "results" / "bench"

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common.pages import page_with
+from common.programs import ToolError
+from studies.noise import jobs, measure, noise_table
+from studies.runs import Runs
 
 from detector import Scorer
-from tests.tools.helpers import ROOT
-
-from common.pages import page_with  # isort: skip
-from common.programs import ToolError  # isort: skip
-from studies.noise import jobs, measure, noise_table  # isort: skip
-from studies.runs import Runs  # isort: skip
+from tests import ROOT
 
 TOOL = "tools/study.py noise"
 

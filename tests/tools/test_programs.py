@@ -7,12 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from common.programs import Program, ToolError, Watch, data_folder, wait_for
 
-from tests.tools.helpers import TOOLS
-
-from common.programs import Program, ToolError, Watch, data_folder, wait_for  # isort: skip
-
-assert TOOLS.is_dir()
 BUSY = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
 
 

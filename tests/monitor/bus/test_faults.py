@@ -6,16 +6,13 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from common.pages import page_with
+from stress.faults import FAULTS, SHORT, run_fault
+from stress.verdict import Outcome, faults_table
 
-ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from common.pages import page_with  # noqa: E402
-from stress.faults import FAULTS, SHORT, run_fault  # noqa: E402
-from stress.verdict import Outcome, faults_table  # noqa: E402
+from tests import ROOT
 
 MEMORY_GROWTH_MB = 100.0  # the queue of 10,000 messages to a subscriber that does not read is about 6 MB
 
