@@ -137,7 +137,7 @@ def test_a_patient_abnormal_all_the_time_is_held_at_the_bounds() -> None:
 
 
 @given(scores=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([-1.0, 0.0, -0.0, 1.0, 40.0]), min_size=1, max_size=700))
-@settings(max_examples=40)
+@settings(max_examples=60)
 def test_invariants_of_the_reference(scores: list[float]) -> None:
     """Anomalous is over the threshold and under alpha; centre and spread stay in their bounds; memory is bounded."""
     reference = PatientReference(CALIBRATION)

@@ -69,7 +69,7 @@ def spoilt(runs: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     return signal
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
 @given(gaps=gap_lists, runs=invalid_runs)
 def test_invariants_of_the_event_list(gaps: list[tuple[float, int]], runs: list[tuple[float, float]]) -> None:
     detector, events = with_gaps(spoilt(runs), gaps)
@@ -178,7 +178,7 @@ def assert_decided_is_decided(events: Sequence[Event]) -> int:
 
 
 @given(first_sample=st.integers(0, 999))
-@settings(max_examples=15)
+@settings(max_examples=60)
 def test_decided_is_decided_wherever_the_beats_fall(first_sample: int) -> None:
     signal, _ = synthetic_ecg(1000.0, 12, seed=2)
     assert assert_decided_is_decided(run(Detector(1000.0), [signal], first_sample)) > 10
@@ -302,7 +302,7 @@ def test_no_interval_spans_invalid_samples() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, SIGNAL.size), max_size=8).map(sorted), runs=invalid_runs)
-@settings(max_examples=8)
+@settings(max_examples=20)
 def test_the_filtered_samples_of_each_call_are_those_of_its_samples(
     cuts: list[int], runs: list[tuple[float, float]]
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_window_with_bad_samples_is_no_fibrillation(spoil: str) -> None:
     assert (spoil == "missing") == any(isinstance(event, Gap) for event in events)
 
 
-@settings(max_examples=8)
+@settings(max_examples=15)
 @given(
     cuts=st.lists(st.integers(0, 4500), max_size=20),
     hole=st.integers(1500, 4000),

@@ -75,7 +75,7 @@ def test_the_notch_goes_off_when_the_hum_is_gone() -> None:
 
 
 @given(mains=st.sampled_from(["auto", "off", "50", "60"]), cuts=st.lists(st.integers(0, 7500), max_size=12).map(sorted))
-@settings(max_examples=8)
+@settings(max_examples=40)
 def test_every_cut_gives_the_events_of_one_call(mains: str, cuts: list[int]) -> None:
     signal = with_hum(0.4, 50.0, last_s=17.0)
     signal[4000:4030] = np.nan

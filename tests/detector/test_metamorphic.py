@@ -31,7 +31,7 @@ PLAIN = beats(SIGNAL)
 
 
 @given(offset_mv=st.floats(-500, 500))
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_an_offset_changes_nothing(offset_mv: float) -> None:
     found = beats(SIGNAL + offset_mv)
     assert r_samples(found) == r_samples(PLAIN)
@@ -41,7 +41,7 @@ def test_an_offset_changes_nothing(offset_mv: float) -> None:
 
 
 @given(gain=st.floats(0.5, 3))
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_a_gain_scales_the_beats_and_moves_none(gain: float) -> None:
     found = beats(SIGNAL * gain)
     assert r_samples(found) == r_samples(PLAIN)
@@ -52,7 +52,7 @@ def test_a_gain_scales_the_beats_and_moves_none(gain: float) -> None:
 
 
 @given(steps=st.integers(-(10**6), 10**6))
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_a_shift_by_whole_grid_steps_shifts_the_output(steps: int) -> None:
     shift = steps * round(FS_HZ)
     found = beats(SIGNAL, first_sample=shift)
@@ -62,7 +62,7 @@ def test_a_shift_by_whole_grid_steps_shifts_the_output(steps: int) -> None:
 
 
 @given(shift=st.integers(1, round(FS_HZ) - 1))
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_a_shift_of_the_grid_moves_no_clear_beat(shift: int) -> None:
     found = beats(SIGNAL, first_sample=shift)
     inner = [r for r in r_samples(PLAIN) if 2 * FS_HZ < r < SIGNAL.size - 2 * FS_HZ]

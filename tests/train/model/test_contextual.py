@@ -79,6 +79,17 @@ def test_log_p_is_the_flow_on_standardised_features() -> None:
 
 
 @torch.no_grad()
+def test_the_density_of_the_features_integrates_to_1() -> None:
+    model = random_model(latent_dim=2).double()
+    spread = 12 * model.feature_std
+    axes = [torch.linspace(float(m - s), float(m + s), 501) for m, s in zip(model.feature_mean, spread, strict=True)]
+    grid = torch.cartesian_prod(*axes).double()
+    area = float((axes[0][1] - axes[0][0]) * (axes[1][1] - axes[1][0]))
+    density = torch.exp(model.maf.log_prob(model.standardised(grid)) - model.feature_std.log().sum())
+    assert float(density.sum() * area) == pytest.approx(1.0, abs=2e-3)
+
+
+@torch.no_grad()
 @given(row=st.integers(0, 39), seed=st.integers(0, 100))
 @settings(max_examples=15)
 def test_a_score_depends_on_the_beats_own_context_only(row: int, seed: int) -> None:
@@ -139,6 +150,14 @@ def test_the_encoder_takes_signals_and_numbers(channels: int, numbers: int) -> N
         assert not torch.equal(encoder(signals, beside + 1), features)
     with pytest.raises(ValueError, match=r"widths is \[4, 4\]; four are needed"):
         ContextEncoder(1, 0, widths=(4, 4))
+
+
+def test_a_state_dict_contains_everything_for_scoring() -> None:
+    model, other, given_to = random_model(), random_model(seed=1), inputs()
+    assert not torch.equal(other(*given_to)[1], model(*given_to)[1])
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other(*given_to)[0], model(*given_to)[0])
+    assert torch.equal(other(*given_to)[1], model(*given_to)[1])
 
 
 def test_the_weight_of_the_likelihood_is_configured() -> None:
