@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from monitor.archive.scoring import first_line, score_record
+from monitor.archive.scoring import score_record
 from monitor.archive.task import RecordOutcome, Task
 from monitor.archive.workers import usable_cores
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, first_line
 
 __all__ = ["RayWorkers"]
 

@@ -28,11 +28,11 @@ from monitor.config import SourceConfig
 from monitor.engine.assembly import load_scorer
 from monitor.engine.bed import Bed
 from monitor.engine.bed_plan import BedPlan, open_bed
-from monitor.errors import ConfigError, SourceError
+from monitor.errors import ConfigError, SourceError, first_line
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
 from monitor.sources import Notice, Source
 
-__all__ = ["first_line", "score_record", "scoring_record"]
+__all__ = ["score_record", "scoring_record"]
 
 _PIECE_S: Final = 20.0  # per read, as the monitor reads a replay
 _BATCH: Final = 64  # beats that are scored together
@@ -223,8 +223,3 @@ class _Record:
             scored_at=scored_at.isoformat(timespec="seconds"),
             took_s=round(time.perf_counter() - began_s, 3),
         )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its class."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
