@@ -64,6 +64,7 @@ class Bench(Reader):
         self, folder: Path, form: str, faults: str = "", *, scale: Scale = NO_SCALE, **changes: object
     ) -> None:
         self.now_s = 1000.0
+        self._read_before = 0  # bytes read when the port last had no reader
         # Created without __init__, which a thread calls: `bytes_in` is needed during recognition.
         super().__init__(SerialSource.__new__(SerialSource), 100_000)
         self.error: SourceError | None = None
@@ -111,5 +112,8 @@ class Bench(Reader):
                 self.port.sent = self.source.bytes_in
             assert waited_s < PATIENCE_S, "the bytes to be read"
             time.sleep(0.0001)
-        if self.port.sent and self.port.has_reader:
+        read = getattr(self.source, "bytes_in", 0)
+        if not self.port.has_reader:
+            self._read_before = read
+        elif read > self._read_before:
             self.port.replugged = False
