@@ -126,10 +126,11 @@ class AlarmEngine:
     def _on_gap(self, gap: Gap) -> None:
         end = gap.first_sample + gap.n_samples
         self._book.advance(end)
-        if gap.effect == "hole":
-            self._interrupt_heart(end)
-        elif gap.effect == "restart":
-            self._interrupt(end)
+        self._silence.on_gap(gap)
+        if gap.effect != "bridged":
+            self._interrupt_beats(end)
+        if gap.effect == "restart":
+            self._technical.interrupt()
         self._book.expire()
         self._technical.on_gap(gap)
 
@@ -143,14 +144,14 @@ class AlarmEngine:
             self._anomalies.forget_awaited()
 
     def _interrupt(self, sample: int) -> None:
-        """Signal is missing: everything that was building up starts again."""
-        self._interrupt_heart(sample)
+        """No samples come: everything that was building up starts again."""
+        self._silence.interrupt(sample)
+        self._interrupt_beats(sample)
         self._technical.interrupt()
 
-    def _interrupt_heart(self, sample: int) -> None:
+    def _interrupt_beats(self, sample: int) -> None:
         """Beats before and after a gap are not counted together; the gap ends at `sample`."""
         self._fibrillation.interrupt(sample)
-        self._silence.interrupt(sample)
         self._anomalies.interrupt()
         self._rates.interrupt()
 

@@ -1,8 +1,10 @@
-"""No QRS in good signal: a pause, and asystole when it lasts."""
+"""No QRS in the time watched: a pause, and asystole when it lasts."""
 
 from __future__ import annotations
 
-from detector import Quality, QualitySpan, Tick
+from collections import deque
+
+from detector import Gap, Quality, QualitySpan, Tick
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import measured
 from monitor.messages import Evidence
@@ -10,10 +12,21 @@ from monitor.messages import Evidence
 __all__ = ["Silence"]
 
 _KINDS = ("asystole", "pause")  # the higher first: it covers the lower
+_WATCHED = frozenset((Quality.GOOD, Quality.GAP))  # of a second with missing samples, the others were watched
+_AWAY = frozenset((Quality.LEADS_OFF, Quality.FLAT))
+_AWAY_S = 1.5  # longest loss of signal across which a silence goes on: two beats at a usual rate would be missed in it
+_KEPT_SPANS = 8  # R-peaks are decided up to 2 s late
+_KEPT_LOSSES = 256
 
 
 class Silence:
-    """Rules on the time since the last QRS, or since good signal began if that is later.
+    """Rules on the time watched since the last QRS, or since the watch began if that is later.
+
+    Missing samples, and a signal that is away for up to 1.5 s, are time not watched: it counts as no silence, but the
+    silence goes on across it. Noise restarts the time of a silence that has raised no asystole. An asystole stays up
+    through noise, until two QRS complexes in good signal with less than its limit between them: one alone may be an
+    artefact or the last of a dying heart. A longer loss of the signal ends it, because the state of the heart is not
+    known any more.
 
     Silence is checked at each tick (once a second) and at the QRS that ends it. R-peaks are decided up to 2 s late, so
     a silence of 4 to 6 s may have ended before a tick reports it; it still raises its alarm.
@@ -21,33 +34,48 @@ class Silence:
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
-        self._since = 0  # last QRS, or begin of good signal
+        self._since = 0  # last QRS, or begin of the watch
         self._began = False
-        self._good = True
+        self._watching = True
+        self._spans: deque[tuple[int, bool]] = deque(maxlen=_KEPT_SPANS)  # end of each second, whether watched
+        self._away = 0  # samples lost since the last second that was watched
+        self._losses: deque[tuple[int, int]] = deque()  # stretches not watched since then, from one sample to another
+        self._lost = 0  # samples of earlier such stretches
 
     def on_quality(self, span: QualitySpan) -> None:
         """Take the quality of the next stretch of signal."""
-        self._good = span.quality is Quality.GOOD
+        self._watching = span.quality in _WATCHED
         self._begin(span.first_sample)
-        if not self._good:
-            self._since = span.end_sample  # good signal begins here at the earliest
-            self._book.clear("asystole")
+        self._spans.append((span.end_sample, self._watching))
+        if self._watching:
+            self._away = 0
+        elif span.quality in _AWAY:
+            self._lose(span.first_sample, span.end_sample)
+        elif span.quality is Quality.SETTLING or self._book.holds("asystole"):
+            self._leave_out(span.first_sample, span.end_sample)
+        else:
+            self._restart(span.end_sample)  # the watch begins here at the earliest
             self._book.condition_cleared("pause")
+
+    def on_gap(self, gap: Gap) -> None:
+        """Samples are missing."""
+        self._begin(gap.first_sample)
+        self._lose(gap.first_sample, gap.first_sample + gap.n_samples)
 
     def on_tick(self, tick: Tick) -> None:
         """Take the R-peaks of the last second, or that there are none."""
         self._begin(tick.sample)
         for r_sample in tick.r_samples:
             self._on_qrs(r_sample)
-        silent_s = (tick.decided_until - self._since) / self._book.fs_hz
-        if self._good:
+        silent_s = self._watched_s(tick.decided_until)
+        if self._watching:
             for kind in _KINDS:
                 if silent_s >= self._book.limits(kind).limit:
                     self._report(kind, silent_s)
 
     def interrupt(self, sample: int) -> None:
-        """Signal is missing up to `sample`."""
-        self._since = max(self._since, sample)
+        """Nothing is known of the heart up to `sample`."""
+        self._restart(sample)
         for kind in _KINDS:
             self._book.clear(kind)
 
@@ -57,17 +85,58 @@ class Silence:
             self._began = True
             self._since = max(self._since, first_sample)
 
+    def _restart(self, sample: int) -> None:
+        self._since = max(self._since, sample)
+        self._losses.clear()
+        self._lost = 0
+
     def _on_qrs(self, r_sample: int) -> None:
-        """A QRS ends the silence."""
+        """A QRS ends a pause; the second one ends an asystole."""
         if r_sample <= self._since:
             return
-        silent_s = (r_sample - self._since) / self._book.fs_hz
+        up = self._book.holds("asystole")
+        if up and not self._watched_at(r_sample):
+            return  # noise
+        if up and (r_sample - self._since) / self._book.fs_hz < self._book.limits("asystole").limit:
+            self._book.condition_cleared("asystole")
+        silent_s = self._watched_s(r_sample)
         for kind in _KINDS:
-            if self._book.holds(kind) or (self._good and silent_s >= self._book.limits(kind).limit):
+            if self._watching and silent_s >= self._book.limits(kind).limit:
                 self._report(kind, silent_s)
-        self._since = r_sample
-        for kind in _KINDS:
-            self._book.condition_cleared(kind)
+        while self._losses and self._losses[0][1] <= r_sample:
+            self._losses.popleft()
+        self._since, self._lost = r_sample, 0
+        self._book.condition_cleared("pause")
+
+    def _watched_at(self, sample: int) -> bool:
+        """Whether the second of this sample was watched; yes where that is not known any more."""
+        return next((watched for end, watched in self._spans if sample < end), self._watching)
+
+    def _watched_s(self, until: int) -> float:
+        """Time watched from the begin of the silence to `until`, s."""
+        lost = self._lost + sum(
+            max(0, min(end, until) - max(first, self._since)) for first, end in self._losses if first < until
+        )
+        return (until - self._since - lost) / self._book.fs_hz
+
+    def _lose(self, first: int, end: int) -> None:
+        """The signal is away: for longer than can be bridged, nothing is known any more."""
+        self._away += end - first
+        if self._away > _AWAY_S * self._book.fs_hz:
+            self.interrupt(end)
+        else:
+            self._leave_out(first, end)
+
+    def _leave_out(self, first: int, end: int) -> None:
+        """A stretch was not watched; gaps within a second come before the verdict on it."""
+        losses = self._losses
+        while losses and losses[-1][1] >= first:
+            before, until = losses.pop()
+            first, end = min(first, before), max(end, until)
+        losses.append((first, end))
+        if len(losses) > _KEPT_LOSSES:
+            early, until = losses.popleft()
+            self._lost += until - max(early, self._since)
 
     def _report(self, kind: str, silent_s: float) -> None:
         evidence = measured(Evidence(), silent_s, self._book.limits(kind).limit, "s")

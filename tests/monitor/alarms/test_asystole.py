@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector import Quality
+from detector import Gap, Quality
 from monitor.config import AlarmsConfig, KindConfig
 from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, running_bed, states
 
@@ -55,7 +55,7 @@ def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> No
 
 
 @pytest.mark.parametrize(("enabled", "kinds"), [(True, ["asystole"]), (False, ["pause"])])
-def test_an_asystole_between_two_ticks_is_raised_and_latches(enabled: bool, kinds: list[str]) -> None:
+def test_an_asystole_between_two_ticks_is_raised_and_latches_at_the_next_qrs(enabled: bool, kinds: list[str]) -> None:
     bed = running_bed(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
     last = bed.last_r or 0
     bed.tick()
@@ -63,8 +63,109 @@ def test_an_asystole_between_two_ticks_is_raised_and_latches(enabled: bool, kind
     assert [alarm.kind for alarm in bed.engine.active] == kinds
     (alarm,) = bed.engine.active
     assert (alarm.onset_sample, alarm.text) == (last, "no QRS for 4.4 s")
+    bed.tick(r_samples=(last + round(5.2 * FS_HZ),))
     if enabled:
         assert states(bed.changes) == [("asystole", "onset"), ("asystole", "latched")]
+
+
+def standstill(bed: SimulatedBed, seconds: int) -> None:
+    bed.ticks(seconds)
+    assert [alarm.state for alarm in bed.engine.active if alarm.kind == "asystole"] == ["onset"]
+
+
+def test_one_qrs_ends_no_asystole_and_two_do() -> None:
+    bed = running_bed()
+    standstill(bed, 20)
+    for _ in range(10):  # a QRS every 6 s: a dying heart
+        bed.tick(r_samples=(bed.now + 20,))
+        bed.ticks(5)
+        assert bed.engine.heart_rate_bpm is None
+    assert states(bed.changes, "asystole") == [("asystole", "onset")]
+    assert bed.engine.active[0].text.startswith("no QRS for ")
+    last = bed.now + 20
+    bed.tick(r_samples=(last,))
+    bed.ticks(3)
+    assert states(bed.changes, "asystole") == [("asystole", "onset")]
+    bed.tick(r_samples=(last + round(3.9 * FS_HZ),))
+    assert states(bed.changes, "asystole") == [("asystole", "onset"), ("asystole", "latched")]
+
+
+def test_an_acknowledged_asystole_stays_through_five_minutes_of_noise_and_losses() -> None:
+    bed = running_bed()
+    standstill(bed, 10)
+    bed.engine.acknowledge(bed.engine.active[0].alarm_id, "nurse 3")
+    bed.changes.clear()
+    noise = (Quality.MUSCLE, Quality.MOTION, Quality.CLIPPED, Quality.WANDER, Quality.HUM, Quality.SETTLING)
+    for minute in range(5):
+        bed.tick(noise[minute], r_samples=(bed.now + 50, bed.now + 200))  # peaks of noise
+        bed.ticks(20, noise[minute])
+        bed.changes += bed.engine.handle(Gap(bed.now, 300))
+        bed.ticks(38)
+        bed.changes += bed.engine.handle(Gap(bed.now + 20, 12, "hole"))
+        bed.tick(r_samples=(bed.now + 100,))
+    assert states(bed.changes, "asystole", "pause") == []
+    bed.rhythm(3, 0.8)
+    assert states(bed.changes, "asystole") == [("asystole", "cleared")]
+
+
+@pytest.mark.parametrize("noise", [Quality.MUSCLE, Quality.MOTION, Quality.CLIPPED, Quality.WANDER])
+def test_noise_restarts_the_time_of_a_new_asystole(noise: Quality) -> None:
+    bed = running_bed()
+    for _ in range(20):
+        bed.ticks(3)
+        bed.tick(noise)
+    assert "asystole" not in bed.kinds()
+    bed.ticks(5)
+    assert "asystole" in bed.kinds()
+
+
+@pytest.mark.parametrize(
+    ("lost", "every_s"), [(12, 1), (12, 3), (1, 1), (140, 3), (250, 2), (375, 4)], ids=lambda value: str(value)
+)
+def test_losses_that_repeat_hide_no_asystole(lost: int, every_s: int) -> None:
+    """The time watched counts; holes of 4 ms to 1.5 s."""
+    bed = running_bed(seconds=20)
+    last = bed.last_r or 0
+    missing = 0
+    while "asystole" not in bed.kinds():
+        gap = Gap(bed.now + 20, lost, "bridged" if lost <= 3 else "hole" if lost < 125 else "restart")
+        bed.changes += bed.engine.handle(gap)
+        missing += lost
+        if lost > 230:
+            bed.second += 1 + (lost > 250)
+        bed.ticks(every_s)
+        assert bed.second < 40
+    onset = next(alarm for alarm in bed.changes if alarm.kind == "asystole")
+    assert onset.onset_sample == last
+    watched_s = (onset.decided_sample - last - missing) / FS_HZ
+    assert 4.0 <= watched_s <= 6.5 + every_s
+
+
+@pytest.mark.parametrize("lost", [376, 2500])
+def test_a_long_loss_ends_an_asystole_and_restarts_its_time(lost: int) -> None:
+    bed = running_bed()
+    standstill(bed, 10)
+    bed.changes += bed.engine.handle(Gap(bed.now, lost))
+    assert states(bed.changes, "asystole") == [("asystole", "onset"), ("asystole", "latched")]
+    bed.second += lost // 250 + 1
+    bed.ticks(3)
+    assert states(bed.changes, "asystole")[-1] == ("asystole", "latched")
+
+
+def test_a_flicker_of_the_electrode_ends_no_asystole_and_leads_off_does() -> None:
+    bed = running_bed()
+    standstill(bed, 10)
+    for _ in range(10):
+        bed.tick(Quality.LEADS_OFF)
+        bed.tick(Quality.SETTLING)
+        bed.ticks(2)
+    assert states(bed.changes, "asystole") == [("asystole", "onset")]
+    bed.ticks(2, Quality.LEADS_OFF)
+    assert states(bed.changes, "asystole") == [("asystole", "onset"), ("asystole", "latched")]
+    bed.ticks(20, Quality.LEADS_OFF)
+    bed.tick(Quality.SETTLING)
+    bed.ticks(3)
+    assert states(bed.changes, "asystole")[-1] == ("asystole", "latched")
 
 
 def test_fibrillation_is_one_alarm_that_covers_asystole() -> None:

@@ -48,8 +48,12 @@ class AlarmRules(RuleBasedStateMachine):
         self.paused_until, self.paused_rank = 0, 0
         self.silent: set[str] = set()
         # facts
-        self.interrupted = 0  # the rules may use nothing before this sample
+        self.interrupted = 0  # the rules of beats and waves may use nothing before this sample
         self.good = True
+        self.away = 0  # samples of signal that is away, since the last second that was watched
+        self.unknown = 0  # the rule of silence may use nothing before this sample
+        self.losses: list[tuple[int, int]] = []  # stretches not watched
+        self.may_end = False  # two QRS within 4 s in this second, or the signal is away
         self.since_qrs = 0  # last R-peak, or end of bad signal
         self.longest_silence = 0  # longest silence that ended or lasts in this second
         self.fibrillating_since: int | None = None
@@ -73,9 +77,15 @@ class AlarmRules(RuleBasedStateMachine):
                 assert (alarm.onset_sample, alarm.kind) == (before.onset_sample, before.kind)
                 assert alarm.count >= before.count
             self.check_latch(alarm, before)
+            if alarm.kind == "asystole" and before is not None and self.ends(before, alarm):
+                assert self.may_end or alarm.covered_by
             if alarm.state == "onset" and not alarm.update:
                 self.check_onset(alarm, before, scorable)
             self.alarms[alarm.alarm_id] = alarm
+
+    @staticmethod
+    def ends(before: Alarm, alarm: Alarm) -> bool:
+        return before.state in ("onset", "acknowledged") and alarm.state in ("latched", "cleared")
 
     def check_latch(self, alarm: Alarm, before: Alarm | None) -> None:
         high = alarm.category == "physiological" and alarm.priority == "high"
@@ -100,7 +110,8 @@ class AlarmRules(RuleBasedStateMachine):
             return
         assert scorable, "physiological alarm from unscorable signal"
         if before is None:
-            assert alarm.onset_sample >= self.interrupted, "onset before a gap"
+            known = self.unknown if alarm.kind in ("asystole", "pause") else self.interrupted
+            assert alarm.onset_sample >= known, "onset before a gap"
         self.check_fact(alarm)
 
     def check_fact(self, alarm: Alarm) -> None:
@@ -157,9 +168,15 @@ class AlarmRules(RuleBasedStateMachine):
     def tick(
         self, quality: Quality = Quality.GOOD, r_samples: tuple[int, ...] = (), fibrillatory: bool | None = None
     ) -> None:
-        self.good = quality is Quality.GOOD
+        self.good = quality in (Quality.GOOD, Quality.GAP)
         end = self.bed.now + round(FS_HZ)
-        if not self.good:
+        if self.good:
+            self.away = 0
+        elif quality in (Quality.LEADS_OFF, Quality.FLAT):
+            self.lose(self.bed.now, end)
+        elif quality is Quality.SETTLING or "asystole" in self.up():
+            self.losses.append((self.bed.now, end))
+        else:
             self.since_qrs = end
         first = max(0, end - round(4 * FS_HZ))  # of the window
         if not fibrillatory or first < self.interrupted:
@@ -169,21 +186,39 @@ class AlarmRules(RuleBasedStateMachine):
         was_up = self.up().keys()
         changes = self.bed.tick(quality, r_samples, fibrillatory)
         marks = [self.since_qrs, *(r for r in sorted(r_samples) if r > self.since_qrs)]
-        ended = max((late - early for early, late in pairwise(marks)), default=0)
-        self.longest_silence = max(ended, end - marks[-1])
+        ended = max((self.watched(early, late) for early, late in pairwise(marks)), default=0)
+        self.may_end = self.away > 1.5 * FS_HZ or any(late - early < 4 * FS_HZ for early, late in pairwise(marks))
+        self.longest_silence = max(ended, self.watched(marks[-1], end))
         self.since_qrs = marks[-1]
         self.absorb(changes, scorable=self.good)
         if self.good and ended >= 4 * FS_HZ:
             changed = {alarm.kind for alarm in changes}
             assert (changed | was_up) & {"asystole", "ventricular_fibrillation"}, "silence that ended between ticks"
-        if self.good and self.bed.now - round(0.6 * FS_HZ) - self.since_qrs >= 4 * FS_HZ:
+        if self.good and self.watched(self.since_qrs, self.bed.now - round(0.6 * FS_HZ)) >= 4 * FS_HZ:
             self.must_be_up("asystole")
         if self.good and self.fibrillating_since is not None and end - self.fibrillating_since >= 4 * FS_HZ:
             assert self.up().keys() & {"ventricular_fibrillation", "ventricular_run"}
 
+    def watched(self, first: int, end: int) -> int:
+        """Samples from `first` up to `end` that were watched."""
+        watched, at = 0, first
+        for early, late in sorted(self.losses):
+            watched += max(0, min(early, end) - at)
+            at = max(at, late)
+        return watched + max(0, end - at)
+
+    def lose(self, first: int, end: int) -> None:
+        """The signal is away."""
+        self.away += end - first
+        self.losses = [*self.losses[-400:], (first, end)]
+        if self.away > 1.5 * FS_HZ:
+            self.unknown = max(self.unknown, end)
+            self.since_qrs = max(self.since_qrs, end)
+            self.may_end = True
+
     def interrupt(self, sample: int) -> None:
+        """The rules of beats and waves start again."""
         self.interrupted = max(self.interrupted, sample)
-        self.since_qrs = max(self.since_qrs, sample)
         self.odd, self.odd_minute, self.fibrillating_since = [], [], None
 
     @rule(
@@ -251,6 +286,7 @@ class AlarmRules(RuleBasedStateMachine):
         first = self.bed.now
         self.bed.second += seconds
         self.interrupt(self.bed.now)
+        self.lose(first, self.bed.now)
         self.absorb(self.bed.engine.handle(Gap(first, round(seconds * FS_HZ))), scorable=False)
         self.bed.last_r = None
 
@@ -262,6 +298,7 @@ class AlarmRules(RuleBasedStateMachine):
             if effect == "hole":
                 self.interrupt(self.bed.now + 20 + lost)
             gap = Gap(self.bed.now + 20, lost, effect)
+            self.lose(gap.first_sample, gap.first_sample + lost)
             self.absorb(self.bed.engine.handle(gap), scorable=False)
             self.tick()
 
@@ -274,6 +311,9 @@ class AlarmRules(RuleBasedStateMachine):
         if kind != "sampling_rate":
             if holds and kind not in self.silent:
                 self.interrupt(sample)
+                self.unknown = max(self.unknown, sample)
+                self.since_qrs = max(self.since_qrs, sample)
+                self.may_end = True
                 self.bed.last_r = None
             (self.silent.add if holds else self.silent.discard)(kind)
         self.absorb(self.bed.engine.source_state(kind, holds, sample, "x"), scorable=False)
