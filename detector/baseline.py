@@ -65,6 +65,11 @@ class Calibration:
         if not 0 <= self.p[-1] <= self.p[0] <= 1:
             raise ValueError("calibration table must have p-values within 0 and 1")
 
+    @property
+    def score_max(self) -> float:
+        """Highest score worth telling apart: 100 spreads above the centre; beyond it an artefact hides the patient."""
+        return self.centre + _SPREADS_MAX * self.spread
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -82,6 +87,7 @@ class Judgement:
 
 
 REFERENCE_BEATS = 256
+_SPREADS_MAX = 100.0  # the worst of 50,889 beats of DS1 lies 45 spreads above the centre
 PRIOR_BEATS = 32  # weight of the population, in beats of the patient
 _HALF_WAY = 0.5  # largest weight of the patient: frequent anomalies must not become usual
 _LOW, _CENTRE, _HIGH = 0.1, 0.3, 0.5  # quantiles of a patient's scores that define centre and spread

@@ -89,7 +89,8 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
         r_sample: R-peak, source samples.
         rr_s: RR interval to the beat before, s; None after a gap or at the start.
         log_prob: log p(x), nats; higher = more normal; None where the beat was not scored.
-        score: anomaly score from all evidence; higher = more anomalous; None where the beat was not scored.
+        score: anomaly score from all evidence; higher = more anomalous, at most 100 spreads of the training normals
+            above their centre; None where the beat was not scored.
         p_value: p-value against the patient's reference, 0 to 1; None where the beat was not scored.
         threshold: `anomalous` means a score above it; None where the beat was not scored.
         words: why an anomalous beat is unusual, as far as known when the beat was decided, e.g. `["wide", "early"]`;

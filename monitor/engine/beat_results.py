@@ -29,12 +29,14 @@ class BeatResults:
         self._name = name
         self._input = bed_input
         self._counts = counts
+        self._score_max = calibration.score_max
         self._reference = PatientReference(calibration)
 
     def judge(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
-        """Judge and explain a beat; a score that is not finite counts as none."""
+        """Judge and explain a beat; a score that is not finite counts as none, and one beyond the highest as that."""
         if not (math.isfinite(log_prob) and math.isfinite(score)):
             return ScoredBeat(beat)
+        score = min(score, self._score_max)
         return explained(ScoredBeat(beat, log_prob, score, self._reference.judge(score)))
 
     def message(self, scored: ScoredBeat, heart_rate_bpm: float | None) -> BeatMessage:

@@ -225,3 +225,8 @@ def test_equal_scores_give_no_spread_of_zero() -> None:
     calibration = calibrate([np.full(100, 40.0), *patients(3, 100, 0)], ALPHA)
     assert calibration.spread_bounds[0] > 0
     judged([40.0, 41.0, 39.0], calibration)
+
+
+def test_the_highest_score_is_far_above_every_normal_beat() -> None:
+    highest = max(float(scores.max()) for scores in NEW_PATIENTS)
+    assert highest < CALIBRATION.score_max < 100 * abs(highest)

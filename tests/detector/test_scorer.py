@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -364,3 +365,14 @@ def test_a_fixed_block_must_be_of_16_beats(tmp_path: Path, extra: dict[str, tupl
     assert "[1, 187]" in refusal(tiny_model(tmp_path / "one.onnx", batch=1, extra=extra))
     sixteen = Scorer(tiny_model(tmp_path / "sixteen.onnx", batch=16, extra=extra))
     assert sixteen.score(BEATS[:5]).score.shape == (5,)
+
+
+def test_an_early_narrow_beat_does_not_outrank_the_worst(data_folder: Path) -> None:
+    """201 at 1102.3 s: an atrial beat 0.51 s after its predecessor, which came after a pause of 2.3 s."""
+    first = 1040 * 360
+    mv = wfdb.rdrecord(str(data_folder / "mitdb" / "201"), sampfrom=first, sampto=first + 70 * 360).p_signal[:, 0]
+    beats = [beat for beat in Detector(360.0).push(mv) if beat.scorable]
+    (at,) = (k for k, beat in enumerate(beats) if abs(beat.r_sample + first - 396_841) < 10)
+    scores = Scorer().score_beats(beats)
+    assert scores.log_prob[at] < -300.0  # exact, as the flow gives it
+    assert scores.score[at] < 25.0  # ventricular beats of DS1 reach 29

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.train.helpers import patients, public_beats, random_model, stream_beats
 from train.fit.checkpoint import contextual_scores, contextual_terms
-from train.model.contextual import ContextEncoder, ContextualECGModel, input_named
+from train.model.contextual import SURPRISE_MAX, ContextEncoder, ContextualECGModel, input_named
 
 Inputs = tuple[Tensor, ...]
 
@@ -36,10 +36,21 @@ def test_log_p_and_score_are_made_of_the_terms(view: str) -> None:
     assert torch.equal(model.log_prob(*given_to), log_prob)
     expected = np.zeros(40)
     for k, weight in enumerate([0.5, 1.0, 1.0, 1.0, 1.0][: terms.shape[1]]):
-        expected += weight * (terms[:, k].numpy() - float(model.centre[k])) / float(model.unit[k])
+        counted = terms[:, k].numpy().clip(max=SURPRISE_MAX if k == 0 else None)
+        expected += weight * (counted - float(model.centre[k])) / float(model.unit[k])
     np.testing.assert_allclose(score.numpy(), expected, rtol=1e-4, atol=1e-4)
     assert log_prob.std() > 0.1
     assert score.std() > 0.1
+
+
+@torch.no_grad()
+def test_a_far_out_log_p_counts_up_to_its_bound() -> None:
+    model = random_model("patient")
+    far = torch.tensor([[SURPRISE_MAX, 1.0, 2.0, 3.0, 4.0], [80_000.0, 1.0, 2.0, 3.0, 4.0]])
+    at_bound, beyond = model.score_terms(far).tolist()
+    assert at_bound == beyond
+    assert model.score_terms(far - 200.0 * torch.eye(5)[0])[0] < at_bound
+    assert "highest" not in model.state_dict()  # weights of earlier runs load
 
 
 def test_terms_have_names_in_their_order() -> None:
