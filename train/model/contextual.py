@@ -14,7 +14,7 @@ from train.model.maf import MAF
 
 __all__ = ["SURPRISE_MAX", "ContextEncoder", "ContextualECGModel", "PretrainingHeads", "input_named"]
 
-# Largest -log p that counts in the score, nats. Normal beats of DS1 reach 115, all but 17 of its 3,629 ventricular ones
+# Largest -log p that counts in the score, nats. Normal beats of DS1 reach 115, all but 15 of its 3,629 ventricular ones
 # 300. Above it the flow extrapolates: an early, narrow atrial beat after a pause of 2.3 s (201) has -log p = 77,369,
 # because each of the eight layers divides by a spread that it learned for other intervals.
 SURPRISE_MAX: Final = 300.0
