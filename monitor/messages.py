@@ -22,6 +22,7 @@ __all__ = [
     "EventMessage",
     "Evidence",
     "HeartbeatMessage",
+    "HourCounts",
     "Message",
     "ModelInfo",
     "Priority",
@@ -116,6 +117,27 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     words: tuple[str, ...] = ()
 
 
+class HourCounts(msgspec.Struct, frozen=True):
+    """Ventricular-looking beats of the last hour and their patterns, as counted by `monitor.alarms.ectopy`.
+
+    Attributes:
+        ventricular_beats: beats whose QRS differs from the patient's own and that do not come late.
+        couplets: two of them in a row.
+        runs: three or more in a row.
+        bigeminy, trigeminy: episodes in which every second or third beat is one, three cycles or longer.
+        r_on_t: those that follow a usual beat within its QT interval.
+        watched_s: time with signal that could be scored, s; the counts are of that time.
+    """
+
+    ventricular_beats: int = 0
+    couplets: int = 0
+    runs: int = 0
+    bigeminy: int = 0
+    trigeminy: int = 0
+    r_on_t: int = 0
+    watched_s: int = 0
+
+
 class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     """State of one bed, on `v1/<bed>/status/`, about once a second and at every change of state.
 
@@ -134,6 +156,9 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         dropped_waves: wave messages left out for slow displays; beats and alarms are never left out.
         latency_p50_ms, latency_p99_ms: deciding sample to publication, last 1,000 beats; None in replay.
         audio_paused_s: rest of an audio pause, s; 0 = not paused.
+        rhythm: the present rhythm in words, e.g. `regular`, `ventricular bigeminy`, `asystole`, `not watched`; empty
+            while it is not known (docs/alarms.md lists the words).
+        last_hour: counts of ventricular beats and their patterns.
 
     Many attributes: one per field of the message.
     """
@@ -159,6 +184,8 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     audio_paused_s: float = 0.0
     model: ModelInfo = ModelInfo("", "")
     mains_hz: float | None = None
+    rhythm: str = ""
+    last_hour: HourCounts = HourCounts()
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):

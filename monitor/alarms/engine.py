@@ -10,14 +10,16 @@ from detector import Gap, Quality, QualitySpan, RhythmSpan, Tick
 from monitor.alarms.anomalies import Anomalies
 from monitor.alarms.audio import AudioPause
 from monitor.alarms.book import AlarmBook
+from monitor.alarms.ectopy import Ectopy
 from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.fibrillation import Fibrillation
 from monitor.alarms.kinds import NO_SAMPLES
 from monitor.alarms.rates import Rates
+from monitor.alarms.rhythm_word import NOT_WATCHED, RhythmWord
 from monitor.alarms.silence import Silence
 from monitor.alarms.technical import Technical
 from monitor.config import AlarmsConfig
-from monitor.messages import Alarm, Evidence
+from monitor.messages import Alarm, Evidence, HourCounts
 
 __all__ = ["AlarmEngine"]
 
@@ -33,6 +35,8 @@ class AlarmEngine:
         self._anomalies = Anomalies(self._book)
         self._rates = Rates(self._book)
         self._fibrillation = Fibrillation(self._book, self._rates.regular)
+        self._ectopy = Ectopy(fs_hz)
+        self._rhythm = RhythmWord(self._book, self._ectopy)
         self._technical = Technical(self._book)
 
     # -- queries ------------------------------------------------------------------------------------------
@@ -46,6 +50,18 @@ class AlarmEngine:
     def heart_rate_bpm(self) -> float | None:
         """Mean rate over the last 8 RR intervals, beats a minute; None if unknown, and during asystole."""
         return None if self._book.holds("asystole") else self._rates.heart_rate_bpm
+
+    @property
+    def rhythm(self) -> str:
+        """The present rhythm in words, e.g. `regular`; empty while it is not known."""
+        if any(self._book.up(kind) is not None for kind in NO_SAMPLES):
+            return NOT_WATCHED
+        return self._rhythm.word(self._book.sample)
+
+    @property
+    def last_hour(self) -> HourCounts:
+        """Ventricular beats of the last hour and their patterns."""
+        return self._ectopy.last_hour(self._book.sample)
 
     def audio_paused_s(self, sample: int) -> float:
         """Remaining audio pause at `sample`, s; 0 = not paused."""
@@ -71,6 +87,8 @@ class AlarmEngine:
                 self._book.advance(event.beat.decided_sample)
                 self._anomalies.on_beat(event)  # before the rates: a run covers them
                 self._rates.on_beat(event)
+                self._ectopy.on_beat(event)
+                self._rhythm.on_beat(event)
             case Tick():
                 self._book.advance(event.sample)
                 self._fibrillation.on_tick()  # before the silence: fibrillation has no QRS and covers it
@@ -140,7 +158,10 @@ class AlarmEngine:
         self._technical.on_quality(span)
         self._fibrillation.on_quality(span)
         self._silence.on_quality(span)
-        if span.quality is not Quality.GOOD:
+        self._rhythm.on_quality(span)
+        if span.quality is Quality.GOOD:
+            self._ectopy.on_good_signal(span.first_sample, span.end_sample)
+        else:
             self._anomalies.forget_awaited()
 
     def _interrupt(self, sample: int) -> None:
@@ -154,6 +175,8 @@ class AlarmEngine:
         self._fibrillation.interrupt(sample)
         self._anomalies.interrupt()
         self._rates.interrupt()
+        self._ectopy.interrupt()
+        self._rhythm.interrupt()
 
     def _in_context(self, evidence: Evidence) -> Evidence:
         return msgspec.structs.replace(evidence, heart_rate_bpm=self.heart_rate_bpm, quality=self._quality.value)

@@ -15,6 +15,7 @@ from detector.lockstep import Steps
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.alarms.evidence import ScoredBeat
+from monitor.alarms.rhythm_word import NOT_WATCHED
 from monitor.config import Config
 from monitor.engine.beat_results import BeatResults
 from monitor.engine.bed_input import BedInput, State
@@ -111,10 +112,17 @@ class Bed:
         return self.input.ended
 
     @property
-    def condition(self) -> tuple[State, Quality, bool, float | None]:
+    def condition(self) -> tuple[State, Quality, bool, float | None, str]:
         """The parts of the status that are published at once when they change."""
         paused = self.engine.audio_paused_s(self.now) > 0
-        return self.input.state, self._quality, paused, self.input.detector.mains_hz
+        return self.input.state, self._quality, paused, self.input.detector.mains_hz, self.rhythm
+
+    @property
+    def rhythm(self) -> str:
+        """The present rhythm in words; `not watched` where no signal comes, empty at the start and after the end."""
+        if self.input.state == "running":
+            return self.engine.rhythm
+        return NOT_WATCHED if self.input.state in ("no_data", "source_lost") else ""
 
     @property
     def scorable(self) -> bool:
@@ -276,6 +284,8 @@ class Bed:
             audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
             model=self.model,
             mains_hz=detector.mains_hz,
+            rhythm=self.rhythm,
+            last_hour=self.engine.last_hour,
             beats=self.counts["beats"],
             anomalous_beats=self.counts["anomalous_beats"],
             unscored_beats=self.counts["unscored_beats"],

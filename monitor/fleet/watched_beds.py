@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from monitor.alarms.rhythm_word import NOT_WATCHED
 from monitor.messages import Alarm, AlarmMessage, Evidence, StatusMessage, bed_topic
 
 __all__ = ["WatchedBeds", "not_watched"]
@@ -61,7 +62,7 @@ class WatchedBeds:
 
 def not_watched(last: StatusMessage) -> StatusMessage:
     """The last status of a bed without the values that are no longer known."""
-    return msgspec.structs.replace(last, state="no_data", scorable=False, heart_rate_bpm=None)
+    return msgspec.structs.replace(last, state="no_data", scorable=False, heart_rate_bpm=None, rhythm=NOT_WATCHED)
 
 
 def _no_data(last: StatusMessage, silent_s: float) -> AlarmMessage:

@@ -89,7 +89,7 @@ class SimulatedBed:
         self.last_r = r_sample
         ratio = rr_s / 0.5 if self.knows_rr and rr_s is not None else None
         decided, context = self.now + round(FS_HZ), None if qrs == "flat" else CONTEXT
-        beat = Beat(r_sample, rr_s, shape(qrs, r_sample), quality, None, ratio, None, decided, context)
+        beat = Beat(r_sample, rr_s, shape(qrs, r_sample), quality, None, ratio, ratio, decided, context)
         good = quality is Quality.GOOD
         scored = ScoredBeat(beat)
         if good:
