@@ -1,0 +1,78 @@
+"""Variants of rows in processes, and their verdicts."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from clinical_rows import leads
+from clinical_rows.cases import Case, Draw
+from clinical_rows.heard import Heard, play
+from clinical_rows.rows import ROWS
+from detector import Scorer
+
+scorer = functools.cache(Scorer)  # the shipped model, one a process
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one variant.
+
+    Attributes:
+        row, number: which; numbers begin with 0.
+        fs_hz, about: the parameters drawn.
+        fault: why it fails; empty = it passes.
+        signal_s, work_s: length of the signal, and processor time that drawing and playing it took.
+    """
+
+    row: str
+    number: int
+    fs_hz: float
+    about: str
+    fault: str
+    signal_s: float
+    work_s: float
+
+
+def drawn(row: str, number: int, total: int, seed: int) -> Case:
+    """Build a variant."""
+    return ROWS[row].build(Draw(row, number, total, seed, leads.available()))
+
+
+def heard_of(case: Case) -> Heard:
+    """Play a variant."""
+    return play(case, scorer())
+
+
+def verdict_of(row: str, number: int, total: int, seed: int) -> Verdict:
+    """Build, play and judge a variant; a part of the monitor that is not there or breaks is a fault too."""
+    began_s = time.process_time()
+    try:
+        case = drawn(row, number, total, seed)
+    except Exception as error:
+        raise RuntimeError(f"{row}/{number} cannot be drawn: {error!r}") from error
+    try:
+        fault = case.judge(heard_of(case)) or ""
+    except Exception as error:
+        fault = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
+    seconds = time.process_time() - began_s
+    return Verdict(row, number, case.tape.fs_hz, case.about, fault, round(case.tape.seconds, 1), round(seconds, 2))
+
+
+def _verdict_of(task: tuple[str, int, int, int]) -> Verdict:
+    return verdict_of(*task)
+
+
+def examine(rows: Sequence[str], total: int, seed: int, jobs: int, numbers: Sequence[int] = ()) -> Iterator[Verdict]:
+    """Verdicts as they come; long rows first. `numbers`: only these variants of each row."""
+    tasks = [(row, number, total, seed) for row in rows for number in (numbers or range(total))]
+    if jobs == 1:
+        yield from map(_verdict_of, tasks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(_verdict_of, task) for task in tasks]):
+            yield done.result()
