@@ -10,21 +10,27 @@ from detector.quality import Quality
 
 __all__ = ["Event", "Gap", "GapEffect", "QualitySpan", "RhythmSpan", "Tick"]
 
-GapEffect = Literal["bridged", "hole", "restart"]
+GapEffect = Literal["bridged", "unscored", "hole", "restart"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Missing samples: `n_samples` of them, from `first_sample` on.
+    """Samples without a value: `n_samples` of them, from `first_sample` on.
+
+    What the gap does depends on the whole run of missing and invalid samples that it is part of.
 
     Attributes:
-        effect: `bridged`: replaced by a straight line, beats continue; `hole`: no R-peak, RR interval or score
-            across it; `restart`: the signal restarts after it.
+        effect: up to 12.5 ms, `bridged`: a straight line that counts as signal; up to 60 ms, `unscored`: R-peaks and
+            RR intervals continue over the line, but no beat that it touches is scored; under 1 s, `hole`: no R-peak
+            within it, no RR interval or score across it; `restart`: the signal restarts after it.
+        invalid: the samples came, but without a valid value: they are not lost. Published for holes only, because
+            quality covers the rest.
     """
 
     first_sample: int
     n_samples: int
     effect: GapEffect = "restart"
+    invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,68 +1,125 @@
-"""Sample and hold: replacement of invalid samples for the filter, and restart after a long invalid run."""
+"""Replacement of samples without a value, missing or invalid (NaN), so that the filter gets finite input."""
 
 from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SampleHold"]
+from detector.events import GapEffect
+
+__all__ = ["BRIDGE_S", "RESTART_S", "SHORT_S", "SampleHold", "Stretch"]
+
+BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
+SHORT_S = 0.06  # a QRS of 70 ms or more is not hidden by it, nor is its R-peak moved beyond the tolerance of 150 ms
+RESTART_S = 1.0  # a restart costs the beats of 0.6 s before it and the second in which the filter settles
 
 Floats = NDArray[np.float64]
 
 
-class SampleHold:
-    """Replace invalid samples (NaN) by the last valid one, so that the filter gets finite input.
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Samples that follow each other and are all of one kind.
 
-    Args:
-        restart: length of an invalid run, samples, after which the signal restarts: otherwise the filter would see
-            the electrode's new offset, often many mV, as a step. The first valid sample after an invalid start
-            also restarts it.
+    Attributes:
+        raw: (n,) float64, mV; a straight line in a gap; NaN where the signal is off.
+        filled: (n,) float64, mV, finite: the input of the filter. Same array as `raw` except where the signal is off.
+        effect: of a gap; "restart" for invalid samples where the signal is off; None for valid samples.
+        missing: the samples never came; otherwise invalid ones came.
+        anew: the first valid sample after a run without values that was too long: the signal restarts before it.
     """
 
-    def __init__(self, restart: int) -> None:
-        self._restart = restart
+    raw: Floats
+    filled: Floats
+    effect: GapEffect | None = None
+    missing: bool = False
+    anew: bool = False
+
+
+class SampleHold:
+    """Straight lines over runs of missing and invalid samples, alike for both; hold back a run until its end is known.
+
+    A run ends with the next valid sample. From `RESTART_S` on, and before the first valid sample, the signal is off:
+    the last valid value (or 0) is held, nothing is held back, and the next valid sample starts a new signal: otherwise
+    the filter would see the electrode's new offset, often many mV, as a step.
+
+    Args:
+        fs_hz: sampling rate, Hz.
+
+    Attributes:
+        bridge, short, restart: longest run of each effect, samples (`restart`: the shortest).
+        waiting: samples held back.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        self.bridge = max(1, int(BRIDGE_S * fs_hz))
+        self.short = max(self.bridge, round(SHORT_S * fs_hz))
+        self.restart = round(RESTART_S * fs_hz)
         self.reset()
 
     def reset(self) -> None:
         """Start a new signal."""
-        self._invalid_run = 0
-        self._value: float | None = None
+        self.waiting = 0
+        self._parts: list[tuple[int, bool]] = []  # of what is held back: samples, whether they are missing
+        self._off = False
+        self._value: float | None = None  # the last valid one, mV
 
-    def split(self, raw: Floats) -> list[Floats]:
-        """`raw`, (n,) mV, cut where a valid sample starts a new signal; the first piece may be empty."""
+    def push(self, raw: Floats) -> list[Stretch]:
+        """Take the next samples, (n,) mV, n at least 1, NaN = invalid."""
         valid = ~np.isnan(raw)
-        if valid.all() and self._invalid_run == 0:
-            return [raw]
-        cuts, run, began = [], self._invalid_run, self._value is not None
-        edges = np.flatnonzero(np.diff(valid)) + 1
-        position = 0
-        for edge in [*edges.tolist(), raw.size]:
-            if valid[position]:
-                if self._begins_anew(run, began):
-                    cuts.append(position)
-                run, began = 0, True
-            else:
-                run += edge - position
-            position = edge
-        return np.split(raw, cuts) if cuts else [raw]
+        if self._value is not None and not self.waiting and not self._off and valid.all():  # the usual case
+            self._value = float(raw[-1])
+            return [Stretch(raw, raw)]
+        stretches: list[Stretch] = []
+        edges = [0, *(np.flatnonzero(np.diff(valid)) + 1).tolist(), raw.size]
+        for low, high in itertools.pairwise(edges):
+            if not valid[low]:
+                stretches += self._wait(high - low, missing=False)
+                continue
+            stretches += self._fill(float(raw[low]))
+            stretches.append(Stretch(raw[low:high], raw[low:high], anew=self._off))
+            self._off, self._value = False, float(raw[high - 1])
+        return stretches
 
-    def begins_anew(self, first_mv: float) -> bool:
-        """Whether the next sample, `first_mv`, starts a new signal."""
-        return not np.isnan(first_mv) and self._begins_anew(self._invalid_run, self._value is not None)
+    def skip(self, n: int) -> list[Stretch]:
+        """The next `n` samples are missing; `n` is under `restart`."""
+        return self._wait(n, missing=True)
 
-    def fill(self, raw: Floats) -> Floats:
-        """`raw`, (n,) mV, n at least 1, with the last valid value in place of invalid samples; 0 without one."""
-        valid = ~np.isnan(raw)
-        if valid.all():
-            self._invalid_run, self._value = 0, float(raw[-1])
-            return raw
-        at = np.flatnonzero(valid)
-        self._invalid_run = raw.size - 1 - int(at[-1]) if at.size else self._invalid_run + raw.size
-        last = np.maximum.accumulate(np.where(valid, np.arange(raw.size), -1))
-        filled = np.where(last >= 0, raw[last], 0.0 if self._value is None else self._value)
-        if at.size:
-            self._value = float(raw[at[-1]])
-        return filled
+    def release(self) -> list[Stretch]:
+        """No valid sample follows: give what is held back, filled with the last valid value."""
+        return self._fill(0.0 if self._value is None else self._value)
 
-    def _begins_anew(self, invalid_run: int, began: bool) -> bool:
-        return invalid_run >= self._restart or (invalid_run > 0 and not began)
+    def _wait(self, n: int, missing: bool) -> list[Stretch]:
+        """Hold back `n` more samples, or give them with what was held back if the signal is off."""
+        if self._parts and self._parts[-1][1] == missing:
+            self._parts[-1] = self._parts[-1][0] + n, missing
+        else:
+            self._parts.append((n, missing))
+        self.waiting += n
+        self._off = self._off or self._value is None or self.waiting >= self.restart
+        if not self._off:
+            return []
+        value = 0.0 if self._value is None else self._value
+        stretches = [
+            Stretch(np.full(n, np.nan), np.full(n, value), "hole" if gone else "restart", gone)
+            for n, gone in self._parts
+        ]
+        self.waiting, self._parts = 0, []
+        return stretches
+
+    def _fill(self, next_mv: float) -> list[Stretch]:
+        """What is held back, as a straight line to the valid sample that follows it."""
+        if not self._parts or self._value is None:
+            return []
+        effect: GapEffect = "bridged" if self.waiting <= self.bridge else "hole"
+        if self.bridge < self.waiting <= self.short:
+            effect = "unscored"
+        line = np.linspace(self._value, next_mv, self.waiting + 2)[1:-1]
+        stretches, at = [], 0
+        for n, missing in self._parts:
+            stretches.append(Stretch(line[at : at + n], line[at : at + n], effect, missing))
+            at += n
+        self.waiting, self._parts = 0, []
+        return stretches

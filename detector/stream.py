@@ -21,18 +21,14 @@ from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
 from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
 from detector.rpeaks import WINDOW_S, RPeakDetector
-from detector.sample_hold import SampleHold
+from detector.sample_hold import BRIDGE_S, SampleHold, Stretch
 from detector.tail import SignalTail
 from detector.template import MOTION_LIMIT, PatientTemplate
 from detector.verdicts import Verdicts
 
 __all__ = ["BRIDGE_S", "Detector"]
 
-BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
-_BRIDGED_SHARE = 0.1  # of a second: more bridges than this are a signal made up
-_RESTART_S = 0.5  # length of an invalid or missing stretch after which the detector restarts
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
-_HELD_NEAR_S = 0.1  # a peak so near to a held sample is the hold's edge, not the heart's
 
 
 class Detector:
@@ -50,11 +46,11 @@ class Detector:
     The output does not depend on how the samples are cut, because filter and windows use the absolute sample grid.
     Memory is bounded.
 
-    Every gap is published and counted. After a gap of 0.5 s or more the signal restarts. Nothing is computed across a
-    shorter gap, but the filter continues over a straight line. Up to 12.5 ms (at least one sample) that line counts as
-    signal: otherwise each lost packet would cost two beats and a second of settling, although the filtered signal has
-    nothing above 40 Hz and cannot turn within half a period of it. A second with more than 10 % bridged samples is not
-    scored.
+    Every gap is published and counted. Missing and invalid samples (NaN) are treated alike, by the length of their run.
+    From 1 s on the signal restarts. Over less the filter continues on a straight line to the next valid sample, for
+    which invalid ones wait. Up to 12.5 ms (at least one sample) that line counts as signal: the filtered signal has
+    nothing above 40 Hz and cannot turn within half a period of it. Up to 60 ms it hides no QRS: R-peaks and RR
+    intervals continue, but no beat that it touches is scored. A longer hole has no R-peak, and no RR interval over it.
 
     Many attributes: the parts of the chain, their lengths in samples, and the state of the current stretch of signal.
 
@@ -66,7 +62,7 @@ class Detector:
     Attributes:
         samples_in: samples taken so far.
         samples_lost: samples missing in gaps so far.
-        last_filtered: (n,) float64, mV: the samples of the last call, band-passed, for display.
+        last_filtered: (n,) float64, mV: the samples of the last call, band-passed, for display; NaN for invalid ones.
 
     Raises:
         ValueError: sampling rate out of range, or too low for the notch asked for.
@@ -88,12 +84,11 @@ class Detector:
         self._before = math.ceil(BEFORE_R_S * self.fs_hz) + 2
         self._after = math.ceil(AFTER_R_S * self.fs_hz) + 2  # two further samples for the cubic interpolation
         self._keep = round(WINDOW_S * self.fs_hz) + self._before + self._after
-        self._restart = math.ceil(_RESTART_S * self.fs_hz)
         self._waves = round(WAVES_S * self.fs_hz)
-        self._hold = SampleHold(self._restart)
-        self._bridge = max(1, math.floor(BRIDGE_S * self.fs_hz))
+        self._hold = SampleHold(self.fs_hz)
         self._tail = SignalTail(self._keep)
-        self._began, self._now = False, 0  # absolute index after the last sample taken
+        self._shown: list[NDArray[np.float64]] = []  # filtered valid samples of this call
+        self._began, self._now = False, 0  # absolute index after the last sample filtered
         self._coming = 0  # absolute index of the next sample; ahead of `_now` if an empty piece announced a gap
         self._restart_at(0)
 
@@ -137,22 +132,22 @@ class Detector:
             self._began = True
             self._now = first_sample
             self._restart_at(first_sample)
-        elif first_sample > self._now:
-            events += yield from self._skip(first_sample, float(raw[0]))
+        elif (missing := first_sample - self._now - self._hold.waiting) > 0:
+            events += yield from self._skip(missing)
         self.samples_in += raw.size
-        pieces: list[NDArray[np.float64]] = []
-        for piece in self._hold.split(raw):
-            events += yield from self._take(piece)
-            pieces.append(self.last_filtered)
-        self.last_filtered = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        self._coming = self._now
+        events += yield from self._take(self._hold.push(raw))
+        self.last_filtered = np.full(raw.size, np.nan)
+        if self._shown:
+            self.last_filtered[possible] = np.concatenate(self._shown)
+            self._shown = []
+        self._coming = first_sample + raw.size
         return events
 
     def flush(self) -> list[Event]:
         """End of the signal: return the remaining events."""
-        events = run(self._finish())
+        events = run(self._take(self._hold.release())) + run(self._finish())
         if self._coming > self._now:  # an announced gap without samples after it
-            events.append(self._lose(self._coming, "restart"))
+            events.append(self._lose(self._coming - self._now, "restart"))
             self._now = self._coming
             self._restart_at(self._now)
         return events
@@ -180,65 +175,67 @@ class Detector:
         self._first = sample  # absolute index of the first sample held
         self._start = sample  # where this stretch of signal began
         self._judged = sample  # quality has been given up to here
-        self._hold.reset()
         self._settled = sample
-        self._invalid_until = sample  # absolute index after the newest sample that is only held
-        self._verdicts = Verdicts()
+        self._verdicts = Verdicts(self.fs_hz)
         self._pending: deque[tuple[int, float | None]] = deque()  # R-peak (filtered samples), RR interval
         self._last_peak: int | None = None
 
-    def _lose(self, until: int, effect: GapEffect) -> Gap:
-        """Count the samples from now to `until` as lost."""
-        self.samples_lost += until - self._now
-        return Gap(self._now, until - self._now, effect)
+    def _lose(self, n: int, effect: GapEffect) -> Gap:
+        """Count the next `n` samples as lost."""
+        self.samples_lost += n
+        return Gap(self._now, n, effect)
 
-    def _skip(self, until: int, next_mv: float) -> Steps[list[Event]]:
-        """Process missing samples from now to `until`, where the signal continues with `next_mv` (NaN = invalid)."""
-        n = until - self._now
-        if n >= self._restart:
-            events = yield from self._finish()
-            events.append(self._lose(until, "restart"))
-            self._now = until
-            self._restart_at(until)
-            return events
-        last_mv = float(self._tail.raw[-1])
-        line = np.linspace(last_mv, next_mv, n + 2)[1:-1]
-        known = bool(np.isfinite(line).all())  # else the last valid sample is held, as for any invalid ones
-        gap = self._lose(until, "bridged" if known and n <= self._bridge else "hole")
-        self._verdicts.add(gap)
-        raw = line if gap.effect == "bridged" else np.full(n, np.nan)
-        return [gap, *(yield from self._take(raw, line if known else None))]
+    def _skip(self, n: int) -> Steps[list[Event]]:
+        """Process `n` missing samples."""
+        if n < self._hold.restart:
+            return (yield from self._take(self._hold.skip(n)))
+        events = yield from self._take(self._hold.release())
+        events += yield from self._finish()
+        events.append(self._lose(n, "restart"))
+        self._now += n
+        self._hold.reset()
+        self._restart_at(self._now)
+        return events
 
-    def _take(self, raw: NDArray[np.float64], instead: NDArray[np.float64] | None = None) -> Steps[list[Event]]:
-        """Filter a piece (or its replacement `instead`) and run every tick of the grid within it."""
+    def _take(self, stretches: list[Stretch]) -> Steps[list[Event]]:
+        """Filter stretches of samples and run every tick of the grid within them."""
         events: list[Event] = []
-        if raw.size == 0:
-            self.last_filtered = np.empty(0)
-            return events
-        if self._hold.begins_anew(raw[0]):
-            events += yield from self._finish()
-            self._restart_at(self._now)
-        held = self._hold.fill(raw)
-        if held is not raw:
-            self._invalid_until = self._now + int(np.isnan(raw).nonzero()[0][-1]) + 1
-        if instead is not None:
-            held = instead
-        shown: list[NDArray[np.float64]] = []
+        for stretch in stretches:
+            if stretch.anew:
+                events += yield from self._finish()
+                self._restart_at(self._now)
+            events += self._gap(stretch)
+            events += yield from self._filter(stretch)
+        return events
+
+    def _gap(self, stretch: Stretch) -> list[Event]:
+        """The gap that a stretch is, if it is one to publish."""
+        n, effect = stretch.raw.size, stretch.effect
+        if effect is None:
+            return []
+        gap = self._lose(n, effect) if stretch.missing else Gap(self._now, n, effect, invalid=True)
+        self._verdicts.add(gap)
+        return [gap] if stretch.missing or effect == "hole" else []
+
+    def _filter(self, stretch: Stretch) -> Steps[list[Event]]:
+        """Filter a stretch tick by tick."""
+        events: list[Event] = []
+        raw, filled, step = stretch.raw, stretch.filled, self._rpeaks.step
         end = self._now + raw.size
-        step = self._rpeaks.step
         while self._now < end:
             tick = (self._now // step + 1) * step
             upto = min(tick, end)
             n = upto - self._now
-            shown.append((yield from self._bandpass.pushing(self._mains.push(held[:n]))))
-            self._tail.append(raw[:n], shown[-1])
-            raw, held = raw[n:], held[n:]
+            filtered = yield from self._bandpass.pushing(self._mains.push(filled[:n]))
+            if stretch.effect is None:
+                self._shown.append(filtered)
+            self._tail.append(raw[:n], filtered)
+            raw, filled = raw[n:], filled[n:]
             self._now = upto
             if upto == tick:
                 yield from self._mains.looking(self._tail.raw[-self._mains.watched :])
                 events += yield from self._tick()
                 self._trim()
-        self.last_filtered = shown[0] if len(shown) == 1 else np.concatenate(shown)
         return events
 
     def _tick(self) -> Steps[list[Event]]:
@@ -253,7 +250,7 @@ class Detector:
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._tail.filtered[low - self._first :]
         decided_peaks = yield from self._rpeaks.deciding(window, low)
-        peaks = [peak for peak in decided_peaks if not self._invalid(peak, peak)]
+        peaks = [peak for peak in decided_peaks if self._verdicts.measured(peak - self._delay)]
         for peak in peaks:
             self._pending.append((peak, self._rr_s(peak)))
             self._last_peak = peak
@@ -269,8 +266,8 @@ class Detector:
         """Verdict on the samples since the last one."""
         here = slice(self._judged - self._first, self._now - self._first)
         raw, filtered = self._tail.raw[here], self._tail.filtered[here]
-        came, bridged = self._verdicts.came(self._judged, self._now)
-        if came is not None and (bridged > _BRIDGED_SHARE * raw.size or not came.any()):
+        came, enough = self._verdicts.came(self._judged, self._now)
+        if not enough:
             quality = Quality.GAP
         else:
             quality = yield from assessing(
@@ -297,23 +294,16 @@ class Detector:
         """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
         low = max(self._start, self._now - self._waves)
         whole = self._now - low == self._waves
-        judged = whole and self._verdicts.worst(low, self._now).rank <= Quality.MOTION.rank
+        judged = whole and self._verdicts.worst(low, self._now, ("hole",)).rank <= Quality.MOTION.rank
         fibrillatory = judged and seen.fibrillatory(self._template.amplitude_mv)
         return RhythmSpan(low, self._now, fibrillatory, seen.measure if whole else math.nan)
 
-    def _invalid(self, first: int, last: int) -> bool:
-        """Whether samples between or 0.1 s around two instants were only held, not measured."""
-        around = round(_HELD_NEAR_S * self.fs_hz)
-        if self._invalid_until <= first - around:  # as it nearly always is
-            return False
-        low = max(0, first - self._first - around)
-        return bool(np.isnan(self._tail.raw[low : last - self._first + around]).any())
-
     def _rr_s(self, peak: int) -> float | None:
-        """RR interval to the R-peak before, s; None where there is none or signal is missing in between."""
-        if self._last_peak is None or self._last_peak < self._first or self._invalid(self._last_peak, peak):
+        """RR interval to the R-peak before, s; None where there is none, or a hole in between."""
+        last = self._last_peak
+        if last is None or self._verdicts.hole_between(last - self._delay, peak - self._delay):
             return None
-        return (peak - self._last_peak) / self.fs_hz
+        return (peak - last) / self.fs_hz
 
     def _beat(self, peak: int, rr_s: float | None) -> Steps[Beat]:
         """Cut, judge and compare one beat; then the patient's template learns it."""

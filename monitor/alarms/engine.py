@@ -150,7 +150,8 @@ class AlarmEngine:
         if gap.effect == "restart":
             self._technical.interrupt()
         self._book.expire()
-        self._technical.on_gap(gap)
+        if not gap.invalid:
+            self._technical.on_gap(gap)
 
     def _on_quality(self, span: QualitySpan) -> None:
         self._book.advance(span.end_sample)

@@ -216,8 +216,9 @@ class Bed:
                     self._quality = event.quality
                     changes = self.engine.handle(event)
                 case Gap():
-                    self.counts["gaps"] += 1
-                    output.gap(self, event)
+                    if not event.invalid:  # invalid samples are reported by quality
+                        self.counts["gaps"] += 1
+                        output.gap(self, event)
                     changes = self.engine.handle(event)
                 case Tick() | RhythmSpan():
                     changes = self.engine.handle(event)

@@ -36,7 +36,7 @@ def gaps_of(events: Sequence[Event]) -> list[Gap]:
 
 def effect_of(missing: int) -> GapEffect:
     """Specified effect of a gap at 250 Hz."""
-    return "bridged" if missing <= 3 else "hole" if missing < 125 else "restart"
+    return "bridged" if missing <= 3 else "unscored" if missing <= 15 else "hole" if missing < 250 else "restart"
 
 
 def with_gaps(
@@ -100,21 +100,25 @@ def test_invariants_of_the_event_list(gaps: list[tuple[float, int]], runs: list[
     assert covered == detector.samples_in + detector.samples_lost
     assert detector.samples_in == SIGNAL.size
     assert detector.samples_lost == sum(missing for _, missing in gaps)
-    assert [gap.n_samples for gap in gaps_of(events)] == [missing for _, missing in gaps]
+    published = [gap for gap in gaps_of(events) if not gap.invalid]
+    assert [gap.n_samples for gap in published] == [missing for _, missing in gaps]
+    assert all(gap.effect == "hole" for gap in gaps_of(events) if gap.invalid)
 
     # Nothing is computed across a gap, unless it is bridged.
     for gap in gaps_of(events):
         end = gap.first_sample + gap.n_samples
-        assert gap.effect == effect_of(gap.n_samples) or (gap.effect == "hole" and runs)
+        assert gap.effect == effect_of(gap.n_samples) or runs  # invalid samples beside it lengthen a gap
         if gap.effect == "bridged":
             continue
         for beat in beats:
-            assert not gap.first_sample <= beat.r_sample < end
+            if gap.effect != "unscored":
+                edge = 0 if gap.effect == "restart" else 0.02 * FS_HZ
+                assert not gap.first_sample + edge <= beat.r_sample < end - edge
             reaches = beat.r_sample - BEFORE_R_S * FS_HZ, beat.r_sample + AFTER_R_S * FS_HZ
             if reaches[0] < gap.first_sample < reaches[1] or reaches[0] < end - 1 < reaches[1]:
                 assert beat.quality is not Quality.GOOD
         after = [beat for beat in beats if beat.r_sample >= end]
-        assert not after or after[0].rr_s is None
+        assert gap.effect == "unscored" or not after or after[0].rr_s is None
 
     # An interval is the distance of two successive peaks.
     for before, beat in zip([None, *beats], beats, strict=False):
@@ -126,10 +130,10 @@ def test_invariants_of_the_event_list(gaps: list[tuple[float, int]], runs: list[
 
 
 def test_a_gap_is_published_between_the_old_and_the_new_signal() -> None:
-    _, events = with_gaps(SIGNAL, [(7.55, 125)])
+    _, events = with_gaps(SIGNAL, [(7.55, 250)])
     at = next(i for i, event in enumerate(events) if isinstance(event, Gap))
     edge = round(7.55 * FS_HZ)
-    assert events[at] == Gap(edge, 125)
+    assert events[at] == Gap(edge, 250)
     assert all(event.sample <= edge for event in events[:at] if isinstance(event, Tick))
     assert all(event.sample > edge for event in events[at:] if isinstance(event, Tick))
     assert beats_of(events[:at])[-1].quality is Quality.TRUNCATED

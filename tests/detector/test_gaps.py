@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import BRIDGE_S, Detector, Event, Gap, Quality, QualitySpan, Tick
+from detector import BRIDGE_S, Detector, Event, Gap, GapEffect, Quality, QualitySpan, Tick
 from detector.beats import AFTER_R_S, BEFORE_R_S
 from tests.detector.helpers_signals import beats_of, keys, match, read_lead, run, synthetic_ecg
 
@@ -83,7 +83,9 @@ def test_a_bridge_is_half_a_period_of_40_hz_and_at_least_a_sample(fs_hz: float, 
     assert most == max(1, int(BRIDGE_S * fs_hz))
     signal, _ = synthetic_ecg(fs_hz, 6)
     at = round(3 * fs_hz)
-    for missing, effect in ((most, "bridged"), (most + 1, "hole")):
+    short = round(0.06 * fs_hz)
+    effects = ((most, "bridged"), (most + 1, "unscored"), (short, "unscored"), (short + 1, "hole"))
+    for missing, effect in effects:
         detector = Detector(fs_hz)
         events = detector.advance(signal[:at]) + detector.advance(signal[at + missing :], at + missing)
         assert [event for event in events if isinstance(event, Gap)] == [Gap(at, missing, effect)]  # type: ignore[arg-type]
@@ -130,12 +132,92 @@ def test_a_gap_at_the_end_is_published_by_flush() -> None:
         detector.advance(SIGNAL[:5], 1001)
 
 
-def test_beside_an_invalid_sample_a_short_gap_is_a_hole() -> None:
+@pytest.mark.parametrize(
+    ("before", "missing", "after", "effect"), [(1, 1, 0, "bridged"), (1, 2, 1, "unscored"), (5, 8, 3, "hole")]
+)
+def test_invalid_samples_beside_a_gap_lengthen_it(before: int, missing: int, after: int, effect: GapEffect) -> None:
     signal = SIGNAL.copy()
-    signal[999] = np.nan
+    end = 1000 + missing
+    signal[1000 - before : end + after] = np.nan
     detector = Detector(FS_HZ)
-    events = detector.advance(signal[:1000]) + detector.advance(signal[1001:], 1001)
-    assert [event for event in events if isinstance(event, Gap)] == [Gap(1000, 1, "hole")]
+    events = detector.advance(signal[:1000]) + detector.advance(signal[end:], end)
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert [gap for gap in gaps if not gap.invalid] == [Gap(1000, missing, effect)]
+    holes = [Gap(1000 - before, before, "hole", invalid=True), Gap(end, after, "hole", invalid=True)]
+    assert [gap for gap in gaps if gap.invalid] == (holes if effect == "hole" else [])
+    assert detector.samples_lost == missing
+
+
+LOSSES_S = {  # (length, period), s
+    "a packet of 48 ms every 3 s": (0.048, 3.0),
+    "73 samples of 130 Hz every 4 s": (73 / 130, 4.0),
+    "16 ms every 200 ms": (0.016, 0.2),
+}
+
+
+def lost_samples(n: int, fs_hz: float, loss: str, seed: int) -> NDArray[np.bool_]:
+    """Samples without a value, (n,): one of `LOSSES_S`, or a share of single samples, such as `5 %`."""
+    rng = np.random.default_rng(seed)
+    if loss not in LOSSES_S:
+        lost = rng.random(n) < float(loss.removesuffix(" %")) / 100
+    else:
+        length, period = (round(seconds * fs_hz) for seconds in LOSSES_S[loss])
+        lost = (np.arange(n) + rng.integers(period)) % period < length
+    lost[0] = lost[-1] = False
+    return lost
+
+
+def without(signal: NDArray[np.float64], lost: NDArray[np.bool_], fs_hz: float) -> tuple[list[Event], list[Event]]:
+    """The events where samples are missing, and where the same ones are invalid, in pieces of 0.1 s."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], lost, [True])).astype(np.int8)))
+    runs = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    missing = advance(signal, runs, Detector(fs_hz), round(0.1 * fs_hz))
+    invalid = advance(np.where(lost, np.nan, signal), [(0, signal.size)], Detector(fs_hz), round(0.1 * fs_hz))
+    return missing, invalid
+
+
+@pytest.mark.parametrize("loss", [*LOSSES_S, "1 %", "5 %"])
+@pytest.mark.parametrize("fs_hz", [125.0, pytest.param(250.0, marks=pytest.mark.slow), 360.0, 1000.0])
+def test_repeated_losses_hide_no_beat_and_no_standstill(fs_hz: float, loss: str) -> None:
+    """Every beat whose QRS came is found, also next to a hole; a flat line stays one; missing = invalid."""
+    signal, r_s = synthetic_ecg(fs_hz, 20, seed=round(fs_hz))
+    flat = np.random.default_rng(1).normal(0, 0.005, round(8 * fs_hz))
+    signal = np.concatenate((signal, flat))
+    lost = lost_samples(signal.size, fs_hz, loss, seed=2)
+    missing, invalid = without(signal, lost, fs_hz)
+    assert keys(e for e in missing if not isinstance(e, Gap)) == keys(e for e in invalid if not isinstance(e, Gap))
+    found = [beat.r_sample for beat in beats_of(missing)]
+    half = round(0.04 * fs_hz)
+    r_peaks = [round(r * fs_hz) for r in r_s if 0.4 < r < 19.5]
+    seen = [r for r in r_peaks if lost[r - half : r + half + 1].mean() < 0.5]
+    assert len(seen) >= 17
+    assert len(match(found, seen, 0.15 * fs_hz)) == len(seen)
+    assert len(match(found, [round(r * fs_hz) for r in r_s], 0.15 * fs_hz)) == len(found)
+    flat_spans = [e for e in missing if isinstance(e, QualitySpan) and e.first_sample > 21 * fs_hz]
+    assert {span.quality for span in flat_spans} <= {Quality.GOOD, Quality.FLAT}
+    holes = any(isinstance(e, Gap) and e.effect == "hole" for e in missing)
+    assert holes == (loss == "73 samples of 130 Hz every 4 s")
+    if not holes:
+        intervals = [beat.rr_s for beat in beats_of(missing)[1:]]
+        assert None not in intervals
+
+
+@settings(max_examples=12)
+@given(
+    runs=st.lists(
+        st.tuples(st.integers(1, SIGNAL.size - 400), st.sampled_from([1, 2, 3, 4, 10, 15, 16, 60, 249])),
+        max_size=12,
+    )
+)
+def test_missing_and_invalid_samples_give_the_same_beats(runs: list[tuple[int, int]]) -> None:
+    """For runs under 1 s; where the signal restarts, invalid samples are leads off, missing ones nothing."""
+    lost = np.zeros(SIGNAL.size, np.bool_)
+    for first, length in runs:
+        if not lost[max(0, first - 300) : first + length + 300].any() or length < 16:
+            lost[first : first + length] = True
+    lost[0] = lost[-1] = False
+    missing, invalid = without(SIGNAL, lost, FS_HZ)
+    assert keys(e for e in missing if not isinstance(e, Gap)) == keys(e for e in invalid if not isinstance(e, Gap))
 
 
 @pytest.mark.slow
