@@ -145,7 +145,7 @@ class AlarmEngine:
         end = gap.first_sample + gap.n_samples
         self._book.advance(end)
         self._silence.on_gap(gap)
-        if gap.effect != "bridged":
+        if gap.effect in ("hole", "restart"):
             self._interrupt_beats(end)
         if gap.effect == "restart":
             self._technical.interrupt()
