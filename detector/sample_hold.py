@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from detector.events import GapEffect
 
-__all__ = ["BRIDGE_S", "RESTART_S", "SHORT_S", "SampleHold", "Stretch"]
+__all__ = ["BRIDGE_S", "NEW_OFFSET_MV", "RESTART_S", "SHORT_S", "SampleHold", "Stretch"]
 
 BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
 SHORT_S = 0.06  # a QRS of 70 ms or more is not hidden by it, nor is its R-peak moved beyond the tolerance of 150 ms
+NEW_OFFSET_MV = 15.0  # between the sides of a hole: more than any ECG, the electrode has another offset
 RESTART_S = 1.0  # a restart costs the beats of 0.6 s before it and the second in which the filter settles
 
 Floats = NDArray[np.float64]
@@ -43,7 +44,7 @@ class SampleHold:
 
     A run ends with the next valid sample. From `RESTART_S` on, and before the first valid sample, the signal is off:
     the last valid value (or 0) is held, nothing is held back, and the next valid sample starts a new signal: otherwise
-    the filter would see the electrode's new offset, often many mV, as a step.
+    the filter would see the electrode's new offset, often many mV, as a step. A hole with such a step is off, too.
 
     Args:
         fs_hz: sampling rate, Hz.
@@ -99,8 +100,10 @@ class SampleHold:
             self._parts.append((n, missing))
         self.waiting += n
         self._off = self._off or self._value is None or self.waiting >= self.restart
-        if not self._off:
-            return []
+        return self._give_off() if self._off else []
+
+    def _give_off(self) -> list[Stretch]:
+        """What is held back, as a signal that is off."""
         value = 0.0 if self._value is None else self._value
         stretches = [
             Stretch(np.full(n, np.nan), np.full(n, value), "hole" if gone else "restart", gone)
@@ -113,6 +116,9 @@ class SampleHold:
         """What is held back, as a straight line to the valid sample that follows it."""
         if not self._parts or self._value is None:
             return []
+        if self.waiting > self.short and abs(next_mv - self._value) > NEW_OFFSET_MV:
+            self._off = True
+            return self._give_off()
         effect: GapEffect = "bridged" if self.waiting <= self.bridge else "hole"
         if self.bridge < self.waiting <= self.short:
             effect = "unscored"

@@ -28,6 +28,7 @@ from detector.verdicts import Verdicts
 
 __all__ = ["BRIDGE_S", "Detector"]
 
+_STEP_MV = 2.5  # between the sides of a hole; from here on the filter's answer is as large as a QRS
 _SETTLING_S = 1.0  # three time constants of the 0.5 Hz edge
 
 
@@ -215,6 +216,8 @@ class Detector:
             return []
         gap = self._lose(n, effect) if stretch.missing else Gap(self._now, n, effect, invalid=True)
         self._verdicts.add(gap)
+        if effect == "hole" and abs(stretch.filled[-1] - stretch.filled[0]) > _STEP_MV:
+            self._settled = self._now + n + round(_SETTLING_S * self.fs_hz)
         return [gap] if stretch.missing or effect == "hole" else []
 
     def _filter(self, stretch: Stretch) -> Steps[list[Event]]:
@@ -279,9 +282,7 @@ class Detector:
                 qrs_mv=self._template.amplitude_mv,
                 hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
             )
-        if quality is Quality.LEADS_OFF:
-            self._settled = self._now + round(_SETTLING_S * self.fs_hz)
-        elif self._judged < self._settled:
+        if self._judged < self._settled:
             quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
         self._verdicts.add(QualitySpan(self._judged, self._now, quality))
         if self._motion.moving_at(self._now) and quality.rank < Quality.MOTION.rank:

@@ -37,6 +37,7 @@ class Story:
     gaps: tuple[tuple[float, int], ...]  # (where, samples missing), s and samples
     cuts: tuple[float, ...]  # share of the signal
     crumbs: tuple[float, ...]  # where single samples and empty pieces are, share of the signal
+    step_mv: float = 0.0  # of the electrode's offset after each run of NaN
     announced: bool = False  # whether an empty piece comes before what follows a gap
 
     def stretches(self) -> list[tuple[int, NDArray[np.float64]]]:
@@ -44,7 +45,9 @@ class Story:
         signal = clean(self.fs_hz).copy()
         for start_s, length_s in self.invalid:
             at = round(start_s * self.fs_hz)
-            signal[at : at + max(1, round(length_s * self.fs_hz))] = np.nan
+            end = at + max(1, round(length_s * self.fs_hz))
+            signal[at:end] = np.nan
+            signal[end:] += self.step_mv
         parts, shift, last = [], self.first_sample, 0
         for at_s, missing in self.gaps:
             at = max(last, round(at_s * self.fs_hz))
@@ -96,6 +99,7 @@ stories = st.builds(
     ).map(lambda gaps: tuple(sorted(gaps))),
     cuts=st.lists(shares, max_size=12).map(tuple),
     crumbs=st.lists(shares, max_size=3).map(tuple),
+    step_mv=st.sampled_from([0.0, 0.0, 4.0, 40.0]),
     announced=st.booleans(),
 )
 

@@ -149,16 +149,29 @@ def test_any_samples_get_a_verdict(raw: NDArray[np.float64], fs_hz: float, rails
     assert isinstance(assess(raw, np.zeros_like(raw), fs_hz, rails), Quality)
 
 
-def test_after_a_short_lead_off_the_filter_settles_first() -> None:
+def qualities_after(invalid_s: float, step_mv: float) -> list[Quality]:
+    """Quality of the seconds 4 to 8 where samples from 5.2 s on are invalid and the electrode has another offset."""
     signal = synthetic_ecg(250.0, 12)[0]
-    signal[1300:1400] = np.nan
+    first, end = 1300, 1300 + round(invalid_s * 250)
+    signal[first:end] = np.nan
+    signal[end:] += step_mv
     spans = [event for event in Detector(250.0).advance(signal) if isinstance(event, QualitySpan)]
-    assert [span.quality for span in spans[4:8]] == [
-        Quality.GOOD,
-        Quality.LEADS_OFF,
-        Quality.SETTLING,
-        Quality.GOOD,
-    ]
+    return [span.quality for span in spans if 4 * 250 <= span.first_sample < 9 * 250]
+
+
+def test_a_short_lead_off_is_a_hole_and_a_long_one_a_restart() -> None:
+    good, off = Quality.GOOD, Quality.LEADS_OFF
+    assert qualities_after(0.4, 0.0) == [good] * 5
+    assert qualities_after(1.2, 0.0)[:3] == [good, off, off]
+    assert qualities_after(1.2, 300.0)[-2:] == [good, good]
+
+
+def test_after_a_step_across_a_hole_the_filter_settles_first() -> None:
+    assert qualities_after(0.4, 4.0)[:3] == [Quality.GOOD, Quality.SETTLING, Quality.SETTLING]
+
+
+def test_an_electrode_with_another_offset_restarts_the_signal() -> None:
+    assert qualities_after(0.4, -40.0) == [Quality.GOOD, Quality.LEADS_OFF, *[Quality.GOOD] * 4]
 
 
 @pytest.mark.slow
