@@ -139,8 +139,9 @@ def annotated_beats(record: Record) -> tuple[LabelledBeats, NDArray[np.int64]]:
         All annotated beats in order of time, and their R-peaks, (n,) int64 samples of the record.
     """
     bandpass = Bandpass(record.fs_hz)
-    gap_free = SampleHold(restart=len(record.samples_mv) + 1).fill(record.samples_mv)
-    filtered = bandpass.push(gap_free)
+    hold = SampleHold(record.fs_hz)
+    stretches = [*hold.push(record.samples_mv), *hold.release()]
+    filtered = bandpass.push(np.concatenate([stretch.filled for stretch in stretches]))
     delay = qrs_delay_samples(record.fs_hz)
     beats = np.empty((len(record.beat_samples), BEAT_SAMPLES), dtype=np.float32)
     for row, at in enumerate(record.beat_samples.tolist()):
