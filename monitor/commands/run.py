@@ -18,9 +18,9 @@ from monitor.errors import SourceError
 __all__ = ["EPILOG", "run"]
 
 EPILOG = (
-    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6, mitdb:208, nstdb:118e06, "
-    "cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
-    "or a source of an installed package (docs/sources.md). "
+    "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6 (--help-sim lists more), "
+    "mitdb:208, nstdb:118e06, cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, "
+    "zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, or a source of an installed package (docs/sources.md). "
     "Exit codes: 0 the end, also by Ctrl-C or SIGTERM; 2 bad input; 3 the recording or the journal is incomplete, or "
     "the source failed. One line on standard error gives the reason. "
     "Command-line options override ECG_MONITOR_* environment variables, which override --config, which overrides the "
@@ -33,6 +33,9 @@ def run(
     context: typer.Context,
     given: Given,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    help_sim: Annotated[
+        bool, typer.Option("--help-sim", help="List the rhythms and options of the synthetic patient and exit.")
+    ] = False,
 ) -> None:
     """Monitor raw ECG: score every beat by its exact likelihood, raise alarms on the screen and on a socket.
 
@@ -40,6 +43,11 @@ def run(
     """
     if version:
         typer.echo(f"ecg-monitor {VERSION}")
+        raise typer.Exit
+    if help_sim:
+        from monitor.sources.simulated.help_text import help_text
+
+        typer.echo(help_text())
         raise typer.Exit
     if context.invoked_subcommand is None:
         settings = settings_of(given)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
-from monitor.sources.simulated.scenario import DEFAULT_SCENARIO, KINDS, parse_scenario
+from monitor.sources.simulated.kinds import KINDS
+from monitor.sources.simulated.scenario import DEFAULT_SCENARIO, Part, parse_scenario
 from monitor.sources.simulated.simulator import BLOCK, Simulator
 from tests.monitor.sources.helpers import read_signal, traced
 
@@ -74,12 +75,12 @@ def test_the_default_scenario_repeats_with_new_random_numbers() -> None:
 def test_the_default_scenario_contains_its_rhythms() -> None:
     source = Simulator("", SourceOptions(duration_s=60.0), "sim")
     assert source.scenario.duration_s == 60
-    assert source.scenario.parts[0][0] == source.scenario.parts[-1][0] == "sinus"
-    assert source.scenario.parts[0][1] >= 14
+    assert source.scenario.parts[0].name == source.scenario.parts[-1].name == "sinus"
+    assert source.scenario.parts[0].seconds >= 14
     truth = source.annotations(60 * 250)
     assert {symbol for s, symbol in truth if s < 14 * 250} == {"N"}
     spans = dict(zip((k for _, k in source.segments(60 * 250)), source.scenario.parts, strict=True))
-    assert spans["asystole"][1] == 6
+    assert spans["asystole"].seconds == 6
     r = np.array([sample for sample, _ in truth])
     v = np.array([symbol == "V" for _, symbol in truth])
     run = np.flatnonzero(v[1:] & v[:-1] & (np.diff(r) < 60 / 140 * 250))
@@ -164,7 +165,7 @@ def test_premature_atrial_beats_are_narrow_early_and_not_fully_compensated() -> 
 def test_rates_of_the_rhythms(kind: str, bpm: float) -> None:
     source = Simulator(f"{kind}=200", SourceOptions(), "sim")
     rr_s = np.diff([sample for sample, _ in source.annotations(200 * 250)]) / 250
-    assert 60 / np.mean(rr_s) == pytest.approx(bpm, rel=0.05)
+    assert 60 / np.mean(rr_s) == pytest.approx(bpm, rel=0.07)  # 4 % between patients
     if kind == "af":
         assert np.std(rr_s) / np.mean(rr_s) > 0.15
         assert abs(np.corrcoef(rr_s[1:], rr_s[:-1])[0, 1]) < 0.2, "irregularly irregular"
@@ -205,8 +206,10 @@ def test_leads_off_is_nan_and_noise_is_large() -> None:
 
 
 def test_segments_join_without_a_jump() -> None:
-    kinds = [kind for kind in KINDS if kind not in ("noise", "leadsoff")]
-    text = ",".join(f"{a}=4,{b}=4" for a in kinds for b in kinds if a != b)
+    rough = ("noise", "muscle", "shiver", "motion", "calibration", "leadsoff")
+    kinds = [name for name, kind in KINDS.items() if name not in rough and not kind.pulses and name != "paced"]
+    pairs = np.random.default_rng(1).choice(list(itertools.permutations(kinds, 2)), 150, replace=False)
+    text = ",".join(f"{a}=4,{b}=4" for a, b in pairs)
     source, mv = simulate(f"{text};fs=500")
     steepest = np.abs(np.diff(simulate("sinus=20,vt=10,pvc=20;fs=500")[1])).max()
     for sample, _ in source.segments(mv.size)[1:]:
@@ -240,7 +243,15 @@ def test_memory_does_not_grow_with_time() -> None:
         ("sinus=5;seed=1.5", ["1.5"]),
         ("sinus=5;repeat=maybe", ["'maybe'"]),
         ("sinus=5;fs=10", ["fs 10", "100"]),
-        ("sinus=5;hr=0", ["hr 0"]),
+        ("sinus=5;hr=0", ["hr 0", "15 to 320"]),
+        ("vt@400=5", ["rate of vt 400", "15 to 320"]),
+        ("vt@0=5", ["rate of vt 0"]),
+        ("vt@=5", ["rate of vt ''"]),
+        ("asystole@30=5", ["'asystole' has no rate"]),
+        ("sinus=5;mv=0.05", ["mv 0.05", "0.1 to 12"]),
+        ("sinus=5;polarity=0.5", ["polarity 0.5", "-1"]),
+        ("paced=5;pulse=701", ["pulse 701", "700"]),
+        ("sinus=5;qrs=wide", ["qrs 'wide' is no number"]),
     ],
 )
 def test_a_wrong_scenario_is_refused_in_one_line(text: str, names: list[str]) -> None:
@@ -254,8 +265,8 @@ def test_a_wrong_scenario_is_refused_in_one_line(text: str, names: list[str]) ->
 def test_options_of_the_scenario_replace_those_of_the_command() -> None:
     assert parse_scenario("sinus=5", seed=9, fs_hz=500).fs_hz == 500
     written = parse_scenario(" sinus = 5 , vt=3 ; seed = 7; fs=125;hr=50; repeat=yes", seed=9, fs_hz=500)
-    assert (written.seed, written.fs_hz, written.hr_bpm, written.repeat) == (7, 125, 50, True)
-    assert written.parts == (("sinus", 5.0), ("vt", 3.0))
+    assert (written.seed, written.fs_hz, written.settings.hr, written.repeat) == (7, 125, 50, True)
+    assert written.parts == (Part("sinus", 5.0), Part("vt", 3.0))
     assert parse_scenario(";seed=7").parts == parse_scenario(DEFAULT_SCENARIO).parts
 
 
