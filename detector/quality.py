@@ -59,6 +59,7 @@ _INVALID_SHARE = 0.05
 _USUAL_MV = 1.5  # QRS height, peak to peak, until the patient's is known
 _SWING, _SWING_MV = 3.0, (4.0, 6.0)  # limit of raw peak to peak in a second: in QRS heights, and its bounds
 _WANDER, _WANDER_MV = 1.8, (2.5, 3.0)  # limit of baseline change within 3 s: in QRS heights, and its bounds
+_SWING_ALIKE, _WANDER_ALIKE = 2.0, 0.5  # ... in heights of QRS complexes that are alike: an ECG of 5 mV is no wander
 _BASELINE_MEAN_S = 0.6  # length of the mean that is the baseline
 _MUSCLE = 0.046  # RMS above 15 Hz outside the QRS, in QRS heights; one second in 1000 of clean DS1 exceeds it
 _MUSCLE_HALF_S = 0.018
@@ -124,6 +125,7 @@ def assessing(
     *,
     recent: NDArray[np.float64] | None = None,
     qrs_mv: float = 0.0,
+    alike_mv: float = 0.0,
     hum_mv: float = 0.0,
 ) -> Steps[Quality]:
     """Judge one stretch, usually one second; a routine in lockstep.
@@ -135,6 +137,8 @@ def assessing(
         rails_mv: lowest and highest value of the ADC, mV, if known.
         recent: (m,) float64, the last 3 s of raw samples, mV; None = `raw` alone.
         qrs_mv: the patient's usual QRS height, peak to peak, mV; 0 = not known.
+        alike_mv: height of the last QRS complexes if they are alike, peak to peak, mV; else 0. Noise has none, so the
+            limits of swing and wander grow with it.
         hum_mv: amplitude of hum at 50 or 60 Hz after the filter, mV.
 
     Returns:
@@ -155,8 +159,9 @@ def assessing(
             return Quality.CLIPPED
     if swing > _PLATEAU_MIN_MV and _longest_plateau(valid, low, high) >= max(3, round(_PLATEAU_S * fs_hz)):
         return Quality.CLIPPED
-    height = qrs_mv or _USUAL_MV
-    if swing > _within(_SWING * height, _SWING_MV) or wander > _within(_WANDER * height, _WANDER_MV):
+    height = qrs_mv or alike_mv or _USUAL_MV
+    swing_most = max(_within(_SWING * height, _SWING_MV), _SWING_ALIKE * alike_mv)
+    if swing > swing_most or wander > max(_within(_WANDER * height, _WANDER_MV), _WANDER_ALIKE * alike_mv):
         return Quality.WANDER
     if noise > _MUSCLE * height:
         return Quality.HUM if hum_mv / math.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE

@@ -252,7 +252,9 @@ class Detector:
         events: list[Event] = [span, rhythm]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._tail.filtered[low - self._first :]
-        decided_peaks = yield from self._rpeaks.deciding(window, low)
+        due = self._now - self._rpeaks.edge
+        trusted = self._verdicts.worst(due - self._rpeaks.step, due) is Quality.GOOD
+        decided_peaks = yield from self._rpeaks.deciding(window, low, trusted)
         peaks = [peak for peak in decided_peaks if self._verdicts.measured(peak - self._delay)]
         for peak in peaks:
             self._pending.append((peak, self._rr_s(peak)))
@@ -280,6 +282,7 @@ class Detector:
                 self.rails_mv,
                 recent=self._tail.raw[-round(BASELINE_S * self.fs_hz) :],
                 qrs_mv=self._template.amplitude_mv,
+                alike_mv=self._rpeaks.memory.qrs_mv,
                 hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
             )
         if self._judged < self._settled:

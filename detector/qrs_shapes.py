@@ -1,0 +1,145 @@
+"""Shapes of one lead's recent waves, as slopes: how much a candidate resembles them, and how wide it is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.lockstep import Stage, Steps
+
+__all__ = ["QrsShapes", "comparing"]
+
+_HALF_S = 0.07
+_LAG_S = 0.03
+_SHAPES = 5  # the dominant beat, ectopic beats of one or two origins, and single odd ones
+_SAME_SHAPE = 0.7
+_RATE = 0.15
+_TINY = 1e-9
+
+Samples = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+class QrsShapes:
+    """The last few shapes, as slopes of unit energy, in order of last use.
+
+    Attributes:
+        margin: samples needed on either side of a place to compare or learn it.
+        around: (lags, length) int64, the samples from a place that are compared, one row for each lag.
+        known: the shapes, each (length,) float64.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        half, self._lag = max(2, round(_HALF_S * fs_hz)), max(1, round(_LAG_S * fs_hz))
+        self.margin = half + self._lag
+        # (lags, length) samples from a place
+        self.around = np.arange(2 * half + 1) + np.arange(2 * self._lag + 1)[:, None] - self.margin
+        self.known: list[Samples] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.known)
+
+    def clear(self) -> None:
+        """Forget every shape."""
+        self.known.clear()
+
+    def mutual(self, steep: Samples, at: Indices) -> Samples:
+        """Likeness of each place, (k,) int64, to the most alike of the others: replaces likeness in a new rhythm."""
+        pieces = steep[at[:, None, None] + self.around]
+        norms = np.sqrt(np.vecdot(pieces, pieces)) + _TINY
+        middles = pieces[:, self._lag] / norms[:, self._lag, None]  # (k, length)
+        products = np.max((pieces @ middles.T) / norms[:, :, None], axis=1)  # (k, k)
+        np.fill_diagonal(products, 0.0)
+        highest: Samples = products.max(axis=1)
+        return np.maximum(highest, 0.0)
+
+    def widths(self, steep: Samples, at: Indices) -> Samples:
+        """Width of the slopes at each place, (k,) float64, samples, see `comparing`."""
+        pieces = steep[at[:, None] + self.around[self._lag]]
+        return _widths(pieces, np.vecdot(pieces, pieces))
+
+    def narrowest(self) -> float:
+        """Width of the narrowest known shape, samples, as `comparing` gives it; 0 without shapes."""
+        return min((float(np.abs(shape).sum()) ** 2 for shape in self.known), default=0.0)
+
+    def learn(self, steep: Samples, place: int, may_add: bool) -> None:
+        """Learn an accepted wave: refresh the shape it resembles, or replace the oldest shape if `may_add`."""
+        pieces = steep[place + self.around]
+        best, shape_at, piece = -1.0, -1, pieces[self._lag]
+        if self.known:
+            products = np.array(self.known) @ pieces.T  # (shapes, lags)
+            lags = products.argmax(axis=1).tolist()
+            for i, lag in enumerate(lags):
+                like = float(products[i, lag]) / (_norm(pieces[lag]) + _TINY)
+                if like > best:
+                    best, shape_at, piece = like, i, pieces[lag]
+        if best > _SAME_SHAPE:
+            old = self.known.pop(shape_at)
+            self.known.append(_unit((1 - _RATE) * old + _RATE * _unit(piece)))
+        elif may_add or not self.known:
+            if len(self.known) == _SHAPES:
+                del self.known[0]
+            self.known.append(_unit(pieces[self._lag]))
+
+
+Compared = tuple[Samples, Samples, Samples]
+
+
+def comparing(steep: Samples, at: Indices, shapes: QrsShapes, others: QrsShapes) -> Steps[Compared]:
+    """Compare places with two sets of shapes; a routine in lockstep.
+
+    Args:
+        steep: (n,) float64, slope of the signal (`detector.qrs.slope`).
+        at: (k,) int64 places, `margin` or more from both ends, at least one.
+        shapes: QRS complexes.
+        others: waves that are no QRS.
+
+    Returns:
+        Three (k,) float64: likeness to the nearest of `shapes`, and of `others` (highest correlation within 30 ms, 0 to
+        1, higher = more alike; 0 without a shape), and width of the slopes, samples: the length over which they are
+        spread evenly, square of their sum over sum of their squares.
+    """
+    compared = yield from _COMPARED.ask(shapes.around.shape, (steep, at, shapes.known, others.known, shapes.around))
+    return compared
+
+
+def _compared(asked: list[tuple[Samples, Indices, list[Samples], list[Samples], Indices]]) -> list[Compared]:
+    around = asked[0][-1]
+    pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in asked])  # (places, lags, length)
+    squares = np.vecdot(pieces, pieces)  # (places, lags)
+    norms = np.sqrt(squares) + _TINY
+    lag = len(around) // 2
+    widths = _widths(pieces[:, lag], squares[:, lag])
+    found, first = [], 0
+    for _, at, known, others, _ in asked:
+        part = slice(first, first := first + at.size)
+        like = [_highest(pieces[part], norms[part], each) for each in (known, others)]
+        found.append((like[0], like[1], widths[part]))
+    return found
+
+
+_COMPARED = Stage(60, _compared)
+
+
+def _highest(pieces: Samples, norms: Samples, shapes: list[Samples]) -> Samples:
+    """(k,) highest correlation of (k, lags, length) pieces with any shape; 0 without shapes."""
+    if not shapes:
+        return np.zeros(len(pieces))
+    highest: Samples = (np.max(pieces @ np.array(shapes).T, axis=2) / norms).max(axis=1)
+    return np.maximum(highest, 0.0)
+
+
+def _widths(pieces: Samples, squares: Samples) -> Samples:
+    """(k,) width of (k, length) slopes with these sums of squares, samples."""
+    widths: Samples = np.abs(pieces).sum(axis=1) ** 2 / (squares + _TINY)
+    return widths
+
+
+def _norm(piece: Samples) -> float:
+    return math.sqrt(float(piece @ piece))
+
+
+def _unit(piece: Samples) -> Samples:
+    return piece / (_norm(piece) + _TINY)
