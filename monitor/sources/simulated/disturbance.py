@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.sources.simulated.scenario import Scenario, Segment
 
-__all__ = ["DISTURBANCES", "Disturbance", "respiration_mv"]
+__all__ = ["DISTURBANCES", "Disturbance", "lost", "respiration_mv"]
 
 Floats = NDArray[np.float64]
 Disturbance = Callable[[np.random.Generator, Floats], Floats]  # (random numbers, time in s, (n,)) -> mV, (n,)
@@ -37,6 +37,9 @@ MUSCLE_HZ = 500.0  # muscle noise is white up to here; a sampling rate keeps its
 SHIVER_HZ = (8.0, 11.0)
 TREMOR_HZ = (4.5, 7.0)
 TREMOR_MV = (0.4, 1.0)  # peak to peak
+STEP_EVERY_S = 10.0
+STEP_MV = (2.0, 8.0)
+STEP_DECAY_S = (0.8, 4.0)
 CALIBRATION_MV = 1.0
 FLAT_MV = 0.0008  # 5 min stay under 10 uV peak to peak
 
@@ -66,6 +69,8 @@ def _fibrillation(name: str) -> Callable[[Segment, Scenario], Disturbance]:
         rng = np.random.default_rng([scenario.seed, 3, segment.index])
         omega = 2 * np.pi * rng.uniform(low_hz, high_hz, TONES)
         phase = rng.uniform(0, 2 * np.pi, TONES)
+        if name == "vf":
+            rms_mv *= rng.uniform(0.8, 1.3)
         if name != "fine_vf":
             rms_mv *= (scenario.settings.mv or TYPICAL_R_MV) / TYPICAL_R_MV
 
@@ -160,6 +165,44 @@ def _tremor(segment: Segment, scenario: Scenario) -> Disturbance:
     return take
 
 
+def _decay(segment: Segment, scenario: Scenario) -> Disturbance:
+    """A polarised electrode: steps of either sign that decay exponentially; a sum over the last steps."""
+    drawn_s = np.random.default_rng([scenario.seed, 10, segment.index]).uniform(*STEP_DECAY_S)
+    tau_s = drawn_s if scenario.settings.decay is None else scenario.settings.decay
+    kept = math.ceil(8 * tau_s / STEP_EVERY_S)
+
+    def take(_: np.random.Generator, time_s: Floats) -> Floats:
+        mv = np.zeros(time_s.size)
+        if not time_s.size:
+            return mv
+        first, last = ((t - segment.start_s) / STEP_EVERY_S for t in (time_s[0], time_s[-1]))
+        for number in range(max(0, int(first) - kept), int(last) + 1):
+            rng = np.random.default_rng([scenario.seed, 11, segment.index, number])
+            since_s = time_s - segment.start_s - STEP_EVERY_S * (number + rng.uniform(0.05, 0.6))
+            step_mv = rng.uniform(*STEP_MV) * rng.choice((-1.0, 1.0))
+            mv += np.where(since_s >= 0, step_mv * np.exp(-np.maximum(since_s, 0.0) / tau_s), 0.0)
+        return mv
+
+    return take
+
+
+def _garbled(_: Segment, scenario: Scenario) -> Disturbance:
+    """Single samples that are no number."""
+    share = scenario.settings.garbled / 100
+    return lambda rng, time_s: np.where(rng.random(time_s.size) < share, np.nan, 0.0)
+
+
+def lost(segment: Segment, samples: NDArray[np.int64], scenario: Scenario) -> NDArray[np.bool_]:
+    """Return which of the samples, (n,) int64, are missing in the segment, (n,) bool. Losses have equal lengths."""
+    settings, fs_hz = scenario.settings, scenario.fs_hz
+    every = settings.loss_every * fs_hz
+    phase = np.random.default_rng([scenario.seed, 12, segment.index]).uniform(0.2, 0.8)
+    first = segment.start_s * fs_hz + phase * every
+    number = np.floor((samples + 0.5 - first) / every)  # of the last loss that began
+    place = samples - np.rint(first + number * every)
+    return np.asarray((number >= 0) & (place >= 0) & (place < round(settings.loss_ms / 1000 * fs_hz)), dtype=np.bool_)
+
+
 def _calibration(segment: Segment, scenario: Scenario) -> Disturbance:
     start_s = segment.start_s + np.random.default_rng([scenario.seed, 9, segment.index]).uniform(0, 0.5)
 
@@ -183,6 +226,8 @@ DISTURBANCES: dict[str, Callable[[Segment, Scenario], Disturbance]] = {
     "shiver": _shiver,
     "tremor": _tremor,
     "motion": _motion,
+    "decay": _decay,
+    "garbled": _garbled,
     "calibration": _calibration,
     "flat": _flat,
     "leadsoff": lambda _, __: lambda _rng, time_s: np.full(time_s.size, np.nan),

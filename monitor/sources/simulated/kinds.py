@@ -20,6 +20,8 @@ class Kind:
         p_waves: P waves go on at the option `hr`, not followed by QRS complexes.
         pulses: pulses of a pacemaker without capture, at the option `pace`.
         unplugged: no patient: neither respiration nor white noise.
+        glides: the rate changes evenly from the option `hr` to that of the segment, at its end.
+        losses: samples are missing: `loss_ms` every `loss_every` s.
     """
 
     text: str
@@ -30,6 +32,8 @@ class Kind:
     p_waves: bool = False
     pulses: bool = False
     unplugged: bool = False
+    glides: bool = False
+    losses: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -38,6 +42,8 @@ KINDS: dict[str, Kind] = {
     "brady": Kind("sinus bradycardia", rate=36.0),
     "tachy": Kind("sinus tachycardia", rate=150.0),
     "pause": Kind("sinus rhythm with one sinus arrest of 3.2 s", "pause"),
+    "rsa": Kind("sinus rhythm with strong respiratory arrhythmia, as in the young", "rsa"),
+    "accel": Kind("sinus rhythm that accelerates or slows from `hr` to @RATE", rate=130.0, glides=True),
     "lbbb": Kind("sinus rhythm with left bundle branch block: QRS 140 to 160 ms, tall opposite T", "lbbb"),
     "pac": Kind("sinus rhythm, every 4th or 5th beat a premature atrial one", "pac"),
     "pvc": Kind("sinus rhythm, every 4th or 5th beat a premature ventricular one", "pvc"),
@@ -81,10 +87,14 @@ KINDS: dict[str, Kind] = {
     "muscle": Kind("sinus rhythm under muscle noise of `muscle` mV", over=("muscle",)),
     "tremor": Kind("sinus rhythm under tremor of 4.5 to 7 Hz, as in tooth brushing", over=("tremor",)),
     "motion": Kind("sinus rhythm under electrode motion of `motion` mV", over=("motion",)),
+    "decay": Kind("sinus rhythm, steps of an electrode of 2 to 8 mV that decay in seconds", over=("decay",)),
     "shiver": Kind("no heartbeat, under shivering of `muscle` mV", None, ("shiver",), rate_of=""),
     "calibration": Kind(
         "square wave of 1 mV, no patient",
         None, ("calibration",), rate=60.0, rate_of="periods", unplugged=True,
     ),
+    "losses": Kind("sinus rhythm, samples missing again and again (`loss_ms`, `loss_every`, `garbled`)",
+                   over=("garbled",), losses=True),
+    "losses_flat": Kind("no heartbeat, the same losses", None, ("garbled",), rate_of="", losses=True),
     "leadsoff": Kind("electrode off: no valid sample", None, ("leadsoff",), rate_of=""),
 }  # fmt: skip

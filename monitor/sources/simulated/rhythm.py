@@ -22,6 +22,7 @@ SINUS_ARREST_S = 3.2  # a pause; asystole begins at 4 s
 FIRST_BEAT_S = 0.42  # from the start, or from the end of a silence: room for the P wave of the first beat
 RR_JITTER = 0.006
 GAIN_JITTER = 0.015
+RSA_RANGE = (0.65, 1.45)  # in mean RR intervals
 PULSE_TO_R_S = 0.085  # from a pacing pulse to the tip of the QRS complex that it captures
 REFRACTORY_S = 0.36  # nothing is paced or conducted earlier after a beat
 
@@ -136,6 +137,11 @@ def _ectopic(shape: str, symbol: str, low: float, high: float, gain: float = 1.0
     return rhythm
 
 
+def _rsa(turn: _Turn) -> _Next:
+    """Four times the usual variability; within the range of healthy young people at rest."""
+    return _Next(turn.cycle_s * float(np.clip(4 * turn.sinus_s / turn.cycle_s - 3, *RSA_RANGE)))
+
+
 def _on_t(turn: _Turn) -> _Next:
     """Premature beats whose QRS complex begins near the tip of T, which follows QT: the root of the cycle length."""
     if not turn.ectopic:
@@ -186,6 +192,7 @@ def _paced(turn: _Turn) -> _Next:
 
 RHYTHMS: dict[str, Callable[[_Turn], _Next]] = {
     "sinus": _sinus,
+    "rsa": _rsa,
     "lbbb": _conducted("lbbb"),
     "pause": _pause,
     "pac": _ectopic("pac", "A", 0.64, 0.72),
@@ -246,7 +253,11 @@ class _Heart:
     def propose(self, segment: Segment, nth: int, ectopic: bool) -> PlannedBeat:
         """Return the next beat if it were beat `nth` (from 0) of `segment`."""
         last = self._last
-        cycle_s = 60 / segment.rate_bpm
+        rate_bpm = segment.rate_bpm
+        if segment.kind.glides:
+            share = (max(last.r_s, segment.start_s) - segment.start_s) / (segment.end_s - segment.start_s)
+            rate_bpm = self._hr_bpm + share * (rate_bpm - self._hr_bpm)
+        cycle_s = 60 / rate_bpm
         variation = self._variability(max(last.r_s, 0.0)) + RR_JITTER * self._rng.standard_normal()
         gain = 1 + GAIN_JITTER * self._rng.standard_normal()
         turn = _Turn(

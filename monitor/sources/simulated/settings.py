@@ -34,10 +34,16 @@ class Settings:
     motion: float = _option("electrode motion in the kind motion, mV rms", 0.1, 50.0, 6.0)
     tremor: float | None = _option("amplitude of the kind tremor, mV peak to peak", 0.05, 5.0)
     tremor_hz: float | None = _option("frequency of the kind tremor, Hz", 3.0, 12.0)
+    decay: float | None = _option("time constant in the kind decay, s", 0.2, 20.0)
+    loss_ms: float = _option("length of a loss in losses and losses_flat, ms; 0 = none", 0.0, 10_000.0, 48.0)
+    loss_every: float = _option("time from loss to loss, s", 0.05, 600.0, 3.0)
+    garbled: float = _option("samples that are no number in losses and losses_flat, %", 0.0, 50.0, 0.0)
     pace: float = _option("pacing rate, per minute", *HR_RANGE_BPM, 80.0)
     pulse: float = _option("pacing pulse, mV", 2.0, 700.0, 5.0)
     pulse_ms: float = _option("width of the pacing pulse, ms", 0.1, 2.0, 0.5)
     overshoot: float = _option("time constant of the overshoot after a pulse, ms; 0 = none", 0.0, 100.0, 0.0)
+    gain: float = _option("factor of the whole signal, for wrong units: 1000 = uV given as mV", 1e-6, 1e6, 1.0)
+    offset: float = _option("added to the whole signal after `gain`", -1000.0, 1000.0, 0.0)
 
 
 def option_fields() -> tuple[Field[Any], ...]:

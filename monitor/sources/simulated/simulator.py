@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.options import SourceOptions
+from monitor.sources.base import Chunk
+from monitor.sources.options import SourceOptions, blank_beyond
 from monitor.sources.pieces import PieceSource
-from monitor.sources.simulated.disturbance import DISTURBANCES, Disturbance, respiration_mv
+from monitor.sources.simulated.disturbance import DISTURBANCES, Disturbance, lost, respiration_mv
 from monitor.sources.simulated.pacing import PACING_REACH_S
 from monitor.sources.simulated.rhythm import PULSE_TO_R_S, PlannedBeat, planned_beats
 from monitor.sources.simulated.scenario import Scenario, Segment, parse_scenario
@@ -22,6 +23,7 @@ BLOCK = 4096  # samples; the signal is made on this absolute grid, so it does no
 REACH_S = (0.45, 1.0)  # all events of a beat lie within this time before and after its R-peak
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 class _Blocks:
@@ -38,19 +40,22 @@ class _Blocks:
         self._state = np.zeros(1)
         self._block = 0
 
-    def __iter__(self) -> Iterator[Floats]:
+    def __iter__(self) -> Iterator[tuple[Floats, Bools]]:
         return self
 
-    def __next__(self) -> Floats:
+    def __next__(self) -> tuple[Floats, Bools]:
+        """Return the next block: mV, (BLOCK,) float64, and which of its samples are missing, (BLOCK,) bool."""
         from scipy.signal import lfilter  # imported late: `import monitor.sources` stays cheap
 
         fs_hz, settings = self._scenario.fs_hz, self._scenario.settings
         first = self._block * BLOCK
         time_s = np.arange(first, first + BLOCK) / fs_hz
         spans = self._spans(first)
-        plugged = np.ones(BLOCK)
+        plugged, missing = np.ones(BLOCK), np.zeros(BLOCK, dtype=np.bool_)
         for segment, here in spans:
             plugged[here] = not segment.kind.unplugged
+            if segment.kind.losses:
+                missing[here] = lost(segment, np.arange(first + here.start, first + here.stop), self._scenario)
         g, pulses = self._heartbeats(first, time_s)
         # u' = z0 - g - u by the trapezoidal rule; the time constant is 1 s as in the paper.
         step = 0.5 / fs_hz
@@ -64,7 +69,9 @@ class _Blocks:
             for disturbance in self._disturbances(segment):
                 mv[here] += disturbance(rng, time_s[here])
         self._block += 1
-        return mv
+        mv = settings.gain * mv + settings.offset
+        blank_beyond(mv)
+        return mv, missing
 
     def _heartbeats(self, first: int, time_s: Floats) -> tuple[Floats, Floats]:
         """Return the heartbeats and the pacing pulses of a block, mV."""
@@ -133,11 +140,32 @@ class Simulator(PieceSource):
         self._begin(options, self.scenario.total_samples)
         self._blocks = enumerate(_Blocks(self.scenario))
 
+        self._missing: Bools = np.zeros(0, dtype=np.bool_)  # of the piece in memory
+
+    def read(self, max_samples: int) -> Chunk:
+        """Return the next samples that are not missing, at most `max_samples`; see Source."""
+        while True:
+            chunk = super().read(max_samples)
+            low = chunk.first_sample - self._piece_first
+            missing = self._missing[low : low + chunk.samples.size]
+            if not missing.any():
+                return chunk
+            if missing.all():
+                continue
+            start = int(np.argmin(missing))
+            end = start + int(np.argmax(np.append(missing[start:], True)))
+            self._next = chunk.first_sample + end
+            return Chunk(chunk.first_sample + start, chunk.samples[start:end])
+
     def close(self) -> None:
         """Do nothing: the simulator holds no resources."""
 
     def _load(self, sample: int) -> tuple[int, Floats]:
-        return next((number * BLOCK, mv) for number, mv in self._blocks if sample < (number + 1) * BLOCK)
+        for number, (mv, missing) in self._blocks:
+            if sample < (number + 1) * BLOCK:
+                self._missing = missing
+                return number * BLOCK, mv
+        raise AssertionError("the blocks have no end")
 
     def annotations(self, until_sample: int) -> list[tuple[int, str]]:
         """Return the true beats before `until_sample`: (sample of the R-peak, WFDB code); for tests.

@@ -59,8 +59,9 @@ class Shape:
         p: P wave; heights are shares of the patient's P.
         qrs: QRS complex; shares of the patient's R.
         t: T wave; shares of the patient's T times `t_share`.
-        t_share: 0 = T follows the option `t`; else the height of T in R unless the option is given.
-        width: which width of the patient the QRS has: `qrs` (as conducted), `wide` (a ventricular beat), `fixed`.
+        t_share: height of T in R unless the option `t` is given; 0 = the patient's T.
+        width: which width of the patient the QRS has: `qrs` (as conducted), `wide` (bundle branch block, paced),
+            `ventricular`, whose T does not follow the option `t`, or `fixed`.
     """
 
     p: tuple[Wave, ...] = ()
@@ -89,10 +90,10 @@ SHAPES: dict[str, Shape] = {
     "pac": Shape((Wave(-0.87, -0.135, 0.016, P),), _VENTRICLES, _T),
     "lbbb": Shape(_P, _BUNDLE_BRANCH, _T_OPPOSITE, 0.42, "wide"),
     "nodal_lbbb": Shape((), _BUNDLE_BRANCH, _T_OPPOSITE, 0.42, "wide"),
-    "pvc": Shape((), _PREMATURE, (Wave(-1.0, 0.300, 0.068, T),), 0.375, "wide"),
-    "escape": Shape((), _PREMATURE, (Wave(-1.0, 0.300, 0.068, T),), 0.375, "wide"),
+    "pvc": Shape((), _PREMATURE, (Wave(-1.0, 0.300, 0.068, T),), 0.375, "ventricular"),
+    "escape": Shape((), _PREMATURE, (Wave(-1.0, 0.300, 0.068, T),), 0.375, "ventricular"),
     "paced": Shape((), _PACED, _T_OPPOSITE, 0.42, "wide"),
-    "vt": Shape((), _TACHYCARDIA, (Wave(-1.0, 0.270, 0.075, T),), 0.50, "wide"),
+    "vt": Shape((), _TACHYCARDIA, (Wave(-1.0, 0.270, 0.075, T),), 0.50, "ventricular"),
     # A train of these is nearly a sine: the second harmonic is under 10 %.
     "flutter": Shape((), (Wave(0.75, 0.0, 0.20, WHOLE), Wave(-0.75, 0.5, 0.20, WHOLE)), (), 0.0, "fixed"),
     "torsades": Shape((), (Wave(1.25, 0.0, 0.15, WHOLE), Wave(-0.65, 0.42, 0.19, WHOLE)), (), 0.0, "fixed"),
@@ -118,11 +119,17 @@ class Patient:
         self._p = chosen(settings.p, 0.085, 0.110)
         self._t = chosen(settings.t, 0.24, 0.31)
         self._qrs_s = chosen(None if settings.qrs is None else settings.qrs / 1000, 0.086, 0.094)
-        self._wide = float(rng.uniform(0.95, 1.05))
+        wide = float(rng.uniform(0.95, 1.05))
         # The tip lies in the apex (QRS negative in lead II) or in the outflow tract.
-        self._paced_sign = float(rng.choice((-1.0, 1.0)))
+        self._signs = {"paced": float(rng.choice((-1.0, 1.0)))}
         self._pulse_sign = float(rng.choice((-1.0, 1.0))) * settings.polarity
         self._overshoot_share = float(rng.uniform(0.025, 0.25))
+        # A tachycardia from the lower half of the ventricles is negative in lead II, as one in three here.
+        self._signs["vt"] = -1.0 if rng.random() < 1 / 3 else 1.0
+        self._t_factor = float(rng.uniform(0.75, 1.2))
+        ventricular = float(rng.uniform(0.88, 1.12))
+        conducted = self._qrs_s / TEMPLATE_QRS_S
+        self._widths = {"qrs": conducted, "wide": wide, "ventricular": ventricular, "fixed": 1.0}
 
     def pulse_mv(self, time_s: Floats, start_s: float, fs_hz: float) -> Floats:
         """Return the pacing pulse that begins at `start_s`, at `time_s`, (n,) float64, s: (n,) float64, mV."""
@@ -132,10 +139,11 @@ class Patient:
         """Return g of one beat at `time_s`, (n,) float64, s: (n,) float64, mV."""
         shape = SHAPES[beat.shape]
         omega = 2 * np.pi / beat.cycle_s  # rad/s
-        width = {"qrs": self._qrs_s / TEMPLATE_QRS_S, "wide": self._wide, "fixed": 1.0}[shape.width]
+        width = self._widths[shape.width]
         # P ends before a broad QRS begins, and T follows after its end.
         moved_s = 0.5 * (self._qrs_s - 0.09) if shape.width == "qrs" else 0.0
-        t = self._t if self._settings.t is not None or not shape.t_share else shape.t_share
+        own = shape.t_share and (self._settings.t is None or shape.width == "ventricular")
+        t = shape.t_share * self._t_factor if own else self._t
         heights, angles, widths = [], [], []
         for waves, height, shift_s, stretch in (
             (shape.p, self._p, -moved_s, 1.0),
@@ -147,7 +155,7 @@ class Patient:
                 heights.append(height * wave.height)
                 angles.append(omega * (wave.centre_s * stretch * scale + shift_s))
                 widths.append(omega * wave.sigma_s * stretch * scale)
-        sign = self._paced_sign if beat.shape == "paced" else 1.0
+        sign = self._signs.get(beat.shape, 1.0)
         factor = self._settings.polarity * sign * self.r_mv * beat.gain
         dtheta = omega * (time_s - beat.r_s) - np.array(angles)[:, None]  # (w, n)
         g = np.array(heights) @ np.exp(-0.5 * (dtheta / np.array(widths)[:, None]) ** 2)

@@ -17,7 +17,7 @@ from monitor.sources.simulated.rhythm import RHYTHMS
 from monitor.sources.simulated.scenario import OPTIONS
 from monitor.sources.simulated.simulator import Simulator
 from monitor.sources.simulated.waves import SHAPES
-from tests.monitor.sources.helpers import read_signal
+from tests.monitor.sources.helpers import read_chunks, read_signal
 
 Floats = NDArray[np.float64]
 
@@ -42,10 +42,11 @@ def test_the_table_names_only_what_exists() -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_gives_a_signal_at_any_rate(name: str) -> None:
     for fs_hz in (125, 1000):
-        _, mv = simulate(f"sinus=2,{name}=6,sinus=2;fs={fs_hz};seed={fs_hz}")
-        inside = mv[2 * fs_hz : 8 * fs_hz]
+        chunks = read_chunks(Simulator(f"sinus=2,{name}=6,sinus=2;fs={fs_hz};seed={fs_hz}", SourceOptions(), "sim"))
+        mv = np.concatenate([chunk.samples for chunk in chunks])
+        inside = mv[2 * fs_hz : 7 * fs_hz]
         assert np.isnan(inside).all() == (name == "leadsoff")
-        assert np.nanmax(np.abs(mv)) < (30 if name == "motion" else 8)
+        assert np.nanmax(np.abs(mv)) < (30 if name in ("motion", "decay") else 8)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_every_kind_gives_a_signal_at_any_rate(name: str) -> None:
     [
         ("sinus", "N", 15), ("sinus", "N", 300), ("vt", "V", 110), ("vt", "V", 310), ("af", "N", 60), ("af", "N", 160),
         ("block", "j", 30), ("block_wide", "E", 30), ("paced", "/", 60), ("svt", "N", 220), ("flutter", "!", 300),
-        ("capture_lost", "E", 30), ("torsades", "V", 200), ("tremor", "N", 100),
+        ("capture_lost", "E", 30), ("torsades", "V", 200), ("tremor", "N", 100), ("rsa", "N", 60),
     ],
 )  # fmt: skip
 def test_a_rate_after_the_kind_is_that_of_its_beats(kind: str, codes: str, bpm: int) -> None:
@@ -142,6 +143,50 @@ def test_flat_is_under_10_uv_and_calibration_is_1_mv() -> None:
     square = simulate("calibration@60=20;noise=50")[1]
     assert set(square) == {0.0, 1.0}
     assert all(abs(step - 250) <= 1 for step in np.diff(np.flatnonzero(np.diff(square) > 0)))
+
+
+@pytest.mark.parametrize("sizes", [(1000,), (1, 7, 40), (4096, 3)])
+def test_lost_samples_are_jumps_of_the_index(sizes: tuple[int, ...]) -> None:
+    text = "sinus=5,losses=20,losses_flat=20,sinus=5;loss_ms=48;loss_every=3;garbled=2;seed=8"
+    source = Simulator(text, SourceOptions(), "sim")
+    chunks = [chunk for chunk in read_chunks(source, sizes) if chunk.samples.size]
+    ends = [chunk.first_sample + chunk.samples.size for chunk in chunks]
+    gaps = [(end, chunk.first_sample - end) for end, chunk in zip(ends, chunks[1:], strict=False)]
+    holes = [(first, length) for first, length in gaps if length]
+    assert {length for _, length in holes} == {12}
+    assert all(5 * 250 <= first < 45 * 250 for first, _ in holes)
+    assert 12 <= len(holes) <= 14
+    assert ends[-1] == 50 * 250
+    mv = np.concatenate([chunk.samples for chunk in chunks])
+    place = np.concatenate([np.arange(end - chunk.samples.size, end) for end, chunk in zip(ends, chunks, strict=True)])
+    within = (place >= 5 * 250) & (place < 45 * 250)
+    assert 0.012 < np.isnan(mv[within]).mean() < 0.028
+    assert np.isfinite(mv[~within]).all()
+    whole = simulate(text.replace("losses_flat", "asystole").replace("losses", "sinus"))[1]
+    assert np.abs(mv - whole[place])[np.isfinite(mv)].max() < 0.2, "the same heart; only the noise differs"
+
+
+def test_a_rate_glides_to_its_goal() -> None:
+    source = Simulator("accel@140=120;hr=70", SourceOptions(), "sim")
+    bpm = 60 * 250 / np.diff(coded(source, 120 * 250, "N"))
+    assert bpm[:10].mean() == pytest.approx(72, rel=0.06)
+    assert bpm[-10:].mean() == pytest.approx(138, rel=0.06)
+
+
+def test_respiratory_arrhythmia_is_strong() -> None:
+    rr_s = np.diff(coded(Simulator("rsa=300;hr=60", SourceOptions(), "sim"), 300 * 250, "N")) / 250
+    assert 0.08 < rr_s.std() / rr_s.mean() < 0.2
+    assert 0.6 < rr_s.min() < 0.8
+
+
+def test_a_wrong_unit_is_blanked_beyond_the_range_of_a_source() -> None:
+    usual, scaled = (simulate(f"sinus=20;mv=1.3{gain}")[1] for gain in ("", ";gain=1000"))
+    within = np.abs(1000 * usual) <= MAX_MV
+    np.testing.assert_allclose(scaled[within], 1000 * usual[within])
+    assert np.isnan(scaled[~within]).all()
+    assert 10 < (~within).sum() < 200
+    counts = simulate("sinus=20;gain=225;offset=512")[1]
+    np.testing.assert_allclose(counts, 225 * simulate("sinus=20")[1] + 512)
 
 
 def test_the_help_lists_everything_and_its_examples_work() -> None:
