@@ -159,6 +159,9 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         rhythm: the present rhythm in words, e.g. `regular`, `ventricular bigeminy`, `asystole`, `not watched`; empty
             while it is not known (docs/alarms.md lists the words).
         last_hour: counts of ventricular beats and their patterns.
+        unwatched_s: time since the last second of good signal, s, by the sample clock.
+        rate_low_bpm, rate_high_bpm: limits of the alarms `bradycardia` and `tachycardia`, beats a minute; None = that
+            alarm is off.
 
     Many attributes: one per field of the message.
     """
@@ -186,6 +189,9 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     mains_hz: float | None = None
     rhythm: str = ""
     last_hour: HourCounts = HourCounts()
+    unwatched_s: float = 0.0
+    rate_low_bpm: float | None = None
+    rate_high_bpm: float | None = None
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):

@@ -59,6 +59,11 @@ class AlarmEngine:
         return self._rhythm.word(self._book.sample)
 
     @property
+    def unwatched_s(self) -> float:
+        """Time since the last second of good signal, or since the start, s."""
+        return self._rhythm.unwatched_s(self._book.sample)
+
+    @property
     def last_hour(self) -> HourCounts:
         """Ventricular beats of the last hour and their patterns."""
         return self._ectopy.last_hour(self._book.sample)

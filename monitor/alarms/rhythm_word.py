@@ -60,12 +60,16 @@ class RhythmWord:
         self._intervals.clear()
         self._ectopic = False
 
+    def unwatched_s(self, sample: int) -> float:
+        """Time since the last second of good signal, or since the start, s."""
+        return 0.0 if self._good_until is None else max(0.0, (sample - self._good_until) / self._book.fs_hz)
+
     def word(self, sample: int) -> str:
         """The rhythm at this sample; empty while it is not known yet."""
         for kind, word in _NAMED.items():
             if self._book.holds(kind):
                 return word
-        if self._good_until is None or sample - self._good_until > _UNWATCHED_S * self._book.fs_hz:
+        if self._good_until is None or self.unwatched_s(sample) > _UNWATCHED_S:
             return "" if self._good_until is None else NOT_WATCHED
         base, pattern = self._regularity(), self._ectopy.pattern(sample)
         if pattern.endswith("geminy"):

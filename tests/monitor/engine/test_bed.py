@@ -221,6 +221,21 @@ def test_an_audio_pause_counts_down_in_samples(scorer: Scorer) -> None:
     assert ward.bed.status().audio_paused_s == 0.0
 
 
+def test_the_status_has_the_limits_of_the_rate_and_the_time_without_good_signal(scorer: Scorer) -> None:
+    off = {"tachycardia": {"priority": "medium", "limit": 120.0, "beats": 16, "enabled": False}}
+    assert Ward(scorer, alarms=off).bed.status().rate_high_bpm is None
+    ward = Ward(scorer, alarms={"bradycardia": {"priority": "medium", "limit": 51.0, "beats": 8}})
+    limits = ward.bed.status().rate_low_bpm, ward.bed.status().rate_high_bpm
+    assert limits == (51.0, ward.bed.limits.tachycardia.limit)
+    ward.source.feed(ecg("sinus=20"))
+    ward.take()
+    assert ward.bed.status().unwatched_s < 2.0
+    ward.source.feed(np.full(2500, np.nan))
+    ward.take()
+    assert ward.bed.status().unwatched_s == pytest.approx(10.0, abs=1.0)
+    assert ward.bed.status().rhythm == "not watched"
+
+
 def test_latency_starts_at_the_piece_with_the_deciding_sample(scorer: Scorer) -> None:
     ward = Ward(scorer, FedSource())
     signal = ecg("sinus=12")
