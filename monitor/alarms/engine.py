@@ -48,8 +48,11 @@ class AlarmEngine:
 
     @property
     def heart_rate_bpm(self) -> float | None:
-        """Mean rate over the last 8 RR intervals, beats a minute; None if unknown, and during asystole."""
-        return None if self._book.holds("asystole") else self._rates.heart_rate_bpm
+        """Mean rate over the last RR intervals, beats a minute; None if unknown, and during fibrillation.
+
+        In asystole it is that of the QRS complexes since then, if there are any.
+        """
+        return None if self._book.up("ventricular_fibrillation") else self._rates.heart_rate_bpm
 
     @property
     def rhythm(self) -> str:
@@ -98,6 +101,7 @@ class AlarmEngine:
                 self._book.advance(event.sample)
                 self._fibrillation.on_tick()  # before the silence: fibrillation has no QRS and covers it
                 self._silence.on_tick(event)
+                self._rates.on_tick(event, self._silence.silent_s)
                 self._anomalies.on_tick(event)
                 self._book.expire()
         return self._book.take_changes()
@@ -149,8 +153,10 @@ class AlarmEngine:
     def _on_gap(self, gap: Gap) -> None:
         end = gap.first_sample + gap.n_samples
         self._book.advance(end)
-        self._silence.on_gap(gap)
+        if self._silence.on_gap(gap):
+            self._rates.interrupt()
         if gap.effect in ("hole", "restart"):
+            self._rates.on_gap(end)
             self._interrupt_beats(end)
         if gap.effect == "restart":
             self._technical.interrupt()
@@ -163,7 +169,8 @@ class AlarmEngine:
         self._quality = span.quality
         self._technical.on_quality(span)
         self._fibrillation.on_quality(span)
-        self._silence.on_quality(span)
+        if self._silence.on_quality(span):
+            self._rates.interrupt()
         self._rhythm.on_quality(span)
         if span.quality is Quality.GOOD:
             self._ectopy.on_good_signal(span.first_sample, span.end_sample)
@@ -173,14 +180,14 @@ class AlarmEngine:
     def _interrupt(self, sample: int) -> None:
         """No samples come: everything that was building up starts again."""
         self._silence.interrupt(sample)
+        self._rates.interrupt()
         self._interrupt_beats(sample)
         self._technical.interrupt()
 
     def _interrupt_beats(self, sample: int) -> None:
-        """Beats before and after a gap are not counted together; the gap ends at `sample`."""
+        """Anomalous beats and waves before and after a gap are not counted together; the gap ends at `sample`."""
         self._fibrillation.interrupt(sample)
         self._anomalies.interrupt()
-        self._rates.interrupt()
         self._ectopy.interrupt()
         self._rhythm.interrupt()
 

@@ -31,10 +31,14 @@ class Silence:
 
     Silence is checked at each tick (once a second) and at the QRS that ends it. R-peaks are decided up to 2 s late, so
     a silence of 4 to 6 s may have ended before a tick reports it; it still raises its alarm.
+
+    Attributes:
+        silent_s: time watched since the last QRS or the begin of the watch, s; 0 while noise is watched.
     """
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
+        self.silent_s = 0.0
         self._since = 0  # last QRS, or begin of the watch
         self._began = False
         self._decided = 0  # R-peaks before this sample are known
@@ -44,25 +48,26 @@ class Silence:
         self._losses: deque[tuple[int, int]] = deque()  # stretches not watched since then, from one sample to another
         self._lost = 0  # samples of earlier such stretches
 
-    def on_quality(self, span: QualitySpan) -> None:
-        """Take the quality of the next stretch of signal."""
+    def on_quality(self, span: QualitySpan) -> bool:
+        """Take the quality of the next stretch of signal; returns whether nothing is known of the heart any more."""
         self._watching = span.quality in _WATCHED
         self._begin(span.first_sample)
         self._spans.append((span.end_sample, self._watching))
         if self._watching:
             self._away = 0
         elif span.quality in _AWAY:
-            self._lose(span.first_sample, span.end_sample, restarts=True)
+            return self._lose(span.first_sample, span.end_sample, restarts=True)
         elif span.quality is Quality.SETTLING or self._book.holds("asystole"):
             self._leave_out(span.first_sample, span.end_sample)
         else:
             self._restart(span.end_sample)  # the watch begins here at the earliest
             self._book.condition_cleared("pause")
+        return False
 
-    def on_gap(self, gap: Gap) -> None:
-        """Samples are missing."""
+    def on_gap(self, gap: Gap) -> bool:
+        """Samples are missing; returns whether nothing is known of the heart any more."""
         self._begin(gap.first_sample)
-        self._lose(gap.first_sample, gap.first_sample + gap.n_samples, restarts=gap.effect == "restart")
+        return self._lose(gap.first_sample, gap.first_sample + gap.n_samples, restarts=gap.effect == "restart")
 
     def on_tick(self, tick: Tick) -> None:
         """Take the R-peaks of the last second, or that there are none."""
@@ -70,11 +75,10 @@ class Silence:
         for r_sample in tick.r_samples:
             self._on_qrs(r_sample)
         self._decided = tick.decided_until
-        silent_s = self._watched_s(tick.decided_until)
-        if self._watching:
-            for kind in _KINDS:
-                if silent_s >= self._book.limits(kind).limit:
-                    self._report(kind, silent_s)
+        self.silent_s = max(0.0, self._watched_s(tick.decided_until)) if self._watching else 0.0
+        for kind in _KINDS:
+            if self._watching and self.silent_s >= self._book.limits(kind).limit:
+                self._report(kind, self.silent_s)
 
     def interrupt(self, sample: int) -> None:
         """Nothing is known of the heart up to `sample`."""
@@ -90,8 +94,10 @@ class Silence:
             self._since = max(self._since, first_sample)
 
     def _restart(self, sample: int) -> None:
+        """The time of the silence starts at this sample at the earliest."""
         self._since = max(self._since, sample)
-        self._losses.clear()
+        while self._losses and self._losses[0][1] <= self._since:
+            self._losses.popleft()
         self._lost = 0
 
     def _on_qrs(self, r_sample: int) -> None:
@@ -107,9 +113,7 @@ class Silence:
         for kind in _KINDS:
             if self._watching and silent_s >= self._book.limits(kind).limit:
                 self._report(kind, silent_s)
-        while self._losses and self._losses[0][1] <= r_sample:
-            self._losses.popleft()
-        self._since, self._lost = r_sample, 0
+        self._restart(r_sample)
         self._book.condition_cleared("pause")
 
     def _watched_at(self, sample: int) -> bool:
@@ -123,15 +127,16 @@ class Silence:
         )
         return (until - self._since - lost) / self._book.fs_hz
 
-    def _lose(self, first: int, end: int, *, restarts: bool) -> None:
-        """The signal is away: for longer than can be bridged, nothing is known any more."""
+    def _lose(self, first: int, end: int, *, restarts: bool) -> bool:
+        """The signal is away; returns whether for so long that nothing is known any more."""
         self._away += end - first
         if restarts:
             first = min(first, self._decided)
         if self._away > _AWAY_S * self._book.fs_hz:
             self.interrupt(end)
-        else:
-            self._leave_out(first, end)
+            return True
+        self._leave_out(first, end)
+        return False
 
     def _leave_out(self, first: int, end: int) -> None:
         """A stretch was not watched; gaps within a second come before the verdict on it."""
