@@ -14,8 +14,8 @@ from monitor.alarms.evidence import ScoredBeat, beat_evidence, measured
 
 __all__ = ["Rates"]
 
-# Shown is the mean of the last 8 RR intervals; where RR exceeds 1.2 s, of the last 4 (IEC 60601-2-27 asks for the way of
-# averaging to be told; Mindray uMEC10 and GE B20 declare the same). 6 s joins both without a jump between them.
+# Shown is the mean of the last 8 RR intervals; where RR exceeds 1.2 s, of the last 4 (the same limit and number as in
+# Mindray's declaration after IEC 60601-2-27, 201.7.9.2.9.101 b) 3), BeneHeart D60). 6 s joins both without a jump.
 _RATE_INTERVALS, _SLOW_INTERVALS, _RATE_S = 8, 4, 6.0
 _STALE_S = 5.0  # time without a beat after which no rate is known; asystole ends it before
 _REGULAR_BEATS, _REGULAR_SHARE = 4, 0.2  # few: a tachycardia is not regular from its first beat on

@@ -19,7 +19,7 @@ COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("r_sample", "int64", "R-peak, samples of the record from its sample 0"),
     ("time_s", "double", "R-peak, s from sample 0 of the record"),
     ("rr_s", "double", "RR interval to the beat before, s; null after a gap and at the start"),
-    ("heart_rate_bpm", "double", "mean of the last 8 RR intervals, beats a minute; null where not known"),
+    ("heart_rate_bpm", "double", "mean of the last RR intervals (4 to 8), beats a minute; null where not known"),
     ("log_prob", "double", "log p(x), nats, higher = more normal; null where not scored"),
     ("score", "double", "anomaly score, all evidence together, higher = more anomalous; null where not scored"),
     ("threshold", "double", "score over which a beat of this patient was anomalous then; null where not scored"),

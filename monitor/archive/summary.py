@@ -35,7 +35,7 @@ class Rates(msgspec.Struct, frozen=True):
 
     Attributes:
         mean_bpm: over all RR intervals between scored beats.
-        min_bpm, max_bpm: of the mean of 8 RR intervals, as the monitor shows it.
+        min_bpm, max_bpm: of the mean of 4 to 8 RR intervals, as the monitor shows it.
     """
 
     mean_bpm: float | None

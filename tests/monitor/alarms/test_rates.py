@@ -96,7 +96,9 @@ def test_a_limit_that_is_crossed_is_an_alarm_within_ten_seconds(rr_s: float, kin
     last = bed.last_r or 0
     bed.rhythm(20, rr_s)
     onset = next(alarm for alarm in bed.changes if alarm.kind == kind)
-    assert (onset.decided_sample - last) / FS_HZ <= 10.0 - 1.15  # the detector decides R-peaks and beats later than here
+    assert (
+        onset.decided_sample - last
+    ) / FS_HZ <= 10.0 - 1.15  # the detector decides R-peaks and beats later than here
 
 
 @pytest.mark.parametrize(("before_s", "rr_s", "most_s"), [(0.75, 0.5, 8), (0.75, 1.5, 10), (0.75, 2.0, 10)])

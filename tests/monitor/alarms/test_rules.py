@@ -200,7 +200,11 @@ class AlarmRules(RuleBasedStateMachine):
             assert (changed | was_up) & {"asystole", "ventricular_fibrillation"}, "silence that ended between ticks"
         if self.good and self.watched(self.since_qrs, self.bed.now - round(0.6 * FS_HZ)) >= 4 * FS_HZ:
             self.must_be_up("asystole")
-        if quality is Quality.GOOD and self.fibrillating_since is not None and end - self.fibrillating_since >= 4 * FS_HZ:
+        if (
+            quality is Quality.GOOD
+            and self.fibrillating_since is not None
+            and end - self.fibrillating_since >= 4 * FS_HZ
+        ):
             assert self.up().keys() & {"ventricular_fibrillation", "ventricular_run"}
 
     def watched(self, first: int, end: int) -> int:
