@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
+from studies.runs import shipped_scorer
+
 from clinical_rows import leads
 from clinical_rows.cases import Case, Draw
 from clinical_rows.heard import Heard, play
 from clinical_rows.rows import ROWS
-from detector import Scorer
-
-scorer = functools.cache(Scorer)  # the shipped model, one a process
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def drawn(row: str, number: int, total: int, seed: int) -> Case:
 
 def heard_of(case: Case) -> Heard:
     """Play a variant."""
-    return play(case, scorer())
+    return play(case, shipped_scorer())
 
 
 def verdict_of(row: str, number: int, total: int, seed: int) -> Verdict:
@@ -54,13 +52,17 @@ def verdict_of(row: str, number: int, total: int, seed: int) -> Verdict:
     try:
         case = drawn(row, number, total, seed)
     except Exception as error:
-        raise RuntimeError(f"{row}/{number} cannot be drawn: {error!r}") from error
+        return Verdict(row, number, 0.0, "cannot be drawn", _line(error), 0.0, 0.0)
     try:
         fault = case.judge(heard_of(case)) or ""
     except Exception as error:
-        fault = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
+        fault = _line(error)
     seconds = time.process_time() - began_s
     return Verdict(row, number, case.tape.fs_hz, case.about, fault, round(case.tape.seconds, 1), round(seconds, 2))
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
 
 
 def _verdict_of(task: tuple[str, int, int, int]) -> Verdict:

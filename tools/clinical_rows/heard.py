@@ -17,7 +17,7 @@ from detector import Gap, Scorer
 from detector.lockstep import run
 from monitor.config import Config
 from monitor.engine.bed import Bed
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request, StatusMessage
 from monitor.sources import Notice
 
 HIGH: Final = "high"
@@ -52,7 +52,11 @@ class Heard:
         alarms, beats, notices: messages in order.
         rates: (time, heart rate told or None), twice a second.
         qualities: (time, quality of the last second), with `rates`.
+        rhythms: (time, rhythm in words), with `rates`.
+        status: the last one before the end.
         stretches: every alarm while its cause held; after the end.
+
+    Many attributes: one for each kind of message.
     """
 
     def __init__(self, tape: Tape, acknowledge: bool) -> None:
@@ -62,6 +66,8 @@ class Heard:
         self.notices: list[tuple[float, Notice]] = []
         self.rates: list[tuple[float, float | None]] = []
         self.qualities: list[tuple[float, str]] = []
+        self.rhythms: list[tuple[float, str]] = []
+        self.status: StatusMessage | None = None
         self.stretches: list[Stretch] = []
         self.acknowledge = acknowledge
 
@@ -142,6 +148,11 @@ class Heard:
         """R-peaks found, s."""
         return np.array([beat.r_sample for beat in self.beats]) / self.tape.fs_hz
 
+    @property
+    def pacer_s(self) -> list[float]:
+        """Pacing pulses that the monitor has marked, s."""
+        return []
+
     def missed(self, true_s: Sequence[float]) -> list[float]:
         """True beats without an R-peak within 150 ms."""
         found = self.found_s
@@ -191,5 +202,7 @@ def play(case: Case, scorer: Scorer) -> Heard:
         at_s = bed.now / tape.fs_hz
         heard.rates.append((at_s, status.heart_rate_bpm))
         heard.qualities.append((at_s, status.quality))
+        heard.rhythms.append((at_s, status.rhythm))
+        heard.status = status
     heard.close()
     return heard

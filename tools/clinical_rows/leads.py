@@ -167,3 +167,35 @@ def clear_piece(draw: Draw, seconds: float, names: tuple[str, ...] = CLEAR) -> t
         break
     mv, beats_s = cut(whole, begin_s, seconds, draw.fs_hz)
     return whole.name, mv * draw.pick((1, -1)), beats_s
+
+
+def fibrillation(draw: Draw, seconds: float) -> tuple[str, Floats]:
+    """Up to `seconds` of annotated fibrillation of an odd record of cudb, from 0 to 5 s after its begin."""
+    from studies.truth import read_truth
+
+    from train.data.records import data_folder
+
+    odd = [f"cu{number:02d}" for number in range(1, 36, 2)]
+    first = odd.index(draw.pick(odd))
+    for name in (*odd[first:], *odd[:first]):
+        if not (data_folder("cudb") / f"{name}.atr").is_file():
+            continue
+        whole = lead(name, "cudb")
+        truth = read_truth(data_folder("cudb") / name, whole.fs_hz, whole.mv.size / whole.fs_hz)
+        spans = [(low, high) for low, high in truth.fibrillation if high - low > 20]
+        if spans:
+            break
+    low, high = spans[int(draw.rng.integers(len(spans)))]
+    since_s = low + draw.rng.uniform(0, 5)
+    mv, _ = cut(whole, since_s, min(seconds, high - since_s), draw.fs_hz)
+    return name, mv
+
+
+def noise(kind: str, rng: np.random.Generator, seconds: float, fs_hz: float) -> Floats:
+    """A piece of the pure noise `em` or `ma` of nstdb, of its first half."""
+    from train.data.noise_mix import read_noise
+
+    whole, own_hz = read_noise(kind, "first")
+    n = round((seconds + 1) * own_hz)
+    first = int(rng.integers(whole.size - n))
+    return resampled(whole[first : first + n], own_hz, fs_hz)[: round(seconds * fs_hz)]

@@ -85,3 +85,9 @@ def torsades(rng: Rng, fs_hz: float, n: int, mv: float, bpm: float) -> Floats:
     return np.asarray(
         mv / 2 * (0.25 + 0.75 * np.abs(twist)) * (np.sin(phase) + 0.3 * np.sign(twist) * np.cos(2 * phase))
     )
+
+
+def ringing(n: int, fs_hz: float) -> Floats:
+    """A burst of 35 Hz that dies within 0.1 s, at first 1 mV."""
+    at = np.arange(n) / fs_hz
+    return np.asarray(np.sin(2 * np.pi * 35 * at) * np.exp(-at / 0.05))

@@ -12,6 +12,8 @@ from clinical_rows import noises
 from clinical_rows.cases import Draw
 from clinical_rows.hearts import Heart, Waves
 from monitor.sources import Chunk, EndOfStream
+from monitor.sources.options import SourceOptions
+from monitor.sources.simulated.simulator import Simulator
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +72,17 @@ class Tape:
         for at_s in times_s:
             self.put(heart.p_wave(), at_s + heart.pr_s, 1 + 0.05 * rng.standard_normal())
 
+    def pulse(self, at_s: float, mv: float, lasts_ms: float, overshoot_mv: float = 0.0, decay_ms: float = 20.0) -> None:
+        """A pacing pulse of `mv` as an ADC sees it (each sample the mean of its time), and what the electrode keeps."""
+        first = at_s * self.fs_hz
+        last = first + lasts_ms / 1000 * self.fs_hz
+        for sample in range(int(first), min(int(np.ceil(last)), self.mv.size)):
+            self.mv[sample] += mv * max(0.0, min(last, sample + 1) - max(first, sample))
+        after = slice(int(np.ceil(last)), min(int(np.ceil(last)) + round(0.5 * self.fs_hz), self.mv.size))
+        time_s = (np.arange(after.start, after.stop) - last) / self.fs_hz
+        self.mv[after] -= np.sign(mv) * overshoot_mv * np.exp(-1000 * time_s / decay_ms)
+        self.pulses_s.append(at_s)
+
     def add(self, since_s: float, until_s: float, mv: Floats | float) -> None:
         """Add a signal from `since_s` on, with edges of 50 ms where it is an array."""
         here = self.part(since_s, min(until_s, self.seconds))
@@ -104,6 +117,20 @@ class Tape:
             self.mv[mask] = np.nan
         else:
             self.missing |= mask
+
+
+def simulated(text: str, fs_hz: float, seed: int) -> Tape:
+    """The signal of a scenario of `sim:`, with its beats."""
+    simulator = Simulator(f"{text};seed={seed};fs={fs_hz:g}", SourceOptions(), "sim")
+    n = simulator.total_samples
+    assert n is not None
+    pieces = []
+    while sum(piece.size for piece in pieces) < n:
+        pieces.append(simulator.read(n).samples)
+    tape = Tape(fs_hz, n / fs_hz)
+    tape.mv = np.concatenate(pieces)
+    tape.beats_s = [sample / fs_hz for sample, _ in simulator.annotations(n)]
+    return tape
 
 
 class TapeSource:
