@@ -124,5 +124,9 @@ def test_help_and_version(here: Here) -> None:
     for word in ("--source", "--record", "watch", "tail", "Exit codes", "ECG_MONITOR_SOURCE"):
         assert word in shown
     assert here("--version").out.startswith("ecg-monitor ")
+    assert "--help-sim" in here("--help").out
+    listed = here("--help-sim")
+    assert listed.code == 0
+    assert "\n  capture_lost " in listed.out
     for words in ([], ["watch"], ["alarms", "show"]):
         assert here(*words, "-h") == here(*words, "--help")
