@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from monitor.client.liveness import ConnectionState
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
+from monitor.dashboard.watch import not_watched
 from monitor.messages import Alarm, Priority
 
 __all__ = ["FULL_INK", "MARKS", "TEXT_INK", "draw_alarms", "format_clock"]
@@ -37,7 +38,12 @@ def draw_alarms(
     paused_s = bed.audio_paused_s(now_s) if bed is not None else 0.0
     if not alarms or bed is None:
         if connection == "connected" and bed is not None:
-            canvas.text(top, 1, "no active alarms", Ink.GOOD)
+            unseen = not_watched(bed, now_s)
+            if unseen is None:
+                canvas.text(top, 1, "no active alarms", Ink.GOOD)
+            else:
+                col = canvas.text(top, 0, f" {unseen[0]} ", unseen[1])
+                canvas.text(top, col + 1, "no alarm of the heart can be raised", Ink.BOLD)
         else:
             canvas.text(top, 1, "alarms unknown: not connected", Ink.BOLD)
         if bed is not None and bed.alarms.cleared and rows > 1:

@@ -40,7 +40,8 @@ class BedAlarms:
         active: alarms not cleared, by id; at most 64, the least urgent is dropped.
         cleared: the last 16 cleared alarms, newest last.
         raised: alarms seen since the start of this run, by priority.
-        most_urgent: the active alarm to attend to first, see `urgency`, then the newest; None if there is none.
+        most_urgent: the active alarm to attend to first, see `urgency`; of equals a physiological one, then the
+            newest; None if there is none.
     """
 
     active: dict[str, Alarm] = field(default_factory=dict)
@@ -60,11 +61,16 @@ class BedAlarms:
             self.active[alarm.alarm_id] = alarm
             if len(self.active) > MAX_ACTIVE:
                 del self.active[self.by_priority()[-1].alarm_id]
-        self.most_urgent = min(self.active.values(), key=lambda a: (urgency(a), -a.onset_sample), default=None)
+        self.most_urgent = min(
+            self.active.values(), key=lambda a: (urgency(a), a.category == "technical", -a.onset_sample), default=None
+        )
 
     def by_priority(self) -> list[Alarm]:
-        """Active alarms: highest priority first, then newest."""
-        return sorted(self.active.values(), key=lambda a: (-PRIORITY_RANK[a.priority], -a.onset_sample))
+        """Active alarms: highest priority first, of these physiological ones first, then newest."""
+        return sorted(
+            self.active.values(),
+            key=lambda a: (-PRIORITY_RANK[a.priority], a.category == "technical", -a.onset_sample),
+        )
 
     def top_unacknowledged(self) -> Alarm | None:
         """The alarm that an acknowledgement is for."""

@@ -12,12 +12,14 @@ from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, DashboardState
+from monitor.dashboard.watch import limit_words, not_watched, rhythm_words
 from monitor.quality_labels import quality_words
 
 __all__ = [
     "HELP",
     "LEGEND",
     "NOTICE",
+    "RHYTHM_CELLS",
     "BedView",
     "draw_beds",
     "draw_counters",
@@ -31,6 +33,7 @@ WHY_S = 10.0  # reasons of an anomalous beat stay as long as its alarm's hold ti
 EVENT_SHOWN_S = 10.0
 EVENT_MIN_CELLS = 12
 COUNTERS = 8
+RHYTHM_CELLS = 28  # `regular, premature beats` and a margin
 NOTICE = "Not a medical device"
 CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
     "connecting": ("○ CONNECTING", Ink.BED),
@@ -122,11 +125,16 @@ def _cells(parts: list[tuple[str, Ink]]) -> int:
 def draw_vitals(
     canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, now_s: float, *, live: bool
 ) -> None:
-    """Draw heart rate in large digits, RR interval, signal quality, and whether beats are scored.
+    """Draw heart rate in large digits and its limits, rhythm, RR interval, signal, and whether beats are scored.
 
-    If the stream is not live, dashes replace the numbers: an old number is no heart rate.
+    If the stream is not live, dashes replace the numbers: an old number is no heart rate. Under `RHYTHM_CELLS` there is
+    no room for the rhythm: the waveform has it then.
     """
     canvas.rule(top, left, cols, "heart rate, bpm" if cols >= 20 else "bpm")
+    low, high = limit_words(bed.status)
+    if low:
+        limits = f" {low}-{high} "
+        canvas.text(top, left + cols - len(limits) - 1, limits, Ink.PLAIN)
     rate = bed.shown_rate_bpm(now_s) if live else None
     text = "---" if rate is None else f"{min(rate, 999):.0f}".rjust(3)
     large = rows >= LARGE_ROWS + 5 and cols >= 28
@@ -153,6 +161,8 @@ def draw_vitals(
     else:
         at = left + 1
     lines = [(rr, Ink.PLAIN), (quality, ink), (scored, Ink.PLAIN if scored == "scored" else Ink.HIGH_TEXT)]
+    if cols >= RHYTHM_CELLS:
+        lines.insert(0, rhythm_words(bed, now_s) if live else ("rhythm --", Ink.DIM))
     for line, line_ink in lines:
         if row < top + rows:
             canvas.text(row, at, line, line_ink, left + cols - at)
@@ -233,6 +243,8 @@ def draw_beds(
         text = f" {name} {'--' if rate is None else f'{rate:.0f}'} "
         if condition != "live":
             text += f"{condition.replace('_', ' ').upper()} "
+        elif not_watched(bed, now_s) is not None:
+            text += "NOT WATCHED "
         ink = Ink.PLAIN
         if alarm is not None:
             text += f"{MARKS[alarm.priority].strip()} "

@@ -8,6 +8,7 @@ from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import (
     HELP,
     LEGEND,
+    RHYTHM_CELLS,
     BedView,
     draw_beds,
     draw_counters,
@@ -16,20 +17,22 @@ from monitor.dashboard.panels import (
     draw_page,
     draw_vitals,
 )
+from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH, draw_small
 from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
+from monitor.dashboard.watch import not_watched
 from monitor.dashboard.waveform import draw_waveform
 
 __all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render", "too_small"]
 
-MIN_WIDTH, MIN_HEIGHT = 60, 16
+MIN_WIDTH, MIN_HEIGHT = 60, 16  # with waveform, trend and counters
 SIDE_FROM_WIDTH = 96  # from this width on, numbers are beside the waveform, as on a bedside monitor
 SIDE_CELLS = 30
 COUNTER_ROWS = 9
 
 
 def render(state: DashboardState, width: int, height: int, now_s: float, view: BedView | None = None) -> Frame:
-    """The screen of one bed, `width` x `height` cells; under 60 x 16 only a message about the size is drawn.
+    """The screen of one bed, `width` x `height` cells; under 60 x 16 only what matters most, from 20 x 6 on.
 
     `now_s` is the subscriber's monotonic clock, s, as for `state.apply`.
     """
@@ -39,6 +42,20 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
         return canvas.frame()
     bed = state.beds.get(view.bed or "") if view.only else state.bed(view.bed)
     condition: Condition = "starting" if bed is None else state.condition(bed, now_s)
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        draw_small(canvas, bed, condition, state.connection_now(now_s), view, now_s)
+    else:
+        _draw_panels(canvas, state, bed, condition, view, now_s)
+    if view.help:
+        draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if view.ward else HELP, LEGEND)
+    return canvas.frame()
+
+
+def _draw_panels(
+    canvas: Canvas, state: DashboardState, bed: DashboardBed | None, condition: Condition, view: BedView, now_s: float
+) -> None:
+    """Draw all panels on at least 60 x 16 cells."""
+    width, height = canvas.width, canvas.height
     draw_header(canvas, state, bed, now_s, view.label)
     draw_footer(canvas, height - 1, state, view, now_s)
     bottom = height - 1
@@ -58,16 +75,14 @@ def render(state: DashboardState, width: int, height: int, now_s: float, view: B
         _draw_beside(canvas, top, bottom - top, bed, condition, view, now_s)
     else:
         _draw_below(canvas, top, bottom - top, bed, condition, view, now_s)
-    if view.help:
-        draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if view.ward else HELP, LEGEND)
-    return canvas.frame()
 
 
 def too_small(canvas: Canvas) -> bool:
-    """Whether the screen is under 60 x 16 cells; then write so."""
-    if canvas.width >= MIN_WIDTH and canvas.height >= MIN_HEIGHT:
+    """Whether the screen is under 20 x 6 cells; then write so."""
+    if canvas.width >= SMALL_WIDTH and canvas.height >= SMALL_HEIGHT:
         return False
-    canvas.text(0, 0, f"Terminal too small: {canvas.width}x{canvas.height}, needs {MIN_WIDTH}x{MIN_HEIGHT}", Ink.BOLD)
+    needs = f"{SMALL_WIDTH}x{SMALL_HEIGHT}"
+    canvas.text(0, 0, f"Terminal too small: {canvas.width}x{canvas.height}, needs {needs}", Ink.BOLD)
     return True
 
 
@@ -91,8 +106,9 @@ def _draw_below(
     """Draw the waveform over the whole width; rate, trend and counters below."""
     live = condition == "live"
     band_rows = max(4, min(7, rows * 2 // 5))
-    _draw_plot(canvas, top, rows - band_rows, canvas.width, bed, condition, view, now_s)
     vitals, counters = (34, 24) if canvas.width >= 92 else (18, 24)
+    rhythm = "" if bed.status is None or not live or vitals >= RHYTHM_CELLS else bed.status.rhythm
+    _draw_plot(canvas, top, rows - band_rows, canvas.width, bed, condition, view, now_s, rhythm)
     band = top + rows - band_rows
     middle = canvas.width - vitals - counters - 2
     draw_vitals(canvas, band, 0, band_rows, vitals, bed, now_s, live=live)
@@ -101,8 +117,19 @@ def _draw_below(
 
 
 def _draw_plot(
-    canvas: Canvas, top: int, rows: int, cols: int, bed: DashboardBed, condition: Condition, view: BedView, now_s: float
+    canvas: Canvas,
+    top: int,
+    rows: int,
+    cols: int,
+    bed: DashboardBed,
+    condition: Condition,
+    view: BedView,
+    now_s: float,
+    rhythm: str = "",
 ) -> None:
-    draw_waveform(canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.clock.silent_s(now_s))
+    draw_waveform(
+        canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.clock.silent_s(now_s),
+        unseen=not_watched(bed, now_s), rhythm=rhythm,
+    )  # fmt: skip
     if view.frozen is not None:
         canvas.text(top, cols // 4, f" FROZEN {now_s - view.frozen_at_s:.0f} s ", Ink.MEDIUM)

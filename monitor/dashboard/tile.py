@@ -15,10 +15,11 @@ from monitor.dashboard.braille import plot_seconds, plot_trace
 from monitor.dashboard.canvas import Canvas, Ink, printable
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
+from monitor.dashboard.watch import not_watched
 from monitor.dashboard.waveform import CONDITION_WORDS
 from monitor.quality_labels import quality_words
 
-__all__ = ["HEAD_ROWS", "draw_tile", "shortened"]
+__all__ = ["HEAD_ROWS", "draw_tile", "draw_trace", "shortened"]
 
 HEAD_ROWS = 2  # one of name and rate, one of words
 RATE_CELLS = 4
@@ -52,7 +53,7 @@ def draw_tile(
         _draw_words(canvas, top + 1, left, cols, entry, now_s, beside_trace=rows > HEAD_ROWS)
     if rows > HEAD_ROWS:
         if entry.condition == "live":
-            _draw_trace(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry.bed)
+            draw_trace(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry.bed)
         else:
             _draw_banner(canvas, top + HEAD_ROWS, left, rows - HEAD_ROWS, cols, entry, now_s)
 
@@ -88,6 +89,9 @@ def _draw_words(
     if entry.condition != "live" and not beside_trace:
         parts.append((CONDITION_WORDS[entry.condition], _condition_ink(entry.condition)))
     bed, alarm = entry.bed, entry.alarm
+    unseen = not_watched(bed, now_s)
+    if unseen is not None and (alarm is None or alarm.category == "technical"):
+        parts.append((f" {unseen[0]} ", unseen[1]))
     if alarm is not None:
         kind = alarm.kind.replace("_", " ")
         kind = f"TECH {kind}" if alarm.category == "technical" else kind
@@ -96,9 +100,13 @@ def _draw_words(
         more = f" +{len(bed.alarms.active) - 1}" if len(bed.alarms.active) > 1 else ""
         words_ink = TEXT_INK[alarm.priority]
         room = cols - sum(cell_len(text) + 1 for text, _ in parts) - len(state) - len(more)
+        if len(kind) > room and not acknowledged:  # the name of the alarm matters more
+            room, state, more = room + len(state) + len(more), "", ""
         if len(kind) > room > 1:
             kind = f"{kind[: room - 1]}…"
         parts.append((f"{kind}{state}{more}", words_ink))
+        if unseen is not None and alarm.category != "technical":
+            parts.append((f" {unseen[0]} ", unseen[1]))
     if entry.condition == "live" and bed.status is not None and bed.status.quality != "good":
         words = quality_words(bed.status.quality)
         if alarm is None or words != alarm.kind.replace("_", " "):
@@ -107,7 +115,7 @@ def _draw_words(
     if paused_s > 0:
         parts.append((f"audio off {format_clock(paused_s)[3:]}", Ink.NOTICE))
     if not parts and bed.status is not None:
-        parts.append((bed.status.source, Ink.DIM))
+        parts.append((bed.status.rhythm or bed.status.source, Ink.DIM))
     at = left
     for text, ink in parts:
         if at > left and at + cell_len(text) > left + cols:
@@ -131,7 +139,7 @@ def _draw_banner(canvas: Canvas, top: int, left: int, rows: int, cols: int, entr
     canvas.text(top + (rows - 1) // 2, left + max(0, (cols - len(text)) // 2), text, ink, cols)
 
 
-def _draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
+def draw_trace(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
     """Draw the last seconds, scrolled by whole cells."""
     wave = bed.lead.wave
     if wave is None or wave.end is None:

@@ -14,7 +14,9 @@ from monitor.dashboard.bed_order import NO_DATA, BedOrder, BedRef, WardBed, shor
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
 from monitor.dashboard.render import too_small
+from monitor.dashboard.small import SMALL_WIDTH
 from monitor.dashboard.tile import HEAD_ROWS, draw_tile
+from monitor.dashboard.watch import not_watched
 
 __all__ = ["WARD_HELP", "Grid", "Page", "WardView", "lay_out", "page_of", "render_ward"]
 
@@ -132,7 +134,7 @@ def page_of(order: BedOrder, view: WardView, width: int, height: int) -> Page:
 
 
 def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
-    """The ward on `width` x `height` cells; under 60 x 16 only a message about the size is drawn.
+    """The ward on `width` x `height` cells; under 20 x 6 only a message about the size is drawn.
 
     `order` must be updated; `now_s` is the subscriber's monotonic clock, s.
     """
@@ -194,6 +196,7 @@ def _draw_header(canvas: Canvas, order: BedOrder, now_s: float) -> None:
     for number, word, ink in (
         (left_out, "NOT SHOWN", Ink.HIGH),
         (sum(conditions[condition] for condition in NO_DATA), "NO DATA", Ink.MEDIUM),
+        (sum(not_watched(entry.bed, now_s) is not None for entry in order.entries), "NOT WATCHED", Ink.MEDIUM),
         (conditions["starting"], "starting", Ink.PLAIN),
         (conditions["ended"], "ended", Ink.PLAIN),
     ):
@@ -232,9 +235,12 @@ def _draw_footer(canvas: Canvas, row: int, page: Page, view: WardView) -> None:
     if page.pages > 1:
         right = f"page {page.number + 1:,} of {page.pages:,}  {right}"
     left = canvas.width - len(right)
-    canvas.text(row, left, right[: -len(NOTICE) - 1], Ink.BOLD)
-    canvas.text(row, canvas.width - len(NOTICE) - 1, NOTICE, Ink.NOTICE)
     room = left - 1
+    if room < SMALL_WIDTH and (view.finding or view.note):
+        room = canvas.width  # a small terminal: the person's own line comes first
+    else:
+        canvas.text(row, left, right[: -len(NOTICE) - 1], Ink.BOLD)
+        canvas.text(row, max(0, canvas.width - len(NOTICE) - 1), NOTICE, Ink.NOTICE)
     if view.finding:
         canvas.text(row, 1, f"name: {view.find}_   Enter: done, Esc: all beds", Ink.BOLD, room - 1)
         return

@@ -33,7 +33,17 @@ TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 
 
 def draw_waveform(
-    canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed, condition: Condition, silent_s: float
+    canvas: Canvas,
+    top: int,
+    left: int,
+    rows: int,
+    cols: int,
+    bed: DashboardBed,
+    condition: Condition,
+    silent_s: float,
+    *,
+    unseen: tuple[str, Ink] | None = None,
+    rhythm: str = "",
 ) -> None:
     """Draw the panel: title, plot, R-peak markers, time axis; it needs at least 5 rows and 24 columns.
 
@@ -42,11 +52,15 @@ def draw_waveform(
         bed: the bed, or a frozen copy of it.
         condition: if not `live`, the trace is dimmed and the condition is written across it.
         silent_s: time since the last sample, s; shown with the condition.
+        rhythm: words for the title.
+        unseen: words and colour above a trace that nobody judges; see `watch.not_watched`.
     """
     plot_left = left + AXIS_CELLS + PULSE_CELLS
     plot_cols, plot_rows = left + cols - plot_left, rows - 3
     lead = bed.status.lead if bed.status is not None and bed.status.lead else "ECG"
-    canvas.rule(top, left, cols, f"{lead}, mV", "▲ anomalous  ╵ normal  ○ not scored")
+    canvas.rule(
+        top, left, cols, f"{lead}, mV" + (f"  {rhythm}" if rhythm else ""), "▲ anomalous  ╵ normal  ○ not scored"
+    )
     live, wave, scale = condition == "live", bed.lead.wave, bed.lead.scale
     _draw_axis(canvas, top + 1, left, plot_rows, scale, live)
     if wave is None or wave.end is None:
@@ -76,6 +90,9 @@ def draw_waveform(
     _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
     if not live:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
+    elif unseen is not None:
+        text = f"  {unseen[0]}  "
+        canvas.text(top + 1, plot_left + max(0, (plot_cols - len(text)) // 2), text, unseen[1], plot_cols)
 
 
 def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, int]]:

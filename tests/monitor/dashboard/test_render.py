@@ -16,6 +16,7 @@ from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import big_number
 from monitor.dashboard.picture import export_frame
 from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, BedView, render
+from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.trend import AXIS_CELLS, draw_trend
 from monitor.messages import EventMessage
@@ -76,12 +77,75 @@ def test_a_frame_has_exactly_the_given_size(width, height, help_page):
     assert [cell_len(line) for line in lines] == [width] * height
 
 
-@pytest.mark.parametrize(("width", "height"), [(59, 24), (80, 15), (20, 5)])
-def test_a_small_terminal_gets_a_message_about_its_size(width, height):
+@pytest.mark.parametrize(("width", "height"), [(19, 24), (80, 5), (10, 3)])
+def test_a_tiny_terminal_gets_a_message_about_its_size(width, height):
     text = "".join(screen(running_state(), width, height)).strip()
-    assert text.startswith("Terminal too small" if width > 20 else "Terminal too")
+    assert text.startswith("Terminal too small"[:9])
     if width > 50:
-        assert f"{width}x{height}, needs {MIN_WIDTH}x{MIN_HEIGHT}" in text
+        assert f"{width}x{height}, needs {SMALL_WIDTH}x{SMALL_HEIGHT}" in text
+
+
+SMALL_SIZES = [(SMALL_WIDTH, SMALL_HEIGHT), (20, 12), (40, 12), (59, 30), (MIN_WIDTH, MIN_HEIGHT - 1)]
+
+
+def watched_state(**fields):
+    """A running bed whose last status has these fields."""
+    state = running_state()
+    limits = {"rate_low_bpm": 45.0, "rate_high_bpm": 120.0}
+    state.apply(status(5000, **limits | fields), now_s=20.0)
+    return state
+
+
+@pytest.mark.parametrize(("width", "height"), SMALL_SIZES)
+def test_a_small_terminal_shows_alarm_rate_limits_and_rhythm(width, height):
+    state = watched_state(rhythm="regular")
+    state.apply(alarm("pause", "medium"), now_s=20.0)
+    lines = screen(state, width, height)
+    assert [cell_len(line) for line in lines] == [width] * height
+    text = "\n".join(lines)
+    for word in (" p1 ", "!! pause", "bpm", "45", "120", "regular", "Not a medical device"):
+        assert word in text
+    assert has_braille(text) == (height > 10)
+    state.apply(status(5000, state="no_data"), now_s=20.0)
+    assert "NO DATA" in "\n".join(screen(state, width, height))
+
+
+UNSEEN = {
+    "quality": "muscle",
+    "scorable": False,
+    "heart_rate_bpm": None,
+    "rhythm": "not watched",
+    "unwatched_s": 42.0,
+}
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, *SMALL_SIZES])
+def test_a_bed_that_is_not_watched_says_so_and_is_never_without_alarms(width, height):
+    text = "\n".join(screen(watched_state(**UNSEEN), width, height))
+    assert "NOT WATCHED 0:42" in text
+    assert "no active alarms" not in text
+    short = "\n".join(screen(watched_state(**UNSEEN | {"unwatched_s": 3.0, "rhythm": ""}), width, height))
+    assert "NOT WATCHED" not in short
+
+
+def test_not_watched_has_the_colour_of_its_alarm():
+    state = watched_state(**UNSEEN)
+
+    def colour():
+        runs = [run for run in runs_of(render(state, 100, 30, 20.0)) if "NOT WATCHED" in run.text]
+        return {run.style.bgcolor.name for run in runs}
+
+    assert colour() == {"yellow"}
+    state.apply(alarm("poor_signal", "high", category="technical"), now_s=20.0)
+    assert colour() == {"red"}
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_limits_stand_beside_the_rate_and_the_rhythm_in_words(width, height):
+    text = "\n".join(screen(watched_state(rhythm="ventricular bigeminy"), width, height))
+    assert " 45-120 " in text
+    assert "ventricular bigeminy" in text
+    assert " 45-off " in "\n".join(screen(watched_state(rate_high_bpm=None), width, height))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)

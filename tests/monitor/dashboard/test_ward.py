@@ -60,6 +60,22 @@ def test_every_bed_of_the_page_has_name_and_rate(width: int, height: int, beds: 
     assert (f"page 1 of {page.pages:,}" in lines[-1]) == (page.pages > 1)
 
 
+@pytest.mark.parametrize(("width", "height"), [(20, 6), (40, 12), *SIZES])
+def test_a_bed_that_is_not_watched_says_so(width: int, height: int) -> None:
+    state = ward_state(["bed-1"])
+    seconds = {"quality": "motion", "rhythm": "not watched", "unwatched_s": 75.0, "heart_rate_bpm": None}
+    state.apply(status(5000, bed="bed-1", **seconds), now_s=20.0)
+    assert "NOT WATCHED 1:15" in "\n".join(screen(ordered(m=state), width, height))
+    if width >= 60:
+        assert "1 NOT WATCHED" in screen(ordered(m=state), width, height)[0]
+    state.apply(alarm("poor_signal", "high", bed="bed-1", category="technical"), now_s=20.0)
+    assert "NOT WATCHED 1:15" in "\n".join(screen(ordered(m=state), width, height))
+    state.apply(alarm("asystole", "high", "latched", bed="bed-1"), now_s=20.0)
+    lines = screen(ordered(m=state), width, height)
+    assert lines[2].find("asystole") < lines[2].find("NOT WATCHED") or width < 30
+    assert "asystole" in lines[2]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     width=st.integers(1, 260),
