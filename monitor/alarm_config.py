@@ -26,6 +26,7 @@ class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         delay_s: time that the condition must last before the onset, s.
         hold_s: time that the alarm stays active after the condition, s; a recurrence within it is the same alarm.
         per_hour: maximum number of onsets per hour at low priority; 0 = no maximum.
+        medium_s, high_s: time after which a condition that lasts has at least this priority, s; 0 = never.
         latch: `high`: at high priority the alarm stays active until acknowledged; `always`; `never`.
     """
 
@@ -37,6 +38,8 @@ class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     delay_s: NotNegative = 0.0
     hold_s: NotNegative = 0.0
     per_hour: Annotated[int, Meta(ge=0, le=3600)] = 0
+    medium_s: NotNegative = 0.0
+    high_s: NotNegative = 0.0
     latch: Literal["high", "always", "never"] = "high"
 
 
@@ -53,11 +56,11 @@ KNOWN_KEYS: dict[str, set[str]] = {  # kind -> keys besides priority and enabled
     "tachycardia": _RATE,
     "pause": {"limit", "hold_s", "latch"},
     "anomalous_beat": {"hold_s", "per_hour", "latch"},
-    "leads_off": {"limit"},
+    "leads_off": {"limit", "medium_s", "high_s"},
     "no_data": {"limit"},
     "source_lost": set(),
     "sampling_rate": {"limit"},
-    "poor_signal": {"limit", "hold_s", "per_hour"},
+    "poor_signal": {"limit", "medium_s", "high_s", "hold_s", "per_hour"},
     "gap": {"hold_s", "per_hour"},
     "overload": {"limit", "relief", "per_hour"},
     "journal_failed": set(),
@@ -81,14 +84,14 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anomaly_run: KindConfig = KindConfig("medium", beats=3, hold_s=10.0)
     anomaly_burden: KindConfig = KindConfig("medium", limit=10.0, relief=3.0, hold_s=60.0)
     bradycardia: KindConfig = KindConfig("medium", limit=45.0, beats=5, relief=5.0, hold_s=10.0)
-    tachycardia: KindConfig = KindConfig("medium", limit=120.0, beats=12, relief=5.0, hold_s=10.0)
+    tachycardia: KindConfig = KindConfig("medium", limit=120.0, beats=14, relief=5.0, hold_s=10.0)
     pause: KindConfig = KindConfig("medium", limit=3.0, hold_s=10.0)
     anomalous_beat: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
     leads_off: KindConfig = KindConfig("medium", limit=1.0)
     no_data: KindConfig = KindConfig("medium", limit=2.0)
     source_lost: KindConfig = KindConfig("medium")
     sampling_rate: KindConfig = KindConfig("medium", limit=2.0)
-    poor_signal: KindConfig = KindConfig("low", limit=2.0, hold_s=2.0, per_hour=20)
+    poor_signal: KindConfig = KindConfig("low", limit=2.0, medium_s=30.0, high_s=60.0, hold_s=2.0, per_hour=20)
     gap: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
     overload: KindConfig = KindConfig("low", limit=5.0, relief=4.0, per_hour=20)
     journal_failed: KindConfig = KindConfig("medium")

@@ -11,7 +11,7 @@ import msgspec
 from monitor.alarms.audio import AudioPause
 from monitor.alarms.kinds import COVERED_BY, COVERS, REPORTED, TECHNICAL
 from monitor.config import AlarmsConfig, KindConfig
-from monitor.messages import PRIORITY_RANK, Alarm, Evidence
+from monitor.messages import PRIORITY_RANK, Alarm, Evidence, Priority
 
 __all__ = ["AlarmBook"]
 
@@ -118,21 +118,27 @@ class AlarmBook:
             if entry.stale and published_s >= _UPDATE_S and kind in self._entries:
                 self._publish(self._changed(entry.known, update=True))
 
-    def cause(self, kind: str, onset: int, text: str, evidence: Evidence) -> None:
-        """The cause of `kind` holds now; call repeatedly while it does, until `condition_cleared` or `clear`."""
+    def cause(self, kind: str, onset: int, text: str, evidence: Evidence, priority: Priority | None = None) -> None:
+        """The cause of `kind` holds now; call repeatedly while it does, until `condition_cleared` or `clear`.
+
+        Args:
+            priority: where it has risen above the configured one; an alarm that is up is then raised again.
+        """
         if not self.limits(kind).enabled:
             return
         entry = self._entry_up(kind)
         if entry is not None:
             self._update(entry, text, evidence, again=entry.gone_since is not None)
             entry.gone_since = None
+            if priority is not None and PRIORITY_RANK[priority] > PRIORITY_RANK[entry.known.priority]:
+                self._rise(entry, priority)
             return
         if self.covered(kind):
             self._pending.pop(kind, None)  # once uncovered, the cause must hold for its delay again
             return
         since, onset = self._pending.setdefault(kind, (self.sample, onset))
         if (self.sample - since) / self.fs_hz >= self.limits(kind).delay_s:
-            self._raise(kind, onset, text, evidence)
+            self._raise(kind, onset, text, evidence, priority)
 
     def happened(self, kind: str, onset: int, text: str, evidence: Evidence) -> bool:
         """A momentary cause occurred; the alarm stays up for `hold_s`, so that repetitions are one alarm.
@@ -211,7 +217,7 @@ class AlarmBook:
 
     # -- changes ------------------------------------------------------------------------------------------
 
-    def _raise(self, kind: str, onset: int, text: str, evidence: Evidence) -> None:
+    def _raise(self, kind: str, onset: int, text: str, evidence: Evidence, priority: Priority | None = None) -> None:
         """Raise a new alarm, or an earlier one again: one that latched, or ended and has the same id."""
         self._pending.pop(kind, None)
         limits = self.limits(kind)
@@ -220,7 +226,7 @@ class AlarmBook:
             bed=self.bed,
             kind=kind,
             category="technical" if kind in TECHNICAL else "physiological",
-            priority=limits.priority,
+            priority=max(limits.priority, priority or "low", key=PRIORITY_RANK.__getitem__),
             state="onset",
             onset_sample=onset,
             decided_sample=self.sample,
@@ -240,6 +246,12 @@ class AlarmBook:
                 self._entries[lower].gone_since = self.sample
                 self._end(lower, covered_by=alarm.alarm_id)
 
+    def _rise(self, entry: _Entry, priority: Priority) -> None:
+        """The same alarm at a higher priority: it sounds again, also one that was acknowledged."""
+        count = entry.known.count + 1
+        risen = self._changed(entry.known, state="onset", priority=priority, count=count, acknowledged_by="")
+        self._publish(risen)
+
     def _entry_up(self, kind: str) -> _Entry | None:
         """The alarm that takes over a cause that holds now; an alarm past its hold time ends first."""
         entry = self._entries.get(kind)
@@ -253,9 +265,12 @@ class AlarmBook:
 
     def _end(self, kind: str, covered_by: str = "") -> None:
         """Clear an alarm, or latch it until it is acknowledged."""
-        if self._limited(kind) and self._recent_onsets(kind) >= self.limits(kind).per_hour:
-            return  # the hour's onsets are used up: it could not be raised again if its cause came back
         known = self._entries[kind].known
+        if self._limited(kind) and self._recent_onsets(kind) >= self.limits(kind).per_hour:
+            # the hour's onsets are used up: it could not be raised again if its cause came back
+            if known.priority != self.limits(kind).priority:
+                self._publish(self._changed(known, update=True, priority=self.limits(kind).priority))
+            return
         state = "latched" if self._latches(known) else "cleared"
         self._publish(self._changed(known, state=state, covered_by=covered_by))
 

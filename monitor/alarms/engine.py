@@ -55,9 +55,14 @@ class AlarmEngine:
         return None if self._book.up("ventricular_fibrillation") else self._rates.heart_rate_bpm
 
     @property
+    def not_watched(self) -> bool:
+        """Whether no beat could be judged for so long that `poor_signal` has risen above its priority."""
+        return self._technical.not_watched
+
+    @property
     def rhythm(self) -> str:
         """The present rhythm in words, e.g. `regular`; empty while it is not known."""
-        if any(self._book.up(kind) is not None for kind in NO_SAMPLES):
+        if self.not_watched or any(self._book.up(kind) is not None for kind in NO_SAMPLES):
             return NOT_WATCHED
         return self._rhythm.word(self._book.sample)
 
@@ -102,6 +107,7 @@ class AlarmEngine:
                 self._fibrillation.on_tick()  # before the silence: fibrillation has no QRS and covers it
                 self._silence.on_tick(event)
                 self._rates.on_tick(event, self._silence.silent_s)
+                self._technical.on_tick(event)
                 self._anomalies.on_tick(event)
                 self._book.expire()
         return self._book.take_changes()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from detector import Gap, Quality, QualitySpan
+from detector import Gap, Quality, QualitySpan, Tick
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import gap_text, measured
 from monitor.alarms.kinds import REPORTED
-from monitor.messages import Alarm, Evidence
+from monitor.alarms.not_watched import NotWatched
+from monitor.config import KindConfig
+from monitor.messages import Alarm, Evidence, Priority
 from monitor.quality_labels import quality_words
 
 __all__ = ["Technical"]
@@ -18,33 +20,53 @@ _POOR = (Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CL
 
 
 class Technical:
-    """Rules on conditions under which the heart cannot be monitored."""
+    """Rules on conditions under which the heart cannot be monitored.
+
+    `poor_signal` and `leads_off` rise to medium and to high when they last; `poor_signal` by the time for which the bed
+    is not watched, noise and losses together.
+
+    Attributes:
+        not_watched: whether for so long that `poor_signal` has risen.
+    """
 
     def __init__(self, book: AlarmBook) -> None:
+        self.not_watched = False
         self._book = book
+        limits = book.limits("poor_signal")
+        self._time = NotWatched(book.fs_hz, max(limits.medium_s, limits.high_s))
         self._bad_since: dict[str, int] = {}
         self._bad_until: dict[str, int] = {}
         self._reported: dict[str, tuple[int, str]] = {}  # conditions that the pipeline reported and that hold
 
     def on_quality(self, span: QualitySpan) -> None:
         """Take the quality of the next stretch of signal."""
+        self._time.on_quality(span)
         no_signal = "no valid samples (electrode off?) or a dead-flat input"
         self._lasting("leads_off", span, span.quality in _NO_SIGNAL, no_signal)
         poor = span.quality in _POOR
         text = f"poor signal ({quality_words(span.quality.value)}): beats are not scored" if poor else ""
-        self._lasting("poor_signal", span, poor, text)
+        if not self.not_watched:
+            self._lasting("poor_signal", span, poor, text)
 
     def on_gap(self, gap: Gap) -> None:
         """Samples are missing: each gap is an event, gaps close to each other are one alarm."""
         lost_s = gap.n_samples / self._book.fs_hz
         text = gap_text(gap, self._book.fs_hz)
         self._book.happened("gap", gap.first_sample, text, measured(Evidence(), lost_s, None, "s"))
+        self._time.on_gap(gap)
+        self._judge_watch()
+
+    def on_tick(self, tick: Tick) -> None:
+        """A second is over."""
+        self._time.on_tick(tick)
+        self._judge_watch()
 
     def interrupt(self) -> None:
         """The signal starts again."""
         self._bad_since.clear()
-        for kind in ("leads_off", "poor_signal"):
-            self._book.clear(kind)
+        self._book.clear("leads_off")
+        if not self.not_watched:
+            self._book.clear("poor_signal")
 
     def restore(self, active: Iterable[Alarm]) -> None:
         """Take over what was reported to an earlier engine; it holds until the pipeline reports its end."""
@@ -97,4 +119,27 @@ class Technical:
         since = self._bad_since.setdefault(kind, span.first_sample)
         lasted_s = (span.end_sample - since) / fs_hz
         if lasted_s >= limits.limit:
-            self._book.cause(kind, since, text, measured(Evidence(), lasted_s, limits.limit, "s"))
+            evidence = measured(Evidence(), lasted_s, limits.limit, "s")
+            self._book.cause(kind, since, text, evidence, _risen(limits, lasted_s) if kind == "leads_off" else None)
+
+    def _judge_watch(self) -> None:
+        """Raise `poor_signal` to its higher priorities, and end it once the bed is watched again."""
+        time, limits = self._time, self._book.limits("poor_signal")
+        if self.not_watched and time.time_s == 0.0:
+            self.not_watched = False
+            self._book.clear("poor_signal")
+        priority = _risen(limits, time.time_s)
+        if priority is None and not self.not_watched:
+            return
+        self.not_watched = True
+        lasted_s = (self._book.sample - time.since) / self._book.fs_hz
+        text = f"not watched for {lasted_s:.0f} s: no beat could be judged ({quality_words(time.quality.value)})"
+        evidence = measured(Evidence(), lasted_s, limits.medium_s or limits.high_s, "s")
+        self._book.cause("poor_signal", time.since, text, evidence, priority)
+
+
+def _risen(limits: KindConfig, lasted_s: float) -> Priority | None:
+    """The priority to which a condition that lasts has risen; None = not."""
+    if 0 < limits.high_s <= lasted_s:
+        return "high"
+    return "medium" if 0 < limits.medium_s <= lasted_s else None

@@ -52,6 +52,7 @@ class ConsolePrinter:
         err: TextIO | None = None,
     ) -> None:
         self.failed = False
+        self._priorities: dict[str, str] = {}  # of the alarms that are not cleared, by id
         self._stop = stop
         self._may_wait = may_wait
         self._out = sys.stdout if out is None else out
@@ -105,7 +106,12 @@ class ConsolePrinter:
     def alarm(self, message: AlarmMessage) -> None:
         """Print a new state of an alarm."""
         alarm = message.alarm
-        if alarm.update or (alarm.state == "onset" and alarm.count > 1):
+        before = self._priorities.get(alarm.alarm_id)
+        if alarm.state == "cleared":
+            self._priorities.pop(alarm.alarm_id, None)
+        else:
+            self._priorities[alarm.alarm_id] = alarm.priority
+        if alarm.update or (alarm.state == "onset" and alarm.count > 1 and before in (None, alarm.priority)):
             return  # more evidence, or a recurrence before the alarm was acknowledged
         now = f" (now {alarm.covered_by.split('/')[1]})" if alarm.covered_by else ""
         self.line(

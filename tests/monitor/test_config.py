@@ -70,7 +70,7 @@ def test_the_limits_of_a_bed_replace_the_common_ones(tmp_path: Path) -> None:
     usual, own = config.alarms_of("p1"), config.alarms_of("icu-4")
     assert usual == config.alarms
     assert (usual.tachycardia.limit, own.tachycardia.limit) == (125.0, 150.0)
-    assert (own.tachycardia.delay_s, own.tachycardia.priority, own.tachycardia.beats) == (5.0, "high", 12)
+    assert (own.tachycardia.delay_s, own.tachycardia.priority, own.tachycardia.beats) == (5.0, "high", 14)
     assert usual.anomalous_beat.enabled
     assert not own.anomalous_beat.enabled
     assert own.asystole == usual.asystole

@@ -16,12 +16,12 @@ from monitor.messages import Alarm
 
 FS_HZ = 250.0
 SHAPE = np.zeros(187, np.float32)
-# by the state before, None = new: the states that a change of an alarm may have
+# by the state before, None = new: the states that a change of an alarm may have; `onset` again at a higher priority
 LEGAL_STATES = {
     None: {"onset"},
-    "onset": {"latched", "acknowledged", "cleared"},
+    "onset": {"latched", "acknowledged", "cleared", "onset"},
     "latched": {"onset", "cleared"},
-    "acknowledged": {"cleared"},
+    "acknowledged": {"cleared", "onset"},
     "cleared": {"onset"},
 }
 NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)

@@ -141,7 +141,7 @@ def test_a_rate_in_mild_noise_is_shown_and_raises_nothing(quality: Quality) -> N
         bed.tick(quality, r_samples)
     assert bed.engine.heart_rate_bpm is not None
     assert bed.engine.heart_rate_bpm > 120
-    assert bed.kinds() == ["poor_signal"]
+    assert set(bed.kinds()) == {"poor_signal"}
 
 
 def test_a_rate_in_motion_is_unknown_after_some_seconds() -> None:

@@ -99,6 +99,9 @@ class AlarmRules(RuleBasedStateMachine):
     def check_onset(self, alarm: Alarm, before: Alarm | None, scorable: bool) -> None:
         if before is not None:
             assert alarm.count > before.count, "raised again without counting"
+            if before.state in ("onset", "acknowledged"):
+                assert alarm.kind in ("poor_signal", "leads_off")
+                assert PRIORITY_RANK[alarm.priority] > PRIORITY_RANK[before.priority], "raised again while it is up"
         if alarm.priority == "low":
             onsets = self.low_onsets[alarm.kind]
             onsets.append(alarm.decided_sample)
