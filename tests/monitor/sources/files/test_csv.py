@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector import Detector, Event
 from monitor.errors import SourceError
 from monitor.sources import Source, SourceOptions, open_source
 from monitor.sources.files import csv as csv_source
+from tests.detector.helpers_signals import beats_of, keys, synthetic_ecg
 from tests.monitor.sources.helpers import notices_of, read_chunks, read_signal, traced
 
 
@@ -122,6 +124,22 @@ def test_time_jumps_are_gaps(file: Path) -> None:
         chunks = read_chunks(open_csv(file, text), sizes)
         samples = {c.first_sample + i: v for c in chunks for i, v in enumerate(c.samples)}
         assert samples == {t // 4: t % 7 for t in times}
+
+
+@pytest.mark.parametrize("lost", [{1000}, {1001, 1002}, {900, 905, 906, 907, 908, 1400}, set(range(1000, 1150))])
+def test_garbled_rows_and_missing_rows_give_the_same_beats(file: Path, lost: set[int]) -> None:
+    """Bridged, unscored or a hole: the detector sees no difference."""
+    signal, _ = synthetic_ecg(250.0, 12, seed=4)
+    rows = [f"{i * 4},{'?#' if i in lost else f'{mv:.4f}'}\n" for i, mv in enumerate(signal)]
+    found = []
+    for kept in (rows, [row for row in rows if "?" not in row]):
+        detector = Detector(250.0)
+        events: list[Event] = []
+        for chunk in read_chunks(open_csv(file, "ms,ecg\n" + "".join(kept)), (97,)):
+            events += detector.advance(chunk.samples, chunk.first_sample)
+        found.append(beats_of(events + detector.flush()))
+    assert keys(found[0]) == keys(found[1])
+    assert len(found[0]) > 10
 
 
 @pytest.mark.parametrize("broken", ["nan", "1e300", "-5", "", "x"])
