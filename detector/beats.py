@@ -90,6 +90,7 @@ class Beat:
         rr_ratio_8: the same over the last 8.
         decided_sample: the samples before this index decided the beat.
         context: the patient's usual beat and rhythm before this beat was learned; None during the first beats.
+        paced: a pacing pulse was directly before it (`detector.pacer`).
     """
 
     r_sample: int
@@ -101,6 +102,7 @@ class Beat:
     rr_ratio_8: float | None = None
     decided_sample: int = 0
     context: BeatContext | None = None
+    paced: bool = False
 
     @property
     def template(self) -> NDArray[np.float32] | None:

@@ -65,11 +65,13 @@ class Tick:
         sample: samples before this index have been processed.
         decided_until: R-peaks before this index are final.
         r_samples: R-peaks decided by this tick (their beats follow when they are complete).
+        pacer_samples: pacing pulses before `sample` that no earlier tick has given; the first sample of each.
     """
 
     sample: int
     decided_until: int
     r_samples: tuple[int, ...]
+    pacer_samples: tuple[int, ...] = ()
 
 
 Event = Gap | QualitySpan | RhythmSpan | Beat | Tick

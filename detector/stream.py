@@ -19,6 +19,7 @@ from detector.fibrillation import Waves, measuring_waves
 from detector.lockstep import Steps, run
 from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
+from detector.pacer import PacerFilter
 from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.sample_hold import BRIDGE_S, SampleHold, Stretch
@@ -63,7 +64,8 @@ class Detector:
     Attributes:
         samples_in: samples taken so far.
         samples_lost: samples missing in gaps so far.
-        last_filtered: (n,) float64, mV: the samples of the last call, band-passed, for display; NaN for invalid ones.
+        last_filtered: (n,) float64, mV, band-passed, for display; NaN for invalid ones. The samples of the last call,
+            but one waits while it may be part of a pacing pulse (`detector.pacer`), at most 0.25 s.
 
     Raises:
         ValueError: sampling rate out of range, or too low for the notch asked for.
@@ -72,10 +74,10 @@ class Detector:
     def __init__(self, fs_hz: float, rails_mv: tuple[float, float] | None = None, mains: Mains = "auto") -> None:
         self.fs_hz = float(fs_hz)
         self.rails_mv = rails_mv
-        self.samples_in = 0
-        self.samples_lost = 0
+        self.samples_in = self.samples_lost = 0
         self.last_filtered: NDArray[np.float64] = np.empty(0)
         self._bandpass = Bandpass(self.fs_hz)
+        self._pacer = PacerFilter(self.fs_hz)
         self._mains = MainsFilter(self.fs_hz, mains)
         self._motion = MotionWatch(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
@@ -89,7 +91,7 @@ class Detector:
         self._hold = SampleHold(self.fs_hz)
         self._tail = SignalTail(self._keep)
         self._shown: list[NDArray[np.float64]] = []  # filtered valid samples of this call
-        self._began, self._now = False, 0  # absolute index after the last sample filtered
+        self._began = False
         self._coming = 0  # absolute index of the next sample; ahead of `_now` if an empty piece announced a gap
         self._restart_at(0)
 
@@ -131,26 +133,34 @@ class Detector:
             raw[~possible] = np.nan
         if not self._began:
             self._began = True
-            self._now = first_sample
             self._restart_at(first_sample)
-        elif (missing := first_sample - self._now - self._hold.waiting) > 0:
+            self._pacer.reset(first_sample)
+        elif (missing := first_sample - self._now - self._hold.waiting - self._pacer.waiting) > 0:
+            events += yield from self._enter(self._pacer.flush())
             events += yield from self._skip(missing)
+            self._pacer.skip(first_sample)
         self.samples_in += raw.size
-        events += yield from self._take(self._hold.push(raw))
-        self.last_filtered = np.full(raw.size, np.nan)
-        if self._shown:
-            self.last_filtered[possible] = np.concatenate(self._shown)
-            self._shown = []
         self._coming = first_sample + raw.size
+        events += yield from self._enter(self._pacer.push(raw))
+        return events
+
+    def _enter(self, samples: NDArray[np.float64]) -> Steps[list[Event]]:
+        """Process samples without pacing pulses."""
+        events = (yield from self._take(self._hold.push(samples))) if samples.size else []
+        filtered = np.full(samples.size, np.nan)
+        if self._shown:
+            filtered[np.isfinite(samples)] = np.concatenate(self._shown)
+            self._shown = []
+        self.last_filtered = np.append(self.last_filtered, filtered)
         return events
 
     def flush(self) -> list[Event]:
         """End of the signal: return the remaining events."""
-        events = run(self._take(self._hold.release())) + run(self._finish())
+        self.last_filtered = np.empty(0)
+        events = run(self._enter(self._pacer.flush())) + run(self._take(self._hold.release())) + run(self._finish())
         if self._coming > self._now:  # an announced gap without samples after it
             events.append(self._lose(self._coming - self._now, "restart"))
-            self._now = self._coming
-            self._restart_at(self._now)
+            self._restart_at(self._coming)
         return events
 
     @property
@@ -173,6 +183,7 @@ class Detector:
         self._motion.reset()
         self._rpeaks.reset()
         self._tail.clear()
+        self._now = sample  # absolute index after the last sample filtered
         self._first = sample  # absolute index of the first sample held
         self._start = sample  # where this stretch of signal began
         self._judged = sample  # quality has been given up to here
@@ -193,9 +204,8 @@ class Detector:
         events = yield from self._take(self._hold.release())
         events += yield from self._finish()
         events.append(self._lose(n, "restart"))
-        self._now += n
         self._hold.reset()
-        self._restart_at(self._now)
+        self._restart_at(self._now + n)
         return events
 
     def _take(self, stretches: list[Stretch]) -> Steps[list[Event]]:
@@ -238,7 +248,8 @@ class Detector:
             if upto == tick:
                 yield from self._mains.looking(self._tail.raw[-self._mains.watched :])
                 events += yield from self._tick()
-                self._trim()
+                self._first += self._tail.forget()
+                self._verdicts.forget(self._first)
         return events
 
     def _tick(self) -> Steps[list[Event]]:
@@ -264,7 +275,7 @@ class Detector:
         decided = self._rpeaks.decided_until
         decided = self._start if decided is None else max(self._start, decided - self._delay)
         r_samples = tuple(max(self._start, peak - self._delay) for peak in peaks)
-        events.append(Tick(self._now, decided, r_samples))
+        events.append(Tick(self._now, decided, r_samples, self._pacer.found(self._now)))
         return events
 
     def _judge(self) -> Steps[QualitySpan]:
@@ -272,9 +283,8 @@ class Detector:
         here = slice(self._judged - self._first, self._now - self._first)
         raw, filtered = self._tail.raw[here], self._tail.filtered[here]
         came, enough = self._verdicts.came(self._judged, self._now)
-        if not enough:
-            quality = Quality.GAP
-        else:
+        quality = Quality.GAP
+        if enough:
             quality = yield from assessing(
                 raw if came is None else raw[came],
                 filtered if came is None else filtered[came],
@@ -319,7 +329,7 @@ class Detector:
         good = quality is Quality.GOOD
         compared = yield from template.comparing(samples, rr_s, self._motion.last_beats)
         residual = None if compared is None else compared.residual
-        context, (rr_ratio, rr_ratio_8) = template.context(rr_s), template.ratios(rr_s)
+        context, ratios = template.context(rr_s), template.ratios(rr_s)
         restless = template.restless(compared, rr_s) > MOTION_LIMIT
         moves = self._motion.moves(peak, samples, rr_s, compared, template, good and not restless, self._now)
         if good and not moves:
@@ -327,7 +337,8 @@ class Detector:
         if good and (moves or restless):
             quality = Quality.MOTION
         r_sample = max(self._start, peak - self._delay)
-        return Beat(r_sample, rr_s, samples, quality, residual, rr_ratio, rr_ratio_8, self._now, context)
+        paced = self._pacer.paces(r_sample)
+        return Beat(r_sample, rr_s, samples, quality, residual, *ratios, self._now, context, paced)
 
     def _finish(self) -> Steps[list[Event]]:
         """End of a stretch of signal: the samples since the last tick, and incomplete beats."""
@@ -337,8 +348,3 @@ class Detector:
         while self._pending:
             events.append((yield from self._beat(*self._pending.popleft())))
         return events
-
-    def _trim(self) -> None:
-        """Drop samples that no window, beat or quality verdict needs any more."""
-        self._first += self._tail.forget()
-        self._verdicts.forget(self._first)

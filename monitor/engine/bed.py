@@ -142,7 +142,7 @@ class Bed:
         for alarm in self.engine.active:
             self._strips.has(alarm)
         detector = self.input.detector
-        self.input.history.end = point.clock
+        self.input.history.begin(point.clock)
         self.view.shown = point.clock
         detector.samples_in, detector.samples_lost = last.samples_in, last.samples_lost
         self.counts |= {key: getattr(last, key) for key in self.counts}

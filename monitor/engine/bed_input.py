@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from detector import Beat, Detector, Event
 from monitor.config import Config
 from monitor.engine.latency import LiveArrivals, ReplayPace
@@ -142,6 +144,7 @@ class BedInput:
         if not self.ended:
             self.ended, self.state = True, "ended"
             self.events += self.detector.flush()
+            self.history.put(self.now, np.empty(0), self.detector.last_filtered)
 
     def stop(self) -> None:
         """Stop reading, without the detector."""

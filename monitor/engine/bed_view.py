@@ -47,7 +47,7 @@ class BedView:
 
     def wave(self) -> tuple[WaveHeader, NDArray[np.float32]] | None:
         """The newest samples not sent yet, as far as they are kept; None when there are none."""
-        now, most = self._input.now, self._input.history.capacity
+        now, most = self._input.history.filtered_end, self._input.history.capacity
         first, n = self.shown, now - self.shown
         if n <= 0:
             return None
@@ -67,7 +67,7 @@ class BedView:
 
     def skip_wave(self, *, counted: bool) -> None:
         """Do not send the samples up to now: no display shows the bed, or (`counted`) the monitor is overloaded."""
-        now = self._input.now
+        now = self._input.history.filtered_end
         self._counts["dropped_waves"] += counted and now > self.shown
         self.shown = now
 

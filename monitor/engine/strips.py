@@ -45,7 +45,7 @@ class StripCutter:
         """Cut the strips that are complete by now; all remaining ones if the source ended."""
         if not self._waiting:
             return []
-        last_onset = self._history.end - self._n + self._n // 2
+        last_onset = self._history.filtered_end - self._n + self._n // 2
         ready = [alarm for alarm in self._waiting if ended or alarm.onset_sample <= last_onset]
         self._waiting = [alarm for alarm in self._waiting if alarm not in ready]
         return [self._cut(alarm) for alarm in ready]

@@ -35,7 +35,6 @@ def advance(signal: NDArray[np.float64], runs: list[tuple[int, int]], detector: 
     for first, end in runs:
         for at in range(first, end, size):
             events += detector.advance(signal[at : min(at + size, end)], at)
-            assert detector.last_filtered.size == min(at + size, end) - at
     return events + detector.flush()
 
 
@@ -240,14 +239,17 @@ def test_one_lost_packet_in_a_thousand_costs_no_beat(data_folder: Path, packet: 
 
 
 def test_filtered_samples_are_as_many_as_the_samples_given() -> None:
-    """A lost sample right before the electrode is back on, where the signal starts anew."""
+    """A lost sample right before the electrode is back on, where the signal starts anew; some may wait for the next."""
     signal, _ = synthetic_ecg(FS_HZ, 20, seed=1)
     signal[1000:2000] = np.nan
     detector = Detector(FS_HZ)
-    first = 0
+    first = given = filtered = 0
     for size in (1, 499, 1, 498, 999, 2, 700):
         first += first == 1998  # sample 1998 never comes
         piece = signal[first : first + size]
         detector.advance(piece, first)
-        assert detector.last_filtered.size == piece.size
+        given, filtered = given + piece.size, filtered + detector.last_filtered.size
+        assert 0 <= given - filtered <= 0.25 * FS_HZ
         first += size
+    detector.flush()
+    assert filtered + detector.last_filtered.size == given

@@ -48,6 +48,7 @@ def test_disturbing_hum_is_found_within_seconds_and_removed(hz: float) -> None:
     detector.flush()
     plain = Detector(FS_HZ)
     plain.advance(clean)
+    plain.flush()
     last = 30 * 250
     difference = detector.filtered(last - 1500, last) - plain.filtered(last - 1500, last)
     assert np.abs(difference).max() < 0.05
