@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detector.beats import BEAT_FS_HZ, QRS, QRS_AND_T, R_INDEX, Beat
 
-__all__ = ["Findings", "measure", "qrs_duration_ms", "qrs_likeness"]
+__all__ = ["Findings", "measure", "p_likeness", "qrs_duration_ms", "qrs_likeness"]
 
 _MS = 1000.0 / BEAT_FS_HZ
 _ST_T: Final = slice(QRS.stop, QRS_AND_T.stop)  # +144 to +344 ms
@@ -124,6 +124,24 @@ def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) ->
         norms = math.sqrt(float(shape @ shape) * power)
         best = max(best, float(shape @ usual) / norms if norms > 0 else 0.0)
     return best
+
+
+def p_likeness(samples: NDArray[np.float32], template: NDArray[np.float32]) -> float:
+    """Correlation of the stretch of the P wave in two beats, straight lines removed; best within 32 ms, -1 to 1.
+
+    Args:
+        samples: (187,) mV, one beat.
+        template: (187,) mV, the other beat.
+    """
+    usual = _levelled(np.asarray(template[_P], np.float64))
+    near = np.asarray(samples[_P.start - _P_LAG : _P.stop + _P_LAG], np.float64)
+    pieces = np.lib.stride_tricks.sliding_window_view(near, usual.size)
+    ramp = np.linspace(-1.0, 1.0, usual.size)
+    ramp /= math.sqrt(float(ramp @ ramp))
+    squares = np.square(pieces).sum(axis=1) - usual.size * pieces.mean(axis=1) ** 2 - (pieces @ ramp) ** 2
+    norms = np.sqrt(np.maximum(squares, 0.0) * float(usual @ usual))
+    found = (pieces @ usual)[norms > 1e-12] / norms[norms > 1e-12]
+    return float(found.max(initial=-1.0))
 
 
 def _p_wave(samples: NDArray[np.float64], template: NDArray[np.float64]) -> float | None:

@@ -54,6 +54,7 @@ KNOWN_KEYS: dict[str, set[str]] = {  # kind -> keys besides priority and enabled
     "anomaly_burden": {"limit", "relief", "delay_s", "hold_s", "latch"},
     "bradycardia": _RATE,
     "tachycardia": _RATE,
+    "irregular_rhythm": {"limit", "beats", "relief", "hold_s", "per_hour", "latch"},
     "pause": {"limit", "hold_s", "latch"},
     "anomalous_beat": {"hold_s", "per_hour", "latch"},
     "leads_off": {"limit", "medium_s", "high_s"},
@@ -86,6 +87,7 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bradycardia: KindConfig = KindConfig("medium", limit=45.0, beats=5, relief=5.0, hold_s=10.0)
     tachycardia: KindConfig = KindConfig("medium", limit=120.0, beats=14, relief=5.0, hold_s=10.0)
     pause: KindConfig = KindConfig("medium", limit=3.0, hold_s=10.0)
+    irregular_rhythm: KindConfig = KindConfig("low", limit=33.0, beats=25, relief=8.0, hold_s=20.0, per_hour=20)
     anomalous_beat: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
     leads_off: KindConfig = KindConfig("medium", limit=1.0)
     no_data: KindConfig = KindConfig("medium", limit=2.0)

@@ -13,6 +13,7 @@ from monitor.alarms.book import AlarmBook
 from monitor.alarms.ectopy import Ectopy
 from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.fibrillation import Fibrillation
+from monitor.alarms.irregular import Irregular
 from monitor.alarms.kinds import NO_SAMPLES
 from monitor.alarms.rates import Rates
 from monitor.alarms.rhythm_word import NOT_WATCHED, RhythmWord
@@ -36,6 +37,7 @@ class AlarmEngine:
         self._rates = Rates(self._book)
         self._fibrillation = Fibrillation(self._book, self._rates.regular)
         self._ectopy = Ectopy(fs_hz)
+        self._irregular = Irregular(self._book, self._ectopy)
         self._rhythm = RhythmWord(self._book, self._ectopy)
         self._technical = Technical(self._book)
 
@@ -101,6 +103,7 @@ class AlarmEngine:
                 self._anomalies.on_beat(event)  # before the rates: a run covers them
                 self._rates.on_beat(event)
                 self._ectopy.on_beat(event)
+                self._irregular.on_beat(event)
                 self._rhythm.on_beat(event)
             case Tick():
                 self._book.advance(event.sample)
@@ -109,6 +112,7 @@ class AlarmEngine:
                 self._rates.on_tick(event, self._silence.silent_s)
                 self._technical.on_tick(event)
                 self._anomalies.on_tick(event)
+                self._irregular.on_tick(event.decided_until)
                 self._book.expire()
         return self._book.take_changes()
 
@@ -195,6 +199,7 @@ class AlarmEngine:
         self._fibrillation.interrupt(sample)
         self._anomalies.interrupt()
         self._ectopy.interrupt()
+        self._irregular.interrupt()
         self._rhythm.interrupt()
 
     def _in_context(self, evidence: Evidence) -> Evidence:

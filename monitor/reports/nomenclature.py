@@ -48,6 +48,7 @@ ALERT_KINDS: dict[str, Term] = {
     "bradycardia": Term(_EVENT + 62, "MDC_EVT_LO"),
     "tachycardia": Term(_EVENT + 40, "MDC_EVT_HI"),
     "pause": Term(_EVENT + 3108, "MDC_EVT_ECG_PAUSE"),
+    "irregular_rhythm": Term(_EVENT + 3118, "MDC_EVT_ECG_RR_IRREG"),
     "leads_off": Term(_EVENT + 274, "MDC_EVT_LEADS_OFF"),
     "no_data": Term(_EVENT + 362, "MDC_EVT_MSMT_INTERRUP"),
     "gap": Term(_EVENT + 362, "MDC_EVT_MSMT_INTERRUP"),

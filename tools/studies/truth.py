@@ -1,7 +1,7 @@
 """Truth from the annotations alone: episodes that must raise an alarm, and which alarms are true.
 
 Tolerances: an alarm may come up to 10 s late (the goal), and up to 10 s after the end of its episode, because it is
-decided 1 to 3 s after its beats. Rates and intervals within 5 bpm and 0.2 s of the limit are true, because annotation
+decided 1 to 3 s after its beats (`irregular_rhythm` 40 s: it looks at 25 beats). Rates and intervals within 5 bpm and 0.2 s of the limit are true, because annotation
 and detected R-peak differ in place.
 """
 
@@ -24,6 +24,7 @@ _ABNORMAL: Final = frozenset("AaJSVEFfQ!")  # AAMI's S, V, F, Q; a paced beat is
 _NEAR_BPM, _NEAR_S = 5.0, 0.2
 _MATCH_S = 0.15
 _RUN_SPAN_S = 2.0
+_IRREGULAR_S = 40.0
 _LIMITS = AlarmsConfig()
 
 
@@ -54,6 +55,8 @@ class Truth:
         self.abnormal = np.array([symbol in _ABNORMAL for symbol in self.codes], bool)
         self.fibrillation = _bracketed(at_s, symbols, length_s)
         self.tachycardia = _noted(at_s, symbols, notes, "(VT", length_s)
+        self.atrial_fibrillation = _noted(at_s, symbols, notes, "(AFIB", length_s)
+        self._atrial_flutter = _noted(at_s, symbols, notes, "(AFL", length_s)
         self._flutter = [*self.fibrillation, *_noted(at_s, symbols, notes, "(VFL", length_s)]
         self._rr = np.diff(self.beats_s)
         self._counted = np.ones(self._rr.size, bool)  # intervals between beats, outside of flutter
@@ -112,8 +115,9 @@ class Truth:
             minute = (self.beats_s > decided_s - 62.0) & (self.beats_s <= decided_s)
             limit = _LIMITS.anomaly_burden.limit - _LIMITS.anomaly_burden.relief
             return bool((minute & self.abnormal).sum() >= limit)
+        late_s = _IRREGULAR_S if kind == "irregular_rhythm" else WITHIN_S
         return any(
-            episode.first_s - _RUN_SPAN_S <= decided_s <= episode.end_s + WITHIN_S for episode in self._causes(kind)
+            episode.first_s - _RUN_SPAN_S <= decided_s <= episode.end_s + late_s for episode in self._causes(kind)
         )
 
     def _causes(self, kind: str) -> list[Episode]:
@@ -124,6 +128,8 @@ class Truth:
         fast += [Episode(kind, low, high) for low, high in (*self._flutter, *self.tachycardia)]
         if kind in ("ventricular_fibrillation", "ventricular_run"):
             return fast
+        if kind == "irregular_rhythm":
+            return [Episode(kind, low, high) for low, high in (*self.atrial_fibrillation, *self._atrial_flutter)]
         if kind == "anomaly_run":
             return [*fast, *(run for run, _ in self._consecutive(kind, self.abnormal, 3))]
         own = self.rates(kind, _NEAR_BPM)

@@ -24,9 +24,10 @@ SLOW = {"bradycardia", "pause"}
 SAME_CAUSE = {
     "ventricular_fibrillation": {
         "asystole", "ventricular_run", "extreme_bradycardia", "extreme_tachycardia", "tachycardia", *SLOW, *RUN,
+        "irregular_rhythm",
     },
     "asystole": {"extreme_bradycardia", *SLOW},
-    "ventricular_run": {"extreme_tachycardia", "tachycardia", *RUN},
+    "ventricular_run": {"extreme_tachycardia", "tachycardia", "irregular_rhythm", *RUN},
     "extreme_bradycardia": SLOW,
     "extreme_tachycardia": {"tachycardia"},
     "anomaly_run": {"anomaly_burden", *SINGLE},
