@@ -1,8 +1,8 @@
 """Truth from the annotations alone: episodes that must raise an alarm, and which alarms are true.
 
 Tolerances: an alarm may come up to 10 s late (the goal), and up to 10 s after the end of its episode, because it is
-decided 1 to 3 s after its beats (`irregular_rhythm` 40 s: it looks at 25 beats). Rates and intervals within 5 bpm and 0.2 s of the limit are true, because annotation
-and detected R-peak differ in place.
+decided 1 to 3 s after its beats (`irregular_rhythm`, which looks at 25 beats: 40 s). Rates and intervals within 5 bpm
+and 0.2 s of the limit are true, because annotation and detected R-peak differ in place.
 """
 
 from __future__ import annotations
