@@ -41,7 +41,7 @@ _PAIRS = 0.5  # share of the intervals that the next one follows directly
 _REGULAR = 0.05  # mean change between intervals, in mean intervals: less is never irregular (0.12 in fibrillation)
 _P_LIKENESS, _P_RELIEF = 0.85, 0.05  # likeness of the P waves below which there are none
 _LATE = 0.8  # after a shorter share of the usual interval, the T wave before hides the P wave
-_IN_A_ROW = 5  # intervals at which the window must look so before the alarm is raised
+_IN_A_ROW = 8  # intervals at which the window must look so before the alarm is raised
 _WINDOW_S = 120.0  # older intervals say nothing about now
 _UNKNOWN_S = 60.0  # without an interval for so long, the rhythm is not known any more
 
