@@ -47,14 +47,18 @@ class RhythmSpan:
     """Rhythm of the waveform from `first_sample` up to `end_sample`: a window of 4 s that moves with each tick.
 
     Attributes:
-        fibrillatory: the whole window can be judged and looks like ventricular fibrillation.
+        fibrillatory: the whole window can be judged, has the waves of fibrillating or fluttering ventricles or of a
+            fast tachycardia, and no heart beats under them (`detector.regularity`).
         measure: the deciding number (`detector.fibrillation`), fibrillation from -0.1 on; NaN for less than 4 s.
+        cycle_s: in a fibrillatory window, time after which its newest waves repeat themselves, s, under 0.6; None if
+            they do not, as in fibrillation.
     """
 
     first_sample: int
     end_sample: int
     fibrillatory: bool
     measure: float
+    cycle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
 from detector.pacer import PacerFilter
 from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
+from detector.regularity import rhythm_of
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.sample_hold import BRIDGE_S, SampleHold, Stretch
 from detector.tail import SignalTail
@@ -307,10 +308,8 @@ class Detector:
     def _rhythm(self, seen: Waves) -> RhythmSpan:
         """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
         low = max(self._start, self._now - self._waves)
-        whole = self._now - low == self._waves
-        judged = whole and self._verdicts.worst(low, self._now, ("hole",)).rank <= Quality.MOTION.rank
-        fibrillatory = judged and seen.fibrillatory(self._template.amplitude_mv)
-        return RhythmSpan(low, self._now, fibrillatory, seen.measure if whole else math.nan)
+        window, worst = self._tail.filtered[low - self._first :], self._verdicts.worst(low, self._now, ("hole",))
+        return rhythm_of(seen, window, low, self.fs_hz, worst, self._template.amplitude_mv)
 
     def _rr_s(self, peak: int) -> float | None:
         """RR interval to the R-peak before, s; None where there is none, or a hole in between."""

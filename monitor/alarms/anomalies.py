@@ -9,6 +9,7 @@ from detector import Tick
 from detector.explain import pause
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, measured, run_text
+from monitor.alarms.origin import RecentBeats, RunCause
 from monitor.alarms.ventricular import VentricularRun
 
 __all__ = ["Anomalies"]
@@ -27,9 +28,11 @@ class Anomalies:
     a run do not count towards the burden.
     """
 
-    def __init__(self, book: AlarmBook) -> None:
+    def __init__(self, book: AlarmBook, recent: RecentBeats, run: RunCause) -> None:
         self._book = book
-        self._ventricular = VentricularRun(book)
+        self._recent = recent
+        self._run = run
+        self._ventricular = VentricularRun(book, recent)
         self._odd: deque[ScoredBeat] = deque(maxlen=EVIDENCE_BEATS)  # the newest anomalous beats
         self._run_start: int | None = None  # R-peak of the first of the present consecutive anomalous beats
         self._run_length = 0
@@ -42,6 +45,7 @@ class Anomalies:
     def on_beat(self, scored: ScoredBeat) -> None:
         """Take the next beat, scored or not."""
         self._look_for_pause(scored.beat.r_sample, scored.beat.r_sample)
+        self._recent.on_beat(scored)
         if scored.anomalous:
             self._odd.append(scored)
             self._awaited = scored
@@ -52,6 +56,8 @@ class Anomalies:
             self._break_run()
         if self._ventricular.on_beat(scored):
             self._report_ventricular()
+        else:
+            self._run.ends("beats")
         if scored.anomalous:
             self._report_run()
             self._report_single(scored)
@@ -71,6 +77,8 @@ class Anomalies:
         self._awaited = None
         self._break_run()
         self._ventricular.interrupt()
+        self._run.ends("beats")
+        self._recent.interrupt()
         self._minute.clear()
         for kind in _RUNS:
             self._book.clear(kind)
@@ -86,7 +94,8 @@ class Anomalies:
         run, limit = self._ventricular, self._book.limits("ventricular_run").limit
         beats = self._beats_of("ventricular_run", run.start)
         text = run_text(beats, f"{run.length} wide or different beats in a row at {run.rate_bpm:.0f} bpm")
-        self._book.cause("ventricular_run", run.start, text, measured(beat_evidence(beats), run.rate_bpm, limit, "bpm"))
+        evidence = measured(beat_evidence(beats), run.rate_bpm, limit, "bpm")
+        self._run.holds("beats", run.start, text, evidence)
 
     def _report_run(self) -> None:
         needed, start = self._book.limits("anomaly_run").beats, self._run_start

@@ -15,6 +15,7 @@ from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.fibrillation import Fibrillation
 from monitor.alarms.irregular import Irregular
 from monitor.alarms.kinds import NO_SAMPLES
+from monitor.alarms.origin import RecentBeats, RunCause
 from monitor.alarms.rates import Rates
 from monitor.alarms.rhythm_word import NOT_WATCHED, RhythmWord
 from monitor.alarms.silence import Silence
@@ -33,9 +34,10 @@ class AlarmEngine:
         self._audio = AudioPause(fs_hz)
         self._book = AlarmBook(bed, fs_hz, limits or AlarmsConfig(), self._audio, self._in_context)
         self._silence = Silence(self._book)
-        self._anomalies = Anomalies(self._book)
+        recent, run = RecentBeats(fs_hz), RunCause(self._book)
+        self._anomalies = Anomalies(self._book, recent, run)
         self._rates = Rates(self._book)
-        self._fibrillation = Fibrillation(self._book, self._rates.regular)
+        self._fibrillation = Fibrillation(self._book, recent, run, self._rates.regular)
         self._ectopy = Ectopy(fs_hz)
         self._irregular = Irregular(self._book, self._ectopy)
         self._rhythm = RhythmWord(self._book, self._ectopy)

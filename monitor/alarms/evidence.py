@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from detector import Beat, Gap, Judgement
 from detector.explain import SHAPE, WORDS, Word, explain
-from detector.findings import Findings, measure
+from detector.findings import Findings, measure, qrs_duration_ms
 from monitor.messages import Evidence
 
 __all__ = [
@@ -68,6 +69,11 @@ class ScoredBeat:
     def anomalous(self) -> bool:
         """Scored, and too unusual for this patient."""
         return self.judgement is not None and self.judgement.anomalous
+
+    @cached_property
+    def qrs_ms(self) -> float:
+        """QRS duration, ms; 0 for a flat beat."""
+        return qrs_duration_ms(self.beat.samples.astype(np.float64)) or 0.0
 
     @cached_property
     def numbers(self) -> _BeatNumbers:

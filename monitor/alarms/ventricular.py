@@ -1,34 +1,46 @@
-"""A fast run of similar beats that are wide or differ from the usual QRS, as in ventricular tachycardia.
+"""A fast run of similar beats of ventricular origin, as in ventricular tachycardia.
 
 Criterion: five or more in a row at over 100 bpm (ventricular tachycardia of the 2015 PhysioNet/CinC Challenge). One
-lead cannot prove the origin of a beat; premature beats with the usual narrow QRS are supraventricular and no such run.
-All beats must be anomalous, most of the last five wide or different, and two of them wide: in an alternating
-tachycardia every second QRS may be near the usual one, and beats that are different but never wide are
-supraventricular (records 207, 209). The beats must also resemble each other, which separates them from noise: in nstdb
-at 6 dB nearly all such "runs" have a likeness under 0.97, ventricular tachycardias of DS1 have 0.98 or more. A
-polymorphic tachycardia is reported by its waveform (`monitor.alarms.fibrillation`) or as a run of anomalous beats.
+lead cannot prove the origin of a beat, so the run must be *new* or *wide*:
+
+- *new*: beats unlike the patient's beat at rest (its QRS is different, or much taller), three of the last five, two of
+  them also wide or much taller. In an alternating tachycardia every second QRS may be near the usual one, and beats
+  that are different but never wide are supraventricular (records 207, 209). A beat belongs that is anomalous, or unlike
+  the beat at rest: where such beats were frequent before, the model calls some of them usual (record 203).
+- *wide*: eight regular beats of at least 120 ms, for a patient whose beat at rest is not known: the tachycardia began
+  before the monitor did.
+
+In both the beats must resemble each other, which separates them from noise: in nstdb at 6 dB nearly all such "runs"
+have a likeness under 0.97, ventricular tachycardias of DS1 have 0.98 or more. And they must not be conducted
+(`monitor.alarms.origin`): P waves before them, or the shape that the patient has at rest. A polymorphic tachycardia is
+reported by its waveform (`monitor.alarms.fibrillation`) or as a run of anomalous beats.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from itertools import pairwise
 from statistics import median
 
-import numpy as np
-
 from detector import Quality
-from detector.explain import DIFFERENT, INVERTED, WIDE, explain
-from detector.findings import measure, qrs_likeness
+from detector.explain import LIMITS
+from detector.findings import Findings
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import ScoredBeat
+from monitor.alarms.origin import FAST_RR_S, RecentBeats, alike, compared
 
 __all__ = ["VentricularRun"]
 
-_VENTRICULAR = frozenset((WIDE, INVERTED, DIFFERENT))
-_MOST = 0.6  # share of the last beats that must be wide or different: 3 of 5
-_WIDE = 0.4  # share that must be wide: 2 of 5
+_MOST = 0.6  # share of the last beats that must be unlike the beat at rest: 3 of 5
+_WIDE = 0.4  # share of them that must also be wide or much taller: 2 of 5
 _ALIKE = 0.97  # likeness of each beat's QRS to its most similar neighbour, median over the last beats
+_TALLER = 1.75  # QRS heights; normal beats reach 1.23, those of a small QRS that breathes 1.6 (cudb cu17)
+_NEAR_RR_S = 1.1 * FAST_RR_S  # an early beat within this of the one before may belong, though it is not anomalous
+_WIDE_BEATS, _WIDE_MS = 8, 120.0  # without a beat at rest
+# ... where the RR intervals deviate from their median by less than this, and change by less, in the median, from one to
+# the next: atrial fibrillation with bundle branch block has more.
+_REGULAR, _STEADY = 0.1, 0.04
+_FEW = 0.2  # share of the checks that may find P waves there
 
 _NOISE = frozenset((Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED))
 # A run is doubtful after 3 beats within 30 s that were not scored because of noise, until 5 usual beats followed.
@@ -71,67 +83,108 @@ class VentricularRun:
         rate_bpm: mean rate over its last beats, beats a minute.
     """
 
-    def __init__(self, book: AlarmBook) -> None:
+    def __init__(self, book: AlarmBook, recent: RecentBeats) -> None:
         self._book = book
+        self._recent = recent
         self._intervals: deque[float] = deque(maxlen=max(book.limits("ventricular_run").beats - 1, 1))
-        self._last: deque[ScoredBeat] = deque(maxlen=book.limits("ventricular_run").beats)
+        self._last: deque[tuple[ScoredBeat, Findings]] = deque(maxlen=book.limits("ventricular_run").beats)
         self._first: ScoredBeat | None = None  # beat of the run
         self._noise = _Noise(book.fs_hz)
+        self._checked = self._conducted = 0  # in the present wide rhythm, and how often P waves were found
         self.start = 0
         self.length = 0
         self.rate_bpm = 0.0
 
     def on_beat(self, scored: ScoredBeat) -> bool:
-        """Take the next beat, scored or not.
+        """Take the next beat, scored or not; `RecentBeats` has taken it.
 
         Returns:
             Whether it belongs to a run that is long, fast and similar enough.
         """
         self._noise.on_beat(scored)
-        if not self._belongs(scored):
+        found = self._belongs(scored)
+        if found is None:
             self.interrupt()
-            return False
+            return self._wide_since_the_start()
         if self._first is None:
             self._first, self.start = scored, scored.beat.r_sample
         elif scored.beat.rr_s is not None:
             self._intervals.append(scored.beat.rr_s)
-        self._last.append(scored)
+        self._last.append((scored, found))
         self.length += 1
         limits = self._book.limits("ventricular_run")
-        if self.length < limits.beats or not self._intervals:
-            return False
+        if len(self._last) < limits.beats or not self._intervals:
+            return self._wide_since_the_start()
         self.rate_bpm = 60.0 * len(self._intervals) / sum(self._intervals)
         up = self._book.up("ventricular_run") is not None
         fast = self.rate_bpm > limits.limit - limits.relief * up
-        if fast and (up or (self._ventricular() and not self._noise.doubtful(scored.beat.r_sample))):
-            return True
-        self._book.condition_cleared("ventricular_run")
-        return False
+        doubtful = self._noise.doubtful(scored.beat.r_sample)
+        return (fast and (up or (self._ventricular() and not doubtful))) or self._wide_since_the_start()
 
     def interrupt(self) -> None:
         """The run is over: the next beat does not belong to it, or signal is missing."""
         self._first, self.length = None, 0
         self._intervals.clear()
         self._last.clear()
-        self._book.condition_cleared("ventricular_run")
 
     def _ventricular(self) -> bool:
-        """Whether most of the last beats are wide or different, some wide, and all similar to each other."""
-        words = [{word.word for word in scored.words} for scored in self._last]
-        different = sum(bool(_VENTRICULAR & reasons) for reasons in words)
-        wide = sum(WIDE in reasons for reasons in words)
-        if different < _MOST * len(words) or wide < _WIDE * len(words):
+        """Whether the last beats are new and similar to each other, and not conducted."""
+        unlike = [found for _, found in self._last if _unlike(found)]
+        odd = sum(_wide(found) or _tall(found) for found in unlike)
+        if len(unlike) < _MOST * len(self._last) or odd < _WIDE * len(self._last):
             return False
-        shapes = [np.asarray(scored.beat.samples, np.float64) for scored in self._last]
-        nearest = [max(qrs_likeness(one, other) for other in shapes if other is not one) for one in shapes]
-        return median(nearest) >= _ALIKE
+        beats = [scored for scored, _ in self._last]
+        return alike([scored.beat for scored in beats]) >= _ALIKE and not self._recent.conducted(beats)
 
-    def _belongs(self, scored: ScoredBeat) -> bool:
+    def _wide_since_the_start(self) -> bool:
+        """Whether a regular wide tachycardia goes on in a patient whose beat at rest is not known."""
+        if self._recent.resting is not None:
+            self._checked = self._conducted = 0
+            return False
+        limits = self._book.limits("ventricular_run")
+        up = self._book.up("ventricular_run") is not None
+        beats = self._recent.fast(limits.limit - limits.relief * up)
+        if len(beats) < _WIDE_BEATS or median(scored.qrs_ms for scored in beats[-_WIDE_BEATS:]) < _WIDE_MS:
+            return False
+        intervals = [scored.beat.rr_s for scored in beats[1:] if scored.beat.rr_s is not None]
+        usual = median(intervals)
+        changes = median(abs(late - early) for early, late in pairwise(intervals))
+        if changes > _STEADY * usual or any(abs(interval - usual) > _REGULAR * usual for interval in intervals[-7:]):
+            return False
+        latest = beats[-_WIDE_BEATS:]
+        self._checked += 1
+        self._conducted += self._recent.conducted(latest)
+        if self._conducted > _FEW * self._checked or self._noise.doubtful(beats[-1].beat.r_sample):
+            return False
+        if alike([scored.beat for scored in latest]) < _ALIKE:
+            return False
+        if self._first is None:
+            self._first, self.start = latest[0], latest[0].beat.r_sample
+        self.length, self.rate_bpm = max(self.length, len(latest)), 60.0 / usual
+        return True
+
+    def _belongs(self, scored: ScoredBeat) -> Findings | None:
+        """Measurements of a beat that belongs to a run; None for another."""
+        beat, first = scored.beat, self._first or scored
         if scored.score is None:
-            return False
-        if scored.anomalous:
-            return True
-        if self._first is None or not self._book.up("ventricular_run"):
-            return False
-        as_before = replace(scored.beat, context=self._first.beat.context)
-        return bool(_VENTRICULAR & {word.word for word in explain(measure(as_before))})
+            return None
+        near = beat.rr_s is not None and beat.rr_s <= _NEAR_RR_S
+        near = near and (self._book.up("ventricular_run") is not None or (beat.rr_ratio or 1.0) < LIMITS.early)
+        if not scored.anomalous and not near:
+            return None
+        found = compared(beat, self._recent.resting or first.beat.context)
+        return found if scored.anomalous or _unlike(found) else None
+
+
+def _unlike(found: Findings) -> bool:
+    return (found.likeness is not None and found.likeness < LIMITS.likeness) or _tall(found)
+
+
+def _tall(found: Findings) -> bool:
+    return found.height is not None and found.height >= _TALLER
+
+
+def _wide(found: Findings) -> bool:
+    if found.qrs_ms is None or found.usual_qrs_ms is None:
+        return False
+    return found.qrs_ms >= LIMITS.wide_ms and found.qrs_ms > found.usual_qrs_ms + LIMITS.wider_ms

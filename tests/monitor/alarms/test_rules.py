@@ -60,6 +60,7 @@ class AlarmRules(RuleBasedStateMachine):
         self.longest_silence = 0  # longest silence that ended or lasts in this second
         self.fibrillating_since: int | None = None
         self.odd: list[tuple[int, bool]] = []  # R-peak and whether wide, of consecutive anomalous beats up to now
+        self.scored: list[tuple[int, bool]] = []  # the same of consecutive scored beats
         self.odd_minute: list[int] = []
 
     # -- messages against the model -----------------------------------------------------
@@ -132,10 +133,10 @@ class AlarmRules(RuleBasedStateMachine):
             case "ventricular_fibrillation":
                 assert self.fibrillating_since is not None
                 assert alarm.decided_sample - self.fibrillating_since >= 4 * FS_HZ
-            case "ventricular_run":
-                assert len(run) >= 5
-                assert sum(run[-5:]) >= 3
-                assert 60 * 4 * FS_HZ / (self.odd[-1][0] - self.odd[-5][0]) > 100
+            case "ventricular_run":  # of anomalous beats, or of wide ones since the start
+                assert len(self.scored) >= 5
+                assert sum(wide for _, wide in self.scored[-5:]) >= 3
+                assert 60 * 4 * FS_HZ / (self.scored[-1][0] - self.scored[-5][0]) > 100
             case "anomaly_run":
                 assert len(run) >= 3
             case "anomaly_burden":
@@ -160,6 +161,7 @@ class AlarmRules(RuleBasedStateMachine):
 
     def beat(self, r: int, odd: bool = False, quality: Quality = Quality.GOOD, qrs: QrsShape = "usual") -> None:
         scored = quality is Quality.GOOD
+        self.scored = [*self.scored[-9:], (r, qrs == "wide")] if scored else []
         if odd and scored:
             self.odd = [*self.odd[-9:], (r, qrs == "wide")]
             self.odd_minute = [*self.odd_minute[-50:], r]
@@ -231,7 +233,7 @@ class AlarmRules(RuleBasedStateMachine):
     def interrupt(self, sample: int) -> None:
         """The rules of beats and waves start again."""
         self.interrupted = max(self.interrupted, sample)
-        self.odd, self.odd_minute, self.fibrillating_since = [], [], None
+        self.odd, self.scored, self.odd_minute, self.fibrillating_since = [], [], [], None
 
     @rule(
         quality=st.sampled_from([Quality.GOOD, *Quality]),
