@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 Waves = tuple[tuple[float, float, float], ...]
 """Height in mV, time from the R-peak in s, standard deviation in s, of each wave."""
 
-_QRS_MS: Final = 90.0  # duration of the narrow QRS below, measured at 5 % of its slope
-_WIDE_MS: Final = 150.0
+_QRS_MS: Final = 90.0  # duration of the narrow QRS below, to 5 % of its outer waves
+_WIDE_MS: Final = 155.0  # of the wide one
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Heart:
         r = self.r_mv * self.polarity
         if self.wide:
             k = self.qrs_ms / _WIDE_MS
-            return ((0.80 * r, -0.022 * k, 0.024 * k), (0.80 * r, 0.030 * k, 0.027 * k))
+            return ((0.86 * r, -0.024 * k, 0.019 * k), (0.92 * r, 0.034 * k, 0.021 * k))
         k = self.qrs_ms / _QRS_MS
         return (
             (-self.q * r, -0.026 * k, 0.0075 * k),
@@ -95,8 +95,8 @@ def drawn_heart(draw: Draw, *, mv: tuple[float, float] = (0.6, 2.5), qrs_ms: tup
         mv=draw.spread(*mv, log=True),
         p=draw.spread(0.06, 0.16),
         t=draw.spread(0.12, 0.38),
-        q=draw.spread(0.0, 0.15),
-        s=draw.spread(0.02, 0.55),
+        q=draw.spread(0.03, 0.15),
+        s=draw.spread(0.08, 0.55),
         qrs_ms=draw.spread(*qrs_ms),
         pr_s=draw.spread(0.14, 0.18),
         polarity=draw.pick((1, -1)),

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 CLEAR: Final = ("101", "112", "115", "119", "122", "205", "209", "215", "220", "223", "230")
 """Records of DS1 in sinus rhythm with P waves that a person sees."""
+SLOW: Final = ("101", "106", "115", "119", "220")
+"""Those whose T wave ends well before the next P wave: their noise can be measured there."""
 BLOCK: Final = ("109", "207")
 """Records of DS1 with left bundle branch block."""
 _BEFORE_S, _AFTER_S = 0.07, 0.44  # of an R-peak: its QRST

@@ -65,17 +65,17 @@ def _real_vt(draw: Draw, bpm: float) -> Case:
     name = draw.pick(("205", "203"))
     whole = leads.lead(name)
     is_v = whole.labels == "V"
-    ends = np.flatnonzero(np.diff(np.r_[False, is_v, False].astype(np.int8)))
-    runs = [
-        (first, last - 1)
-        for first, last in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True)
-        if last - first > 3 and 60 * (last - 1 - first) / (whole.beats_s[last - 1] - whole.beats_s[first]) > 150
-    ]
+    rr_s = np.diff(whole.beats_s)
+    steady = np.r_[False, np.abs(np.diff(rr_s)) < 0.05]  # beats in step with those before
+    even = is_v[1:] & is_v[:-1] & (rr_s < 0.42) & steady
+    ends = np.flatnonzero(np.diff(np.r_[False, even, False].astype(np.int8)))
+    runs = [(low, high) for low, high in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True) if high - low > 2]
     first, last = runs[int(draw.rng.integers(len(runs)))]
     low_s, high_s = float(whole.beats_s[first]), float(whole.beats_s[last])
     own_bpm = 60 * (last - first) / (high_s - low_s)
     loop, _ = leads.cut(whole, low_s, high_s - low_s, draw.fs_hz * own_bpm / bpm)
     loop = loop - np.linspace(loop[0], loop[-1], loop.size)
+    loop -= np.median(loop)
     sinus_s = 20.0
     mv, beats_s = leads.cut(whole, leads.stretch(whole, draw.rng, sinus_s, "NSV"), sinus_s, draw.fs_hz)
     tape = Tape(draw.fs_hz, sinus_s + 35)

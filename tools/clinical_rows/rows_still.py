@@ -40,7 +40,8 @@ def p_waves_alone(draw: Draw) -> Case:
 
 def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) -> Case:
     """A1: a real lead without its QRST, or its mean P wave in its own noise."""
-    name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S + 60.0)
+    own = draw.yes(0.5)
+    name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S + 60.0, leads.CLEAR if own else leads.SLOW)
     fs_hz, rng = draw.fs_hz, draw.rng
     heart = leads.real_heart(mv, beats_s, fs_hz)
     last_s = max(at_s for at_s in beats_s if at_s < _SINUS_S)
@@ -52,7 +53,6 @@ def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) 
     again = [at_s for at_s in beats_s if at_s >= first]
     shift_s = back_s - first
     tape.mv[: gap.start] = head
-    own = draw.yes(0.5)
     n = gap.stop - gap.start
     if own:  # the P waves of the record at their own times, there and back: the piece is a minute long
         bare = leads.without_qrst(tail, [at_s - from_s for at_s in beats_s if at_s > last_s], fs_hz)
@@ -81,7 +81,7 @@ def noise_alone(draw: Draw) -> Case:
     rng, fs_hz = draw.rng, draw.fs_hz
     back_s = _SINUS_S + _STILL_S
     if draw.real and draw.turn((0, 1, 0, 0, 1)):
-        name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S)
+        name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S, leads.SLOW)
         last_s = max(at_s for at_s in beats_s if at_s < _SINUS_S)
         first_s = min(at_s for at_s in beats_s if at_s > last_s)
         from_s = last_s + 0.5
@@ -179,7 +179,7 @@ def complete_block(draw: Draw) -> Case:
 
 
 def _real_block(draw: Draw, share: float, atrial_bpm: float, bpm: float, seconds: float, block_s: float) -> Case:
-    name, mv, beats_s = leads.clear_piece(draw, 60.0)
+    name, mv, beats_s = leads.clear_piece(draw, 60.0, leads.SLOW)
     heart, rng = leads.real_heart(mv, beats_s, draw.fs_hz), draw.rng
     tape = Tape(draw.fs_hz, seconds)
     last_s = max((at_s for at_s in beats_s if at_s < block_s), default=0.0)
