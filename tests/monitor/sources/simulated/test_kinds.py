@@ -65,6 +65,20 @@ def test_a_rate_after_the_kind_is_that_of_its_beats(kind: str, codes: str, bpm: 
     assert 60 * 250 / np.diff(coded(source, 300 * 250, codes)).mean() == pytest.approx(bpm, rel=0.03)
 
 
+@pytest.mark.parametrize("fs_hz", [125, 1000])
+@pytest.mark.parametrize(
+    "kind", ["lbbb", "svt", "block_wide", "paced", "capture_lost@40", "couplet", "r_on_t", "vt@120"]
+)
+def test_annotations_lie_on_the_tips_of_wide_complexes_too(kind: str, fs_hz: int) -> None:
+    for seed in (1, 2, 3, 4):  # upright and inverted complexes
+        source, mv = simulate(f"{kind}=15;seed={seed};fs={fs_hz};pulse=2;pulse_ms=0.1;p=0;noise=2")
+        half = round(0.07 * fs_hz)
+        for r_sample, _ in source.annotations(mv.size - half):
+            around = mv[max(0, r_sample - half) : r_sample + half + 1]
+            tip = int(np.argmax(np.abs(around - np.median(mv))))
+            assert abs(tip - min(half, r_sample)) <= max(2, round(0.016 * fs_hz)), (seed, r_sample)
+
+
 def test_p_waves_go_on_in_standstill_and_in_block() -> None:
     _, mv = simulate("standstill=60;mv=2;p=0.25;hr=90;noise=2;seed=3")
     hz, power = np.fft.rfftfreq(mv.size - 5, 1 / 250), np.abs(np.fft.rfft(np.abs(mv[5:] - mv[:-5]))) ** 2
