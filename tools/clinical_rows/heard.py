@@ -54,6 +54,7 @@ class Heard:
         qualities: (time, quality of the last second), with `rates`.
         rhythms: (time, rhythm in words), with `rates`.
         status: the last one before the end.
+        pacer_s: pacing pulses that the monitor has marked.
         stretches: every alarm while its cause held; after the end.
 
     Many attributes: one for each kind of message.
@@ -68,6 +69,7 @@ class Heard:
         self.qualities: list[tuple[float, str]] = []
         self.rhythms: list[tuple[float, str]] = []
         self.status: StatusMessage | None = None
+        self.pacer_s: list[float] = []
         self.stretches: list[Stretch] = []
         self.acknowledge = acknowledge
 
@@ -148,11 +150,6 @@ class Heard:
         """R-peaks found, s."""
         return np.array([beat.r_sample for beat in self.beats]) / self.tape.fs_hz
 
-    @property
-    def pacer_s(self) -> list[float]:
-        """Pacing pulses that the monitor has marked, s."""
-        return []
-
     def missed(self, true_s: Sequence[float]) -> list[float]:
         """True beats without an R-peak within 150 ms."""
         found = self.found_s
@@ -167,9 +164,16 @@ class Heard:
             if since_s <= at_s < until_s and (not true.size or np.abs(true - at_s).min() > MATCH_S)
         ]
 
-    def events(self, *words: str) -> list[tuple[float, Notice]]:
-        """Events whose kind has one of the words."""
-        return [(at_s, notice) for at_s, notice in self.notices if any(word in notice.kind for word in words)]
+    def told_of(self, *words: str) -> list[tuple[float, str]]:
+        """Time and text of events, and of the onsets of technical alarms, whose kind has one of the words."""
+        fs_hz = self.tape.fs_hz
+        said = [(at_s, notice.kind, notice.text) for at_s, notice in self.notices]
+        said += [
+            (alarm.decided_sample / fs_hz, alarm.kind, alarm.text)
+            for alarm in self.alarms
+            if alarm.category == "technical" and alarm.state == "onset" and not alarm.update
+        ]
+        return sorted((at_s, text) for at_s, kind, text in said if any(word in kind for word in words))
 
 
 Floats = NDArray[np.float64]
@@ -191,6 +195,8 @@ def play(case: Case, scorer: Scorer) -> Heard:
     while not bed.ended:
         known = len(heard.alarms)
         run(bed.process(piece, heard))
+        pulses = (sample for event in bed.input.events for sample in getattr(event, "pacer_samples", ()))
+        heard.pacer_s += [sample / tape.fs_hz for sample in pulses]
         bed.settle(scorer.score_beats(bed.input.unscored), heard)
         if case.acknowledge:
             for alarm in heard.alarms[known:]:

@@ -49,8 +49,8 @@ def wrong_unit(draw: Draw) -> Case:
         tape.mv = np.round(tape.mv + 2048)
 
     def judge(heard: Heard) -> Fault:
-        found = heard.events("unit", "scale")
-        text = found[0][1].text.lower() if found else ""
+        found = heard.told_of("unit", "scale")
+        text = found[0][1].lower() if found else ""
         return first_of(
             "no event" if not found else None,
             f"event after {found[0][0]:.0f} s" if found and found[0][0] > 10.5 else None,
@@ -65,8 +65,8 @@ def wrong_unit(draw: Draw) -> Case:
 
 def calibration(draw: Draw) -> Case:
     """E2: squares of a calibration or of a device's test signal."""
-    hz, mv, rng = draw.spread(0.5, 4.0, log=True), draw.pick((1.0, 1.0, 0.5, 2.0)), draw.rng
-    duty, after = draw.pick((0.5, 0.5, 0.2)), draw.yes()
+    hz, mv, rng = draw.spread(0.5, 2.2, log=True), draw.pick((1.0, 1.0, 0.5, 2.0)), draw.rng
+    duty, after = max(0.11 * hz, draw.pick((0.5, 0.5, 0.2))), draw.yes()
     begin_s = 20.0 if after else 0.0
     tape = Tape(draw.fs_hz, begin_s + 45.0)
     heart_s = times(0.5, begin_s, 75, rng) if after else []
@@ -79,7 +79,7 @@ def calibration(draw: Draw) -> Case:
     tape.mv += noises.white(rng, tape.fs_hz, tape.mv.size, draw.spread(0.002, 0.01))
 
     def judge(heard: Heard) -> Fault:
-        found = heard.events("calib", "test")
+        found = heard.told_of("calib", "test")
         settled = (begin_s + 12) * tape.fs_hz
         scored = sum(beat.log_prob is not None for beat in heard.beats if beat.r_sample > settled)
         told = heard.told(begin_s + 12, tape.seconds)
