@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from monitor.alarm_state import Priority
 
-__all__ = ["KNOWN_KEYS", "AlarmsConfig", "KindConfig"]
+__all__ = ["CATEGORY_LIMITS", "KNOWN_KEYS", "AlarmsConfig", "KindConfig", "PatientCategory", "limits_of_category"]
+
+PatientCategory = Literal["adult", "child", "neonate"]
 
 NotNegative = Annotated[float, Meta(ge=0)]
 
@@ -68,6 +70,16 @@ KNOWN_KEYS: dict[str, set[str]] = {  # kind -> keys besides priority and enabled
 }
 
 
+# Limits, bpm, that replace the defaults below, which are an adult's. Child: Mindray TMS60 (50 to 120 for adults, 75 to
+# 160 for children) and Edan Elite V6 (tachycardia from 160), extremes about 20 beyond, as Philips derives them.
+# Neonate: the limits of a unit of intensive care, yellow 100 and 200, red 80 and 230 (Joshi et al. 2019, PMC6906083).
+CATEGORY_LIMITS: Final[dict[PatientCategory, dict[str, float]]] = {
+    "adult": {},
+    "child": {"bradycardia": 75, "tachycardia": 160, "extreme_bradycardia": 60, "extreme_tachycardia": 180},
+    "neonate": {"bradycardia": 100, "tachycardia": 200, "extreme_bradycardia": 80, "extreme_tachycardia": 230},
+}
+
+
 class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[alarms.<kind>]`; docs/alarms.md gives the reasons for the limits.
 
@@ -108,3 +120,13 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     raise ValueError(f"alarms.{kind} has no key {key}; it has {names}")
             if "beats" in known and config.beats < 2:
                 raise ValueError(f"alarms.{kind}.beats={config.beats}: give at least 2")
+
+
+def limits_of_category(alarms: AlarmsConfig, patient: PatientCategory) -> AlarmsConfig:
+    """The settings with the limits of this category where they have the default, so that limits given by hand stay."""
+    usual, changed = AlarmsConfig(), {}
+    for kind, limit in CATEGORY_LIMITS[patient].items():
+        given: KindConfig = getattr(alarms, kind)
+        if given.limit == getattr(usual, kind).limit:
+            changed[kind] = msgspec.structs.replace(given, limit=float(limit))
+    return msgspec.structs.replace(alarms, **changed) if changed else alarms

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from monitor.alarm_config import AlarmsConfig, KindConfig
+from monitor.alarm_config import AlarmsConfig, KindConfig, PatientCategory, limits_of_category
 from monitor.errors import ConfigError
 
 __all__ = [
@@ -64,6 +64,9 @@ class SourceConfig(_Section, frozen=True):
 
     spec: Annotated[str, _option("--source", "Source of the signal, see below.")] = "sim"
     bed: Annotated[BedName, _option("--bed", "Name of the bed: letters, digits, _ . -")] = "p1"
+    patient: Annotated[
+        PatientCategory, _option("--patient", "Category of the patient, for alarm limits: adult, child, neonate.")
+    ] = "adult"
     speed: Annotated[
         NotNegative,
         _option("--speed", "Replay speed: 1 = real time, 10, ..., max.", {"max": 0.0}, "a number above 0"),
@@ -162,6 +165,7 @@ class BedConfig(_Section, frozen=True, omit_defaults=True):
     """
 
     source: str = ""
+    patient: PatientCategory | None = None
     start_s: NotNegative | None = None
     duration_s: NotNegative | None = None
     channel: str | None = None
@@ -194,14 +198,15 @@ class Config(_Section, frozen=True):
     beds: dict[BedName, BedConfig] = {}
 
     def alarms_of(self, bed: str) -> AlarmsConfig:
-        """Alarm settings of one bed.
+        """Alarm settings of one bed: its own over those of all beds over the limits of its patient's category.
 
         Raises:
             ConfigError: an unknown key or a wrong value in `[beds.<bed>.alarms]`.
         """
+        alarms = limits_of_category(self.alarms, self.source_of(bed).patient)
         if bed not in self.beds or not self.beds[bed].alarms:
-            return self.alarms
-        tree: dict[str, Any] = msgspec.to_builtins(self.alarms)
+            return alarms
+        tree: dict[str, Any] = msgspec.to_builtins(alarms)
         _lay_over(tree, self.beds[bed].alarms)
         try:
             return msgspec.convert(tree, AlarmsConfig)
