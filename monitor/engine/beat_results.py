@@ -22,15 +22,18 @@ class BeatResults:
         bed_input: times of its samples.
         counts: counts of the bed; beats are counted here.
         calibration: of the model.
+        own: the patient is compared with itself alone, because the model was trained on others.
     """
 
-    def __init__(self, name: str, bed_input: BedInput, counts: dict[str, int], calibration: Calibration) -> None:
+    def __init__(
+        self, name: str, bed_input: BedInput, counts: dict[str, int], calibration: Calibration, own: bool = False
+    ) -> None:
         self.latencies = LatencyPercentiles()
         self._name = name
         self._input = bed_input
         self._counts = counts
         self._score_max = calibration.score_max
-        self._reference = PatientReference(calibration)
+        self._reference = PatientReference(calibration, own)
 
     def judge(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
         """Judge and explain a beat; a score that is not finite counts as none, and one beyond the highest as that."""

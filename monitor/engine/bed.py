@@ -98,7 +98,9 @@ class Bed:
         self.resumed: ResumePoint | None = None
         self._speed = config.source.speed
         self._quality = Quality.GOOD
-        self._beats = BeatResults(name, self.input, self.counts, scorer.calibration)
+        self._beats = BeatResults(
+            name, self.input, self.counts, scorer.calibration, own=config.source_of(name).patient != "adult"
+        )
         self._strips = StripCutter(self.input.history, source.fs_hz)
 
     @property

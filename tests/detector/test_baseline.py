@@ -230,3 +230,19 @@ def test_equal_scores_give_no_spread_of_zero() -> None:
 def test_the_highest_score_is_far_above_every_normal_beat() -> None:
     highest = max(float(scores.max()) for scores in NEW_PATIENTS)
     assert highest < CALIBRATION.score_max < 100 * abs(highest)
+
+
+@given(st.floats(-200, 200), st.floats(0.1, 3.0), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_an_own_reference_follows_a_patient_unlike_all_others(level: float, spread: float, seed: int) -> None:
+    """Wherever its scores lie: none is anomalous, and one far above its own is."""
+    reference = PatientReference(CALIBRATION, own=True)
+    scores = np.random.default_rng(seed).normal(level, spread, 200)
+    first = [reference.judge(float(score)) for score in scores[:PRIOR_BEATS]]
+    assert not any(judgement.anomalous for judgement in first)
+    assert all(score <= judgement.threshold for score, judgement in zip(scores, first, strict=False))
+    later = [reference.judge(float(score)).anomalous for score in scores[PRIOR_BEATS:]]
+    assert np.mean(later) < 0.05
+    far = reference.judge(level + 20 * CALIBRATION.spread)
+    assert far.anomalous
+    assert level < far.threshold < level + 20 * CALIBRATION.spread

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from monitor.alarm_config import KNOWN_KEYS, AlarmsConfig, KindConfig
+from monitor.alarm_config import CATEGORY_LIMITS, KNOWN_KEYS, AlarmsConfig, KindConfig
 from monitor.alarms.kinds import COVERS, TECHNICAL
 from monitor.config import BedConfig, Config, SourceConfig, load_config, merge
 from monitor.errors import ConfigError
@@ -76,6 +77,37 @@ def test_the_limits_of_a_bed_replace_the_common_ones(tmp_path: Path) -> None:
     assert own.asystole == usual.asystole
     later = merge(config, {"alarms": {"asystole": {"limit": 3.0}}}, "flags")
     assert later.alarms_of("icu-4").asystole.limit == 3.0
+
+
+def rate_limits(config: Config, bed: str) -> tuple[float, ...]:
+    alarms = config.alarms_of(bed)
+    kinds = ("extreme_bradycardia", "bradycardia", "tachycardia", "extreme_tachycardia")
+    return tuple(getattr(alarms, kind).limit for kind in kinds)
+
+
+def test_the_category_of_a_patient_sets_the_limits_of_the_rates_under_those_given() -> None:
+    beds = {
+        "adult": {"source": "sim"},
+        "child": {"source": "sim", "patient": "child"},
+        "neonate": {"source": "sim", "patient": "neonate", "alarms": {"tachycardia": {"limit": 120.0}}},
+    }
+    config = merge(Config(), {"beds": beds}, "test")
+    assert rate_limits(config, "adult") == (40, 45, 120, 140)
+    assert rate_limits(config, "child") == (60, 75, 160, 180)
+    assert rate_limits(config, "neonate") == (80, 100, 120, 230), "a bed's own limit, even if it is an adult's"
+    given = merge(config, {"alarms": {"bradycardia": {"limit": 50.0}}}, "test")
+    assert rate_limits(given, "neonate") == (80, 50, 120, 230)
+    whole = load_config(FILE)
+    neonates = merge(whole, {"source": {"patient": "neonate"}}, "--patient")
+    assert rate_limits(neonates, "p1") == (80, 100, 200, 230), "the file with all defaults leaves them"
+    assert rate_limits(merge(neonates, {"beds": beds}, "test"), "adult") == (80, 100, 200, 230)
+    with pytest.raises(ConfigError, match="patient"):
+        merge(Config(), {"source": {"patient": "baby"}}, "--patient")
+    text = FILE.read_text()
+    for patient, limits in CATEGORY_LIMITS.items():
+        assert patient in text
+        for kind, limit in limits.items():
+            assert re.search(rf"# {kind} .* {limit}( |$)", text, re.MULTILINE), (patient, kind)
 
 
 def test_a_bed_has_the_keys_of_the_source_in_their_ranges() -> None:

@@ -65,6 +65,8 @@ def examples(flag: str) -> tuple[object, object, object]:
         return not option.default, option.default, not option.default
     if option.key == "mains":
         return "off", "50", "60"
+    if option.key == "patient":
+        return "child", "neonate", "adult"
     if option.number is str:
         return "one", "two", "three"
     return option.number(2), option.number(3), option.number(4)
