@@ -21,7 +21,7 @@ class Gap:
 
     Attributes:
         effect: up to 12.5 ms, `bridged`: a straight line that counts as signal; up to 60 ms, `unscored`: R-peaks and
-            RR intervals continue over the line, but no beat that it touches is scored; under 1 s, `hole`: no R-peak
+            RR intervals continue over the line, but no beat that it touches is scored; under 1.5 s, `hole`: no R-peak
             within it, no RR interval or score across it; `restart`: the signal restarts after it.
         invalid: the samples came, but without a valid value: they are not lost. Published for holes only, because
             quality covers the rest.

@@ -15,7 +15,7 @@ __all__ = ["BRIDGE_S", "NEW_OFFSET_MV", "RESTART_S", "SHORT_S", "SampleHold", "S
 BRIDGE_S = 0.0125  # half a period of the band's upper edge: nothing that passes the filter turns within it
 SHORT_S = 0.06  # a QRS of 70 ms or more is not hidden by it, nor is its R-peak moved beyond the tolerance of 150 ms
 NEW_OFFSET_MV = 15.0  # between the sides of a hole: more than any ECG, the electrode has another offset
-RESTART_S = 1.0  # a restart costs the beats of 0.6 s before it and the second in which the filter settles
+RESTART_S = 1.5  # as long as a silence goes on across a loss; a restart costs what is not decided before it
 
 Floats = NDArray[np.float64]
 

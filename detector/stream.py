@@ -50,7 +50,7 @@ class Detector:
     Memory is bounded.
 
     Every gap is published and counted. Missing and invalid samples (NaN) are treated alike, by the length of their run.
-    From 1 s on the signal restarts. Over less the filter continues on a straight line to the next valid sample, for
+    From 1.5 s on the signal restarts. Over less the filter continues on a straight line to the next valid sample, for
     which invalid ones wait. Up to 12.5 ms (at least one sample) that line counts as signal: the filtered signal has
     nothing above 40 Hz and cannot turn within half a period of it. Up to 60 ms it hides no QRS: R-peaks and RR
     intervals continue, but no beat that it touches is scored. A longer hole has no R-peak, and no RR interval over it.

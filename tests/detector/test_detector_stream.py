@@ -36,7 +36,7 @@ def gaps_of(events: Sequence[Event]) -> list[Gap]:
 
 def effect_of(missing: int) -> GapEffect:
     """Specified effect of a gap at 250 Hz."""
-    return "bridged" if missing <= 3 else "unscored" if missing <= 15 else "hole" if missing < 250 else "restart"
+    return "bridged" if missing <= 3 else "unscored" if missing <= 15 else "hole" if missing < 375 else "restart"
 
 
 def with_gaps(
@@ -53,7 +53,7 @@ def with_gaps(
     return detector, events + detector.flush()
 
 
-missing = st.one_of(st.integers(1, 4), st.integers(1, 130), st.integers(1, 4000))
+missing = st.one_of(st.integers(1, 4), st.integers(1, 400), st.integers(1, 4000))
 gap_lists = st.lists(
     st.tuples(st.floats(0.1, DURATION_S - 0.1), missing),
     max_size=3,
@@ -130,10 +130,10 @@ def test_invariants_of_the_event_list(gaps: list[tuple[float, int]], runs: list[
 
 
 def test_a_gap_is_published_between_the_old_and_the_new_signal() -> None:
-    _, events = with_gaps(SIGNAL, [(7.55, 250)])
+    _, events = with_gaps(SIGNAL, [(7.55, 375)])
     at = next(i for i, event in enumerate(events) if isinstance(event, Gap))
     edge = round(7.55 * FS_HZ)
-    assert events[at] == Gap(edge, 250)
+    assert events[at] == Gap(edge, 375)
     assert all(event.sample <= edge for event in events[:at] if isinstance(event, Tick))
     assert all(event.sample > edge for event in events[at:] if isinstance(event, Tick))
     assert beats_of(events[:at])[-1].quality is Quality.TRUNCATED

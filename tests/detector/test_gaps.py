@@ -151,6 +151,7 @@ LOSSES_S = {  # (length, period), s
     "a packet of 48 ms every 3 s": (0.048, 3.0),
     "73 samples of 130 Hz every 4 s": (73 / 130, 4.0),
     "16 ms every 200 ms": (0.016, 0.2),
+    "1.2 s every 5 s": (1.2, 5.0),
 }
 
 
@@ -189,13 +190,13 @@ def test_repeated_losses_hide_no_beat_and_no_standstill(fs_hz: float, loss: str)
     half = round(0.04 * fs_hz)
     r_peaks = [round(r * fs_hz) for r in r_s if 0.4 < r < 19.5]
     seen = [r for r in r_peaks if lost[r - half : r + half + 1].mean() < 0.5]
-    assert len(seen) >= 17
+    assert len(seen) >= 14
     assert len(match(found, seen, 0.15 * fs_hz)) == len(seen)
     assert len(match(found, [round(r * fs_hz) for r in r_s], 0.15 * fs_hz)) == len(found)
     flat_spans = [e for e in missing if isinstance(e, QualitySpan) and e.first_sample > 21 * fs_hz]
-    assert {span.quality for span in flat_spans} <= {Quality.GOOD, Quality.FLAT}
+    assert {span.quality for span in flat_spans} <= {Quality.GOOD, Quality.FLAT, Quality.GAP}
     holes = any(isinstance(e, Gap) and e.effect == "hole" for e in missing)
-    assert holes == (loss == "73 samples of 130 Hz every 4 s")
+    assert holes == (loss in ("73 samples of 130 Hz every 4 s", "1.2 s every 5 s"))
     if not holes:
         intervals = [beat.rr_s for beat in beats_of(missing)[1:]]
         assert None not in intervals
@@ -204,15 +205,16 @@ def test_repeated_losses_hide_no_beat_and_no_standstill(fs_hz: float, loss: str)
 @settings(max_examples=12)
 @given(
     runs=st.lists(
-        st.tuples(st.integers(1, SIGNAL.size - 400), st.sampled_from([1, 2, 3, 4, 10, 15, 16, 60, 249])),
+        st.tuples(st.integers(1, SIGNAL.size - 500), st.sampled_from([1, 2, 3, 4, 10, 15, 16, 60, 374])),
         max_size=12,
     )
 )
 def test_missing_and_invalid_samples_give_the_same_beats(runs: list[tuple[int, int]]) -> None:
-    """For runs under 1 s; where the signal restarts, invalid samples are leads off, missing ones nothing."""
+    """For runs under 1.5 s; where the signal restarts, invalid samples are leads off, missing ones nothing."""
     lost = np.zeros(SIGNAL.size, np.bool_)
     for first, length in runs:
-        if not lost[max(0, first - 300) : first + length + 300].any() or length < 16:
+        around = lost[max(0, first - 376) : first + length + 376]
+        if np.count_nonzero(around) + length < 375:
             lost[first : first + length] = True
     lost[0] = lost[-1] = False
     missing, invalid = without(SIGNAL, lost, FS_HZ)

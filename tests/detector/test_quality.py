@@ -162,8 +162,8 @@ def qualities_after(invalid_s: float, step_mv: float) -> list[Quality]:
 def test_a_short_lead_off_is_a_hole_and_a_long_one_a_restart() -> None:
     good, off = Quality.GOOD, Quality.LEADS_OFF
     assert qualities_after(0.4, 0.0) == [good] * 5
-    assert qualities_after(1.2, 0.0)[:3] == [good, off, off]
-    assert qualities_after(1.2, 300.0)[-2:] == [good, good]
+    assert qualities_after(1.7, 0.0)[:3] == [good, off, off]
+    assert qualities_after(1.7, 300.0)[-2:] == [good, good]
 
 
 def test_after_a_step_across_a_hole_the_filter_settles_first() -> None:
