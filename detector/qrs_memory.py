@@ -29,12 +29,15 @@ _SLOPE_MIN_MV_S = 1.5  # a QRS of 0.1 mV; amplifier noise of 10 uV stays below i
 _NEW_SHAPE_SHARE = 0.5  # a new QRS shape needs half the usual height; smaller rejected waves are P and T waves
 
 # Complexes that replace the memory: at least three, well above their surroundings, alike, and either followed by a T
-# wave or as narrow as a QRS of this patient. P waves of a standstill are followed by nothing (peak to peak 0.04 to 0.15
-# of their own height; escape beats and moved electrodes from 0.23), and their slopes are 1.7 times as wide as those of
-# the QRS (moved electrodes 1.1). Chosen on synthetic ECGs and on DS1 leads without their QRST.
+# wave or as narrow as a QRS of this patient. P waves of a standstill are followed by little (peak to peak 0.04 to 0.21
+# of their own height; escape beats and moved electrodes from 0.23), and their slopes are 1.24 to 1.9 times as wide as
+# those of the QRS (moved electrodes 1.1). P waves have up to 0.13 of the height of the QRS: complexes as small as that
+# need more. Chosen on synthetic ECGs and on DS1 leads without their QRST.
 _NEW_BEATS, _NEW_HEIGHT, _NEW_CONTRAST = 3, 0.5, 2.5
-_NEW_ALIKE_T, _NEW_T_WAVE = 0.95, 0.18
-_NEW_ALIKE_NARROW, _NEW_WIDTH = 0.9, 1.25
+_NEW_ALIKE_T, _NEW_ALIKE_NARROW = 0.95, 0.9
+_SMALL = 0.17  # of the usual height
+_NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.25
+_NEW_WIDTH, _SMALL_WIDTH = 1.25, 1.12
 _T_WAVE_S = (0.16, 0.42)  # after the middle of the complex
 
 
@@ -117,8 +120,11 @@ class QrsMemory:
         if np.median(heights[at] / np.maximum(steepness.around[at], 0.1 * self.floor)) <= _NEW_CONTRAST:
             return
         alike = float(np.median(self.shapes.mutual(steepness.slope, at)))
-        with_t_wave = alike > _NEW_ALIKE_T and self._t_wave(silent, at) > _NEW_T_WAVE
-        if not with_t_wave and not (alike > _NEW_ALIKE_NARROW and self._narrow(steepness.slope, at)):
+        small = float(np.median(heights[at])) < _SMALL * self.usual_height(heights)
+        with_t_wave = alike > _NEW_ALIKE_T and self._t_wave(silent, at) > (_SMALL_T_WAVE if small else _NEW_T_WAVE)
+        width = float(np.median(self.shapes.widths(steepness.slope, at))) / self.shapes.narrowest()
+        narrow = alike > _NEW_ALIKE_NARROW and width < (_SMALL_WIDTH if small else _NEW_WIDTH)
+        if not with_t_wave and not narrow:
             return
         self._clear()
         for place in at.tolist():
@@ -134,11 +140,6 @@ class QrsMemory:
         piece = round(_PIECE_S * self.fs_hz)
         starts = range(0, max(1, heights.size - piece // 2), piece)
         return [float(heights[i : i + piece].max()) for i in starts]
-
-    def _narrow(self, steep: NDArray[np.float64], at: NDArray[np.int64]) -> bool:
-        """Whether the slopes at these places are about as narrow as the narrowest known QRS."""
-        widths = self.shapes.widths(steep, at)
-        return 0.0 < float(np.median(widths)) < _NEW_WIDTH * self.shapes.narrowest()
 
     def _t_wave(self, silent: NDArray[np.float64], at: NDArray[np.int64]) -> float:
         """Height of what follows the median complex, as a share of the complex, peak to peak without its trend.

@@ -46,14 +46,19 @@ class QrsShapes:
         self.known.clear()
 
     def mutual(self, steep: Samples, at: Indices) -> Samples:
-        """Likeness of each place, (k,) int64, to the most alike of the others: replaces likeness in a new rhythm."""
+        """Likeness of each place, (k,) int64, to others: replaces likeness to known shapes in a new rhythm.
+
+        The second highest counts: of a few pieces of noise, two resemble each other by chance. 0 for fewer than three.
+        """
+        if at.size < 3:
+            return np.zeros(at.size)
         pieces = steep[at[:, None, None] + self.around]
         norms = np.sqrt(np.vecdot(pieces, pieces)) + _TINY
         middles = pieces[:, self._lag] / norms[:, self._lag, None]  # (k, length)
         products = np.max((pieces @ middles.T) / norms[:, :, None], axis=1)  # (k, k)
         np.fill_diagonal(products, 0.0)
-        highest: Samples = products.max(axis=1)
-        return np.maximum(highest, 0.0)
+        second: Samples = np.partition(products, -2, axis=1)[:, -2]
+        return np.maximum(second, 0.0)
 
     def widths(self, steep: Samples, at: Indices) -> Samples:
         """Width of the slopes at each place, (k,) float64, samples, see `comparing`."""

@@ -164,9 +164,9 @@ class RPeakDetector:
 
         path = sequence()
         next_qrs = min(until, path[0].place + first) if path else until
-        if at.size > 1 and self._pause(next_qrs):
-            mutual = memory.shapes.mutual(steep, at)
-            like = np.where(height >= _SEARCH_SHARE * usual, np.maximum(like, mutual), like)
+        searched = height >= _SEARCH_SHARE * usual
+        if np.count_nonzero(searched) > 2 and self._pause(next_qrs):
+            like[searched] = np.maximum(like[searched], memory.shapes.mutual(steep, at[searched]))
             path = sequence()
         likeness = dict(zip(at.tolist(), like.tolist(), strict=True))
         found = []

@@ -129,11 +129,13 @@ def test_width_is_the_length_over_which_the_slopes_are_spread() -> None:
     assert shapes.widths(steep, np.array([100])) == pytest.approx([10.0])
 
 
-def test_mutual_likeness_needs_another() -> None:
+def test_mutual_likeness_needs_two_others() -> None:
     shapes = QrsShapes(FS_HZ)
     wave = np.sin(np.arange(600) / 600 * 2 * np.pi * 8)
     assert shapes.mutual(wave, np.array([150, 225, 300])).min() > 0.99
-    assert shapes.mutual(wave, np.array([150])).tolist() == [0.0]
+    assert shapes.mutual(wave, np.array([150, 225])).tolist() == [0.0, 0.0]
+    wave[140:235] = np.random.default_rng(0).normal(0, 1, 95)
+    assert shapes.mutual(wave, np.array([150, 225, 300])).max() < 0.7
 
 
 def patient(
