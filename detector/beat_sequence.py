@@ -23,7 +23,9 @@ _LONG_RR, _LONG_PRICE, _LONG_MOST = 1.3, 1.5, 4.0  # 1.5 nats for each further 1
 # Over 240/min consecutive complexes have nearly the same height; QRS and T wave, or two parts of one QRS, do not.
 _FAST_S, _FAST_PRICE = 0.25, 6.0
 _T_WAVE_S, _T_WAVE_SHARE, _T_WAVE_PRICE = 0.36, 0.8, 8.0  # within 0.36 s of a QRS, and lower than 80 % of it
-_BLUNT, _BLUNT_PRICE = 1.35, 16.0  # ... or over 1.35 times as wide: a T wave may be taller than its QRS
+# ... or lower than it and over 1.35 times as wide: a T wave may be taller than its QRS, but is never as steep
+_BLUNT, _BLUNT_SHARE, _BLUNT_PRICE = 1.35, 0.9, 16.0
+_SILENCE_S, _SILENCE_PRICE = 4.0, 2.0  # what ends a standstill must look like a QRS by itself, or agree with others
 
 
 class Candidate(NamedTuple):
@@ -88,6 +90,8 @@ def _price(before: Candidate, beat: Candidate, rr: float | None, fs_hz: float) -
     """Price of two consecutive beats, nats."""
     interval = beat.place - before.place
     price = _long_price(interval, rr)
+    if interval > _SILENCE_S * fs_hz:
+        price += _SILENCE_PRICE
     if rr is not None and interval < _SHORT_RR * rr:
         price += _SHORT_PRICE * math.log(_SHORT_RR * rr / interval)
     if interval < _FAST_S * fs_hz:
@@ -95,7 +99,7 @@ def _price(before: Candidate, beat: Candidate, rr: float | None, fs_hz: float) -
     if interval < _T_WAVE_S * fs_hz:
         if beat.height < _T_WAVE_SHARE * before.height:
             price += _T_WAVE_PRICE * math.log(_T_WAVE_SHARE * before.height / beat.height)
-        if beat.width > _BLUNT * before.width > 0:
+        if beat.width > _BLUNT * before.width > 0 and beat.height < _BLUNT_SHARE * before.height:
             price += _BLUNT_PRICE * math.log(beat.width / (_BLUNT * before.width))
     return price
 
