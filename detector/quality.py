@@ -62,6 +62,7 @@ _WANDER, _WANDER_MV = 1.8, (2.5, 3.0)  # limit of baseline change within 3 s: in
 _SWING_ALIKE, _WANDER_ALIKE = 2.0, 0.5  # ... in heights of QRS complexes that are alike: an ECG of 5 mV is no wander
 _BASELINE_MEAN_S = 0.6  # length of the mean that is the baseline
 _MUSCLE = 0.046  # RMS above 15 Hz outside the QRS, in QRS heights; one second in 1000 of clean DS1 exceeds it
+_FAST_RR_S, _MUSCLE_FAST = 0.35, 0.2  # ... where QRS complexes that are alike leave no piece of 0.1 s between them
 _MUSCLE_HALF_S = 0.018
 _MUSCLE_PIECE_S = 0.1
 _MUSCLE_QUANTILE = 0.2  # of the 0.1-s pieces: those without QRS and T wave
@@ -126,6 +127,7 @@ def assessing(
     recent: NDArray[np.float64] | None = None,
     qrs_mv: float = 0.0,
     alike_mv: float = 0.0,
+    usual_rr_s: float | None = None,
     hum_mv: float = 0.0,
 ) -> Steps[Quality]:
     """Judge one stretch, usually one second; a routine in lockstep.
@@ -139,6 +141,7 @@ def assessing(
         qrs_mv: the patient's usual QRS height, peak to peak, mV; 0 = not known.
         alike_mv: height of the last QRS complexes if they are alike, peak to peak, mV; else 0. Noise has none, so the
             limits of swing and wander grow with it.
+        usual_rr_s: the usual RR interval, s; None = not known.
         hum_mv: amplitude of hum at 50 or 60 Hz after the filter, mV.
 
     Returns:
@@ -163,7 +166,8 @@ def assessing(
     swing_most = max(_within(_SWING * height, _SWING_MV), _SWING_ALIKE * alike_mv)
     if swing > swing_most or wander > max(_within(_WANDER * height, _WANDER_MV), _WANDER_ALIKE * alike_mv):
         return Quality.WANDER
-    if noise > _MUSCLE * height:
+    fast = alike_mv > 0.0 and usual_rr_s is not None and usual_rr_s < _FAST_RR_S
+    if noise > (_MUSCLE_FAST if fast else _MUSCLE) * height:
         return Quality.HUM if hum_mv / math.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
     return Quality.GOOD
 

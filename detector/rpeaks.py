@@ -49,6 +49,7 @@ _PRIOR = -3.0
 _LIKENESS_UNKNOWN = 0.7
 _QUIET = 0.1  # of the usual height: smallest background, or small waves in a silent stretch stand out too much
 _SMALL, _OTHER_WEIGHT = 0.5, 2.0  # a wave under half the usual height that resembles a P or T wave more than a QRS
+_MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
 _NOISY, _NOISE_PRICE = 0.4, 6.0  # a background above 40 % of the usual height is noise, as are most of its peaks
 _MOST, _LEAST = 5.0, -10.0
@@ -166,7 +167,8 @@ class RPeakDetector:
         next_qrs = min(until, path[0].place + first) if path else until
         searched = height >= _SEARCH_SHARE * usual
         if np.count_nonzero(searched) > 2 and self._pause(next_qrs):
-            like[searched] = np.maximum(like[searched], memory.shapes.mutual(steep, at[searched]))
+            mutual = memory.shapes.mutual(steep, at[searched])
+            like[searched] = np.maximum(like[searched], np.where(mutual > _MUTUAL, mutual, 0.0))
             path = sequence()
         likeness = dict(zip(at.tolist(), like.tolist(), strict=True))
         found = []

@@ -281,6 +281,7 @@ class Detector:
 
     def _judge(self) -> Steps[QualitySpan]:
         """Verdict on the samples since the last one."""
+        memory = self._rpeaks.memory
         here = slice(self._judged - self._first, self._now - self._first)
         raw, filtered = self._tail.raw[here], self._tail.filtered[here]
         came, enough = self._verdicts.came(self._judged, self._now)
@@ -293,7 +294,8 @@ class Detector:
                 self.rails_mv,
                 recent=self._tail.raw[-round(BASELINE_S * self.fs_hz) :],
                 qrs_mv=self._template.amplitude_mv,
-                alike_mv=self._rpeaks.memory.qrs_mv,
+                alike_mv=memory.qrs_mv,
+                usual_rr_s=None if memory.usual_interval is None else memory.usual_interval / self.fs_hz,
                 hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
             )
         if self._judged < self._settled:
