@@ -38,6 +38,8 @@ _NEW_ALIKE_T, _NEW_ALIKE_NARROW = 0.95, 0.9
 _SMALL = 0.17  # of the usual height
 _NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.25
 _NEW_WIDTH, _SMALL_WIDTH = 1.25, 1.12
+_ECTOPIC_T_WAVE = 0.1  # less than in a new rhythm, because they are also large and wide
+_ECTOPIC_WIDTH = 1.4  # small ventricular beats have 1.5 to 2.3; the T waves of wide escape beats 1.0
 _T_WAVE_S = (0.16, 0.42)  # after the middle of the complex
 
 
@@ -86,7 +88,7 @@ class QrsMemory:
     def learn(self, steep: NDArray[np.float64], place: int, height: float, usual: float) -> None:
         """Learn a QRS: `place` in the slopes `steep`, (n,), mV per sample."""
         self._heights.append(height)
-        self.shapes.learn(steep, place, may_add=height >= _NEW_SHAPE_SHARE * usual)
+        self.shapes.learn(steep, place, height, may_add=height >= _NEW_SHAPE_SHARE * usual)
 
     def learn_interval(self, samples: int) -> None:
         """Learn the interval of two consecutive beats; a standstill is none."""
@@ -96,7 +98,7 @@ class QrsMemory:
     def learn_other(self, steep: NDArray[np.float64], place: int, height: float, usual: float) -> None:
         """Learn a wave that is no beat, if it is small."""
         if height < _NEW_SHAPE_SHARE * usual:
-            self.others.learn(steep, place, may_add=True)
+            self.others.learn(steep, place, height, may_add=True)
 
     def note(self, likeness: float, height_mv: float) -> None:
         """Note how much the newest QRS resembled the known ones, and its height, peak to peak in mV."""
@@ -130,6 +132,25 @@ class QrsMemory:
         for place in at.tolist():
             self.learn(steepness.slope, place, float(heights[place]), 0.0)
         self._heights.extend([float(np.median(heights[at]))] * (_ENOUGH_BEATS - len(self._heights)))
+
+    def learning_small(self, window: NDArray[np.float64], at: NDArray[np.int64]) -> Steps[None]:
+        """Learn the shapes of small beats (`detector.small_beats`) if they are alike, wide and have a T wave; a routine.
+
+        Args:
+            window: (n,) float64, band-passed, mV.
+            at: (k,) int64, their places in it.
+        """
+        margin = self.shapes.margin
+        at = at[(at >= margin) & (at < window.size - margin)]
+        if at.size < _NEW_BEATS or self._t_wave(window, at) <= _ECTOPIC_T_WAVE:
+            return
+        steepness = yield from measuring_steepness(window, self.fs_hz)
+        if float(np.median(self.shapes.mutual(steepness.slope, at))) <= _NEW_ALIKE_NARROW:
+            return
+        if float(np.median(self.shapes.widths(steepness.slope, at))) <= _ECTOPIC_WIDTH * self.shapes.narrowest():
+            return
+        for place in at.tolist():
+            self.shapes.learn(steepness.slope, place, float(steepness.envelope[place]), may_add=True)
 
     def _clear(self) -> None:
         for known in (self._heights, self._intervals, self._recent, self.shapes, self.others):

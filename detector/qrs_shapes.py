@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.lockstep import Stage, Steps
 
-__all__ = ["QrsShapes", "comparing"]
+__all__ = ["Compared", "QrsShapes", "comparing"]
 
 _HALF_S = 0.07
 _LAG_S = 0.03
@@ -29,6 +30,7 @@ class QrsShapes:
         margin: samples needed on either side of a place to compare or learn it.
         around: (lags, length) int64, the samples from a place that are compared, one row for each lag.
         known: the shapes, each (length,) float64.
+        heights: usual height of the waves of each shape, in the unit given to `learn`.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -37,6 +39,7 @@ class QrsShapes:
         # (lags, length) samples from a place
         self.around = np.arange(2 * half + 1) + np.arange(2 * self._lag + 1)[:, None] - self.margin
         self.known: list[Samples] = []
+        self.heights: list[float] = []
 
     def __bool__(self) -> bool:
         return bool(self.known)
@@ -44,6 +47,7 @@ class QrsShapes:
     def clear(self) -> None:
         """Forget every shape."""
         self.known.clear()
+        self.heights.clear()
 
     def mutual(self, steep: Samples, at: Indices) -> Samples:
         """Likeness of each place, (k,) int64, to others: replaces likeness to known shapes in a new rhythm.
@@ -69,7 +73,7 @@ class QrsShapes:
         """Width of the narrowest known shape, samples, as `comparing` gives it; 0 without shapes."""
         return min((float(np.abs(shape).sum()) ** 2 for shape in self.known), default=0.0)
 
-    def learn(self, steep: Samples, place: int, may_add: bool) -> None:
+    def learn(self, steep: Samples, place: int, height: float, may_add: bool) -> None:
         """Learn an accepted wave: refresh the shape it resembles, or replace the oldest shape if `may_add`."""
         pieces = steep[place + self.around]
         best, shape_at, piece = -1.0, -1, pieces[self._lag]
@@ -81,15 +85,31 @@ class QrsShapes:
                 if like > best:
                     best, shape_at, piece = like, i, pieces[lag]
         if best > _SAME_SHAPE:
-            old = self.known.pop(shape_at)
+            old, usual = self.known.pop(shape_at), self.heights.pop(shape_at)
             self.known.append(_unit((1 - _RATE) * old + _RATE * _unit(piece)))
+            self.heights.append((1 - _RATE) * usual + _RATE * height)
         elif may_add or not self.known:
             if len(self.known) == _SHAPES:
-                del self.known[0]
+                del self.known[0], self.heights[0]
             self.known.append(_unit(pieces[self._lag]))
+            self.heights.append(height)
 
 
-Compared = tuple[Samples, Samples, Samples]
+class Compared(NamedTuple):
+    """Candidates compared with known shapes, each (k,) float64.
+
+    Attributes:
+        like: likeness to the nearest QRS shape: highest correlation within 30 ms, 0 to 1, higher = more alike; 0
+            without a shape.
+        own_height: usual height of that shape; 0 without a shape.
+        other: likeness to the nearest other wave.
+        width: length over which the slopes are spread evenly, samples: square of their sum over sum of their squares.
+    """
+
+    like: Samples
+    own_height: Samples
+    other: Samples
+    width: Samples
 
 
 def comparing(steep: Samples, at: Indices, shapes: QrsShapes, others: QrsShapes) -> Steps[Compared]:
@@ -100,40 +120,39 @@ def comparing(steep: Samples, at: Indices, shapes: QrsShapes, others: QrsShapes)
         at: (k,) int64 places, `margin` or more from both ends, at least one.
         shapes: QRS complexes.
         others: waves that are no QRS.
-
-    Returns:
-        Three (k,) float64: likeness to the nearest of `shapes`, and of `others` (highest correlation within 30 ms, 0 to
-        1, higher = more alike; 0 without a shape), and width of the slopes, samples: the length over which they are
-        spread evenly, square of their sum over sum of their squares.
     """
-    compared = yield from _COMPARED.ask(shapes.around.shape, (steep, at, shapes.known, others.known, shapes.around))
+    compared = yield from _COMPARED.ask(shapes.around.shape, (steep, at, shapes, others))
     return compared
 
 
-def _compared(asked: list[tuple[Samples, Indices, list[Samples], list[Samples], Indices]]) -> list[Compared]:
-    around = asked[0][-1]
+def _compared(asked: list[tuple[Samples, Indices, QrsShapes, QrsShapes]]) -> list[Compared]:
+    around = asked[0][2].around
     pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in asked])  # (places, lags, length)
     squares = np.vecdot(pieces, pieces)  # (places, lags)
     norms = np.sqrt(squares) + _TINY
     lag = len(around) // 2
     widths = _widths(pieces[:, lag], squares[:, lag])
     found, first = [], 0
-    for _, at, known, others, _ in asked:
+    for _, at, shapes, others in asked:
         part = slice(first, first := first + at.size)
-        like = [_highest(pieces[part], norms[part], each) for each in (known, others)]
-        found.append((like[0], like[1], widths[part]))
+        like, nearest = _highest(pieces[part], norms[part], shapes.known)
+        own = np.array(shapes.heights)[nearest] if shapes else np.zeros(at.size)
+        found.append(Compared(like, own, _highest(pieces[part], norms[part], others.known)[0], widths[part]))
     return found
 
 
 _COMPARED = Stage(60, _compared)
 
 
-def _highest(pieces: Samples, norms: Samples, shapes: list[Samples]) -> Samples:
-    """(k,) highest correlation of (k, lags, length) pieces with any shape; 0 without shapes."""
-    if not shapes:
-        return np.zeros(len(pieces))
-    highest: Samples = (np.max(pieces @ np.array(shapes).T, axis=2) / norms).max(axis=1)
-    return np.maximum(highest, 0.0)
+def _highest(pieces: Samples, norms: Samples, known: list[Samples]) -> tuple[Samples, Indices]:
+    """(k,) highest correlation of (k, lags, length) pieces with any shape, and which; 0 without shapes."""
+    if not known:
+        return np.zeros(len(pieces)), np.zeros(len(pieces), np.int64)
+    products = pieces @ np.array(known).T  # (k, lags, shapes)
+    products /= norms[:, :, None]
+    best: Samples = products.max(axis=1)
+    nearest: Indices = best.argmax(axis=1)
+    return np.maximum(best.max(axis=1), 0.0), nearest
 
 
 def _widths(pieces: Samples, squares: Samples) -> Samples:

@@ -26,6 +26,7 @@ from detector.lockstep import Steps, run
 from detector.qrs import Steepness, measuring_steepness
 from detector.qrs_memory import NEW_RHYTHM_S, QrsMemory
 from detector.qrs_shapes import comparing
+from detector.small_beats import SmallBeats
 
 __all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "RPeakDetector"]
 
@@ -49,6 +50,7 @@ _PRIOR = -3.0
 _LIKENESS_UNKNOWN = 0.7
 _QUIET = 0.1  # of the usual height: smallest background, or small waves in a silent stretch stand out too much
 _SMALL, _OTHER_WEIGHT = 0.5, 2.0  # a wave under half the usual height that resembles a P or T wave more than a QRS
+_KNOWN = 0.9  # likeness to a shape from which that shape's own height is the usual one
 _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
 _NOISY, _NOISE_PRICE = 0.4, 6.0  # a background above 40 % of the usual height is noise, as are most of its peaks
@@ -83,6 +85,7 @@ class RPeakDetector:
         self.window = round(WINDOW_S * fs_hz)
         self.edge = round(EDGE_S * fs_hz)
         self.memory = QrsMemory(fs_hz)
+        self._small = SmallBeats(fs_hz)
         self._reach = round(_REACH_S * fs_hz)
         self._overlap = max(self._reach, round(_OVERLAP_S * fs_hz))
         self._neurokit = round(_NEUROKIT_S * fs_hz)
@@ -96,6 +99,7 @@ class RPeakDetector:
         self.decided_until: int | None = None
         self._last_peak: int | None = None  # the last R-peak returned
         self._last: Candidate | None = None  # its QRS, at an absolute place
+        self._small.clear()
         self._silent_since: int | None = None  # absolute index from which no QRS was found
 
     def decide(self, window: NDArray[np.float64], first_sample: int) -> list[int]:
@@ -130,6 +134,8 @@ class RPeakDetector:
         memory = self.memory
         if memory.enough and until - self._silent_since >= NEW_RHYTHM_S * self.fs_hz:
             yield from memory.relearning(window[max(0, self._silent_since - first_sample) :])
+        if trusted and (suspects := self._small.suspects()) and self._small.large(window, first_sample, suspects):
+            yield from memory.learning_small(window, np.array(suspects) - first_sample)
         # With enough beats in the memory the end of the window is sufficient.
         cut = max(0, window.size - self._end) if memory.enough else 0
         steepness = yield from measuring_steepness(window[cut:], self.fs_hz)
@@ -148,7 +154,8 @@ class RPeakDetector:
         if at.size == 0:
             return []
         height, around = heights[at], np.maximum(steepness.around[at], _QUIET * usual)
-        like, other, widths = yield from comparing(steep, at, memory.shapes, memory.others)
+        like, own, other, widths = yield from comparing(steep, at, memory.shapes, memory.others)
+        reference = np.where(like > _KNOWN, np.minimum(own, usual), usual)
         if memory.shapes:
             small = height < _SMALL * usual
             like = np.where(small, like - _OTHER_WEIGHT * np.maximum(other - like, 0.0), like)
@@ -159,7 +166,7 @@ class RPeakDetector:
         end = steep.size
 
         def sequence() -> list[Candidate]:
-            evidence = _evidence(height, usual, around, like)
+            evidence = _evidence(height, reference, around, like, usual)
             rows = zip(at.tolist(), height.tolist(), widths.tolist(), evidence, strict=True)
             return best_sequence([Candidate(*row) for row in rows], last, rr, end, self.fs_hz)
 
@@ -182,11 +189,13 @@ class RPeakDetector:
             if trusted or not memory.enough:
                 memory.learn(steep, beat.place, beat.height, usual)
             found.append(_Beat(place, likeness[beat.place]))
+        beats = {beat.place for beat in path}
+        rejected = [i for i, place in enumerate(at.tolist()) if place not in beats and place + first < until]
+        self._small.note([beat.place for beat in found], [int(at[i]) + first for i in rejected], until)
         if found and trusted:
-            beats = {beat.place for beat in path}
-            for place, high, known in zip(at.tolist(), height.tolist(), other.tolist(), strict=True):
-                if known < _WELL_KNOWN and place not in beats and place + first < until:
-                    memory.learn_other(steep, place, high, usual)
+            for i in rejected:
+                if other[i] < _WELL_KNOWN:
+                    memory.learn_other(steep, int(at[i]), float(height[i]), usual)
         return found
 
     def _pause(self, next_qrs: int) -> bool:
@@ -225,12 +234,17 @@ class RPeakDetector:
 
 
 def _evidence(
-    height: NDArray[np.float64], usual: float, around: NDArray[np.float64], like: NDArray[np.float64]
+    height: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    around: NDArray[np.float64],
+    like: NDArray[np.float64],
+    usual: float,
 ) -> list[float]:
-    """Evidence of each candidate for being a QRS, nats. Plain numbers: they are few."""
+    """Evidence of each candidate for being a QRS, nats; `reference` is the height it should have. They are few."""
     evidences = []
-    for high, beside, alike in zip(height.tolist(), around.tolist(), like.tolist(), strict=True):
-        evidence = _HEIGHT_WEIGHT * math.log(high / math.sqrt(usual * beside)) + _LIKENESS_WEIGHT * alike + _PRIOR
+    rows = zip(height.tolist(), reference.tolist(), around.tolist(), like.tolist(), strict=True)
+    for high, wanted, beside, alike in rows:
+        evidence = _HEIGHT_WEIGHT * math.log(high / math.sqrt(wanted * beside)) + _LIKENESS_WEIGHT * alike + _PRIOR
         noise = math.log(max(1.0, beside / (_NOISY * usual)))
         evidences.append(min(max(evidence - _NOISE_PRICE * (1.0 - alike) * noise, _LEAST), _MOST))
     return evidences

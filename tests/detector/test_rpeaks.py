@@ -99,8 +99,8 @@ def test_background_excludes_its_centre() -> None:
 
 def compared(steep: NDArray[np.float64], at: int, shapes: QrsShapes) -> tuple[float, float, float]:
     """Likeness to the shapes, likeness to no shapes, width."""
-    known, other, width = run(comparing(steep, np.array([at]), shapes, QrsShapes(FS_HZ)))
-    return float(known[0]), float(other[0]), float(width[0])
+    found = run(comparing(steep, np.array([at]), shapes, QrsShapes(FS_HZ)))
+    return float(found.like[0]), float(found.other[0]), float(found.width[0])
 
 
 def test_likeness_recognises_a_shape_at_any_size() -> None:
@@ -110,7 +110,7 @@ def test_likeness_recognises_a_shape_at_any_size() -> None:
     steep[300:] = 0
     assert not shapes
     assert compared(steep, 100, shapes)[:2] == (0.0, 0.0)
-    shapes.learn(steep, 100, may_add=False)  # the first is always kept
+    shapes.learn(steep, 100, 1.0, may_add=False)  # the first is always kept
     moved = np.concatenate((np.zeros(3), 0.2 * steep[:-3]))
     assert compared(moved, 100, shapes)[0] == pytest.approx(1.0, abs=1e-6)
     assert compared(steep, 200, shapes)[0] < 0.8
@@ -124,7 +124,7 @@ def test_width_is_the_length_over_which_the_slopes_are_spread() -> None:
     steep[95:105] = np.tile([1.0, -1.0], 5)
     assert compared(steep, 100, shapes)[2] == pytest.approx(10.0)
     assert compared(0.1 * steep, 100, shapes)[2] == pytest.approx(10.0, rel=1e-6)
-    shapes.learn(steep, 100, may_add=True)
+    shapes.learn(steep, 100, 1.0, may_add=True)
     assert shapes.narrowest() == pytest.approx(10.0)
     assert shapes.widths(steep, np.array([100])) == pytest.approx([10.0])
 

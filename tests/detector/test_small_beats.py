@@ -1,0 +1,55 @@
+"""Bigeminy whose ventricular beats are small, against P waves at the same places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detector import Detector, Tick
+
+FS_HZ = 250.0
+Waves = list[tuple[float, float, float]]  # time from R in s, height in mV, width in s
+
+P: Waves = [(-0.16, 0.12, 0.02)]
+QRS: Waves = [
+    (-0.026, -0.08, 0.0075),
+    (0.0, 1.0, 0.0105),
+    (0.027, -0.2, 0.0085),
+    (0.24, 0.13, 0.05),
+    (0.28, 0.18, 0.035),
+]
+SMALL: Waves = [(0.0, 0.45, 0.03), (0.052, 0.2, 0.024), (0.112, -0.05, 0.024), (0.3, -0.18, 0.06)]
+
+
+def drawn(events: list[tuple[float, Waves]], seconds: float) -> NDArray[np.float64]:
+    time_s = np.arange(round(seconds * FS_HZ)) / FS_HZ
+    signal = 0.01 * np.random.default_rng(3).standard_normal(time_s.size)
+    for at_s, waves in events:
+        for centre, height, width in waves:
+            signal += height * np.exp(-0.5 * ((time_s - at_s - centre) / width) ** 2)
+    return signal
+
+
+def r_s(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    detector = Detector(FS_HZ)
+    events = [*detector.advance(signal), *detector.flush()]
+    return np.array([r for event in events if isinstance(event, Tick) for r in event.r_samples]) / FS_HZ
+
+
+@pytest.mark.parametrize("rate_bpm", [60, 75, 95])
+@pytest.mark.parametrize("polarity", [1.0, -1.0])
+def test_small_ventricular_beats_of_a_bigeminy_are_counted(rate_bpm: float, polarity: float) -> None:
+    rr_s = 60 / rate_bpm
+    normal = np.arange(0.5, 40, 2 * rr_s)
+    beats = [*((r, P + QRS) for r in normal), *((r + 0.64 * rr_s, SMALL) for r in normal)]
+    found = r_s(polarity * drawn(beats, 40))
+    assert np.count_nonzero((found > 15) & (found < 38)) == pytest.approx(23 / rr_s, abs=2)
+
+
+@pytest.mark.parametrize("p_mv", [0.1, 0.25])
+def test_p_waves_of_a_two_to_one_block_are_not(p_mv: float) -> None:
+    qrs = np.arange(0.5, 40, 1.5)
+    p_wave: Waves = [(-0.16, p_mv, 0.02)]
+    found = r_s(drawn([*((r, p_wave + QRS) for r in qrs), *((r + 0.75, p_wave) for r in qrs)], 40))
+    assert np.count_nonzero((found > 5) & (found < 38)) == 22
