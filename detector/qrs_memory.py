@@ -134,7 +134,7 @@ class QrsMemory:
         self._heights.extend([float(np.median(heights[at]))] * (_ENOUGH_BEATS - len(self._heights)))
 
     def learning_small(self, window: NDArray[np.float64], at: NDArray[np.int64]) -> Steps[None]:
-        """Learn the shapes of small beats (`detector.small_beats`) if they are alike, wide and have a T wave; a routine.
+        """Learn the shapes of small beats (`detector.small_beats`) if they are alike, wide and have a T wave.
 
         Args:
             window: (n,) float64, band-passed, mV.
