@@ -72,6 +72,12 @@ class QrsMemory:
         return median(self._intervals) if len(self._intervals) > 1 else None
 
     @property
+    def usual_rr_s(self) -> float | None:
+        """The same in s."""
+        interval = self.usual_interval
+        return None if interval is None else interval / self.fs_hz
+
+    @property
     def qrs_mv(self) -> float:
         """Peak to peak of the last QRS complexes if they are alike, mV; else 0."""
         if len(self._recent) < _ENOUGH_BEATS or median(like for like, _ in self._recent) < _NEW_ALIKE_NARROW:

@@ -102,6 +102,10 @@ class RPeakDetector:
         self._small.clear()
         self._silent_since: int | None = None  # absolute index from which no QRS was found
 
+    def due(self, now: int) -> tuple[int, int]:
+        """The samples in which beats are decided at the tick `now`: first, and after the last; absolute indices."""
+        return now - self.edge - self.step, now - self.edge
+
     def decide(self, window: NDArray[np.float64], first_sample: int) -> list[int]:
         """Analyse the window that ends now.
 

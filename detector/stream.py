@@ -264,8 +264,7 @@ class Detector:
         events: list[Event] = [span, rhythm]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._tail.filtered[low - self._first :]
-        due = self._now - self._rpeaks.edge
-        trusted = self._verdicts.worst(due - self._rpeaks.step, due) is Quality.GOOD
+        trusted = self._verdicts.worst(*self._rpeaks.due(self._now)) is Quality.GOOD
         decided_peaks = yield from self._rpeaks.deciding(window, low, trusted)
         peaks = [peak for peak in decided_peaks if self._verdicts.measured(peak - self._delay)]
         for peak in peaks:
@@ -295,7 +294,7 @@ class Detector:
                 recent=self._tail.raw[-round(BASELINE_S * self.fs_hz) :],
                 qrs_mv=self._template.amplitude_mv,
                 alike_mv=memory.qrs_mv,
-                usual_rr_s=None if memory.usual_interval is None else memory.usual_interval / self.fs_hz,
+                usual_rr_s=memory.usual_rr_s,
                 hum_mv=0.0 if self._mains.hz is not None else self._mains.hum_mv * self._hum_passed,
             )
         if self._judged < self._settled:
