@@ -31,7 +31,8 @@ class Heart:
         q, s: depths of Q and S wave, in R heights.
         qrs_ms: QRS duration, ms.
         pr_s: from the P wave's middle to the R-peak, s.
-        wide: notched, as in a bundle branch block.
+        wide: of two humps, as in a bundle branch block.
+        notch: from 0, the two are nearly one, to 1, there is a notch between them.
         t_sigma_s: standard deviation of the T wave at 60 bpm, s.
         t_s: from the R-peak to the T wave at 60 bpm, s.
         polarity: 1 or -1.
@@ -45,6 +46,7 @@ class Heart:
     qrs_ms: float = _QRS_MS
     pr_s: float = 0.16
     wide: bool = False
+    notch: float = 1.0
     t_sigma_s: float = 0.045
     t_s: float = 0.28
     polarity: int = 1
@@ -59,7 +61,11 @@ class Heart:
         r = self.r_mv * self.polarity
         if self.wide:
             k = self.qrs_ms / _WIDE_MS
-            return ((0.86 * r, -0.024 * k, 0.019 * k), (0.92 * r, 0.034 * k, 0.021 * k))
+            near, broad = 1 - 0.6 * (1 - self.notch), 0.008 * (1 - self.notch)
+            both = ((-0.024 * near * k, (0.019 + broad) * k), (0.034 * near * k, (0.021 + broad) * k))
+            grid = np.linspace(-0.1, 0.1, 201)
+            top = float(sum(np.exp(-0.5 * ((grid - at) / sigma) ** 2) for at, sigma in both).max())
+            return tuple((r / top, at, sigma) for at, sigma in both)
         k = self.qrs_ms / _QRS_MS
         return (
             (-self.q * r, -0.026 * k, 0.0075 * k),
@@ -100,6 +106,7 @@ def drawn_heart(draw: Draw, *, mv: tuple[float, float] = (0.6, 2.5), qrs_ms: tup
         qrs_ms=draw.spread(*qrs_ms),
         pr_s=draw.spread(0.14, 0.18),
         polarity=draw.pick((1, -1)),
+        notch=draw.spread(0.2, 1.0),
     )
 
 

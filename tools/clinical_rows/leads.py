@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 
 CLEAR: Final = ("101", "112", "115", "119", "122", "205", "209", "215", "220", "223", "230")
 """Records of DS1 in sinus rhythm with P waves that a person sees."""
-SLOW: Final = ("101", "106", "115", "119", "220")
-"""Those whose T wave ends well before the next P wave: their noise can be measured there."""
+SLOW: Final = ("101", "115", "119", "124")
+"""Those whose P wave lies whole between T wave and QRS complex, with noise to measure before it."""
 BLOCK: Final = ("109", "207")
 """Records of DS1 with left bundle branch block."""
 _BEFORE_S, _AFTER_S = 0.07, 0.44  # of an R-peak: its QRST
@@ -83,17 +83,6 @@ def resampled(mv: Floats, from_hz: float, to_hz: float) -> Floats:
     return np.asarray(resample_poly(mv - offset, ratio.numerator, ratio.denominator) + offset)
 
 
-def without_qrst(mv: Floats, beats_s: list[float], fs_hz: float) -> Floats:
-    """The signal with a straight line instead of every QRST: P waves and noise stay."""
-    kept = np.ones(mv.size, bool)
-    for at_s in beats_s:
-        kept[max(0, round((at_s - _BEFORE_S) * fs_hz)) : max(0, round((at_s + _AFTER_S) * fs_hz))] = False
-    around = round(0.02 * fs_hz)
-    smooth = np.convolve(np.pad(mv, around, "edge"), np.ones(2 * around + 1) / (2 * around + 1), "valid")
-    lines = np.interp(np.arange(mv.size), np.flatnonzero(kept), np.where(kept, smooth, 0)[kept])
-    return np.where(kept, mv, lines)
-
-
 def _pieces(mv: Floats, beats_s: list[float], fs_hz: float, before_s: float, after_s: float) -> list[Floats]:
     """The signal around each beat, from zero to zero by a straight line and soft edges."""
     low, high = round(before_s * fs_hz), round(after_s * fs_hz)
@@ -117,6 +106,7 @@ class RealHeart:
     Attributes:
         qrst: the QRST of single beats, each from `before_s` before its R-peak.
         p_wave: the mean P wave.
+        p_waves: the single ones.
         noise: between T and P wave, joined, a minute or less.
         r_mv: usual height of the QRS, peak to peak, mV.
     """
@@ -124,6 +114,7 @@ class RealHeart:
     fs_hz: float
     qrst: list[Floats]
     p_wave: Floats
+    p_waves: list[Floats]
     noise: Floats
     r_mv: float
 
@@ -145,7 +136,7 @@ def real_heart(mv: Floats, beats_s: list[float], fs_hz: float) -> RealHeart:
     """Take a piece of a lead apart."""
     qrst = _pieces(mv, beats_s, fs_hz, _BEFORE_S, _AFTER_S)
     before = [at_s - _P_S[1] for at_s in beats_s]
-    p_wave = np.median(_pieces(mv, before, fs_hz, _P_S[0] - _P_S[1], 0.0), axis=0)
+    p_waves = _pieces(mv, before, fs_hz, _P_S[0] - _P_S[1], 0.0)
     quiet = []
     for first_s, then_s in itertools.pairwise(beats_s):
         low, high = round((first_s + _AFTER_S + 0.02) * fs_hz), round((then_s - _P_S[0] - 0.02) * fs_hz)
@@ -154,7 +145,9 @@ def real_heart(mv: Floats, beats_s: list[float], fs_hz: float) -> RealHeart:
             line = np.polyval(np.polyfit(np.arange(piece.size), piece, 1), np.arange(piece.size))
             quiet.append((piece - line) * np.hanning(piece.size) ** 0.25)
     noise = np.concatenate(quiet) if quiet else np.zeros(2)
-    return RealHeart(fs_hz, qrst, p_wave, noise, float(np.median([np.ptp(each) for each in qrst])))
+    return RealHeart(
+        fs_hz, qrst, np.median(p_waves, axis=0), p_waves, noise, float(np.median([np.ptp(each) for each in qrst]))
+    )
 
 
 def clear_piece(draw: Draw, seconds: float, names: tuple[str, ...] = CLEAR) -> tuple[str, Floats, list[float]]:

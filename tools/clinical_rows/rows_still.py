@@ -39,9 +39,9 @@ def p_waves_alone(draw: Draw) -> Case:
 
 
 def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) -> Case:
-    """A1: a real lead without its QRST, or its mean P wave in its own noise."""
+    """A1: a real lead of which P waves and noise go on: its own ones in turn, or the mean one scaled."""
     own = draw.yes(0.5)
-    name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S + 60.0, leads.CLEAR if own else leads.SLOW)
+    name, mv, beats_s = leads.clear_piece(draw, _SINUS_S + _BACK_S + 60.0, leads.SLOW)
     fs_hz, rng = draw.fs_hz, draw.rng
     heart = leads.real_heart(mv, beats_s, fs_hz)
     last_s = max(at_s for at_s in beats_s if at_s < _SINUS_S)
@@ -54,15 +54,11 @@ def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) 
     shift_s = back_s - first
     tape.mv[: gap.start] = head
     n = gap.stop - gap.start
-    if own:  # the P waves of the record at their own times, there and back: the piece is a minute long
-        bare = leads.without_qrst(tail, [at_s - from_s for at_s in beats_s if at_s > last_s], fs_hz)
-        tape.mv[gap] = np.resize(np.concatenate((bare, bare[::-1])), n)
-    else:
-        tape.mv[gap] = heart.noise_of(n) + head[-1]
-        p_wave = heart.p_scaled(share)
-        for at_s in times(from_s + 0.3, back_s - 1.0, atrial_bpm, rng):
-            here = tape.part(at_s, at_s + p_wave.size / fs_hz)
-            tape.mv[here] += p_wave[: here.stop - here.start]
+    tape.mv[gap] = heart.noise_of(n) + head[-1]
+    for at_s in times(from_s + 0.3, back_s - 1.0, atrial_bpm, rng):
+        p_wave = heart.p_waves[int(rng.integers(len(heart.p_waves)))] if own else heart.p_scaled(share)
+        here = tape.part(at_s, at_s + p_wave.size / fs_hz)
+        tape.mv[here.start : here.start + p_wave.size] += p_wave
     rest = tail[round((first - 0.4 - from_s) * fs_hz) :] if first - 0.4 > from_s else mv[round((first - 0.4) * fs_hz) :]
     rest = rest[: tape.mv.size - gap.stop]
     tape.mv[gap.stop : gap.stop + rest.size] = rest
@@ -70,8 +66,8 @@ def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) 
     tape.missing = tape.missing[: tape.mv.size]
     tape.beats_s = [at_s for at_s in beats_s if at_s <= last_s]
     tape.beats_s += [at_s + shift_s for at_s in again if at_s + shift_s < tape.seconds]
-    kind = "its own P waves" if own else f"its mean P wave at {100 * share:.0f} % of R, {atrial_bpm:.0f}"
-    about = f"mitdb {name}, {kind}"
+    kind = "its own P waves" if own else f"its mean P wave with {100 * share:.0f} % of R"
+    about = f"mitdb {name}, {kind}, at {atrial_bpm:.0f}"
     return Case(tape, lambda heard: standstill(heard, last_s, back_s), about, acknowledge=silent)
 
 

@@ -63,7 +63,7 @@ def monomorphic_vt(draw: Draw) -> Case:
         tape = Tape(draw.fs_hz, begin_s + 60.0)
         before = times(0.5, begin_s, draw.spread(55, 95), rng) if new else []
         tape.rhythm(heart, before, rng)
-        qrs_ms = min(draw.spread(125, 180), 0.55 * 60000 / bpm + 20)
+        qrs_ms = min(draw.spread(125, 180), max(110.0, 0.5 * 60000 / bpm))
         vt = heart.ventricular(heart.mv * draw.spread(0.7, 1.8), qrs_ms, t=0.0)
         t_mv, rr_s = draw.spread(0.2, 0.4) * vt.mv * -vt.polarity, 60 / bpm
         first_s = before[-1] + min(0.45, rr_s) if before else 0.4
