@@ -80,13 +80,13 @@ def draw_waveform(
         trace[free, cell] = "┊"
         inks[free, cell] = Ink.DIM
     canvas.block(top + 1, plot_left, trace, inks)
+    _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - edges[0])
     for beat in beats:
         cell = int(np.searchsorted(edges, beat.r_sample, side="right") - 1) // 2
         sign, ink = ("▲", Ink.ANOMALOUS) if beat.anomalous else ("╵", Ink.TRACE)
         if beat.score is None:
             sign, ink = "○", Ink.PLAIN
         canvas.text(top + 1 + plot_rows, plot_left + cell, sign, ink if live else Ink.DIM)
-    _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - edges[0])
     _draw_time(canvas, top + 2 + plot_rows, plot_left, plot_cols, seconds_at)
     if not live:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)

@@ -247,6 +247,20 @@ def test_lost_samples_are_a_labelled_gap_or_a_mark():
     assert "┆" in "\n".join(screen(state))
 
 
+def test_marks_of_lost_samples_do_not_hide_those_of_beats():
+    state = running_state(20)
+    for second in range(20, 26):
+        samples = ecg(second * 250, 250)
+        samples[::10] = np.nan
+        state.apply(*wave(second * 250, samples, seq=second + 1), now_s=second + 1.0)
+        state.apply(beat(second * 250 + 125, seq=second + 1, anomalous=True), now_s=second + 1.0)
+        state.apply(heartbeat(second + 1), now_s=second + 1.0)
+    lines = screen(state, 80, 24, now_s=26.0)
+    marks = next(line for line in lines if "1 mV" in line)
+    assert marks.count("▲") >= 5
+    assert "┆" in marks
+
+
 @pytest.mark.parametrize(
     ("prepare", "now_s", "words"),
     [
