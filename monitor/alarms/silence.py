@@ -15,6 +15,7 @@ _KINDS = ("asystole", "pause")  # the higher first: it covers the lower
 _WATCHED = frozenset((Quality.GOOD, Quality.GAP))  # of a second with missing samples, the others were watched
 _AWAY = frozenset((Quality.LEADS_OFF, Quality.FLAT))
 _AWAY_S = 1.5  # longest loss of signal across which a silence goes on: two beats at a usual rate would be missed in it
+_BACK = 2  # intervals under its limit that end an asystole: three QRS complexes
 _KEPT_SPANS = 8  # R-peaks are decided up to 2 s late
 _KEPT_LOSSES = 256
 
@@ -25,8 +26,8 @@ class Silence:
     Missing samples, and a signal that is away for up to 1.5 s, are time not watched: it counts as no silence, but the
     silence goes on across it. Where the signal restarts, the last R-peaks before were not decided: that is not watched
     either. Noise restarts the time of a silence that has raised no asystole. An asystole stays up
-    through noise, until two QRS complexes in good signal with less than its limit between them: one alone may be an
-    artefact or the last of a dying heart. A longer loss of the signal ends it, because the state of the heart is not
+    through noise, until three QRS complexes in good signal with less than its limit between each two: one alone may be
+    the last of a dying heart, and two are in five minutes of amplifier noise. A longer loss of the signal ends it, because the state of the heart is not
     known any more.
 
     Silence is checked at each tick (once a second) and at the QRS that ends it. R-peaks are decided up to 2 s late, so
@@ -39,6 +40,7 @@ class Silence:
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
         self.silent_s = 0.0
+        self._back = 0  # consecutive QRS during an asystole with less than its limit before each
         self._since = 0  # last QRS, or begin of the watch
         self._began = False
         self._decided = 0  # R-peaks before this sample are known
@@ -101,13 +103,15 @@ class Silence:
         self._lost = 0
 
     def _on_qrs(self, r_sample: int) -> None:
-        """A QRS ends a pause; the second one ends an asystole."""
+        """A QRS ends a pause; the third one ends an asystole."""
         if r_sample <= self._since:
             return
         up = self._book.holds("asystole")
         if up and not self._watched_at(r_sample):
             return  # noise
-        if up and (r_sample - self._since) / self._book.fs_hz < self._book.limits("asystole").limit:
+        soon = (r_sample - self._since) / self._book.fs_hz < self._book.limits("asystole").limit
+        self._back = self._back + 1 if up and soon else 0
+        if self._back >= _BACK:
             self._book.condition_cleared("asystole")
         silent_s = self._watched_s(r_sample)
         for kind in _KINDS:

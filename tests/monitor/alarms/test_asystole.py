@@ -55,7 +55,7 @@ def test_a_pause_between_two_ticks_is_raised_and_one_across_noise_is_not() -> No
 
 
 @pytest.mark.parametrize(("enabled", "kinds"), [(True, ["asystole"]), (False, ["pause"])])
-def test_an_asystole_between_two_ticks_is_raised_and_latches_at_the_next_qrs(enabled: bool, kinds: list[str]) -> None:
+def test_an_asystole_between_two_ticks_is_raised_and_latches_when_qrs_are_back(enabled: bool, kinds: list[str]) -> None:
     bed = running_bed(AlarmsConfig(asystole=KindConfig("high", enabled=enabled, limit=4.0)))
     last = bed.last_r or 0
     bed.tick()
@@ -63,7 +63,7 @@ def test_an_asystole_between_two_ticks_is_raised_and_latches_at_the_next_qrs(ena
     assert [alarm.kind for alarm in bed.engine.active] == kinds
     (alarm,) = bed.engine.active
     assert (alarm.onset_sample, alarm.text) == (last, "no QRS for 4.4 s")
-    bed.tick(r_samples=(last + round(5.2 * FS_HZ),))
+    bed.tick(r_samples=(last + round(5.2 * FS_HZ), last + round(6.0 * FS_HZ)))
     if enabled:
         assert states(bed.changes) == [("asystole", "onset"), ("asystole", "latched")]
 
@@ -73,7 +73,7 @@ def standstill(bed: SimulatedBed, seconds: int) -> None:
     assert [alarm.state for alarm in bed.engine.active if alarm.kind == "asystole"] == ["onset"]
 
 
-def test_one_qrs_ends_no_asystole_and_two_do() -> None:
+def test_one_qrs_ends_no_asystole_and_three_do() -> None:
     bed = running_bed()
     standstill(bed, 20)
     for _ in range(10):  # a QRS every 6 s: a dying heart
@@ -87,6 +87,9 @@ def test_one_qrs_ends_no_asystole_and_two_do() -> None:
     bed.ticks(3)
     assert states(bed.changes, "asystole") == [("asystole", "onset")]
     bed.tick(r_samples=(last + round(3.9 * FS_HZ),))
+    assert states(bed.changes, "asystole") == [("asystole", "onset")]
+    bed.ticks(2)
+    bed.tick(r_samples=(last + round(7.7 * FS_HZ),))
     assert states(bed.changes, "asystole") == [("asystole", "onset"), ("asystole", "latched")]
 
 

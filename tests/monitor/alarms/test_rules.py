@@ -55,7 +55,8 @@ class AlarmRules(RuleBasedStateMachine):
         self.unknown = 0  # the rule of silence may use nothing before this sample
         self.final = 0  # R-peaks before this sample are known
         self.losses: list[tuple[int, int]] = []  # stretches not watched
-        self.may_end = False  # two QRS within 4 s in this second, or the signal is away
+        self.back = 0  # consecutive QRS with less than 4 s before each
+        self.may_end = False  # the third such QRS in this second, or the signal is away
         self.since_qrs = 0  # last R-peak, or end of bad signal
         self.longest_silence = 0  # longest silence that ended or lasts in this second
         self.fibrillating_since: int | None = None
@@ -197,7 +198,10 @@ class AlarmRules(RuleBasedStateMachine):
         self.final = max(0, self.bed.now - round(0.6 * FS_HZ))
         marks = [self.since_qrs, *(r for r in sorted(r_samples) if r > self.since_qrs)]
         ended = max((self.watched(early, late) for early, late in pairwise(marks)), default=0)
-        self.may_end = self.away > 1.5 * FS_HZ or any(late - early < 4 * FS_HZ for early, late in pairwise(marks))
+        self.may_end = self.away > 1.5 * FS_HZ
+        for early, late in pairwise(marks):
+            self.back = self.back + 1 if late - early < 4 * FS_HZ else 0
+            self.may_end |= self.back >= 2
         self.longest_silence = max(ended, self.watched(marks[-1], end))
         self.since_qrs = marks[-1]
         self.absorb(changes, scorable=self.good)
