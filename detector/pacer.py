@@ -34,11 +34,12 @@ _WIDEST_S = 0.012  # three samples at 250 Hz: 2 ms, widened by an anti-aliasing 
 _BESIDE_S = 0.016  # compared on either side
 _PULSE_S = 0.002  # a tail alone is preceded by no more than this, and the samples at either end of it
 _JUMP_MV = 0.12  # smallest edge: a lower pulse is under 0.05 mV behind the band-pass
-_STEEPER = 4.0  # edges over the steepest slope beside them: the R wave of an infant (QRS 40 ms) reaches 2,
-_COARSE_HZ, _COARSE_STEEPER = 200.0, 7.0  # ... and 4.8 at 125 Hz, where it is one or two samples
+# Edges over the steepest slope beside them; a spike wider than 12 ms, with part of a sample at either end: the second.
+_STEEPER = 4.0, 8.0  # the R wave of an infant (QRS 40 ms) reaches 2 and 6
+_COARSE_HZ, _COARSE_STEEPER = 200.0, (7.0, 15.0)  # for one and two samples at 125 Hz, where it reaches 4.8 and 12
 _ALONE_STEEPER, _ALONE_MV = 6.0, 0.3  # jump to a tail alone; not below 200 Hz
-_SURE_MV, _SURE_STEEPER = 8.0, 2.0  # no QRS has 8 mV within 12 ms
-_BACK = 0.35  # distance from where it came, in heights of the pulse: a tail of 25 %, and the slope of a QRS
+_SURE_MV, _SURE_STEEPER = 15.0, 2.0  # no QRS is so high
+_BACK = 0.45  # distance from where it came, in heights of the pulse: a tail of 25 %, and the slope of a QRS
 _EDGE = 0.15  # of the largest jump: another that is part of the pulse
 _LATER = 2.0  # times the slope before: a jump that is the slope of a QRS before the pulse
 _REST = 1.5  # last part of an edge, over the steepest slope after it
@@ -79,7 +80,7 @@ class PacerFilter:
     """
 
     def __init__(self, fs_hz: float) -> None:
-        self._widest = max(2, round(_WIDEST_S * fs_hz))
+        self._widest = math.ceil(_WIDEST_S * fs_hz) + 1
         self._beside = max(2, round(_BESIDE_S * fs_hz))
         self._before = np.arange(-1 - self._beside, -1)  # jumps before that to a sample
         self._ahead = np.arange(-1, self._widest)
@@ -87,7 +88,11 @@ class PacerFilter:
         self._tail = round(_TAIL_S * fs_hz)
         self._memory = round(_MEMORY_S * fs_hz)
         self._coarse = fs_hz < _COARSE_HZ
-        self._steeper = _COARSE_STEEPER if self._coarse else _STEEPER
+        self._steeper = _COARSE_STEEPER[0] if self._coarse else _STEEPER[0]
+        whole = round(_WIDEST_S * fs_hz)  # a wider spike must be steeper
+        self._steeper_of = [_STEEPER[width > whole] for width in range(self._widest + 1)]
+        if self._coarse:
+            self._steeper_of = [*_COARSE_STEEPER[:1], *_COARSE_STEEPER, *(math.inf for _ in range(self._widest))]
         n = np.arange(round(-math.log(_TAIL_END) * _TAUS_S[-1] * fs_hz))
         self._tails: Samples = np.exp(-n / (_TAUS_S[:, None] * fs_hz))  # (time constants, samples)
         q = self._block = max(1, round(_BLOCK_S * fs_hz))
@@ -241,11 +246,9 @@ class PacerFilter:
             low, high = min(low, *jumps[: width + 1]), max(high, *jumps[: width + 1])
             if not abs(heights[width]) <= _BACK * abs(top) + slope * (width + 1):
                 continue
-            steeper = _SURE_STEEPER if abs(top) > _SURE_MV else self._steeper
+            steeper = _SURE_STEEPER if abs(top) > _SURE_MV else self._steeper_of[width]
             if min(high, -low) <= steeper * max(slope, self._steepest(jumps, width + 1)):
                 continue
-            if self._coarse and width > 1 and abs(top) <= _SURE_MV:
-                return None
             # the rest of the edge
             while width < self._widest and width + 1 < len(jumps) and jumps[width + 1] * top < 0:
                 if abs(jumps[width + 1]) < _REST * max(slope, self._steepest(jumps, width + 2)):

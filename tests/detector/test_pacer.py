@@ -37,14 +37,14 @@ def kinds(fs_hz: float) -> list[Pulse]:
     found = [
         Pulse(mv, n, overshoot=over, tau_s=tau)
         for mv, n, (over, tau) in product(heights, widths, TAILS)
-        # at 125 Hz two samples are as an infant's R wave, up to the height of one
-        if n <= max(1, round(WIDEST_S * fs_hz)) and (fs_hz >= 200 or n == 1 or abs(mv) > 8)
+        # below 200 Hz two samples are like the R wave of an infant, up to the height of one
+        if n <= max(1, round(WIDEST_S * fs_hz)) and (fs_hz >= 200 or n == 1 or abs(mv) > 15)
     ]
     averaged = [
         Pulse(mv, 0, width, overshoot=over, tau_s=tau)
         for (mv, width), (over, tau) in product(((20.0, 0.002), (-50.0, 0.001), (700.0, 0.0005)), TAILS)
         # below 200 Hz what is left of a short pulse must be higher than its tail
-        if fs_hz >= 200 or abs(mv) * width * fs_hz > 10
+        if fs_hz >= 200 or abs(mv) * width * fs_hz > 30
     ]
     return found + averaged
 
