@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PacerFilter"]
+__all__ = ["PacerFilter", "find_pulses"]
 
 Samples = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ _TAIL_END = 0.002  # a tail ends at this share of its height
 # Explained variation of the 0.2 s, in heights of the tail. Jump and return make 2, a step makes 1.
 _EXPLAINED, _EXPLAINED_UNSURE, _EXPLAINED_ALONE = 0.8, 1.2, 1.4
 _UNSURE = 3.0  # a tail is unsure if lower than this times the change that the slope before gives
-_MEMORY_S = 10.0
+_MEMORY_S = 60.0
 _BEFORE_R_S, _AFTER_R_S = 0.15, 0.04  # a paced R-peak: so long after its pulse, and before it where they are fused
 
 
@@ -76,7 +76,7 @@ class PacerFilter:
 
     Attributes:
         waiting: number of samples held back.
-        pulses: absolute indices of the first sample of each pulse, rising; `found` forgets those older than 10 s.
+        pulses: absolute indices of the first sample of each pulse, rising; `found` forgets those older than 60 s.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -141,8 +141,12 @@ class PacerFilter:
         self._given = upto - old
         return new
 
+    def between(self, first_sample: int, end_sample: int) -> tuple[int, ...]:
+        """Pulses in a stretch of the last 60 s."""
+        return tuple(self.pulses[bisect_left(self.pulses, first_sample) : bisect_left(self.pulses, end_sample)])
+
     def paces(self, r_sample: int) -> bool:
-        """Whether a pulse of the last 10 s is near enough to this R-peak to have caused it."""
+        """Whether a pulse of the last 60 s is near enough to this R-peak to have caused it."""
         before, after = self._paces
         at = bisect_left(self.pulses, r_sample - before)
         return at < len(self.pulses) and self.pulses[at] <= r_sample + after
@@ -303,3 +307,18 @@ class PacerFilter:
         low = max(0, begins - first)
         table = self._tails[row, low + first - begins :][: samples.size - low]
         samples[low : low + table.size] -= height * table
+
+
+def find_pulses(raw: NDArray[np.floating], fs_hz: float, first_sample: int = 0) -> list[int]:
+    """Pacing pulses of a stored stretch: the first sample of each.
+
+    Args:
+        raw: (n,) mV, NaN = invalid.
+        fs_hz: sampling rate, Hz.
+        first_sample: absolute index of raw[0].
+    """
+    pacer = PacerFilter(fs_hz)
+    pacer.reset(first_sample)
+    pacer.push(raw.astype(np.float64))
+    pacer.flush()
+    return pacer.pulses

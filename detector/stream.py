@@ -63,8 +63,8 @@ class Detector:
         mains: notch against mains hum: `off`, `50`, `60` Hz, or `auto`, which finds hum that disturbs.
 
     Attributes:
-        samples_in: samples taken so far.
-        samples_lost: samples missing in gaps so far.
+        samples_in, samples_lost: samples taken, and samples missing in gaps, so far.
+        pacer: the pacing pulses of the last 60 s.
         last_filtered: (n,) float64, mV, band-passed, for display; NaN for invalid ones. The samples of the last call,
             but one waits while it may be part of a pacing pulse (`detector.pacer`), at most 0.25 s.
 
@@ -78,7 +78,7 @@ class Detector:
         self.samples_in = self.samples_lost = 0
         self.last_filtered: NDArray[np.float64] = np.empty(0)
         self._bandpass = Bandpass(self.fs_hz)
-        self._pacer = PacerFilter(self.fs_hz)
+        self.pacer = PacerFilter(self.fs_hz)
         self._mains = MainsFilter(self.fs_hz, mains)
         self._motion = MotionWatch(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
@@ -135,14 +135,14 @@ class Detector:
         if not self._began:
             self._began = True
             self._restart_at(first_sample)
-            self._pacer.reset(first_sample)
-        elif (missing := first_sample - self._now - self._hold.waiting - self._pacer.waiting) > 0:
-            events += yield from self._enter(self._pacer.flush())
+            self.pacer.reset(first_sample)
+        elif (missing := first_sample - self._now - self._hold.waiting - self.pacer.waiting) > 0:
+            events += yield from self._enter(self.pacer.flush())
             events += yield from self._skip(missing)
-            self._pacer.skip(first_sample)
+            self.pacer.skip(first_sample)
         self.samples_in += raw.size
         self._coming = first_sample + raw.size
-        events += yield from self._enter(self._pacer.push(raw))
+        events += yield from self._enter(self.pacer.push(raw))
         return events
 
     def _enter(self, samples: NDArray[np.float64]) -> Steps[list[Event]]:
@@ -158,7 +158,7 @@ class Detector:
     def flush(self) -> list[Event]:
         """End of the signal: return the remaining events."""
         self.last_filtered = np.empty(0)
-        events = run(self._enter(self._pacer.flush())) + run(self._take(self._hold.release())) + run(self._finish())
+        events = run(self._enter(self.pacer.flush())) + run(self._take(self._hold.release())) + run(self._finish())
         if self._coming > self._now:  # an announced gap without samples after it
             events.append(self._lose(self._coming - self._now, "restart"))
             self._restart_at(self._coming)
@@ -275,7 +275,7 @@ class Detector:
         decided = self._rpeaks.decided_until
         decided = self._start if decided is None else max(self._start, decided - self._delay)
         r_samples = tuple(max(self._start, peak - self._delay) for peak in peaks)
-        events.append(Tick(self._now, decided, r_samples, self._pacer.found(self._now)))
+        events.append(Tick(self._now, decided, r_samples, self.pacer.found(self._now)))
         return events
 
     def _judge(self) -> Steps[QualitySpan]:
@@ -337,7 +337,7 @@ class Detector:
         if good and (moves or restless):
             quality = Quality.MOTION
         r_sample = max(self._start, peak - self._delay)
-        paced = self._pacer.paces(r_sample)
+        paced = self.pacer.paces(r_sample)
         return Beat(r_sample, rr_s, samples, quality, residual, *ratios, self._now, context, paced)
 
     def _finish(self) -> Steps[list[Event]]:

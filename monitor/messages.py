@@ -99,6 +99,7 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
         quality: signal quality of the beat: `good`, or why it was not scored.
         heart_rate_bpm: mean over the last beats, beats a minute.
         latency_ms: as in AlarmMessage.
+        paced: a pacing pulse was directly before the R-peak, up to 150 ms.
 
     Many attributes: one per field of the message.
     """
@@ -115,6 +116,7 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     heart_rate_bpm: float | None = None
     latency_ms: float | None = None
     words: tuple[str, ...] = ()
+    paced: bool = False
 
 
 class HourCounts(msgspec.Struct, frozen=True):
@@ -155,6 +157,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         beats, anomalous_beats, unscored_beats, gaps: counts since the start.
         dropped_waves: wave messages left out for slow displays; beats and alarms are never left out.
         latency_p50_ms, latency_p99_ms: deciding sample to publication, last 1,000 beats; None in replay.
+        pacer_pulses: pacing pulses since the start.
         audio_paused_s: rest of an audio pause, s; 0 = not paused.
         rhythm: the present rhythm in words, e.g. `regular`, `ventricular bigeminy`, `asystole`, `not watched`; empty
             while it is not known (docs/alarms.md lists the words).
@@ -190,6 +193,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     rhythm: str = ""
     last_hour: HourCounts = HourCounts()
     unwatched_s: float = 0.0
+    pacer_pulses: int = 0
     rate_low_bpm: float | None = None
     rate_high_bpm: float | None = None
 
@@ -248,6 +252,7 @@ class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):
         n: columns.
         fs_hz: sampling rate, Hz.
         channels: names of the rows, `("raw", "filtered")`; NaN = no valid sample (leads off).
+        pacer_samples: pacing pulses in these columns, source samples, the first of each; `filtered` is without them.
     """
 
     bed: str
@@ -255,6 +260,7 @@ class WaveHeader(_Body, frozen=True, kw_only=True, tag="wave/1"):
     n: int
     fs_hz: float
     channels: tuple[str, ...] = ("raw", "filtered")
+    pacer_samples: tuple[int, ...] = ()
 
 
 Message = AlarmMessage | BeatMessage | StatusMessage | EventMessage | HeartbeatMessage | WaveHeader

@@ -144,6 +144,9 @@ class _Record:
         if notice.kind == "bad_input":
             self._unreadable += notice.count
 
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        pass
+
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         pass
 

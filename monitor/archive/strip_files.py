@@ -66,5 +66,6 @@ def _drawn(bed: Bed, strip: BeatStrip, number: int, of: int) -> str:
             "filter 0.5 to 40 Hz",
             f"R-peak at sample {beat.r_sample}  ·  model {bed.model.name} {bed.model.sha256[:12]}",
             title=f"highest scores, {number} of {of}",
+            pulses=strip.pulses,
         )
     )

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.pacer import find_pulses
 from monitor.engine.signal_history import SignalHistory
 from monitor.engine.strips import STRIP_S
 from monitor.messages import BeatMessage
@@ -36,12 +37,14 @@ class BeatStrip:
         first_sample: of the strip, samples of the record.
         samples: (n,) float32 mV, filtered; NaN = no valid sample.
         beats: all beats within the strip.
+        pulses: pacing pulses within the strip, samples of the record.
     """
 
     beat: BeatMessage
     first_sample: int
     samples: NDArray[np.float32]
     beats: tuple[BeatMessage, ...]
+    pulses: tuple[int, ...] = ()
 
 
 class WorstBeats:
@@ -98,7 +101,7 @@ class WorstBeats:
         beats = tuple(b for b in self._around if first <= b.r_sample < first + self._n)
         # The filter held the last value at an invalid sample; the drawing leaves it open.
         samples = np.where(np.isfinite(raw), filtered, np.float32(np.nan))
-        self._kept.insert(place, BeatStrip(beat, first, samples, beats))
+        self._kept.insert(place, BeatStrip(beat, first, samples, beats, tuple(find_pulses(raw, self._fs_hz, first))))
         del self._kept[most:]
 
 

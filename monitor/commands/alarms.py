@@ -178,6 +178,7 @@ def _drawing(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     """
     import numpy as np
 
+    from detector.pacer import find_pulses
     from monitor.messages import BeatMessage, decode
     from monitor.reports.marked_beats import marked_beats
     from monitor.reports.strip_svg import StripPicture, draw_strip
@@ -204,6 +205,7 @@ def _drawing(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
             session.source if session else "",
             "unfiltered" if raw or len(rows) < 2 else "filter 0.5 to 40 Hz",
             f"{first.alarm_id}  ·  run {alarm.epoch}  ·  model {alarm.messages[0].model.name}",
+            pulses=find_pulses(rows[0], strip.fs_hz, strip.first_sample),
         )
     )
 

@@ -6,6 +6,8 @@ drawn: for a screen full of beds this costs a fraction of reading each message b
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ __all__ = ["SCALE_EVERY_S", "Lead"]
 
 WAVE_WINDOW_S = 12.5  # a little over the widest plot, so that its left column is complete
 SCALE_EVERY_S = 0.25
+PULSES_MAX = 128  # kept: two a beat at 300 a minute
 UNREAD_MAX = 64  # messages stored unread
 MAX_FS_HZ = 20_000.0  # a higher rate is invalid and must not allocate memory
 
@@ -38,6 +41,7 @@ class Lead:
         self._unread_samples = 0
         self._seq: int | None = None
         self._fitted_at: int | None = None
+        self._pulses: deque[int] = deque(maxlen=PULSES_MAX)
 
     @property
     def wave(self) -> WaveRing | None:
@@ -45,6 +49,13 @@ class Lead:
         if self._unread:
             self._read()
         return self._ring
+
+    @property
+    def pulses(self) -> list[int]:
+        """Pacing pulses of the last seconds, source samples."""
+        if self._unread:
+            self._read()
+        return list(self._pulses)
 
     @property
     def scale(self) -> VerticalScale:
@@ -95,6 +106,8 @@ class Lead:
         dropped = self._seq is not None and first.seq > self._seq + 1
         self._ring.write(first.first_sample, shown, dropped=dropped)
         self._seq = run[-1][0].seq
+        for header, _ in run:
+            self._pulses += header.pacer_samples
 
 
 def _follows(before: WaveHeader, after: WaveHeader) -> bool:

@@ -29,6 +29,7 @@ _GAP_WORDS = {SampleKind.LEADS_OFF: "LEADS OFF", SampleKind.LOST: "GAP", SampleK
 AXIS_CELLS = 6
 PULSE_CELLS = 4  # width of the calibration pulse; unlike on paper it does not scale with time
 DOTS_PER_S = 24  # enough to separate P, QRS and T; a wider plot first shows more seconds
+PULSE_ROWS = 1  # height of the mark of a pacing pulse, at the top of the plot
 TINT_S = 0.12  # half width of the coloured trace at an anomalous R-peak
 
 
@@ -58,9 +59,9 @@ def draw_waveform(
     plot_left = left + AXIS_CELLS + PULSE_CELLS
     plot_cols, plot_rows = left + cols - plot_left, rows - 3
     lead = bed.status.lead if bed.status is not None and bed.status.lead else "ECG"
-    canvas.rule(
-        top, left, cols, f"{lead}, mV" + (f"  {rhythm}" if rhythm else ""), "▲ anomalous  ╵ normal  ○ not scored"
-    )
+    pulses = bed.lead.pulses
+    signs = ("╿ pacing pulse  " if pulses else "") + "▲ anomalous  ╵ normal  ○ not scored"
+    canvas.rule(top, left, cols, f"{lead}, mV" + (f"  {rhythm}" if rhythm else ""), signs)
     live, wave, scale = condition == "live", bed.lead.wave, bed.lead.scale
     _draw_axis(canvas, top + 1, left, plot_rows, scale, live)
     if wave is None or wave.end is None:
@@ -79,6 +80,9 @@ def draw_waveform(
         free = trace[:, cell] == BLANK
         trace[free, cell] = "┊"
         inks[free, cell] = Ink.DIM
+    shown = np.array([sample for sample in pulses if edges[0] <= sample < edges[-1]], np.int64)
+    for cell in np.unique((np.searchsorted(edges, shown, side="right") - 1) // 2):
+        trace[:PULSE_ROWS, cell], inks[:PULSE_ROWS, cell] = "╿", Ink.THRESHOLD if live else Ink.DIM
     canvas.block(top + 1, plot_left, trace, inks)
     _draw_gaps(canvas, top + 1, plot_left, plot_rows, kinds, edges - edges[0])
     for beat in beats:

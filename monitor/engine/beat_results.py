@@ -66,4 +66,5 @@ class BeatResults:
             heart_rate_bpm=heart_rate_bpm,
             latency_ms=latency_ms,
             words=tuple(word.word for word in scored.words),
+            paced=beat.paced,
         )

@@ -44,6 +44,9 @@ class Output(Protocol):
     def notice(self, bed: Bed, notice: Notice) -> None:
         """An event of the source."""
 
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        """Pacing pulses, in order of time: the first sample of each."""
+
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         """The signal around the onset of an alarm, (2, n) float32 mV."""
 
@@ -70,7 +73,7 @@ class Bed:
         engine: its alarms.
         limits: its alarm limits.
         model: name and checksum of the model.
-        counts: beats, anomalous and unscored beats, gaps, dropped waves.
+        counts: beats, anomalous and unscored beats, gaps, dropped waves, pacing pulses.
         resumed: where an earlier run left the bed; None for a new one.
 
     Raises:
@@ -91,6 +94,7 @@ class Bed:
         self.source = source
         self.input = BedInput(name, source, config, clock, started, paced)
         self.counts = {"beats": 0, "anomalous_beats": 0, "unscored_beats": 0, "gaps": 0, "dropped_waves": 0}
+        self.counts["pacer_pulses"] = 0
         self.view = BedView(name, self.input, self.counts)
         self.limits = config.alarms_of(name)
         self.engine = AlarmEngine(name, source.fs_hz, self.limits)
@@ -223,6 +227,9 @@ class Bed:
                         output.gap(self, event)
                     changes = self.engine.handle(event)
                 case Tick() | RhythmSpan():
+                    if isinstance(event, Tick) and event.pacer_samples:
+                        self.counts["pacer_pulses"] += len(event.pacer_samples)
+                        output.pacer(self, event.pacer_samples)
                     changes = self.engine.handle(event)
             self._publish_alarms(changes, output)
         for cut in self._strips.complete(ended=self.input.ended):
@@ -297,6 +304,7 @@ class Bed:
             unscored_beats=self.counts["unscored_beats"],
             gaps=self.counts["gaps"],
             dropped_waves=self.counts["dropped_waves"],
+            pacer_pulses=self.counts["pacer_pulses"],
         )
 
     def answer(self, request: Request, output: Output) -> Reply:

@@ -62,6 +62,7 @@ class BedView:
             first_sample=first,
             n=n,
             fs_hz=self._input.source.fs_hz,
+            pacer_samples=self._input.detector.pacer.between(first, first + n),
         )
         return header, self._input.history.get(first, n)
 

@@ -84,6 +84,10 @@ class Publisher:
         self.on_notice(f"{bed.name}: {notice.text}" + (f", after {before} more" if before else ""))
         self.event(bed, notice.kind, notice.text, notice.count + before)
 
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        """Record pacing pulses; displays get them with the waves."""
+        self.recordings.write(bed.name, lambda recorder: recorder.pacer(samples))
+
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         """Keep the signal around an onset, (2, n) float32 mV."""
         self.journal.put_strip(alarm.alarm_id, first_sample, bed.source.fs_hz, samples)

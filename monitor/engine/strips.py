@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.pacer import find_pulses
 from monitor.engine.signal_history import SignalHistory
 from monitor.messages import Alarm
 
@@ -57,5 +58,12 @@ class StripCutter:
 
 def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:
     """A strip as the control socket sends it; NaN becomes null, because JSON has no NaN."""
+    pulses = find_pulses(samples[0], fs_hz, first_sample)
     raw, filtered = ([None if np.isnan(v) else round(float(v), 4) for v in row] for row in samples)
-    return {"first_sample": first_sample, "fs_hz": fs_hz, "raw_mv": raw, "filtered_mv": filtered}
+    return {
+        "first_sample": first_sample,
+        "fs_hz": fs_hz,
+        "raw_mv": raw,
+        "filtered_mv": filtered,
+        "pacer_samples": pulses,
+    }

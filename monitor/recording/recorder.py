@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +19,10 @@ from monitor.errors import RecorderError
 from monitor.messages import BeatMessage, ModelInfo
 from monitor.recording.wfdb_writer import AnnotationFile, AppendFile, SignalFile
 
-__all__ = ["BEATS_HEADER", "Recorder"]
+__all__ = ["BEATS_HEADER", "PACER_HEADER", "Recorder"]
 
-BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality"
+BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality,paced"
+PACER_HEADER = "pacer_sample,time_s"
 
 
 def _field(value: float | None, digits: int) -> str:
@@ -32,9 +33,10 @@ class Recorder:
     """Writes one bed to `folder/bed/`.
 
     - `beats.csv`: BEATS_HEADER; `r_sample` in samples of the source, `time_s` = r_sample / fs_hz, empty = None.
+    - `pacer.csv`: PACER_HEADER; the first sample of each pacing pulse.
     - `alarms.jsonl`, `events.jsonl`: each message as published.
     - `signal.hea`, `signal.dat`: WFDB, format 16, mV; missing samples are marked invalid, so sample numbers hold.
-    - `signal.ecg`: WFDB annotations: N normal, Q anomalous, ? not scored; log p(x) in the aux note.
+    - `signal.ecg`: WFDB annotations: N normal, / normal and paced, Q anomalous, ? not scored; log p(x) in the aux note.
     - `session.json`: configuration, model, counts; `state` is `recording`, and `closed` after close().
 
     Samples of the WFDB files count from `first_sample` in session.json, which is 0 unless the replay began later.
@@ -71,7 +73,7 @@ class Recorder:
         self._first_sample: int | None = None
         self._failed = False
         self._closed = False
-        self._counts = Counter(beats=0, alarms=0, events=0, gaps=0, lost_samples=0)
+        self._counts = Counter(beats=0, pacer_pulses=0, alarms=0, events=0, gaps=0, lost_samples=0)
         self._about: dict[str, Any] = {
             "state": "recording",
             "bed": bed,
@@ -90,6 +92,8 @@ class Recorder:
                 )
             self._beats = AppendFile(self.folder / "beats.csv")
             self._beats.append(f"{BEATS_HEADER}\n".encode())
+            self._pacer = AppendFile(self.folder / "pacer.csv")
+            self._pacer.append(f"{PACER_HEADER}\n".encode())
             self._messages = {name: AppendFile(self.folder / f"{name}.jsonl") for name in ("alarms", "events")}
             self._annotations = AnnotationFile(self.folder / "signal.ecg")
             self._signal = SignalFile(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv)
@@ -121,7 +125,7 @@ class Recorder:
         """Append a beat to beats.csv and to the annotations; in order, after the signal around it."""
         if self._first_sample is None:
             raise ValueError(f"beat at sample {beat.r_sample} before any signal")
-        symbol = "?" if beat.score is None else "Q" if beat.anomalous else "N"
+        symbol = "?" if beat.score is None else "Q" if beat.anomalous else "/" if beat.paced else "N"
         fields = (
             str(beat.r_sample),
             _field(beat.r_sample / self._fs_hz, 6),
@@ -131,11 +135,19 @@ class Recorder:
             _field(beat.p_value, 6),
             "1" if beat.anomalous else "0",
             beat.quality,
+            "1" if beat.paced else "0",
         )
         with self._disk():
             self._annotations.add(beat.r_sample - self._first_sample, symbol, _field(beat.log_prob, 4))
             self._beats.append((",".join(fields) + "\n").encode())
         self._counts["beats"] += 1
+
+    def pacer(self, samples: Iterable[int]) -> None:
+        """Append pacing pulses to pacer.csv; in order."""
+        rows = [f"{sample},{_field(sample / self._fs_hz, 6)}\n" for sample in samples]
+        with self._disk():
+            self._pacer.append("".join(rows).encode())
+        self._counts["pacer_pulses"] += len(rows)
 
     def alarm(self, body: bytes) -> None:
         """Append an alarm message, the JSON as published."""
@@ -161,7 +173,8 @@ class Recorder:
                     self._signal.write_header(self._start(), final=True)
                     self._write_about()
         finally:
-            files = (self._signal, self._annotations, self._beats, self._messages["alarms"], self._messages["events"])
+            files: tuple[SignalFile | AnnotationFile | AppendFile, ...]
+            files = (self._signal, self._annotations, self._beats, self._pacer, *self._messages.values())
             for file in files:
                 with suppress(OSError):
                     file.close()

@@ -22,7 +22,7 @@ from monitor.atomic_file import replace_file
 __all__ = ["INVALID", "AnnotationFile", "AppendFile", "SignalFile"]
 
 INVALID = -32768  # WFDB format 16: no valid sample
-ANNOTATION_CODES = {"N": 1, "Q": 13, "?": 30}  # annot(5): normal, unclassifiable, not classified
+ANNOTATION_CODES = {"N": 1, "/": 12, "Q": 13, "?": 30}  # annot(5): normal, paced, unclassifiable, not classified
 _SKIP, _AUX = 59, 63
 _MAX_INTERVAL = 1023  # 10 bits; longer intervals need a SKIP
 _MAX_AUX = 255

@@ -33,6 +33,7 @@ UP_MM: Final = (20.0, 45.0)  # minimum and maximum above the baseline: 2 to 4.5 
 DOWN_MM: Final = (15.0, 35.0)
 SCORE_GAP_MM: Final = 12.0  # between paper and score panel
 SCORE_MM: Final = 22.0  # height of the score panel
+PACER_MM: Final = 8.0  # height of the mark of a pacing pulse
 CLIP_MARK_MM: Final = 3.0  # least distance between two marks of clipped signal
 GAP_WORDS_MM: Final = 22.0  # least width of a gap that gets a label
 CHAR_MM: Final = 0.55  # width of a letter over its font size
@@ -45,6 +46,7 @@ _STYLE: Final = (
     ".band{fill:#c4122f;fill-opacity:.11}.clip{fill:#c4122f}"
     ".event{stroke:#1c4fa0;stroke-width:.3;stroke-dasharray:1.4 1}"
     ".limit{stroke:#b36b00;stroke-width:.3;fill:none;stroke-dasharray:2 1}.axis{stroke:#888;stroke-width:.2;fill:none}"
+    ".pacer{stroke:#0a7d6b;stroke-width:.5}"
     ".stem{stroke:#333;stroke-width:.35}.stem.odd{stroke:#c4122f}"
 )
 
@@ -62,6 +64,7 @@ class StripPicture:
         time: time of the onset, for the header.
         lead, source, filtered: for the header, e.g. `MLII`, `mitdb:208`, `0.5-40 Hz`.
         foot: line at the bottom, e.g. model and run.
+        pulses: pacing pulses, source samples.
         title: replaces kind and priority in the header, for a strip without an alarm.
     """
 
@@ -76,6 +79,7 @@ class StripPicture:
     filtered: str = ""
     foot: str = ""
     title: str = ""
+    pulses: Sequence[int] = ()
 
 
 def draw_strip(picture: StripPicture) -> str:
@@ -116,6 +120,7 @@ class _Drawing:
             *self._paper(),
             *self._bands(),
             *self._events(),
+            *self._pacer(),
             self._pulse(),
             self._trace(),
             *self._gaps(),
@@ -135,6 +140,7 @@ class _Drawing:
         lead = f"lead {p.lead}" if p.lead else "lead not known"
         facts = [lead, p.source, f"{MM_PER_S:g} mm/s", f"{MM_PER_MV:g} mm/mV", p.filtered, f"{p.fs_hz:g} Hz"]
         title = p.title or f"{alarm.kind.replace('_', ' ')} ({alarm.priority}, {alarm.category})"
+        paced = "   | pacing pulse" if p.pulses else ""
         most = int((width - 2 * LEFT_MM) / (3.4 * CHAR_MM))
         text = alarm.text if len(alarm.text) <= most else alarm.text[: most - 1] + "…"
         return [
@@ -142,7 +148,7 @@ class _Drawing:
             svg_text(width - RIGHT_MM, 9, 4.0, f"bed {alarm.bed}  ·  {p.time}", anchor="end"),
             svg_text(LEFT_MM, 15.5, 3.4, text),
             svg_text(LEFT_MM, 21, 3.0, "  ·  ".join(fact for fact in facts if fact)),
-            svg_text(width - RIGHT_MM, 21, 2.6, "● usual   ▼ anomalous   ○ not scored", anchor="end"),
+            svg_text(width - RIGHT_MM, 21, 2.6, "● usual   ▼ anomalous   ○ not scored" + paced, anchor="end"),
         ]
 
     def _footer(self, height: float) -> list[str]:
@@ -253,6 +259,12 @@ class _Drawing:
                         )
                     )
         return out
+
+    def _pacer(self) -> list[str]:
+        """A line in the upper part of the paper at each pacing pulse."""
+        at = [self._x(sample) for sample in self._p.pulses]
+        inside = [x for x in at if TRACE_MM <= x <= self._right]
+        return [f'<path class="pacer" d="M{x:.2f} {TOP_MM:g}v{PACER_MM:g}"/>' for x in inside]
 
     def _marks(self) -> list[str]:
         """Marks of R-peaks above the paper; the reasons of anomalous beats where there is room."""

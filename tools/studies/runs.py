@@ -128,6 +128,9 @@ class Kept:
     def notice(self, bed: Bed, notice: Notice) -> None:
         pass
 
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        pass
+
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         pass
 

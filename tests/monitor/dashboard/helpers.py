@@ -42,6 +42,7 @@ def wave(
     bed: str = "p1",
     fs_hz: float = FS_HZ,
     epoch: str = "e1",
+    pacer_samples: tuple[int, ...] = (),
 ) -> tuple[WaveHeader, bytes]:
     """A wave message: header and samples."""
     rows = np.stack([samples, samples]).astype("<f4")
@@ -53,6 +54,7 @@ def wave(
         first_sample=first_sample,
         n=len(samples),
         fs_hz=fs_hz,
+        pacer_samples=pacer_samples,
     )
     return header, rows.tobytes()
 

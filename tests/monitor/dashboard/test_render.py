@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -19,6 +20,7 @@ from monitor.dashboard.render import MIN_HEIGHT, MIN_WIDTH, BedView, render
 from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.trend import AXIS_CELLS, draw_trend
+from monitor.dashboard.waveform import DOTS_PER_S
 from monitor.messages import EventMessage
 from tests.monitor.dashboard.helpers import (
     FS_HZ,
@@ -321,6 +323,18 @@ def test_each_r_peak_has_a_mark_below_it():
     others = [n for n, line in enumerate(lines[5:18]) if has_braille(line[column - 6 : column - 3])]
     assert min(peak_rows) < min(others)  # the trace is highest above the mark
     assert "p <0.001" in "\n".join(lines)
+
+
+def test_each_pacing_pulse_has_a_mark_above_the_trace():
+    state = running_state()
+    assert "pacing pulse" not in "\n".join(screen(state, 110, 34))
+    header, raw = wave(5000, ecg(5000, 250), seq=21, pacer_samples=(5010, 5150))
+    state.apply(header, raw, now_s=21.0)
+    lines = screen(state, 110, 34)
+    assert any("╿ pacing pulse" in line for line in lines)
+    (marked,) = [line for line in lines if line.count("╿") == 2]
+    at = [match.start() for match in re.finditer("╿", marked)]
+    assert abs((at[1] - at[0]) - 140 / 250 * DOTS_PER_S / 2) <= 1.5
 
 
 def test_a_beat_that_was_not_scored_has_its_reason():

@@ -18,8 +18,9 @@ from detector import Beat, Gap, Scorer, Scores
 from detector.lockstep import run
 from monitor.engine.bed import Bed
 from monitor.errors import ConfigError
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request
+from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request, WaveHeader
 from monitor.sources import Notice
+from tests.detector.helpers_pacing import Pulse, paced_ecg
 from tests.monitor.engine.helpers import FS_HZ, FedSource, ecg, settings
 
 STARTED = datetime.datetime(2024, 2, 29, 23, 59, 59, tzinfo=datetime.UTC)
@@ -39,6 +40,7 @@ class Ward:
         self.beats: list[BeatMessage] = []
         self.gaps: list[Gap] = []
         self.notices: list[Notice] = []
+        self.pacer_samples: tuple[int, ...] = ()
         self.strips: dict[str, tuple[int, NDArray[np.float32]]] = {}
 
     def alarm(self, bed: Bed, message: AlarmMessage) -> None:
@@ -52,6 +54,9 @@ class Ward:
 
     def notice(self, bed: Bed, notice: Notice) -> None:
         self.notices.append(notice)
+
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        self.pacer_samples += samples
 
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
         self.strips[alarm.alarm_id] = (first_sample, samples)
@@ -154,6 +159,27 @@ class FixedScorer:
     def score_beats(self, beats: Sequence[Beat]) -> Scores:
         log_prob, score = (np.full(len(beats), number, np.float32) for number in self._numbers)
         return Scores(log_prob, score)
+
+
+def test_pacing_pulses_are_counted_marked_and_told_with_the_waves(scorer: Scorer) -> None:
+    signal, _, firsts, _ = paced_ecg(250.0, 30.0, Pulse(20.0, overshoot=0.1))
+    ward = Ward(scorer)
+    ward.source.feed(signal)
+    headers: list[WaveHeader] = []
+    for _ in range(60):
+        ward.take(125)
+        if (wave := ward.bed.view.wave()) is not None:
+            headers.append(wave[0])
+    ward.finish()
+    assert ward.pacer_samples == tuple(firsts)
+    assert ward.bed.status().pacer_pulses == len(firsts)
+    assert [sample for header in headers for sample in header.pacer_samples] == firsts
+    assert len(ward.beats) >= len(firsts) - 2
+    assert all(beat.paced for beat in ward.beats)
+    strip = ward.bed.answer(Request("strip", first_sample=2500, n=2500), ward)
+    assert strip.data["pacer_samples"] == [sample for sample in firsts if 2500 <= sample < 5000]
+    assert np.nanmax(strip.data["raw_mv"]) > 15
+    assert np.abs(strip.data["filtered_mv"]).max() < 3
 
 
 def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:

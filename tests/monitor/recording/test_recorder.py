@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import RecorderError
 from monitor.messages import ModelInfo
-from monitor.recording.recorder import BEATS_HEADER, Recorder
+from monitor.recording.recorder import BEATS_HEADER, PACER_HEADER, Recorder
 from monitor.recording.wfdb_writer import INVALID, AnnotationFile, SignalFile
 from tests.monitor.recording.helpers import beat
 
@@ -36,8 +36,11 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     for first in range(0, 5000, 333):
         recorder.signal(first, mv[first : first + 333])
     recorder.beat(beat(250))
-    recorder.beat(beat(2500, -99.125, 7.25, anomalous=True))
+    recorder.beat(beat(2500, -99.125, 7.25, anomalous=True, paced=True))
     recorder.beat(beat(2600, None, None, rr_s=None, p_value=None, quality="noisy"))
+    recorder.beat(beat(2800, paced=True))
+    recorder.pacer((2480, 2780))
+    recorder.pacer((3000,))
     recorder.alarm(b'{"schema":"alarm/1"}')
     recorder.event(b'{"schema":"event/1"}')
     recorder.close({"latency_p99_ms": 12.5})
@@ -51,14 +54,16 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert (read.checksum[0] - int(digital.sum())) % 0x10000 == 0
     assert read.init_value == [int(digital[0, 0])]
     notes = wfdb.rdann(str(folder / "signal"), "ecg")
-    assert list(notes.sample) == [250, 2500, 2600]
-    assert notes.symbol == ["N", "Q", "?"]
-    assert notes.aux_note == ["-12.5000", "-99.1250", ""]
+    assert list(notes.sample) == [250, 2500, 2600, 2800]
+    assert notes.symbol == ["N", "Q", "?", "/"]
+    assert notes.aux_note == ["-12.5000", "-99.1250", "", "-12.5000"]
     assert notes.fs == 250
     assert (folder / "beats.csv").read_text() == (
-        f"{BEATS_HEADER}\n250,1.000000,0.800000,-12.5000,1.5000,0.250000,0,good\n"
-        "2500,10.000000,0.800000,-99.1250,7.2500,0.250000,1,good\n2600,10.400000,,,,,0,noisy\n"
+        f"{BEATS_HEADER}\n250,1.000000,0.800000,-12.5000,1.5000,0.250000,0,good,0\n"
+        "2500,10.000000,0.800000,-99.1250,7.2500,0.250000,1,good,1\n2600,10.400000,,,,,0,noisy,0\n"
+        "2800,11.200000,0.800000,-12.5000,1.5000,0.250000,0,good,1\n"
     )
+    assert (folder / "pacer.csv").read_text() == f"{PACER_HEADER}\n2480,9.920000\n2780,11.120000\n3000,12.000000\n"
     assert (folder / "alarms.jsonl").read_bytes() == b'{"schema":"alarm/1"}\n'
     assert (folder / "events.jsonl").read_bytes() == b'{"schema":"event/1"}\n'
     session = json.loads((folder / "session.json").read_text())
@@ -67,7 +72,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert session["config"] == {"alarms": {"alpha": 0.01}}
     assert session["recorded"] == {
         "samples": 5000, "invalid_samples": 20, "clipped_samples": 0,
-        "beats": 3, "alarms": 1, "events": 1, "gaps": 0, "lost_samples": 0,
+        "beats": 4, "pacer_pulses": 3, "alarms": 1, "events": 1, "gaps": 0, "lost_samples": 0,
     }  # fmt: skip
 
 

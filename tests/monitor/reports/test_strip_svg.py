@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from monitor.messages import Alarm, Evidence
 from monitor.reports.marked_beats import MarkedBeat, marked_beats
-from monitor.reports.strip_svg import StripPicture, draw_strip
+from monitor.reports.strip_svg import MM_PER_S, StripPicture, draw_strip
 from tests.monitor.bus.helpers import alarm, beat
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -49,6 +49,14 @@ def points(root: ET.Element) -> list[np.ndarray]:
         np.array(re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", piece.removesuffix("h0")), float).reshape(-1, 2)
         for piece in by_id(root, "trace").split("M")[1:]
     ]
+
+
+def test_pacing_pulses_are_lines_at_their_samples() -> None:
+    root = drawn(picture(np.zeros(N), pulses=(FIRST, FIRST + 250, FIRST + N + 5000)))
+    at = [float(e.attrib["d"][1:].split()[0]) for e in root.iter(f"{SVG}path") if e.get("class") == "pacer"]
+    assert np.diff(at) == pytest.approx([MM_PER_S])
+    assert "pacing pulse" in draw_strip(picture(np.zeros(N), pulses=(FIRST,)))
+    assert "pacing pulse" not in draw_strip(picture(np.zeros(N)))
 
 
 def marks(root: ET.Element, kind: str) -> list[float]:
