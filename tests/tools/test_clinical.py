@@ -20,8 +20,14 @@ from common.programs import ToolError
 from detector import Scorer
 from monitor.sources import EndOfStream
 
-FLOORS: dict[str, int] = {}
-"""Variants of 20, seed 1, that passed when these figures were written."""
+FLOORS: dict[str, int] = {
+    "A1": 15, "A2": 19, "A3": 3, "A4": 19, "A5": 19, "A6": 19, "A7": 14,
+    "B1": 19, "B2": 16, "B3": 0, "B4": 19, "B5": 19, "B6": 19, "B7": 18, "B8": 15, "B9": 19,
+    "C1": 13, "C2": 10, "C3": 15,
+    "D1": 19, "D2": 16, "D3": 19, "D4": 16, "D5": 16, "D6": 15, "D7": 13,
+    "E1": 0, "E2": 0, "E3": 15, "E4": 19,
+}  # fmt: skip
+"""Variants of 20, seed 1, that must pass: one fewer than passed when this was written."""
 
 
 def test_a_range_is_covered_to_its_ends() -> None:
@@ -103,8 +109,8 @@ def test_tables_count_the_variants_that_pass() -> None:
     assert "  9 of 10   90.0 %" in text_table(verdicts)
     assert "A3/3   no asystole   [250 Hz; constant]" in text_table(verdicts)
     page = page_table(verdicts, "the command")
-    assert "9 of 10 (90 %) (goal 95 %)" in page
-    assert "- A3: constant, 250 Hz: no asystole" in page
+    assert "9 of 10 (90 %; goal 95 %)" in page
+    assert "- A3: no asystole (3)." in page
     assert "Every variant passes" in page_table(verdicts[:3], "the command")
 
 
@@ -115,7 +121,7 @@ def test_rows_are_chosen_by_name_or_letter() -> None:
         clinical._chosen("A3,X1")
 
 
-@pytest.mark.parametrize("variant", ["B9/0"])
+@pytest.mark.parametrize("variant", ["A4/1", "A6/0", "B4/0", "B5/1", "B6/1", "B9/0", "D1/1", "D3/1"])
 def test_short_variants_pass(variant: str) -> None:
     row, number = variant.split("/")
     assert verdict_of(row, int(number), 20, 1).fault == ""

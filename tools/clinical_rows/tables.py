@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -51,23 +52,29 @@ def page_table(verdicts: Sequence[Verdict], command: str) -> str:
     for name, row in ROWS.items():
         if part := of_row(verdicts, name):
             passed = sum(not each.fault for each in part)
-            mark = "" if passed / len(part) >= row.goal - 1e-9 else " (goal " + f"{100 * row.goal:.0f} %)"
+            goal = "" if passed / len(part) >= row.goal - 1e-9 else f"; goal {100 * row.goal:.0f} %"
             rows.append(
-                (name, _star(row), row.must, f"{passed} of {len(part)} ({100 * passed / len(part):.0f} %){mark}")
+                (name, _star(row), row.must, f"{passed} of {len(part)} ({100 * passed / len(part):.0f} %{goal})")
             )
-    numbers = {row: sorted(each.number for each in of_row(verdicts, row) if each.fault) for row in ROWS}
-    failing = [
-        f"{name}: "
-        + ", ".join(f"{each.about}, {each.fs_hz:.0f} Hz: {each.fault}" for each in of_row(verdicts, name) if each.fault)
-        for name in ROWS
-        if numbers[name]
-    ]
-    below = [wrapped(f"- {line}") for line in failing]
+    failing = [wrapped(f"- {name}: {reasons}.") for name in ROWS if (reasons := _reasons(of_row(verdicts, name)))]
     return "\n\n".join([
         markdown_table(("row", "situation", "must", "variants that pass"), rows, "lllr"),
-        "What fails:\n\n" + "\n".join(below) if below else "Every variant passes.",
+        "What fails:\n\n" + "\n".join(failing) if failing else "Every variant passes.",
         f"Measured by `{command}`.",
     ])  # fmt: skip
+
+
+def _reasons(verdicts: Sequence[Verdict]) -> str:
+    """Faults of a row; those that differ in their figures alone are one, with the variants that have it."""
+    alike: dict[str, list[Verdict]] = {}
+    for each in verdicts:
+        if each.fault:
+            alike.setdefault(re.sub(r"[\d.]+", "#", each.fault), []).append(each)
+    parts = []
+    for found in sorted(alike.values(), key=len, reverse=True):
+        which = "all" if len(found) == len(verdicts) else ", ".join(str(each.number) for each in found)
+        parts.append(f"{found[0].fault}{' and the like' if len(found) > 1 else ''} ({which})")
+    return "; ".join(parts)
 
 
 def _star(row: Row) -> str:
