@@ -20,6 +20,9 @@ _RATE_INTERVALS, _SLOW_INTERVALS, _RATE_S = 8, 4, 6.0
 _STALE_S = 5.0  # time without a beat after which no rate is known; asystole ends it before
 _REGULAR_BEATS, _REGULAR_SHARE = 4, 0.2  # few: a tachycardia is not regular from its first beat on
 _FEW, _LONGER = 3, 1.2  # intervals, and their share of the usual time, that make a very slow heart extreme
+# A tachycardia needs twice its beats after 3 beats of noise within 30 s, as `ventricular_run` does: a moving electrode
+# makes peaks that are R-peaks by every measure (nstdb, record 118 at 6 and 12 dB).
+_NOISY_BEATS, _NOISY_S = 3, 30.0
 _KEPT_BEATS = 32
 _KEPT_PEAKS = 16  # R-peaks whose beats are not complete: those of 1.5 s
 _EXTREME = ("extreme_bradycardia", "extreme_tachycardia")
@@ -57,10 +60,11 @@ class Rates:
 
     def __init__(self, book: AlarmBook) -> None:
         self._book = book
-        kept = max(_KEPT_BEATS, *(book.limits(kind).beats + 1 for kind in _KINDS))
+        kept = max(_KEPT_BEATS, *(2 * book.limits(kind).beats + 1 for kind in _KINDS))
         self._beats: deque[ScoredBeat] = deque(maxlen=kept)  # consecutive sure ones
         self._intervals: deque[_Interval] = deque(maxlen=kept)  # between them
         self._shown: deque[float] = deque(maxlen=_RATE_INTERVALS)  # RR of beats that are counted, s
+        self._noisy: deque[int] = deque(maxlen=_NOISY_BEATS)  # R-peaks of the last beats in noise
         self._last: Beat | None = None  # the last beat, if it was counted
         self._peaks: deque[int] = deque(maxlen=_KEPT_PEAKS)  # the newest R-peaks; their beats follow
         self._newest = 0  # R-peak of the last counted beat
@@ -84,6 +88,7 @@ class Rates:
                 self._shown.append(rr_s)
         self.heart_rate_bpm = _shown_bpm(self._shown)
         if beat.quality not in _SURE:
+            self._noisy.append(beat.r_sample)
             self._forget()
             return
         self._beats.append(scored)
@@ -153,6 +158,11 @@ class Rates:
         for kind in _KINDS:
             self._book.condition_cleared(kind)
 
+    def _doubtful(self) -> bool:
+        """Whether there was noise shortly before."""
+        many = len(self._noisy) == _NOISY_BEATS
+        return many and self._newest - self._noisy[0] <= _NOISY_S * self._book.fs_hz
+
     def _judge(self, kind: str, intervals: list[_Interval], lasting: bool = False) -> None:
         """Judge the newest intervals; with one that is `lasting`, an alarm can begin and not end."""
         book, limits = self._book, self._book.limits(kind)
@@ -160,6 +170,8 @@ class Rates:
         n = limits.beats - 1
         if kind == "extreme_bradycardia" and _lasts_s(intervals[-_FEW:]) >= _LONGER * n * 60.0 / max(limits.limit, 1.0):
             n = min(n, _FEW)
+        if kind == "tachycardia" and not up and self._doubtful():
+            n *= 2
         if len(intervals) < n:
             return
         first = intervals[-n].first

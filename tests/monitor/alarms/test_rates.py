@@ -188,3 +188,14 @@ def test_one_missed_qrs_does_not_change_the_rate_in_an_extreme_alarm() -> None:
     bed.rhythm(12, 0.4)
     onset = next(a for a in bed.changes if a.kind == "extreme_tachycardia")
     assert onset.text == "heart rate 150 bpm over 17 beats"
+
+
+def test_a_tachycardia_after_noise_needs_twice_the_beats() -> None:
+    bed = running_bed(seconds=20)
+    for _ in range(3):
+        bed.beat((bed.last_r or 0) + 100, quality=Quality.MOTION)
+    bed.tick(Quality.MOTION)
+    bed.rhythm(8, 0.45)  # 17 beats
+    assert "tachycardia" not in bed.kinds()
+    bed.rhythm(7, 0.45)
+    assert "tachycardia" in bed.kinds()
