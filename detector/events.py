@@ -7,6 +7,7 @@ from typing import Literal
 
 from detector.beats import Beat
 from detector.quality import Quality
+from detector.scale import Scale
 
 __all__ = ["Event", "Gap", "GapEffect", "QualitySpan", "RhythmSpan", "Tick"]
 
@@ -35,11 +36,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class QualitySpan:
-    """Quality of the samples from `first_sample` up to `end_sample` (exclusive)."""
+    """Quality of the samples from `first_sample` up to `end_sample` (exclusive).
+
+    Attributes:
+        scale: the likely unit, once seconds that are not in mV agree on it.
+    """
 
     first_sample: int
     end_sample: int
     quality: Quality
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True, slots=True)

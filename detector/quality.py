@@ -25,7 +25,8 @@ class Quality(enum.Enum):
 
     `HUM`: 50 or 60 Hz from the mains. `MUSCLE`: muscle noise. `WANDER`: baseline out of range. `MOTION`: the electrode
     moves. `CLIPPED`: at the rails of the ADC. `FLAT`: dead input. `SETTLING`: the filter settles after leads off.
-    `GAP`: samples missing. `LEADS_OFF`: no valid samples. `TRUNCATED`: the signal began or ended within the beat.
+    `GAP`: samples missing. `LEADS_OFF`: no valid samples. `CALIBRATION`: calibration pulses or a test signal.
+    `UNIT`: the samples are not in mV. `TRUNCATED`: the signal began or ended within the beat.
     """
 
     GOOD = "good"
@@ -38,6 +39,8 @@ class Quality(enum.Enum):
     SETTLING = "settling"
     GAP = "gap"
     LEADS_OFF = "leads_off"
+    CALIBRATION = "calibration"
+    UNIT = "unit"
     TRUNCATED = "truncated"
 
     @property

@@ -16,11 +16,12 @@ from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, cutting
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
 from detector.fibrillation import WINDOW_S as WAVES_S
 from detector.fibrillation import Waves, measuring_waves
+from detector.input_watch import InputWatch
 from detector.lockstep import Steps, run
 from detector.mains import MAINS_HZ, Mains, MainsFilter
 from detector.motion import MotionWatch
 from detector.pacer import PacerFilter
-from detector.quality import BASELINE_S, MAX_MV, Quality, assessing
+from detector.quality import BASELINE_S, Quality, assessing
 from detector.regularity import rhythm_of
 from detector.rpeaks import WINDOW_S, RPeakDetector
 from detector.sample_hold import BRIDGE_S, SampleHold, Stretch
@@ -81,6 +82,7 @@ class Detector:
         self.pacer = PacerFilter(self.fs_hz)
         self._mains = MainsFilter(self.fs_hz, mains)
         self._motion = MotionWatch(self.fs_hz)
+        self._input = InputWatch(self.fs_hz)
         self._rpeaks = RPeakDetector(self.fs_hz)
         self._template = PatientTemplate()
         self._hum_passed = float(np.abs(sosfreqz(design_bandpass(self.fs_hz), [min(MAINS_HZ)], fs=self.fs_hz)[1][0]))
@@ -129,9 +131,7 @@ class Detector:
         events: list[Event] = []
         if raw.size == 0:
             return events
-        possible = np.abs(raw) < MAX_MV
-        if not possible.all():
-            raw[~possible] = np.nan
+        raw = self._input.put(first_sample, raw)
         if not self._began:
             self._began = True
             self._restart_at(first_sample)
@@ -299,17 +299,18 @@ class Detector:
             )
         if self._judged < self._settled:
             quality = max(quality, Quality.SETTLING, key=lambda verdict: verdict.rank)
+        quality = self._input.judge(self._judged, self._now, self._template.amplitude_mv > 0) or quality
         self._verdicts.add(QualitySpan(self._judged, self._now, quality))
         if self._motion.moving_at(self._now) and quality.rank < Quality.MOTION.rank:
             quality = Quality.MOTION  # of the second; each beat has its own verdict
-        span = QualitySpan(self._judged, self._now, quality)
-        self._judged = self._now
-        return span
+        first, self._judged = self._judged, self._now
+        return QualitySpan(first, self._now, quality, self._input.scale)
 
     def _rhythm(self, seen: Waves) -> RhythmSpan:
         """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
         low = max(self._start, self._now - self._waves)
-        window, worst = self._tail.filtered[low - self._first :], self._verdicts.worst(low, self._now, ("hole",))
+        worst = Quality.UNIT if self._input.tall else self._verdicts.worst(low, self._now, ("hole",))
+        window = self._tail.filtered[low - self._first :]
         return rhythm_of(seen, window, low, self.fs_hz, worst, self._template.amplitude_mv)
 
     def _rr_s(self, peak: int) -> float | None:

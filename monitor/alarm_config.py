@@ -63,7 +63,9 @@ KNOWN_KEYS: dict[str, set[str]] = {  # kind -> keys besides priority and enabled
     "no_data": {"limit"},
     "source_lost": set(),
     "sampling_rate": {"limit"},
+    "wrong_unit": set(),
     "poor_signal": {"limit", "medium_s", "high_s", "hold_s", "per_hour"},
+    "calibration": {"medium_s", "high_s", "hold_s", "per_hour"},
     "gap": {"hold_s", "per_hour"},
     "overload": {"limit", "relief", "per_hour"},
     "journal_failed": set(),
@@ -105,7 +107,9 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no_data: KindConfig = KindConfig("medium", limit=2.0)
     source_lost: KindConfig = KindConfig("medium")
     sampling_rate: KindConfig = KindConfig("medium", limit=2.0)
+    wrong_unit: KindConfig = KindConfig("medium")
     poor_signal: KindConfig = KindConfig("low", limit=2.0, medium_s=30.0, high_s=60.0, hold_s=2.0, per_hour=20)
+    calibration: KindConfig = KindConfig("low", medium_s=60.0, hold_s=3.0, per_hour=20)
     gap: KindConfig = KindConfig("low", hold_s=10.0, per_hour=20)
     overload: KindConfig = KindConfig("low", limit=5.0, relief=4.0, per_hour=20)
     journal_failed: KindConfig = KindConfig("medium")

@@ -76,7 +76,7 @@ class SourceConfig(_Section, frozen=True):
     channel: Annotated[str, _option("--channel", "Lead by name or number; default: MLII if present, else first.")] = ""
     fs_hz: Annotated[NotNegative, _option("--fs", "Sampling rate, Hz, where the source does not state it.")] = 0.0
     column: Annotated[str, _option("--column", "csv, -, serial: column by name or number.")] = ""
-    unit: Annotated[str, _option("--unit", "csv, edf, -, serial: mV, uV, V or adc.")] = ""
+    unit: Annotated[str, _option("--unit", "Unit of the numbers: mV, uV, V or adc.")] = ""
     mv_per_unit: Annotated[NotNegative, _option("--mv-per-unit", "mV per ADC count, for --unit adc.")] = 0.0
     port: Annotated[str, _option("--port", "Serial port, e.g. /dev/ttyUSB0; auto = the only one.")] = ""
     format: Annotated[

@@ -150,7 +150,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         fs_hz: sampling rate of the source, Hz.
         speed: replay speed; 1 = real time, 0 = as fast as possible.
         quality: signal quality of the last second: `good`, or the worst of `hum`, `muscle`, `wander`, `motion`,
-            `clipped`, `flat`, `settling`, `gap`, `leads_off`.
+            `clipped`, `flat`, `settling`, `gap`, `leads_off`, `calibration`, `unit`.
         mains_hz: frequency of the notch filter against mains hum, 50 or 60 Hz; None = no notch.
         scorable: whether beats are being scored.
         samples_in, samples_lost: samples received, and samples missing in gaps.

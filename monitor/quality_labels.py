@@ -15,6 +15,8 @@ QUALITY_WORDS = {
     "settling": "settling",
     "gap": "samples missing",
     "leads_off": "leads off",
+    "calibration": "calibration or test signal",
+    "unit": "not in mV",
     "truncated": "cut short",
 }
 

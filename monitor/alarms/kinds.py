@@ -7,8 +7,8 @@ from typing import Final
 __all__ = ["COVERED_BY", "COVERS", "NO_SAMPLES", "REPORTED", "TECHNICAL"]
 
 NO_SAMPLES: Final = ("no_data", "source_lost")  # no samples arrive: the sample clock stands still
-REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "journal_failed")  # the rules cannot detect them
-TECHNICAL: Final = frozenset((*REPORTED, "leads_off", "poor_signal", "gap", "overload"))
+REPORTED: Final = (*NO_SAMPLES, "sampling_rate", "wrong_unit", "journal_failed")  # the rules cannot detect them
+TECHNICAL: Final = frozenset((*REPORTED, "leads_off", "poor_signal", "calibration", "gap", "overload"))
 
 # One cause, one alarm: while the key is up, its kinds are not raised; they have the same cause and less urgency. A kind
 # that is configured to a higher priority than the key is never covered.

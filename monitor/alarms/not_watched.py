@@ -7,7 +7,7 @@ from detector import Gap, Quality, QualitySpan, Tick
 __all__ = ["NotWatched"]
 
 _WATCHED_WEIGHT = 9.0  # one good second makes up for 9: the time grows while under a tenth of the signal can be judged
-_NO_SIGNAL = frozenset((Quality.LEADS_OFF, Quality.FLAT))  # its own alarm tells of it
+_NO_SIGNAL = frozenset((Quality.LEADS_OFF, Quality.FLAT, Quality.UNIT, Quality.CALIBRATION))  # each has its own alarm
 _AWAY_S = 10.0  # after so long without any signal the time starts anew
 
 

@@ -12,8 +12,9 @@ from monitor.messages import Evidence
 __all__ = ["Silence"]
 
 _KINDS = ("asystole", "pause")  # the higher first: it covers the lower
-_WATCHED = frozenset((Quality.GOOD, Quality.GAP))  # of a second with missing samples, the others were watched
-_AWAY = frozenset((Quality.LEADS_OFF, Quality.FLAT))
+# Of a second with missing samples, the others were watched. A flat line is a heart that stands still, unless the source
+# says that an electrode is off: then it gives no valid samples.
+_WATCHED = frozenset((Quality.GOOD, Quality.GAP, Quality.FLAT))
 _AWAY_S = 1.5  # longest loss of signal across which a silence goes on: two beats at a usual rate would be missed in it
 _BACK = 2  # intervals under its limit that end an asystole: three QRS complexes
 _KEPT_SPANS = 8  # R-peaks are decided up to 2 s late
@@ -45,7 +46,7 @@ class Silence:
         self._began = False
         self._decided = 0  # R-peaks before this sample are known
         self._watching = True
-        self._spans: deque[tuple[int, bool]] = deque(maxlen=_KEPT_SPANS)  # end of each second, whether watched
+        self._spans: deque[tuple[int, Quality]] = deque(maxlen=_KEPT_SPANS)  # end and quality of each second
         self._away = 0  # samples lost since the last second that was watched
         self._losses: deque[tuple[int, int]] = deque()  # stretches not watched since then, from one sample to another
         self._lost = 0  # samples of earlier such stretches
@@ -54,10 +55,10 @@ class Silence:
         """Take the quality of the next stretch of signal; returns whether nothing is known of the heart any more."""
         self._watching = span.quality in _WATCHED
         self._begin(span.first_sample)
-        self._spans.append((span.end_sample, self._watching))
+        self._spans.append((span.end_sample, span.quality))
         if self._watching:
             self._away = 0
-        elif span.quality in _AWAY:
+        elif span.quality is Quality.LEADS_OFF:
             return self._lose(span.first_sample, span.end_sample, restarts=True)
         elif span.quality is Quality.SETTLING or self._book.holds("asystole"):
             self._leave_out(span.first_sample, span.end_sample)
@@ -104,10 +105,11 @@ class Silence:
 
     def _on_qrs(self, r_sample: int) -> None:
         """A QRS ends a pause; the third one ends an asystole."""
-        if r_sample <= self._since:
+        quality = self._quality_at(r_sample)
+        if r_sample <= self._since or quality is Quality.FLAT:
             return
         up = self._book.holds("asystole")
-        if up and not self._watched_at(r_sample):
+        if up and quality not in _WATCHED:
             return  # noise
         soon = (r_sample - self._since) / self._book.fs_hz < self._book.limits("asystole").limit
         self._back = self._back + 1 if up and soon else 0
@@ -120,9 +122,9 @@ class Silence:
         self._restart(r_sample)
         self._book.condition_cleared("pause")
 
-    def _watched_at(self, sample: int) -> bool:
-        """Whether the second of this sample was watched; yes where that is not known any more."""
-        return next((watched for end, watched in self._spans if sample < end), self._watching)
+    def _quality_at(self, sample: int) -> Quality:
+        """Quality of the second of this sample; good where that is not known any more."""
+        return next((quality for end, quality in self._spans if sample < end), Quality.GOOD)
 
     def _watched_s(self, until: int) -> float:
         """Time watched from the begin of the silence to `until`, s."""
@@ -155,4 +157,5 @@ class Silence:
 
     def _report(self, kind: str, silent_s: float) -> None:
         evidence = measured(Evidence(), silent_s, self._book.limits(kind).limit, "s")
-        self._book.cause(kind, self._since, f"no QRS for {silent_s:.1f} s", evidence)
+        flat = "; flat line: check electrodes and cable" if self._spans and self._spans[-1][1] is Quality.FLAT else ""
+        self._book.cause(kind, self._since, f"no QRS for {silent_s:.1f} s{flat}", evidence)

@@ -15,7 +15,7 @@ from monitor.quality_labels import quality_words
 
 __all__ = ["Technical"]
 
-_NO_SIGNAL = (Quality.LEADS_OFF, Quality.FLAT)
+_FLAT_S = 4.0  # a shorter flat stretch is nothing; QRS complexes in another unit show within it
 _POOR = (Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED, Quality.GAP)
 
 
@@ -36,13 +36,19 @@ class Technical:
         self._time = NotWatched(book.fs_hz, max(limits.medium_s, limits.high_s))
         self._bad_since: dict[str, int] = {}
         self._bad_until: dict[str, int] = {}
+        self._flat_since = 0  # end of the last second that was not flat
         self._reported: dict[str, tuple[int, str]] = {}  # conditions that the pipeline reported and that hold
 
     def on_quality(self, span: QualitySpan) -> None:
         """Take the quality of the next stretch of signal."""
         self._time.on_quality(span)
-        no_signal = "no valid samples (electrode off?) or a dead-flat input"
-        self._lasting("leads_off", span, span.quality in _NO_SIGNAL, no_signal)
+        if span.quality is not Quality.FLAT:
+            self._flat_since = span.end_sample
+        flat = span.end_sample - self._flat_since >= _FLAT_S * self._book.fs_hz
+        text = "a dead-flat line: check electrodes and cable" if flat else "no valid samples: electrode off?"
+        self._lasting("leads_off", span, flat or span.quality is Quality.LEADS_OFF, text)
+        text = "calibration pulses or a test signal of the device: nothing is scored"
+        self._lasting("calibration", span, span.quality is Quality.CALIBRATION, text)
         poor = span.quality in _POOR
         text = f"poor signal ({quality_words(span.quality.value)}): beats are not scored" if poor else ""
         if not self.not_watched:
@@ -64,7 +70,8 @@ class Technical:
     def interrupt(self) -> None:
         """The signal starts again."""
         self._bad_since.clear()
-        self._book.clear("leads_off")
+        for kind in ("leads_off", "calibration"):
+            self._book.clear(kind)
         if not self.not_watched:
             self._book.clear("poor_signal")
 
@@ -120,7 +127,7 @@ class Technical:
         lasted_s = (span.end_sample - since) / fs_hz
         if lasted_s >= limits.limit:
             evidence = measured(Evidence(), lasted_s, limits.limit, "s")
-            self._book.cause(kind, since, text, evidence, _risen(limits, lasted_s) if kind == "leads_off" else None)
+            self._book.cause(kind, since, text, evidence, None if kind == "poor_signal" else _risen(limits, lasted_s))
 
     def _judge_watch(self) -> None:
         """Raise `poor_signal` to its higher priorities, and end it once the bed is watched again."""

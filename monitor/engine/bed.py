@@ -22,6 +22,7 @@ from monitor.engine.bed_input import BedInput, State
 from monitor.engine.bed_view import BedView
 from monitor.engine.pacing import WARM_UP_S
 from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
+from monitor.engine.scale_report import ScaleReport
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, ModelInfo, Reply, Request, StatusMessage
 from monitor.sources import Chunk, Notice, Source
@@ -105,6 +106,7 @@ class Bed:
         self._beats = BeatResults(
             name, self.input, self.counts, scorer.calibration, own=config.source_of(name).patient != "adult"
         )
+        self._scale = ScaleReport(source)
         self._strips = StripCutter(self.input.history, source.fs_hz)
 
     @property
@@ -191,6 +193,7 @@ class Bed:
             return None
         for notice in chunk.notices:
             self.handle_notice(notice, output)
+        self._scale.count(chunk.first_sample, chunk.samples)
         if chunk.samples.size == 0:
             return chunk
         if not self.input.began:
@@ -220,6 +223,7 @@ class Bed:
                     output.beat(self, self._beats.message(scored, self.engine.heart_rate_bpm))
                 case QualitySpan():
                     self._quality = event.quality
+                    self._watch_scale(event, output)
                     changes = self.engine.handle(event)
                 case Gap():
                     if not event.invalid:  # invalid samples are reported by quality
@@ -323,6 +327,14 @@ class Bed:
         return Reply(ok=True, data=strip_data(first, fs_hz, history.get(first, n)))
 
     # -- inside ---------------------------------------------------------------------------------------------
+
+    def _watch_scale(self, span: QualitySpan, output: Output) -> None:
+        """Raise or clear `wrong_unit`; report impossible values."""
+        text = "" if span.scale is None else self._scale.text(span.scale)
+        changes = self.engine.source_state("wrong_unit", span.scale is not None, span.end_sample, text)
+        self._publish_alarms(changes, output)
+        if (notice := self._scale.on_quality(span)) is not None:
+            output.notice(self, notice)
 
     def _publish_alarms(self, changes: list[Alarm], output: Output) -> None:
         for alarm in changes:

@@ -19,6 +19,7 @@ from monitor.bus.server import Bus
 from monitor.engine.bed import Bed
 from monitor.engine.counters import Counters
 from monitor.engine.recordings import Recordings
+from monitor.engine.signal_history import without_impossible
 from monitor.journal import Journal, Session
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, bed_topic
 from monitor.recording.recorder import Recorder
@@ -118,7 +119,7 @@ class Publisher:
         def write(recorder: Recorder) -> None:
             if missing > 0:
                 recorder.gap(chunk.first_sample - missing, missing)
-            recorder.signal(chunk.first_sample, chunk.samples)
+            recorder.signal(chunk.first_sample, without_impossible(chunk.samples))
 
         self.recordings.write(bed.name, write)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SignalHistory"]
+from detector.quality import MAX_MV
+
+__all__ = ["SignalHistory", "without_impossible"]
+
+
+def without_impossible(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`raw`, (n,) mV, with NaN in place of values that the detector takes for no measurement."""
+    impossible = np.abs(raw) >= MAX_MV
+    return np.where(impossible, np.nan, raw) if impossible.any() else raw
 
 
 class SignalHistory:
@@ -29,13 +37,14 @@ class SignalHistory:
         self.end = self.filtered_end = sample
 
     def put(self, first_sample: int, raw: NDArray[np.float64], filtered: NDArray[np.float64]) -> None:
-        """Add samples; missing samples before them stay NaN.
+        """Add samples; missing samples before them stay NaN, and impossible ones become NaN.
 
         Args:
             first_sample: absolute index of the first of `raw`.
             raw: (n,) mV; n = 0 at the end of the signal.
             filtered: (m,) mV, those that follow the filtered samples so far (`Detector.last_filtered`).
         """
+        raw = without_impossible(raw)
         if first_sample > self.end:
             late = self.end - self.filtered_end
             self._write(1, self.filtered_end, filtered[:late])

@@ -61,6 +61,8 @@ ALERT_KINDS: dict[str, Term] = {
     "anomaly_burden": Term(0, "MDCX_EVT_ECG_ANOMALY_BURDEN"),
     "anomalous_beat": Term(0, "MDCX_EVT_ECG_ANOMALOUS_BEAT"),
     "sampling_rate": Term(0, "MDCX_EVT_SAMPLING_RATE"),
+    "wrong_unit": Term(0, "MDCX_EVT_WRONG_UNIT"),
+    "calibration": Term(0, "MDCX_EVT_CALIBRATION"),
     "overload": Term(0, "MDCX_EVT_OVERLOAD"),
     "journal_failed": Term(0, "MDCX_EVT_JOURNAL_FAILED"),
 }

@@ -38,7 +38,8 @@ class Chunk:
 
     Attributes:
         first_sample: absolute index of samples[0] on the source's own clock; a jump means lost samples.
-        samples: (n,) float64, mV; NaN = no valid sample (leads off, unreadable value). n may be 0.
+        samples: (n,) float64, mV; NaN = no valid sample (leads off, unreadable value). n may be 0. Values beyond
+            1000 mV are not blanked: they show that the unit is another one.
         arrival_s: `clock()` at which the last sample arrived, s; None in replay.
         notices: events since the chunk before.
         time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock, s; None in replay.
@@ -62,6 +63,9 @@ class Source(Protocol):
         rails_mv: range of the ADC, (low, high) mV; None if unknown.
         start_time: ISO 8601 time of sample 0; None if unknown.
         total_samples: length in samples; None if unknown.
+
+    `unit`, where a source has it, names the unit of its numbers (`mV`, `uV`, `V`, `adc`), and `mv_per_unit` is the mV
+    in one number of `--unit adc`; without them its numbers are mV.
 
     A source whose `read` never blocks sets `never_blocks = True`. All others are read by a thread, so that one of them
     cannot delay the other beds.

@@ -28,7 +28,9 @@ __all__ = [
 
 FS_MIN_HZ = 100.0  # below this a QRS complex of 80 ms has too few samples to find its peak
 FS_MAX_HZ = 1000.0
-MAX_MV = 1000.0  # electrodes polarise to 300 mV at most; a larger value is an overflow or a wrong unit
+# A larger number is garbled; smaller ones beyond 1000 mV come from another unit (24-bit counts of an ADC, nV), which
+# the detector recognises. It takes no such sample for a measurement.
+MAX_MV = 1e8
 UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one unit
 MV_BY_UNIT: dict[str, float] = {unit.lower(): factor for unit, factor in UNITS.items()}  # for units in any case
 
@@ -54,7 +56,8 @@ class SourceOptions:
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
-        unit: unit of the numbers of csv, edf, - and serial: one of UNITS, or `adc`; None = as in the file, else mV.
+        unit: unit of the source's numbers: one of UNITS, or `adc`; it overrides what the source says. None = as the
+            source says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
         held_s: longest piece that a replay holds in memory, s of signal; None = the fastest size.
     """

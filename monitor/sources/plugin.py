@@ -13,7 +13,8 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, mv_per
+from monitor.sources.rescaled import RescaledSource
 
 __all__ = ["GROUP", "PluginSource", "open_plugin", "plugin_kinds"]
 
@@ -44,7 +45,11 @@ def open_plugin(kind: str, what: str, options: SourceOptions, name: str) -> Sour
         raise SourceError(f"{name}: several packages offer the source {kind}: {owners}; uninstall all but one")
     origin = f"{name}: source {kind} of {_owner(points[0])}"
     opener: Callable[[str, SourceOptions, str], Source] = _guard(f"{origin} cannot be loaded", points[0].load)
-    return PluginSource(_guard(f"{origin} cannot be opened", lambda: opener(what, options, name)), origin)
+    opened = _guard(f"{origin} cannot be opened", lambda: opener(what, options, name))
+    source = PluginSource(opened, origin)
+    if options.unit is None or hasattr(opened, "unit"):  # it reads the unit itself
+        return source
+    return RescaledSource(source, options.unit, mv_per(options.unit, options.mv_per_unit, name))
 
 
 class PluginSource:

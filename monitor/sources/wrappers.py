@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitor.sources.base import Source
+from monitor.sources.options import MV_BY_UNIT
 
 __all__ = ["SourceWrapper"]
 
@@ -18,6 +19,8 @@ class SourceWrapper:
         self.rails_mv = source.rails_mv
         self.start_time = source.start_time
         self.total_samples = source.total_samples
+        self.unit: str = getattr(source, "unit", "mV")
+        self.mv_per_unit: float = getattr(source, "mv_per_unit", MV_BY_UNIT.get(self.unit.lower(), 1.0))
         self.never_blocks = bool(getattr(source, "never_blocks", False))
         self._source = source
 

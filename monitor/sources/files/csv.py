@@ -71,6 +71,7 @@ class CsvSource(Source):
             raise
         self.fs_hz = self._format.fs_hz
         self.lead = self._format.lead
+        self.unit, self.mv_per_unit = self._format.unit, self._format.mv
         self._rows = self._pieces()
         self._runs: deque[_Run] = deque()
         self._row = 0  # sample index of the next row

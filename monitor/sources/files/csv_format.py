@@ -43,6 +43,7 @@ class CsvFormat:
         time_column: column of the time; None without one.
         time_s: seconds in one unit of the time column.
         fs_hz: sampling rate, Hz.
+        unit: unit of the ECG column, or `adc`.
         mv: mV in one unit of the ECG column.
     """
 
@@ -56,6 +57,7 @@ class CsvFormat:
     time_column: int | None
     time_s: float
     fs_hz: float
+    unit: str
     mv: float
 
     def fields(self, line: str) -> list[str]:
@@ -155,8 +157,6 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
         units = _split(lines[1].strip(), delimiter)
         header_unit = _unit(units[column]) if column < len(units) else None
     unit = options.unit or header_unit or "mV"
-    if header_unit is not None and unit != "adc" and UNITS.get(unit) != UNITS[header_unit]:
-        raise SourceError(f"{name}: unit {unit!r}, but its header says {header_unit}; give --unit {header_unit}")
     layout = CsvFormat(
         encoding=encoding,
         newline=newline,
@@ -168,6 +168,7 @@ def sniff(head: bytes, options: SourceOptions, name: str) -> CsvFormat:
         time_column=None,
         time_s=1.0,
         fs_hz=options.fs_hz or 0.0,
+        unit=unit,
         mv=mv_per(unit, options.mv_per_unit, name),
     )
     return _with_time(layout, rows, named, time_column if time_column != column else None, options, name)

@@ -81,6 +81,8 @@ class EdfSource(PieceSource):
         self._per_record = signal.samples_per_data_record
         self._digital = options.unit == "adc"
         self._mv = self._scale(signal, options)
+        self.unit = "adc" if self._digital else options.unit or signal.physical_dimension
+        self.mv_per_unit = self._mv if self._digital else self._mv * _per_count(signal)
         self.start_time = _start_time(edf)
         self._length = records * self._per_record
         self._begin(options, self._length)
@@ -171,16 +173,18 @@ class EdfSource(PieceSource):
         unit = signal.physical_dimension
         if self._digital:
             return mv_per("adc", options.mv_per_unit, self.name)
-        if not unit:
-            if options.unit is None:
-                raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
+        if options.unit is not None:
             return mv_per(options.unit, None, self.name)
+        if not unit:
+            raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
         if unit.lower() not in _MV:
             raise SourceError(f"{self.name}: channel {signal.label} is in {unit}, which is no voltage")
-        factor = _MV[unit.lower()]
-        if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
-            raise SourceError(f"{self.name}: unit {options.unit!r}, but the file says {unit}; leave out --unit")
-        return factor
+        return _MV[unit.lower()]
+
+
+def _per_count(signal: Any) -> float:
+    """Physical units in one digital count."""
+    return float(np.ptp(signal.physical_range) / np.ptp(signal.digital_range))
 
 
 def _start_time(edf: Edf) -> str | None:

@@ -11,7 +11,7 @@ from monitor.errors import SourceError
 from monitor.sources.channels import choose_channel
 from monitor.sources.files.record_files import find_record, nearest
 from monitor.sources.files.wfdb_segments import open_record
-from monitor.sources.options import MV_BY_UNIT, SourceOptions
+from monitor.sources.options import MV_BY_UNIT, SourceOptions, mv_per
 from monitor.sources.pieces import PieceSource
 
 __all__ = ["WfdbSource", "open_database_record", "open_wfdb"]
@@ -69,9 +69,11 @@ class WfdbSource(PieceSource):
         signal = self._record.signals[self._channel]
         self.lead = signal.name
         self.fs_hz = self._record.fs_hz
-        mv = MV_BY_UNIT.get(signal.unit.lower())
-        if mv is None:
+        self.unit = options.unit or signal.unit
+        known = mv_per(options.unit, options.mv_per_unit, name) if options.unit else MV_BY_UNIT.get(signal.unit.lower())
+        if known is None:
             raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage")
+        mv = self.mv_per_unit = known
         self._mv = mv
         self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))
         rails = signal.rails

@@ -20,7 +20,7 @@ from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.channels import choose_channel
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
-from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, mv_per, sample_span
 from monitor.sources.reader_thread import ReaderThread
 from monitor.sources.timing.arrival_line import COUNTER
 
@@ -32,7 +32,6 @@ _POLL_S: Final = 0.02
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to reopen
 _COUNTED: Final = 300  # samples that show whether the counter counts samples up to 255 (some boards wrap elsewhere)
 _FIRST_S: Final = 10.0
-_MV_PER_UV: Final = 1e-3
 
 
 class BrainflowSource(Source):
@@ -56,8 +55,8 @@ class BrainflowSource(Source):
         self._clock = options.clock
         if options.start_s:
             raise SourceError(f"{name}: a board begins now; leave out --start")
-        if options.unit is not None or options.mv_per_unit is not None:
-            raise SourceError(f"{name}: BrainFlow gives uV; leave out --unit and --mv-per-unit")
+        self.unit = options.unit or "uV"  # of BrainFlow; another one mends a board with the wrong gain
+        self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
         self._flow = load_brainflow(name)
         board, _, query = what.partition("?")
         self._board_id = board_id(self._flow, board, name)
@@ -209,7 +208,7 @@ class BrainflowSource(Source):
 
     def _take(self, data: NDArray[np.float64], now_s: float) -> None:
         """Add samples to the buffer. The caller holds the lock."""
-        mv = data[self._row] * _MV_PER_UV
+        mv = data[self._row] * self.mv_per_unit
         self._beyond += blank_beyond(mv)
         counts = None if self._counter_row is None else (data[self._counter_row] % COUNTER).astype(np.int64)
         self._buffer.push(mv, now_s, counts)

@@ -110,7 +110,7 @@ class LslSource(Source):
         ]
         self._channel = choose_channel(names, options.channel, self._preferred(info, names), self.name)
         self.lead = names[self._channel]
-        self._mv = self._scale(info, options)
+        self._mv = self.mv_per_unit = self._scale(info, options)
         self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
 
     def read(self, max_samples: int) -> Chunk | None:
@@ -180,14 +180,13 @@ class LslSource(Source):
         units = info.get_channel_units() or []
         unit = (units[self._channel] if self._channel < len(units) else None) or ""
         factor = _UNITS.get(unit.strip().lower())
-        if options.unit == "adc" or (options.unit is not None and not unit):
+        self.unit = options.unit or unit or "mV"
+        if options.unit is not None:
             return mv_per(options.unit, options.mv_per_unit, self.name)
         if not unit:
             raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
         if factor is None:
             raise SourceError(f"{self.name}: channel {self.lead} is in {unit}, which is no voltage")
-        if options.unit is not None and mv_per(options.unit, None, self.name) != factor:
-            raise SourceError(f"{self.name}: unit {options.unit!r}, but the stream says {unit}; leave out --unit")
         return factor
 
     def _pull(self) -> None:

@@ -69,7 +69,8 @@ class StdinSource(Source):
             raise SourceError(f"{name}: give the number of rows a second, e.g. --fs 250")
         if options.start_s:
             raise SourceError(f"{name}: standard input begins now; leave out --start")
-        mv_per(options.unit or "mV", options.mv_per_unit, name)
+        self.unit = options.unit or "mV"  # a header may name another one
+        self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
         self.fs_hz = options.fs_hz
         _, self._stop = sample_span(options, self.fs_hz, None, name)
         wanted = options.column_or_channel
@@ -184,6 +185,7 @@ class StdinSource(Source):
         self._layout = layout = sniff(
             b"\n".join([*([self._head] if self._head else []), *rows]), self._options, self.name
         )
+        self.unit, self.mv_per_unit = layout.unit, layout.mv
         early, self._early = self._early, []
         self._samples.extend(self._sample(line, layout) for line in early)
 

@@ -18,7 +18,7 @@ from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
-from monitor.sources.options import SourceOptions, check_fs, sample_span
+from monitor.sources.options import MAX_MV, SourceOptions, check_fs, mv_per, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
 
 __all__ = ["FRAME_BYTES", "ZmqSource"]
@@ -61,8 +61,9 @@ class ZmqSource(Source):
         self._clock = options.clock
         if options.start_s:
             raise SourceError(f"{name}: a sender begins now; leave out --start")
-        if options.unit is not None or options.mv_per_unit is not None:
-            raise SourceError(f"{name}: each message names its unit; leave out --unit and --mv-per-unit")
+        self.unit = options.unit or "mV"
+        self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
+        self._overrides = options.unit is not None
         self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
         self.fs_hz = options.fs_hz or 0.0  # 0: the first message sets rate, lead and time
         self._runs = SampleRuns()
@@ -155,7 +156,9 @@ class ZmqSource(Source):
         if len(frames) > 1 and not frames[0].lstrip().startswith(b"{"):
             frames = frames[1:]  # the topic of a publisher
         try:
-            header, mv, beyond = decode_samples(frames)
+            header, mv, beyond = decode_samples(frames, self.mv_per_unit if self._overrides else None)
+            if not self._overrides:
+                self.unit, self.mv_per_unit = header.unit, mv_per(header.unit, header.mv_per_unit, self.name)
             if not self.fs_hz:
                 self.fs_hz = check_fs(header.fs_hz, "message")
                 self.lead = self.lead or header.lead or "ECG"
@@ -216,7 +219,7 @@ class ZmqSource(Source):
             notices.append(Notice("bad_input", f"{self.name}: {count} messages refused, e.g. {why}", count))
             self._refused = (0, "")
         if self._beyond:
-            text = f"{self.name}: {self._beyond} samples were infinite or beyond 1000 mV; is their unit right?"
+            text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV"
             notices.append(Notice("bad_input", text, self._beyond))
             self._beyond = 0
         return tuple(notices)

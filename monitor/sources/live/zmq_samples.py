@@ -59,11 +59,12 @@ class SamplesHeader(
 _decoder = msgspec.json.Decoder(SamplesHeader)
 
 
-def decode_samples(frames: Sequence[bytes]) -> tuple[SamplesHeader, NDArray[np.float64], int]:
+def decode_samples(frames: Sequence[bytes], mv: float | None = None) -> tuple[SamplesHeader, NDArray[np.float64], int]:
     """Parse a message.
 
     Args:
         frames: header and samples, or the header alone.
+        mv: mV in one unit of the samples; None = as the header says.
 
     Returns:
         The header (without its `samples`); (n,) float64, mV, NaN = no valid sample; the number of samples that were
@@ -79,11 +80,12 @@ def decode_samples(frames: Sequence[bytes]) -> tuple[SamplesHeader, NDArray[np.f
     if (len(frames) == 1) == (header.samples is None) or len(frames) > 2:
         inside = "" if header.samples is None else ", samples in the header"
         raise ValueError(f"{len(frames)} frames{inside}; send the header and one frame of samples, or samples in it")
-    mv = _samples(header, frames) * _mv_per(header)
+    scale = _mv_per(header) if mv is None else mv
+    samples = _samples(header, frames) * scale
     if header.time is not None:
         _check_time(header.time)
-    beyond = blank_beyond(mv)
-    return msgspec.structs.replace(header, samples=None), mv, beyond
+    beyond = blank_beyond(samples)
+    return msgspec.structs.replace(header, samples=None), samples, beyond
 
 
 def _samples(header: SamplesHeader, frames: Sequence[bytes]) -> NDArray[np.float64]:

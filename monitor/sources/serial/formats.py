@@ -155,9 +155,11 @@ class PacketDecoder:
     """
 
     problem = ""
+    unit = "adc"
 
     def __init__(self, parser: PacketParser, adc: Adc, channel: int = 0) -> None:
         self.parser = parser
+        self.mv = adc.mv_per_count
         self.rails_mv: tuple[float, float] | None = adc.rails_mv if 0 not in adc.off or adc.low == 0 else None
         self.bad = 0
         self.example = "bytes between packets"
@@ -224,8 +226,9 @@ def make_decoder(
     wanted = options.column_or_channel
     if form.parser is None:
         adc = _given_adc(form, options, source, board)
-        mv, zero, rails = (adc.mv_per_count, adc.zero, adc.rails_mv) if adc else (_unit(options, source), 0, None)
-        return LineParser(mv, zero=zero, column=wanted, rails_mv=rails)
+        if adc is not None:
+            return LineParser(adc.mv_per_count, unit="adc", zero=adc.zero, column=wanted, rails_mv=adc.rails_mv)
+        return LineParser(_unit(options, source), unit=options.unit or "mV", column=wanted)
     scale = _given_adc(form, options, source, board) or form.adc
     if scale is None:
         raise SourceError(

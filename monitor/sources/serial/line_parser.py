@@ -51,6 +51,7 @@ class LineParser:
 
     Args:
         mv: mV in one unit of the device's numbers.
+        unit: that unit, or `adc`.
         zero: the number that means 0 mV.
         column: number in a row, by name or from 0; None = the only one.
         rails_mv: range of the device's ADC, mV; None if unknown.
@@ -59,13 +60,14 @@ class LineParser:
         bad: lines so far that were unreadable, not finite or beyond MAX_MV; each but words and noise became NaN.
         example: one of them.
         problem: reason why these lines can never be read; else empty.
-        rails_mv: as given.
+        mv, unit, rails_mv: as given.
     """
 
     def __init__(
         self,
         mv: float = 1.0,
         *,
+        unit: str = "mV",
         zero: float = 0.0,
         column: str | int | None = None,
         rails_mv: tuple[float, float] | None = None,
@@ -74,7 +76,7 @@ class LineParser:
         self.example = ""
         self.problem = ""
         self.rails_mv = rails_mv
-        self._mv, self._zero, self._column = mv, zero, column
+        self.mv, self.unit, self._zero, self._column = mv, unit, zero, column
         self._rest = b""
         self._synchronised = False
         self._lines = self._pulses = self._bad_run = 0
@@ -105,7 +107,7 @@ class LineParser:
         try:
             if len(line) > MAX_LINE:
                 raise ValueError(line)
-            mv = (parse_number(self._field(line.decode("ascii"))) - self._zero) * self._mv
+            mv = (parse_number(self._field(line.decode("ascii"))) - self._zero) * self.mv
             if abs(mv) <= MAX_MV:
                 self._bad_run = 0
                 return mv

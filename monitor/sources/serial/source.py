@@ -81,6 +81,7 @@ class SerialSource(Source):
         try:
             self._decoder, self.fs_hz, description = self._recognition.run()
             self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
+            self.unit, self.mv_per_unit = self._decoder.unit, self._decoder.mv
             with self._lock:
                 self._begin(description)
         except BaseException:

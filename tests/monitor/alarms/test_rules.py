@@ -178,11 +178,11 @@ class AlarmRules(RuleBasedStateMachine):
     def tick(
         self, quality: Quality = Quality.GOOD, r_samples: tuple[int, ...] = (), fibrillatory: bool | None = None
     ) -> None:
-        self.good = quality in (Quality.GOOD, Quality.GAP)
+        self.good = quality in (Quality.GOOD, Quality.GAP, Quality.FLAT)
         end = self.bed.now + round(FS_HZ)
         if self.good:
             self.away = 0
-        elif quality in (Quality.LEADS_OFF, Quality.FLAT):
+        elif quality is Quality.LEADS_OFF:
             self.lose(self.bed.now, end, restarts=True)
         elif quality is Quality.SETTLING or "asystole" in self.up():
             self.losses.append((self.bed.now, end))
@@ -208,7 +208,8 @@ class AlarmRules(RuleBasedStateMachine):
         if self.good and ended >= 4 * FS_HZ:
             changed = {alarm.kind for alarm in changes}
             assert (changed | was_up) & {"asystole", "ventricular_fibrillation"}, "silence that ended between ticks"
-        if self.good and self.watched(self.since_qrs, self.bed.now - round(0.6 * FS_HZ)) >= 4 * FS_HZ:
+        lasts = self.good and self.watched(self.since_qrs, self.bed.now - round(0.6 * FS_HZ)) >= 4 * FS_HZ
+        if lasts and "ventricular_fibrillation" not in was_up:  # which covers it in the second in which it ends
             self.must_be_up("asystole")
         if (
             quality is Quality.GOOD

@@ -9,15 +9,33 @@ from monitor.config import AlarmsConfig, KindConfig
 from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, running_bed, states
 
 
-@pytest.mark.parametrize("quality", [Quality.LEADS_OFF, Quality.FLAT])
-def test_no_signal_is_leads_off_and_never_asystole(quality: Quality) -> None:
+def test_no_signal_is_leads_off_and_never_asystole() -> None:
     bed = running_bed()
-    bed.ticks(30, quality)
+    bed.ticks(30, Quality.LEADS_OFF)
     bed.tick(Quality.SETTLING)
     assert [(a.kind, a.state) for a in bed.changes] == [("leads_off", "onset")]
     bed.rhythm(10, 0.8)
     assert [(a.kind, a.state) for a in bed.changes] == [("leads_off", "onset"), ("leads_off", "cleared")]
     assert bed.changes[0].category == "technical"
+
+
+def test_a_flat_line_is_asystole_with_a_hint_at_the_electrodes() -> None:
+    bed = running_bed()
+    bed.ticks(3, Quality.FLAT)
+    assert "leads_off" not in {a.kind for a in bed.changes}
+    bed.ticks(4, Quality.FLAT)
+    kinds = {a.kind: a for a in bed.changes if a.state == "onset"}
+    assert kinds.keys() == {"pause", "asystole", "leads_off"}
+    assert "flat line: check electrodes" in kinds["asystole"].text
+
+
+def test_calibration_is_one_low_alarm_and_no_time_watched() -> None:
+    bed = running_bed()
+    bed.ticks(20, Quality.CALIBRATION)
+    (onset,) = bed.changes
+    assert (onset.kind, onset.priority, onset.category) == ("calibration", "low", "technical")
+    bed.rhythm(5, 0.8)
+    assert [(a.kind, a.state) for a in bed.changes[1:]] == [("calibration", "cleared")]
 
 
 def test_noise_is_poor_signal_after_its_delay_and_never_asystole() -> None:

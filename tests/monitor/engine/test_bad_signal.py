@@ -149,10 +149,9 @@ def test_a_gap_is_published_counted_and_keeps_sample_numbers(tmp_path: Path, sco
     assert published == [("gap", before.size, 1000), ("gap", second, 7)], "one event for each gap, one alarm for both"
 
 
-@pytest.mark.parametrize("value", [np.nan, 0.0])
-def test_a_flat_or_missing_signal_raises_leads_off_only(tmp_path: Path, scorer: Scorer, value: float) -> None:
+def test_a_missing_signal_raises_leads_off_only(tmp_path: Path, scorer: Scorer) -> None:
     source = FedSource(live=False)
-    source.feed(np.full(round(30 * FS_HZ), value))
+    source.feed(np.full(round(30 * FS_HZ), np.nan))
     source.end()
     run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}))
     run.pipeline.run()
@@ -196,3 +195,52 @@ def test_bad_input_is_published_every_10_s_with_its_count(tmp_path: Path, scorer
     events = [json.loads(line) for line in (tmp_path / "p1" / "events.jsonl").read_text().splitlines()]
     assert [event["count"] for event in events] == [3, 30, 9], "subscribers receive the same counts"
     assert printed == ["p1: fed: 3 bad", "p1: fed: 3 bad, after 27 more", "p1: bad input: 9 more since"]
+
+
+@pytest.mark.parametrize("noise_mv", [0.0, 0.002])
+@pytest.mark.parametrize("lead_s", [0.0, 12.0])
+def test_a_flat_line_is_asystole(tmp_path: Path, scorer: Scorer, noise_mv: float, lead_s: float) -> None:
+    flat = np.clip(np.random.default_rng(1).normal(0, noise_mv, round(12 * FS_HZ)), -0.0045, 0.0045)
+    source = FedSource(live=False)
+    source.feed(np.concatenate((ecg(f"sinus={lead_s:g}") if lead_s else np.empty(0), flat)))
+    source.end()
+    run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}))
+    run.pipeline.run()
+    onset = next(m.alarm for m in run.alarms if m.alarm.kind == "asystole")
+    assert lead_s * FS_HZ < onset.decided_sample <= (lead_s + 10) * FS_HZ
+    assert "flat line" in onset.text
+    assert set(run.onsets()) == {"asystole", "pause", "leads_off"}
+
+
+UNITS = {"uV": 1e-3, "V": 1e3, "adc": 0.005}  # mV in one
+
+
+@pytest.mark.parametrize(
+    ("unit", "remedy"), [("uV", "--unit uV"), ("V", "--unit V"), ("adc", "--unit adc --mv-per-unit")]
+)
+def test_a_wrong_unit_is_one_alarm_that_names_the_flag(tmp_path: Path, scorer: Scorer, unit: str, remedy: str) -> None:
+    source = FedSource(live=False)
+    signal = ecg("sinus=25") / UNITS[unit]
+    source.feed(np.rint(2048 + signal) if unit == "adc" else signal)
+    source.end()
+    run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}))
+    run.pipeline.run()
+    assert run.onsets() == ["wrong_unit"]
+    alarm = run.alarms[0].alarm
+    assert alarm.decided_sample <= 10 * FS_HZ
+    assert remedy in alarm.text
+    status = run.status()
+    assert status.beats == status.unscored_beats
+    assert (status.quality, status.heart_rate_bpm) == ("unit", None)
+
+
+def test_calibration_pulses_are_one_alarm_and_no_beat_is_scored(tmp_path: Path, scorer: Scorer) -> None:
+    t = np.arange(round(25 * FS_HZ)) / FS_HZ
+    source = FedSource(live=False)
+    source.feed((t % 1.0 < 0.5) + np.random.default_rng(1).normal(0, 0.004, t.size))
+    source.end()
+    run = Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path)}))
+    run.pipeline.run()
+    assert run.onsets() == ["calibration"]
+    assert run.status().beats == run.status().unscored_beats
+    assert run.status().heart_rate_bpm is None

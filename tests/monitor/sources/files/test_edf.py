@@ -93,10 +93,10 @@ def test_the_default_lead_is_the_first_with_the_label_of_an_ecg(tmp_path: Path) 
     for options, error in (
         ({"channel": "V9"}, "no channel 'V9'; channels: 0 EEG Fpz, 1 ECG rate, 2 EKG, 3 V1"),
         ({"channel": 1}, "is in bpm, which is no voltage"),
-        ({"unit": "uV"}, "the file says mV"),
     ):
         with pytest.raises(SourceError, match=error):
             open_edf(path, **options)
+    np.testing.assert_allclose(read_signal(open_edf(path, unit="uV"))[1], 2e-3 * WAVE, atol=1e-6)  # a wrong header
     with pytest.raises(SourceError, match="choose one with --channel: 0 A, 1 B"):
         open_edf(write(tmp_path / "b.edf", ("A", "mV", WAVE), ("B", "mV", WAVE)))
     assert open_edf(write(tmp_path / "c.edf", ("Channel 1", "mV", WAVE))).lead == "Channel 1"

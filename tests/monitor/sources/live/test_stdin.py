@@ -201,7 +201,6 @@ def test_duration_is_counted_in_samples() -> None:
         ("1.5,2.5\n1.5,2.5\n", {}, "choose one with --column"),
         ("1,2\n3,4\n", {}, "decimal comma or two columns"),
         ("a,b\n1,2\n3,4\n", {"column": "c"}, "no column 'c'; columns: 0 a, 1 b"),
-        ("ecg_uV\n1\n2\n", {"unit": "V"}, "its header says uV"),
         ("", {"fs_hz": None}, "--fs 250"),
         ("", {"start_s": 3.0}, "leave out --start"),
         ("", {"unit": "adc"}, "--mv-per-unit"),

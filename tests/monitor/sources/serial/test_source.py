@@ -50,7 +50,7 @@ def reader(device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 def test_numbers_leads_off_and_bad_lines(device: Device, reader: Reader) -> None:
-    lines = "0.1\r,-0.25,!, 1e-1 ,abc,x1,,0.2,1e999,5000,0.2,nan,ÿþ,ECG:0.75,ECG: -1"
+    lines = "0.1\r,-0.25,!, 1e-1 ,abc,x1,,0.2,1e999,5e8,0.2,nan,ÿþ,ECG:0.75,ECG: -1"
     device.send(reader.source, *lines.split(","))
     mv = reader.until(14)
     bad = np.nan
