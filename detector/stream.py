@@ -47,8 +47,7 @@ class Detector:
     >>> len(beats), beats[3].samples.shape, round(beats[3].rr_s, 2)
     (19, (187,), 1.0)
 
-    The output does not depend on how the samples are cut, because filter and windows use the absolute sample grid.
-    Memory is bounded.
+    Output does not depend on how samples are cut: filter and windows use the absolute grid. Memory is bounded.
 
     Every gap is published and counted. Missing and invalid samples (NaN) are treated alike, by the length of their run.
     From 1.5 s on the signal restarts. Over less the filter continues on a straight line to the next valid sample, for

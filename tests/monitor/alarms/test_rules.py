@@ -215,6 +215,7 @@ class AlarmRules(RuleBasedStateMachine):
             quality is Quality.GOOD
             and self.fibrillating_since is not None
             and end - self.fibrillating_since >= 4 * FS_HZ
+            and (self.bed.last_r is None or self.bed.last_r < self.fibrillating_since)  # beats may go on within it
         ):
             assert self.up().keys() & {"ventricular_fibrillation", "ventricular_run"}
 
