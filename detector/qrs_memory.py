@@ -30,16 +30,16 @@ _NEW_SHAPE_SHARE = 0.5  # a new QRS shape needs half the usual height; smaller r
 
 # Complexes that replace the memory: at least three, well above their surroundings, alike, and either followed by a T
 # wave or as narrow as a QRS of this patient. P waves of a standstill are followed by little (peak to peak 0.04 to 0.21
-# of their own height; escape beats and moved electrodes from 0.23), and their slopes are 1.24 to 1.9 times as wide as
-# those of the QRS (moved electrodes 1.1). P waves have up to 0.13 of the height of the QRS: complexes as small as that
-# need more. Chosen on synthetic ECGs and on DS1 leads without their QRST.
+# of their own height; escape beats and moved electrodes from 0.23), and their slopes are usually 1.24 to 1.9 times as
+# wide as those of the QRS (moved electrodes 1.1). P waves have up to 0.13 of the height of the QRS, and notched ones
+# are as narrow: complexes as small as that need a T wave. Chosen on synthetic ECGs and on DS1 leads without their QRST.
 _NEW_BEATS, _NEW_HEIGHT, _NEW_CONTRAST = 3, 0.5, 2.5
 _NEW_ALIKE_T, _NEW_ALIKE_NARROW = 0.95, 0.9
 _SMALL = 0.17  # of the usual height
 _NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.25
-_NEW_WIDTH, _SMALL_WIDTH = 1.25, 1.12
+_NEW_WIDTH = 1.25
 _ECTOPIC_T_WAVE = 0.1  # less than in a new rhythm, because they are also large and wide
-_ECTOPIC_WIDTH = 1.4  # small ventricular beats have 1.5 to 2.3; the T waves of wide escape beats 1.0
+_ECTOPIC_WIDTH = 1.4  # of the beats around: small ventricular beats have 1.5 to 2.3, T waves of wide escape beats 1.0
 _T_WAVE_S = (0.16, 0.42)  # after the middle of the complex
 
 
@@ -131,7 +131,7 @@ class QrsMemory:
         small = float(np.median(heights[at])) < _SMALL * self.usual_height(heights)
         with_t_wave = alike > _NEW_ALIKE_T and self._t_wave(silent, at) > (_SMALL_T_WAVE if small else _NEW_T_WAVE)
         width = float(np.median(self.shapes.widths(steepness.slope, at))) / self.shapes.narrowest()
-        narrow = alike > _NEW_ALIKE_NARROW and width < (_SMALL_WIDTH if small else _NEW_WIDTH)
+        narrow = not small and alike > _NEW_ALIKE_NARROW and width < _NEW_WIDTH
         if not with_t_wave and not narrow:
             return
         self._clear()
@@ -139,21 +139,25 @@ class QrsMemory:
             self.learn(steepness.slope, place, float(heights[place]), 0.0)
         self._heights.extend([float(np.median(heights[at]))] * (_ENOUGH_BEATS - len(self._heights)))
 
-    def learning_small(self, window: NDArray[np.float64], at: NDArray[np.int64]) -> Steps[None]:
+    def learning_small(
+        self, window: NDArray[np.float64], at: NDArray[np.int64], beats: NDArray[np.int64]
+    ) -> Steps[None]:
         """Learn the shapes of small beats (`detector.small_beats`) if they are alike, wide and have a T wave.
 
         Args:
             window: (n,) float64, band-passed, mV.
             at: (k,) int64, their places in it.
+            beats: (m,) int64, places of the beats around them.
         """
         margin = self.shapes.margin
-        at = at[(at >= margin) & (at < window.size - margin)]
-        if at.size < _NEW_BEATS or self._t_wave(window, at) <= _ECTOPIC_T_WAVE:
+        at, beats = (each[(each >= margin) & (each < window.size - margin)] for each in (at, beats))
+        if at.size < _NEW_BEATS or beats.size == 0 or self._t_wave(window, at) <= _ECTOPIC_T_WAVE:
             return
         steepness = yield from measuring_steepness(window, self.fs_hz)
         if float(np.median(self.shapes.mutual(steepness.slope, at))) <= _NEW_ALIKE_NARROW:
             return
-        if float(np.median(self.shapes.widths(steepness.slope, at))) <= _ECTOPIC_WIDTH * self.shapes.narrowest():
+        width, usual = (float(np.median(self.shapes.widths(steepness.slope, each))) for each in (at, beats))
+        if width <= _ECTOPIC_WIDTH * usual:
             return
         for place in at.tolist():
             self.shapes.learn(steepness.slope, place, float(steepness.envelope[place]), may_add=True)

@@ -139,12 +139,13 @@ class RPeakDetector:
         if memory.enough and until - self._silent_since >= NEW_RHYTHM_S * self.fs_hz:
             yield from memory.relearning(window[max(0, self._silent_since - first_sample) :])
         if trusted and (suspects := self._small.suspects()) and self._small.large(window, first_sample, suspects):
-            yield from memory.learning_small(window, np.array(suspects) - first_sample)
+            beats = np.array(self._small.beats) - first_sample
+            yield from memory.learning_small(window, np.array(suspects) - first_sample, beats)
         # With enough beats in the memory the end of the window is sufficient.
         cut = max(0, window.size - self._end) if memory.enough else 0
         steepness = yield from measuring_steepness(window[cut:], self.fs_hz)
-        beats = yield from self._beats(steepness, first_sample + cut, since, until, trusted)
-        return self._r_peaks(window, first_sample, beats) if beats else []
+        found = yield from self._beats(steepness, first_sample + cut, since, until, trusted)
+        return self._r_peaks(window, first_sample, found) if found else []
 
     # -- selection of beats ---------------------------------------------------------------------------------
 

@@ -28,32 +28,36 @@ _HEIGHT_HALF_S, _LEAST_HEIGHT = 0.08, 0.32  # peak to peak within 80 ms, in heig
 
 
 class SmallBeats:
-    """Rejected candidates of the last 8 s, and the QRS complexes around them; places are absolute samples."""
+    """Rejected candidates of the last 8 s, and the QRS complexes around them; places are absolute samples.
+
+    Attributes:
+        beats: the QRS complexes.
+    """
 
     def __init__(self, fs_hz: float) -> None:
         self._fs_hz = fs_hz
-        self._beats: deque[int] = deque()
+        self.beats: deque[int] = deque()
         self._rejected: deque[int] = deque()
         self._until = 0  # everything before it was decided
 
     def clear(self) -> None:
         """Start a new signal."""
-        self._beats.clear()
+        self.beats.clear()
         self._rejected.clear()
 
     def note(self, beats: list[int], rejected: list[int], until: int) -> None:
         """Note what was decided before `until`."""
         self._until = until
-        for known, new in ((self._beats, beats), (self._rejected, rejected)):
+        for known, new in ((self.beats, beats), (self._rejected, rejected)):
             known.extend(new)
             while known and known[0] < until - _SPAN_S * self._fs_hz:
                 known.popleft()
 
     def suspects(self) -> list[int]:
         """Rejected candidates that lie between two beats as a beat would, at one distance from the QRS before."""
-        if len(self._rejected) < _LEAST or len(self._beats) < 2:
+        if len(self._rejected) < _LEAST or len(self.beats) < 2:
             return []
-        beats, fs_hz = list(self._beats), self._fs_hz
+        beats, fs_hz = list(self.beats), self._fs_hz
         if median(np.diff(beats).tolist()) < _SLOW_RR_S * fs_hz:
             return []
         found: list[tuple[int, int]] = []
@@ -72,7 +76,7 @@ class SmallBeats:
 
     def large(self, window: NDArray[np.float64], first_sample: int, suspects: list[int]) -> bool:
         """Whether the suspects are large beside the beats; `window`, (n,) float64, mV, begins at `first_sample`."""
-        small, usual = (self._height_mv(window, first_sample, places) for places in (suspects, list(self._beats)))
+        small, usual = (self._height_mv(window, first_sample, places) for places in (suspects, list(self.beats)))
         return small >= _LEAST_HEIGHT * usual > 0
 
     def _height_mv(self, window: NDArray[np.float64], first_sample: int, places: list[int]) -> float:
