@@ -39,6 +39,7 @@ _STEEPER = 4.0, 8.0  # the R wave of an infant (QRS 40 ms) reaches 2 and 6
 _COARSE_HZ, _COARSE_STEEPER = 200.0, (7.0, 15.0)  # for one and two samples at 125 Hz, where it reaches 4.8 and 12
 _ALONE_STEEPER, _ALONE_MV = 6.0, 0.3  # jump to a tail alone; not below 200 Hz
 _SURE_MV, _SURE_STEEPER = 15.0, 2.0  # no QRS is so high
+_FULL_MV = 1.5  # over more than two samples a pulse of 2 mV shows nearly its height
 _BACK = 0.45  # distance from where it came, in heights of the pulse: a tail of 25 %, and the slope of a QRS
 _EDGE = 0.15  # of the largest jump: another that is part of the pulse
 _LATER = 2.0  # times the slope before: a jump that is the slope of a QRS before the pulse
@@ -249,6 +250,8 @@ class PacerFilter:
             top = max(top, heights[width - 1], key=abs)
             low, high = min(low, *jumps[: width + 1]), max(high, *jumps[: width + 1])
             if not abs(heights[width]) <= _BACK * abs(top) + slope * (width + 1):
+                continue
+            if width > 2 and abs(top) < _FULL_MV:
                 continue
             steeper = _SURE_STEEPER if abs(top) > _SURE_MV else self._steeper_of[width]
             if min(high, -low) <= steeper * max(slope, self._steepest(jumps, width + 1)):
