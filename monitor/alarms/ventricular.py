@@ -32,6 +32,7 @@ from monitor.alarms.origin import FAST_RR_S, RecentBeats, alike, compared
 __all__ = ["VentricularRun"]
 
 _MOST = 0.6  # share of the last beats that must be unlike the beat at rest: 3 of 5
+_PACED = 0.75  # share of paced beats; pulses at 80 that do not capture are near a third of the beats of a VT
 _WIDE = 0.4  # share of them that must also be wide or much taller: 2 of 5
 _ALIKE = 0.97  # likeness of each beat's QRS to its most similar neighbour, median over the last beats
 _TALLER = 1.75  # QRS heights; normal beats reach 1.23, those of a small QRS that breathes 1.6 (cudb cu17)
@@ -119,7 +120,8 @@ class VentricularRun:
         up = self._book.up("ventricular_run") is not None
         fast = self.rate_bpm > limits.limit - limits.relief * up
         doubtful = self._noise.doubtful(scored.beat.r_sample)
-        return (fast and (up or (self._ventricular() and not doubtful))) or self._wide_since_the_start()
+        paced = _paced([last for last, _ in self._last])
+        return (fast and not paced and (up or (self._ventricular() and not doubtful))) or self._wide_since_the_start()
 
     def interrupt(self) -> None:
         """The run is over: the next beat does not belong to it, or signal is missing."""
@@ -152,6 +154,8 @@ class VentricularRun:
         if changes > _STEADY * usual or any(abs(interval - usual) > _REGULAR * usual for interval in intervals[-7:]):
             return False
         latest = beats[-_WIDE_BEATS:]
+        if _paced(latest):
+            return False
         self._checked += 1
         self._conducted += self._recent.conducted(latest)
         if self._conducted > _FEW * self._checked or self._noise.doubtful(beats[-1].beat.r_sample):
@@ -174,6 +178,11 @@ class VentricularRun:
             return None
         found = compared(beat, self._recent.resting or first.beat.context)
         return found if scored.anomalous or _unlike(found) else None
+
+
+def _paced(beats: list[ScoredBeat]) -> bool:
+    """Whether a pacemaker makes these beats; pulses that capture nothing fall near a few by chance."""
+    return sum(scored.beat.paced for scored in beats) >= _PACED * len(beats)
 
 
 def _unlike(found: Findings) -> bool:

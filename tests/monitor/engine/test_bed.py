@@ -182,6 +182,32 @@ def test_pacing_pulses_are_counted_marked_and_told_with_the_waves(scorer: Scorer
     assert np.abs(strip.data["filtered_mv"]).max() < 3
 
 
+def paced_ward(scorer: Scorer, *signals: NDArray[np.float64]) -> Ward:
+    ward = Ward(scorer)
+    ward.source.feed(np.concatenate(signals))
+    ward.take()
+    ward.finish()
+    return ward
+
+
+def test_fast_ventricular_pacing_is_no_ventricular_run(scorer: Scorer) -> None:
+    ward = paced_ward(scorer, paced_ecg(250.0, 40.0, Pulse(-30.0), bpm=112.0)[0])
+    assert len(ward.beats) > 60
+    assert not [message for message in ward.alarms if message.alarm.priority == "high"]
+
+
+@pytest.mark.parametrize("pulse", [Pulse(5.0), Pulse(-700.0, 2, overshoot=0.25, tau_s=0.1)])
+def test_a_loss_of_capture_is_an_asystole_within_ten_seconds(scorer: Scorer, pulse: Pulse) -> None:
+    """Pulses go on at 80 a minute; none of them is a beat."""
+    captured, lost = paced_ecg(250.0, 30.0, pulse)[0], paced_ecg(250.0, 30.0, pulse, to_r_s=None)[0]
+    ward = paced_ward(scorer, captured, lost)
+    (onset, *_) = [message.alarm for message in ward.alarms if message.alarm.kind == "asystole"]
+    assert onset.decided_sample < 40 * 250
+    assert max(beat.r_sample for beat in ward.beats) < 30.5 * 250
+    assert not [m for m in ward.alarms if m.alarm.kind == "asystole" and m.alarm.state in ("latched", "cleared")]
+    assert ward.pacer_samples[-1] > 59 * 250
+
+
 def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
     calibration = scorer.calibration
     far = calibration.centre_bounds[1] + 1000 * calibration.spread_bounds[1]
