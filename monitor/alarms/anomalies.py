@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from detector import Tick
 from detector.explain import pause
+from monitor.alarms.anomaly_run import AnomalyRun
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, measured, run_text
 from monitor.alarms.origin import RecentBeats, RunCause
@@ -34,8 +35,7 @@ class Anomalies:
         self._run = run
         self._ventricular = VentricularRun(book, recent)
         self._odd: deque[ScoredBeat] = deque(maxlen=EVIDENCE_BEATS)  # the newest anomalous beats
-        self._run_start: int | None = None  # R-peak of the first of the present consecutive anomalous beats
-        self._run_length = 0
+        self._in_a_row = AnomalyRun(book.limits("anomaly_run").beats)
         self._minute: deque[int] = deque(maxlen=_MINUTE_BEATS)  # R-peaks of anomalous beats of the last minute, no runs
         self._awaited: ScoredBeat | None = None  # the last anomalous beat, until the interval after it is known
         self._r_samples: deque[int] = deque(maxlen=_R_SAMPLES)
@@ -46,14 +46,11 @@ class Anomalies:
         """Take the next beat, scored or not."""
         self._look_for_pause(scored.beat.r_sample, scored.beat.r_sample)
         self._recent.on_beat(scored)
-        if scored.anomalous:
+        if self._in_a_row.on_beat(scored):
             self._odd.append(scored)
             self._awaited = scored
-            self._run_length += 1
-            if self._run_start is None:
-                self._run_start = scored.beat.r_sample
         else:
-            self._break_run()
+            self._book.condition_cleared("anomaly_run")
         if self._ventricular.on_beat(scored):
             self._report_ventricular()
         else:
@@ -75,7 +72,7 @@ class Anomalies:
     def interrupt(self) -> None:
         """Signal is missing: runs and counts end; single beats before the gap remain as they are."""
         self._awaited = None
-        self._break_run()
+        self._in_a_row.interrupt()
         self._ventricular.interrupt()
         self._run.ends("beats")
         self._recent.interrupt()
@@ -86,10 +83,6 @@ class Anomalies:
 
     # -- rules --------------------------------------------------------------------------------------------
 
-    def _break_run(self) -> None:
-        self._run_start, self._run_length = None, 0
-        self._book.condition_cleared("anomaly_run")
-
     def _report_ventricular(self) -> None:
         run, limit = self._ventricular, self._book.limits("ventricular_run").limit
         beats = self._beats_of("ventricular_run", run.start)
@@ -98,13 +91,13 @@ class Anomalies:
         self._run.holds("beats", run.start, text, evidence)
 
     def _report_run(self) -> None:
-        needed, start = self._book.limits("anomaly_run").beats, self._run_start
-        if start is None or self._run_length < needed:
+        needed, start, length = self._book.limits("anomaly_run").beats, self._in_a_row.start, self._in_a_row.length
+        if start is None or not self._in_a_row.is_arrhythmia(self._book.up("irregular_rhythm") is not None):
             return
         beats = [odd for odd in self._odd if odd.beat.r_sample >= start]
-        text = run_text(beats, f"{self._run_length} anomalous beats in a row")
+        text = run_text(beats, f"{length} anomalous beats in a row")
         evidence = beat_evidence(self._beats_of("anomaly_run", start))
-        evidence = measured(evidence, float(self._run_length), float(needed), "beats")
+        evidence = measured(evidence, float(length), float(needed), "beats")
         self._book.cause("anomaly_run", start, text, evidence)
 
     def _report_single(self, scored: ScoredBeat) -> None:
