@@ -109,19 +109,18 @@ def _end(slope: list[float], limit: float, start: int, step: int, reach: int) ->
     return last + step * (here - limit) / (here - beyond) if beyond < limit < here else float(last)
 
 
-def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64], lag: int = _QRS_LAG) -> float:
-    """Correlation of the QRS of two beats, -1 to 1, best within `lag`.
+def qrs_likeness(samples: NDArray[np.float64], template: NDArray[np.float64]) -> float:
+    """Correlation of the QRS of two beats, -1 to 1, best within 16 ms.
 
     Args:
         samples: (187,) mV, one beat.
         template: (187,) mV, the other beat.
-        lag: largest shift, samples of 8 ms.
     """
     usual = _centred(template[QRS])
     power = float(usual @ usual)
     best = -1.0
-    for shift in range(-lag, lag + 1):
-        shape = _centred(samples[QRS.start + shift : QRS.stop + shift])
+    for lag in range(-_QRS_LAG, _QRS_LAG + 1):
+        shape = _centred(samples[QRS.start + lag : QRS.stop + lag])
         norms = math.sqrt(float(shape @ shape) * power)
         best = max(best, float(shape @ usual) / norms if norms > 0 else 0.0)
     return best

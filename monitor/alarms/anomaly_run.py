@@ -17,7 +17,6 @@ __all__ = ["AnomalyRun"]
 # beat there (a sigh), a premature beat comes at 0.82 or less of the interval before in nearly all runs of DS1.
 _ABRUPT = 0.82
 _LIKENESS = 0.88  # to the usual QRS, as for the counts of ventricular beats (`ectopy`)
-_LAG = 6  # samples of 8 ms: an R-peak placed on another wave of the same QRS makes no other QRS
 _ALIKE = 0.9  # likeness of neighbours in a run that does not begin early: moving electrodes make beats that differ
 
 
@@ -90,10 +89,6 @@ def _has(odd: ScoredBeat, *words: str) -> bool:
 
 
 def _other_qrs(odd: ScoredBeat) -> bool:
-    """Whether the QRS of an anomalous beat is not the patient's usual one, wherever its R-peak was placed."""
-    if _has(odd, WIDE):
-        return True
-    likeness, template = odd.found.likeness if odd.found else None, odd.beat.template
-    if template is None or likeness is None or likeness >= _LIKENESS or _has(odd, NOISY):
-        return False
-    return qrs_likeness(np.asarray(odd.beat.samples, np.float64), np.asarray(template, np.float64), _LAG) < _LIKENESS
+    """Whether the QRS of an anomalous beat is not the patient's usual one."""
+    likeness = odd.found.likeness if odd.found else None
+    return _has(odd, WIDE) or (likeness is not None and likeness < _LIKENESS and not _has(odd, NOISY))

@@ -6,7 +6,7 @@ import pytest
 
 from detector import Beat, Gap, Quality, QualitySpan, Tick
 from monitor.alarms import AlarmEngine
-from monitor.alarms.evidence import ScoredBeat, beat_text, explained
+from monitor.alarms.evidence import ScoredBeat, beat_text, explained, run_text
 from monitor.messages import Alarm
 from tests.monitor.alarms.helpers import FS_HZ, NORMAL, ODD, SHAPE
 
@@ -106,7 +106,9 @@ def test_bigeminy_gives_few_messages() -> None:
 
 def test_the_text_of_a_run_gives_the_words_that_its_beats_share() -> None:
     engine = AlarmEngine("p1", FS_HZ)
-    changes = [alarm for k in range(3) for alarm in engine.handle(odd(1000 + 120 * k, 0.6 if k else 1.0))]
+    engine.handle(ScoredBeat(odd(880, 1.0).beat, -80.0, 1.2, NORMAL))
+    changes = [alarm for k in range(3) for alarm in engine.handle(odd(1000 + 120 * k))]
     run = next(alarm for alarm in changes if alarm.kind == "anomaly_run")
     assert run.text == "3 anomalous beats in a row: early"
-    assert [words[0] for words in run.evidence.words] == ["unlikely shape", "early", "early"]
+    assert run_text([odd(1000, 1.0), odd(1120), odd(1240)], "3 beats") == "3 beats: early", "half of them or more"
+    assert run_text([odd(1000, 1.0), odd(1120, 1.0), odd(1240)], "3 beats") == "3 beats: unlikely shape"

@@ -170,7 +170,7 @@ class AlarmRules(RuleBasedStateMachine):
             self.odd = []
         counted = quality in (Quality.GOOD, Quality.GAP, Quality.TRUNCATED)
         self.absorb(self.bed.beat(r, odd, quality, qrs), scorable=counted)
-        if len(self.odd) >= 3:
+        if len(self.odd) >= 3 and all(wide for _, wide in self.odd[-3:]):
             self.must_be_up("anomaly_run")
         elif self.odd:
             self.must_be_up("anomalous_beat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector import Gap, Quality
-from tests.monitor.alarms.helpers import FS_HZ, QrsShape, run, running_bed, single_beats, states
+from tests.monitor.alarms.helpers import FS_HZ, QrsShape, SimulatedBed, run, running_bed, single_beats, states
 
 
 def test_single_anomalous_beats_are_grouped() -> None:
@@ -23,20 +23,20 @@ def test_single_anomalous_beats_are_grouped() -> None:
 
 
 def test_three_anomalous_beats_in_a_row_are_a_run_and_an_unscored_beat_breaks_it() -> None:
-    bed = running_bed()
+    bed = running_bed(qrs="usual")
     first = bed.now
-    bed.beat(first + 10, odd=True)
-    bed.beat(first + 110, odd=True)
+    bed.beat(first + 10, odd=True, qrs="wide")
+    bed.beat(first + 110, odd=True, qrs="wide")
     bed.beat(first + 210, quality=Quality.MUSCLE)
-    bed.beat(first + 310, odd=True)
+    bed.beat(first + 310, odd=True, qrs="wide")
     assert bed.kinds() == ["anomalous_beat"]
-    bed.beat(first + 410, odd=True)
-    bed.beat(first + 510, odd=True)
+    bed.beat(first + 410, odd=True, qrs="wide")
+    bed.beat(first + 510, odd=True, qrs="wide")
     run = next(alarm for alarm in bed.changes if alarm.kind == "anomaly_run")
     assert (run.priority, run.onset_sample, run.evidence.value) == ("medium", first + 310, 3.0)
-    bed.beat(first + 700)
+    bed.beat(first + 700, qrs="usual")
     assert bed.engine.active == (run,), "the run covers the single beat"
-    bed.rhythm(12, 0.8)
+    bed.rhythm(12, 0.8, qrs="usual")
     assert bed.kinds("cleared") == ["anomalous_beat", "anomaly_run"]
 
 
@@ -117,7 +117,7 @@ def test_many_single_beats_a_minute_are_a_burden_until_clear_of_the_limit() -> N
 
 def test_beats_of_a_run_do_not_count_as_burden() -> None:
     bed = running_bed(qrs="usual")
-    run(bed, 16, 0.4, "usual")
+    run(bed, 16, 0.7)
     bed.rhythm(60, 0.8, qrs="usual")
     assert "anomaly_burden" not in bed.kinds()
 
@@ -129,10 +129,10 @@ def test_beats_of_a_run_do_not_count_as_burden() -> None:
         (["wide"] * 4, 0.4, "anomaly_run"),
         (["wide"] * 5, 0.4, "ventricular_run"),
         (["wide", "usual", "wide", "usual", "wide"], 0.45, "ventricular_run"),
-        (["usual", "wide", "usual", "usual", "wide", "usual", "usual"], 0.45, "anomaly_run"),  # few are wide
+        (["usual", "wide", "usual", "usual", "wide", "usual", "usual"], 0.45, "anomalous_beat"),  # few are wide
         (["wide"] * 12, 0.62, "anomaly_run"),  # 97 bpm: accelerated rhythm
-        (["usual"] * 20, 0.45, "anomaly_run"),  # narrow and premature: supraventricular
-        (["noise"] * 20, 0.45, "anomaly_run"),  # not similar
+        (["usual"] * 20, 0.45, "anomalous_beat"),  # the patient's own QRS
+        (["noise"] * 20, 0.45, "anomalous_beat"),  # not similar
     ],
 )
 def test_only_five_wide_similar_and_fast_beats_are_a_ventricular_run(
@@ -142,6 +142,29 @@ def test_only_five_wide_similar_and_fast_beats_are_a_ventricular_run(
     for qrs in shapes:
         bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=True, qrs=qrs)
     assert [kind for kind in bed.kinds() if kind.endswith(("_beat", "_run"))][-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("intervals_s", "is_run"),
+    [
+        ([0.35] * 4, True),  # supraventricular: premature, and so are the beats after it
+        ([0.46, 0.43, 0.40, 0.37, 0.35, 0.34, 0.34, 0.34], False),  # the sinus node speeds up
+        ([0.44, 0.40, 0.40, 0.46, 0.52], False),  # a sigh
+    ],
+)
+def test_narrow_beats_are_a_run_only_where_they_begin_abruptly(intervals_s: list[float], is_run: bool) -> None:
+    bed = SimulatedBed(knows_rr=True)
+    bed.rhythm(10, 0.5, qrs="usual")
+    for rr_s in intervals_s:
+        bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=rr_s < 0.44, qrs="usual")
+    assert ("anomaly_run" in bed.kinds()) == is_run
+
+
+def test_noise_at_the_usual_rate_is_no_run() -> None:
+    bed = running_bed(qrs="usual")
+    for _ in range(20):
+        bed.beat((bed.last_r or 0) + round(0.8 * FS_HZ), odd=True, qrs="noise")
+    assert "anomaly_run" not in bed.kinds()
 
 
 def after_noise(quality: Quality, noisy: int, usual: int, wide: int, quiet_s: float = 0.0) -> list[str]:
