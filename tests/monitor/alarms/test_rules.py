@@ -149,7 +149,7 @@ class AlarmRules(RuleBasedStateMachine):
                 value, limit = alarm.evidence.value, alarm.evidence.limit
                 assert value is not None
                 assert limit is not None
-                assert (value > limit) == ("tachy" in alarm.kind)
+                assert value >= limit if "tachy" in alarm.kind else value <= limit, "rounded"
 
     def up(self) -> dict[str, Alarm]:
         return {alarm.kind: alarm for alarm in self.alarms.values() if alarm.state in ("onset", "acknowledged")}
