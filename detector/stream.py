@@ -308,7 +308,7 @@ class Detector:
     def _rhythm(self, seen: Waves) -> RhythmSpan:
         """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
         low = max(self._start, self._now - self._waves)
-        worst = Quality.UNIT if self._input.tall else self._verdicts.worst(low, self._now, ("hole",))
+        worst = Quality.UNIT if self._input.tall else self._verdicts.worst_of_waves(low, self._now)
         window = self._tail.filtered[low - self._first :]
         return rhythm_of(seen, window, low, self.fs_hz, worst, self._template.amplitude_mv)
 

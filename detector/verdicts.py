@@ -7,12 +7,13 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.events import Gap, GapEffect, QualitySpan
+from detector.events import Gap, QualitySpan
 from detector.quality import Quality
 
 __all__ = ["Verdicts"]
 
 _BRIDGED_SHARE, _FILLED_SHARE = 0.2, 0.35  # of a second: more bridges, or lines in all, are a signal made up
+_HOLES_SHARE = 0.2  # of a window of 4 s whose waves can still be judged
 _OFF_NEAR_S = 0.1  # a peak so near to the end of the signal is its edge, not the heart's
 _HOLE_EDGE_S = 0.02  # a QRS that the edge of a hole cuts off may peak this far inside
 
@@ -35,11 +36,27 @@ class Verdicts:
         elif self._off is None:
             self._off = verdict.first_sample
 
-    def worst(self, low: int, high: int, spoiling: tuple[GapEffect, ...] = ("unscored", "hole")) -> Quality:
-        """Worst quality of the samples from `low` up to `high`, absolute indices; `GAP` for gaps of these effects."""
+    def worst(self, low: int, high: int) -> Quality:
+        """Worst quality of the samples from `low` up to `high`, absolute indices; a bridge does not count."""
+        if any(gap.effect != "bridged" and _end(gap) > low and gap.first_sample < high for gap in self._gaps):
+            return max(Quality.GAP, self._worst(low, high), key=lambda quality: quality.rank)
+        return self._worst(low, high)
+
+    def worst_of_waves(self, low: int, high: int) -> Quality:
+        """As `worst`, for a window of waves: holes count where they are more than 20 % of it.
+
+        A straight line over less leaves a sine of many periods one, and a beat a beat.
+        """
+        holes = sum(
+            min(_end(gap), high) - max(gap.first_sample, low)
+            for gap in self._gaps
+            if gap.effect == "hole" and _end(gap) > low and gap.first_sample < high
+        )
+        worst = self._worst(low, high)
+        return worst if holes <= _HOLES_SHARE * (high - low) else max(Quality.GAP, worst, key=lambda each: each.rank)
+
+    def _worst(self, low: int, high: int) -> Quality:
         touching = [span.quality for span in self._spans if span.end_sample > low and span.first_sample < high]
-        if any(gap.effect in spoiling and _end(gap) > low and gap.first_sample < high for gap in self._gaps):
-            touching.append(Quality.GAP)
         return max(touching, key=lambda quality: quality.rank, default=Quality.GOOD)
 
     def measured(self, sample: int) -> bool:

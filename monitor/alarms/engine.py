@@ -169,8 +169,9 @@ class AlarmEngine:
             self._rates.interrupt()
         if gap.effect in ("hole", "restart"):
             self._rates.on_gap(end)
-            self._interrupt_beats(end)
+            self._interrupt_beats()
         if gap.effect == "restart":
+            self._fibrillation.interrupt(end)
             self._technical.interrupt()
         self._book.expire()
         if not gap.invalid:
@@ -193,12 +194,12 @@ class AlarmEngine:
         """No samples come: everything that was building up starts again."""
         self._silence.interrupt(sample)
         self._rates.interrupt()
-        self._interrupt_beats(sample)
+        self._interrupt_beats()
+        self._fibrillation.interrupt(sample)
         self._technical.interrupt()
 
-    def _interrupt_beats(self, sample: int) -> None:
-        """Anomalous beats and waves before and after a gap are not counted together; the gap ends at `sample`."""
-        self._fibrillation.interrupt(sample)
+    def _interrupt_beats(self) -> None:
+        """Anomalous beats before and after a gap are not counted together; the detector judges waves across it."""
         self._anomalies.interrupt()
         self._ectopy.interrupt()
         self._irregular.interrupt()

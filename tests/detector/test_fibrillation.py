@@ -97,6 +97,16 @@ def test_a_window_with_bad_samples_is_no_fibrillation(spoil: str) -> None:
     assert (spoil == "missing") == any(isinstance(event, Gap) and not event.invalid for event in events)
 
 
+@pytest.mark.parametrize(("lost_s", "every_s"), [(0.048, 3.0), (73 / 130, 4.0), (0.3, 2.0)])
+def test_fibrillation_is_found_across_losses_and_losses_are_no_fibrillation(lost_s: float, every_s: float) -> None:
+    signal = np.concatenate((synthetic_ecg(FS_HZ, 20)[0], fibrillating(FS_HZ, 15)))
+    signal[(np.arange(signal.size) / FS_HZ + 0.7) % every_s < lost_s] = np.nan
+    detector = Detector(FS_HZ)
+    spans = [event for event in detector.advance(signal) if isinstance(event, RhythmSpan)]
+    assert not any(span.fibrillatory for span in spans if span.end_sample <= 20 * FS_HZ)
+    assert sum(span.fibrillatory for span in spans if span.first_sample >= 20 * FS_HZ) >= 2
+
+
 @settings(max_examples=15)
 @given(
     cuts=st.lists(st.integers(0, 4500), max_size=20),
