@@ -50,7 +50,7 @@ def is_device_signal(samples: Floats, fs_hz: float) -> bool:
         samples: (n,) raw, finite, mV, without a gap.
         fs_hz: sampling rate, Hz.
     """
-    if samples.size < fs_hz or not float(np.ptp(samples)) >= _LEAST_MV:
+    if samples.size < math.floor(SHORT_S * fs_hz) or not float(np.ptp(samples)) >= _LEAST_MV:
         return False
     return _is_square(samples, fs_hz) or _is_triangle(samples, fs_hz) or _is_sine(samples, fs_hz)
 
