@@ -132,7 +132,9 @@ class Irregular:
         rate = 60.0 / float(intervals.mean())
         text = f"irregular rhythm without P waves, {rate:.0f} bpm (next RR interval within {spread:.0f} % of the mean)"
         evidence = beat_evidence([each.scored for each in self._window])
-        self._book.cause(_KIND, self._first, text, measured(evidence, spread, limits.limit, "% of RR"))
+        fast = rate > self._book.limits("tachycardia").limit
+        evidence = measured(evidence, spread, limits.limit, "% of RR")
+        self._book.cause(_KIND, self._first, text, evidence, "medium" if fast else None)
 
     def _without_p(self, limit: float) -> bool:
         """Whether the P waves of the beats that are not early are unlike the usual one."""
