@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.device_signal import LONG_S, SHORT_S, is_device_signal
+from detector.pacer import PacerFilter
 from detector.quality import MAX_MV, Quality
 from detector.scale import QRS_MAX_MV, QRS_MIN_MV, Scale, ScaleWatch
 
@@ -18,6 +19,7 @@ __all__ = ["InputWatch"]
 Floats = NDArray[np.float64]
 
 _WINDOW_S = 8.0
+_PULSE_S = 0.012  # of a pacing pulse
 _ENOUGH = 0.5  # share of a second that must be valid to be judged
 _LARGEST = 1e9  # no number of any unit; 24-bit counts reach 1.7e7
 _DOUBT = 4  # such seconds are no leads off yet: QRS complexes in another unit show within them
@@ -39,10 +41,13 @@ class InputWatch:
 
     Args:
         fs_hz: sampling rate, Hz.
+        pacer: its pacing pulses are left out of what is judged.
     """
 
-    def __init__(self, fs_hz: float) -> None:
+    def __init__(self, fs_hz: float, pacer: PacerFilter) -> None:
         self._fs_hz = fs_hz
+        self._pacer = pacer
+        self._pulse = math.ceil(_PULSE_S * fs_hz) + 1
         self._scale = ScaleWatch(fs_hz)
         self._coming: deque[tuple[int, Floats]] = deque()
         self._seconds: deque[_Second] = deque()
@@ -104,6 +109,9 @@ class InputWatch:
             if at + samples.size > end:
                 rest, samples = samples[end - at :], samples[: end - at]
                 self._coming.appendleft((end, rest if rest.size > end - first else rest.copy()))  # not a long piece
+            for pulse in self._pacer.between(max(first, at) - self._pulse, at + samples.size):
+                samples = samples.copy()
+                samples[max(0, pulse - at) : max(0, pulse - at + self._pulse)] = np.nan
             parts.append(samples[max(0, first - at) :])
         samples = np.concatenate(parts) if parts else np.empty(0)
         finite = np.abs(samples) < _LARGEST  # False for NaN

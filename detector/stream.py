@@ -81,7 +81,7 @@ class Detector:
         self.pacer = PacerFilter(self.fs_hz)
         self._mains = MainsFilter(self.fs_hz, mains)
         self._motion = MotionWatch(self.fs_hz)
-        self._input = InputWatch(self.fs_hz)
+        self._input = InputWatch(self.fs_hz, self.pacer)
         self._rpeaks = RPeakDetector(self.fs_hz)
         self._template = PatientTemplate()
         self._hum_passed = float(np.abs(sosfreqz(design_bandpass(self.fs_hz), [min(MAINS_HZ)], fs=self.fs_hz)[1][0]))
