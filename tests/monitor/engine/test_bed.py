@@ -210,7 +210,7 @@ def test_a_loss_of_capture_is_an_asystole_within_ten_seconds(scorer: Scorer, pul
 
 def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
     calibration = scorer.calibration
-    far = calibration.centre_bounds[1] + 1000 * calibration.spread_bounds[1]
+    far = calibration.score_max  # higher ones are not told apart
     for log_prob in (-1e6, 0.0, 1e6):
         for score, anomalous in ((calibration.centre, False), (far, True)):
             ward = Ward(FixedScorer(scorer, log_prob, score))  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
                 evidence = message.alarm.evidence
                 assert len(evidence.score) == len(evidence.log_prob) == len(evidence.r_samples) > 0
                 assert set(evidence.log_prob) == {log_prob}
-                assert all(value == pytest.approx(score, rel=1e-6) for value in evidence.score)
+                assert all(value == pytest.approx(score, abs=6e-4) for value in evidence.score)
 
 
 @pytest.mark.parametrize("numbers", [(math.nan, math.nan), (-5.0, math.nan), (-math.inf, 5.0), (-5.0, math.inf)])
