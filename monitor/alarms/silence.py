@@ -69,7 +69,6 @@ class Silence:
 
     def on_gap(self, gap: Gap) -> bool:
         """Samples are missing; returns whether nothing is known of the heart any more."""
-        self._begin(gap.first_sample)
         return self._lose(gap.first_sample, gap.first_sample + gap.n_samples, restarts=gap.effect == "restart")
 
     def on_tick(self, tick: Tick) -> None:

@@ -223,7 +223,7 @@ def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
             assert {beat.anomalous for beat in scored} == {anomalous}
             assert all(((beat.score or 0.0) > (beat.threshold or 0.0)) == anomalous for beat in scored)
             assert {alarm.alarm.kind for alarm in ward.alarms} == (
-                {"anomalous_beat", "anomaly_run"} if anomalous else set()
+                {"anomalous_beat", "anomaly_burden"} if anomalous else set()
             )
             for message in ward.alarms:
                 evidence = message.alarm.evidence
