@@ -42,8 +42,14 @@ _STEEP_TIME = 0.25  # share of the time that QRS complexes take up to about 130 
 _CONCENTRATION = 0.8  # share of the power that lies in it: 95 % of fibrillation has less
 _ALIKE = 0.88  # median over complexes of the likeness to the most similar other one
 
+# With noise in the window, fibrillation must be surer: 85 % of such windows of it in cudb are. Electrode motion
+# with muscle noise has a measure of -0.1 to -0.07 and 11 to 19 % of its power above 9 Hz.
+_NOISY_LIMIT, _NOISY_FAST_SHARE = -0.04, 0.15
+
 _FASTEST_S = 0.2
-_CYCLE_S = 2.5  # newest part of the window that is compared with itself: four beats at 110 bpm
+# Newest part of the window that is compared with itself, and the longest cycle looked for in it: four beats at 110 bpm,
+# or at 150 bpm, which begin later in the window.
+_CYCLES_S = ((2.5, SLOW_S), (1.6, 0.42))
 _SLOWEST_S = 1.2
 _REPEATS, _REPEATS_SLOWLY = 0.9, 0.8  # correlation from which a waveform repeats; no fibrillation does over 0.6 s
 _NEAR_BEST = 0.07  # the shortest lag this close to the best is the cycle, longer ones are its multiples
@@ -76,7 +82,9 @@ def repetition(filtered: Samples, fs_hz: float) -> Repetition:
         filtered: (n,) float64, band-passed, mV.
         fs_hz: sampling rate, Hz.
     """
-    cycle_s = _cycle_s(filtered[-round(_CYCLE_S * fs_hz) :], fs_hz, SLOW_S, _REPEATS)
+    cycle_s = None
+    for newest_s, longest_s in _CYCLES_S:
+        cycle_s = cycle_s or _cycle_s(filtered[-round(newest_s * fs_hz) :], fs_hz, longest_s, _REPEATS)
     if cycle_s is None:
         cycle_s = _cycle_s(filtered, fs_hz, _SLOWEST_S, _REPEATS_SLOWLY)
         cycle_s = None if cycle_s is not None and cycle_s < SLOW_S else cycle_s
@@ -99,7 +107,9 @@ def rhythm_of(
     end = first_sample + filtered.size
     if filtered.size < round(WINDOW_S * fs_hz):
         return RhythmSpan(first_sample, end, False, math.nan)
-    if worst.rank <= Quality.MOTION.rank and seen.fibrillatory(qrs_mv):
+    noisy = worst is not Quality.GOOD
+    sure = not noisy or (seen.measure > _NOISY_LIMIT and seen.fast_share < _NOISY_FAST_SHARE)
+    if worst.rank <= Quality.MOTION.rank and sure and seen.fibrillatory(qrs_mv):
         repeats = repetition(filtered, fs_hz)
         if not repeats.beating:
             return RhythmSpan(first_sample, end, True, seen.measure, repeats.cycle_s)

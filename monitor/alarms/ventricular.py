@@ -22,9 +22,11 @@ from collections import deque
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
+
 from detector import Quality
 from detector.explain import LIMITS
-from detector.findings import Findings
+from detector.findings import Findings, qrs_likeness
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.origin import FAST_RR_S, RecentBeats, alike, compared
@@ -160,7 +162,7 @@ class VentricularRun:
         self._conducted += self._recent.conducted(latest)
         if self._conducted > _FEW * self._checked or self._noise.doubtful(beats[-1].beat.r_sample):
             return False
-        if alike([scored.beat for scored in latest]) < _ALIKE:
+        if alike([scored.beat for scored in latest]) < _ALIKE or not _one_shape(latest):
             return False
         if self._first is None:
             self._first, self.start = latest[0], latest[0].beat.r_sample
@@ -183,6 +185,12 @@ class VentricularRun:
 def _paced(beats: list[ScoredBeat]) -> bool:
     """Whether a pacemaker makes these beats; pulses that capture nothing fall near a few by chance."""
     return sum(scored.beat.paced for scored in beats) >= _PACED * len(beats)
+
+
+def _one_shape(beats: list[ScoredBeat]) -> bool:
+    """Whether each beat is like the one before: not QRS and T wave in turn."""
+    shapes = [scored.beat.samples.astype(np.float64) for scored in beats]
+    return median(qrs_likeness(late, early) for early, late in pairwise(shapes)) >= LIMITS.likeness
 
 
 def _unlike(found: Findings) -> bool:
