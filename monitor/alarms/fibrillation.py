@@ -14,7 +14,7 @@ __all__ = ["Fibrillation"]
 
 _KIND = "ventricular_fibrillation"
 _FLUTTER_S = 0.24  # waves that repeat faster than this (250 a minute) are flutter, and as urgent as fibrillation
-_BEATS = 8  # that say whether a run is conducted
+_BEATS = 5  # that say whether a run is conducted
 _RUN_S = 5.0  # two windows: fibrillation repeats itself by chance in one of 20
 
 

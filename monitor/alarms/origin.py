@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, QRS, R_INDEX, Beat, BeatContext
+from detector.explain import LIMITS
 from detector.findings import Findings, measure, qrs_likeness
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import ScoredBeat
@@ -31,6 +32,7 @@ FAST_RR_S: Final = 0.6  # 100 bpm
 _KEPT = 32
 _SLOW = 8  # beats that show a rate at rest
 _OWN, _OWN_HEIGHT = 0.95, (0.6, 1.6)  # likeness and height of a beat like those at rest (`detector.explain`)
+_OWN_BLOCK = 0.88  # ... where that beat is wide: in a fast rhythm the T wave reaches into the end of such a QRS
 _OWN_SHARE, _OWN_LEAST = 0.8, 3  # of the beats within a window
 _LATE_S = 2.0  # beats are decided up to this late
 _P_RR_S = 0.4  # 150 bpm
@@ -120,7 +122,8 @@ class RecentBeats:
     def _own(self, beat: Beat) -> bool:
         found = measure(replace(beat, context=self.resting))
         low, high = _OWN_HEIGHT
-        return (found.likeness or 0.0) >= _OWN and low <= (found.height or 0.0) <= high
+        least = _OWN_BLOCK if (found.usual_qrs_ms or 0.0) >= LIMITS.wide_ms else _OWN
+        return (found.likeness or 0.0) >= least and low <= (found.height or 0.0) <= high
 
 
 def compared(beat: Beat, reference: BeatContext | None) -> Findings:

@@ -39,11 +39,12 @@ _WIDE = 0.4  # share of them that must also be wide or much taller: 2 of 5
 _ALIKE = 0.97  # likeness of each beat's QRS to its most similar neighbour, median over the last beats
 _TALLER = 1.75  # QRS heights; normal beats reach 1.23, those of a small QRS that breathes 1.6 (cudb cu17)
 _NEAR_RR_S = 1.1 * FAST_RR_S  # an early beat within this of the one before may belong, though it is not anomalous
-_WIDE_BEATS, _WIDE_MS = 8, 120.0  # without a beat at rest
+# Without a beat at rest; at 100 to 108 bpm sinus rhythm with a block is far more frequent.
+_WIDE_BEATS, _WIDE_MS, _WIDE_BPM = 8, 120.0, 108.0
 # ... where the RR intervals deviate from their median by less than this, and change by less, in the median, from one to
 # the next: atrial fibrillation with bundle branch block has more.
 _REGULAR, _STEADY = 0.1, 0.04
-_FEW = 0.2  # share of the checks that may find P waves there
+_CHECKS, _FEW = 2, 0.2  # checks for P waves there, at one beat each, and share of them that may find some
 
 _NOISE = frozenset((Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED))
 # A run is doubtful after 3 beats within 30 s that were not scored because of noise, until 5 usual beats followed.
@@ -138,6 +139,8 @@ class VentricularRun:
         if len(unlike) < _MOST * len(self._last) or odd < _WIDE * len(self._last):
             return False
         beats = [scored for scored, _ in self._last]
+        if self._recent.resting is None and not _one_shape(beats):
+            return False
         return alike([scored.beat for scored in beats]) >= _ALIKE and not self._recent.conducted(beats)
 
     def _wide_since_the_start(self) -> bool:
@@ -147,7 +150,7 @@ class VentricularRun:
             return False
         limits = self._book.limits("ventricular_run")
         up = self._book.up("ventricular_run") is not None
-        beats = self._recent.fast(limits.limit - limits.relief * up)
+        beats = self._recent.fast(max(limits.limit, _WIDE_BPM) - limits.relief * up)
         if len(beats) < _WIDE_BEATS or median(scored.qrs_ms for scored in beats[-_WIDE_BEATS:]) < _WIDE_MS:
             return False
         intervals = [scored.beat.rr_s for scored in beats[1:] if scored.beat.rr_s is not None]
@@ -160,7 +163,11 @@ class VentricularRun:
             return False
         self._checked += 1
         self._conducted += self._recent.conducted(latest)
-        if self._conducted > _FEW * self._checked or self._noise.doubtful(beats[-1].beat.r_sample):
+        if (
+            self._checked < _CHECKS
+            or self._conducted > _FEW * self._checked
+            or self._noise.doubtful(beats[-1].beat.r_sample)
+        ):
             return False
         if alike([scored.beat for scored in latest]) < _ALIKE or not _one_shape(latest):
             return False
