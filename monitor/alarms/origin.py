@@ -10,35 +10,39 @@ lead cannot prove an origin, so each of these alone is no reason for an alarm:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_FS_HZ, QRS, R_INDEX, Beat, BeatContext
+from detector import BEAT_FS_HZ, CONTEXT_FIELDS, QRS, R_INDEX, Beat, BeatContext, Quality
 from detector.explain import LIMITS
-from detector.findings import Findings, measure, qrs_likeness
+from detector.findings import Findings, measure, qrs_duration_ms, qrs_likeness
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import ScoredBeat
 from monitor.messages import Evidence
 
-__all__ = ["FAST_RR_S", "RecentBeats", "RunCause", "alike", "p_wave"]
+__all__ = ["FAST_RR_S", "PWave", "RecentBeats", "RunCause", "alike", "p_wave"]
 
 FAST_RR_S: Final = 0.6  # 100 bpm
 _KEPT = 32
-_SLOW = 8  # beats that show a rate at rest
+_SLOW, _REST_RR_S = 8, 0.57  # beats that show a rate at rest: under 105 bpm, so that one of 100 is
 _OWN, _OWN_HEIGHT = 0.95, (0.6, 1.6)  # likeness and height of a beat like those at rest (`detector.explain`)
 _OWN_BLOCK = 0.88  # ... where that beat is wide: in a fast rhythm the T wave reaches into the end of such a QRS
 _OWN_SHARE, _OWN_LEAST = 0.8, 3  # of the beats within a window
 _LATE_S = 2.0  # beats are decided up to this late
+_P_LIKE = (0.5, 2.0)  # height of a P wave of the same patient in a fast rhythm, in those at rest
+_CORE, _CORE_LAG = slice(R_INDEX - 9, R_INDEX + 11), 5  # -72 to +80 ms: the T wave of a fast rhythm lies after it
 _P_RR_S = 0.4  # 150 bpm
 _P_LEAST_MV, _P_LEAST, _P_MOST = 0.02, 0.025, 0.25  # height of a P wave, mV and in QRS heights
 _P_WIDTH_S = 0.1  # at half height; a T wave has more
-_P_NEAR_S, _P_FAR_S = 0.09, 0.26  # before R
+_P_FIRST_S, _P_LAST_S = 0.26, 0.09  # before R
+_P_NEAR_S = 0.05  # from the place of the P wave at rest
 _QRS_END_S = 0.08  # after the previous R
 _QRS_BEGIN_S = 0.05
 
@@ -68,7 +72,7 @@ class RecentBeats:
     """The last consecutive scored beats, and the patient's beat at rest.
 
     Attributes:
-        resting: the usual beat while the rate was last under 100 bpm; None if it never was.
+        resting: the usual beat while the rate was last under 105 bpm; None if it never was.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -78,13 +82,15 @@ class RecentBeats:
 
     def on_beat(self, scored: ScoredBeat) -> None:
         """Take the next beat, scored or not."""
+        if scored.beat.quality is Quality.MOTION:
+            return  # P waves that are dissociated look like motion
         if scored.score is None or scored.beat.rr_s is None:
             self._last.clear()
         if scored.score is None:
             return
         self._last.append(scored)
         latest = _intervals(list(self._last)[-_SLOW:])
-        slow = len(latest) == _SLOW and sum(latest) > _SLOW * FAST_RR_S
+        slow = len(latest) == _SLOW and sum(latest) > _SLOW * _REST_RR_S
         if slow and not scored.anomalous and scored.beat.context is not None:
             self.resting = scored.beat.context
 
@@ -112,18 +118,49 @@ class RecentBeats:
         return sum(map(self._own, here)) >= _OWN_SHARE * len(here)
 
     def conducted(self, beats: Sequence[ScoredBeat]) -> bool:
-        """Whether a fast rhythm of these beats comes from the atria: P waves before them, or shaped as at rest."""
+        """Whether a fast rhythm of these beats comes from the atria: P waves before them, or shaped as at rest.
+
+        Where the beat at rest is known, only a wave like its P wave is one.
+        """
         if len(beats) < _OWN_LEAST:
             return False
-        if self.resting is not None and sum(self._own(scored.beat) for scored in beats) >= _OWN_SHARE * len(beats):
+        if self.resting is None:
+            return p_wave([scored.beat for scored in beats]) is not None
+        if sum(self._own(scored.beat) for scored in beats) >= _OWN_SHARE * len(beats):
             return True
-        return p_wave([scored.beat for scored in beats])
+        found, usual = p_wave([scored.beat for scored in beats]), _usual_p_wave(self.resting)
+        if found is None or usual is None:
+            return False
+        return abs(found.before_r_s - usual.before_r_s) <= _P_NEAR_S and _P_LIKE[0] < found.mv / usual.mv < _P_LIKE[1]
 
     def _own(self, beat: Beat) -> bool:
-        found = measure(replace(beat, context=self.resting))
-        low, high = _OWN_HEIGHT
-        least = _OWN_BLOCK if (found.usual_qrs_ms or 0.0) >= LIMITS.wide_ms else _OWN
-        return (found.likeness or 0.0) >= least and low <= (found.height or 0.0) <= high
+        resting = self.resting
+        if resting is None:
+            return False
+        usual = resting.template.astype(np.float64)
+        least = _OWN_BLOCK if (qrs_duration_ms(usual) or 0.0) >= LIMITS.wide_ms else _OWN
+        like, height = _core_likeness(beat.samples.astype(np.float64), usual)
+        return like >= least and _OWN_HEIGHT[0] <= height <= _OWN_HEIGHT[1]
+
+
+def _core_likeness(samples: Samples, usual: Samples) -> tuple[float, float]:
+    """Correlation of the middle of the QRS with the usual one, best within 40 ms, and its height in the usual one's."""
+    shape = usual[_CORE] - usual[_CORE].mean()
+    best, height = -1.0, 0.0
+    for lag in range(-_CORE_LAG, _CORE_LAG + 1):
+        piece = samples[_CORE.start + lag : _CORE.stop + lag]
+        piece = piece - piece.mean()
+        norm = float(np.linalg.norm(piece) * np.linalg.norm(shape))
+        like = float(piece @ shape) / norm if norm > 0 else 0.0
+        if like > best:
+            best, height = like, float(np.ptp(piece) / max(np.ptp(shape), 1e-6))
+    return best, height
+
+
+def _usual_p_wave(resting: BeatContext) -> PWave | None:
+    """The P wave of the beat at rest."""
+    rr_s = float(resting.values[CONTEXT_FIELDS.index("rr_median_8_s")])
+    return None if math.isnan(rr_s) else p_wave([Beat(0, rr_s, resting.template, Quality.GOOD)])
 
 
 def compared(beat: Beat, reference: BeatContext | None) -> Findings:
@@ -137,32 +174,44 @@ def alike(beats: Sequence[Beat]) -> float:
     return median(max(qrs_likeness(one, other) for other in shapes if other is not one) for one in shapes)
 
 
-def p_wave(beats: Sequence[Beat]) -> bool:
-    """Whether a wave like a P wave lies at a fixed place before the QRS.
+class PWave(NamedTuple):
+    """A wave like a P wave at a fixed place before the QRS.
 
-    In the pointwise median of the beats, between the QRS before and this one: a turning point 90 to 260 ms before R,
+    Attributes:
+        before_r_s: time from its top to the R-peak, s.
+        mv: its height, mV; negative if inverted.
+    """
+
+    before_r_s: float
+    mv: float
+
+
+def p_wave(beats: Sequence[Beat]) -> PWave | None:
+    """The P wave of some beats; None without one.
+
+    Searched in the pointwise median of the beats, between the QRS before and this one: a turning point 90 to 260 ms before R,
     lower and narrower than a T wave, and apart from it and from the QRS. P waves that are dissociated from the QRS
-    vanish in the median. Over 150 bpm P and T wave are one, and the answer is no.
+    vanish in the median. Over 150 bpm P and T wave are one, and the answer is None.
     """
     usual = np.median([beat.samples for beat in beats], axis=0)
     rr_s = median(_intervals_of(beats) or [FAST_RR_S])
     if rr_s < _P_RR_S:
-        return False
+        return None
     first = max(0, R_INDEX - round((rr_s - _QRS_END_S) * BEAT_FS_HZ))
     between = usual[first : R_INDEX - round(_QRS_BEGIN_S * BEAT_FS_HZ)].tolist()
     qrs_mv = float(np.ptp(usual[QRS]))
     turns = _turns(between, max(_P_LEAST_MV, _P_LEAST * qrs_mv))
-    for before, (here, _), after in zip(turns, turns[1:], turns[2:], strict=False):
+    for before, (here, up), after in zip(turns, turns[1:], turns[2:], strict=False):
         before_r_s = (R_INDEX - first - here) / BEAT_FS_HZ
         height = min(abs(between[here] - between[before[0]]), abs(between[here] - between[after[0]]))
-        if not (_P_NEAR_S <= before_r_s <= _P_FAR_S and height <= _P_MOST * qrs_mv):
+        if not (_P_LAST_S <= before_r_s <= _P_FIRST_S and height <= _P_MOST * qrs_mv):
             continue
         beyond = [abs(value - between[here]) > height / 2 for value in between]
         left = next(i for i in range(here, -1, -1) if beyond[i])
         right = next(i for i in range(here, len(beyond)) if beyond[i])
         if (right - left) / BEAT_FS_HZ <= _P_WIDTH_S:
-            return True
-    return False
+            return PWave(before_r_s, height if up else -height)
+    return None
 
 
 def _turns(values: list[float], least: float) -> list[tuple[int, bool]]:

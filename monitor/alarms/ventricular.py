@@ -105,6 +105,9 @@ class VentricularRun:
         Returns:
             Whether it belongs to a run that is long, fast and similar enough.
         """
+        if self._moves_alike(scored):
+            self.length += 1
+            return self._book.holds("ventricular_run")
         self._noise.on_beat(scored)
         found = self._belongs(scored)
         if found is None:
@@ -175,6 +178,14 @@ class VentricularRun:
             self._first, self.start = latest[0], latest[0].beat.r_sample
         self.length, self.rate_bpm = max(self.length, len(latest)), 60.0 / usual
         return True
+
+    def _moves_alike(self, scored: ScoredBeat) -> bool:
+        """Whether a beat not scored for motion has the QRS of the run: P waves between its beats look like motion."""
+        rr_s = scored.beat.rr_s
+        if scored.beat.quality is not Quality.MOTION or not self._last or rr_s is None or rr_s > _NEAR_RR_S:
+            return False
+        shapes = (scored.beat.samples, self._last[-1][0].beat.samples)
+        return qrs_likeness(*(shape.astype(np.float64) for shape in shapes)) >= _ALIKE
 
     def _belongs(self, scored: ScoredBeat) -> Findings | None:
         """Measurements of a beat that belongs to a run; None for another."""
