@@ -25,7 +25,8 @@ class Fibrillation:
     beats say that the rhythm is conducted. Windows do not count in which beats like those at rest go on.
 
     The alarm ends `hold_s` after the first window that is not fibrillatory: fibrillation wanes and waxes. While a
-    ventricular run is up and its RR intervals are `regular`, the run is reported instead, with the same priority.
+    ventricular run is up and its RR intervals are `regular`, the run is reported instead, with the same priority; after
+    a run the windows must last for the limit anew.
     """
 
     def __init__(self, book: AlarmBook, recent: RecentBeats, run: RunCause, regular: Callable[[], bool]) -> None:
@@ -93,7 +94,8 @@ class Fibrillation:
             self._book.condition_cleared(_KIND)
             return
         if self._since is None:
-            self._since = span.first_sample
+            run = self._book.up("ventricular_run") is not None
+            self._since = span.end_sample if run else span.first_sample
         lasted_s = (span.end_sample - self._since) / self._book.fs_hz
         limit = self._book.limits(_KIND).limit
         if not self._good:
