@@ -190,8 +190,8 @@ def p_wave(beats: Sequence[Beat]) -> PWave | None:
     """The P wave of some beats; None without one.
 
     Searched in the pointwise median of the beats, between the QRS before and this one: a turning point 90 to 260 ms
-    before R, lower and narrower than a T wave, and apart from it and from the QRS. P waves that are dissociated from the QRS
-    vanish in the median. Over 150 bpm P and T wave are one, and the answer is None.
+    before R, lower and narrower than a T wave, and apart from it and from the QRS. P waves that are dissociated from
+    the QRS vanish in the median. Over 150 bpm P and T wave are one, and the answer is None.
     """
     usual = np.median([beat.samples for beat in beats], axis=0)
     rr_s = median(_intervals_of(beats) or [FAST_RR_S])
