@@ -44,7 +44,7 @@ _ALIKE = 0.88  # median over complexes of the likeness to the most similar other
 
 # Waves so fast that leak so much are electrode motion with muscle noise: 99 % of such windows that look like
 # fibrillation, and 1.3 % of those of fibrillation in the odd records of cudb.
-_RAGGED_HZ, _RAGGED_LEAKAGE = 7.3, 0.6
+_RAGGED_HZ, _RAGGED_LEAKAGE, _RAGGED_MV = 7.3, 0.6, 1.0  # lower waves: fine fibrillation with noise of the amplifier
 
 _FASTEST_S = 0.2
 # Newest part of the window that is compared with itself, and the longest cycle looked for in it: four beats at 110 bpm,
@@ -107,7 +107,7 @@ def rhythm_of(
     end = first_sample + filtered.size
     if filtered.size < round(WINDOW_S * fs_hz):
         return RhythmSpan(first_sample, end, False, math.nan)
-    ragged = seen.mean_hz > _RAGGED_HZ and seen.leakage > _RAGGED_LEAKAGE
+    ragged = seen.mean_hz > _RAGGED_HZ and seen.leakage > _RAGGED_LEAKAGE and seen.height_mv > _RAGGED_MV
     if worst.rank <= Quality.MOTION.rank and not ragged and seen.fibrillatory(qrs_mv):
         repeats = repetition(filtered, fs_hz)
         if not repeats.beating:
