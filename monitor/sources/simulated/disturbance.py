@@ -112,7 +112,7 @@ class _ElectrodeNoise:
         from scipy.signal import lfilter
 
         n = time_s.size
-        muscle = MUSCLE_MV * rng.standard_normal(n)
+        muscle = MUSCLE_MV * math.sqrt(self._fs_hz / 250) * rng.standard_normal(n)  # the same at every sampling rate
         swing = self._swing.take(rng, n)
         steps = (rng.random(n) < JUMPS_PER_S / self._fs_hz) * JUMP_MV * rng.standard_normal(n)
         decay = np.array([1.0, -np.exp(-1 / (JUMP_DECAY_S * self._fs_hz))])
