@@ -114,7 +114,7 @@ class Anomalies:
         if runs:
             first = min(alarm.onset_sample for alarm in runs)
             self._minute = deque((r for r in self._minute if r < first), _MINUTE_BEATS)
-        elif scored.anomalous:
+        elif scored.anomalous and not self._in_a_row.gradual:
             self._minute.append(now)
         while self._minute and self._minute[0] <= now - _MINUTE_S * book.fs_hz:
             self._minute.popleft()

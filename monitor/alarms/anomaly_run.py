@@ -29,11 +29,13 @@ class AnomalyRun:
     Attributes:
         start: R-peak of its first beat; None without a run.
         length: number of beats so far.
+        gradual: the last beat is early and nothing else, and not much sooner than the beat before: a heart speeds up.
     """
 
     def __init__(self, beats: int) -> None:
         self.start: int | None = None
         self.length = 0
+        self.gradual = False
         self._beats = beats
         self._last: deque[ScoredBeat] = deque(maxlen=beats)
         self._abrupt = False  # a beat of the run came much sooner than the beat before it
@@ -42,6 +44,8 @@ class AnomalyRun:
     def on_beat(self, scored: ScoredBeat) -> bool:
         """Take the next beat, scored or not; return whether it belongs to a run."""
         before_s, self._rr_s = self._rr_s, scored.beat.rr_s if scored.score is not None else None
+        abrupt = before_s is not None and self._rr_s is not None and self._rr_s < _ABRUPT * before_s
+        self.gradual = not abrupt and before_s is not None and {word.word for word in scored.words} == {EARLY}
         if not scored.anomalous:
             self.end()
             return False
@@ -49,7 +53,7 @@ class AnomalyRun:
             self.start = scored.beat.r_sample
         self.length += 1
         self._last.append(scored)
-        self._abrupt |= before_s is not None and self._rr_s is not None and self._rr_s < _ABRUPT * before_s
+        self._abrupt |= abrupt
         return True
 
     def end(self) -> None:
