@@ -14,7 +14,8 @@ A spike is replaced by a straight line, its tail is subtracted. Samples wait onl
 a tail: 0.2 s) is undecided; an ECG without such edges passes at once. No sample is lost or moved, and the result does
 not depend on how the samples are cut. Deviation from the source: one lead, and neighbours instead of a threshold.
 
-The constants were chosen on synthetic pulses over synthetic ECGs of 125 to 1000 Hz, and on DS1, which has no pulses.
+The constants were chosen on synthetic pulses over synthetic ECGs of 125 to 1000 Hz, and on DS1, which has no pulses;
+`_FULL_MV` after record 104 was seen, whose recorder made waves of its pulses.
 """
 
 from __future__ import annotations
