@@ -31,12 +31,13 @@ _NEW_SHAPE_SHARE = 0.5  # a new QRS shape needs half the usual height; smaller r
 # Complexes that replace the memory: at least three, well above their surroundings, alike, and either followed by a T
 # wave or as narrow as a QRS of this patient. P waves of a standstill are followed by little (peak to peak 0.04 to 0.21
 # of their own height; escape beats and moved electrodes from 0.23), and their slopes are usually 1.24 to 1.9 times as
-# wide as those of the QRS (moved electrodes 1.1). P waves have up to 0.13 of the height of the QRS, and notched ones
-# are as narrow: complexes as small as that need a T wave. Chosen on synthetic ECGs and on DS1 leads without their QRST.
+# wide as those of the QRS (moved electrodes 1.1). P waves have up to 0.17 of the height of the QRS, and notched ones
+# are as narrow: complexes as small as that need a T wave, and the smallest replace nothing: they stay an asystole.
+# Chosen on synthetic ECGs and on DS1 leads without their QRST.
 _NEW_BEATS, _NEW_HEIGHT, _NEW_CONTRAST = 3, 0.5, 2.5
 _NEW_ALIKE_T, _NEW_ALIKE_NARROW = 0.95, 0.9
-_SMALL = 0.17  # of the usual height
-_NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.25
+_SMALL, _SMALLEST = 0.22, 0.08  # of the usual height, if it comes from good signal
+_NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.3
 _NEW_WIDTH = 1.25
 _ECTOPIC_T_WAVE = 0.1  # less than in a new rhythm, because they are also large and wide
 _ECTOPIC_WIDTH = 1.4  # of the beats around: small ventricular beats have 1.5 to 2.3, T waves of wide escape beats 1.0
@@ -59,6 +60,7 @@ class QrsMemory:
         self.others = QrsShapes(fs_hz)
         self._heights: deque[float] = deque(maxlen=_MEMORY_BEATS)
         self._intervals: deque[int] = deque(maxlen=_MEMORY_INTERVALS)
+        self._sure = 0  # number of QRS complexes learnt in good signal
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_BEATS)  # likeness, peak to peak in mV
 
     @property
@@ -91,8 +93,9 @@ class QrsMemory:
             return sorted(known)[int(_USUAL_QUANTILE * len(known))]
         return max(self.floor, median(known + self._pieces(heights)))
 
-    def learn(self, steep: NDArray[np.float64], place: int, height: float, usual: float) -> None:
-        """Learn a QRS: `place` in the slopes `steep`, (n,), mV per sample."""
+    def learn(self, steep: NDArray[np.float64], place: int, height: float, usual: float, sure: bool) -> None:
+        """Learn a QRS: `place` in the slopes `steep`, (n,), mV per sample; `sure`: it was in good signal."""
+        self._sure += sure
         self._heights.append(height)
         self.shapes.learn(steep, place, height, may_add=height >= _NEW_SHAPE_SHARE * usual)
 
@@ -128,7 +131,10 @@ class QrsMemory:
         if np.median(heights[at] / np.maximum(steepness.around[at], 0.1 * self.floor)) <= _NEW_CONTRAST:
             return
         alike = float(np.median(self.shapes.mutual(steepness.slope, at)))
-        small = float(np.median(heights[at])) < _SMALL * self.usual_height(heights)
+        share = float(np.median(heights[at])) / self.usual_height(heights)
+        small = share < _SMALL and self._sure >= _MEMORY_BEATS
+        if small and share < _SMALLEST:
+            return
         with_t_wave = alike > _NEW_ALIKE_T and self._t_wave(silent, at) > (_SMALL_T_WAVE if small else _NEW_T_WAVE)
         width = float(np.median(self.shapes.widths(steepness.slope, at))) / self.shapes.narrowest()
         narrow = not small and alike > _NEW_ALIKE_NARROW and width < _NEW_WIDTH
@@ -136,7 +142,7 @@ class QrsMemory:
             return
         self._clear()
         for place in at.tolist():
-            self.learn(steepness.slope, place, float(heights[place]), 0.0)
+            self.learn(steepness.slope, place, float(heights[place]), 0.0, sure=True)
         self._heights.extend([float(np.median(heights[at]))] * (_ENOUGH_BEATS - len(self._heights)))
 
     def learning_small(
@@ -163,6 +169,7 @@ class QrsMemory:
             self.shapes.learn(steepness.slope, place, float(steepness.envelope[place]), may_add=True)
 
     def _clear(self) -> None:
+        self._sure = 0
         for known in (self._heights, self._intervals, self._recent, self.shapes, self.others):
             known.clear()
 

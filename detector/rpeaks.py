@@ -188,11 +188,11 @@ class RPeakDetector:
             if beat.place + first >= until:
                 break
             place = beat.place + first
-            if self._last is not None:
-                memory.learn_interval(place - self._last.place)
-            self._last, self._silent_since = beat._replace(place=place), place + self._refractory
             if trusted or not memory.enough:
-                memory.learn(steep, beat.place, beat.height, usual)
+                memory.learn(steep, beat.place, beat.height, usual, trusted)
+                if self._last is not None:
+                    memory.learn_interval(place - self._last.place)
+            self._last, self._silent_since = beat._replace(place=place), place + self._refractory
             found.append(_Beat(place, likeness[beat.place]))
         beats = {beat.place for beat in path}
         rejected = [i for i, place in enumerate(at.tolist()) if place not in beats and place + first < until]

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 __all__ = ["SmallBeats"]
 
 _SPAN_S = 8.0
-_AFTER_S, _BEFORE_S = 0.36, 0.33  # from the QRS before (a T wave is nearer), and to the next (a P wave is nearer)
+_QT_S = 0.40  # at 60 bpm, with the cube root of the RR interval (Fridericia 1920): a T wave is nearer to its QRS
+_BEFORE_S = 0.33  # to the next QRS: a P wave is nearer
 # Only where they would halve the rate to under 52/min: in faster rhythms late T waves and early P waves look the same.
 _SLOW_RR_S = 1.15
 _COUPLING_S = 0.06  # largest deviation of the distance from the QRS before
@@ -58,15 +59,17 @@ class SmallBeats:
         if len(self._rejected) < _LEAST or len(self.beats) < 2:
             return []
         beats, fs_hz = list(self.beats), self._fs_hz
-        if median(np.diff(beats).tolist()) < _SLOW_RR_S * fs_hz:
+        rr_s = median(np.diff(beats).tolist()) / fs_hz
+        if rr_s < _SLOW_RR_S:
             return []
+        after_s = _QT_S * rr_s ** (1 / 3)
         found: list[tuple[int, int]] = []
         for place in self._rejected:
             before = max((beat for beat in beats if beat < place), default=None)
             after = min((beat for beat in beats if beat > place), default=self._until)
             if before is None:
                 continue
-            if place - before > _AFTER_S * fs_hz and after - place > _BEFORE_S * fs_hz:
+            if place - before > after_s * fs_hz and after - place > _BEFORE_S * fs_hz:
                 found.append((place, place - before))
         if len(found) < _LEAST:
             return []

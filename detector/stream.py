@@ -263,8 +263,8 @@ class Detector:
         events: list[Event] = [span, rhythm]
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._tail.filtered[low - self._first :]
-        trusted = self._verdicts.worst(*self._rpeaks.due(self._now)) is Quality.GOOD
-        decided_peaks = yield from self._rpeaks.deciding(window, low, trusted)
+        good = self._verdicts.worst(*self._rpeaks.due(self._now)) is Quality.GOOD
+        decided_peaks = yield from self._rpeaks.deciding(window, low, good and not rhythm.fibrillatory)
         peaks = [peak for peak in decided_peaks if self._verdicts.measured(peak - self._delay)]
         for peak in peaks:
             self._pending.append((peak, self._rr_s(peak)))
