@@ -40,6 +40,7 @@ _LEAST_MV = 0.15  # peak to peak; less is noise in asystole (fine fibrillation h
 _LEAST_SHARE = (
     0.15  # ... of this patient's QRS; P waves in standstill (cudb cu31) have up to 0.14, fibrillation from 0.3
 )
+_MOST_MV, _MOST_SHARE = 10.0, 3.0  # higher waves are an electrode that moves; fibrillation in cudb has up to 5 mV
 _SINE_LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it, 1 % of DS1's, with noise or without
 
 
@@ -71,7 +72,7 @@ class Waves:
             self.measure > _LIMIT
             and self.mean_hz > _SLOWEST_HZ
             and self.fast_share < _FAST_SHARE
-            and self.height_mv > max(_LEAST_MV, _LEAST_SHARE * qrs_mv)
+            and max(_LEAST_MV, _LEAST_SHARE * qrs_mv) < self.height_mv < max(_MOST_MV, _MOST_SHARE * qrs_mv)
         )
 
     @property
