@@ -66,6 +66,11 @@ class RhythmSpan:
     measure: float
     cycle_s: float | None = None
 
+    @property
+    def chaotic(self) -> bool:
+        """Fibrillatory, and no wave like the one before: nothing to learn from."""
+        return self.fibrillatory and self.cycle_s is None
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:

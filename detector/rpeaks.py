@@ -55,6 +55,7 @@ _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
 _NOISY, _NOISE_PRICE = 0.4, 6.0  # a background above 40 % of the usual height is noise, as are most of its peaks
 _MOST, _LEAST = 5.0, -10.0
+_LOST_RR, _LOST_S = 3.0, 1.5  # after so many intervals, and s, without a QRS the rhythm is another one
 _PAUSE_RR = 1.6  # search back if an RR exceeds 1.6 times the median (1.66 in Pan and Tompkins),
 _SEARCH_SHARE = 0.4  # ... for candidates of at least 40 % of the usual height
 
@@ -167,8 +168,13 @@ class RPeakDetector:
         else:
             like = np.full(at.size, _LIKENESS_UNKNOWN)
         last = None if self._last is None else self._last._replace(place=self._last.place - first)
-        rr = memory.usual_interval
-        end = steep.size
+        rr, end = memory.usual_interval, steep.size
+        if (
+            rr is not None
+            and last is not None
+            and until - first - last.place > max(_LOST_RR * rr, _LOST_S * self.fs_hz)
+        ):
+            rr = None
 
         def sequence() -> list[Candidate]:
             evidence = _evidence(height, reference, around, like, usual)

@@ -264,7 +264,7 @@ class Detector:
         low = max(self._first, self._now - self._rpeaks.window)
         window = self._tail.filtered[low - self._first :]
         good = self._verdicts.worst(*self._rpeaks.due(self._now)) is Quality.GOOD
-        decided_peaks = yield from self._rpeaks.deciding(window, low, good and not rhythm.fibrillatory)
+        decided_peaks = yield from self._rpeaks.deciding(window, low, good and not rhythm.chaotic)
         peaks = [peak for peak in decided_peaks if self._verdicts.measured(peak - self._delay)]
         for peak in peaks:
             self._pending.append((peak, self._rr_s(peak)))
