@@ -60,15 +60,16 @@ def told(seed: int, scorer: Scorer) -> Told:
     return Told(*(high(begins[stage], begins[stage] + 16.0) for stage in ("vt", "noise", "vf")))
 
 
-@pytest.mark.parametrize("stage", ["vt", "vf"])
+@pytest.mark.parametrize("stage", ["vt", "noise", "vf"])
 def test_ten_patients_are_told_right(stage: str, scorer: Scorer) -> None:
     assert wrong(stage, range(1, 11), scorer) == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["vt", "vf"])
-def test_two_hundred_patients_are_told_right(stage: str, scorer: Scorer) -> None:
-    assert wrong(stage, range(1, 201), scorer) == {}
+@pytest.mark.parametrize(("stage", "most_wrong"), [("vt", 0), ("noise", 4), ("vf", 0)])
+def test_two_hundred_patients_are_told_right(stage: str, most_wrong: int, scorer: Scorer) -> None:
+    """Of 200 noises, 3 waved like fibrillation for 4 s when this was written."""
+    assert len(amiss := wrong(stage, range(1, 201), scorer)) <= most_wrong, amiss
 
 
 def wrong(stage: str, seeds: range, scorer: Scorer) -> dict[int, tuple[tuple[str, float], ...]]:
