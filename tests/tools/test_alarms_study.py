@@ -55,11 +55,14 @@ def test_ventricular_runs_and_flutter_alarm_in_time_and_a_paced_heart_does_not(
 
 
 @pytest.mark.slow
-def test_noise_of_6_db_raises_no_high_alarm(scorer: Scorer, data_folder: Path) -> None:
-    """Twelve runs of this record raised `ventricular_run` before the beats of a run had to be alike."""
+def test_noise_of_6_db_raises_no_high_alarm_of_the_heart(scorer: Scorer, data_folder: Path) -> None:
+    """Twelve runs of this record raised `ventricular_run` before the beats of a run had to be alike.
+
+    `poor_signal` is high there once the bed was not watched for a minute.
+    """
     assert (data_folder / "nstdb").is_dir()
     run = measure("nstdb", "118e06", scorer)
-    assert [alarm for alarm in run["alarms"] if alarm["priority"] == "high"] == []
+    assert {alarm["kind"] for alarm in run["alarms"] if alarm["priority"] == "high"} <= {"poor_signal"}
 
 
 def test_truth_of_runs_rates_and_pauses() -> None:
