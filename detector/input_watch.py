@@ -27,11 +27,25 @@ _WAVY = 0.23  # standard deviation over range: squares have 0.24 to 0.5, an ECG 
 
 
 class _Second(NamedTuple):
-    """Samples between two ticks: their first and end index, and the valid ones as they were given."""
+    """Samples between two ticks: first and end index, the valid ones as they were given, and their range."""
 
     first: int
     end: int
     samples: Floats
+    low: float = math.nan
+    high: float = math.nan
+
+
+def _second(first: int, end: int, samples: Floats) -> _Second:
+    """Leave out what is no number of any unit."""
+    if samples.size:
+        low, high = float(samples.min()), float(samples.max())  # NaN if there is one
+        if low > -_LARGEST and high < _LARGEST:
+            return _Second(first, end, samples, low, high)
+        samples = samples[np.abs(samples) < _LARGEST]
+    if not samples.size:
+        return _Second(first, end, samples)
+    return _Second(first, end, samples, float(samples.min()), float(samples.max()))
 
 
 class InputWatch:
@@ -84,7 +98,7 @@ class InputWatch:
         second = self._take(first, end)
         if second.samples.size < max(1.0, _ENOUGH * (end - first)):
             return None
-        low, high = float(second.samples.min()), float(second.samples.max())
+        low, high = second.low, second.high
         swing = high - low
         wavy = self._calibrating or self._is_wavy(second.samples, swing)
         self._calibrating = wavy and swing <= QRS_MAX_MV and self._is_device_signal()
@@ -113,9 +127,8 @@ class InputWatch:
                 samples = samples.copy()
                 samples[max(0, pulse - at) : max(0, pulse - at + self._pulse)] = np.nan
             parts.append(samples[max(0, first - at) :])
-        samples = np.concatenate(parts) if parts else np.empty(0)
-        finite = np.abs(samples) < _LARGEST  # False for NaN
-        second = _Second(first, end, samples if finite.all() else samples[finite])
+        samples = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0)])
+        second = _second(first, end, samples)
         self._seconds.append(second)
         while self._seconds[0].end <= end - _WINDOW_S * self._fs_hz:
             self._seconds.popleft()

@@ -29,7 +29,7 @@ class QrsShapes:
     Attributes:
         margin: samples needed on either side of a place to compare or learn it.
         around: (lags, length) int64, the samples from a place that are compared, one row for each lag.
-        known: the shapes, each (length,) float64.
+        known: (shapes, length) float64, one row for each shape.
         heights: usual height of the waves of each shape, in the unit given to `learn`.
     """
 
@@ -38,15 +38,15 @@ class QrsShapes:
         self.margin = half + self._lag
         # (lags, length) samples from a place
         self.around = np.arange(2 * half + 1) + np.arange(2 * self._lag + 1)[:, None] - self.margin
-        self.known: list[Samples] = []
+        self.known: Samples = np.empty((0, 2 * half + 1))
         self.heights: list[float] = []
 
     def __bool__(self) -> bool:
-        return bool(self.known)
+        return bool(self.heights)
 
     def clear(self) -> None:
         """Forget every shape."""
-        self.known.clear()
+        self.known = self.known[:0]
         self.heights.clear()
 
     def mutual(self, steep: Samples, at: Indices) -> Samples:
@@ -71,28 +71,29 @@ class QrsShapes:
 
     def narrowest(self) -> float:
         """Width of the narrowest known shape, samples, as `comparing` gives it; 0 without shapes."""
-        return min((float(np.abs(shape).sum()) ** 2 for shape in self.known), default=0.0)
+        return min((float(np.abs(shape).sum()) ** 2 for shape in self.known), default=0.0)  # of unit energy
 
     def learn(self, steep: Samples, place: int, height: float, may_add: bool) -> None:
         """Learn an accepted wave: refresh the shape it resembles, or replace the oldest shape if `may_add`."""
         pieces = steep[place + self.around]
         best, shape_at, piece = -1.0, -1, pieces[self._lag]
-        if self.known:
-            products = np.array(self.known) @ pieces.T  # (shapes, lags)
+        if self:
+            products = self.known @ pieces.T  # (shapes, lags)
             lags = products.argmax(axis=1).tolist()
             for i, lag in enumerate(lags):
                 like = float(products[i, lag]) / (_norm(pieces[lag]) + _TINY)
                 if like > best:
                     best, shape_at, piece = like, i, pieces[lag]
         if best > _SAME_SHAPE:
-            old, usual = self.known.pop(shape_at), self.heights.pop(shape_at)
-            self.known.append(_unit((1 - _RATE) * old + _RATE * _unit(piece)))
-            self.heights.append((1 - _RATE) * usual + _RATE * height)
-        elif may_add or not self.known:
-            if len(self.known) == _SHAPES:
-                del self.known[0], self.heights[0]
-            self.known.append(_unit(pieces[self._lag]))
-            self.heights.append(height)
+            new = _unit((1 - _RATE) * self.known[shape_at] + _RATE * _unit(piece))
+            height = (1 - _RATE) * self.heights[shape_at] + _RATE * height
+        elif may_add or not self:
+            new, shape_at = _unit(pieces[self._lag]), 0 if len(self.heights) == _SHAPES else -1
+        else:
+            return
+        kept = [row for i, row in enumerate(self.known) if i != shape_at]
+        self.known = np.array([*kept, new])
+        self.heights = [*(known for i, known in enumerate(self.heights) if i != shape_at), height]
 
 
 class Compared(NamedTuple):
@@ -144,11 +145,11 @@ def _compared(asked: list[tuple[Samples, Indices, QrsShapes, QrsShapes]]) -> lis
 _COMPARED = Stage(60, _compared)
 
 
-def _highest(pieces: Samples, norms: Samples, known: list[Samples]) -> tuple[Samples, Indices]:
+def _highest(pieces: Samples, norms: Samples, known: Samples) -> tuple[Samples, Indices]:
     """(k,) highest correlation of (k, lags, length) pieces with any shape, and which; 0 without shapes."""
-    if not known:
+    if not len(known):
         return np.zeros(len(pieces)), np.zeros(len(pieces), np.int64)
-    products = pieces @ np.array(known).T  # (k, lags, shapes)
+    products = pieces @ known.T  # (k, lags, shapes)
     products /= norms[:, :, None]
     best: Samples = products.max(axis=1)
     nearest: Indices = best.argmax(axis=1)

@@ -25,7 +25,6 @@ from scipy.ndimage import uniform_filter1d
 
 from detector.events import RhythmSpan
 from detector.fibrillation import WINDOW_S, Waves
-from detector.quality import Quality
 
 __all__ = ["SLOW_S", "Repetition", "repetition", "rhythm_of"]
 
@@ -41,10 +40,6 @@ _MOST_COMPLEXES, _LEAST_COMPLEXES = 16, 3
 _STEEP_TIME = 0.25  # share of the time that QRS complexes take up to about 130 bpm
 _CONCENTRATION = 0.8  # share of the power that lies in it: 95 % of fibrillation has less
 _ALIKE = 0.88  # median over complexes of the likeness to the most similar other one
-
-# Waves so fast that leak so much are electrode motion with muscle noise: 99 % of such windows that look like
-# fibrillation, and 1.3 % of those of fibrillation in the odd records of cudb.
-_RAGGED_HZ, _RAGGED_LEAKAGE, _RAGGED_MV = 7.3, 0.6, 1.0  # lower waves: fine fibrillation with noise of the amplifier
 
 _FASTEST_S = 0.2
 # Newest part of the window that is compared with itself, and the longest cycle looked for in it: four beats at 110 bpm,
@@ -91,28 +86,23 @@ def repetition(filtered: Samples, fs_hz: float) -> Repetition:
     return Repetition(_complexes(filtered, fs_hz), cycle_s)
 
 
-def rhythm_of(
-    seen: Waves, filtered: Samples, first_sample: int, fs_hz: float, worst: Quality, qrs_mv: float
-) -> RhythmSpan:
-    """Verdict on the rhythm of a window: only where all 4 s were measured, and not cut off by the ADC.
+def rhythm_of(seen: Waves, filtered: Samples, first_sample: int, fs_hz: float, fibrillatory: bool) -> RhythmSpan:
+    """Verdict on the rhythm of a window of 4 s; of a shorter one there is none.
 
     Args:
         seen: its waves.
         filtered: (n,) float64, band-passed, mV.
         first_sample: absolute index of filtered[0].
         fs_hz: sampling rate, Hz.
-        worst: worst quality of its seconds.
-        qrs_mv: this patient's usual QRS height, peak to peak, mV; 0 = not known.
+        fibrillatory: the window can be judged, and its waves look like fibrillation.
     """
     end = first_sample + filtered.size
     if filtered.size < round(WINDOW_S * fs_hz):
         return RhythmSpan(first_sample, end, False, math.nan)
-    ragged = seen.mean_hz > _RAGGED_HZ and seen.leakage > _RAGGED_LEAKAGE and seen.height_mv > _RAGGED_MV
-    if worst.rank <= Quality.MOTION.rank and not ragged and seen.fibrillatory(qrs_mv):
-        repeats = repetition(filtered, fs_hz)
-        if not repeats.beating:
-            return RhythmSpan(first_sample, end, True, seen.measure, repeats.cycle_s)
-    return RhythmSpan(first_sample, end, False, seen.measure)
+    repeats = repetition(filtered, fs_hz) if fibrillatory else None
+    if repeats is None or repeats.beating:
+        return RhythmSpan(first_sample, end, False, seen.measure)
+    return RhythmSpan(first_sample, end, True, seen.measure, repeats.cycle_s)
 
 
 def _complexes(filtered: Samples, fs_hz: float) -> bool:

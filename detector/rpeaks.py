@@ -55,7 +55,7 @@ _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
 _NOISY, _NOISE_PRICE = 0.4, 6.0  # a background above 40 % of the usual height is noise, as are most of its peaks
 _MOST, _LEAST = 5.0, -10.0
-_LOST_RR, _LOST_S = 3.0, 1.5  # after so many intervals, and s, without a QRS the rhythm is another one
+_LOST_RR, _LOST_S = 3.0, 1.5  # usual intervals, and s, without a QRS after which the usual interval does not count
 _PAUSE_RR = 1.6  # search back if an RR exceeds 1.6 times the median (1.66 in Pan and Tompkins),
 _SEARCH_SHARE = 0.4  # ... for candidates of at least 40 % of the usual height
 
@@ -65,6 +65,18 @@ class _Beat(NamedTuple):
 
     place: int
     likeness: float
+
+
+class _Wave(NamedTuple):
+    """A candidate: place in the window, height and background (mV per sample), and `detector.qrs_shapes.Compared`."""
+
+    place: int
+    height: float
+    around: float
+    like: float
+    own_height: float
+    other: float
+    width: float
 
 
 class RPeakDetector:
@@ -152,48 +164,61 @@ class RPeakDetector:
 
     def _beats(self, steepness: Steepness, first: int, since: int, until: int, trusted: bool) -> Steps[list[_Beat]]:
         """Each QRS from `since` to `until`; learns them."""
-        memory, steep, heights = self.memory, steepness.slope, steepness.envelope
-        usual = memory.usual_height(heights)
+        memory, steep = self.memory, steepness.slope
+        usual = memory.usual_height(steepness.envelope)
         at = steepness.candidates(max(memory.floor, _NOISE_SHARE * usual))
         margin = memory.shapes.margin
         at = at[(at >= max(since - first, margin)) & (at < steep.size - margin)]
         if at.size == 0:
             return []
-        height, around = heights[at], np.maximum(steepness.around[at], _QUIET * usual)
-        like, own, other, widths = yield from comparing(steep, at, memory.shapes, memory.others)
-        reference = np.where(like > _KNOWN, np.minimum(own, usual), usual)
-        if memory.shapes:
-            small = height < _SMALL * usual
-            like = np.where(small, like - _OTHER_WEIGHT * np.maximum(other - like, 0.0), like)
-        else:
-            like = np.full(at.size, _LIKENESS_UNKNOWN)
-        last = None if self._last is None else self._last._replace(place=self._last.place - first)
-        rr, end = memory.usual_interval, steep.size
-        if (
-            rr is not None
-            and last is not None
-            and until - first - last.place > max(_LOST_RR * rr, _LOST_S * self.fs_hz)
-        ):
-            rr = None
-
-        def sequence() -> list[Candidate]:
-            evidence = _evidence(height, reference, around, like, usual)
-            rows = zip(at.tolist(), height.tolist(), widths.tolist(), evidence, strict=True)
-            return best_sequence([Candidate(*row) for row in rows], last, rr, end, self.fs_hz)
-
-        path = sequence()
+        compared = yield from comparing(steep, at, memory.shapes, memory.others)
+        columns = at, steepness.envelope[at], steepness.around[at], *compared
+        waves = [_Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
+        like = [_likeness(wave, usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
+        path = self._best(waves, like, usual, first, steep.size, until)
         next_qrs = min(until, path[0].place + first) if path else until
-        searched = height >= _SEARCH_SHARE * usual
-        if np.count_nonzero(searched) > 2 and self._pause(next_qrs):
+        searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
+        if len(searched) > 2 and self._pause(next_qrs):
             mutual = memory.shapes.mutual(steep, at[searched])
-            like[searched] = np.maximum(like[searched], np.where(mutual > _MUTUAL, mutual, 0.0))
-            path = sequence()
-        likeness = dict(zip(at.tolist(), like.tolist(), strict=True))
+            for i, alike in zip(searched, mutual.tolist(), strict=True):
+                like[i] = max(like[i], alike if alike > _MUTUAL else 0.0)
+            path = self._best(waves, like, usual, first, steep.size, until)
+        return self._learn(path, waves, like, usual, steep, first, until, trusted)
+
+    def _best(
+        self, waves: list[_Wave], like: list[float], usual: float, first: int, end: int, until: int
+    ) -> list[Candidate]:
+        """The beats among the waves; places count from `first`."""
+        last = None if self._last is None else self._last._replace(place=self._last.place - first)
+        rr = self.memory.usual_interval
+        if rr is not None and last is not None:
+            silent = until - first - last.place
+            rr = None if silent > max(_LOST_RR * rr, _LOST_S * self.fs_hz) else rr
+        candidates = [
+            Candidate(wave.place, wave.height, wave.width, _evidence(wave, alike, usual))
+            for wave, alike in zip(waves, like, strict=True)
+        ]
+        return best_sequence(candidates, last, rr, end, self.fs_hz)
+
+    def _learn(
+        self,
+        path: list[Candidate],
+        waves: list[_Wave],
+        like: list[float],
+        usual: float,
+        steep: NDArray[np.float64],
+        first: int,
+        until: int,
+        trusted: bool,
+    ) -> list[_Beat]:
+        """Learn what was decided before `until`: beats, and waves that are none. Returns the beats."""
+        memory = self.memory
+        likeness = {wave.place: alike for wave, alike in zip(waves, like, strict=True)}
         found = []
         for beat in path:
-            if beat.place + first >= until:
-                break
             place = beat.place + first
+            if place >= until:
+                break
             if trusted or not memory.enough:
                 memory.learn(steep, beat.place, beat.height, usual, trusted)
                 if self._last is not None:
@@ -201,12 +226,12 @@ class RPeakDetector:
             self._last, self._silent_since = beat._replace(place=place), place + self._refractory
             found.append(_Beat(place, likeness[beat.place]))
         beats = {beat.place for beat in path}
-        rejected = [i for i, place in enumerate(at.tolist()) if place not in beats and place + first < until]
-        self._small.note([beat.place for beat in found], [int(at[i]) + first for i in rejected], until)
+        rejected = [wave for wave in waves if wave.place not in beats and wave.place + first < until]
+        self._small.note([beat.place for beat in found], [wave.place + first for wave in rejected], until)
         if found and trusted:
-            for i in rejected:
-                if other[i] < _WELL_KNOWN:
-                    memory.learn_other(steep, int(at[i]), float(height[i]), usual)
+            for wave in rejected:
+                if wave.other < _WELL_KNOWN:
+                    memory.learn_other(steep, wave.place, wave.height, usual)
         return found
 
     def _pause(self, next_qrs: int) -> bool:
@@ -230,7 +255,7 @@ class RPeakDetector:
             place = beat.place - first
             low = max(0, place - half)
             qrs = window[low : place + half + 1]
-            self.memory.note(beat.likeness, float(np.ptp(qrs)))
+            self.memory.note(beat.likeness, float(qrs.max() - qrs.min()))
             options = [low + int(np.abs(qrs).argmax()), place]
             if known.size:
                 nearest = int(known[np.abs(known - place).argmin()])
@@ -244,18 +269,17 @@ class RPeakDetector:
         return peaks
 
 
-def _evidence(
-    height: NDArray[np.float64],
-    reference: NDArray[np.float64],
-    around: NDArray[np.float64],
-    like: NDArray[np.float64],
-    usual: float,
-) -> list[float]:
-    """Evidence of each candidate for being a QRS, nats; `reference` is the height it should have. They are few."""
-    evidences = []
-    rows = zip(height.tolist(), reference.tolist(), around.tolist(), like.tolist(), strict=True)
-    for high, wanted, beside, alike in rows:
-        evidence = _HEIGHT_WEIGHT * math.log(high / math.sqrt(wanted * beside)) + _LIKENESS_WEIGHT * alike + _PRIOR
-        noise = math.log(max(1.0, beside / (_NOISY * usual)))
-        evidences.append(min(max(evidence - _NOISE_PRICE * (1.0 - alike) * noise, _LEAST), _MOST))
-    return evidences
+def _likeness(wave: _Wave, usual: float) -> float:
+    """Likeness to a QRS; a small wave that resembles a P or T wave more has less, down to -2."""
+    if wave.height >= _SMALL * usual:
+        return wave.like
+    return wave.like - _OTHER_WEIGHT * max(wave.other - wave.like, 0.0)
+
+
+def _evidence(wave: _Wave, like: float, usual: float) -> float:
+    """Evidence for being a QRS, nats, of a wave with this likeness; `usual` height, mV per sample."""
+    wanted = min(wave.own_height, usual) if wave.like > _KNOWN else usual
+    around = max(wave.around, _QUIET * usual)
+    evidence = _HEIGHT_WEIGHT * math.log(wave.height / math.sqrt(wanted * around)) + _LIKENESS_WEIGHT * like + _PRIOR
+    noise = math.log(max(1.0, around / (_NOISY * usual)))
+    return min(max(evidence - _NOISE_PRICE * (1.0 - like) * noise, _LEAST), _MOST)

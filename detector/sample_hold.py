@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,10 +70,10 @@ class SampleHold:
 
     def push(self, raw: Floats) -> list[Stretch]:
         """Take the next samples, (n,) mV, n at least 1, NaN = invalid."""
-        valid = ~np.isnan(raw)
-        if self._value is not None and not self.waiting and not self._off and valid.all():  # the usual case
-            self._value = float(raw[-1])
+        if self._value is not None and not self.waiting and not self._off and math.isfinite(raw.sum()):
+            self._value = float(raw[-1])  # the usual case: every sample is valid
             return [Stretch(raw, raw)]
+        valid = ~np.isnan(raw)
         stretches: list[Stretch] = []
         edges = [0, *(np.flatnonzero(np.diff(valid)) + 1).tolist(), raw.size]
         for low, high in itertools.pairwise(edges):

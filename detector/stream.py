@@ -147,11 +147,12 @@ class Detector:
     def _enter(self, samples: NDArray[np.float64]) -> Steps[list[Event]]:
         """Process samples without pacing pulses."""
         events = (yield from self._take(self._hold.push(samples))) if samples.size else []
-        filtered = np.full(samples.size, np.nan)
-        if self._shown:
-            filtered[np.isfinite(samples)] = np.concatenate(self._shown)
-            self._shown = []
-        self.last_filtered = np.append(self.last_filtered, filtered)
+        shown, self._shown = self._shown, []
+        filtered = shown[0] if len(shown) == 1 else np.concatenate([*shown, np.empty(0)])
+        if filtered.size < samples.size:  # some are invalid
+            valid, filtered = filtered, np.full(samples.size, np.nan)
+            filtered[np.isfinite(samples)] = valid
+        self.last_filtered = np.append(self.last_filtered, filtered) if self.last_filtered.size else filtered
         return events
 
     def flush(self) -> list[Event]:
@@ -233,8 +234,7 @@ class Detector:
     def _filter(self, stretch: Stretch) -> Steps[list[Event]]:
         """Filter a stretch tick by tick."""
         events: list[Event] = []
-        raw, filled, step = stretch.raw, stretch.filled, self._rpeaks.step
-        end = self._now + raw.size
+        raw, filled, step, end = stretch.raw, stretch.filled, self._rpeaks.step, self._now + stretch.raw.size
         while self._now < end:
             tick = (self._now // step + 1) * step
             upto = min(tick, end)
@@ -308,9 +308,9 @@ class Detector:
     def _rhythm(self, seen: Waves) -> RhythmSpan:
         """Verdict on the waveform of the last 4 s: only where all of it was measured, and not cut off by the ADC."""
         low = max(self._start, self._now - self._waves)
-        worst = Quality.UNIT if self._input.tall else self._verdicts.worst_of_waves(low, self._now)
-        window = self._tail.filtered[low - self._first :]
-        return rhythm_of(seen, window, low, self.fs_hz, worst, self._template.amplitude_mv)
+        fibrillatory = seen.fibrillatory(self._template.amplitude_mv) and not self._input.tall
+        fibrillatory = fibrillatory and self._verdicts.waves_judged(low, self._now)
+        return rhythm_of(seen, self._tail.filtered[low - self._first :], low, self.fs_hz, fibrillatory)
 
     def _rr_s(self, peak: int) -> float | None:
         """RR interval to the R-peak before, s; None where there is none, or a hole in between."""

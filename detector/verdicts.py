@@ -42,8 +42,8 @@ class Verdicts:
             return max(Quality.GAP, self._worst(low, high), key=lambda quality: quality.rank)
         return self._worst(low, high)
 
-    def worst_of_waves(self, low: int, high: int) -> Quality:
-        """As `worst`, for a window of waves: holes count where they are more than 20 % of it.
+    def waves_judged(self, low: int, high: int) -> bool:
+        """Whether a window of waves can be judged: no second worse than electrode motion, at most 20 % holes.
 
         A straight line over less leaves a sine of many periods one, and a beat a beat.
         """
@@ -52,8 +52,7 @@ class Verdicts:
             for gap in self._gaps
             if gap.effect == "hole" and _end(gap) > low and gap.first_sample < high
         )
-        worst = self._worst(low, high)
-        return worst if holes <= _HOLES_SHARE * (high - low) else max(Quality.GAP, worst, key=lambda each: each.rank)
+        return self._worst(low, high).rank <= Quality.MOTION.rank and holes <= _HOLES_SHARE * (high - low)
 
     def _worst(self, low: int, high: int) -> Quality:
         touching = [span.quality for span in self._spans if span.end_sample > low and span.first_sample < high]
