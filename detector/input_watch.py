@@ -127,7 +127,7 @@ class InputWatch:
                 samples = samples.copy()
                 samples[max(0, pulse - at) : max(0, pulse - at + self._pulse)] = np.nan
             parts.append(samples[max(0, first - at) :])
-        samples = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0)])
+        samples = np.concatenate([*parts, np.empty(0)])  # a copy: a part may belong to a long piece
         second = _second(first, end, samples)
         self._seconds.append(second)
         while self._seconds[0].end <= end - _WINDOW_S * self._fs_hz:
