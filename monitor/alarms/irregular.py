@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -115,12 +116,11 @@ class Irregular:
 
     def _judge(self, scored: ScoredBeat) -> None:
         limits, up = self._book.limits(_KIND), self._book.up(_KIND) is not None
-        intervals = np.array([each.rr_s for each in self._window])
-        pairs = np.flatnonzero([each.follows for each in self._window][1:])
+        rr_s = [each.rr_s for each in self._window]
         spread = 0.0
-        enough = len(intervals) == self._window.maxlen and len(pairs) >= _PAIRS * len(intervals)
-        if enough and _change(intervals) >= _REGULAR:
-            spread = spread_percent(intervals, pairs)
+        if len(rr_s) == self._window.maxlen and _change(rr_s) >= _REGULAR:
+            pairs = np.flatnonzero([each.follows for each in self._window][1:])
+            spread = spread_percent(np.array(rr_s), pairs) if len(pairs) >= _PAIRS * len(rr_s) else 0.0
         if spread <= limits.limit - limits.relief * up or not self._without_p(_P_LIKENESS + _P_RELIEF * up):
             self._forget()
             return
@@ -129,7 +129,7 @@ class Irregular:
             self._first = scored.beat.r_sample
         if not up and self._in_a_row < _IN_A_ROW:
             return
-        rate = 60.0 / float(intervals.mean())
+        rate = 60.0 * len(rr_s) / sum(rr_s)
         text = f"irregular rhythm without P waves, {rate:.0f} bpm (next RR interval within {spread:.0f} % of the mean)"
         evidence = beat_evidence([each.scored for each in self._window])
         fast = rate > self._book.limits("tachycardia").limit
@@ -162,6 +162,7 @@ def spread_percent(intervals: NDArray[np.float64], starts: NDArray[np.intp] | No
     return 100 * math.exp(entropy)
 
 
-def _change(intervals: NDArray[np.float64]) -> float:
-    """Mean change from one interval to the next, in mean intervals."""
-    return float(np.abs(np.diff(intervals)).mean() / intervals.mean())
+def _change(rr_s: list[float]) -> float:
+    """Mean change from one RR interval to the next, in mean intervals; plain numbers: it is needed at each beat."""
+    changes = [abs(after - before) for before, after in pairwise(rr_s)]
+    return (sum(changes) / len(changes)) / (sum(rr_s) / len(rr_s))

@@ -177,12 +177,15 @@ class Rates:
         first = intervals[-n].first
         rr_s = [interval.rr_s for interval in intervals[-n:]]
         limit = limits.limit + (limits.relief if slow else -limits.relief) * up
-        crossing = [_crosses(60.0 / max(each, 1e-3), limit, slow) for each in rr_s]
+
+        def crosses(each_s: float) -> bool:
+            return _crosses(60.0 / max(each_s, 1e-3), limit, slow)
+
         if kind in _EXTREME:
-            edges = up or (crossing[0] and crossing[-1])
-            holds = edges and len(crossing) - sum(crossing) <= len(crossing) // 16
+            holds = up or (crosses(rr_s[0]) and crosses(rr_s[-1]))
+            holds = holds and n - sum(map(crosses, rr_s)) <= n // 16
         else:
-            holds = _crosses(_mean_bpm(rr_s), limit, slow) and (up or 2 * sum(crossing) >= len(crossing))
+            holds = _crosses(_mean_bpm(rr_s), limit, slow) and (up or 2 * sum(map(crosses, rr_s)) >= n)
         if not holds:
             if not lasting:
                 book.condition_cleared(kind)
