@@ -22,15 +22,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PacerFilter", "find_pulses"]
+__all__ = ["LOOK_AHEAD_S", "PacerFilter", "find_pulses"]
 
 Samples = NDArray[np.float64]
 
+LOOK_AHEAD_S: Final = 0.06  # after an edge; tells a pulse from a QRS at any sampling rate; a tail needs 0.2 s more
 _WIDEST_S = 0.012  # three samples at 250 Hz: 2 ms, widened by an anti-aliasing filter
 _BESIDE_S = 0.016  # compared on either side
 _PULSE_S = 0.002  # a tail alone is preceded by no more than this, and the samples at either end of it

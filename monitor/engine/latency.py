@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from detector.pacer import LOOK_AHEAD_S
 from detector.rpeaks import STEP_S
 from monitor.sources import Chunk
 
@@ -85,6 +86,7 @@ class ReplayPace:
         self._speed = speed
         self._rate_hz = fs_hz * speed  # samples per second of the clock
         self._step = round(STEP_S * fs_hz)
+        self._ahead = math.ceil(LOOK_AHEAD_S * fs_hz)
         self._clock = clock
         self._began_s = clock()
         self._started = False
@@ -124,8 +126,13 @@ class ReplayPace:
         return math.floor(due + 1e-6) - read  # 1e-6: the last sample of a second is due at its end
 
     def next_due_s(self, sample: int) -> float:
-        """When the next sample that can decide anything is due: the detector works on full seconds."""
-        return self.due_s((sample // self._step + 1) * self._step) if self._rate_hz else -math.inf
+        """When the next sample that can decide anything is due.
+
+        The detector works on full seconds, and a QRS at the end of one waits for the samples that tell it from a
+        pacing pulse.
+        """
+        second = ((sample - self._ahead) // self._step + 1) * self._step
+        return self.due_s(second + self._ahead) if self._rate_hz else -math.inf
 
 
 class LatencyPercentiles:
