@@ -55,7 +55,10 @@ _TAIL_END = 0.002  # a tail ends at this share of its height
 _EXPLAINED, _EXPLAINED_UNSURE, _EXPLAINED_ALONE = 0.8, 1.2, 1.4
 _UNSURE = 3.0  # a tail is unsure if lower than this times the change that the slope before gives
 _MEMORY_S = 60.0
-_BEFORE_R_S, _AFTER_R_S = 0.15, 0.04  # a paced R-peak: so long after its pulse, and before it where they are fused
+_BEFORE_R_S, _AFTER_R_S = (
+    0.15,
+    0.04,
+)  # an R-peak is paced up to 0.15 s after a pulse, or 0.04 s before it where they are fused
 
 
 class _Pulse(NamedTuple):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # measure this working tree
 
 from clinical_rows import leads  # noqa: E402
-from clinical_rows.examine import Verdict, drawn, examine, heard_of  # noqa: E402
+from clinical_rows.examine import Verdict, drawn, examine, received_from  # noqa: E402
 from clinical_rows.rows import ROWS  # noqa: E402
 from clinical_rows.tables import below_goal, detail, page_table, text_table  # noqa: E402
 from common.pages import save_json, write_page  # noqa: E402
@@ -82,9 +82,9 @@ def _show(which: str, variants: int, seed: int, save: Path | None) -> None:
         import numpy as np
 
         np.savez(save, mv=case.tape.mv, missing=case.tape.missing, fs_hz=case.tape.fs_hz, beats_s=case.tape.beats_s)
-    heard = heard_of(case)
+    received = received_from(case)
     print(f"{row}/{number}: {ROWS[row].title}; must: {ROWS[row].must}")
-    print(detail(case, heard, case.judge(heard)))
+    print(detail(case, received, case.judge(received)))
 
 
 if __name__ == "__main__":

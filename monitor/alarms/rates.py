@@ -47,8 +47,8 @@ class Rates:
     the mean rate, where half of the intervals cross the limit themselves. An alarm that is up ends only once the rate
     is clear of the limit by the configured `relief`.
 
-    A heart that is slower still is not told later because its beats are counted: three intervals that all cross the
-    limit are extreme, too, where they take a fifth longer than the beats that are counted would at the limit.
+    A heart that is slower still must not be reported later, only because beats are counted: three intervals that all
+    cross the limit are extreme, too, where they take a fifth longer than the beats that are counted would at the limit.
 
     The interval that still lasts counts as soon as it makes the rate lower, because it can only become longer. An
     interval across missing samples counts if it is within 20 % of those before: then no beat was missed in it.

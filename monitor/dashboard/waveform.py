@@ -54,7 +54,7 @@ def draw_waveform(
         condition: if not `live`, the trace is dimmed and the condition is written across it.
         silent_s: time since the last sample, s; shown with the condition.
         rhythm: words for the title.
-        unseen: words and colour above a trace that nobody judges; see `watch.not_watched`.
+        unseen: words and colour above a trace that is not judged; see `watch.not_watched`.
     """
     plot_left = left + AXIS_CELLS + PULSE_CELLS
     plot_cols, plot_rows = left + cols - plot_left, rows - 3

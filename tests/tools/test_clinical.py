@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from clinical_rows.cases import Case, Draw
 from clinical_rows.examine import Verdict, drawn, examine, verdict_of
-from clinical_rows.heard import Heard, play
 from clinical_rows.hearts import Heart, times
+from clinical_rows.received import Received, play
 from clinical_rows.rows import ROWS
 from clinical_rows.tables import below_goal, detail, page_table, text_table
 from clinical_rows.tapes import Tape, TapeSource, simulated
@@ -74,7 +74,7 @@ def test_the_simulator_gives_a_tape_with_its_beats() -> None:
 
 
 @pytest.fixture(scope="module")
-def stopped() -> Heard:
+def stopped() -> Received:
     """A heart that beats for 25 s and stops; its alarms are acknowledged at once."""
     rng = np.random.default_rng(0)
     tape = Tape(250.0, 45.0)
@@ -83,7 +83,7 @@ def stopped() -> Heard:
     return play(Case(tape, lambda _: None, "a heart that stops", acknowledge=True), Scorer())
 
 
-def test_verdicts_name_what_is_missing(stopped: Heard) -> None:
+def test_verdicts_name_what_is_missing(stopped: Received) -> None:
     last_s = stopped.tape.beats_s[-1]
     after_s = stopped.of(["asystole"])[0].since_s - last_s
     assert standstill(stopped, last_s) is None
@@ -96,7 +96,7 @@ def test_verdicts_name_what_is_missing(stopped: Heard) -> None:
     assert quiet(stopped) == f"false asystole at {last_s + after_s:.0f} s"
     assert rate_right(stopped, 70, 5, 24) is None
     assert rate_right(stopped, 100, 5, 24) == "rate 70, true 100"
-    assert rate_right(stopped, 70, 30, 45) == "rate told in 0 of 30 half seconds (true 70)"
+    assert rate_right(stopped, 70, 30, 45) == "rate shown in 0 of 30 half seconds (true 70)"
     assert not stopped.missed(stopped.tape.beats_s[2:])
     assert stopped.up_share(["asystole"], last_s + 10, 45.0) == 1.0
     assert any(alarm.state == "acknowledged" for alarm in stopped.alarms)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from clinical_rows.heard import Heard
+    from clinical_rows.received import Received
     from clinical_rows.tapes import Tape
 
 FS_HZ: Final = (125.0, 250.0, 360.0, 500.0, 1000.0)
@@ -25,14 +25,14 @@ class Case:
 
     Attributes:
         tape: the signal, with the times of its beats.
-        judge: what was heard -> why it fails.
+        judge: what was received -> why it fails.
         about: the parameters drawn, in one phrase.
         acknowledge: each alarm is acknowledged when it is raised.
         patient: category of the patient; empty = the default.
     """
 
     tape: Tape
-    judge: Callable[[Heard], Fault]
+    judge: Callable[[Received], Fault]
     about: str
     acknowledge: bool = False
     patient: str = ""

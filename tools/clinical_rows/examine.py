@@ -12,7 +12,7 @@ from studies.runs import shipped_scorer
 
 from clinical_rows import leads
 from clinical_rows.cases import Case, Draw
-from clinical_rows.heard import Heard, play
+from clinical_rows.received import Received, play
 from clinical_rows.rows import ROWS
 
 
@@ -41,7 +41,7 @@ def drawn(row: str, number: int, total: int, seed: int) -> Case:
     return ROWS[row].build(Draw(row, number, total, seed, leads.available()))
 
 
-def heard_of(case: Case) -> Heard:
+def received_from(case: Case) -> Received:
     """Play a variant."""
     return play(case, shipped_scorer())
 
@@ -54,7 +54,7 @@ def verdict_of(row: str, number: int, total: int, seed: int) -> Verdict:
     except Exception as error:
         return Verdict(row, number, 0.0, "cannot be drawn", _line(error), 0.0, 0.0)
     try:
-        fault = case.judge(heard_of(case)) or ""
+        fault = case.judge(received_from(case)) or ""
     except Exception as error:
         fault = _line(error)
     seconds = time.process_time() - began_s

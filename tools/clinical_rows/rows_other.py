@@ -10,8 +10,8 @@ from studies.runs import shipped_scorer
 
 from clinical_rows import leads, noises
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import drawn_heart, times
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape
 from clinical_rows.verdicts import first_of, quiet
 
@@ -48,8 +48,8 @@ def wrong_unit(draw: Draw) -> Case:
     elif unit == "12-bit":
         tape.mv = np.round(tape.mv + 2048)
 
-    def judge(heard: Heard) -> Fault:
-        found = heard.told_of("unit", "scale")
+    def judge(received: Received) -> Fault:
+        found = received.events_of("unit", "scale")
         text = found[0][1].lower() if found else ""
         return first_of(
             "no event" if not found else None,
@@ -57,7 +57,7 @@ def wrong_unit(draw: Draw) -> Case:
             f"{len(found)} events" if len(found) > 1 else None,
             "event names no flag" if "--unit" not in text and "--mv-per-unit" not in text else None,
             f"event names another unit: {text[:60]}" if not any(word in text for word in _TOLD[unit]) else None,
-            quiet(heard, priorities=("high", "medium")),
+            quiet(received, priorities=("high", "medium")),
         )
 
     return Case(tape, judge, f"{unit}, {about}")
@@ -78,17 +78,17 @@ def calibration(draw: Draw) -> Case:
     tape.mv[here] += mv * np.convolve(square, np.ones(rise) / rise)[: time_s.size]
     tape.mv += noises.white(rng, tape.fs_hz, tape.mv.size, draw.spread(0.002, 0.01))
 
-    def judge(heard: Heard) -> Fault:
-        found = heard.told_of("calib", "test")
+    def judge(received: Received) -> Fault:
+        found = received.events_of("calib", "test")
         settled = (begin_s + 12) * tape.fs_hz
-        scored = sum(beat.log_prob is not None for beat in heard.beats if beat.r_sample > settled)
-        told = heard.told(begin_s + 12, tape.seconds)
+        scored = sum(beat.log_prob is not None for beat in received.beats if beat.r_sample > settled)
+        shown = received.rates_between(begin_s + 12, tape.seconds)
         return first_of(
             f"{len(found)} events" if len(found) != 1 else None,
             f"event after {found[0][0] - begin_s:.0f} s" if found and found[0][0] > begin_s + 15 else None,
             f"{scored} squares scored" if scored else None,
-            f"rate {told[0]:.0f} told" if told else None,
-            quiet(heard, 0, priorities=("high", "medium"), besides=("asystole", "pause") if after else ()),
+            f"rate {shown[0]:.0f} shown" if shown else None,
+            quiet(received, 0, priorities=("high", "medium"), besides=("asystole", "pause") if after else ()),
         )
 
     return Case(tape, judge, f"{mv:g} mV at {hz:.1f} Hz, {100 * duty:.0f} %{', after an ECG' if after else ''}")
@@ -124,7 +124,7 @@ def healthy(draw: Draw) -> Case:
         for begin_s in range(30, 290, 60):
             tape.add(begin_s, begin_s + 25.0, noises.muscle(rng, tape.fs_hz, tape.samples(26.0), rms_mv))
     about = f"{kind} at {bpm:.0f}" + (f" to {rates[1]:.0f}" if kind == "acceleration" else "")
-    return Case(tape, lambda heard: quiet(heard, priorities=("high", "medium")), about)
+    return Case(tape, lambda received: quiet(received, priorities=("high", "medium")), about)
 
 
 def _real_healthy(draw: Draw, seconds: float) -> Case:
@@ -137,7 +137,7 @@ def _real_healthy(draw: Draw, seconds: float) -> Case:
         made = leads.noise("ma", draw.rng, 31.0, draw.fs_hz)
         tape.add(begin_s, begin_s + 30.0, rms_mv * made / made.std())
     about = f"mitdb {name} with ma of {rms_mv:.2f} mV"
-    return Case(tape, lambda heard: quiet(heard, priorities=("high", "medium")), about)
+    return Case(tape, lambda received: quiet(received, priorities=("high", "medium")), about)
 
 
 def far_out(draw: Draw) -> Case:
@@ -166,8 +166,8 @@ def far_out(draw: Draw) -> Case:
                 tape.mv[part] += heart.mv * noises.ringing(tape.mv[part].size, tape.fs_hz)
     tape.electrodes(draw)
 
-    def judge(heard: Heard) -> Fault:
-        scores = [beat.score for beat in heard.beats if beat.score is not None]
+    def judge(received: Received) -> Fault:
+        scores = [beat.score for beat in received.beats if beat.score is not None]
         if len(scores) < 30:
             return f"{len(scores)} beats scored"
         bound = shipped_scorer().calibration.score_max

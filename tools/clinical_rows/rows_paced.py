@@ -8,8 +8,8 @@ import numpy as np
 
 from clinical_rows import noises
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import Heart, drawn_heart, times
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape
 from clinical_rows.verdicts import BRADY, first_of, quiet, raised, rate_right, standstill, true_bpm
 
@@ -71,17 +71,17 @@ def capture(draw: Draw) -> Case:
     tape.electrodes(draw, breath_mv=0.1)
     true = true_bpm(tape.beats_s, 40, 70)
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         pulses = [at_s for at_s in tape.pulses_s if 10 < at_s < 65]
-        marks = np.array(heard.pacer_s)
+        marks = np.array(received.pacer_s)
         marked = sum(bool(marks.size) and bool(np.abs(marks - at_s).min() < _MARK_S) for at_s in pulses)
         false = sum(np.abs(np.array(tape.pulses_s) - at_s).min() > _MARK_S for at_s in marks)
-        beats = [beat for beat in heard.beats if beat.r_sample > 15 * tape.fs_hz]
+        beats = [beat for beat in received.beats if beat.r_sample > 15 * tape.fs_hz]
         unscored = sum(beat.log_prob is None for beat in beats)
         return first_of(
-            rate_right(heard, true, 45, 68),
+            rate_right(received, true, 45, 68),
             f"{unscored} of {len(beats)} beats not scored" if unscored > 0.2 * len(beats) else None,
-            quiet(heard),
+            quiet(received),
             f"{marked} of {len(pulses)} pulses marked" if marked < 0.9 * len(pulses) else None,
             f"{false} false marks" if false > 0.05 * len(pulses) else None,
         )
@@ -112,13 +112,13 @@ def capture_lost(draw: Draw) -> Case:
         tape.beat((*escape.qrs(), *escape.t_wave(1.2)), at_s)
     tape.electrodes(draw, breath_mv=0.1)
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         if not slow:
-            return standstill(heard, last_s)
+            return standstill(received, last_s)
         return first_of(
-            raised(heard, BRADY, last_s, priorities=("high", "medium")),
-            rate_right(heard, escape_bpm, 60, 79, within=5.0),
-            quiet(heard, kinds=("asystole", "ventricular_fibrillation", "ventricular_run")),
+            raised(received, BRADY, last_s, priorities=("high", "medium")),
+            rate_right(received, escape_bpm, 60, 79, within=5.0),
+            quiet(received, kinds=("asystole", "ventricular_fibrillation", "ventricular_run")),
         )
 
     about = f"{mode} at {bpm:.0f}, {pacer}, QRS {heart.mv:.1f} mV, escape {escape_bpm:.0f}"
@@ -140,11 +140,11 @@ def fibrillation_under_pacing(draw: Draw) -> Case:
     tape.add(begin_s, tape.seconds, noises.fibrillation(rng, tape.fs_hz, tape.samples(50.0), rms_mv))
     tape.electrodes(draw, breath_mv=0.1)
 
-    def judge(heard: Heard) -> Fault:
-        up = heard.up_share(("ventricular_fibrillation",), begin_s + 10, 74.0)
+    def judge(received: Received) -> Fault:
+        up = received.up_share(("ventricular_fibrillation",), begin_s + 10, 74.0)
         return first_of(
-            quiet(heard, 0, begin_s),
-            raised(heard, ("ventricular_fibrillation",), begin_s),
+            quiet(received, 0, begin_s),
+            raised(received, ("ventricular_fibrillation",), begin_s),
             f"up {100 * up:.0f} % of the time" if up < 0.99 else None,
         )
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from clinical_rows import leads
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import Heart, drawn_heart, irregular_times, times
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape
 from clinical_rows.verdicts import (
     BRADY,
@@ -37,7 +37,9 @@ def any_rate(draw: Draw) -> Case:
     tape.electrodes(draw)
     true = true_bpm(tape.beats_s, seconds - 25, seconds)
     return Case(
-        tape, lambda heard: rate_right(heard, true, seconds - 20, seconds), f"{bpm:.0f} bpm, QRS {heart.mv:.1f} mV"
+        tape,
+        lambda received: rate_right(received, true, seconds - 20, seconds),
+        f"{bpm:.0f} bpm, QRS {heart.mv:.1f} mV",
     )
 
 
@@ -57,7 +59,7 @@ def fast_vt(draw: Draw) -> Case:
         tape.beat((*vt.qrs(), (-0.4 * vt.r_mv * vt.polarity, 0.55 * 60 / bpm, 0.045)), at_s)
     tape.electrodes(draw)
     about = f"VT {bpm:.0f}, {vt.mv:.1f} mV{', from the start' if from_start else ''}"
-    return Case(tape, lambda heard: high_within(heard, first_s), about)
+    return Case(tape, lambda received: high_within(received, first_s), about)
 
 
 def _real_vt(draw: Draw, bpm: float) -> Case:
@@ -83,7 +85,9 @@ def _real_vt(draw: Draw, bpm: float) -> Case:
     here = tape.part(last_s + 0.35, tape.seconds)
     tape.mv[: here.start] = mv[: here.start]
     tape.mv[here] = np.resize(loop, here.stop - here.start) + mv[here.start - 1]
-    return Case(tape, lambda heard: high_within(heard, last_s + 0.35), f"mitdb {name}, VT {own_bpm:.0f} at {bpm:.0f}")
+    return Case(
+        tape, lambda received: high_within(received, last_s + 0.35), f"mitdb {name}, VT {own_bpm:.0f} at {bpm:.0f}"
+    )
 
 
 def infant(draw: Draw) -> Case:
@@ -102,15 +106,15 @@ def infant(draw: Draw) -> Case:
     tape.electrodes(draw)
     true = true_bpm(fast, change_s - 25, change_s)
 
-    def judge(heard: Heard) -> Fault:
-        beats = [beat for beat in heard.beats if 10 * tape.fs_hz < beat.r_sample < change_s * tape.fs_hz]
+    def judge(received: Received) -> Fault:
+        beats = [beat for beat in received.beats if 10 * tape.fs_hz < beat.r_sample < change_s * tape.fs_hz]
         odd = sum(beat.anomalous for beat in beats)
         allowed = TACHY if bpm > 180 else ()
         return first_of(
-            rate_right(heard, true, change_s - 20, change_s),
+            rate_right(received, true, change_s - 20, change_s),
             f"{odd} of {len(beats)} beats anomalous" if odd > 0.05 * len(beats) else None,
-            quiet(heard, 0, change_s, priorities=("high", "medium"), besides=allowed),
-            raised(heard, BRADY, change_s) if slow else None,
+            quiet(received, 0, change_s, priorities=("high", "medium"), besides=allowed),
+            raised(received, BRADY, change_s) if slow else None,
         )
 
     return Case(
@@ -129,7 +133,9 @@ def rate_step(draw: Draw) -> Case:
     tape.rhythm(heart, old, rng)
     tape.rhythm(heart, times(old[-1] + 60 / after, 65.0, after, rng, breath=0.01), rng)
     tape.electrodes(draw)
-    return Case(tape, lambda heard: shown_after(heard, after, old[-1], within_s), f"{before:.0f} to {after:.0f} bpm")
+    return Case(
+        tape, lambda received: shown_after(received, after, old[-1], within_s), f"{before:.0f} to {after:.0f} bpm"
+    )
 
 
 def limit_crossed(draw: Draw) -> Case:
@@ -144,10 +150,10 @@ def limit_crossed(draw: Draw) -> Case:
     tape.rhythm(heart, times(old[-1] + 60 / after, 60.0, after, rng, breath=0.01), rng)
     tape.electrodes(draw)
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         return first_of(
-            raised(heard, TACHY if fast else BRADY, old[-1], priorities=("high", "medium")),
-            quiet(heard, 0, old[-1], priorities=("high", "medium"), kinds=(*TACHY, *BRADY)),
+            raised(received, TACHY if fast else BRADY, old[-1], priorities=("high", "medium")),
+            quiet(received, 0, old[-1], priorities=("high", "medium"), kinds=(*TACHY, *BRADY)),
         )
 
     return Case(tape, judge, f"{before:.0f} to {after:.0f} bpm")
@@ -164,13 +170,13 @@ def any_size(draw: Draw) -> Case:
     tape.electrodes(draw, noise_mv=(0.002, 0.004 if mv < 0.3 else 0.01), breath_mv=0.05 if mv < 0.5 else 0.15)
     true, usual = true_bpm(tape.beats_s, 35, 60), 0.3 < mv < 8 and 60 < qrs_ms < 140
 
-    def judge(heard: Heard) -> Fault:
-        beats = [beat for beat in heard.beats if beat.r_sample > 10 * tape.fs_hz]
+    def judge(received: Received) -> Fault:
+        beats = [beat for beat in received.beats if beat.r_sample > 10 * tape.fs_hz]
         unscored = sum(beat.log_prob is None for beat in beats)
         return first_of(
-            rate_right(heard, true, 40, 60),
-            counted(heard, 5, 57),
-            quiet(heard),
+            rate_right(received, true, 40, 60),
+            counted(received, 5, 57),
+            quiet(received),
             f"{unscored} of {len(beats)} beats not scored" if usual and unscored > 0.1 * len(beats) else None,
         )
 
@@ -188,8 +194,8 @@ def tall_t(draw: Draw) -> Case:
     tape.electrodes(draw, noise_mv=(0.002, 0.01))
     true = true_bpm(tape.beats_s, 35, 60)
 
-    def judge(heard: Heard) -> Fault:
-        return first_of(rate_right(heard, true, 40, 60), counted(heard, 8, 57), quiet(heard))
+    def judge(received: Received) -> Fault:
+        return first_of(rate_right(received, true, 40, 60), counted(received, 8, 57), quiet(received))
 
     return Case(tape, judge, f"T {share:.1f} of R, R {mv:.1f} mV, {bpm:.0f} bpm")
 
@@ -204,7 +210,7 @@ def small_pvcs(draw: Draw) -> Case:
     tape.electrodes(draw, noise_mv=(0.002, 0.01))
     true = true_bpm(tape.beats_s, 45, 75)
     return Case(
-        tape, lambda heard: first_of(rate_right(heard, true, 55, 75, within=0.1 * true), quiet(heard)),
+        tape, lambda received: first_of(rate_right(received, true, 55, 75, within=0.1 * true), quiet(received)),
         f"PVC {100 * share:.0f} % of R, {bpm:.0f} bpm",
     )  # fmt: skip
 
@@ -251,9 +257,9 @@ def odd_from_start(draw: Draw) -> Case:
     tape.electrodes(draw, noise_mv=(0.002, 0.006 if kind == "low voltage" else 0.015), breath_mv=0.1)
     true = true_bpm(tape.beats_s, 45, 75)
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         off = 0.2 if kind == "AF" else 0.1  # the mean of a few beats of an irregular rhythm
-        return first_of(rate_right(heard, true, 50, 75, within=max(5.0, off * true)), quiet(heard))
+        return first_of(rate_right(received, true, 50, 75, within=max(5.0, off * true)), quiet(received))
 
     return Case(tape, judge, f"{kind}, {bpm:.0f} bpm, {heart.mv:.1f} mV")
 

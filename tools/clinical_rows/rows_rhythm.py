@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import Heart, drawn_heart, irregular_times, times
 from clinical_rows.noises import band
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape
 from clinical_rows.verdicts import first_of
 
@@ -34,13 +34,13 @@ def atrial_fibrillation(draw: Draw) -> Case:
     tape.rhythm(heart, times(irregular[-1] + 0.9, tape.seconds, sinus_bpm, rng), rng)
     tape.electrodes(draw)
 
-    def judge(heard: Heard) -> Fault:
-        up = heard.of(_AF)
+    def judge(received: Received) -> Fault:
+        up = received.of(_AF)
         if not up:
             return "no irregular_rhythm"
         if up[0].since_s < begin_s:
             return f"irregular_rhythm at {up[0].since_s:.0f} s, in sinus rhythm"
-        found = heard.of(_AF, since_s=begin_s, until_s=end_s)
+        found = received.of(_AF, since_s=begin_s, until_s=end_s)
         after_s = found[0].since_s - begin_s if found else np.inf
         late = [each for each in up if each.until_s > end_s + 60]
         medium = [each for each in found if each.priority == "medium"]
@@ -66,8 +66,8 @@ def _regular_enough(draw: Draw) -> Case:
         _with_ectopics(tape, heart, bpm, lambda nth: 1 if nth % every == every - 1 else 0, rng)
     tape.electrodes(draw)
 
-    def judge(heard: Heard) -> Fault:
-        up = heard.of(_AF)
+    def judge(received: Received) -> Fault:
+        up = received.of(_AF)
         return f"false irregular_rhythm at {up[0].since_s:.0f} s" if up else None
 
     return Case(tape, judge, f"no AF: {kind} at {bpm:.0f}")
@@ -107,11 +107,11 @@ def patterns(draw: Draw) -> Case:
     number = _with_ectopics(tape, heart, bpm, lambda nth: size if nth % every == every - 1 else 0, rng, early)
     tape.electrodes(draw, breath_mv=0.1)
 
-    def judge(heard: Heard) -> Fault:
-        words = {word for _, words in heard.rhythms for word in words.split(", ")}
-        told = {"couplet": "ventricular couplet", "R on T": "R on T"}.get(kind, f"ventricular {kind}")
-        assert heard.status is not None
-        counts = heard.status.last_hour
+    def judge(received: Received) -> Fault:
+        words = {word for _, words in received.rhythms for word in words.split(", ")}
+        shown = {"couplet": "ventricular couplet", "R on T": "R on T"}.get(kind, f"ventricular {kind}")
+        assert received.status is not None
+        counts = received.status.last_hour
         if kind in ("couplet", "R on T"):
             counted = counts.couplets if kind == "couplet" else counts.r_on_t
             wanted = number // size
@@ -121,7 +121,7 @@ def patterns(draw: Draw) -> Case:
             fault = None if counted else "no episode counted"
             wrong = abs(counts.ventricular_beats - number) > 0.2 * number
             fault = fault or (f"{counts.ventricular_beats} of {number} ventricular beats counted" if wrong else None)
-        return first_of(None if told in words else f"{kind} never told", fault)
+        return first_of(None if shown in words else f"{kind} never named", fault)
 
     return Case(tape, judge, f"{kind} at {bpm:.0f}, {number} ventricular beats")
 
@@ -129,5 +129,5 @@ def patterns(draw: Draw) -> Case:
 ROWS_D67 = (
     Row("D6", "atrial fibrillation at 60 to 160 bpm", "`irregular_rhythm` within 60 s, over when it ends",
         atrial_fibrillation),
-    Row("D7", "couplets, bigeminy, trigeminy, R on T", "told in words and counted", patterns),
+    Row("D7", "couplets, bigeminy, trigeminy, R on T", "named and counted", patterns),
 )  # fmt: skip

@@ -10,8 +10,8 @@ import numpy as np
 
 from clinical_rows import leads, noises
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import drawn_heart, times
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape
 from clinical_rows.verdicts import BRADY, first_of, quiet, raised, rate_right, standstill, true_bpm
 
@@ -35,7 +35,7 @@ def p_waves_alone(draw: Draw) -> Case:
     tape.rhythm(heart, times(back_s, tape.seconds, heart_bpm, rng), rng)
     tape.electrodes(draw)
     about = f"P {100 * share:.0f} % of R at {atrial_bpm:.0f}, QRS {heart.mv:.1f} mV, sinus {heart_bpm:.0f}"
-    return Case(tape, lambda heard: standstill(heard, before[-1], back_s), about, acknowledge=silent)
+    return Case(tape, lambda received: standstill(received, before[-1], back_s), about, acknowledge=silent)
 
 
 def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) -> Case:
@@ -68,7 +68,7 @@ def _real_standstill(draw: Draw, share: float, atrial_bpm: float, silent: bool) 
     tape.beats_s += [at_s + shift_s for at_s in again if at_s + shift_s < tape.seconds]
     kind = "its own P waves" if own else f"its mean P wave with {100 * share:.0f} % of R"
     about = f"mitdb {name}, {kind}, at {atrial_bpm:.0f}"
-    return Case(tape, lambda heard: standstill(heard, last_s, back_s), about, acknowledge=silent)
+    return Case(tape, lambda received: standstill(received, last_s, back_s), about, acknowledge=silent)
 
 
 def noise_alone(draw: Draw) -> Case:
@@ -112,10 +112,10 @@ def noise_alone(draw: Draw) -> Case:
     return Case(tape, _one_standstill(before[-1], back_s), about, acknowledge=silent)
 
 
-def _one_standstill(last_s: float, back_s: float) -> Callable[[Heard], Fault]:
-    def judge(heard: Heard) -> Fault:
-        count = len({each.alarm_id for each in heard.of(("asystole",), since_s=last_s, until_s=back_s)})
-        return first_of(standstill(heard, last_s, back_s), f"{count} alarms" if count > 1 else None)
+def _one_standstill(last_s: float, back_s: float) -> Callable[[Received], Fault]:
+    def judge(received: Received) -> Fault:
+        count = len({each.alarm_id for each in received.of(("asystole",), since_s=last_s, until_s=back_s)})
+        return first_of(standstill(received, last_s, back_s), f"{count} alarms" if count > 1 else None)
 
     return judge
 
@@ -144,11 +144,11 @@ def flat_line(draw: Draw) -> Case:
     last_s = before[-1] if before else 0.0
     if kind == "leads off":
         return Case(
-            tape, lambda heard: first_of(
-                quiet(heard, last_s), raised(heard, ("leads_off",), last_s, category="technical")  # type: ignore[arg-type]
+            tape, lambda received: first_of(
+                quiet(received, last_s), raised(received, ("leads_off",), last_s, category="technical")  # type: ignore[arg-type]
             ), about,
         )  # fmt: skip
-    return Case(tape, lambda heard: raised(heard, ("asystole",), last_s, priorities=("high",)), about)
+    return Case(tape, lambda received: raised(received, ("asystole",), last_s, priorities=("high",)), about)
 
 
 def complete_block(draw: Draw) -> Case:
@@ -203,11 +203,13 @@ def _block_case(tape: Tape, slow: list[float], last_s: float, from_start: bool, 
     bpm = true_bpm(slow, end_s - 30, end_s)
     since_s = slow[0] if from_start else last_s  # from the start: from the first beat on
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         return first_of(
-            rate_right(heard, bpm, end_s - 20, end_s, within=5.0),
-            raised(heard, BRADY, since_s),
-            quiet(heard, 0, kinds=("asystole", "ventricular_fibrillation", "ventricular_run", "extreme_tachycardia")),
+            rate_right(received, bpm, end_s - 20, end_s, within=5.0),
+            raised(received, BRADY, since_s),
+            quiet(
+                received, 0, kinds=("asystole", "ventricular_fibrillation", "ventricular_run", "extreme_tachycardia")
+            ),
         )
 
     return Case(tape, judge, about + (", from the start" if from_start else ""))
@@ -230,11 +232,11 @@ def arrest_in_noise(draw: Draw) -> Case:
         made += noises.band(rng, tape.fs_hz, n, 8.0, 14.0, rms_mv) + noises.muscle(rng, tape.fs_hz, n, 0.5 * rms_mv)
     tape.add(begin_s, tape.seconds, made)
 
-    def judge(heard: Heard) -> Fault:
-        good = [at_s for at_s, quality in heard.qualities if at_s > begin_s + 3 and quality == "good"]
+    def judge(received: Received) -> Fault:
+        good = [at_s for at_s, quality in received.qualities if at_s > begin_s + 3 and quality == "good"]
         at = {}
         for priority in ("medium", "high"):
-            found = heard.of(("poor_signal",), priorities=(priority,), since_s=begin_s, category="technical")
+            found = received.of(("poor_signal",), priorities=(priority,), since_s=begin_s, category="technical")
             if not found:
                 return f"poor_signal never {priority}" + (f"; {len(good) / 2:.0f} s of noise good" if good else "")
             at[priority] = found[0].since_s - begin_s
@@ -272,18 +274,18 @@ def repeated_losses(draw: Draw) -> Case:
     lost_s_at = time_s[mask]
     long = kind[0] in "40"
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         near_s = 0.1 if long else 0.0  # a person sees a beat beside a long hole, and under a hole of 16 ms
         seen = [
             at_s
             for at_s in before
             if at_s > 4.0 and (not near_s or not lost_s_at.size or np.abs(lost_s_at - at_s).min() > near_s)
         ]
-        missed = heard.missed(seen)
+        missed = received.missed(seen)
         return first_of(
-            quiet(heard, 0, before[-1], priorities=("high", "medium")),
+            quiet(received, 0, before[-1], priorities=("high", "medium")),
             f"{len(missed)} of {len(seen)} beats missed" if len(missed) > 0.01 * len(seen) else None,
-            raised(heard, ("asystole",), before[-1]),
+            raised(received, ("asystole",), before[-1]),
         )
 
     return Case(tape, judge, f"{about}, {'invalid' if invalid else 'missing'}, {bpm:.0f} bpm")
@@ -315,11 +317,11 @@ def disturbance(draw: Draw) -> Case:
     }[kind]()
     tape.add(begin_s, end_s, made)
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         after = [at_s for at_s in tape.beats_s if end_s + 5 < at_s < seconds - 3]
-        missed = heard.missed(after)
-        false = quiet(heard, 0, priorities=("high", "medium"))
-        again = [at_s for at_s in heard.found_s if end_s < at_s <= end_s + 5]
+        missed = received.missed(after)
+        false = quiet(received, 0, priorities=("high", "medium"))
+        again = [at_s for at_s in received.found_s if end_s < at_s <= end_s + 5]
         return first_of(
             "no beat within 5 s" if not again else None,
             f"{len(missed)} beats missed, to {missed[-1] - end_s:.0f} s after" if len(missed) > 1 else None,

@@ -8,8 +8,8 @@ import numpy as np
 
 from clinical_rows import leads, noises
 from clinical_rows.cases import Case, Draw, Fault, Row
-from clinical_rows.heard import Heard
 from clinical_rows.hearts import drawn_heart, times
+from clinical_rows.received import Received
 from clinical_rows.tapes import Tape, simulated
 from clinical_rows.verdicts import first_of, high_within, quiet, raised
 
@@ -40,7 +40,7 @@ def lethal_waves(draw: Draw) -> Case:
     if kind == "VF in hum":
         tape.mv += noises.hum(fs_hz, tape.mv.size, draw.spread(0.05, 0.4), draw.pick((50.0, 60.0)), 0.5)
     about = f"{kind} of {rms_mv:.2f} mV" + (", from the start" if not begin_s else "")
-    return Case(tape, lambda heard: high_within(heard, begin_s), about)
+    return Case(tape, lambda received: high_within(received, begin_s), about)
 
 
 def _real_fibrillation(draw: Draw) -> Case:
@@ -48,7 +48,7 @@ def _real_fibrillation(draw: Draw) -> Case:
     name, mv = leads.fibrillation(draw, 40.0)
     tape = Tape(draw.fs_hz, mv.size / draw.fs_hz)
     tape.mv = mv * draw.pick((1, -1))
-    return Case(tape, lambda heard: high_within(heard, 0.0), f"cudb {name}, from the start")
+    return Case(tape, lambda received: high_within(received, 0.0), f"cudb {name}, from the start")
 
 
 def monomorphic_vt(draw: Draw) -> Case:
@@ -75,10 +75,10 @@ def monomorphic_vt(draw: Draw) -> Case:
         tape.electrodes(draw, breath_mv=0.1)
         about = f"QRS {qrs_ms:.0f} ms, {vt.mv:.1f} mV, "
 
-    def judge(heard: Heard) -> Fault:
+    def judge(received: Received) -> Fault:
         return first_of(
-            raised(heard, ("ventricular_run",), first_s),
-            quiet(heard, kinds=("ventricular_fibrillation", "asystole")),
+            raised(received, ("ventricular_run",), first_s),
+            quiet(received, kinds=("ventricular_fibrillation", "asystole")),
         )
 
     return Case(tape, judge, f"{about}VT {bpm:.0f}, {'new' if new else 'from the start'}")
@@ -137,7 +137,7 @@ def look_alikes(draw: Draw) -> Case:
             tape.mv[n] += mv * np.exp(-np.arange(n.stop - n.start) / (decay_s * tape.fs_hz))
         about = f"steps of an electrode that decay, {bpm:.0f}"
     tape.electrodes(draw, breath_mv=0.1)
-    return Case(tape, lambda heard: quiet(heard, kinds=_VENTRICULAR), about)
+    return Case(tape, lambda received: quiet(received, kinds=_VENTRICULAR), about)
 
 
 def _real_block(draw: Draw) -> Case:
@@ -148,7 +148,9 @@ def _real_block(draw: Draw) -> Case:
     mv, _ = leads.cut(whole, since_s, 60.0, draw.fs_hz / speed)
     tape = Tape(draw.fs_hz, mv.size / draw.fs_hz)
     tape.mv = mv * draw.pick((1, -1))
-    return Case(tape, lambda heard: quiet(heard, kinds=_VENTRICULAR), f"mitdb {whole.name} at {speed:.2f} of its speed")
+    return Case(
+        tape, lambda received: quiet(received, kinds=_VENTRICULAR), f"mitdb {whole.name} at {speed:.2f} of its speed"
+    )
 
 
 def passed_noise(draw: Draw) -> Case:

@@ -10,7 +10,7 @@ from common.pages import markdown_table, wrapped
 
 from clinical_rows.cases import Case, Row
 from clinical_rows.examine import Verdict
-from clinical_rows.heard import Heard
+from clinical_rows.received import Received
 from clinical_rows.rows import ROWS
 
 
@@ -81,7 +81,7 @@ def _star(row: Row) -> str:
     return row.title + (" (*)" if row.real else "")
 
 
-def detail(case: Case, heard: Heard, fault: str | None) -> str:
+def detail(case: Case, received: Received, fault: str | None) -> str:
     """Everything about one variant: parameters, alarms, rates, beats missed and added."""
     tape = case.tape
     lines = [
@@ -93,22 +93,22 @@ def detail(case: Case, heard: Heard, fault: str | None) -> str:
     lines += [
         f"  {alarm.decided_sample / tape.fs_hz:7.2f} {alarm.onset_sample / tape.fs_hz:7.2f}  {alarm.priority:6} "
         f"{alarm.kind} {alarm.state}{' (update)' if alarm.update else ''} x{alarm.count}: {alarm.text}"
-        for alarm in heard.alarms
+        for alarm in received.alarms
         if not alarm.update
     ]
     lines += ["", "events:"]
-    lines += [f"  {at_s:7.2f} {notice.kind}: {notice.text}" for at_s, notice in heard.notices]
-    lines += ["", "rate told (from, bpm, quality):"]
+    lines += [f"  {at_s:7.2f} {notice.kind}: {notice.text}" for at_s, notice in received.notices]
+    lines += ["", "rate shown (from, bpm, quality):"]
     last: tuple[str, str] | None = None
-    for (at_s, rate), (_, quality) in zip(heard.rates, heard.qualities, strict=True):
+    for (at_s, rate), (_, quality) in zip(received.rates, received.qualities, strict=True):
         now = ("-" if rate is None else f"{rate:.0f}", quality)
         if now != last:
             lines.append(f"  {at_s:7.1f} {now[0]:>4} {now[1]}")
         last = now
-    missed, extra = heard.missed(tape.beats_s), heard.extra(0, tape.seconds)
-    lines += ["", f"beats found {len(heard.beats)}, missed {len(missed)}, false {len(extra)}"]
+    missed, extra = received.missed(tape.beats_s), received.extra(0, tape.seconds)
+    lines += ["", f"beats found {len(received.beats)}, missed {len(missed)}, false {len(extra)}"]
     lines.append("  missed: " + " ".join(f"{at_s:.2f}" for at_s in missed[:60]))
     lines.append("  false:  " + " ".join(f"{at_s:.2f}" for at_s in extra[:60]))
-    unscored = Counter(beat.quality for beat in heard.beats if beat.log_prob is None)
-    lines.append(f"  not scored: {dict(unscored)}, anomalous: {sum(beat.anomalous for beat in heard.beats)}")
+    unscored = Counter(beat.quality for beat in received.beats if beat.log_prob is None)
+    lines.append(f"  not scored: {dict(unscored)}, anomalous: {sum(beat.anomalous for beat in received.beats)}")
     return "\n".join(lines)

@@ -210,7 +210,7 @@ def test_a_loss_of_capture_is_an_asystole_within_ten_seconds(scorer: Scorer, pul
 
 def test_the_score_decides_not_the_log_probability(scorer: Scorer) -> None:
     calibration = scorer.calibration
-    far = calibration.score_max  # higher ones are not told apart
+    far = calibration.score_max  # higher scores are published as this one
     for log_prob in (-1e6, 0.0, 1e6):
         for score, anomalous in ((calibration.centre, False), (far, True)):
             ward = Ward(FixedScorer(scorer, log_prob, score))  # type: ignore[arg-type]

@@ -19,8 +19,8 @@ RATES_HZ = (125, 250, 360, 500, 1000)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the monitor said of a story: the high alarms of each stage, by kind and delay in s, in order."""
+class HighAlarms:
+    """The high alarms of each stage, by kind and delay in s, in order."""
 
     vt: tuple[tuple[str, float], ...]
     noise: tuple[tuple[str, float], ...]
@@ -42,7 +42,7 @@ class Told:
 
 
 @functools.cache
-def told(seed: int, scorer: Scorer) -> Told:
+def played(seed: int, scorer: Scorer) -> HighAlarms:
     """Play the story of one patient; each seed has its sampling rate too."""
     fs_hz = RATES_HZ[seed % len(RATES_HZ)]
     text = f"{STORY};seed={seed};fs={fs_hz}"
@@ -57,22 +57,22 @@ def told(seed: int, scorer: Scorer) -> Told:
         return tuple((kind, second - begin_s) for kind, second in at_s if begin_s <= second < end_s)
 
     # The second after a stage still decides on samples of it.
-    return Told(*(high(begins[stage], begins[stage] + 16.0) for stage in ("vt", "noise", "vf")))
+    return HighAlarms(*(high(begins[stage], begins[stage] + 16.0) for stage in ("vt", "noise", "vf")))
 
 
 @pytest.mark.parametrize("stage", ["vt", "noise", "vf"])
-def test_ten_patients_are_told_right(stage: str, scorer: Scorer) -> None:
+def test_ten_patients_are_named_right(stage: str, scorer: Scorer) -> None:
     assert wrong(stage, range(1, 11), scorer) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "most_wrong"), [("vt", 0), ("noise", 4), ("vf", 0)])
-def test_two_hundred_patients_are_told_right(stage: str, most_wrong: int, scorer: Scorer) -> None:
+def test_two_hundred_patients_are_named_right(stage: str, most_wrong: int, scorer: Scorer) -> None:
     """Of 200 noises, 3 waved like fibrillation for 4 s when this was written."""
     assert len(amiss := wrong(stage, range(1, 201), scorer)) <= most_wrong, amiss
 
 
 def wrong(stage: str, seeds: range, scorer: Scorer) -> dict[int, tuple[tuple[str, float], ...]]:
     """The high alarms of a stage, by seed, where they are not what the stage is."""
-    stories = {seed: told(seed, scorer) for seed in seeds}
+    stories = {seed: played(seed, scorer) for seed in seeds}
     return {seed: getattr(story, stage) for seed, story in stories.items() if not getattr(story, f"{stage}_right")}

@@ -1,23 +1,24 @@
-"""A tape through the whole monitor, and what a person at the bed then hears and sees."""
+"""A tape through the whole monitor, and the output of its bed."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from studies.runs import Kept
 
 from clinical_rows.cases import Case
 from clinical_rows.tapes import Tape, TapeSource
-from detector import Gap, Scorer
+from detector import Scorer
 from detector.lockstep import run
 from monitor.config import Config
 from monitor.engine.bed import Bed
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request, StatusMessage
+from monitor.messages import Alarm, Request, StatusMessage
 from monitor.sources import Notice
 
 HIGH: Final = "high"
@@ -44,13 +45,13 @@ class Stretch:
     alarm_id: str
 
 
-class Heard:
+class Received(Kept):
     """Output of a bed that keeps everything, with the questions of the verdicts. Times are s of the sample clock.
 
     Attributes:
         tape: what was played.
         alarms, beats, notices: messages in order.
-        rates: (time, heart rate told or None), twice a second.
+        rates: (time, heart rate shown or None), twice a second.
         qualities: (time, quality of the last second), with `rates`.
         rhythms: (time, rhythm in words), with `rates`.
         status: the last one before the end.
@@ -61,9 +62,8 @@ class Heard:
     """
 
     def __init__(self, tape: Tape, acknowledge: bool) -> None:
+        super().__init__()
         self.tape = tape
-        self.alarms: list[Alarm] = []
-        self.beats: list[BeatMessage] = []
         self.notices: list[tuple[float, Notice]] = []
         self.rates: list[tuple[float, float | None]] = []
         self.qualities: list[tuple[float, str]] = []
@@ -75,26 +75,11 @@ class Heard:
 
     # -- output of a bed --------------------------------------------------------------------------------------
 
-    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
-        self.alarms.append(message.alarm)
-
-    def beat(self, bed: Bed, message: BeatMessage) -> None:
-        self.beats.append(message)
-
-    def gap(self, bed: Bed, gap: Gap) -> None:
-        pass
-
     def notice(self, bed: Bed, notice: Notice) -> None:
         self.notices.append((bed.now / self.tape.fs_hz, notice))
 
-    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a bed tells is not kept."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return lambda *_, **__: None
+    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
+        self.pacer_s += [sample / self.tape.fs_hz for sample in samples]
 
     # -- after the end ----------------------------------------------------------------------------------------
 
@@ -141,8 +126,8 @@ class Heard:
             up |= (grid >= each.since_s) & (grid < each.until_s)
         return float(up.mean()) if grid.size else 0.0
 
-    def told(self, since_s: float, until_s: float) -> list[float]:
-        """Heart rates told in a time, bpm."""
+    def rates_between(self, since_s: float, until_s: float) -> list[float]:
+        """Heart rates shown in a time, bpm."""
         return [rate for at_s, rate in self.rates if rate is not None and since_s < at_s <= until_s]
 
     @property
@@ -164,7 +149,7 @@ class Heard:
             if since_s <= at_s < until_s and (not true.size or np.abs(true - at_s).min() > MATCH_S)
         ]
 
-    def told_of(self, *words: str) -> list[tuple[float, str]]:
+    def events_of(self, *words: str) -> list[tuple[float, str]]:
         """Time and text of events, and of the onsets of technical alarms, whose kind has one of the words."""
         fs_hz = self.tape.fs_hz
         said = [(at_s, notice.kind, notice.text) for at_s, notice in self.notices]
@@ -180,35 +165,33 @@ Floats = NDArray[np.float64]
 
 
 def config_of(patient: str) -> Config:
-    """The default configuration for a patient of this category; AttributeError: the monitor knows no categories."""
+    """The default configuration for a patient of this category; empty = the default one."""
     if not patient:
         return Config()
     return msgspec.convert({"beds": {"p1": {"source": "sim:", "patient": patient}}}, Config)
 
 
-def play(case: Case, scorer: Scorer) -> Heard:
+def play(case: Case, scorer: Scorer) -> Received:
     """Run the tape of a case through a bed at full speed."""
     tape = case.tape
-    heard = Heard(tape, case.acknowledge)
+    received = Received(tape, case.acknowledge)
     bed = Bed("p1", TapeSource(tape, "clinical"), config_of(case.patient), scorer, lambda: 0.0, _STARTED, paced=False)
     piece = round(PIECE_S * tape.fs_hz)
     while not bed.ended:
-        known = len(heard.alarms)
-        run(bed.process(piece, heard))
-        pulses = (sample for event in bed.input.events for sample in getattr(event, "pacer_samples", ()))
-        heard.pacer_s += [sample / tape.fs_hz for sample in pulses]
-        bed.settle(scorer.score_beats(bed.input.unscored), heard)
+        known = len(received.alarms)
+        run(bed.process(piece, received))
+        bed.settle(scorer.score_beats(bed.input.unscored), received)
         if case.acknowledge:
-            for alarm in heard.alarms[known:]:
+            for alarm in received.alarms[known:]:
                 if alarm.state == "onset" and alarm.alarm_id in {each.alarm_id for each in bed.engine.active}:
-                    bed.answer(Request(op="acknowledge", alarm_id=alarm.alarm_id, who="examiner"), heard)
+                    bed.answer(Request(op="acknowledge", alarm_id=alarm.alarm_id, who="examiner"), received)
         if bed.ended:
             break
         status = bed.status()
         at_s = bed.now / tape.fs_hz
-        heard.rates.append((at_s, status.heart_rate_bpm))
-        heard.qualities.append((at_s, status.quality))
-        heard.rhythms.append((at_s, status.rhythm))
-        heard.status = status
-    heard.close()
-    return heard
+        received.rates.append((at_s, status.heart_rate_bpm))
+        received.qualities.append((at_s, status.quality))
+        received.rhythms.append((at_s, status.rhythm))
+        received.status = status
+    received.close()
+    return received
