@@ -11,7 +11,7 @@ from detector import Quality, QualitySpan
 from detector.quality import MAX_MV
 from detector.scale import Scale
 from monitor.sources import Notice, Source
-from monitor.sources.options import MV_BY_UNIT
+from monitor.sources.units import MV_BY_UNIT
 
 __all__ = ["ScaleReport", "unit_text"]
 

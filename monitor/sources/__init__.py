@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.options import SourceOptions, check_fs
+from monitor.sources.units import canonical_unit
 
 __all__ = [
     "SOURCES",
@@ -74,6 +75,8 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         SourceError: unknown kind, or the source cannot be opened; one line with the remedy.
     """
     options = options or SourceOptions()
+    if options.unit is not None:
+        options = replace(options, unit=canonical_unit(options.unit) or options.unit)
     if options.fs_hz is not None:
         check_fs(options.fs_hz, spec)
     kind, _, what = spec.partition(":")

@@ -16,12 +16,9 @@ __all__ = [
     "FS_MAX_HZ",
     "FS_MIN_HZ",
     "MAX_MV",
-    "MV_BY_UNIT",
-    "UNITS",
     "SourceOptions",
     "blank_beyond",
     "check_fs",
-    "mv_per",
     "parse_number",
     "sample_span",
 ]
@@ -31,8 +28,6 @@ FS_MAX_HZ = 1000.0
 # A larger number is garbled; smaller ones beyond 1000 mV come from another unit (24-bit counts of an ADC, nV), which
 # the detector recognises. It takes no such sample for a measurement.
 MAX_MV = 1e8
-UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV in one unit
-MV_BY_UNIT: dict[str, float] = {unit.lower(): factor for unit, factor in UNITS.items()}  # for units in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +51,11 @@ class SourceOptions:
         seed: seed of the simulator, unless its scenario names one.
         clock: monotonic time, s; for arrival times and the length of a loss.
         column: column of csv, - and serial by name or number; None = the only one, or the first that is no time.
-        unit: unit of the source's numbers: one of UNITS, or `adc`; it overrides what the source says. None = as the
-            source says, else mV.
+        unit: unit of the source's numbers, one of `units.UNITS` or `adc`; it overrides what the source says.
+            None = as the source says, else mV.
         mv_per_unit: mV in one count, for unit `adc`.
+        note: called with each thing that was recognised while opening, as (name, text): `format`, `channels`, `rate`;
+            also before a refusal. `ecg-monitor inspect` prints them.
         held_s: longest piece that a replay holds in memory, s of signal; None = the fastest size.
     """
 
@@ -80,6 +77,7 @@ class SourceOptions:
     unit: str | None = None
     mv_per_unit: float | None = None
     held_s: float | None = None
+    note: Callable[[str, str], None] = lambda _name, _text: None
 
     @property
     def column_or_channel(self) -> str | int | None:
@@ -119,21 +117,6 @@ def blank_beyond(mv: NDArray[np.float64]) -> int:
     beyond = np.abs(mv) > MAX_MV  # False for NaN
     mv[beyond] = np.nan
     return int(beyond.sum())
-
-
-def mv_per(unit: str, mv_per_unit: float | None, source: str) -> float:
-    """Return the scale of a source's numbers: mV in one unit.
-
-    Raises:
-        SourceError: unknown unit, or `adc` without a usable scale.
-    """
-    if unit == "adc":
-        if mv_per_unit is None or not math.isfinite(mv_per_unit) or mv_per_unit == 0:
-            raise SourceError(f"{source}: unit adc needs the mV of one count, e.g. --mv-per-unit 0.005")
-        return float(mv_per_unit)
-    if unit not in UNITS:
-        raise SourceError(f"{source}: unknown unit {unit!r}; choose one of {', '.join(UNITS)}, adc")
-    return UNITS[unit]
 
 
 def sample_span(options: SourceOptions, fs_hz: float, total: int | None, source: str) -> tuple[int, int | None]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, mv_per
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond
 from monitor.sources.rescaled import RescaledSource
+from monitor.sources.units import mv_per
 
 __all__ = ["GROUP", "PluginSource", "open_plugin", "plugin_kinds"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.sources.base import Source
-from monitor.sources.options import MV_BY_UNIT
+from monitor.sources.units import MV_BY_UNIT
 
 __all__ = ["SourceWrapper"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, UNITS, SourceOptions, mv_per, parse_number
+from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, SourceOptions, parse_number
+from monitor.sources.units import canonical_unit, mv_per, unit_in_label
 
 __all__ = ["HEAD_BYTES", "CsvFormat", "sniff"]
 
@@ -187,11 +188,9 @@ def _advances(cells: list[str], decimal_comma: bool) -> bool:
 
 
 def _unit(text: str) -> str | None:
-    """Return the unit in a header, as spelled in UNITS; None without one."""
+    """Return the unit in a header, as canonical_unit spells it; None without one."""
     text = text.strip(" \t\"'")
-    match = _UNIT_IN_NAME.search(text)
-    wanted = (match.group(1) if match else text).lower().replace("μ", "µ")
-    return {unit.lower(): unit for unit in UNITS}.get(wanted) if match or wanted != "v" else None
+    return unit_in_label(text) or (canonical_unit(text) if text.lower() != "v" else None)
 
 
 def _delimiter(rows: list[str], header: str | None) -> str | None:

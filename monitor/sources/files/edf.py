@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
-from monitor.sources.channels import choose_channel, ecg_channels
-from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, MV_BY_UNIT, UNITS, SourceOptions, check_fs, mv_per
+from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, SourceOptions, check_fs
 from monitor.sources.pieces import PieceSource
+from monitor.sources.units import ADC, canonical_unit, mv_per
 
 if TYPE_CHECKING:
     from edfio import Edf
@@ -32,7 +33,6 @@ _FIXED = 256  # bytes of the fixed header, and of the header of each signal
 _RECORDS_AT = slice(236, 244)  # number of data records; -1 = not known while recording
 _SIGNALS_AT = slice(252, 256)
 _COUNTS_AT = 216  # header bytes per signal before the field "samples per data record" of 8 bytes
-_MV = MV_BY_UNIT | {"μv": UNITS["uV"]}
 
 
 class EdfSource(PieceSource):
@@ -151,16 +151,18 @@ class EdfSource(PieceSource):
         labels = list(edf.labels)
         if not labels:
             raise SourceError(f"{self.name}: the file holds annotations only, no signal")
-        wanted = options.channel if options.channel is not None else options.column
-        like = ecg_channels([label.strip() for label in labels])
-        usable = [
-            number
-            for number in like
-            if edf.signals[number].physical_dimension.lower() in _MV
-            and FS_MIN_HZ <= edf.signals[number].sampling_frequency <= FS_MAX_HZ
+        in_range = [FS_MIN_HZ <= signal.sampling_frequency <= FS_MAX_HZ for signal in edf.signals]
+        channels = [
+            Channel(
+                signal.label.strip(),
+                signal.physical_dimension,
+                usable=usable or not any(in_range),
+                first=f"{signal.sampling_frequency:g} Hz",
+            )
+            for signal, usable in zip(edf.signals, in_range, strict=True)
         ]
-        only = [0] if len(labels) == 1 else []
-        return choose_channel(labels, wanted, [*usable, *like, *only], self.name)
+        options.note("channels", channel_list(channels))
+        return choose(channels, options.column_or_channel, self.name)
 
     def _scale(self, signal: Any, options: SourceOptions) -> float:
         """Scale of the values that are read, physical or digital: mV in one."""
@@ -177,9 +179,9 @@ class EdfSource(PieceSource):
             return mv_per(options.unit, None, self.name)
         if not unit:
             raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
-        if unit.lower() not in _MV:
-            raise SourceError(f"{self.name}: channel {signal.label} is in {unit}, which is no voltage")
-        return _MV[unit.lower()]
+        if canonical_unit(unit) in (None, ADC):
+            raise SourceError(f"{self.name}: channel {signal.label} is in {unit}, which is no voltage; give --unit")
+        return mv_per(unit, None, self.name)
 
 
 def _per_count(signal: Any) -> float:

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.channels import choose_channel
+from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.files.record_files import find_record, nearest
 from monitor.sources.files.wfdb_segments import open_record
-from monitor.sources.options import MV_BY_UNIT, SourceOptions, mv_per
+from monitor.sources.options import SourceOptions
 from monitor.sources.pieces import PieceSource
+from monitor.sources.units import ADC, canonical_unit, mv_per
 
 __all__ = ["WfdbSource", "open_database_record", "open_wfdb"]
 
-PREFERRED_LEAD = "MLII"
 PIECE_SAMPLES = 131_072  # 1 MiB of float64; wfdb.rdrecord costs 1.5 ms a call: 0.15 s in pieces of 10 s, 0.016 s so
 
 
@@ -63,17 +63,16 @@ class WfdbSource(PieceSource):
     def __init__(self, path: Path, options: SourceOptions, name: str) -> None:
         self.name = name
         self._record = open_record(path, name)
-        leads = [signal.name for signal in self._record.signals]
-        preferred = leads.index(PREFERRED_LEAD) if PREFERRED_LEAD in leads else 0
-        self._channel = choose_channel(leads, options.channel, [preferred], name)
+        channels = [Channel(signal.name, signal.unit) for signal in self._record.signals]
+        options.note("channels", channel_list(channels))
+        self._channel = choose(channels, options.channel, name)
         signal = self._record.signals[self._channel]
         self.lead = signal.name
         self.fs_hz = self._record.fs_hz
-        self.unit = options.unit or signal.unit
-        known = mv_per(options.unit, options.mv_per_unit, name) if options.unit else MV_BY_UNIT.get(signal.unit.lower())
-        if known is None:
-            raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage")
-        mv = self.mv_per_unit = known
+        self.unit = options.unit or canonical_unit(signal.unit) or signal.unit
+        if options.unit is None and canonical_unit(signal.unit) in (None, ADC):
+            raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage; give --unit")
+        mv = self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
         self._mv = mv
         self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))
         rails = signal.rails

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
 from monitor.sources.files.wfdb_record import Record, Signal, open_single, read_header, start_time_of
-from monitor.sources.options import MV_BY_UNIT
+from monitor.sources.units import UNITS, canonical_unit
 
 __all__ = ["open_record"]
 
@@ -147,7 +147,7 @@ def _factor(signal: Signal, wanted: Signal, name: str) -> float:
     """Factor from a segment's unit to the record's."""
     if signal.unit == wanted.unit:
         return 1.0
-    try:
-        return MV_BY_UNIT[signal.unit.lower()] / MV_BY_UNIT[wanted.unit.lower()]
-    except KeyError:
-        raise SourceError(f"{name}: {signal.name} is in {wanted.unit} and, in a segment, in {signal.unit}") from None
+    known = [UNITS.get(canonical_unit(unit) or "") for unit in (signal.unit, wanted.unit)]
+    if known[0] is None or known[1] is None:
+        raise SourceError(f"{name}: {signal.name} is in {wanted.unit} and, in a segment, in {signal.unit}")
+    return known[0] / known[1]

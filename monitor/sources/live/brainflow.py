@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.channels import choose_channel
+from monitor.sources.channels import Channel, choose
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
-from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, mv_per, sample_span
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
 from monitor.sources.reader_thread import ReaderThread
 from monitor.sources.timing.arrival_line import COUNTER
+from monitor.sources.units import mv_per
 
 __all__ = ["BUFFER_S", "SILENT_S", "BrainflowSource"]
 
@@ -139,7 +140,7 @@ class BrainflowSource(Source):
             except self._flow.BrainFlowError:
                 raise SourceError(f"{self.name}: the board {described['name']} has no channel for an ECG") from None
         labels = [f"ch{number}" for number in range(1, len(rows) + 1)]
-        channel = choose_channel(labels, options.channel, [0], self.name)
+        channel = choose([Channel(label, "uV") for label in labels], options.channel, self.name)
         self.lead = labels[channel]
         self._row = int(rows[channel])
         self._counter_row = described.get("package_num_channel")

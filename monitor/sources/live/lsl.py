@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ import numpy as np
 
 from monitor.errors import SourceError, first_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.channels import choose_channel, ecg_channels
-from monitor.sources.options import MAX_MV, MV_BY_UNIT, SourceOptions, blank_beyond, check_fs, mv_per, sample_span
+from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.timing.stamp_clock import StampClock
+from monitor.sources.units import ADC, canonical_unit, mv_per
 
 if TYPE_CHECKING:
     import pylsl
@@ -34,15 +36,6 @@ _QUIET_S = 1.0  # silence after which the held samples are given
 _PULL = 4096
 _KEYS = ("name", "type", "source_id")
 _ECG_TYPES = ("ECG", "EKG")
-_UNITS = MV_BY_UNIT | {
-    "μv": 1e-3,
-    "microvolt": 1e-3,
-    "microvolts": 1e-3,
-    "millivolt": 1.0,
-    "millivolts": 1.0,
-    "volt": 1e3,
-    "volts": 1e3,
-}
 _NO_LOG = "[log]\nlevel = -3\n"  # LSL would write to standard error, over the dashboard
 # Paths of LSL's settings; our settings would replace them.
 _SETTINGS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
@@ -108,7 +101,14 @@ class LslSource(Source):
         names = [label or f"channel {i}" for i, label in enumerate(labels)] or [
             f"channel {i}" for i in range(self._shape[0])
         ]
-        self._channel = choose_channel(names, options.channel, self._preferred(info, names), self.name)
+        types, units = info.get_channel_types() or [], info.get_channel_units() or []
+        all_ecg = info.type().upper() in _ECG_TYPES
+        channels = [
+            Channel(label, unit or None, is_ecg=all_ecg or (kind or "").upper() in _ECG_TYPES)
+            for label, kind, unit in itertools.zip_longest(names, types[: len(names)], units[: len(names)])
+        ]
+        self._channel = choose(channels, options.channel, self.name)
+        options.note("channels", channel_list(channels))
         self.lead = names[self._channel]
         self._mv = self.mv_per_unit = self._scale(info, options)
         self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
@@ -169,25 +169,15 @@ class LslSource(Source):
         """Number of channels, rate and format, which must be the same after a loss."""
         return info.channel_count(), info.nominal_srate(), info.channel_format()
 
-    @staticmethod
-    def _preferred(info: pylsl.StreamInfo, names: list[str]) -> list[int]:
-        types = info.get_channel_types() or []
-        by_type = [i for i, kind in enumerate(types) if (kind or "").upper() in _ECG_TYPES]
-        only = [0] if len(names) == 1 or info.type().upper() in _ECG_TYPES else []
-        return [*by_type, *ecg_channels(names), *only]
-
     def _scale(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
         units = info.get_channel_units() or []
         unit = (units[self._channel] if self._channel < len(units) else None) or ""
-        factor = _UNITS.get(unit.strip().lower())
-        self.unit = options.unit or unit or "mV"
-        if options.unit is not None:
-            return mv_per(options.unit, options.mv_per_unit, self.name)
-        if not unit:
+        if options.unit is None and not unit:
             raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
-        if factor is None:
-            raise SourceError(f"{self.name}: channel {self.lead} is in {unit}, which is no voltage")
-        return factor
+        if options.unit is None and canonical_unit(unit) in (None, ADC):
+            raise SourceError(f"{self.name}: channel {self.lead} is in {unit}, which is no voltage; give --unit")
+        self.unit = options.unit or canonical_unit(unit) or unit
+        return mv_per(self.unit, options.mv_per_unit, self.name)
 
     def _pull(self) -> None:
         try:

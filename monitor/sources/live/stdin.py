@@ -13,8 +13,9 @@ import numpy as np
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.files.csv_format import CsvFormat, sniff
-from monitor.sources.options import MAX_MV, SourceOptions, mv_per, parse_number, sample_span
+from monitor.sources.options import MAX_MV, SourceOptions, parse_number, sample_span
 from monitor.sources.serial.line_parser import LEADS_OFF
+from monitor.sources.units import mv_per
 
 __all__ = ["MAX_LINE", "StdinSource", "open_stdin"]
 

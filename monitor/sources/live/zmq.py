@@ -18,8 +18,9 @@ from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
-from monitor.sources.options import MAX_MV, SourceOptions, check_fs, mv_per, sample_span
+from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
+from monitor.sources.units import mv_per
 
 __all__ = ["FRAME_BYTES", "ZmqSource"]
 

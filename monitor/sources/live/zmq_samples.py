@@ -14,7 +14,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from monitor.sources.options import UNITS, blank_beyond
+from monitor.sources.options import blank_beyond
+from monitor.sources.units import UNITS
 
 __all__ = ["INVALID_INT16", "SamplesHeader", "decode_samples"]
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources.options import MAX_MV, SourceOptions, mv_per
+from monitor.sources.options import MAX_MV, SourceOptions
 from monitor.sources.serial.line_parser import Decoded, LineParser
 from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
+from monitor.sources.units import mv_per
 
 __all__ = ["BOARDS", "FORMATS", "Adc", "Board", "Decoder", "PacketDecoder", "SerialFormat", "make_decoder"]
 

@@ -91,7 +91,7 @@ def test_the_default_lead_is_the_first_with_the_label_of_an_ecg(tmp_path: Path) 
         assert source.lead == "V1"
         np.testing.assert_allclose(read_signal(source)[1], WAVE * 1000, atol=0.1)
     for options, error in (
-        ({"channel": "V9"}, "no channel 'V9'; channels: 0 EEG Fpz, 1 ECG rate, 2 EKG, 3 V1"),
+        ({"channel": "V9"}, "no channel 'V9'; channels: 0 EEG Fpz .*, 1 ECG rate .*, 2 EKG .*, 3 V1"),
         ({"channel": 1}, "is in bpm, which is no voltage"),
     ):
         with pytest.raises(SourceError, match=error):

@@ -138,7 +138,7 @@ def test_unread_samples_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch)
         ("synthetic?timeout=soon", {}, "timeout=soon is no whole number"),
         ("playback_file?file=/nowhere.csv&master_board=cyton", {}, "a parameter is missing or wrong"),
         ("playback_file?file=/nowhere.csv&master_board=citon", {}, "nearest: CYTON_BOARD"),
-        ("synthetic", {"channel": "V1"}, "no channel 'V1'; channels: 0 ch1, 1 ch2"),
+        ("synthetic", {"channel": "V1"}, "no channel 'V1'; channels: 0 ch1 .*, 1 ch2"),
         ("synthetic", {"fs_hz": 500.0}, "--fs 500 Hz, but the board has 250 Hz"),
         ("synthetic", {"unit": "adc"}, "--mv-per-unit"),
         ("synthetic", {"start_s": 1.0}, "leave out --start"),
