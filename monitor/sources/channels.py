@@ -31,8 +31,9 @@ _ECG = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
-    r"(exg|ads|adc|analog|ain|a|in|input)?[ _-]*(channel|chan|ch|kanal|canal|sensor|signal|lead|electrode)?"
-    r"[ _-]*(data|value|raw)?[ _-]*\d{0,3}|(eeg|emg)[ _-]+(channel|chan|ch)[ _-]*\d{1,3}",  # inputs of a bioamplifier
+    r"(exg|ads|adc|analog|ain|in|input)?[ _-]*(channel|chan|ch|kanal|canal|sensor|signal|lead|electrode)"
+    r"[ _-]*(data|value|raw)?[ _-]*\d{0,3}|(exg|ads|adc|analog|ain|a|in|input)[ _-]*\d{1,3}"
+    r"|(eeg|emg)[ _-]+(channel|chan|ch)[ _-]*\d{1,3}",  # inputs of a bioamplifier
     re.IGNORECASE,
 )
 _VALUE = re.compile(

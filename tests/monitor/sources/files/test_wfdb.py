@@ -160,7 +160,7 @@ def test_errors_are_specific(tmp_path: Path) -> None:
     path = write_record(tmp_path)
     with pytest.raises(SourceError, match=r"no channel 'V6'; channels: 0 I .*, 1 MLII .*, 2 V1 lead"):
         open_at(path, channel="V6")
-    with pytest.raises(SourceError, match="no channel 3"):
+    with pytest.raises(SourceError, match="no channel '3'"):
         open_at(path, channel=3)
     with pytest.raises(SourceError, match=r"nearest: rec"):
         open_at(tmp_path / "reck")
@@ -172,7 +172,7 @@ def test_errors_are_specific(tmp_path: Path) -> None:
         open_at(path, duration_s=0.0)
     with pytest.raises(SourceError, match="start -1 s"):
         open_at(path, start_s=-1.0)
-    with pytest.raises(SourceError, match="no voltage"):
+    with pytest.raises(SourceError, match="no channel is an ECG"):
         open_at(write_record(tmp_path, "pressure", units="mmHg"))
     with pytest.raises(SourceError, match="50 Hz; between 100 and 1000"):
         open_at(write_record(tmp_path, "slow", fs=50))
