@@ -1,0 +1,62 @@
+"""Attack a monitor and report what happens: python tools/attacks.py [--only flood,topics]
+
+Each attack starts a monitor as a program, attacks it, and measures the latency of its beats meanwhile. Ends with 1
+where a monitor died, or an honest client lost what it is due. The figures are kept in --json, for docs/bus.md.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # test this working tree
+
+from attacks.attack import attacks_table  # noqa: E402
+from attacks.catalogue import ATTACKS  # noqa: E402
+from common.pages import save_json, write_page  # noqa: E402
+from common.programs import ToolError, run_command  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results" / "attacks.json"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def main(
+    only: Annotated[str, typer.Option(help="Names of attacks, with commas; default: all.")] = "",
+    json: Annotated[Path, typer.Option(help="File that keeps the figures of a run without --only.")] = RESULTS,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/bus.md and end.")] = False,
+) -> None:
+    """Carry out the attacks, print the table, keep the figures."""
+    if write:
+        return write_page("docs/bus.md", "attacks", attacks_table(json_module.loads(json.read_text("utf-8"))))
+    names = only.split(",") if only else list(ATTACKS)
+    if unknown := [name for name in names if name not in ATTACKS]:
+        raise ToolError(f"--only {unknown[0]}: there are {', '.join(ATTACKS)}")
+    outcomes = []
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="ecg-attack-") as folder:
+            outcome = ATTACKS[name](Path(folder))
+        print(f"{name}: {'good' if outcome.good else 'BAD'}: {outcome.now}", file=sys.stderr, flush=True)
+        outcomes.append(outcome)
+    figures = {
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+    }
+    if not only:
+        save_json(json, figures)
+    print(attacks_table(figures))
+    raise typer.Exit(int(not all(outcome.good for outcome in outcomes)))
+
+
+if __name__ == "__main__":
+    run_command("attacks", app)

@@ -1,0 +1,1 @@
+"""Attacks on a monitor: one module a kind, listed in `attacks.catalogue`."""
