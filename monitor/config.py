@@ -5,6 +5,7 @@ Precedence: command-line options, then environment variables (`ECG_MONITOR_...`)
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,7 +38,10 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Baud = Annotated[int, Meta(ge=0)]
 AdcBits = Annotated[int, Meta(ge=0, le=24)]
-BedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # part of topics and of folder names
+# Part of topics and of folder names, so neither `.` nor `..`; \Z, because `$` also matches before a last newline.
+_BED_NAME = r"^(?!\.\.?\Z)[A-Za-z0-9_.-]{1,64}\Z"
+_BED_NAME_RULE = "the name of a bed has 1 to 64 letters, digits, _ . - and is not . or .."
+BedName = Annotated[str, Meta(pattern=_BED_NAME)]
 
 
 def _option(flag: str, text: str, words: dict[str, float] | None = None, numbers: str = "") -> Meta:
@@ -299,6 +303,8 @@ def _check_beds(beds: Any, origin: str) -> None:
     if not isinstance(beds, dict):
         raise ConfigError(f"{origin}: beds = {beds!r}; write [beds.NAME]")
     for bed, keys in beds.items():
+        if not re.match(_BED_NAME, bed):
+            raise ConfigError(f"{origin}: [beds.{bed!r}]: {_BED_NAME_RULE}")
         known = BedConfig.__struct_fields__
         if isinstance(keys, dict) and (unknown := [key for key in keys if key not in known]):
             raise ConfigError(f"{origin}: beds.{bed} has no key {unknown[0]}; it has {', '.join(known)}")
@@ -321,5 +327,7 @@ def _lay_over(tree: dict[str, Any], changes: dict[str, Any]) -> None:
 def _readable(error: msgspec.ValidationError, section: str = "", value: str = "") -> str:
     """msgspec's message with `$.source.speed` replaced by the key, and ` = value` where it is known."""
     message, _, where = str(error).partition(" - at `$")
+    if where.strip("`. ") == "source.bed" and "regex" in message:
+        message = _BED_NAME_RULE
     key = ".".join(part for part in (section, where.strip("`. ")) if part) or "top level"
     return f"key {key}{value}: {message[0].lower()}{message[1:]}"

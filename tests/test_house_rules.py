@@ -15,6 +15,8 @@ MAX_MODULE_LINES = 350
 MAX_ATTRIBUTES = 12
 REASON = "Many attributes:"  # begins the line of a class docstring that says why there are more
 PRODUCT = sorted(path for folder in ("detector", "monitor", "train", "tools") for path in (ROOT / folder).rglob("*.py"))
+PATTERNS = {"re.compile", "re.match", "re.search", "re.fullmatch", "re.sub", "re.split", "Meta", "msgspec.Meta"}
+DOLLAR = re.compile(r"(?<!\\)\$(\Z|[|)])")  # at the end of a pattern or of an alternative
 BY_TEXT = re.compile(r"type\((e|error|exc|exception)\)\.__name__ *(==|!=|in|not in)\b|\bin str\((e|error|exc)\)")
 
 
@@ -65,4 +67,18 @@ def test_a_class_with_many_attributes_says_why() -> None:
 
 def test_errors_are_recognised_by_their_class() -> None:
     found = [name_of(path) for path in PRODUCT if BY_TEXT.search(path.read_text("utf-8"))]
+    assert found == []
+
+
+def test_a_pattern_ends_with_the_text() -> None:
+    """`$` also matches before a last newline: a name with a line break would pass. `\\Z` does not."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PATTERNS and "MULTILINE" not in ast.unparse(node)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str | bytes)
+        if DOLLAR.search(part.value if isinstance(part.value, str) else part.value.decode("latin-1"))
+    ]
     assert found == []

@@ -34,10 +34,11 @@ Role = Literal["viewer", "operator"]
 CLIENTS_FILE = "clients.toml"
 DASHBOARD_NAME = "screen"  # the dashboard in the monitor's own process; its key exists only in memory
 RESERVED_NAMES = ("server", DASHBOARD_NAME)
-Z85_KEY = r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}$"
+# \Z, because `$` also matches before a last newline.
+Z85_KEY = r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z"
 
 PublicKey = Annotated[str, Meta(pattern=Z85_KEY)]
-_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")]
 _HEAD = (
     "# Clients that may connect. A running monitor reads changes.\n"
     "# viewer: receives everything; operator: may also acknowledge and pause audio.\n"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from monitor.atomic_file import replace_file
 from monitor.errors import PositionError
@@ -12,17 +14,22 @@ from monitor.errors import PositionError
 __all__ = ["Place", "Position", "load_position", "save_position"]
 
 
+# The bounds of a request (monitor.bus.requests): the monitor refuses others, and the topic would wait in vain.
+Epoch = Annotated[str, Meta(min_length=1, max_length=200)]
+Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
 class Place(msgspec.Struct, frozen=True):
     """The last message read of a topic: `seq` in the run `epoch`; 0 = none of this run."""
 
-    epoch: str
-    seq: int
+    epoch: Epoch
+    seq: Seq
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last message read of each topic; a topic without one is read from the start of the run `epoch`."""
 
-    epoch: str
+    epoch: Epoch
     topics: dict[str, Place]
 
 
@@ -48,13 +55,13 @@ def load_position(path: Path) -> Position | None:
 
 
 def save_position(path: Path, position: Position) -> None:
-    """Replace a position file as a whole.
+    """Replace a position file as a whole; it is on the disk on return.
 
     Raises:
         PositionError: it cannot be written.
     """
     try:
-        replace_file(path, msgspec.json.encode(position) + b"\n")
+        replace_file(path, msgspec.json.encode(position) + b"\n", durable=True)
     except OSError as error:
         raise _unusable(path, error) from None
 

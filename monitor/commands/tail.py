@@ -13,6 +13,7 @@ import typer
 
 from monitor.commands.options import KeyFile
 from monitor.config import BusConfig
+from monitor.terminal import json_line, notice
 
 if TYPE_CHECKING:
     from monitor.bus.keys import ClientKey
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["run_tail", "tail"]
 
 _POLL_S: Final = 0.25
+_LINE_BEGINS: Final = '{"schema":"'
 # Longer than the patience of a dashboard: a log is read later, and a message missing in it stays missing.
 _PATIENCE_S: Final = 15.0
 
@@ -53,7 +55,9 @@ def run_tail(
     err: TextIO | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Write the alarms of a running monitor to `out`, one line each, exactly as published.
+    """Write the alarms of a running monitor to `out`, one line each, as published.
+
+    Characters that could control a terminal are written as JSON escapes, which have the same value.
 
     The first lines are the active alarms; with `resume`, the messages published since the position in the file. The
     function waits for a monitor that does not run yet, and after a restart it writes the messages published meanwhile.
@@ -62,10 +66,11 @@ def run_tail(
     Args:
         connect: alarm endpoint of the monitor, e.g. `tcp://127.0.0.1:5556`.
         bed: only this bed; None = all.
-        out: flushed after each line.
+        out: has each line at once; a file gets whole lines only (`monitor.commands.line_file`).
         events: write also events: gaps, lost sources, bad input.
         key: client key, for a monitor with keys.
-        resume: position file. It is written after the lines; a run that is killed between writes those lines again.
+        resume: position file. It is written once the lines are on the disk, so a run that ends between, also because
+            the disk is full, writes those lines again. What a pipe's reader has not read cannot be known.
         err: changes of the connection are printed here; None = standard error.
         stop: called a few times per second.
 
@@ -77,6 +82,7 @@ def run_tail(
     from monitor.bus.endpoints import endpoints_from
     from monitor.client.client import AlarmClient
     from monitor.client.positions import load_position, save_position
+    from monitor.commands.line_file import LineFile
     from monitor.commands.stdout import standard_output
     from monitor.messages import AlarmMessage, EventMessage
 
@@ -94,12 +100,12 @@ def run_tail(
     report, gone = _Report(client, connect, sys.stderr if err is None else err), _reader_gone(out)
     saved = client.position
     with contextlib.closing(client), contextlib.suppress(KeyboardInterrupt), standard_output("tail", out):
+        file = LineFile(out, begins=_LINE_BEGINS, repeats=saved is not None)
         while not stop() and not gone():
-            for _, body, raw in client.poll(_POLL_S):
-                if isinstance(body, AlarmMessage | EventMessage):
-                    out.write(raw.decode() + "\n")
-                    out.flush()
+            bodies = client.poll(_POLL_S)
+            file.write([json_line(raw) for _, body, raw in bodies if isinstance(body, AlarmMessage | EventMessage)])
             if resume is not None and (position := client.position) is not None and position != saved:
+                file.sync()
                 save_position(resume, position)
                 saved = position
             report.update()
@@ -127,7 +133,7 @@ class _Report:
             self._incomplete = client.counters["incomplete"]
 
     def _print(self, text: str) -> None:
-        print(f"ecg-monitor: {text.format(connect=self._connect)}", file=self._err, flush=True)
+        notice(text.format(connect=self._connect), self._err)
 
 
 _INCOMPLETE = (

@@ -13,13 +13,13 @@ from typing import Any
 __all__ = ["Keyboard", "keys_in"]
 
 # Arrow and function keys arrive as escape sequences (ECMA-48); their letters are no keys.
-_KEYS = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|\[[0-?]*[ -/]*$|O?$|[^\[O\x1b]))|(.)", re.DOTALL)
+_KEYS = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|\[[0-?]*[ -/]*\Z|O?\Z|[^\[O\x1b]))|(.)", re.DOTALL)
 _NAMES = {
     "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end",
     "1~": "home", "4~": "end", "5~": "page up", "6~": "page down", "7~": "home", "8~": "end",
 }  # fmt: skip
 _CONTROL = {"\r": "enter", "\n": "enter", "\x1b": "escape", "\x7f": "backspace", "\b": "backspace"}
-_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$")  # the input ends within an escape sequence
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)?\Z")  # the input ends within an escape sequence
 _REST_S = 0.03  # the rest of an escape sequence arrives within this time; otherwise it was the Escape key
 
 

@@ -49,7 +49,10 @@ def test_config_toml_explains_every_key() -> None:
         ('[beds.icu.alarms.asystole]\nlimit = "x"', r"bad\.toml: key beds\.icu\.alarms\.asystole\.limit"),
         ("[beds.icu.alarms.pause]\nbeats = 3", r"bad\.toml: key beds\.icu\.alarms: alarms\.pause has no key beats"),
         ("[beds.icu]\nlimit = 3", r"bad\.toml.*beds.*limit"),
-        ('[beds."a/b".alarms.asystole]\nlimit = 3', r"bad\.toml.*beds"),
+        ('[beds."a/b".alarms.asystole]\nlimit = 3', r"bad\.toml.*beds\.'a/b'.*1 to 64 letters"),
+        ('[beds."p1\\n"]\nsource = "sim"', r"bad\.toml.*beds\.'p1\\n'.*1 to 64 letters"),
+        ('[beds.".."]\nsource = "sim"', r"bad\.toml.*beds\.'\.\.'.*1 to 64 letters"),
+        ('[source]\nbed = "p1\\n"', r"bad\.toml.*source\.bed: the name of a bed has 1 to 64 letters"),
     ],
 )
 def test_the_error_of_a_wrong_file_names_file_and_key(tmp_path: Path, text: str, expected: str) -> None:

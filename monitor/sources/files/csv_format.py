@@ -20,9 +20,9 @@ _TIME_NAME = re.compile(
     r"^(elapsed[ _]?time|time ?stamp|time|zeit|temps|tiempo|seconds?|secs?|millis(econds?)?|t|s|ms)(?![a-z0-9])",
     re.IGNORECASE,
 )
-_MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|$)", re.IGNORECASE)
-_UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?$", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
+_MS_NAME = re.compile(r"(^|[^a-z])(ms|millis\w*|msecs?)([^a-z]|\Z)", re.IGNORECASE)
+_UNIT_IN_NAME = re.compile(r"[(\[/_ ](mv|uv|µv|v)[)\]]?\Z", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?\Z")
 _IRREGULAR_SHARE = 0.1  # share of steps off by half a sample or more above which it is no sampled signal
 _COUNTING_ROWS = 10
 _FS_TOLERANCE = 0.01

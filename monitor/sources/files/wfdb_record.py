@@ -26,11 +26,11 @@ Floats = NDArray[np.float64]
 # header(5) of the WFDB manual; wfdb reads a header that does not match.
 _RECORD_LINE = re.compile(
     r"^\S+[ \t]+(?P<signals>\d+)[ \t]+(?P<fs>\d+(\.\d+)?)(/\S+)?([ \t]+(?P<length>\d+)"
-    r"([ \t]+(?P<time>\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*$"
+    r"([ \t]+(?P<time>\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*\Z"
 )
 _SIGNAL_LINE = re.compile(
     r"^(?P<file>[^\s~]+)[ \t]+(?P<format>212|16)[ \t]+(?P<gain>\d+(\.\d+)?)(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?"
-    r"[ \t]+(?P<bits>\d+)[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(?P<name>\S.*?)[ \t]*$"
+    r"[ \t]+(?P<bits>\d+)[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(?P<name>\S.*?)[ \t]*\Z"
 )
 _INVALID = {"212": -2048, "16": -32768}  # no valid sample: NaN
 

@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 # header(5) of the WFDB manual, multi-segment records.
 _RECORD_LINE = re.compile(
     r"^\S+/(?P<segments>\d+)[ \t]+(?P<signals>\d+)[ \t]+(?P<fs>\d+(\.\d+)?)(/\S+)?([ \t]+(?P<length>\d+)"
-    r"([ \t]+(?P<time>\d{1,2}(:\d{1,2}){0,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*$"
+    r"([ \t]+(?P<time>\d{1,2}(:\d{1,2}){0,2}(\.\d+)?)([ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{4}))?)?)?[ \t]*\Z"
 )
-_SEGMENT_LINE = re.compile(r"^(?P<name>~|[\w.-]+)[ \t]+(?P<length>\d+)[ \t]*$")
+_SEGMENT_LINE = re.compile(r"^(?P<name>~|[\w.-]+)[ \t]+(?P<length>\d+)[ \t]*\Z")
 _NULL = "~"
 _SEGMENTED = re.compile(r"\A([ \t]*(#[^\n]*)?\n)*[^\s#/]+/\d")
 

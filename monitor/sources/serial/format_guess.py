@@ -13,7 +13,7 @@ __all__ = ["GUESS_S", "Guess", "guess_format"]
 GUESS_S: Final = 2.0
 _SHARE: Final = 0.6  # share of bytes (or lines) that must be valid: the first may be a banner or half a packet
 _LINES_MIN: Final = 5
-_INTEGER = re.compile(rb"(?:\w*:\s*)?\+?\d{2,8}$")
+_INTEGER = re.compile(rb"(?:\w*:\s*)?\+?\d{2,8}\Z")
 
 
 class Guess(NamedTuple):

@@ -21,9 +21,9 @@ LEADS_OFF = b"!"
 MAX_LINE = 128  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
 _BETWEEN = re.compile(r"[,;\t ]+")
 # PulseSensor Playground, PROCESSING_VISUALIZER: S and the sample, B and beats a minute, Q and the interval.
-_PULSE = re.compile(rb"[SBQ]\d{1,4}$")
+_PULSE = re.compile(rb"[SBQ]\d{1,4}\Z")
 _EARLY_LINES = 20  # only these can show a wrong kind of device; a garbled line later must not end the source
-_WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*$", re.IGNORECASE)
+_WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*\Z", re.IGNORECASE)
 _NOISE_LINES = 2  # unreadable lines in a row that count as samples; further ones are noise with random line ends
 _NAN = float("nan")
 

@@ -66,7 +66,7 @@ def test_only_the_owner_can_read_a_secret(folder):
 
 
 @pytest.mark.parametrize(
-    "name", [".", "..", "../x", "a/b", "", "a b", "-x", ".x", "x" * 65, "é", "server", "screen", 'a"b']
+    "name", [".", "..", "../x", "a/b", "", "a b", "-x", ".x", "x" * 65, "é", "server", "screen", 'a"b', "ward\n", "\n"]
 )
 def test_an_invalid_name_writes_nothing(folder, name):
     before = sorted(path.name for path in folder.parent.rglob("*"))
@@ -140,6 +140,7 @@ def damage(path: Path, old: str, new: str) -> None:
         ("[[client]]", "[client", "not TOML"),
         ('public = "', 'public = "\x00', "not TOML"),
         ('public = "', 'public = "short', "public"),
+        ('name = "ward-3"', 'name = "ward-3\\n"', "name"),
     ],
 )
 def test_a_damaged_allow_list_is_one_line(folder, old, new, text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,13 @@ from tests.monitor.commands.helpers import environment
 ROOT = Path(__file__).parents[3]
 
 
-def tail(place: str, out: Path, position: Path) -> subprocess.Popen[str]:
-    """Run `ecg-monitor tail --resume POSITION >> OUT`."""
+def tail(place: str, out: Path, position: Path, limit: int = resource.RLIM_INFINITY) -> subprocess.Popen[str]:
+    """Run `ecg-monitor tail --resume POSITION >> OUT`; no file can grow beyond `limit` bytes."""
     with out.open("a") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "monitor", "tail", "--connect", place, "--resume", str(position)],
             stdout=file, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
         )  # fmt: skip
 
 
@@ -62,6 +64,45 @@ def test_a_tail_that_is_killed_and_restarted_loses_and_repeats_nothing(tmp_path)
         monitor.kill()
         process.kill()
         process.communicate()
+
+
+def test_a_full_disk_loses_no_alarm_and_leaves_whole_lines(tmp_path):
+    """The disk is full in the middle of a line, three times; each time there is a little more room afterwards."""
+    place, out, position = f"ipc://{tmp_path}/ecg", tmp_path / "alarms.jsonl", tmp_path / "position.json"
+    monitor = BusProcess(tmp_path / "j.db", "run-1", place)
+    save_position(position, Position("run-1", {"v1/p1/alarm/": Place("run-1", 0)}))
+    seen: list[int] = []
+    try:
+        monitor.execute("alarm 20")
+        for limit in (1500, 3900, 7300):
+            process = tail(place, out, position, limit)
+            monitor.execute("heartbeat")
+            wait_for(
+                lambda process=process: process.poll() is not None, "the end", lambda: monitor.execute("heartbeat")
+            )
+            assert process.returncode == 2
+            assert process.stderr is not None
+            assert "standard output: File too large; write somewhere else" in process.stderr.read()
+            process.communicate()
+            seen = [seq for _, seq in places(out)]  # each line is whole
+            kept = load_position(position)
+            assert kept is not None
+            assert kept.topics["v1/p1/alarm/"].seq <= max(seen)
+        process = tail(place, out, position)
+        wait_for(lambda: 20 in [seq for _, seq in places(out)], "the last", lambda: monitor.execute("heartbeat"))
+        assert {seq for _, seq in places(out)} == set(range(1, 21))
+    finally:
+        monitor.kill()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("seq", [-1, 1 << 63, 1 << 70])
+def test_a_position_that_no_monitor_can_have_is_one_line(tmp_path, seq):
+    path = tmp_path / "position"
+    path.write_text(json.dumps({"epoch": "run-1", "topics": {"v1/p1/alarm/": {"epoch": "run-1", "seq": seq}}}))
+    with pytest.raises(PositionError, match="give another file, or remove it to begin anew"):
+        load_position(path)
 
 
 def test_a_position_in_a_run_without_a_journal_gives_a_notice(tmp_path):
