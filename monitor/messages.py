@@ -164,7 +164,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         last_hour: counts of ventricular beats and their patterns.
         unwatched_s: time since the last second of good signal, s, by the sample clock.
         rate_low_bpm, rate_high_bpm: limits of the alarms `bradycardia` and `tachycardia`, beats a minute; None = that
-            alarm is off.
+            alarm is off. Absent in messages of older monitors.
 
     Many attributes: one per field of the message.
     """
@@ -194,8 +194,8 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     last_hour: HourCounts = HourCounts()
     unwatched_s: float = 0.0
     pacer_pulses: int = 0
-    rate_low_bpm: float | None = None
-    rate_high_bpm: float | None = None
+    rate_low_bpm: float | msgspec.UnsetType | None = msgspec.UNSET
+    rate_high_bpm: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):

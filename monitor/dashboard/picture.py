@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
+from monitor.client.liveness import LOST_AFTER_S
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.monitors import BusClient
 from monitor.dashboard.station import Station
+from monitor.errors import ClientError
 
 __all__ = ["export_frame", "take_picture"]
 
 WIDTH, HEIGHT = 110, 34  # of a picture, cells
+BEDS_NAMED = 8  # in the error about an unknown bed
 
 # Our own dark theme, so that the picture does not depend on a terminal.
 THEME = TerminalTheme(
@@ -56,17 +59,24 @@ def take_picture(
         bed: name of the bed; None = the ward, or the bed where there is only one.
 
     Raises:
+        ClientError: no monitor answers within `after_s`, at most LOST_AFTER_S, or none has that bed.
         OSError: the file cannot be written.
     """
     station = Station(clients, "", bed)
-    end_s = clock() + after_s
+    began_s = clock()
+    end_s = began_s + after_s
     while True:
         station.fold(clock())
+        if not station.joined and clock() - began_s >= min(after_s, LOST_AFTER_S):
+            raise ClientError(f"no monitor answers at {', '.join(clients)}; start one, or name its address: --connect")
         frame = station.frame(WIDTH, HEIGHT, clock())
         left_s = end_s - clock()
         if left_s <= 0:
             break
         wait(min(left_s, 1 / station.frames_per_s))
+    if bed is not None and station.order.named(bed) is None:
+        beds = sorted(entry.ref.name for entry in station.order.entries)
+        raise ClientError(f"--bed {bed}: no monitor has it; there are {', '.join(beds[:BEDS_NAMED])}")
     export_frame(frame, path)
 
 

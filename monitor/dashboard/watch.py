@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UnsetType
+
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Ink
 from monitor.messages import StatusMessage
@@ -12,11 +14,13 @@ NOT_WATCHED_AFTER_S = 5.0  # as in the rhythm of the status
 
 
 def limit_words(status: StatusMessage | None) -> tuple[str, str]:
-    """Lower and upper limit of the rate alarms, `off` where the alarm is off; empty without a status."""
+    """Lower and upper limit of the rate alarms, `off` where the alarm is off; empty where the status does not say."""
     if status is None:
         return "", ""
-    low, high = ("off" if limit is None else f"{limit:.0f}" for limit in (status.rate_low_bpm, status.rate_high_bpm))
-    return low, high
+    low, high = status.rate_low_bpm, status.rate_high_bpm
+    if isinstance(low, UnsetType) or isinstance(high, UnsetType):  # an older monitor
+        return "", ""
+    return "off" if low is None else f"{low:.0f}", "off" if high is None else f"{high:.0f}"
 
 
 def not_watched(bed: DashboardBed, now_s: float) -> tuple[str, Ink] | None:

@@ -10,6 +10,8 @@ from monitor.sources import Chunk, EndOfStream, Source
 
 __all__ = ["Samples"]
 
+_FIRST = 1000  # samples read at once: the first read of a source may take 0.5 s, which must not pass in device time
+
 
 class Samples:
     """Gives the samples of a source without gaps: missing samples are NaN. At most one chunk is held.
@@ -24,6 +26,7 @@ class Samples:
         self._source = source
         self._at: int | None = None  # index of the next sample to give
         self._chunk: Chunk | None = None
+        self._chunk = self._next(_FIRST)
 
     def take(self, n: int) -> NDArray[np.float64]:
         """Return the next `n` samples, (n,) float64, mV; fewer only at the end."""

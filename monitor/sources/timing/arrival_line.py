@@ -58,7 +58,7 @@ class ArrivalLine:
         self._blocks: deque[_Block] = deque(maxlen=FIT_BLOCKS)
         self._block: _Block | None = None
         self._began_s = -math.inf  # first arrival of that block
-        self._doubt = 0
+        self._doubt = math.inf  # samples by which a burst may be ahead: the first of all may have come late
 
     def doubt(self, samples: int) -> None:
         """Note that `samples` were taken as lost by time alone; if they still come, the device is not faster."""
@@ -93,6 +93,8 @@ class ArrivalLine:
         if block is None:
             self._began_s = arrival_s
         elif arrival_s - self._began_s >= BLOCK_S:
+            if not self._blocks:
+                self._doubt = 0
             self._blocks.append(self._block)
             self._block, self._began_s = _Block(arrival_s, end, delay_s), arrival_s
             self._check()

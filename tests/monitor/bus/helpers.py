@@ -91,6 +91,8 @@ def status(sample: int, bed: str = "p1") -> StatusMessage:
         speed=1.0,
         quality="good",
         scorable=True,
+        rate_low_bpm=45.0,
+        rate_high_bpm=120.0,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from rich.cells import cell_len
 
 from monitor.dashboard import bed_order, keyboard, tile, trend
@@ -148,6 +149,14 @@ def test_the_limits_stand_beside_the_rate_and_the_rhythm_in_words(width, height)
     assert " 45-120 " in text
     assert "ventricular bigeminy" in text
     assert " 45-off " in "\n".join(screen(watched_state(rate_high_bpm=None), width, height))
+    assert " off-off " in "\n".join(screen(watched_state(rate_low_bpm=None, rate_high_bpm=None), width, height))
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, *SMALL_SIZES])
+def test_a_status_without_limits_shows_none(width, height):
+    text = "\n".join(screen(watched_state(rate_low_bpm=UNSET, rate_high_bpm=UNSET), width, height))
+    assert "off" not in text
+    assert "45" not in text
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)

@@ -215,6 +215,15 @@ def test_samples_at_a_wrong_rate_are_nan(factor: float, counted: bool) -> None:
     assert clock.end == 15_000
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_first_samples_that_arrive_late_are_no_wrong_rate(counted: bool) -> None:
+    clock = SampleClock(FS_HZ)
+    runs = Wire(2_500, late=((0.0, 0.6),), counted=counted).run(clock)
+    assert sum(int(np.isfinite(run.samples).sum()) for run in runs) == 2_500
+    assert clock.trusted
+    assert clock.lost == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("counted", [True, False])
 def test_samples_that_arrive_after_they_were_taken_as_lost_are_no_wrong_rate(counted: bool) -> None:
