@@ -257,6 +257,23 @@ def test_watch_draws_a_picture_of_a_ward(ward: Ward, tmp_path: Path) -> None:
     assert re.search(TRACE, words)
 
 
+def test_a_picture_without_a_monitor_is_one_line_and_no_file(tmp_path: Path) -> None:
+    picture, nowhere = tmp_path / "none.svg", f"ipc://{tmp_path}/none"
+    command = [*COMMAND, "watch", "--connect", nowhere, "--svg", str(picture), "--after", "1"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"ecg-monitor: no monitor answers at {nowhere}; start one, or name its address: --connect\n"
+    assert not picture.exists()
+
+
+@pytest.mark.slow
+def test_a_picture_of_an_unknown_bed_names_the_beds(ward: Ward, tmp_path: Path) -> None:
+    monitor = ward(["icu-1", "icu-2"], [])
+    command = [*COMMAND, "watch", "--connect", monitor.endpoint, "--svg", str(tmp_path / "x.svg"), "--after", "3"]
+    done = subprocess.run([*command, "--bed", "p9"], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "ecg-monitor: --bed p9: no monitor has it; there are icu-1, icu-2\n")
+
+
 def tmux(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["tmux", "-S", str(folder / "socket"), "-f", "/dev/null", *arguments],
