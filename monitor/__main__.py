@@ -10,6 +10,7 @@ from monitor.commands import alarms, keys
 from monitor.commands.emulate import emulate
 from monitor.commands.export import export
 from monitor.commands.fleet import fleet
+from monitor.commands.inspect import inspect
 from monitor.commands.options import EXIT_BAD_INPUT
 from monitor.commands.ports import ports
 from monitor.commands.run import EPILOG, run
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback(invoke_without_command=True, epilog=EPILOG)(run)
+app.command()(inspect)
 app.command()(watch)
 app.command()(tail)
 app.add_typer(alarms.app, name="alarms")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,12 +61,28 @@ def planned_beds(config: Config) -> list[BedPlan]:
     return _many(config)
 
 
-def open_bed(plan: BedPlan, config: Config) -> Source:
+def open_bed(plan: BedPlan, config: Config, note: Callable[[str, str], None] | None = None) -> Source:
     """Open the source of a bed.
+
+    Args:
+        plan: the bed.
+        config: for its alarm limits.
+        note: as in SourceOptions; without it, an error names the command that shows what was recognised.
 
     Raises:
         SourceError: it cannot be opened.
     """
+    noted: list[str] = []
+    try:
+        return _open_bed(plan, config, note or (lambda name, _text: noted.append(name)))
+    except SourceError as error:
+        if not noted:
+            raise
+        shown = shlex.quote(plan.source.spec)
+        raise SourceError(f"{error} (ecg-monitor inspect {shown} shows what was recognised)") from None
+
+
+def _open_bed(plan: BedPlan, config: Config, note: Callable[[str, str], None]) -> Source:
     s = plan.source
     options = SourceOptions(
         fs_hz=s.fs_hz or None,
@@ -84,6 +102,7 @@ def open_bed(plan: BedPlan, config: Config) -> Source:
         mv_per_unit=s.mv_per_unit or None,
         report=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
         held_s=plan.held_s,
+        note=note,
     )
     if plan.repeats:
         from monitor.sources.repeated import RepeatedSource
