@@ -97,7 +97,7 @@ def test_the_default_lead_is_the_first_with_the_label_of_an_ecg(tmp_path: Path) 
         with pytest.raises(SourceError, match=error):
             open_edf(path, **options)
     np.testing.assert_allclose(read_signal(open_edf(path, unit="uV"))[1], 2e-3 * WAVE, atol=1e-6)  # a wrong header
-    with pytest.raises(SourceError, match="choose one with --channel: 0 A, 1 B"):
+    with pytest.raises(SourceError, match=r"choose one with --channel: 0 A \[mV\] .*, 1 B"):
         open_edf(write(tmp_path / "b.edf", ("A", "mV", WAVE), ("B", "mV", WAVE)))
     assert open_edf(write(tmp_path / "c.edf", ("Channel 1", "mV", WAVE))).lead == "Channel 1"
 
