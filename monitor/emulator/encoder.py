@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import ConfigError
-from monitor.sources.serial.formats import FORMATS, Adc, signed_adc, unsigned_adc
+from monitor.sources.adc_counts import Adc, signed_adc, unsigned_adc
+from monitor.sources.serial.formats import FORMATS
 from monitor.sources.serial.packets import PacketParser
 
 __all__ = ["NO_SCALE", "Encoder", "Scale", "make_encoder"]

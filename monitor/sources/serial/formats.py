@@ -5,7 +5,6 @@ A decoder takes bytes in any pieces. Layouts and their references are in `packet
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,60 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
+from monitor.sources.adc_counts import EXAMPLE_SCALE, Adc, given_adc, signed_adc
 from monitor.sources.options import MAX_MV, SourceOptions
 from monitor.sources.serial.line_parser import Decoded, LineParser
 from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
 from monitor.sources.units import mv_per
 
-__all__ = ["BOARDS", "FORMATS", "Adc", "Board", "Decoder", "PacketDecoder", "SerialFormat", "make_decoder"]
+__all__ = ["BOARDS", "FORMATS", "Board", "Decoder", "PacketDecoder", "SerialFormat", "make_decoder"]
 
-EXAMPLE_SCALE: Final = "--adc-bits 10 --vref 5 --gain 1100"
 OFF_SAMPLES: Final = 8  # samples in a row at a leads-off count that mean leads off: no wave stays there as long
-
-
-@dataclass(frozen=True, slots=True)
-class Adc:
-    """Scale of an ADC: mV = (count - zero) * mv_per_count.
-
-    Attributes:
-        mv_per_count: mV in one count at the electrodes, before the amplifier.
-        zero: count of 0 mV.
-        low, high: smallest and largest count.
-        off: counts that mean leads off when they last.
-    """
-
-    mv_per_count: float
-    zero: int
-    low: int
-    high: int
-    off: tuple[int, ...] = ()
-
-    @property
-    def rails_mv(self) -> tuple[float, float]:
-        """Lowest and highest value, mV."""
-        ends = sorted((end - self.zero) * self.mv_per_count for end in (self.low, self.high))
-        return ends[0], ends[1]
-
-    def mv(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Convert counts to mV, (n,) float64."""
-        return np.asarray((counts - self.zero) * self.mv_per_count, dtype=np.float64)
-
-    def counts(self, mv: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Convert finite `mv` to the counts of this ADC, (n,) int64."""
-        counts = np.clip(np.rint(mv / self.mv_per_count) + self.zero, self.low, self.high)
-        return np.asarray(counts, dtype=np.int64)
-
-
-def unsigned_adc(bits: int, vref: float, gain: float) -> Adc:
-    """Return the ADC of a microcontroller after a centring amplifier: 0 to 2**bits - 1 for 0 to `vref` V."""
-    top = (1 << bits) - 1
-    return Adc(1000.0 * vref / (1 << bits) / gain, 1 << bits - 1, 0, top, (0, top))
-
-
-def signed_adc(bits: int, vref: float, gain: float, *off: int) -> Adc:
-    """Return a differential ADC: two's complement, +-`vref` V."""
-    half = 1 << bits - 1
-    return Adc(1000.0 * vref / (half - 1) / gain, 0, -half, half - 1, off or (-half, half - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +203,9 @@ def _unit(options: SourceOptions, source: str) -> float:
 
 def _given_adc(form: SerialFormat, options: SourceOptions, source: str, board: Board | None) -> Adc | None:
     """Return the scale given by the user or the board; None = that of the format, or none."""
-    given = {"--adc-bits": options.adc_bits, "--vref": options.vref, "--gain": options.gain}
+    given = (options.adc_bits, options.vref, options.gain)
     if options.unit == "adc":
-        if any(given.values()):
+        if any(given):
             raise SourceError(f"{source}: give --mv-per-unit, or --adc-bits --vref --gain, not both")
         mv = _unit(options, source)
         if form.adc is not None:
@@ -259,18 +213,13 @@ def _given_adc(form: SerialFormat, options: SourceOptions, source: str, board: B
         if form.parser is None:
             return Adc(mv, 0, -(1 << 31), 1 << 31)
         return replace(signed_adc(16, 1.0, 1.0), mv_per_count=mv) if form.signed else Adc(mv, 0, 0, (1 << 16) - 1, (0,))
-    if not any(given.values()) and board is None:
+    if not any(given) and board is None:
         return None
     if form.adc is not None and form.adc.off == (0,):
         raise SourceError(f"{source}: this format has a fixed scale; change it by --unit adc --mv-per-unit")
+    usual: dict[str, float] = {}
     if form.adc is not None:  # an ADS1299 with other settings
         usual = {"--adc-bits": 24, "--vref": 4.5, "--gain": 24.0}
-    else:
-        usual = {"--adc-bits": board.adc_bits, "--vref": board.vref} if board else {}
-    scale = {flag: value or usual.get(flag) for flag, value in given.items()}
-    if missing := [flag for flag, value in scale.items() if not value]:
-        raise SourceError(f"{source}: the ADC's scale needs {', '.join(missing)} too, e.g. {EXAMPLE_SCALE}")
-    bits, vref, gain = int(scale["--adc-bits"] or 0), float(scale["--vref"] or 0), float(scale["--gain"] or 0)
-    if not (1 <= bits <= 24 and 0 < vref < math.inf and 0 < gain < math.inf):
-        raise SourceError(f"{source}: {bits} bits, {vref:g} V, gain {gain:g}; give 1 to 24 bits, the others above 0")
-    return signed_adc(bits, vref, gain) if form.signed else unsigned_adc(bits, vref, gain)
+    elif board is not None:
+        usual = {"--adc-bits": board.adc_bits, "--vref": board.vref}
+    return given_adc(options, source, signed=form.signed, usual=usual)

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from monitor.errors import SourceError
+from monitor.sources.adc_counts import EXAMPLE_SCALE
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.chords_greeting import ChordsGreeting
 from monitor.sources.serial.format_guess import GUESS_S, Guess, guess_format
-from monitor.sources.serial.formats import EXAMPLE_SCALE, FORMATS, Board, Decoder, make_decoder
+from monitor.sources.serial.formats import FORMATS, Board, Decoder, make_decoder
 from monitor.sources.timing.arrival_line import measure_rate
 
 __all__ = ["MEASURE_S", "Recognition"]
