@@ -19,6 +19,7 @@ from monitor.commands.tail import tail
 from monitor.commands.watch import watch
 from monitor.emulator.faults import GRAMMAR
 from monitor.errors import EcgMonitorError
+from monitor.terminal import notice
 
 __all__ = ["app", "main"]
 
@@ -45,7 +46,7 @@ def main() -> None:
     try:
         app()
     except EcgMonitorError as error:
-        print(f"ecg-monitor: {error}", file=sys.stderr)
+        notice(str(error))
         sys.exit(EXIT_BAD_INPUT)
 
 

@@ -82,3 +82,15 @@ def test_a_pattern_ends_with_the_text() -> None:
         if DOLLAR.search(part.value if isinstance(part.value, str) else part.value.decode("latin-1"))
     ]
     assert found == []
+
+
+def test_one_module_prints() -> None:
+    """Text from outside must not control the terminal: `monitor.terminal` makes it printable."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PRODUCT
+        if name_of(path).startswith(("monitor/", "detector/")) and name_of(path) != "monitor/terminal.py"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "typer.echo", "typer.secho")
+    ]
+    assert found == []

@@ -6,17 +6,14 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from monitor.archive.beat_table import arrow_schema, pyarrow_or_error
 from monitor.archive.results import Results
 from monitor.archive.summary import Summary
 from monitor.atomic_file import replace_file
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-__all__ = ["ROW_COLUMNS", "overview_table", "row_of", "write_overview"]
+__all__ = ["OVERVIEW_COLUMNS", "ROW_COLUMNS", "overview_rows", "row_of", "write_overview"]
 
 CSV_NAME: Final = "summary.csv"
 PARQUET_NAME: Final = "summary.parquet"
@@ -51,6 +48,12 @@ ROW_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("worst_score", "double", "the highest score of a beat; null where no strip was asked for"),
     ("model_sha256", "string", "of the model that scored, hex"),
 )
+
+# Headings of the printed table with their importance, 0 = the most.
+OVERVIEW_COLUMNS: Final = (
+    ("record", 0), ("time", 5), ("beats", 2), ("not scored", 6), ("abnormal", 1), ("bpm (min-max)", 4),
+    ("longest run", 7), ("pauses", 8), ("alarms h/m/l", 3),
+)  # fmt: skip
 
 
 def row_of(summary: Summary) -> dict[str, Any]:
@@ -99,10 +102,11 @@ def write_overview(results: Results, summaries: Sequence[Summary]) -> None:
     replace_file(results.out / PARQUET_NAME, sink.getvalue(), durable=True)
 
 
-def overview_table(summaries: Sequence[Summary]) -> Table:
-    """The printed table; of more than 60 records those with the most abnormal beats."""
-    from rich.table import Table
+def overview_rows(summaries: Sequence[Summary]) -> tuple[str, list[tuple[str, ...]]]:
+    """The printed table: its title, and one row per record, as OVERVIEW_COLUMNS.
 
+    Of more than 60 records it has those with the most abnormal beats.
+    """
     shown = list(summaries)
     if len(shown) > _SHOWN:
         most = sorted(shown, key=lambda summary: -summary.abnormal)[:_SHOWN]
@@ -110,26 +114,24 @@ def overview_table(summaries: Sequence[Summary]) -> Table:
     beats = sum(summary.beats for summary in summaries)
     hours = sum(summary.duration_s for summary in summaries) / 3600
     title = f"{len(summaries)} records, {hours:.1f} h, {beats} beats"
-    table = Table(
-        title=title if len(shown) == len(summaries) else f"{title}; shown: the {_SHOWN} with the most abnormal beats"
+    if len(shown) < len(summaries):
+        title += f"; shown: the {_SHOWN} with the most abnormal beats"
+    return title, [_shown_row(summary) for summary in shown]
+
+
+def _shown_row(summary: Summary) -> tuple[str, ...]:
+    row = row_of(summary)
+    return (
+        summary.name,
+        _span(summary.duration_s),
+        str(summary.beats),
+        str(summary.unscored),
+        f"{summary.abnormal} ({100 * (summary.abnormal_share or 0.0):.1f} %)",
+        f"{_whole(row['mean_bpm'])} ({_whole(row['min_bpm'])}-{_whole(row['max_bpm'])})",
+        f"{row['longest_run_beats']} at {_span(row['longest_run_time_s'])}" if summary.longest_run else "-",
+        f"{summary.pauses.count} (to {summary.pauses.longest_s:.1f} s)" if summary.pauses.longest_s else "-",
+        f"{row['alarms_high']}/{row['alarms_medium']}/{row['alarms_low']}",
     )
-    table.add_column("record", no_wrap=True)
-    for column in ("time", "beats", "not scored", "abnormal", "bpm (min-max)", "longest run", "pauses", "alarms h/m/l"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for summary in shown:
-        row = row_of(summary)
-        table.add_row(
-            summary.name,
-            _span(summary.duration_s),
-            str(summary.beats),
-            str(summary.unscored),
-            f"{summary.abnormal} ({100 * (summary.abnormal_share or 0.0):.1f} %)",
-            f"{_whole(row['mean_bpm'])} ({_whole(row['min_bpm'])}-{_whole(row['max_bpm'])})",
-            f"{row['longest_run_beats']} at {_span(row['longest_run_time_s'])}" if summary.longest_run else "-",
-            f"{summary.pauses.count} (to {summary.pauses.longest_s:.1f} s)" if summary.pauses.longest_s else "-",
-            f"{row['alarms_high']}/{row['alarms_medium']}/{row['alarms_low']}",
-        )
-    return table
 
 
 def _span(seconds: float) -> str:

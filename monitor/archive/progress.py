@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from monitor.archive.task import RecordOutcome, Task
+from monitor.terminal import notice, printable
 
 __all__ = ["ProgressDisplay"]
 
@@ -41,9 +42,9 @@ class ProgressDisplay:
             "failed": outcome.text,
         }[outcome.state]
         if self._bar.disable:
-            print(f"ecg-monitor: {self._done}/{self._total} {line}", file=sys.stderr, flush=True)
+            notice(f"{self._done}/{self._total} {line}")
         elif outcome.state == "failed":
-            self._bar.console.print(f"ecg-monitor: {line}", markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(f"ecg-monitor: {line}"), markup=False, highlight=False, soft_wrap=True)
             self._bar.advance(self._bar_id)
         else:
-            self._bar.update(self._bar_id, advance=1, description=escape(line))
+            self._bar.update(self._bar_id, advance=1, description=escape(printable(line)))

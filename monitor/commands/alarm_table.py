@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from monitor.commands.table import Column, write_table
+from monitor.terminal import print_line
 
 if TYPE_CHECKING:
     from monitor.reports.episodes import PastAlarm
 
-__all__ = ["write_table"]
+__all__ = ["write_alarms"]
 
-_COLUMNS: Final = ("time", "bed", "kind", "priority", "state", "lasted", "text", "who", "id")
+_COLUMNS: Final = (
+    Column("time", 2), Column("bed", 9), Column("kind", 1), Column("priority", 3), Column("state", 4),
+    Column("count", 5, right=True), Column("lasted", 7, right=True), Column("text", 8, shortest=20), Column("who", 6),
+    Column("id", 0),
+)  # fmt: skip
 _STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "cyan"}
-_PIPE_WIDTH: Final = 160  # columns, where the output is no terminal
 
 
-def write_table(alarms: list[PastAlarm], out: TextIO) -> None:
+def write_alarms(alarms: list[PastAlarm], out: TextIO) -> None:
     """Write one row per alarm, as wide as the terminal; a cleared alarm has no colour."""
-    console = Console(file=out, width=None if out.isatty() else int(os.environ.get("COLUMNS") or _PIPE_WIDTH))
     if not alarms:
-        console.print("no such alarm")
+        print_line("no such alarm", out)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _COLUMNS:
-        table.add_column(name, overflow="fold", no_wrap=name in ("time", "priority"))
-    for alarm in alarms:
-        last = alarm.last
-        cells = (
-            f"{alarm.onset_time:%Y-%m-%d %H:%M:%S}", last.bed, last.kind.replace("_", " "), last.priority,
-            alarm.outcome, _duration(alarm.lasted_s), last.text, last.acknowledged_by, last.alarm_id,
-        )  # fmt: skip
-        style = _STYLES[last.priority] if alarm.outcome != "cleared" else ""
-        table.add_row(*(Text("".join(c for c in cell if c.isprintable())) for cell in cells), style=style)
-    console.print(table)
+    rows = [
+        (
+            f"{alarm.onset_time:%Y-%m-%d %H:%M:%S}", alarm.last.bed, alarm.last.kind.replace("_", " "),
+            alarm.last.priority, alarm.outcome, str(alarm.last.count), _duration(alarm.lasted_s), alarm.last.text,
+            alarm.last.acknowledged_by, alarm.last.alarm_id,
+        )
+        for alarm in alarms
+    ]  # fmt: skip
+    styles = [_STYLES[alarm.last.priority] if alarm.outcome != "cleared" else "" for alarm in alarms]
+    write_table(_COLUMNS, rows, out, styles=styles)
 
 
 def _duration(seconds: float | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
@@ -17,6 +16,7 @@ from monitor.commands.options import Epoch, Given, takes
 from monitor.commands.stdout import standard_output
 from monitor.config import AlarmsConfig
 from monitor.errors import ConfigError
+from monitor.terminal import notice
 
 if TYPE_CHECKING:
     from monitor.journal import JournalReader
@@ -86,14 +86,14 @@ def alarms(
     with standard_output("alarms") as out:
         _writer(form)(listed, out)
     if len(listed) < len(found):
-        print(f"ecg-monitor: the newest {len(listed)} of {len(found)} alarms; --limit 0 lists all", file=sys.stderr)
+        notice(f"the newest {len(listed)} of {len(found)} alarms; --limit 0 lists all")
 
 
 def _writer(form: str) -> Callable[[list[PastAlarm], TextIO], None]:
     if form == "table":
-        from monitor.commands.alarm_table import write_table
+        from monitor.commands.alarm_table import write_alarms
 
-        return write_table
+        return write_alarms
     from monitor.reports.alarm_list import write_csv, write_json_lines
 
     return write_csv if form == "csv" else write_json_lines

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TextIO
 
 from monitor.commands.stdout import discard
+from monitor.terminal import print_line, printable
 
 if TYPE_CHECKING:
     from monitor.engine.pipeline import Pipeline
@@ -52,7 +53,6 @@ class ConsolePrinter:
         err: TextIO | None = None,
     ) -> None:
         self.failed = False
-        self._priorities: dict[str, str] = {}  # of the alarms that are not cleared, by id
         self._stop = stop
         self._may_wait = may_wait
         self._out = sys.stdout if out is None else out
@@ -104,19 +104,15 @@ class ConsolePrinter:
             self.line(f"metrics on {pipeline.metrics.url}")
 
     def alarm(self, message: AlarmMessage) -> None:
-        """Print a new state of an alarm."""
+        """Print a new state of an alarm, and each time that its cause comes back, with the count."""
         alarm = message.alarm
-        before = self._priorities.get(alarm.alarm_id)
-        if alarm.state == "cleared":
-            self._priorities.pop(alarm.alarm_id, None)
-        else:
-            self._priorities[alarm.alarm_id] = alarm.priority
-        if alarm.update or (alarm.state == "onset" and alarm.count > 1 and before in (None, alarm.priority)):
-            return  # more evidence, or a recurrence before the alarm was acknowledged
+        if alarm.update:
+            return  # more evidence
         now = f" (now {alarm.covered_by.split('/')[1]})" if alarm.covered_by else ""
+        count = f" ({alarm.count} times)" if alarm.count > 1 else ""
         self.line(
             f"{message.time}  {alarm.bed}  {alarm.priority:<6}  {alarm.kind:<24}  {alarm.state:<12}  "
-            f"sample {alarm.onset_sample}: {alarm.text}{now}"
+            f"sample {alarm.onset_sample}: {alarm.text}{count}{now}"
         )
 
     def end(self, pipeline: Pipeline) -> None:
@@ -181,8 +177,8 @@ def _write_line(stream: TextIO, line: str) -> None:
     try:
         descriptor = stream.fileno()
     except OSError:  # not a real file
-        print(line, file=stream, flush=True)
+        print_line(line, stream)
         return
-    left = f"{line}\n".encode(stream.encoding, "replace")
+    left = f"{printable(line)}\n".encode(stream.encoding, "replace")
     while left:
         left = left[os.write(descriptor, left) :]

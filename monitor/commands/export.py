@@ -14,6 +14,7 @@ from monitor.commands.journal import JOURNAL_FLAGS, JOURNAL_TEXTS, NEWEST, opene
 from monitor.commands.options import Epoch, Given, KeyFile, takes
 from monitor.commands.stdout import standard_output
 from monitor.errors import ConfigError
+from monitor.terminal import json_line, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,7 @@ def export(
         from monitor.reports.fhir import alarm_bundle
 
         bundle = alarm_bundle(found.states, strip=found.strip, lead=lead, audio_paused=paused)
-        text = json.dumps(bundle, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json_line(json.dumps(bundle, ensure_ascii=False, allow_nan=False)) + "\n"
     else:
         from monitor.reports.hl7 import alarm_message
 
@@ -81,7 +82,7 @@ def export(
         messages = [alarm_message(state, lead=lead, audio_paused=pause) for state, pause in states]
         text = "".join(f"{message}\n" for message in messages)
         if sys.stdout.isatty():  # there, segments that end in a carriage return would overprint each other
-            text = text.replace("\r", "\n")
+            text = "".join(f"{printable(line)}\n" for line in text.replace("\r", "\n").split("\n"))
     with standard_output("export") as out:
         out.write(text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import shutil
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ import typer
 from monitor.commands.options import EXIT_INCOMPLETE, Given, settings_of, takes
 from monitor.config import Config
 from monitor.errors import ConfigError
+from monitor.terminal import notice
 
 __all__ = ["fleet"]
 
@@ -50,7 +50,7 @@ def fleet(
         raise ConfigError("a fleet keeps journals, not recordings; omit [record]")
     incomplete = _run(settings, folder, address, cores, shards)
     for line in incomplete:
-        print(f"ecg-monitor: {line}", file=sys.stderr)
+        notice(line)
     raise typer.Exit(EXIT_INCOMPLETE if incomplete else 0)
 
 
@@ -94,8 +94,8 @@ def _run(settings: Config, folder: Path | None, address: str, cores: int, shards
         cluster = RayCluster(address, cores)
         stack.callback(cluster.close)
         stop_on_signals(stop)  # after Ray, which sets handlers of its own
-        fleet = Fleet(cluster, plans, settings, run, shards=shards, report=_print)
-        _print(f"{len(plans)} beds; journals in {run}")
+        fleet = Fleet(cluster, plans, settings, run, shards=shards, report=notice)
+        notice(f"{len(plans)} beds; journals in {run}")
         fleet.run(stop.is_set, stop.wait)
         return tuple(fleet.incomplete)
 
@@ -113,7 +113,3 @@ def _run_folder(folder: Path | None) -> Path:
     except OSError as error:
         raise ConfigError(f"--folder {folder}: {error.strerror}; name one that can be written") from None
     return (folder / name).absolute()
-
-
-def _print(line: str) -> None:
-    print(f"ecg-monitor: {line}", file=sys.stderr, flush=True)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.commands.options import EXIT_BAD_INPUT, Given, settings_of, takes
+from monitor.commands.stdout import standard_output
 from monitor.errors import SourceError
+from monitor.terminal import print_line
 
 if TYPE_CHECKING:
+    from monitor.config import Config
     from monitor.engine.inspection import Inspection
     from monitor.sources import Source
 
@@ -37,10 +40,15 @@ def inspect(
 
     Of a source that cannot be used it shows what was recognised, and the reason; the exit code is then 2.
     """
+    settings = settings_of({**given, "--source": source})
+    with standard_output("inspect"):
+        _inspect(settings, source)
+
+
+def _inspect(settings: Config, source: str) -> None:
     from monitor.engine.bed_plan import BedPlan, open_bed
     from monitor.engine.inspection import inspect_source
 
-    settings = settings_of({**given, "--source": source})
     understood: dict[str, str] = {}
 
     def note(name: str, text: str) -> None:
@@ -63,14 +71,14 @@ def inspect(
     for name, text in _read(opened, found):
         _print(name, text)
     for line in _drawing(opened, found):
-        typer.echo(line)
+        print_line(line)
     if found.error:
         _print("refused", found.error)
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
 def _print(name: str, text: str) -> None:
-    typer.echo(f"{name:<{_NAME_WIDTH}} {text}")
+    print_line(f"{name:<{_NAME_WIDTH}} {text}")
 
 
 def _described(source: Source) -> list[tuple[str, str]]:

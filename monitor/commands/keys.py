@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from monitor.commands.stdout import standard_output
+from monitor.commands.table import Column, write_table
+from monitor.terminal import notice, print_line
+
 __all__ = ["app"]
+
+_COLUMNS = (Column("name", 0), Column("role", 1), Column("public", 2))
 
 app = typer.Typer(no_args_is_help=True, help="Make and manage CURVE keys; without them the bus is loopback only.")
 
@@ -22,8 +27,11 @@ def new(folder: Folder) -> None:
     from monitor.bus.keys import make_server_keys
 
     keys = make_server_keys(folder)
-    typer.echo(f"{folder}: keys made, public key {keys.public}")
-    typer.echo(f"next: ecg-monitor keys add {folder} NAME, then: ecg-monitor --keys {folder} --bus tcp://ADDRESS:5556")
+    with standard_output("keys") as out:
+        print_line(f"{folder}: keys made, public key {keys.public}", out)
+        print_line(
+            f"next: ecg-monitor keys add {folder} NAME, then: ecg-monitor --keys {folder} --bus tcp://ADDRESS:5556", out
+        )
 
 
 @app.command()
@@ -42,8 +50,9 @@ def add(
     from monitor.bus.keys import add_client
 
     path = add_client(folder, name, cast("Role", role), file)
-    typer.echo(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here")
-    typer.echo(f"there: ecg-monitor watch --connect tcp://ADDRESS:5556 --key {path.name}")
+    with standard_output("keys") as out:
+        print_line(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here", out)
+        print_line(f"there: ecg-monitor watch --connect tcp://ADDRESS:5556 --key {path.name}", out)
 
 
 @app.command("list")
@@ -54,10 +63,10 @@ def show(folder: Folder) -> None:
 
     load_server_keys(folder)
     clients = load_clients(folder)
-    for client in clients:
-        typer.echo(f"{client.name:<20}  {client.role:<8}  {client.public}")
+    with standard_output("keys") as out:
+        write_table(_COLUMNS, [(client.name, client.role, client.public) for client in clients], out, header=False)
     if not clients:
-        print(f"ecg-monitor: no clients yet; make one with: ecg-monitor keys add {folder} NAME", file=sys.stderr)
+        notice(f"no clients yet; make one with: ecg-monitor keys add {folder} NAME")
 
 
 @app.command()
@@ -66,4 +75,5 @@ def remove(folder: Folder, name: Name) -> None:
     from monitor.bus.keys import remove_client
 
     client = remove_client(folder, name)
-    typer.echo(f"{client.name} ({client.role}) removed; a running monitor disconnects it at once")
+    with standard_output("keys") as out:
+        print_line(f"{client.name} ({client.role}) removed; a running monitor disconnects it at once", out)

@@ -5,7 +5,6 @@ The first frame is drawn before the numeric libraries are imported: their import
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from monitor.dashboard.live import run_dashboard
 from monitor.errors import ClientError, SourceError
 from monitor.messages import Reply, Request
 from monitor.sources import Source
+from monitor.terminal import notice as print_notice
 
 __all__ = ["DeferredClient", "run_local_dashboard"]
 
@@ -136,7 +136,7 @@ def run_local_dashboard(sources: dict[str, Source], config: Config, stop: thread
         worker.join()
         client.close()
         for line in refused:
-            print(f"ecg-monitor: {line}", file=sys.stderr)
+            print_notice(line)
     if failed and not isinstance(failed[0], SourceError):
         raise failed[0]
     return tuple(incomplete)

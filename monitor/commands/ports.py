@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
-import typer
+from monitor.commands.stdout import standard_output
+from monitor.commands.table import Column, write_table
+from monitor.terminal import notice
 
 __all__ = ["ports"]
+
+_COLUMNS = (Column("port", 0), Column("usb", 2), Column("serial number", 3), Column("name", 1))
 
 
 def ports() -> None:
@@ -14,7 +16,8 @@ def ports() -> None:
     from monitor.sources.serial.ports import list_ports
 
     found = list_ports()
-    for port in found:
-        typer.echo(f"{port.device:<16}  {port.vid_pid or '-':<9}  {port.serial_number or '-':<20}  {port.name or '-'}")
+    rows = [(port.device, port.vid_pid or "-", port.serial_number or "-", port.name or "-") for port in found]
+    with standard_output("ports") as out:
+        write_table(_COLUMNS, rows, out, header=False)
     if not found:
-        print("ecg-monitor: no serial ports; connect the device and repeat the command", file=sys.stderr)
+        notice("no serial ports; connect the device and repeat the command")

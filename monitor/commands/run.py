@@ -12,8 +12,10 @@ import typer
 from monitor import VERSION
 from monitor.commands.options import EXIT_INCOMPLETE, OPTIONS, Given, settings_of, takes
 from monitor.commands.signals import stop_on_signals
+from monitor.commands.stdout import standard_output
 from monitor.config import Config
 from monitor.errors import SourceError
+from monitor.terminal import notice, print_line
 
 __all__ = ["EPILOG", "run"]
 
@@ -42,12 +44,15 @@ def run(
     Without options, a synthetic patient on the dashboard.
     """
     if version:
-        typer.echo(f"ecg-monitor {VERSION}")
+        with standard_output("--version") as out:
+            print_line(f"ecg-monitor {VERSION}", out)
         raise typer.Exit
     if help_sim:
         from monitor.sources.simulated.help_text import help_text
 
-        typer.echo(help_text())
+        with standard_output("--help-sim") as out:
+            for line in help_text().splitlines():
+                print_line(line, out)
         raise typer.Exit
     if context.invoked_subcommand is None:
         settings = settings_of(given)
@@ -66,7 +71,7 @@ def _with_dashboard(settings: Config) -> bool:
     stop_on_signals(stop)
     incomplete = run_local_dashboard(sources, settings, stop)
     for line in incomplete:
-        print(f"ecg-monitor: {line}", file=sys.stderr)
+        notice(line)
     return bool(incomplete)
 
 

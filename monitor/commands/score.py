@@ -12,6 +12,7 @@ import typer
 
 from monitor.commands.options import EXIT_INCOMPLETE, Given, settings_of, takes
 from monitor.commands.stdout import standard_output
+from monitor.terminal import notice, print_line
 
 if TYPE_CHECKING:
     from monitor.archive.ray_workers import RayWorkers
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 _STRIPS_MAX = 100
-_PIPE_COLUMNS = 240  # width of the table where the output is no terminal: wide enough to fold no cell
 
 
 @takes(
@@ -99,24 +99,25 @@ def _conclude(results: Results, done: ArchiveOutcome, took_s: float) -> int:
     Raises:
         ConfigError: standard output cannot be written, e.g. because the disk is full.
     """
-    from rich.console import Console
-
-    from monitor.archive.overview import overview_table, write_overview
+    from monitor.archive.overview import OVERVIEW_COLUMNS, overview_rows, write_overview
+    from monitor.commands.table import Column, write_table
 
     summaries = [summary for name in results.names() if (summary := results.get(name)) is not None]
     failed = bool(done.failed or done.left)
     try:
         write_overview(results, summaries)
     except OSError as error:
-        print(f"ecg-monitor: the table of all records in {results.out}: {error.strerror}", file=sys.stderr)
+        notice(f"the table of all records in {results.out}: {error.strerror}")
         failed = True
     of_run = {*done.scored, *done.kept}
     if shown := [summary for summary in summaries if summary.name in of_run]:
         with standard_output("score") as out:
-            console = Console(file=out, highlight=False, width=None if out.isatty() else _PIPE_COLUMNS)
-            console.print(overview_table(shown))
+            title, rows = overview_rows(shown)
+            print_line(title, out)
+            columns = [Column(name, rank, right=rank > 0) for name, rank in OVERVIEW_COLUMNS]
+            write_table(columns, rows, out)
     counts = f"{len(done.scored)} scored, {len(done.kept)} scored before, {len(done.failed)} failed"
     if done.left:
         counts += f", {len(done.left)} not started: repeat the command to continue"
-    print(f"ecg-monitor: {counts}; {took_s:.1f} s, {results.out}", file=sys.stderr)
+    notice(f"{counts}; {took_s:.1f} s, {results.out}")
     return EXIT_INCOMPLETE if failed else 0

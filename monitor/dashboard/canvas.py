@@ -16,7 +16,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-__all__ = ["Canvas", "Frame", "Ink", "printable"]
+from monitor.terminal import printable
+
+__all__ = ["Canvas", "Frame", "Ink"]
 
 
 class Ink(IntEnum):
@@ -62,11 +64,6 @@ _BY_NUMBER = [_STYLES[ink] for ink in sorted(Ink)]
 _PAINTS = np.array([style is not None and bool(style.bgcolor or style.reverse) for style in _BY_NUMBER])
 
 
-def printable(text: str) -> str:
-    """Replace control characters: text from a socket must not control the terminal."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
-
-
 class Frame:
     """One finished screen, a rich renderable of fixed size."""
 
@@ -96,7 +93,7 @@ class Canvas:
 
         Args:
             row, col: of the first cell.
-            text: control characters become spaces; double-width characters take two cells.
+            text: made `printable`; double-width characters take two cells.
             ink: its colour.
             room: number of cells available; default: up to the right edge.
 

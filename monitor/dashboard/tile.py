@@ -12,12 +12,13 @@ from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_cloc
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.bed_order import WardBed
 from monitor.dashboard.braille import plot_seconds, plot_trace
-from monitor.dashboard.canvas import Canvas, Ink, printable
+from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
 from monitor.dashboard.watch import not_watched
 from monitor.dashboard.waveform import CONDITION_WORDS
 from monitor.quality_labels import quality_words
+from monitor.terminal import printable
 
 __all__ = ["HEAD_ROWS", "draw_tile", "draw_trace", "shortened"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ import msgspec
 from monitor.config import Config, SourceConfig
 from monitor.errors import ConfigError, SourceError
 from monitor.sources import Source, SourceOptions, open_source
+from monitor.terminal import notice
 
 __all__ = ["BedPlan", "open_bed", "open_beds", "planned_beds"]
 
@@ -100,7 +100,7 @@ def _open_bed(plan: BedPlan, config: Config, note: Callable[[str, str], None]) -
         column=int(s.column) if s.column.isdigit() else s.column or None,
         unit=s.unit or None,
         mv_per_unit=s.mv_per_unit or None,
-        report=lambda line: print(f"ecg-monitor: {line}", file=sys.stderr, flush=True),
+        report=notice,
         held_s=plan.held_s,
         note=note,
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from monitor.terminal import json_line, printable
+
 if TYPE_CHECKING:
     from monitor.reports.episodes import PastAlarm
 
@@ -42,11 +44,12 @@ def write_json_lines(alarms: list[PastAlarm], out: TextIO) -> None:
         ]
         last = alarm.last
         more = {"category": last.category, "onset_sample": last.onset_sample, "evidence": last.evidence}
-        out.write(msgspec.json.encode(_row(alarm) | more | {"states": states}).decode() + "\n")
+        out.write(json_line(msgspec.json.encode(_row(alarm) | more | {"states": states})) + "\n")
 
 
 def write_csv(alarms: list[PastAlarm], out: TextIO) -> None:
-    """Write COLUMNS with a header."""
+    """Write COLUMNS with a header; in the texts each character is a visible one."""
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(alarm) for alarm in alarms)
+    for alarm in alarms:
+        writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in _row(alarm).items()})

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from monitor.messages import Evidence
 from monitor.quality_labels import quality_words
 from monitor.reports.episodes import PastAlarm, moment
+from monitor.terminal import printable
 
 __all__ = ["Operation", "RunFacts", "SourceFacts", "report"]
 
@@ -88,7 +89,7 @@ def report(
         if strip is None
         else f"Strip: {strip[1]:g} s from sample {strip[0]}; --svg FILE draws it",
     ]
-    return "\n".join("".join(c for c in line if c.isprintable()) for line in lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _run(epoch: str, run: RunFacts) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
+from monitor.terminal import printable
+
 __all__ = ["escaped", "svg_text"]
 
 
@@ -16,5 +18,5 @@ def svg_text(x: float, y: float, size: float, text: str, *, anchor: str = "start
 
 
 def escaped(text: str) -> str:
-    """Text for XML: escaped, without control characters (XML forbids them)."""
-    return escape("".join(c for c in text if c.isprintable()))
+    """Text for XML: escaped; control characters, which XML forbids, as in `printable`."""
+    return escape(printable(text))

@@ -36,7 +36,7 @@ _COUNTS = re.compile(
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(r"[(\[{<](?P<unit>[^()\[\]{}<>]*)[)\]}>]")
-_LAST_WORD = re.compile(r"(?:^|.*[\s/_,:;-])(?P<unit>[^\s/_,:;-]+)$", re.DOTALL)
+_LAST_WORD = re.compile(r"(?:^|.*[\s/_,:;-])(?P<unit>[^\s/_,:;-]+)\Z", re.DOTALL)
 
 
 def canonical_unit(text: str) -> str | None:

@@ -111,12 +111,15 @@ def test_filters(ward: Path, options: list[str], found: list[int], here: Here) -
 def test_table_and_csv(ward: Path, here: Here) -> None:
     done = here("alarms", "--journal", str(ward))
     lines = done.out.splitlines()
-    assert lines[0].split() == ["time", "bed", "kind", "priority", "state", "lasted", "text", "who", "id"]
+    assert lines[0].split() == [
+        "time", "bed", "kind", "priority", "state", "count", "lasted", "text", "who", "id",
+    ]  # fmt: skip
     assert len(lines) == 5
     assert lines[1].split()[:6] == ["2026-01-31", "08:00:01", "p1", "asystole", "high", "cleared"]
     assert "8.0 s" in lines[1]
     assert "monitor died" in lines[4]
-    assert "\x1b" not in done.out
+    assert done.out.replace("\n", "").isprintable()
+    assert r'=1+1, "quoted"\x1b[31m\n' not in done.out  # the last text of that alarm has replaced it
     done = here("alarms", "--format", "csv", ECG_MONITOR_JOURNAL=str(ward))
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert [row["kind"] for row in rows] == ["asystole", "gap", "asystole", "anomalous_beat"]
@@ -124,6 +127,16 @@ def test_table_and_csv(ward: Path, here: Here) -> None:
     few = here("alarms", "--journal", str(ward), "--limit", "1")
     assert few.err == "ecg-monitor: the newest 1 of 4 alarms; --limit 0 lists all\n"
     assert here("alarms", "--journal", str(ward), "--bed", "p9")[:2] == (0, "no such alarm\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_id_or_kind_is_broken_at_any_width(ward: Path, width: int, here: Here) -> None:
+    done = here("alarms", "--journal", str(ward), COLUMNS=str(width))
+    head, *lines = done.out.splitlines()
+    assert [line.split()[-1] for line in lines] == IDS
+    assert max(map(len, (head, *lines))) <= width
+    assert ("anomalous beat" in lines[-1]) == ("kind" in head.split())
+    assert ("who" in head.split()) == (width >= 100)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import subprocess
@@ -10,10 +11,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.commands import console_printer
 from monitor.commands.console_printer import ConsolePrinter
+from tests.monitor.bus.helpers import alarm
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
 from tests.monitor.sources.helpers import PATIENCE_S, wait_for
 
@@ -134,3 +137,20 @@ def test_a_monitor_whose_output_is_not_read_runs_to_the_end(tmp_path: Path) -> N
         process.wait()
     assert sum(len(line) for line in printed) > 2 * PIPE_BYTES, "too little to fill the pipe"
     assert printed[-1].startswith("p1: 300.0 s watched")
+
+
+def test_an_alarm_that_comes_back_is_printed_each_time_with_its_count() -> None:
+    out = io.StringIO()
+    first = alarm(100, kind="gap")
+    with ConsolePrinter(threading.Event(), out=out) as printer:
+        for state, count, update in [
+            ("onset", 1, False), ("onset", 2, True), ("onset", 3, False), ("latched", 3, False), ("onset", 4, False),
+            ("cleared", 4, False),
+        ]:  # fmt: skip
+            changes = {"state": state, "count": count, "update": update}
+            printer.alarm(msgspec.structs.replace(first, alarm=msgspec.structs.replace(first.alarm, **changes)))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[4] for line in lines] == ["onset", "onset", "latched", "onset", "cleared"]
+    assert [found[1] if (found := re.search(r"\((\d+) times\)", line)) else "" for line in lines] == [
+        "", "3", "3", "4", "4",
+    ]  # fmt: skip
