@@ -8,7 +8,7 @@ from importlib import import_module
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.options import SourceOptions, check_fs
+from monitor.sources.options import FS_MAX_HZ, SourceOptions, check_fs
 from monitor.sources.units import canonical_unit
 
 __all__ = [
@@ -69,7 +69,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         options: the user's other choices; None = all defaults.
 
     Returns:
-        A source whose sampling rate is within the supported range. The caller closes it.
+        A source whose sampling rate is within the detector's range; a faster one is decimated. The caller closes it.
 
     Raises:
         SourceError: unknown kind, or the source cannot be opened; one line with the remedy.
@@ -86,7 +86,13 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     except SourceError:
         source.close()
         raise
-    return source
+    if source.fs_hz <= FS_MAX_HZ:
+        return source
+    from monitor.sources.decimated import DecimatedSource
+
+    decimated = DecimatedSource(source)
+    options.note("rate", f"{source.fs_hz:g} Hz, decimated to {decimated.fs_hz:g} Hz")
+    return decimated
 
 
 def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:

@@ -15,6 +15,7 @@ from monitor.errors import SourceError
 __all__ = [
     "FS_MAX_HZ",
     "FS_MIN_HZ",
+    "FS_READ_MAX_HZ",
     "MAX_MV",
     "SourceOptions",
     "blank_beyond",
@@ -24,7 +25,8 @@ __all__ = [
 ]
 
 FS_MIN_HZ = 100.0  # below this a QRS complex of 80 ms has too few samples to find its peak
-FS_MAX_HZ = 1000.0
+FS_MAX_HZ = 1000.0  # of the detector; a faster source is decimated
+FS_READ_MAX_HZ = 100_000.0  # no ECG device samples faster: a mistake
 # A larger number is garbled; smaller ones beyond 1000 mV come from another unit (24-bit counts of an ADC, nV), which
 # the detector recognises. It takes no such sample for a measurement.
 MAX_MV = 1e8
@@ -86,14 +88,15 @@ class SourceOptions:
 
 
 def check_fs(fs_hz: float, source: str) -> float:
-    """Return `fs_hz` if it is a supported rate.
+    """Return `fs_hz` if a source may have that rate; `open_source` decimates one above FS_MAX_HZ.
 
     Raises:
-        SourceError: not between FS_MIN_HZ and FS_MAX_HZ.
+        SourceError: not between FS_MIN_HZ and FS_READ_MAX_HZ.
     """
-    if not (math.isfinite(fs_hz) and FS_MIN_HZ <= fs_hz <= FS_MAX_HZ):
+    if not (math.isfinite(fs_hz) and FS_MIN_HZ <= fs_hz <= FS_READ_MAX_HZ):
+        why = "; a QRS complex has too few samples below that" if 0 < fs_hz < FS_MIN_HZ else ""
         raise SourceError(
-            f"{source}: sampling rate {fs_hz:g} Hz; between {FS_MIN_HZ:g} and {FS_MAX_HZ:g} Hz is supported"
+            f"{source}: sampling rate {fs_hz:g} Hz; between {FS_MIN_HZ:g} and {FS_READ_MAX_HZ:g} Hz is supported{why}"
         )
     return float(fs_hz)
 

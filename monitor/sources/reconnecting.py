@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, Notice, Source
+from monitor.sources.decimated import decimation
 
 __all__ = ["RETRY_S", "ReconnectingSource"]
 
@@ -43,7 +44,8 @@ class ReconnectingSource(Source):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.fs_hz = fs_hz or NOMINAL_FS_HZ
+        fs_hz = fs_hz or NOMINAL_FS_HZ
+        self.fs_hz = fs_hz / decimation(fs_hz)  # as open_source will give it
         self._open = open_it
         self._why = why
         self._clock = clock

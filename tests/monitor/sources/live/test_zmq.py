@@ -270,7 +270,7 @@ def test_no_message_in_time_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         ("ipc:///nowhere/at/all", {}, "cannot be bound"),
         ("tcp://127.0.0.1:5600", {"start_s": 3.0}, "leave out --start"),
         ("tcp://127.0.0.1:5600", {"unit": "adc"}, "--mv-per-unit"),
-        ("tcp://127.0.0.1:5600", {"fs_hz": 50.0}, "between 100 and 1000 Hz"),
+        ("tcp://127.0.0.1:5600", {"fs_hz": 50.0}, "between 100 and 100000 Hz"),
     ],
 )
 def test_unusable_endpoints_are_refused_in_one_line(endpoint: str, options: dict[str, Any], error: str) -> None:

@@ -1,0 +1,140 @@
+"""A source of a higher sampling rate than the detector takes, decimated by a whole number."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources.base import Chunk, EndOfStream, Source
+from monitor.sources.options import FS_MAX_HZ
+from monitor.sources.wrappers import SourceWrapper
+
+__all__ = ["DecimatedSource", "decimation"]
+
+TARGET_HZ = 500.0  # the rate that the AHA recommends for the ECG of adults, doi:10.1161/CIRCULATIONAHA.106.180200
+_HALF = 10  # half length of the filter, samples of the output: 20 ms
+_CUTOFF = 0.8  # of the output's Nyquist frequency: flat to 150 Hz, and nothing is folded back at 500 Hz
+_RAIL_MARGIN = 1e-6  # of the ADC's range: the filter's sum of a constant may be a rounding error below the rail
+
+Floats = NDArray[np.float64]
+
+
+def decimation(fs_hz: float) -> int:
+    """Number of samples that become one, so that the rate is at most FS_MAX_HZ and near TARGET_HZ.
+
+    >>> [(fs, decimation(fs)) for fs in (1000, 1024, 1200, 2000, 2048, 5000, 10_000)]
+    [(1000, 1), (1024, 2), (1200, 2), (2000, 4), (2048, 4), (5000, 10), (10000, 20)]
+    """
+    return 1 if fs_hz <= FS_MAX_HZ else max(2, math.floor(fs_hz / TARGET_HZ + 0.5))
+
+
+class DecimatedSource(SourceWrapper):
+    """Low-pass filters the samples of a source and keeps each n-th, on a grid that begins at its sample 0.
+
+    The filter is a symmetric FIR of 40 ms, so an R-peak stays where it is; the last 20 ms wait for further samples.
+    Output k is at input sample n*k. Samples without a value and those beyond an end or a gap have no weight, and the
+    rest of the filter is scaled up; an output whose valid samples have less than half of the weight is NaN. Output does
+    not depend on how the input is cut.
+
+    Many attributes: nine are those of SourceWrapper.
+    """
+
+    def __init__(self, source: Source) -> None:
+        from scipy.signal import firwin
+
+        super().__init__(source)
+        self._n = decimation(source.fs_hz)
+        self._half = _HALF * self._n
+        self._taps: Floats = firwin(2 * self._half + 1, _CUTOFF / self._n)
+        self._input_hz = source.fs_hz
+        self.fs_hz = source.fs_hz / self._n
+        if self.total_samples is not None:
+            self.total_samples = -(-self.total_samples // self._n)
+        if self.rails_mv is not None:
+            margin = _RAIL_MARGIN * (self.rails_mv[1] - self.rails_mv[0])
+            self.rails_mv = self.rails_mv[0] + margin, self.rails_mv[1] - margin
+        self._pending: Floats = np.empty(0)  # samples that later outputs need; NaN = no weight
+        self._at = 0  # index of its first sample
+        self._end: int | None = None  # index after the last sample; None before the first
+        self._output = 0  # index of the next output
+        self._ready: deque[Chunk] = deque()
+
+    def __getattr__(self, name: str) -> Any:
+        """Delegate attributes beyond Source, e.g. `waiting`, to the wrapped source."""
+        return getattr(self._source, name)
+
+    def read(self, max_samples: int) -> Chunk | None:
+        """Return the next chunk at the lower rate; see Source."""
+        if not self._ready:
+            try:
+                chunk = self._source.read(max_samples * self._n)
+            except EndOfStream:
+                self._finish(Chunk(0, np.empty(0)))
+                if not self._ready:
+                    raise
+            else:
+                if chunk is None:
+                    return None
+                self._take(chunk)
+        first = self._ready.popleft()
+        if first.samples.size > max_samples:
+            head, tail = first.samples[:max_samples], first.samples[max_samples:]
+            time_s = None if first.time_s is None else first.time_s + head.size / self.fs_hz
+            self._ready.appendleft(Chunk(first.first_sample + head.size, tail, first.arrival_s, (), time_s))
+            first = replace(first, samples=head)
+        return first
+
+    def _take(self, chunk: Chunk) -> None:
+        """Filter the samples of a chunk, and add what is complete to `_ready`: always at least one chunk."""
+        if chunk.samples.size and chunk.first_sample != self._end:
+            self._finish(replace(chunk, notices=()))
+            self._at = chunk.first_sample - self._half
+            self._pending = np.full(self._half, np.nan)
+            self._output = -(-chunk.first_sample // self._n)
+        if chunk.samples.size:
+            self._end = chunk.first_sample + chunk.samples.size
+            self._pending = np.concatenate((self._pending, chunk.samples))
+        outputs = self._filter()
+        self._add(outputs, chunk, chunk.notices)
+
+    def _finish(self, after: Chunk) -> None:
+        """Add the outputs that waited for samples which do not come; `after` is the chunk after the gap."""
+        if self._end is None:
+            return
+        self._pending = np.concatenate((self._pending, np.full(self._half, np.nan)))
+        outputs = self._filter()
+        self._pending, self._end = np.empty(0), None
+        if outputs.size:
+            self._add(outputs, after, ())
+
+    def _filter(self) -> Floats:
+        """Outputs whose samples are all there; drops the samples that no later output needs."""
+        from scipy.signal import upfirdn
+
+        low = self._output * self._n - self._half - self._at
+        n = (self._pending.size - low - 2 * self._half - 1) // self._n + 1
+        if n <= 0:
+            return np.empty(0)
+        used = self._pending[low : low + (n - 1) * self._n + 2 * self._half + 1]
+        valid = ~np.isnan(used)
+        kept = slice(2 * _HALF, 2 * _HALF + n)  # the outputs before and after see a part of the filter
+        total = upfirdn(self._taps, np.where(valid, used, 0.0), down=self._n)[kept]
+        weight = upfirdn(self._taps, valid.astype(np.float64), down=self._n)[kept]
+        weight[weight <= 0.5] = np.nan
+        outputs: Floats = total / weight
+        self._output += n
+        dropped = min(low + n * self._n, self._pending.size)
+        self._pending, self._at = self._pending[dropped:], self._at + dropped
+        return outputs
+
+    def _add(self, outputs: Floats, chunk: Chunk, notices: tuple[Any, ...]) -> None:
+        first = self._output - outputs.size
+        time_s = chunk.time_s
+        if time_s is not None:
+            time_s += (first * self._n - chunk.first_sample) / self._input_hz
+        self._ready.append(Chunk(first, outputs, chunk.arrival_s, notices, time_s))
