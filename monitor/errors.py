@@ -20,7 +20,10 @@ __all__ = [
     "RecorderError",
     "SourceError",
     "first_line",
+    "plain_line",
 ]
+
+_LONGEST_LINE = 500  # characters
 
 
 class EcgMonitorError(Exception):
@@ -71,7 +74,28 @@ class RecorderError(EcgMonitorError):
     """A recording folder cannot be created or written."""
 
 
+def plain_line(value: object) -> str:
+    """The text of a value as one line that can be printed, encoded and stored: of any length, type and alphabet.
+
+    Line breaks and control characters become spaces; characters that UTF-8 cannot encode (surrogates, as in odd file
+    names) become `?`; a value whose text cannot be had gives the name of its class.
+
+    >>> plain_line("a\\nb\\udcff")
+    'a b?'
+    """
+    try:
+        text = str(value)[: 2 * _LONGEST_LINE]
+    except Exception:  # code of another package
+        text = type(value).__name__
+    text = text.encode("utf-8", "replace").decode()
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 4]} ..."
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text; the name of its class where the text is empty."""
-    text = str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+    """The first line of an error's text; the name of its class where the text is empty or cannot be had."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # code of another package
+        lines = []
+    return plain_line(lines[0]) if lines else type(error).__name__

@@ -30,7 +30,7 @@ from monitor.errors import ModelError
 from monitor.journal import Journal, RetentionLimits
 from monitor.messages import AlarmMessage
 from monitor.sources import Source
-from monitor.sources.guarded import GuardedSource, Readers
+from monitor.sources.guarded import GuardedSource, Readers, close_sources
 
 __all__ = ["build_pipeline", "load_scorer"]
 
@@ -97,8 +97,7 @@ def build_pipeline(
         return Bed(name, source, config, scorer, clock, started, paced)
 
     with contextlib.ExitStack() as undo:
-        for source in sources.values():
-            undo.callback(source.close)
+        undo.callback(close_sources, list(sources.values()))
         closing = undo.enter_context(contextlib.ExitStack())
         beds = {name: make_bed(name, source) for name, source in sources.items()}
         for name, point in (resume or {}).items():

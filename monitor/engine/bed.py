@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Callable
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from detector import Beat, Event, Gap, Quality, QualitySpan, RhythmSpan, Scores, Tick
 from detector.lockstep import Steps
@@ -20,36 +19,15 @@ from monitor.config import Config
 from monitor.engine.beat_results import BeatResults
 from monitor.engine.bed_input import BedInput, State
 from monitor.engine.bed_view import BedView
+from monitor.engine.output import Output
 from monitor.engine.pacing import WARM_UP_S
 from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.scale_report import ScaleReport
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
-from monitor.messages import Alarm, AlarmMessage, BeatMessage, ModelInfo, Reply, Request, StatusMessage
+from monitor.messages import Alarm, AlarmMessage, ModelInfo, Reply, Request, StatusMessage
 from monitor.sources import Chunk, Notice, Source
 
-__all__ = ["Bed", "Output"]
-
-
-class Output(Protocol):
-    """Receiver of the messages of a bed: publishes, records and prints them."""
-
-    def alarm(self, bed: Bed, message: AlarmMessage) -> None:
-        """A changed alarm."""
-
-    def beat(self, bed: Bed, message: BeatMessage) -> None:
-        """A beat, scored or marked unscorable."""
-
-    def gap(self, bed: Bed, gap: Gap) -> None:
-        """Samples that are missing."""
-
-    def notice(self, bed: Bed, notice: Notice) -> None:
-        """An event of the source."""
-
-    def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
-        """Pacing pulses, in order of time: the first sample of each."""
-
-    def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        """The signal around the onset of an alarm, (2, n) float32 mV."""
+__all__ = ["Bed"]
 
 
 class Bed:
@@ -76,6 +54,7 @@ class Bed:
         model: name and checksum of the model.
         counts: beats, anomalous and unscored beats, gaps, dropped waves, pacing pulses.
         resumed: where an earlier run left the bed; None for a new one.
+        fault: the first error inside `guard`; the pipeline ends the bed.
 
     Raises:
         ConfigError: the notch filter needs a higher sampling rate.
@@ -101,6 +80,7 @@ class Bed:
         self.engine = AlarmEngine(name, source.fs_hz, self.limits)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.resumed: ResumePoint | None = None
+        self.fault: Exception | None = None
         self._speed = config.source.speed
         self._quality = Quality.GOOD
         self._beats = BeatResults(
@@ -136,6 +116,14 @@ class Bed:
     def scorable(self) -> bool:
         """Whether beats are scored now."""
         return self._quality is Quality.GOOD and self.input.state == "running"
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Everything that others do with this bed is done inside: an error ends this bed only, see `fault`."""
+        try:
+            yield
+        except Exception as error:
+            self.fault = self.fault or error
 
     # -- after an earlier run -------------------------------------------------------------------------------
 

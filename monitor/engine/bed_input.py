@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,9 @@ from detector import Beat, Detector, Event
 from monitor.config import Config
 from monitor.engine.latency import LiveArrivals, ReplayPace
 from monitor.engine.signal_history import SignalHistory
-from monitor.errors import ConfigError
-from monitor.sources import Chunk, EndOfStream, Source
+from monitor.errors import ConfigError, plain_line
+from monitor.sources import Chunk, EndOfStream, Notice, Source
+from monitor.sources.checks import checked_chunk, usable_start
 
 __all__ = ["BedInput", "State"]
 
@@ -59,8 +61,12 @@ class BedInput:
         except ValueError as error:
             raise ConfigError(f"bed {name}: {error}") from None
         self.history = SignalHistory(round(_HISTORY_S * fs_hz))
-        start = source.start_time
-        self.sample_0 = started if start is None else datetime.datetime.fromisoformat(start)
+        start = None if source.start_time is None else usable_start(source.start_time)
+        self.sample_0 = started if start is None else start
+        self._notices: tuple[Notice, ...] = ()  # for the next piece
+        if start is None and source.start_time is not None:
+            text = f"the start time {plain_line(source.start_time)} cannot be used; times count from now"
+            self._notices = (Notice("bad_input", f"{source.name}: {text}"),)
         self._sample_0_s = clock()
         self._anchor: tuple[int, float] | None = None  # a sample, and when a live device took it, by the clock
         speed = config.source.speed if paced else 0.0
@@ -116,6 +122,12 @@ class BedInput:
         except EndOfStream:
             self.end()
             return None
+        if chunk is not None:
+            name, fs_hz = self.source.name, self.source.fs_hz
+            chunk = checked_chunk(chunk, name, due=self.now, most=max_samples, fs_hz=fs_hz, now_s=self._clock())
+            if self._notices:
+                chunk = replace(chunk, notices=(*self._notices, *chunk.notices))
+                self._notices = ()
         if chunk is not None and chunk.samples.size:
             self.arrivals.put(chunk)
             if chunk.time_s is not None:

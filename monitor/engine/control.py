@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from monitor.bus.requests import ControlRequest
 from monitor.bus.server import Bus
-from monitor.engine.bed import Bed, Output
+from monitor.engine.bed import Bed
 from monitor.engine.display_feed import DisplayFeed
+from monitor.engine.output import Output
 from monitor.engine.strips import strip_data
+from monitor.errors import plain_line
 from monitor.journal import Journal, OperatorAction
 from monitor.messages import Reply
 
@@ -34,7 +36,7 @@ class Control:
                 reply = self._answer(request)
             except Exception as error:  # no request may end the monitor
                 self.bus.counters["internal_errors"] += 1
-                reply = Reply(ok=False, error=f"internal error: {error}")
+                reply = Reply(ok=False, error=f"internal error: {plain_line(error)}")
             request.reply(reply)
 
     def _answer(self, waiting: ControlRequest) -> Reply:

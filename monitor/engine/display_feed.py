@@ -35,16 +35,19 @@ class DisplayFeed:
     def publish(self, beds: Iterable[Bed]) -> None:
         """Publish what is due: status once a second and when the condition changes, waves many times a second."""
         now_s = self.clock()
-        thinned = self.thinning.thinned
-        least_s = _SELDOM_STATUS_S if "status" in thinned else STATUS_S / 2
+        least_s = _SELDOM_STATUS_S if "status" in self.thinning.thinned else STATUS_S / 2
         for bed in beds:
-            view = bed.view
-            if not self.bus.has_viewers(bed.name):
-                view.skip_wave(counted=False)
-            elif view.wave_due(now_s, self.wave_s):
-                if "waves" in thinned:
-                    view.skip_wave(counted=True)
-                elif (wave := view.wave()) is not None:
-                    self.bus.publish_wave(*wave)
-            if view.status_due(now_s, bed.condition, least_s):
-                self.bus.publish(bed_topic(bed.name, "status"), bed.status())
+            with bed.guard():
+                self._publish(bed, now_s, least_s)
+
+    def _publish(self, bed: Bed, now_s: float, least_s: float) -> None:
+        view = bed.view
+        if not self.bus.has_viewers(bed.name):
+            view.skip_wave(counted=False)
+        elif view.wave_due(now_s, self.wave_s):
+            if "waves" in self.thinning.thinned:
+                view.skip_wave(counted=True)
+            elif (wave := view.wave()) is not None:
+                self.bus.publish_wave(*wave)
+        if view.status_due(now_s, bed.condition, least_s):
+            self.bus.publish(bed_topic(bed.name, "status"), bed.status())

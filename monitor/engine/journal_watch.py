@@ -36,10 +36,11 @@ class JournalWatch:
         self._failing = not self._failing
         text = f"the journal cannot be written: {losses.failure}" if self._failing else ""
         for bed in self.beds.values():
-            bed.set_technical_alarm("journal_failed", self._failing, text, self.publisher)
-            if not self._failing:
-                back = f"the journal is written again; lost: {losses.summary()}"
-                self.publisher.event(bed, "journal_back", back, losses.total)
+            with bed.guard():
+                bed.set_technical_alarm("journal_failed", self._failing, text, self.publisher)
+                if not self._failing:
+                    back = f"the journal is written again; lost: {losses.summary()}"
+                    self.publisher.event(bed, "journal_back", back, losses.total)
 
     def publish_killed_runs(self) -> None:
         """Publish which alarms were active when an earlier run was killed: it could not clear them."""
@@ -49,7 +50,8 @@ class JournalWatch:
             self.on_notice(_killed(epoch, alarms))
             for bed in (bed for bed in self.beds.values() if bed.resumed is None):
                 of_bed = [alarm for alarm in alarms if alarm.bed == bed.name]
-                self.publisher.event(bed, "monitor_died", _killed(epoch, of_bed), max(1, len(of_bed)))
+                with bed.guard():
+                    self.publisher.event(bed, "monitor_died", _killed(epoch, of_bed), max(1, len(of_bed)))
 
 
 def _killed(epoch: str, alarms: list[Alarm]) -> str:

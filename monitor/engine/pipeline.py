@@ -28,10 +28,11 @@ from monitor.engine.publisher import Publisher
 from monitor.engine.recordings import Recordings
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
-from monitor.errors import RecorderError, SourceError
+from monitor.errors import RecorderError, SourceError, plain_line
 from monitor.journal import Journal
 from monitor.messages import HeartbeatMessage
 from monitor.sources import Notice, Source
+from monitor.sources.guarded import close_sources
 from monitor.sources.reconnecting import ReconnectingSource
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Pipeline:
     wall: Callable[[], datetime.datetime]
     report: Callable[[str], None]
     incomplete: list[str]
+    _lost: set[str] = field(default_factory=set, init=False)  # beds that have ended by an error
     _broken: SourceError | None = field(default=None, init=False)  # of the source that broke last
     _heartbeat_due_s: float = field(default=0.0, init=False)
 
@@ -104,7 +106,8 @@ class Pipeline:
         try:
             self.journal_watch.publish_killed_runs()
             for bed in self.beds.values():
-                bed.publish_resumed(self.publisher)
+                with bed.guard():
+                    bed.publish_resumed(self.publisher)
             self.feed.publish(self.beds.values())
             self._heartbeat("running")
             while not stop() and not all(bed.ended for bed in self.beds.values()):
@@ -114,10 +117,12 @@ class Pipeline:
                     self._settle()
                 self.control.serve(0.0 if moved and self.speed == 0 else self.scheduler.pause_s(began_s))
             for bed in self.beds.values():
-                self._end(bed)
+                with bed.guard():
+                    bed.input.end()
             self._settle()
             self.batches.put(list(self.beds.values()))
             self._settle()
+            self._lose_faulty()
         except BaseException:
             self.journal.ending = "error"
             raise
@@ -149,7 +154,8 @@ class Pipeline:
                 and (source := bed.source.opened()) is not None
             ):
                 beds[number] = self._replace(bed, source)
-        moved = self.scheduler.read(beds, self._lose)
+        moved = self.scheduler.read(beds)
+        self._lose_faulty()
         self._settle()  # the batch of the last turn
         self.batches.put(beds)
         if not self.batches.beside:
@@ -157,7 +163,9 @@ class Pipeline:
         if self.journal_watch.changed:
             self._settle()  # results from before the change come first
             self.journal_watch.publish()
+        self._lose_faulty()
         if self.clock() >= self._heartbeat_due_s:
+            self._check_files()
             self._heartbeat("running")
         for bed in beds:
             self.scheduler.put_back(bed, bed.name in moved)
@@ -168,34 +176,37 @@ class Pipeline:
         scored = self.batches.take()
         with self.bus.burst():
             for bed, events, scores in scored:
-                try:
+                with bed.guard():
                     bed.settle(scores, self.publisher, events)
-                except Exception as error:
-                    if bed.ended:
-                        self.report(_fault(bed, error))
-                    else:
-                        self._lose(bed, error)
-                bed.watch_lateness(self.publisher)
+                    bed.watch_lateness(self.publisher)
             self.feed.publish([bed for bed, *_ in scored])
+
+    def _lose_faulty(self) -> None:
+        """End the beds in which an error occurred."""
+        for bed in self.beds.values():
+            if bed.fault is None or bed.name in self._lost:
+                continue
+            if bed.ended:  # in order, before the error
+                self._lost.add(bed.name)
+                self.report(_fault(bed, bed.fault))
+            else:
+                self._lose(bed, bed.fault)
 
     def _lose(self, bed: Bed, error: Exception) -> None:
         """End this bed only: its source broke, or the code that works on it. Its remaining beats are scored first."""
-        text = str(error) if isinstance(error, SourceError) else _fault(bed, error)
+        self._lost.add(bed.name)
+        text = plain_line(error) if isinstance(error, SourceError) else _fault(bed, error)
         self._broken = error if isinstance(error, SourceError) else SourceError(text)
         self._settle()
-        self._end(bed)
-        with contextlib.suppress(Exception):  # the bed is broken, which is reported below
-            bed.settle(self.scorer.score_beats(bed.input.unscored), self.publisher)
-        bed.set_silent("source_lost", text, self.publisher)
-        self.publisher.event(bed, "source_lost", text, 1)
-        self.report(text)
-
-    def _end(self, bed: Bed) -> None:
-        """Stop reading a bed; events that its detector cannot return any more are lost."""
-        try:
+        with bed.guard():  # each step alone: an error in one of them, e.g. in the detector, does not stop the others
             bed.input.end()
-        except Exception as error:
-            self.report(_fault(bed, error))
+        with bed.guard():
+            bed.settle(self.scorer.score_beats(bed.input.unscored), self.publisher)
+        with bed.guard():
+            bed.set_silent("source_lost", text, self.publisher)
+        with bed.guard():
+            self.publisher.event(bed, "source_lost", text, 1)
+        self.report(text)
 
     def _replace(self, late: Bed, source: Source) -> Bed:
         """Start the bed of a source that could not be opened at first."""
@@ -205,7 +216,7 @@ class Pipeline:
                 bed.resume(late.resumed)
             self.recordings.begin(bed)
         except Exception as error:
-            source.close()
+            self._close_sources([source])
             self._lose(late, error if isinstance(error, RecorderError) else SourceError(str(error)))
             return late
         late.handle_notice(Notice("source_back", f"{source.name}: opened"), self.publisher)
@@ -213,6 +224,12 @@ class Pipeline:
         bed.view.status_due_s = late.view.status_due_s
         self.beds[bed.name] = bed
         return bed
+
+    def _check_files(self) -> None:
+        """Notice that recordings have ended."""
+        for name, why in self.recordings.check():
+            with self.beds[name].guard():
+                self.publisher.event(self.beds[name], "recording_failed", why, 1)
 
     def _heartbeat(self, state: Literal["running", "goodbye"]) -> None:
         """Publish the message by which a subscriber knows that the monitor runs."""
@@ -238,16 +255,19 @@ class Pipeline:
             bed.view.wave_due_s = bed.view.status_due_s = -math.inf
         self.publisher.publish_repeats(self.beds)
         with self.closing as last:
-            for bed in self.beds.values():
-                last.callback(bed.source.close)
+            last.callback(self._close_sources, [bed.source for bed in self.beds.values()])
             self.publisher.close(self.beds)
             self.feed.publish(self.beds.values())
             self._heartbeat("goodbye")
+
+    def _close_sources(self, sources: list[Source]) -> None:
+        for line in close_sources(sources):
+            self.report(line)
 
 
 def _fault(bed: Bed, error: Exception) -> str:
     """One line about an unexpected error, with its place in the code."""
     at = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in at)
-    words = " ".join(str(error).split())
+    words = plain_line(error)
     return f"{bed.source.name}: {type(error).__name__}: {words}{where}; bed {bed.name} ended, please report this"

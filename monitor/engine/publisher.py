@@ -134,15 +134,18 @@ class Publisher:
         for (name, kind), count in self._repeats.items():
             text = f"{kind.replace('_', ' ')}: {count} more since"
             self.on_notice(f"{name}: {text}")
-            self.event(beds[name], kind, f"{beds[name].source.name}: {text}", count)
+            with beds[name].guard():
+                self.event(beds[name], kind, f"{beds[name].source.name}: {text}", count)
         self._repeats.clear()
 
     def close(self, beds: dict[str, Bed]) -> None:
         """End the recordings, each with the totals of its bed and of the bus."""
 
         def totals(name: str) -> dict[str, Any]:
-            status = msgspec.to_builtins(beds[name].status())
-            session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
+            session: dict[str, Any] = {}
+            with beds[name].guard():
+                status = msgspec.to_builtins(beds[name].status())
+                session = {key: status[key] for key in status if key not in ("schema", "epoch", "seq", "model", "bed")}
             return {"session": session, "bus": dict(self.bus.counters)}
 
         self.recordings.close(totals)

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.config import Config
 from monitor.engine.bed import Bed
-from monitor.errors import RecorderError
+from monitor.errors import RecorderError, plain_line
 from monitor.recording.recorder import Recorder
 from monitor.sources.reconnecting import ReconnectingSource
 
@@ -42,6 +42,7 @@ class Recordings:
         self._config = config
         self._report = report
         self._recorders: dict[str, Recorder] = {}
+        self._failed: list[tuple[str, str]] = []
 
     def begin(self, bed: Bed) -> None:
         """Create the files of a bed. A bed whose source is not open yet gets none.
@@ -75,7 +76,19 @@ class Recordings:
             write(recorder)
         except RecorderError as error:
             self._report(str(error))
+            self._failed.append((bed_name, str(error)))
             self._recorders.pop(bed_name).close()
+
+    def check(self) -> list[tuple[str, str]]:
+        """Check that all files are still in their place; call it about once a second.
+
+        Returns:
+            Bed name and reason of each recording that ended since the last call, for an event.
+        """
+        for name in list(self._recorders):
+            self.write(name, methodcaller("check"))
+        failed, self._failed = self._failed, []
+        return failed
 
     def close(self, totals: Callable[[str], dict[str, Any]]) -> None:
         """End all recordings.
@@ -84,7 +97,10 @@ class Recordings:
             totals: bed name -> the counts to keep in its session file.
         """
         for name in list(self._recorders):
-            self.write(name, methodcaller("close", totals(name)))
+            try:
+                self.write(name, methodcaller("close", totals(name)))
+            except Exception as error:  # a fault of one bed does not leave the others open
+                self._report(f"recording of bed {name} is not closed: {type(error).__name__}: {plain_line(error)}")
 
     def abandon(self) -> None:
         """Close all files: the monitor could not start."""

@@ -156,12 +156,11 @@ class Scheduler:
         late_s, self._late_s = self._late_s, 0.0
         return late_s
 
-    def read(self, beds: Iterable[Bed], lose: Callable[[Bed, Exception], None]) -> set[str]:
+    def read(self, beds: Iterable[Bed]) -> set[str]:
         """Read from beds what their pace allows, and run their detectors over it in step.
 
         Args:
             beds: those that are due; ended beds are skipped.
-            lose: called for a bed whose source or detector failed.
 
         Returns:
             Names of the beds from which anything came.
@@ -169,26 +168,21 @@ class Scheduler:
         moved: set[str] = set()
         taken: list[tuple[Bed, Chunk, int]] = []
         for bed in [bed for bed in beds if not bed.ended]:
+            moved.add(bed.name)  # unless it is found below that nothing came
             before, began = bed.now, bed.input.began
-            try:
+            with bed.guard():
                 chunk = self._read_bed(bed)
                 if chunk is not None:
                     taken.append((bed, chunk, chunk.first_sample - before if began else 0))
-                elif bed.ended:
-                    moved.add(bed.name)
-            except Exception as error:
-                moved.add(bed.name)
-                lose(bed, error)
+                elif not bed.ended:
+                    moved.discard(bed.name)
         found = advance_together((bed.input.detector, chunk.samples, chunk.first_sample) for bed, chunk, _ in taken)
         for (bed, chunk, missing), events in zip(taken, found, strict=True):
-            moved.add(bed.name)
-            try:
+            with bed.guard():
                 if isinstance(events, Exception):
                     raise events
                 bed.input.apply(chunk, events)
                 self._out.signal(bed, chunk, missing)
-            except Exception as error:
-                lose(bed, error)
         return moved
 
     # -- inside -------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from monitor.atomic_file import replace_file
 from monitor.errors import RecorderError
 from monitor.messages import BeatMessage, ModelInfo
-from monitor.recording.wfdb_writer import AnnotationFile, AppendFile, SignalFile
+from monitor.recording.segments import Segments
+from monitor.recording.wfdb_writer import AppendFile
 
 __all__ = ["BEATS_HEADER", "PACER_HEADER", "Recorder"]
 
@@ -37,6 +38,7 @@ class Recorder:
     - `alarms.jsonl`, `events.jsonl`: each message as published.
     - `signal.hea`, `signal.dat`: WFDB, format 16, mV; missing samples are marked invalid, so sample numbers hold.
     - `signal.ecg`: WFDB annotations: N normal, / normal and paced, Q anomalous, ? not scored; log p(x) in the aux note.
+    - `signal_2.*` and so on: the same after a long gap (`segments.py`); `segments` in session.json lists all.
     - `session.json`: configuration, model, counts; `state` is `recording`, and `closed` after close().
 
     Samples of the WFDB files count from `first_sample` in session.json, which is 0 unless the replay began later.
@@ -70,7 +72,6 @@ class Recorder:
             raise ValueError(f"bed {bed!r} is no folder name")
         self.folder = folder / bed
         self._fs_hz = fs_hz
-        self._first_sample: int | None = None
         self._failed = False
         self._closed = False
         self._counts = Counter(beats=0, pacer_pulses=0, alarms=0, events=0, gaps=0, lost_samples=0)
@@ -81,6 +82,7 @@ class Recorder:
             "lead": lead,
             "start_time": start_time,
             "first_sample": None,
+            "segments": [],
             "model": model,
             "config": dict(config),
         }
@@ -95,35 +97,35 @@ class Recorder:
             self._pacer = AppendFile(self.folder / "pacer.csv")
             self._pacer.append(f"{PACER_HEADER}\n".encode())
             self._messages = {name: AppendFile(self.folder / f"{name}.jsonl") for name in ("alarms", "events")}
-            self._annotations = AnnotationFile(self.folder / "signal.ecg")
-            self._signal = SignalFile(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv)
+            self._signal = Segments(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv, start_of=self._start_of)
             self._write_about()
 
     def signal(self, first_sample: int, samples: NDArray[np.float64]) -> None:
         """Append raw samples.
 
         Args:
-            first_sample: index of samples[0] in the source; samples skipped since the last call are filled as invalid.
+            first_sample: index of samples[0] in the source; samples skipped since the last call are filled as invalid,
+                or begin a new record.
             samples: (n,) float64, mV; NaN = no valid sample.
 
         Raises:
             ValueError: `first_sample` is written already.
         """
         with self._disk():
-            self._fill_to(first_sample)
+            self._go_to(first_sample)
             self._signal.append(samples)
 
     def gap(self, first_sample: int, lost: int) -> None:
-        """Fill a gap of `lost` samples from `first_sample` on."""
+        """Note a gap of `lost` samples from `first_sample` on."""
         with self._disk():
-            self._fill_to(first_sample)
-            self._fill_to(first_sample + lost)
+            self._go_to(first_sample)
+            self._go_to(first_sample + lost)
         self._counts["gaps"] += 1
         self._counts["lost_samples"] += lost
 
     def beat(self, beat: BeatMessage) -> None:
         """Append a beat to beats.csv and to the annotations; in order, after the signal around it."""
-        if self._first_sample is None:
+        if self._signal.first_sample is None:
             raise ValueError(f"beat at sample {beat.r_sample} before any signal")
         symbol = "?" if beat.score is None else "Q" if beat.anomalous else "/" if beat.paced else "N"
         fields = (
@@ -138,7 +140,7 @@ class Recorder:
             "1" if beat.paced else "0",
         )
         with self._disk():
-            self._annotations.add(beat.r_sample - self._first_sample, symbol, _field(beat.log_prob, 4))
+            self._signal.annotate(beat.r_sample, symbol, _field(beat.log_prob, 4))
             self._beats.append((",".join(fields) + "\n").encode())
         self._counts["beats"] += 1
 
@@ -157,6 +159,19 @@ class Recorder:
         """Append an event message, the JSON as published."""
         self._message("events", body)
 
+    def check(self) -> None:
+        """Check that the files are still where they were created; call it about once a second.
+
+        Raises:
+            RecorderError: they were moved or deleted: what is written from now on would be lost.
+        """
+        if not self._failed and self._beats.gone:
+            self._failed = True
+            raise RecorderError(
+                f"recording to {self.folder}: the folder was moved or deleted; nothing more is recorded of this bed: "
+                "start the monitor again with another --record"
+            )
+
     def close(self, session: Mapping[str, Any] | None = None) -> None:
         """Write the header with length and time, and `session` (counts, latency, ...) into session.json; once.
 
@@ -170,11 +185,15 @@ class Recorder:
                 self._about.update(session or {})
                 self._about["state"] = "closed"
                 with self._disk():
-                    self._signal.write_header(self._start(), final=True)
+                    self._signal.finish()
                     self._write_about()
         finally:
-            files: tuple[SignalFile | AnnotationFile | AppendFile, ...]
-            files = (self._signal, self._annotations, self._beats, self._pacer, *self._messages.values())
+            files: tuple[Segments | AppendFile, ...] = (
+                self._signal,
+                self._beats,
+                self._pacer,
+                *self._messages.values(),
+            )
             for file in files:
                 with suppress(OSError):
                     file.close()
@@ -184,34 +203,25 @@ class Recorder:
             self._messages[name].append(body + b"\n")
         self._counts[name] += 1
 
-    def _fill_to(self, sample: int) -> None:
-        """Fill the signal with invalid samples up to `sample`."""
-        if self._first_sample is None:
-            self._first_sample = self._about["first_sample"] = sample
+    def _go_to(self, sample: int) -> None:
+        """Continue the signal at `sample`."""
+        if self._signal.go_to(sample):
+            self._about["first_sample"] = self._signal.first_sample
+            self._about["segments"] = self._signal.names
             self._write_about()
-        missing = sample - self._first_sample - self._signal.samples
-        if missing < 0:
-            raise ValueError(f"signal from sample {sample}, but {-missing} samples from there on are written")
-        if missing:
-            self._signal.fill(missing)
 
-    def _start(self) -> tuple[str, str] | None:
-        """Time and date of the first sample as in a WFDB header (UTC)."""
+    def _start_of(self, sample: int) -> tuple[str, str] | None:
+        """Time and date of a sample as in a WFDB header (UTC)."""
         start_time: str | None = self._about["start_time"]
-        if start_time is None or self._first_sample is None:
+        if start_time is None:
             return None
         start = datetime.fromisoformat(start_time)
         start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
-        start += timedelta(seconds=self._first_sample / self._fs_hz)
+        start += timedelta(seconds=sample / self._fs_hz)
         return f"{start:%H:%M:%S}.{start.microsecond // 1000:03d}", f"{start:%d/%m/%Y}"
 
     def _write_about(self) -> None:
-        counts = {
-            "samples": self._signal.samples,
-            "invalid_samples": self._signal.invalid,
-            "clipped_samples": self._signal.clipped,
-            **self._counts,
-        }
+        counts = self._signal.counts | self._counts
         text = msgspec.json.format(msgspec.json.encode(self._about | {"recorded": counts}), indent=2)
         replace_file(self.folder / "session.json", text.decode() + "\n")
 
@@ -222,6 +232,9 @@ class Recorder:
             raise RecorderError(f"recording to {self.folder}: stopped after an earlier failure")
         try:
             yield
+        except RecorderError:
+            self._failed = True
+            raise
         except OSError as error:
             self._failed = True
             reason = error.strerror or os.strerror(error.errno or 0)

@@ -45,6 +45,7 @@ class AppendFile:
 
     def __init__(self, path: Path, tail: bytes = b"") -> None:
         self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        self._path = path
         self._tail = tail
         self._size = 0  # without the tail
         self.append(b"")
@@ -63,6 +64,15 @@ class AppendFile:
             raise
         self._size += len(data)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the file is no longer found at its path: moved, deleted or replaced, it or a folder above it."""
+        try:
+            found, own = self._path.stat(), os.fstat(self._fd)
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)
+
     def close(self) -> None:
         """Close; may be called twice."""
         if self._fd >= 0:
@@ -71,7 +81,7 @@ class AppendFile:
 
 
 class SignalFile:
-    """`signal.dat` and its header: one lead in WFDB format 16.
+    """`NAME.dat` and its header: one lead in WFDB format 16.
 
     Sample numbers count from the first sample written. The scale is GAIN_PER_MV, or less where the rails are too far
     apart for 16 bits. It is centred on the first valid sample where that is far from zero. Samples outside the range
@@ -80,11 +90,20 @@ class SignalFile:
     Args:
         fs_hz: sampling rate, Hz.
         rails_mv: range of the source, (low, high) mV; None if unknown.
+        name: of the record.
     """
 
-    def __init__(self, folder: Path, *, fs_hz: float, lead: str, rails_mv: tuple[float, float] | None = None) -> None:
-        self._header = folder / "signal.hea"
-        self._dat = AppendFile(folder / "signal.dat")
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fs_hz: float,
+        lead: str,
+        rails_mv: tuple[float, float] | None = None,
+        name: str = "signal",
+    ) -> None:
+        self._record = folder / name
+        self._dat = AppendFile(folder / f"{name}.dat")
         self._fs_hz = fs_hz
         self._lead = " ".join(lead.split()) or "ECG"
         self._gain = GAIN_PER_MV
@@ -124,12 +143,13 @@ class SignalFile:
 
     def write_header(self, start: tuple[str, str] | None = None, *, final: bool = False) -> None:
         """Write the header; length, checksum and (time, date) of the start only where `final`."""
-        record = f"signal 1 {self._fs_hz:.10g}"
+        record = f"{self._record.name} 1 {self._fs_hz:.10g}"
         if final and self.samples:
             record += f" {self.samples}" + (f" {start[0]} {start[1]}" if start else "")
         checksum = (self._checksum + 0x8000) % 0x10000 - 0x8000  # 16 bits, signed
-        signal = f"signal.dat 16 {self._gain:g}({self._baseline})/mV 16 0 {self._first or 0} {checksum} 0 {self._lead}"
-        replace_file(self._header, f"{record}\n{signal}\n")
+        scale = f"{self._gain:g}({self._baseline})/mV"
+        signal = f"{self._record.name}.dat 16 {scale} 16 0 {self._first or 0} {checksum} 0 {self._lead}"
+        replace_file(self._record.with_suffix(".hea"), f"{record}\n{signal}\n")
 
     def close(self) -> None:
         """Close the signal; the header stays as last written."""

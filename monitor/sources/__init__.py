@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, plain_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.options import FS_MAX_HZ, SourceOptions, check_fs
 from monitor.sources.units import canonical_unit
@@ -86,6 +86,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     except SourceError:
         source.close()
         raise
+    source.lead = plain_line(source.lead)  # as a file or a sender gave it
     if source.fs_hz <= FS_MAX_HZ:
         return source
     from monitor.sources.decimated import DecimatedSource
@@ -99,10 +100,10 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
     if kind in SOURCES:
         module, name = SOURCES[kind].opener.split(":")
         opener: Callable[[str, SourceOptions, str], Source] = getattr(import_module(f"{__name__}.{module}"), name)
-        return opener(what, options, spec)
+        return opener(what, options, plain_line(spec))
     from monitor.sources.plugin import open_plugin, plugin_kinds
 
-    if (plugin := open_plugin(kind, what, options, spec)) is not None:
+    if (plugin := open_plugin(kind, what, options, plain_line(spec))) is not None:
         return plugin
     kinds = ", ".join([*SOURCES, *plugin_kinds()])
     raise SourceError(f"unknown source {spec!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")

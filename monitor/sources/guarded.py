@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from monitor.errors import SourceError, first_line
 from monitor.sources.base import Chunk, Source
 from monitor.sources.wrappers import SourceWrapper
 
-__all__ = ["GuardedSource", "Readers"]
+__all__ = ["GuardedSource", "Readers", "close_sources"]
 
 PATIENCE_S = 0.1  # all other beds wait this long, once, for a read that does not return
-_CLOSE_S = 1.0
+CLOSE_S = 1.0
 
 
 class _Task:
@@ -23,14 +24,16 @@ class _Task:
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
         self._result: Any = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self.done = threading.Event()
 
     def run(self) -> None:
         try:
             self._result = self._call()
-        except BaseException as error:  # `result` raises it in the waiting thread
+        except Exception as error:  # `result` raises it in the waiting thread
             self._error = error
+        except BaseException as error:  # SystemExit and the like: a library must not end the monitor
+            self._error = SourceError(f"the reader stopped ({type(error).__name__}: {first_line(error)})")
 
     def result(self) -> Any:
         if self._error is not None:
@@ -101,12 +104,22 @@ class GuardedSource(SourceWrapper):
         chunk: Chunk | None = task.result()
         return chunk
 
-    def close(self) -> None:
-        """Close the source; one that hangs is abandoned if it does not close within 1 s."""
-        if not self.hangs:
-            super().close()
-            return
-        with contextlib.suppress(RuntimeError):
-            closing = threading.Thread(target=self._source.close, name="close", daemon=True)
-            closing.start()
-            closing.join(_CLOSE_S)
+
+def close_sources(sources: Iterable[Source]) -> list[str]:
+    """Close sources side by side; those that are not closed within `CLOSE_S`, all together, are abandoned.
+
+    Returns:
+        One line for each that failed or was abandoned.
+    """
+    readers, until_s = Readers(), time.monotonic() + CLOSE_S
+    lines: list[str] = []
+    for source, task in [(source, readers.submit(source.close)) for source in sources]:
+        if not task.done.wait(max(0.0, until_s - time.monotonic())):
+            lines.append(f"{source.name}: does not close, and is abandoned")
+            continue
+        try:
+            task.result()
+        except Exception as error:  # code of another package may raise anything
+            lines.append(f"{source.name}: cannot be closed ({type(error).__name__}: {first_line(error)})")
+    readers.close()
+    return lines

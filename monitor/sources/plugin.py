@@ -5,14 +5,14 @@ A fault in such a package becomes one line that names the package, never a trace
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-import numpy as np
-
-from monitor.errors import SourceError
+from monitor.errors import SourceError, first_line, plain_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.checks import checked_chunk
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond
 from monitor.sources.rescaled import RescaledSource
 from monitor.sources.units import mv_per
@@ -69,7 +69,7 @@ class PluginSource:
         self._source, self._origin = source, origin
         self._next = 0
         try:
-            self.name, self.lead = str(source.name), str(source.lead)
+            self.name, self.lead = plain_line(source.name), plain_line(source.lead)
             self.fs_hz, self.live = float(source.fs_hz), bool(source.live)
             rails, start_time, total = source.rails_mv, source.start_time, source.total_samples
             self.rails_mv: tuple[float, float] | None = None if rails is None else (float(rails[0]), float(rails[1]))
@@ -78,30 +78,22 @@ class PluginSource:
             self._read, self._close = source.read, source.close
         except Exception as error:
             raise SourceError(f"{origin} is no source ({_line(error)})") from None
+        if self.rails_mv is not None and not -MAX_MV <= self.rails_mv[0] < self.rails_mv[1] <= MAX_MV:
+            raise SourceError(f"{origin} gives rails_mv {self.rails_mv}; give (low, high) in mV, or None")
 
     def read(self, max_samples: int) -> Chunk | None:
         """Return the checked chunk; see Source."""
         chunk = _guard(f"{self._origin} broke", lambda: self._read(max_samples))
         if chunk is None:
             return None
-        try:
-            first = int(chunk.first_sample)
-            samples = np.array(chunk.samples, dtype=np.float64)
-            notices, arrival_s, time_s = tuple(chunk.notices), chunk.arrival_s, chunk.time_s
-        except Exception as error:
-            raise SourceError(f"{self._origin} gave no chunk ({_line(error)})") from None
-        if samples.ndim != 1 or samples.size > max_samples:
-            raise SourceError(
-                f"{self._origin} gave samples of shape {samples.shape}; at most ({max_samples},) is allowed"
-            )
+        chunk = checked_chunk(chunk, self._origin, due=self._next, most=max_samples, fs_hz=self.fs_hz)
+        samples, notices = chunk.samples.copy(), chunk.notices  # its own: the package may use the array again
         if samples.size:
-            if first < self._next:
-                raise SourceError(f"{self._origin} gave first_sample {first}, at least {self._next} was due")
-            self._next = first + samples.size
+            self._next = chunk.first_sample + samples.size
         if n := blank_beyond(samples):
             text = f"{self.name}: {n} samples were infinite or beyond {MAX_MV:g} mV; are they in mV?"
             notices = (*notices, Notice("bad_input", text, n))
-        return Chunk(first, samples, arrival_s, notices, time_s)
+        return Chunk(chunk.first_sample, samples, chunk.arrival_s, notices, chunk.time_s)
 
     def close(self) -> None:
         """Close the source."""
@@ -113,7 +105,11 @@ def _guard(what_failed: str, call: Callable[[], T]) -> T:
         return call()
     except (SourceError, EndOfStream):
         raise
-    except Exception as error:  # code of another package may raise anything
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread():  # Ctrl-C
+            raise
+        raise SourceError(f"{what_failed} ({_line(error)})") from None
+    except BaseException as error:  # code of another package may raise anything, SystemExit included
         raise SourceError(f"{what_failed} ({_line(error)})") from None
 
 
@@ -121,6 +117,6 @@ def _owner(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-def _line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _line(error: BaseException) -> str:
+    text, kind = first_line(error), type(error).__name__
+    return kind if text == kind else f"{kind}: {text}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from monitor.errors import SourceError
 from monitor.sources.base import Chunk, Notice, Source
 from monitor.sources.decimated import decimation
 
@@ -85,10 +85,9 @@ class ReconnectingSource(Source):
             source.close()
 
     def _try(self) -> None:
-        try:
+        source: Source | None = None
+        with contextlib.suppress(BaseException):  # of any kind: the next attempt comes in RETRY_S
             source = self._open()
-        except SourceError:
-            source = None
         with self._lock:
             self._trying, self._next_s = False, self._clock() + RETRY_S
             if not self._closed:

@@ -17,6 +17,7 @@ import zmq
 from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.checks import LONGEST_S, usable_start
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
 from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
 from monitor.sources.timing.sample_runs import SampleRuns
@@ -183,6 +184,8 @@ class ZmqSource(Source):
         if header.fs_hz != self.fs_hz:
             raise ValueError(f"fs_hz {header.fs_hz:g}, but this source has {self.fs_hz:g} Hz; restart the monitor")
         if self._next is None:
+            if header.first_sample > LONGEST_S * self.fs_hz:
+                raise ValueError(f"first_sample {header.first_sample} is more than 100 years of signal; count from 0")
             self._epoch = header.epoch
             return
         if header.epoch in self._earlier and header.epoch != self._epoch:
@@ -228,10 +231,9 @@ class ZmqSource(Source):
 
 def _time_of_zero(header: SamplesHeader) -> str | None:
     """ISO 8601 time of the sender's sample 0; no zone = UTC. None without a time."""
-    if header.time is None:
+    if header.time is None or (first := usable_start(header.time)) is None:
         return None
     try:
-        first = datetime.datetime.fromisoformat(header.time)
         zoned = first if first.tzinfo is not None else first.replace(tzinfo=datetime.UTC)
         return (zoned - datetime.timedelta(seconds=header.first_sample / header.fs_hz)).isoformat()
     except (ValueError, OverflowError):

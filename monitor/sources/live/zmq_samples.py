@@ -5,7 +5,6 @@ A message is a JSON header and a second frame of little-endian samples, or one J
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from monitor.sources.checks import usable_start
 from monitor.sources.options import blank_beyond
 from monitor.sources.units import UNITS
 
@@ -117,7 +117,5 @@ def _mv_per(header: SamplesHeader) -> float:
 
 
 def _check_time(text: str) -> None:
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"time {text[:40]!r} is not ISO 8601") from None
+    if usable_start(text) is None:
+        raise ValueError(f"time {text[:40]!r} is not ISO 8601 up to the year 8999")

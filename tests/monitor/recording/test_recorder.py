@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -342,3 +343,58 @@ def test_all_invalid_is_no_signal_and_no_crash(tmp_path: Path) -> None:
     read = wfdb.rdrecord(str(tmp_path / "signal"), physical=False)
     assert (read.d_signal == INVALID).all()
     assert read.sig_name == ["V1 lead"]
+
+
+def test_a_long_gap_costs_no_disk_and_begins_a_record(tmp_path: Path) -> None:
+    """Each record is whole, with its own first sample, time and annotations; beats from before the gap stay there."""
+    recorder = record(tmp_path, start_time="2024-02-03T10:00:00+00:00")
+    day = 86_400 * 250
+    mv = np.round(np.sin(np.arange(1000) / 30), 3)
+    for number in range(3):
+        first = number * day
+        recorder.signal(first, mv)
+        if number:
+            recorder.beat(beat((number - 1) * day + 900))
+        recorder.beat(beat(first + 250))
+    recorder.signal(2 * day + 1500, mv)  # a short gap is filled
+    recorder.close()
+    folder = tmp_path / "p1"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 50_000
+    session = json.loads((folder / "session.json").read_text())
+    records = [(part["record"], part["first_sample"]) for part in session["segments"]]
+    assert records == [("signal", 0), ("signal_2", day), ("signal_3", 2 * day)]
+    assert session["recorded"]["samples"] == 4500
+    assert session["recorded"]["invalid_samples"] == 500
+    for number, (name, _) in enumerate(records):
+        read = wfdb.rdrecord(str(folder / name))
+        np.testing.assert_allclose(read.p_signal[:1000, 0], mv, atol=1e-9)
+        assert read.base_datetime.isoformat() == f"2024-02-0{3 + number}T10:00:00"
+        annotated = wfdb.rdann(str(folder / name), "ecg")
+        assert annotated.sample.tolist() == ([250, 900] if number < 2 else [250])
+
+
+def test_a_source_that_jumps_at_each_message_ends_its_recording(tmp_path: Path) -> None:
+    recorder = record(tmp_path)
+    day = 86_400 * 250
+    for number in range(1000):
+        recorder.signal(number * day, np.zeros(10))
+    with pytest.raises(RecorderError, match="more than 1000 long gaps"):
+        recorder.signal(1000 * day, np.zeros(10))
+    recorder.close()
+    assert sum(path.stat().st_size for path in (tmp_path / "p1").iterdir()) < 1_000_000
+    assert wfdb.rdrecord(str(tmp_path / "p1" / "signal_1000")).sig_len == 10
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_folder_that_vanishes_is_noticed(tmp_path: Path, how: str) -> None:
+    recorder = record(tmp_path / "session")
+    recorder.check()
+    if how == "deleted":
+        shutil.rmtree(tmp_path / "session")
+    else:
+        (tmp_path / "session").rename(tmp_path / "elsewhere")
+    if how == "replaced":
+        shutil.copytree(tmp_path / "elsewhere", tmp_path / "session")
+    with pytest.raises(RecorderError, match="was moved or deleted"):
+        recorder.check()
+    recorder.close()
