@@ -85,7 +85,8 @@ class AlarmClient:
     Attributes:
         counters: received, snapshots, missed, recovered, incomplete (answers with a part that the journal has lost, or
             from a monitor that does not know the run), refused (requests that got an error and are repeated), late
-            (messages returned after they had been skipped), undecodable.
+            (messages returned after they had been skipped), undecodable, ahead (topics whose place in `resume` is
+            beyond what the monitor has published, so they are read from the start of the run).
 
     Raises:
         ClientError: an endpoint that cannot be connected to.

@@ -88,7 +88,9 @@ class Recovery:
         self._joining: _Joining | None = _Joining()  # None = joined
         self._heartbeat: HeartbeatMessage | None = None
         self._updated_s: float | None = None
+        self._unchecked: Mapping[str, Place] = {}  # places of `position` that may be beyond what the run has published
         if position is not None:
+            self._unchecked = position.topics
             self._joining, self._first_epoch = None, position.epoch
             for name, place in position.topics.items():
                 if self.wanted(name):
@@ -144,9 +146,11 @@ class Recovery:
 
     def accept_heartbeat(self, body: HeartbeatMessage) -> None:
         """Take the beds and the `seqs` of a heartbeat."""
-        self._heartbeat = body
+        first, self._heartbeat = self._heartbeat is None, body
         if self._joining is not None:
             return
+        if not first:  # the first may be older than the position: the monitor keeps the last one for new subscribers
+            self._check_places(body)
         if body.beds != self._known_beds:
             self._known_beds = body.beds
             # Also topics without a message yet: their first message may have been lost with the run that sent it.
@@ -158,6 +162,14 @@ class Recovery:
                 order.expect(body.epoch, seq)
                 if order.hole:
                     self._active.add(name)
+
+    def _check_places(self, body: HeartbeatMessage) -> None:
+        """Read a topic from the start of the run if the position is beyond it: all messages would count as read."""
+        for name, place in self._unchecked.items():
+            if name in self._topics and place.epoch == body.epoch and place.seq > body.seqs.get(name, 0):
+                self.counters["ahead"] += 1
+                self._topics[name] = TopicRecovery(name, Place(body.epoch, 0), self.counters)
+        self._unchecked = {}
 
     def update(self, now_s: float, send: Send) -> list[Received]:
         """Send the requests that are due; skip missing messages after `patience_s` without an answer."""

@@ -117,7 +117,7 @@ class _Report:
     def __init__(self, client: AlarmClient, connect: str, err: TextIO) -> None:
         self._client, self._connect, self._err = client, connect, err
         self._state: ConnectionState | None = None
-        self._missed = self._incomplete = 0
+        self._missed = self._incomplete = self._ahead = 0
 
     def update(self) -> None:
         """Print what has changed since the last call."""
@@ -131,6 +131,9 @@ class _Report:
         if client.counters["incomplete"] > self._incomplete:
             self._print(_INCOMPLETE)
             self._incomplete = client.counters["incomplete"]
+        if client.counters["ahead"] > self._ahead:
+            self._print(_AHEAD)
+            self._ahead = client.counters["ahead"]
 
     def _print(self, text: str) -> None:
         notice(text.format(connect=self._connect), self._err)
@@ -139,6 +142,9 @@ class _Report:
 _INCOMPLETE = (
     "the monitor at {connect} no longer has all messages since the last position: some may be missing here "
     "(a monitor with --journal FILE keeps them across restarts)"
+)
+_AHEAD = (
+    "the position file is beyond the messages of the monitor at {connect}: all messages of its present run are printed"
 )
 _STATE_TEXTS: dict[ConnectionState, str] = {
     "connecting": "waiting for a monitor at {connect}",

@@ -105,6 +105,26 @@ def test_a_position_that_no_monitor_can_have_is_one_line(tmp_path, seq):
         load_position(path)
 
 
+def test_a_position_beyond_the_monitor_silences_no_alarm(tmp_path):
+    """A place that the run has not reached, by a damaged file: every alarm would count as printed."""
+    place = f"ipc://{tmp_path}/ecg"
+    save_position(tmp_path / "position", Position("run-1", {"v1/p1/alarm/": Place("run-1", 10**9)}))
+    monitor = BusProcess(tmp_path / "j.db", "run-1", place)
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        monitor.execute("alarm 3")
+
+        def stop() -> bool:
+            monitor.execute("heartbeat")
+            return out.getvalue().count("\n") == 3
+
+        run_tail(place, None, out, resume=tmp_path / "position", err=err, stop=stop)
+    finally:
+        monitor.kill()
+    assert [json.loads(line)["seq"] for line in out.getvalue().splitlines()] == [1, 2, 3]
+    assert "the position file is beyond the messages of the monitor" in err.getvalue()
+
+
 def test_a_position_in_a_run_without_a_journal_gives_a_notice(tmp_path):
     """The messages that exist are printed, with the notice that some may be missing."""
     place = f"ipc://{tmp_path}/ecg"
