@@ -1,53 +1,86 @@
-"""The `ecg-monitor` command. Commands import what they need when they run: `--help` must answer at once."""
+"""The `ecg-monitor` command: what holds for all commands from the first moment on, Ctrl-C and the standard streams.
+
+The commands are imported in `main`, so that Ctrl-C is handled while they are.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
-import typer
+__all__ = ["main"]
 
-from monitor.commands import alarms, keys
-from monitor.commands.emulate import emulate
-from monitor.commands.export import export
-from monitor.commands.fleet import fleet
-from monitor.commands.inspect import inspect
-from monitor.commands.options import EXIT_BAD_INPUT
-from monitor.commands.ports import ports
-from monitor.commands.run import EPILOG, run
-from monitor.commands.score import score
-from monitor.commands.tail import tail
-from monitor.commands.watch import watch
-from monitor.emulator.faults import GRAMMAR
-from monitor.errors import EcgMonitorError
-from monitor.terminal import notice
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-__all__ = ["app", "main"]
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.callback(invoke_without_command=True, epilog=EPILOG)(run)
-app.command()(inspect)
-app.command()(watch)
-app.command()(tail)
-app.add_typer(alarms.app, name="alarms")
-app.command()(export)
-app.command()(score)
-app.command()(fleet)
-app.add_typer(keys.app, name="keys")
-app.command()(ports)
-app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
+class CtrlC:
+    """Handler of SIGINT: one line and exit code 130, whatever the program does at that moment.
+
+    A command that has files or devices to close takes the signal over (`monitor.commands.signals`). Until then, and
+    in commands that only read, the first Ctrl-C raises KeyboardInterrupt, so that temporary files are removed; a second
+    one ends the process at once, and so does one during imports or at exit.
+
+    Attributes:
+        running: whether a command runs.
+        received: whether KeyboardInterrupt was raised.
+    """
+
+    def __init__(self) -> None:
+        self.running = self.received = False
+
+    def __call__(self, *_: object) -> None:
+        """Handle the signal."""
+        if self.received or not self.running:
+            self.end()
+        self.received = True
+        raise KeyboardInterrupt
+
+    def unraisable(self, error: sys.UnraisableHookArgs) -> None:
+        """End where KeyboardInterrupt was raised in a callback, which cannot pass it on: the signal would be lost."""
+        if error.exc_type is KeyboardInterrupt:
+            self.end()
+        sys.__unraisablehook__(error)
+
+    @staticmethod
+    def end() -> None:
+        """End the process at once."""
+        os.write(2, b"ecg-monitor: stopped\n")
+        os._exit(EXIT_INTERRUPTED)
 
 
 def main() -> None:
-    """Entry point: an error of the outside world is one line on standard error and exit code 2."""
+    """Entry point."""
+    ctrl_c = CtrlC()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in the background
+        signal.signal(signal.SIGINT, ctrl_c)
+        sys.unraisablehook = ctrl_c.unraisable
+    _open_streams()
+    from monitor.commands.app import run_app
+
+    code = 0
     try:
-        app()
-    except EcgMonitorError as error:
-        notice(str(error))
-        sys.exit(EXIT_BAD_INPUT)
+        ctrl_c.running = True
+        code = run_app()
+    except BaseException:
+        if not ctrl_c.received:
+            raise
+        code = EXIT_INTERRUPTED  # also where a library made another error of KeyboardInterrupt
+    finally:
+        ctrl_c.running = False
+    if ctrl_c.received and code == EXIT_INTERRUPTED:
+        print("ecg-monitor: stopped", file=sys.stderr)
+    sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Open standard streams that the caller closed, and write characters that a terminal lacks as escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if stream.encoding.lower() not in ("utf-8", "utf8") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

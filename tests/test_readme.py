@@ -92,7 +92,7 @@ def commands() -> list[list[str]]:
 def app_of(command: list[str]) -> tuple[typer.Typer, list[str]]:
     """The typer application of a command line, and its arguments."""
     if command[0] == "ecg-monitor":
-        from monitor.__main__ import app
+        from monitor.commands.app import app
 
         return app, command[1:]
     if command[1] == "-m":

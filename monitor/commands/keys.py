@@ -15,7 +15,7 @@ __all__ = ["app"]
 
 _COLUMNS = (Column("name", 0), Column("role", 1), Column("public", 2))
 
-app = typer.Typer(no_args_is_help=True, help="Make and manage CURVE keys; without them the bus is loopback only.")
+app = typer.Typer(help="Make and manage CURVE keys; without them the bus is loopback only.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the monitor's keys.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: letters, digits, _ . -")]

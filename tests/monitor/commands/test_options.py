@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from monitor.__main__ import app
+from monitor.commands.app import app
 from monitor.commands.options import OPTIONS, Given, settings_of, takes, variable
 from monitor.config import Config
 from monitor.errors import ConfigError

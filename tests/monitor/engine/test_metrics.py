@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from detector import Scorer
-from monitor.__main__ import app
+from monitor.commands.app import app
 from monitor.engine.counters import Histogram
 from monitor.engine.metrics import MetricsServer
 from monitor.errors import ConfigError, MetricsError

@@ -1,0 +1,88 @@
+"""The commands of `ecg-monitor`. They import what they need when they run: `--help` must answer at once."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from monitor.commands import alarms, keys
+from monitor.commands.emulate import emulate
+from monitor.commands.export import export
+from monitor.commands.fleet import fleet
+from monitor.commands.inspect import inspect
+from monitor.commands.options import EXIT_BAD_INPUT
+from monitor.commands.ports import ports
+from monitor.commands.run import EPILOG, run
+from monitor.commands.score import score
+from monitor.commands.stdout import discard, standard_output
+from monitor.commands.tail import tail
+from monitor.commands.watch import watch
+from monitor.emulator.faults import GRAMMAR
+from monitor.errors import EcgMonitorError
+from monitor.terminal import notice
+
+__all__ = ["app", "run_app"]
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback(invoke_without_command=True, epilog=EPILOG)(run)
+app.command()(watch)
+app.command()(tail)
+app.add_typer(alarms.app, name="alarms")
+app.command()(export)
+app.command()(score)
+app.command()(fleet)
+app.add_typer(keys.app, name="keys")
+app.command()(inspect)
+app.command()(ports)
+app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
+
+# Error of a command line: typer exports only a class derived from it.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def run_app() -> int:
+    """Run the command of the command line; an error of the outside world is one line on standard error.
+
+    Returns:
+        Exit code.
+    """
+    try:
+        code = app(prog_name="ecg-monitor", standalone_mode=False)
+        with standard_output("ecg-monitor"):
+            pass  # what is left in its buffer
+    except _UsageError as error:
+        notice(_text(error))
+        return EXIT_BAD_INPUT
+    except EcgMonitorError as error:
+        notice(str(error))
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        discard(sys.stdout)
+        notice(f"standard output: {error.strerror}; write somewhere else")
+        return EXIT_BAD_INPUT
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        discard(sys.stdout)  # the reader of the pipe has gone, for which typer ends with code 1
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _text(error: Exception) -> str:
+    """One line for a wrong command line, with the help to read."""
+    context = getattr(error, "ctx", None)
+    message = getattr(error, "format_message", error.__str__)()
+    commands = getattr(getattr(context, "command", None), "commands", None)
+    if commands and message.startswith("Missing command"):
+        message = f"give one of the commands {', '.join(commands)}"
+    words = " ".join(message.split()).rstrip(".")
+    path = getattr(context, "command_path", "ecg-monitor")
+    return f"{words[:1].lower()}{words[1:]}; see {path} --help"
