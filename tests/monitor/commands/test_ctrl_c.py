@@ -41,12 +41,6 @@ RUN_MOMENTS = ("typer", "monitor.commands.app", "msgspec", "numpy", "onnxruntime
 OTHERS = (
     ("typer", "-h"), ("rich", "--help"), ("serial", "ports"), ("numpy", "emulate"), ("zmq", "keys", "new", "{}/k"),
 )  # fmt: skip
-    ("typer", "-h"),
-    ("rich", "--help"),
-    ("serial", "ports"),
-    ("numpy", "emulate"),
-    ("zmq", "keys", "new", "{}/k"),
-)
 
 
 @pytest.mark.parametrize(

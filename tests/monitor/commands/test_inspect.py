@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from monitor.__main__ import app
+from monitor.commands.app import app
 from monitor.config import Config, merge
 from monitor.engine.bed_plan import BedPlan, open_bed
 from monitor.engine.inspection import inspect_source
