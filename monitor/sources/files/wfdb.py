@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.files.record_files import find_record, nearest
+from monitor.sources.files.wfdb_header import DEFAULT_HZ
 from monitor.sources.files.wfdb_segments import open_record
-from monitor.sources.options import SourceOptions
+from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, SourceOptions
 from monitor.sources.pieces import PieceSource
 from monitor.sources.units import ADC, canonical_unit, mv_per
 
 __all__ = ["WfdbSource", "open_database_record", "open_wfdb"]
 
-PIECE_SAMPLES = 131_072  # 1 MiB of float64; wfdb.rdrecord costs 1.5 ms a call: 0.15 s in pieces of 10 s, 0.016 s so
+PIECE_SAMPLES = 131_072  # 1 MiB of float64
 
 
 def open_database_record(what: str, options: SourceOptions, name: str) -> WfdbSource:
@@ -36,10 +38,18 @@ def open_wfdb(what: str, options: SourceOptions, name: str) -> WfdbSource:
     Raises:
         SourceError: not found or not readable.
     """
-    path = Path(what.removesuffix(".hea").removesuffix(".dat")).expanduser()
-    if not what or not path.with_name(path.name + ".hea").is_file():
-        names = [file.stem for file in path.parent.glob("*.hea")] if path.parent.is_dir() else []
-        near = nearest(path.name, names) if names else f"; {path.parent} holds no .hea file"
+    try:
+        path = Path(what.removesuffix(".hea").removesuffix(".dat")).expanduser()
+    except RuntimeError as error:  # no such user
+        raise SourceError(f"{name}: {what} cannot be read ({error})") from None
+    if not path.name:
+        raise SourceError(f"{name}: name the record, wfdb:PATH, e.g. wfdb:holter/day1")
+    if not os.path.isfile(f"{path}.hea"):
+        if os.path.isfile(f"{path}.hea.gz"):
+            raise SourceError(f"{name}: {path}.hea.gz is compressed; decompress it, and its signal files, with gunzip")
+        folder = path if path.is_dir() else path.parent
+        names = sorted(file.stem for file in folder.glob("*.hea")) if folder.is_dir() else []
+        near = nearest(path.name, names) if names else f"; {folder} holds no .hea file"
         raise SourceError(f"{name}: no record {path}.hea{near}")
     return WfdbSource(path, options, name)
 
@@ -54,7 +64,8 @@ class WfdbSource(PieceSource):
 
     Args:
         path: path of the record without suffix.
-        options: `channel`, `start_s`, `duration_s` and `held_s` are used.
+        options: `channel` (or `column`), `fs_hz` (where the header has no rate), `unit`, `mv_per_unit`, `start_s`,
+            `duration_s` and `held_s` are used.
 
     Raises:
         SourceError: header or signal cannot be read, no sample, no such channel, no voltage, start after the end.
@@ -62,13 +73,27 @@ class WfdbSource(PieceSource):
 
     def __init__(self, path: Path, options: SourceOptions, name: str) -> None:
         self.name = name
-        self._record = open_record(path, name)
-        channels = [Channel(signal.name, signal.unit) for signal in self._record.signals]
+        self._record = record = open_record(path, name)
+        frame_hz = record.frame_hz or options.fs_hz or DEFAULT_HZ
+        rates = [frame_hz * signal.per_frame for signal in record.signals]
+        usable = [
+            FS_MIN_HZ <= rate <= FS_MAX_HZ and s.has_samples for rate, s in zip(rates, record.signals, strict=True)
+        ]
+        channels = [
+            Channel(signal.name, signal.unit, usable=fits or not any(usable), first=f"{rate:g} Hz")
+            for signal, rate, fits in zip(record.signals, rates, usable, strict=True)
+        ]
         options.note("channels", channel_list(channels))
-        self._channel = choose(channels, options.channel, name)
-        signal = self._record.signals[self._channel]
+        self._channel = choose(channels, options.column_or_channel, name)
+        signal = record.signals[self._channel]
+        options.note("format", f"WFDB {signal.data_format}")
         self.lead = signal.name
-        self.fs_hz = self._record.fs_hz
+        options.note("lead", self.lead)
+        self.fs_hz = rates[self._channel]
+        stated = "" if record.frame_hz else ", not in the header" + ("" if options.fs_hz else ": the default of WFDB")
+        options.note("rate", f"{self.fs_hz:g} Hz{stated}")
+        length = record.open(self._channel) * signal.per_frame
+        options.note("unit", f"{signal.unit}, {signal.gain:g} counts in one")
         self.unit = options.unit or canonical_unit(signal.unit) or signal.unit
         if options.unit is None and canonical_unit(signal.unit) in (None, ADC):
             raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage; give --unit")
@@ -77,15 +102,12 @@ class WfdbSource(PieceSource):
         self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))
         rails = signal.rails
         self.rails_mv = (rails[0] * mv, rails[1] * mv) if rails else None
-        self.start_time = self._record.start_time
-        self._begin(options, self._record.length)
+        self.start_time = record.start_time
+        if self.start_time:
+            options.note("time", f"starts at {self.start_time}")
+        self._begin(options, length)
+        self._length = length
 
     def _load(self, first: int) -> tuple[int, NDArray[np.float64]]:
-        stop = min(self._stop or self._record.length, first + self._held)
-        try:
-            piece = self._record.read(self._channel, first, stop) * self._mv
-        except OSError as error:
-            raise SourceError(f"{self.name}: sample {first} cannot be read ({error.strerror})") from None
-        if piece.size < stop - first:
-            raise SourceError(f"{self.name}: its signal file became shorter while it was read")
-        return first, piece
+        stop = min(self._stop or self._length, first + self._held)
+        return first, self._record.read(self._channel, first, stop) * self._mv
