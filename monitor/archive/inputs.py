@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.errors import SourceError
 
-__all__ = ["InputFile", "files_of", "hash_files", "is_segmented", "named_in_header", "unchanged"]
+__all__ = ["InputFile", "files_of", "hash_files", "segments_of", "unchanged"]
 
 
 class InputFile(msgspec.Struct, frozen=True):
@@ -70,31 +70,27 @@ def unchanged(known: Sequence[InputFile], files: Sequence[Path]) -> bool:
     return True
 
 
-def is_segmented(path: Path) -> bool:
-    """Whether `path`.hea is the header of a record of several segments (header(5) of the WFDB manual)."""
-    lines = _lines(path)
-    return bool(lines) and "/" in lines[0].split()[0]
+def segments_of(path: Path) -> list[Path]:
+    """Segments of the WFDB record at `path`, without suffix, each once; empty for a record of one segment."""
+    from monitor.sources.files.wfdb_header import NULL, read_header
 
-
-def named_in_header(path: Path) -> list[str]:
-    """Segments, or signal files, that `path`.hea names, each once."""
-    names = dict.fromkeys(line.split()[0] for line in _lines(path)[1:])
-    names.pop("~", None)
-    return list(names)
-
-
-def _lines(path: Path) -> list[str]:
     try:
-        text = path.with_name(path.name + ".hea").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        segments = read_header(path, str(path)).segments
+    except SourceError:
         return []  # opening the record reports the reason
-    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [path.parent / name for name in dict.fromkeys(segment.name for segment in segments) if name != NULL]
 
 
 def _of_wfdb(path: Path, *, segments: bool = True) -> list[Path]:
+    from monitor.sources.files.wfdb_header import read_header
+    from monitor.sources.files.wfdb_record import signal_file
+
     header = path.with_name(path.name + ".hea")
-    beside = [path.with_name(name) for name in named_in_header(path)]
-    if is_segmented(path):
-        inner = [_of_wfdb(segment, segments=False) for segment in beside] if segments else []
-        return list(dict.fromkeys([header, *(file for files in inner for file in files)]))
-    return [header, *(file for file in beside if file.is_file())]
+    if inner := segments_of(path):
+        found = [_of_wfdb(segment, segments=False) for segment in inner] if segments else []
+        return list(dict.fromkeys([header, *(file for files in found for file in files)]))
+    try:
+        names = dict.fromkeys(signal.file for signal in read_header(path, str(path)).signals)
+    except SourceError:
+        return [header]
+    return [header, *(file for name in names if (file := signal_file(path, name)))]

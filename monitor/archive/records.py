@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monitor.archive.inputs import is_segmented, named_in_header
+from monitor.archive.inputs import segments_of
 from monitor.errors import ConfigError, SourceError
 
 __all__ = ["ArchiveRecord", "find_records"]
@@ -104,7 +104,7 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
     kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _IN_FOLDERS)
     records = [(file, kind) for file in dict.fromkeys(found) if (kind := _kind_of(file)) in kinds]
     headers = [file.with_suffix("") for file, kind in records if kind == "wfdb"]
-    segments = {path.parent / name for path in headers if is_segmented(path) for name in named_in_header(path)}
+    segments = {segment for path in headers for segment in segments_of(path)}
     whole = [(file, str(kind)) for file, kind in records if file.with_suffix("") not in segments]
     if not whole:
         raise ConfigError(f"score {text}: no record there; looked for {', '.join(_suffixes(kinds))}")

@@ -106,7 +106,9 @@ def choose(channels: Sequence[Channel], wanted: str | int | None, name: str, fla
     if best <= _NUMBERED_RANK or (best < _NEVER and ranks.count(best) == 1):
         return ranks.index(best)
     problem = "no channel is an ECG by its name and unit" if best == _NEVER else "which channel is the ECG is not clear"
-    raise SourceError(f"{name}: {problem}; choose one with {flag}: {channel_list(channels)}")
+    unfit = next((c for c in channels if c.usable and is_ecg(c.label) and is_no_voltage(c.unit)), None)
+    unit = "" if unfit is None else f"; {unfit.label} is in {unfit.unit}, no voltage: give --unit too, e.g. --unit mV"
+    raise SourceError(f"{name}: {problem}; choose one with {flag}: {channel_list(channels)}{unit}")
 
 
 def channel_list(channels: Sequence[Channel]) -> str:

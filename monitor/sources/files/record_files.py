@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monitor.errors import SourceError
 
-__all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "nearest", "records"]
+__all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "is_file", "is_folder", "nearest", "records"]
 
 DATABASES = {"mitdb": "1.0.0", "nstdb": "1.0.0", "cudb": "1.0.0"}  # the version to download
 PHYSIONET_URL = "https://physionet.org/files"
@@ -42,6 +42,22 @@ def records(db: str) -> list[str]:
             f"that holds {db}/"
         )
     return names
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file; False also where its name cannot be one (too long)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; False also where its name cannot be one (too long)."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.channels import Channel, channel_list, choose
-from monitor.sources.files.record_files import find_record, nearest
+from monitor.sources.files.foreign import HEAD_BYTES, named_format
+from monitor.sources.files.record_files import find_record, is_file, is_folder, nearest
 from monitor.sources.files.wfdb_header import DEFAULT_HZ
 from monitor.sources.files.wfdb_segments import open_record
-from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ, SourceOptions
+from monitor.sources.options import FS_MIN_HZ, FS_READ_MAX_HZ, SourceOptions
 from monitor.sources.pieces import PieceSource
 from monitor.sources.units import ADC, canonical_unit, mv_per
 
@@ -44,14 +44,24 @@ def open_wfdb(what: str, options: SourceOptions, name: str) -> WfdbSource:
         raise SourceError(f"{name}: {what} cannot be read ({error})") from None
     if not path.name:
         raise SourceError(f"{name}: name the record, wfdb:PATH, e.g. wfdb:holter/day1")
-    if not os.path.isfile(f"{path}.hea"):
-        if os.path.isfile(f"{path}.hea.gz"):
+    if not is_file(Path(f"{path}.hea")):
+        if is_file(Path(f"{path}.hea.gz")):
             raise SourceError(f"{name}: {path}.hea.gz is compressed; decompress it, and its signal files, with gunzip")
-        folder = path if path.is_dir() else path.parent
-        names = sorted(file.stem for file in folder.glob("*.hea")) if folder.is_dir() else []
+        if is_file(path) and (known := named_format(_head(path))):
+            raise SourceError(f"{name}: {path} is {known[0]}; {known[1]}")
+        folder = path if is_folder(path) else path.parent
+        names = sorted(file.stem for file in folder.glob("*.hea")) if is_folder(folder) else []
         near = nearest(path.name, names) if names else f"; {folder} holds no .hea file"
         raise SourceError(f"{name}: no record {path}.hea{near}")
     return WfdbSource(path, options, name)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
 
 
 class WfdbSource(PieceSource):
@@ -77,10 +87,17 @@ class WfdbSource(PieceSource):
         frame_hz = record.frame_hz or options.fs_hz or DEFAULT_HZ
         rates = [frame_hz * signal.per_frame for signal in record.signals]
         usable = [
-            FS_MIN_HZ <= rate <= FS_MAX_HZ and s.has_samples for rate, s in zip(rates, record.signals, strict=True)
+            signal.has_samples and FS_MIN_HZ <= rate <= FS_READ_MAX_HZ
+            for signal, rate in zip(record.signals, rates, strict=True)
         ]
         channels = [
-            Channel(signal.name, signal.unit, usable=fits or not any(usable), first=f"{rate:g} Hz")
+            Channel(
+                signal.name,
+                # --unit overrules what the header says: it is then no reason against a channel.
+                signal.unit if options.unit is None or canonical_unit(signal.unit) else None,
+                usable=fits or not any(usable),
+                first=f"{rate:g} Hz",
+            )
             for signal, rate, fits in zip(record.signals, rates, usable, strict=True)
         ]
         options.note("channels", channel_list(channels))
@@ -96,7 +113,9 @@ class WfdbSource(PieceSource):
         options.note("unit", f"{signal.unit}, {signal.gain:g} counts in one")
         self.unit = options.unit or canonical_unit(signal.unit) or signal.unit
         if options.unit is None and canonical_unit(signal.unit) in (None, ADC):
-            raise SourceError(f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage; give --unit")
+            raise SourceError(
+                f"{name}: channel {signal.name} is in {signal.unit}, which is no voltage; give --unit, e.g. --unit mV"
+            )
         mv = self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
         self._mv = mv
         self._held = PIECE_SAMPLES if options.held_s is None else max(1, round(options.held_s * self.fs_hz))

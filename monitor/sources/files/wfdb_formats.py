@@ -1,7 +1,7 @@
 """Sample formats of WFDB signal files, by signal(5) of the WFDB manual (https://wfdb.io/spec/signal-files.html).
 
-Any range of samples is read without the samples before it, except in format 8, which stores differences: it is summed up
-from the start of the file, while wfdb (4.3) and the C library begin each piece at the initial value, a step in the signal.
+Any range of samples is read without the samples before it, except in format 8, which stores differences: it is summed
+up from the start of the file. wfdb (4.3) and the C library begin each piece at the initial value, a step in the signal.
 """
 
 from __future__ import annotations
@@ -122,9 +122,10 @@ class PlainFile:
         self.frames = self._format.samples_in(self.size - offset) // self._width
         self.invalid = self._format.invalid
 
-    def bytes_of(self, frames: int) -> int:
-        """Bytes that a file of `frames` frames holds."""
-        return self._offset + self._format.bytes_of(frames * self._width)
+    def shortage(self, frames: int) -> str:
+        """What is missing for `frames` frames, for an error."""
+        needed = self._offset + self._format.bytes_of(frames * self._width)
+        return f"holds {self.size} bytes, its header promises {needed}"
 
     def read(self, column: int, start: int, stop: int) -> Counts:
         """Read samples `start` to `stop` of signal `column` of the group; fewer where the file has become shorter."""
@@ -180,9 +181,9 @@ class FlacFile:
             self.frames = max(0, opened.frames - offset) // per_frame[0]
         self.invalid = -(1 << (FLAC_BITS[data_format] - 1))
 
-    def bytes_of(self, frames: int) -> int | None:
-        """Not known: compressed."""
-        return None
+    def shortage(self, frames: int) -> str:
+        """What is missing for `frames` frames, for an error."""
+        return f"holds {self.frames} frames, its header promises {frames}"
 
     def read(self, column: int, start: int, stop: int) -> Counts:
         """Read samples `start` to `stop` of signal `column`; fewer where the file has become shorter."""

@@ -1,9 +1,9 @@
 """Headers of WFDB records, by header(5) of the WFDB manual (https://wfdb.io/spec/header-files.html).
 
-Not by `wfdb.rdheader` (4.3): it drops what is not ASCII, so uV written with a micro sign become volts; it takes a slash in
-a record's name for segments; it refuses a dot or blank in a file's name and fails in Python on a header without units,
-length or ADC zero. Other deviations from the manual, each for headers that exist: CRLF, UTF-16, names with blanks,
-a description after fewer numbers than the manual asks for.
+Not by `wfdb.rdheader` (4.3): it drops what is not ASCII, so uV written with a micro sign become volts; it takes a slash
+in a record's name for segments; it refuses a dot or blank in a file's name and a header without units, length or ADC
+zero. Deviations from the manual, each for headers that exist: CRLF, UTF-16, names with blanks, a description after
+fewer numbers than the manual asks for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN = 60  # characters of a line in an error
 _NUMBER = r"[-+]?(?:[0-9]{1,15}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 _COUNT, _INTEGER = r"[0-9]{1,15}", r"[-+]?[0-9]{1,15}"
 _RECORD_LINE = re.compile(
-    rf"(?P<record>\S.*?)[ \t]+(?P<signals>{_COUNT})"
+    rf"(?P<record>\S+([ \t]+[^\s0-9]\S*)*?)[ \t]+(?P<signals>{_COUNT})"
     rf"([ \t]+(?P<fs>{_NUMBER})(/\S*)?([ \t]+(?P<length>{_COUNT})([ \t]+(?P<time>\S+)([ \t]+(?P<date>\S+).*)?)?)?)?"
 )
 _SIGNAL_LINE = re.compile(
@@ -151,7 +151,7 @@ def parse_header(text: str) -> Header:
     >>> (header.frame_hz, header.frames, header.signals[0].per_frame, header.signals[0].unit, header.signals[0].name)
     (62.5, 100, 4, 'uV', 'II')
     """
-    lines = [line.strip(" \t\0\ufeff") for line in re.split(r"\r\n|\r|\n", text)]
+    lines = [line.strip(" \t\ufeff") for line in re.split(r"\r\n|\r|\n", text.replace("\0", ""))]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise ValueError("it holds no record line")
@@ -164,13 +164,12 @@ def parse_header(text: str) -> Header:
     if fs is not None and not (math.isfinite(fs) and fs > 0):
         raise ValueError(f"the rate in {_shown(lines[0])} is not above 0 Hz")
     wanted = int(head["signals"])
-    segments = _SEGMENTS.fullmatch(head["record"])
-    if segments and not _describe_signals(lines[1:], wanted):
-        read_signals, read_segments = (), _segments(lines[1:], int(segments["segments"]))
-    else:
-        read_signals, read_segments = _signals(lines[1:], wanted), ()
+    frames = int(head["length"] or 0) or None
     start_time = _start_time(head["time"], head["date"])
-    return Header(fs, int(head["length"] or 0) or None, start_time, read_signals, read_segments)
+    named = _SEGMENTS.fullmatch(head["record"])
+    if named and not _describe_signals(lines[1:], wanted):
+        return Header(fs, frames, start_time, (), _segments(lines[1:], int(named["segments"])))
+    return Header(fs, frames, start_time, _signals(lines[1:], wanted), ())
 
 
 def _describe_signals(lines: list[str], wanted: int) -> bool:
@@ -230,7 +229,7 @@ def _segments(lines: list[str], wanted: int) -> tuple[Segment, ...]:
 
 
 def _start_time(time: str | None, date: str | None) -> str | None:
-    """ISO 8601 time of `[[HH:]MM:]SS[.ss]` and `DD/MM/YYYY`, taken as UTC; None without a date or where none such exists.
+    """ISO 8601 time of `[[HH:]MM:]SS[.ss]` and `DD/MM/YYYY`, taken as UTC; None without a date or where it is none.
 
     De-identified records have dates as 00/00/0000: no reason not to watch them.
     """

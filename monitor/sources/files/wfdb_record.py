@@ -1,13 +1,12 @@
 """WFDB records of one segment: signal files of any format, read in pieces.
 
-Not by `wfdb.rdrecord` (4.3), which reads the header by itself, with the faults that wfdb_header.py lists, again for each
-piece; averages the samples of a frame; puts skewed signals of several samples a frame NaN in the wrong place; and begins a
-piece of format 8 at the wrong value. `import wfdb` costs 0.24 s and 87 MiB (pandas). Tests compare both, NaN by NaN.
+Not by `wfdb.rdrecord` (4.3): it reads the header by itself, with the faults that wfdb_header.py lists, again for each
+piece; it averages the samples of a frame, or marks too few samples of a skewed signal as missing; it begins a piece of
+format 8 at a wrong value. `import wfdb` also costs 0.24 s and 87 MiB (pandas). Tests compare both, NaN by NaN.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
+from monitor.sources.files.record_files import is_file
 from monitor.sources.files.wfdb_formats import FLAC_BITS, FORMATS, DifferenceReader, FlacFile, PlainFile
 from monitor.sources.files.wfdb_header import Header, Signal
 
-__all__ = ["Floats", "Record", "SingleRecord"]
+__all__ = ["Floats", "Record", "SingleRecord", "signal_file"]
 
 Floats = NDArray[np.float64]
 
@@ -78,14 +78,12 @@ class SingleRecord:
         group = [number for number, other in enumerate(self.signals) if other.file == signal.file]
         if signal.data_format not in FORMATS and signal.data_format not in FLAC_BITS:
             known = ", ".join([*FORMATS, *FLAC_BITS])
-            raise SourceError(
-                f"{self._name}: format {signal.data_format} of {signal.file} is not read; formats: {known}"
-            )
+            raise SourceError(f"{self._name}: format {signal.data_format} of {signal.file} is none of WFDB: {known}")
         if len({self.signals[number].data_format for number in group}) > 1:
-            raise SourceError(
-                f"{self._name}: {signal.file} has signals of two formats in its header; correct the header"
-            )
-        file = _signal_file(self._path, signal.file, self._name)
+            raise SourceError(f"{self._name}: its header gives {signal.file} two formats; correct the header")
+        file = signal_file(self._path, signal.file)
+        if file is None:
+            raise _no_signal_file(self._path, signal.file, self._name)
         kind = FlacFile if signal.data_format in FLAC_BITS else PlainFile
         per_frame = [self.signals[number].per_frame for number in group]
         try:
@@ -95,15 +93,13 @@ class SingleRecord:
         except ValueError as error:
             raise SourceError(f"{self._name}: signal file {file}: {error}") from None
         frames = opened.frames if self.stated_frames is None else self.stated_frames
+        if opened.frames == 0:
+            raise SourceError(f"{self._name}: the record holds no sample: {file} has {opened.size} bytes")
         if opened.frames < frames:
-            needed = opened.bytes_of(frames)
-            size = f"{opened.frames} frames" if needed is None else f"{opened.size} bytes"
             raise SourceError(
-                f"{self._name}: {file} holds {size}, its header promises {needed or frames}; fetch the record again, or"
-                f" write its length into the header: {opened.frames} instead of {frames}"
+                f"{self._name}: {file} {opened.shortage(frames)}; fetch the record again, or write its length into the"
+                f" header: {opened.frames} instead of {frames}"
             )
-        if frames == 0:
-            raise SourceError(f"{self._name}: the record holds no sample ({file} has {opened.size} bytes)")
         read: Callable[[int, int], NDArray[np.int64]] = partial(opened.read, group.index(channel))
         if signal.data_format == "8":
             read = DifferenceReader(read, signal.initial)
@@ -130,26 +126,26 @@ class SingleRecord:
         return physical
 
 
-def _signal_file(path: Path, written: str, name: str) -> Path:
-    """The file that the header of `path` names, in its folder: also where the folder or the case written is another one.
+def signal_file(path: Path, written: str) -> Path | None:
+    """The file that the header of the record at `path` names; None where there is none.
 
-    Raises:
-        SourceError: there is no such file.
+    It lies in the record's folder, also where the header names another folder or writes the name in another case.
     """
-    relative = written.replace("\\", "/")
-    file = path.parent / relative
-    bare = path.parent / relative.rpartition("/")[2]
-    for candidate in (file, bare):
-        if os.path.isfile(candidate):
+    relative = Path(written.replace("\\", "/"))
+    for candidate in (path.parent / relative, path.parent / relative.name):
+        if is_file(candidate):
             return candidate
-    alike = [other for other in path.parent.iterdir() if other.name.lower() == bare.name.lower() and other.is_file()]
-    if len(alike) == 1:
-        return alike[0]
-    packed = bare.with_name(bare.name + ".gz") if bare.name else bare
-    own = path.with_name(path.name + ".dat")
-    remedy = ""
-    if os.path.isfile(packed):
-        remedy = f"; {packed} is compressed, decompress it with gunzip"
-    elif os.path.isfile(own):
-        remedy = f"; if {own.name} is the file, write its name into {path.name}.hea"
-    raise SourceError(f"{name}: signal file {bare} cannot be read (No such file){remedy}")
+    name = relative.name.lower()
+    alike = [other for other in path.parent.iterdir() if other.name.lower() == name and is_file(other)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _no_signal_file(path: Path, written: str, name: str) -> SourceError:
+    file = path.parent / Path(written.replace("\\", "/")).name
+    own = path.parent / f"{path.name}.dat"
+    remedy = "; fetch it too"
+    if is_file(file.parent / f"{file.name}.gz"):
+        remedy = f"; {file.name}.gz is there: decompress it with gunzip"
+    elif is_file(own):
+        remedy = f"; {own.name} is there: if it is the signal, write its name into {path.name}.hea"
+    return SourceError(f"{name}: signal file {file} cannot be read (no such file){remedy}")

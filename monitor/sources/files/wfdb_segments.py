@@ -66,7 +66,7 @@ class SegmentedRecord:
         if first is None:
             raise SourceError(f"{name}: the record holds no sample: all its segments are null segments")
         self._fixed = layout is None
-        self._current: tuple[str, int, SingleRecord, int | None] | None = None  # the segment read last
+        self._current: tuple[_Span, int, SingleRecord, int | None] | None = None  # the segment read last
         described = self._single(first.name if layout is None else layout).signals
         # Each segment has its own ADC.
         self.signals = tuple(Signal(s.name, s.unit, per_frame=s.per_frame, file=first.name) for s in described)
@@ -94,7 +94,7 @@ class SegmentedRecord:
         return out
 
     def _single(self, segment: str) -> SingleRecord:
-        path = self._path.with_name(segment)
+        path = self._path.parent / segment
         header = read_header(path, f"{self._name}: segment {segment}")
         if header.segments:
             raise SourceError(f"{self._name}: segment {segment}: {path}.hea is itself a record of several segments")
@@ -102,14 +102,14 @@ class SegmentedRecord:
 
     def _open(self, span: _Span, channel: int) -> tuple[SingleRecord, int | None]:
         """The record of a segment, and the number of the wanted signal in it; None = it is not there."""
-        if self._current is not None and self._current[:2] == (span.name, channel):
+        if self._current is not None and self._current[:2] == (span, channel):
             return self._current[2:]
         record, wanted = self._single(span.name), self.signals[channel]
         what = f"{self._name}: segment {span.name}"
         if record.frame_hz != self.frame_hz:
             raise SourceError(
                 f"{what} has {record.frame_hz or 0:g} Hz, the record {self.frame_hz or 0:g} Hz; resample it, or watch"
-                f" wfdb:{self._path.with_name(span.name)} alone"
+                f" wfdb:{self._path.parent / span.name} alone"
             )
         length = span.stop - span.start
         held = record.stated_frames
@@ -118,14 +118,14 @@ class SegmentedRecord:
             if record.signals[number].per_frame != wanted.per_frame:
                 raise SourceError(
                     f"{what} has {record.signals[number].per_frame} samples of {wanted.name} a frame, the record"
-                    f" {wanted.per_frame}; watch wfdb:{self._path.with_name(span.name)} alone"
+                    f" {wanted.per_frame}; watch wfdb:{self._path.parent / span.name} alone"
                 )
             there = record.open(number)
             # Without a length in the header the last block of the file may hold one sample more.
             held = there if held is not None or there < length else length
         if held not in (None, length):
             raise SourceError(f"{what} holds {held} frames, the record says {length}; correct the header of the record")
-        self._current = span.name, channel, record, number
+        self._current = span, channel, record, number
         return record, number
 
     def _number(self, record: SingleRecord, wanted: Signal, channel: int) -> int | None:

@@ -111,7 +111,7 @@ def test_headers_of_the_databases_equal_wfdb(db: str) -> None:
     for path in sorted((DATA / db).glob("*.hea")):
         ours = open_record(path.with_suffix(""), db)
         header = wfdb.rdheader(str(path.with_suffix("")))
-        assert (ours.fs_hz, ours.length) == (header.fs, header.sig_len)
+        assert (ours.frame_hz, ours.open(0)) == (header.fs, header.sig_len)
         assert [s.name for s in ours.signals] == header.sig_name
         assert [s.unit for s in ours.signals] == header.units
         assert [(s.gain, s.baseline, s.bits, s.zero) for s in ours.signals] == list(
