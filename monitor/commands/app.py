@@ -19,6 +19,7 @@ from monitor.commands.score import score
 from monitor.commands.stdout import discard, standard_output
 from monitor.commands.tail import tail
 from monitor.commands.watch import watch
+from monitor.commands.web import web
 from monitor.emulator.faults import GRAMMAR
 from monitor.errors import EcgMonitorError
 from monitor.terminal import notice
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.callback(invoke_without_command=True, epilog=EPILOG)(run)
 app.command()(watch)
+app.command()(web)
 app.command()(tail)
 app.add_typer(alarms.app, name="alarms")
 app.command()(export)

@@ -1,0 +1,1 @@
+"""The monitor in a browser: a process of its own, a subscriber of one or several monitors."""
