@@ -1,3 +1,161 @@
-const ws = new WebSocket(`ws://${location.host}/ws`);
-ws.binaryType = "arraybuffer";
-ws.onopen = () => ws.send(JSON.stringify({ op: "start" }));
+// The page: views, keys, the state of the connection, announcements.
+
+import { Actions, AlarmView } from "./alarms.js";
+import { BedView } from "./bed.js";
+import { Connection } from "./connection.js";
+import { element, kindWords, setClass, setText } from "./format.js";
+import { Sound } from "./sound.js";
+import { Store } from "./store.js";
+import { Ward } from "./ward.js";
+
+const NOTE_S = 5;
+const KEYS = [
+  ["w, Esc", "ward"], ["arrows, Enter", "choose and open a bed"], ["/", "find a bed"], ["b", "next bed"],
+  ["a", "acknowledge the top alarm"], ["m", "pause alarm audio for 2 min; again: end the pause"], ["s", "sound on or off"],
+  ["space", "freeze the trace; alarms continue"], ["+ -", "gain"], ["l", "list of alarms"], ["h", "history"],
+  ["t", "dark or light"], ["?", "this page"],
+];
+const SIGNS = [
+  "!!! high   !! medium   ! low; filled: needs a person, outlined: acknowledged. TECHNICAL: signal or monitor.",
+  "▲ anomalous beat   ╵ normal beat   ○ beat not scored. A line over the whole trace is a pacing pulse.",
+  "A high alarm stays until a person acknowledges it, also when its cause is over (latched).",
+  "Times are those of the signal, in UTC.",
+];
+
+const byId = (id) => document.getElementById(id);
+const store = new Store();
+const connection = new Connection(store);
+const sound = new Sound(store);
+const actions = new Actions(store, connection, note);
+const openBed = (bed) => (location.hash = `#/bed/${encodeURIComponent(bed.key)}`);
+const views = {
+  ward: new Ward(store, connection, openBed),
+  bed: new BedView(store, connection, actions, () => {}),
+  alarms: new AlarmView(store, connection, actions),
+};
+let view = null;
+let noteTimer = 0;
+
+function note(text) {
+  const node = byId("note");
+  node.textContent = text;
+  node.hidden = false;
+  clearTimeout(noteTimer);
+  noteTimer = setTimeout(() => (node.hidden = true), NOTE_S * 1000);
+}
+
+function route() {
+  const [, name = "", ...rest] = location.hash.split("/");
+  const wanted = views[name] ? name : store.beds.length === 1 ? "bed" : "ward";
+  if (wanted === "bed" && rest.length) views.bed.open(decodeURIComponent(rest.join("/")));
+  if (view !== views[wanted]) {
+    view?.leave();
+    view = views[wanted];
+    byId("main").replaceChildren(view.root);
+    for (const link of document.querySelectorAll("nav [data-view]")) {
+      if (link.dataset.view === wanted) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+  view.enter();
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // storage is off: the choice lasts as long as the page
+  }
+}
+
+function updateHead() {
+  const states = store.monitors.map((monitor) => monitor.connection());
+  const down = states.filter((state) => state !== "connected");
+  const link = byId("link");
+  setText(link, store.link !== "open" ? "✕ SERVER LOST" : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
+  setClass(link, store.link !== "open" || down.length ? "bad" : "good");
+  const banner = byId("banner");
+  const words = store.link === "lost" ? "CONNECTION TO THE SERVER LOST: what this page shows is old. It reconnects by itself."
+    : down.length ? store.monitors.filter((monitor) => monitor.connection() !== "connected").map((monitor) => `${monitor.address}: ${monitor.connection().toUpperCase()}`).join("   ") : "";
+  banner.hidden = !words || (store.link === "connecting");
+  setText(banner, words);
+  const waiting = store.beds.reduce((sum, bed) => sum + bed.alarms().filter((alarm) => alarm.state !== "acknowledged").length, 0);
+  setText(byId("alarm-count"), waiting ? String(waiting) : "");
+  document.title = waiting ? `(${waiting}) ecg-monitor` : "ecg-monitor";
+  const button = byId("sound");
+  setText(button, sound.on ? "♪ sound on" : "✕ sound off, click to turn on");
+  setClass(button, sound.on ? "" : "needed");
+}
+
+function showHelp() {
+  const page = byId("help-page");
+  const table = element("table");
+  for (const [key, text] of KEYS) {
+    const row = element("tr");
+    const cell = element("td");
+    cell.append(element("kbd", "", key));
+    row.append(cell, element("td", "", text));
+    table.append(row);
+  }
+  const close = element("button", "", "Close");
+  close.addEventListener("click", () => page.close());
+  page.replaceChildren(element("h1", "", "Keys and signs"), table, ...SIGNS.map((text) => element("p", "", text)), close);
+  page.showModal();
+}
+
+function press(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || byId("help-page").open) return;
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (typing) {
+    if (event.key === "Escape" || event.key === "Enter") event.target.blur();
+    return;
+  }
+  if (event.key === "Enter" && (event.target instanceof HTMLButtonElement || event.target instanceof HTMLAnchorElement)) return;
+  if (event.key === " " && event.target instanceof HTMLButtonElement && view !== views.bed) return;
+  if (view.press(event.key)) event.preventDefault();
+  else if (event.key === "a") actions.acknowledgeTop(view.chosen());
+  else if (event.key === "m") actions.pauseAudio(view.chosen());
+  else if (event.key === "s") sound.toggle().then(updateHead);
+  else if (event.key === "t") setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  else if (event.key === "?") showHelp();
+  else if (event.key === "w" || event.key === "Escape") location.hash = "#/ward";
+  else if (event.key === "l") location.hash = "#/alarms";
+  else if (event.key === "h" && views.history) location.hash = "#/history";
+}
+
+store.addEventListener("alarm", ({ detail: { bed, alarm, update } }) => {
+  if (update || alarm.state !== "onset") return;
+  setText(byId("announce"), `${bed.label}: ${alarm.priority} alarm, ${kindWords(alarm.kind)}. ${alarm.text}`);
+});
+connection.addEventListener("link", () => {
+  if (!location.hash && store.link === "open") route(); // one bed is shown at once, several as a ward
+  updateHead();
+});
+byId("sound").addEventListener("click", () => sound.toggle().then(updateHead));
+byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+byId("help").addEventListener("click", showHelp);
+window.addEventListener("hashchange", route);
+window.addEventListener("keydown", press);
+
+let saved = null;
+try {
+  saved = localStorage.getItem("theme");
+} catch {
+  // storage is off
+}
+setTheme(saved ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+route();
+updateHead();
+connection.open();
+setInterval(() => {
+  view.update();
+  updateHead();
+  sound.update();
+}, 250);
+function frame() {
+  view.draw();
+  requestAnimationFrame(frame);
+}
+requestAnimationFrame(frame);
+window.ecgMonitor = { store, connection, sound }; // for tests and the curious

@@ -1,0 +1,324 @@
+// State of all monitors and beds, folded from the messages of the bus (docs/bus.md). No drawing, no socket.
+// Times are seconds of the page's monotonic clock; the wall clock of the browser may be wrong and is not used.
+
+import { compareLabels, RANK, shortAddress } from "./format.js";
+import { Ring } from "./ring.js";
+
+export const STALE_S = 2; // without a heartbeat
+export const LOST_S = 5;
+const NO_DATA_S = 2;
+const CLOCK_STILL_S = 3; // as NO_DATA_S without waves, from the status once a second
+const NO_RATE_S = 5;
+const RING_S = 40;
+const BEATS = 240;
+const CLEARED = 50;
+const ORDER = { onset: 0, latched: 1, acknowledged: 2 };
+
+export const now = () => performance.now() / 1000;
+
+class Bed {
+  constructor(monitor, name) {
+    this.monitor = monitor;
+    this.name = name;
+    this.label = name;
+    this.status = null;
+    this.statusAt = 0;
+    this.beats = [];
+    this.active = new Map(); // alarm id -> {alarm, model, time}
+    this.cleared = []; // newest first
+    this.rings = { raw: null, filtered: null };
+    this.pulses = [];
+    this.sample = 0;
+    this.time = "";
+    this.advancedAt = null;
+    this.waveAt = null;
+    this.wavesSince = null; // since when waves are subscribed
+    this.rate = null;
+    this.event = null;
+  }
+
+  get key() {
+    return `${this.monitor.number}/${this.name}`;
+  }
+
+  get fsHz() {
+    return this.rings.filtered?.fsHz ?? (this.status && this.status.fs_hz > 0 ? this.status.fs_hz : null);
+  }
+
+  advance(sample, time) {
+    if (sample > this.sample) {
+      this.sample = sample;
+      this.advancedAt = now();
+      if (time) this.time = time;
+    }
+  }
+
+  stillS() {
+    return this.advancedAt === null ? 0 : now() - this.advancedAt;
+  }
+
+  // Age of an alarm by the sample clock, and by the page's while that stands still, s; null without a rate.
+  ageS(alarm) {
+    if (!this.fsHz) return null;
+    const still = this.stillS();
+    return Math.max(0, (this.sample - alarm.onset_sample) / this.fsHz + (still > NO_DATA_S ? still : 0));
+  }
+
+  audioPausedS() {
+    return this.status ? Math.max(0, this.status.audio_paused_s - (now() - this.statusAt)) : 0;
+  }
+
+  streamCondition() {
+    const state = this.status ? this.status.state : "starting";
+    if (state !== "running" && state !== "starting") return state;
+    if (this.waveAt === null && state === "starting") return "starting";
+    return this.flows() ? "live" : "no_data";
+  }
+
+  flows() {
+    if (this.wavesSince !== null && this.waveAt !== null && this.waveAt >= this.wavesSince) {
+      return now() - this.waveAt <= NO_DATA_S;
+    }
+    if (this.wavesSince !== null && now() - this.wavesSince > NO_DATA_S) return false;
+    return this.advancedAt !== null && this.stillS() <= CLOCK_STILL_S;
+  }
+
+  condition() {
+    const connection = this.monitor.connection();
+    const stream = this.streamCondition();
+    if (connection === "ended" || stream === "ended") return "ended";
+    return connection === "connected" ? stream : connection;
+  }
+
+  // The heart rate if it is up to date; else null: an old number is no heart rate.
+  shownRate() {
+    if (this.rate === null || this.condition() !== "live") return null;
+    if (this.status && (this.status.quality === "leads_off" || this.status.quality === "flat")) return null;
+    for (const { alarm } of this.active.values()) {
+      if (alarm.kind === "asystole" && alarm.state !== "latched") return null;
+    }
+    const last = this.beats.at(-1);
+    const beds = this.monitor.store.detail;
+    if (beds.has(this.key) && last && this.fsHz && (this.sample - last.r_sample) / this.fsHz > NO_RATE_S) return null;
+    return this.rate;
+  }
+
+  unwatchedS() {
+    return this.status ? this.status.unwatched_s ?? 0 : 0;
+  }
+
+  alarms() {
+    return [...this.active.values()].map((entry) => entry.alarm).sort(byUrgency);
+  }
+
+  topAlarm() {
+    let best = null;
+    for (const { alarm } of this.active.values()) if (!best || byUrgency(alarm, best) < 0) best = alarm;
+    return best;
+  }
+
+  // Order of attention, 0 = first.
+  urgency() {
+    const alarm = this.topAlarm();
+    let rank = 90;
+    if (alarm) rank = (alarm.state === "acknowledged" ? 40 : 0) + (2 - RANK[alarm.priority]) * 10 + (ORDER[alarm.state] ?? 3);
+    if (["no_data", "source_lost", "stale", "lost"].includes(this.condition())) rank = Math.min(rank, 35);
+    return rank;
+  }
+}
+
+// The unacknowledged before the acknowledged, then by priority, the heart before the technical, the newest first.
+export function byUrgency(a, b) {
+  const quiet = (alarm) => (alarm.state === "acknowledged" ? 1 : 0);
+  const technical = (alarm) => (alarm.category === "technical" ? 1 : 0);
+  return quiet(a) - quiet(b) || RANK[b.priority] - RANK[a.priority] || technical(a) - technical(b) || b.onset_sample - a.onset_sample;
+}
+
+class Monitor {
+  constructor(store, number, address) {
+    this.store = store;
+    this.number = number;
+    this.address = address;
+    this.clear("");
+    this.state = "connecting"; // as the server sees it
+    this.oldEpochs = new Set();
+    this.have = null; // position before the last loss of the link
+  }
+
+  clear(epoch) {
+    if (this.epoch) this.oldEpochs.add(this.epoch);
+    this.epoch = epoch;
+    this.beds = new Map();
+    this.heartbeat = null;
+    this.heartbeatAt = null;
+    this.seqs = {}; // topic of alarms -> last seq
+    this.seen = new Set(); // `topic seq` of alarm messages that were folded
+  }
+
+  // The worst of the link to the server, of the server's view, and of the age of the heartbeat.
+  connection() {
+    if (this.store.link !== "open") return this.store.link === "connecting" && !this.heartbeat ? "connecting" : "lost";
+    if (this.heartbeat?.state === "goodbye") return "ended";
+    if (this.heartbeatAt === null) return this.state === "connected" ? "connecting" : this.state;
+    const silent = now() - this.heartbeatAt;
+    if (silent >= LOST_S || this.state === "lost") return "lost";
+    return silent >= STALE_S || this.state === "stale" ? "stale" : this.state;
+  }
+
+  bed(name) {
+    let bed = this.beds.get(name);
+    if (!bed) {
+      bed = new Bed(this, name);
+      this.beds.set(name, bed);
+      this.store.relabel();
+    }
+    return bed;
+  }
+}
+
+export class Store extends EventTarget {
+  constructor() {
+    super();
+    this.link = "connecting"; // to the server: connecting, open, lost
+    this.role = "viewer";
+    this.name = "";
+    this.monitors = [];
+    this.detail = new Set(); // keys of beds whose beats are subscribed
+    this.log = []; // alarm messages of this session, newest first
+  }
+
+  hello(message) {
+    this.role = message.role;
+    this.name = message.name;
+    const names = message.monitors;
+    if (names.length !== this.monitors.length || names.some((name, n) => name !== this.monitors[n].address)) {
+      this.monitors = names.map((name, n) => new Monitor(this, n, name));
+    }
+    this.dispatchEvent(new Event("beds"));
+  }
+
+  // Run and last alarm of each topic, for the request `start`.
+  have() {
+    const positions = {};
+    for (const monitor of this.monitors) if (monitor.epoch) positions[monitor.address] = [monitor.epoch, monitor.seqs];
+    return positions;
+  }
+
+  get beds() {
+    return this.monitors.flatMap((monitor) => [...monitor.beds.values()]);
+  }
+
+  bed(key) {
+    const slash = key.indexOf("/");
+    return this.monitors[Number(key.slice(0, slash))]?.beds.get(key.slice(slash + 1)) ?? null;
+  }
+
+  relabel() {
+    const names = new Map();
+    for (const bed of this.beds) names.set(bed.name, (names.get(bed.name) ?? 0) + 1);
+    for (const bed of this.beds) {
+      bed.label = names.get(bed.name) > 1 ? `${bed.name}@${shortAddress(bed.monitor.address)}` : bed.name;
+    }
+    this.dispatchEvent(new Event("beds"));
+  }
+
+  // Beds by the order of attention, then by label.
+  ordered() {
+    return this.beds
+      .map((bed) => [bed.urgency(), bed])
+      .sort((a, b) => a[0] - b[0] || compareLabels(a[1].label, b[1].label))
+      .map((entry) => entry[1]);
+  }
+
+  setConnection(message) {
+    const monitor = this.monitors[message.monitor];
+    if (monitor) monitor.state = message.state;
+  }
+
+  fold(number, topic, body) {
+    const monitor = this.monitors[number];
+    if (!monitor) return;
+    if (body.epoch && body.epoch !== monitor.epoch) {
+      if (monitor.oldEpochs.has(body.epoch)) {
+        if (body.schema === "alarm/1") this.foldPast(monitor, topic, body); // of the run before, from the journal
+        return;
+      }
+      const before = monitor.epoch;
+      monitor.clear(body.epoch);
+      if (before) this.dispatchEvent(new Event("beds"));
+    }
+    if (body.schema === "heartbeat/1") {
+      monitor.heartbeat = body;
+      monitor.heartbeatAt = now();
+      for (const name of body.beds) monitor.bed(name);
+    } else if (body.schema === "alarm/1") {
+      this.foldAlarm(monitor, topic, body);
+    } else if (body.schema === "status/1") {
+      const bed = monitor.bed(body.bed);
+      bed.advance(body.sample, body.time);
+      bed.status = body;
+      bed.statusAt = now();
+      bed.rate = body.heart_rate_bpm;
+    } else if (body.schema === "beat/1") {
+      const bed = monitor.bed(body.bed);
+      bed.advance(body.sample, body.time);
+      if (!bed.beats.length || body.r_sample > bed.beats.at(-1).r_sample) {
+        bed.beats.push(body);
+        if (bed.beats.length > BEATS) bed.beats.shift();
+        bed.rate = body.heart_rate_bpm;
+        this.dispatchEvent(new CustomEvent("beat", { detail: { bed, beat: body } }));
+      }
+    } else if (body.schema === "event/1") {
+      const bed = monitor.bed(body.bed);
+      bed.advance(body.sample, "");
+      bed.event = { body, at: now() };
+    }
+  }
+
+  foldAlarm(monitor, topic, body) {
+    const key = `${topic} ${body.seq}`;
+    if (monitor.seen.has(key)) return;
+    monitor.seen.add(key);
+    const latest = body.seq > (monitor.seqs[topic] ?? 0);
+    if (latest) monitor.seqs[topic] = body.seq;
+    const alarm = body.alarm;
+    const bed = monitor.bed(alarm.bed);
+    bed.advance(body.sample, body.time);
+    const known = bed.active.get(alarm.alarm_id);
+    if (known && known.seq > body.seq) return; // an older state, from the journal
+    this.log.unshift({ monitor, bed, body });
+    this.log.length = Math.min(this.log.length, 2000);
+    if (alarm.state === "cleared") {
+      bed.active.delete(alarm.alarm_id);
+      bed.cleared.unshift({ alarm, body });
+      bed.cleared.length = Math.min(bed.cleared.length, CLEARED);
+    } else if (!bed.cleared.some((entry) => entry.alarm.alarm_id === alarm.alarm_id && entry.body.seq > body.seq)) {
+      bed.active.set(alarm.alarm_id, { alarm, body, seq: body.seq });
+    }
+    this.dispatchEvent(new CustomEvent("alarm", { detail: { bed, alarm, isNew: !known && alarm.state === "onset", update: alarm.update } }));
+  }
+
+  foldPast(monitor, topic, body) {
+    const key = `${body.epoch} ${topic} ${body.seq}`;
+    if (monitor.seen.has(key)) return;
+    monitor.seen.add(key);
+    this.log.unshift({ monitor, bed: monitor.bed(body.alarm.bed), body, past: true });
+  }
+
+  foldWave(number, header, samples) {
+    const monitor = this.monitors[number];
+    if (!monitor || (monitor.epoch && header.epoch !== monitor.epoch)) return;
+    const bed = monitor.bed(header.bed);
+    header.channels.forEach((name, row) => {
+      let ring = bed.rings[name];
+      if (!ring || ring.fsHz !== header.fs_hz) ring = bed.rings[name] = new Ring(header.fs_hz, RING_S);
+      ring.write(header.first_sample, samples.subarray(row * header.n, (row + 1) * header.n));
+    });
+    if (header.pacer_samples?.length) {
+      bed.pulses.push(...header.pacer_samples);
+      if (bed.pulses.length > 400) bed.pulses.splice(0, bed.pulses.length - 200);
+    }
+    bed.waveAt = now();
+    bed.advance(header.first_sample + header.n, header.time);
+  }
+}
