@@ -46,7 +46,7 @@ SOURCES: dict[str, SourceKind] = {
     "nstdb": SourceKind("MIT-BIH Noise Stress Test Database, e.g. nstdb:118e06", "files.wfdb:open_database_record"),
     "cudb": SourceKind("CU Ventricular Tachyarrhythmia Database, e.g. cudb:cu01", "files.wfdb:open_database_record"),
     "wfdb": SourceKind("your own WFDB record, wfdb:PATH", "files.wfdb:open_wfdb"),
-    "edf": SourceKind("one signal of an EDF or EDF+ file, edf:PATH", "files.edf:EdfSource"),
+    "edf": SourceKind("one signal of an EDF, EDF+, BDF or BDF+ file, edf:PATH", "files.edf:EdfSource"),
     "csv": SourceKind("numbers in a text file, csv:PATH", "files.csv:CsvSource"),
     "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin"),
     "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource"),

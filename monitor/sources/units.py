@@ -24,13 +24,14 @@ _PREFIXES = {
     "mc": "uV",
     "mic": "uV",
     "micro": "uV",
+    "æ": "uV",  # 0xE6, micro in code page 437, read as Latin-1
     "\ufffd": "uV",  # a byte that could not be decoded: of the prefixes only micro is no ASCII letter
     "?": "uV",
     "n": "nV",
     "nano": "nV",
 }
 _WRITTEN = {prefix.lower(): unit for prefix, unit in _PREFIXES.items()}
-_VOLTS = re.compile(r"(?P<prefix>.*?)[ _-]?v(olt(s|io|ios)?)?\.?", re.IGNORECASE)
+_VOLTS = re.compile(r"(?P<prefix>.*?)[ _-]?v(olt?|olts|oltios?)?\.?", re.IGNORECASE)
 _COUNTS = re.compile(
     r"(raw )?(adc|a/d|adu|lsb|digital|nu)s?([ _]?(units?|counts?|values?|codes?))?|(raw |digital )?counts?|raw|bits?",
     re.IGNORECASE,
