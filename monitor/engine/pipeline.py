@@ -226,7 +226,8 @@ class Pipeline:
         return bed
 
     def _check_files(self) -> None:
-        """Notice that recordings have ended."""
+        """Notice that recordings have ended, or that files were moved or deleted."""
+        self.journal.check()
         for name, why in self.recordings.check():
             with self.beds[name].guard():
                 self.publisher.event(self.beds[name], "recording_failed", why, 1)

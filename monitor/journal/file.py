@@ -16,12 +16,24 @@ from pathlib import Path
 from monitor.errors import JournalError, JournalInUse
 from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
 
-__all__ = ["MEMORY", "JournalLock", "is_locked", "journal_error", "open_for_reading", "open_for_writing"]
+__all__ = [
+    "BUSY_TIMEOUT_MS",
+    "LAST_TIMEOUT_MS",
+    "MEMORY",
+    "FilePlace",
+    "JournalLock",
+    "is_locked",
+    "journal_error",
+    "open_for_reading",
+    "open_for_writing",
+    "wait_for_lock",
+]
 
 MEMORY = ":memory:"
 OPEN_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
 BUSY_TIMEOUT_MS = 50  # while the monitor runs: a program that holds SQLite's own lock must not delay the loop
+LAST_TIMEOUT_MS = 2000  # when the monitor ends
 WAL_BYTES = 8 << 20  # the log file is cut to this after a long read has let it grow
 
 
@@ -113,6 +125,34 @@ def open_for_reading(path: str) -> sqlite3.Connection:
     return db
 
 
+class FilePlace:
+    """Where the files of an open journal are: the journal, its log and its lock file."""
+
+    def __init__(self, path: str) -> None:
+        self._files: dict[str, tuple[int, int]] = {}
+        if path != MEMORY:
+            real = str(Path(path).resolve())
+            for name in (real, f"{real}-wal", _lock_path(path)):
+                found = Path(name).stat()
+                self._files[name] = found.st_dev, found.st_ino
+
+    def gone(self) -> str:
+        """The first file that is no longer found at its path, or is another one there; empty while all are."""
+        for name, own in self._files.items():
+            try:
+                found = Path(name).stat()
+            except OSError:
+                return name
+            if (found.st_dev, found.st_ino) != own:
+                return name
+        return ""
+
+
+def wait_for_lock(db: sqlite3.Connection, timeout_ms: int) -> None:
+    """Set how long a statement waits for a lock that another program holds."""
+    db.execute(f"PRAGMA busy_timeout={timeout_ms}")
+
+
 def is_locked(path: str) -> bool:
     """Whether a monitor writes this journal now; True also where the lock file cannot be read."""
     try:
@@ -178,7 +218,6 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
         migrate(db, version)
     db.execute(f"PRAGMA user_version={VERSION}")  # a write, so that a read-only file fails now
     db.execute("COMMIT")
-    db.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:

@@ -5,7 +5,7 @@ not committed, and the bus commits every alarm before it sends it. A loss of pow
 `synchronous=NORMAL`).
 
 A disk that fills up must not stop the monitor: rows that cannot be written are counted by stream and reported once, and
-the next message is tried again.
+the next message is tried again. While another program holds SQLite's lock the rows wait in memory (`waiting.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,27 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.journal.file import journal_error, open_for_writing
+from monitor.errors import JournalError
+from monitor.journal.file import (
+    BUSY_TIMEOUT_MS,
+    LAST_TIMEOUT_MS,
+    FilePlace,
+    journal_error,
+    open_for_writing,
+    wait_for_lock,
+)
 from monitor.journal.losses import Losses
 from monitor.journal.reader import JournalReader
 from monitor.journal.retention import Retention, RetentionLimits
 from monitor.journal.rows import OperatorAction, RunEnd, Session
+from monitor.journal.steady_clock import SteadyClock
+from monitor.journal.waiting import WaitingRows, is_locked_out
 from monitor.messages import AlarmMessage, BeatMessage, EventMessage, Message, StatusMessage
 
 __all__ = ["Journal"]
@@ -67,11 +77,16 @@ class Journal(JournalReader):
         self._run_id = 0
         self._topics: dict[str, int] = {}
         self._uncommitted: Counter[str] = Counter()  # rows of the open transaction, by stream
+        self._waiting = WaitingRows(clock)
+        self._steady = SteadyClock(wall, clock)
         try:
+            self._place = FilePlace(self.path)
             self.died = self._mark_died()
-            self._retention = Retention(db, limits or RetentionLimits(), wall())
+            self._retention = Retention(db, limits or RetentionLimits())
             self._load_topics()
-        except sqlite3.Error as error:
+            newest = db.execute("SELECT wall_s FROM messages ORDER BY id DESC LIMIT 1").fetchone()
+            self._earliest_s: float = newest[0] if newest else 0.0  # a clock that is behind must not make rows old
+        except (sqlite3.Error, OSError) as error:
             self._release()
             raise journal_error(self.path, error) from error
 
@@ -92,15 +107,18 @@ class Journal(JournalReader):
             raise journal_error(self.path, error) from error
         self.epoch = epoch
         self.newest.clear()
+        wait_for_lock(self._db, BUSY_TIMEOUT_MS)
 
     def put_sessions(self, sessions: Iterable[Session], version: str) -> None:
         """Write the beds of this run and the version of the program; committed on return."""
-        with self._losing("session"):
-            for session in sessions:
-                row = (self._run_id, *session[:6])
-                self._write("session", "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            self._write("session", "UPDATE epochs SET version = ? WHERE id = ?", (version, self._run_id))
-            self.commit()
+        rows = [(self._run_id, *session[:6]) for session in sessions]
+
+        def write() -> None:
+            self._db.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.execute("UPDATE epochs SET version = ? WHERE id = ?", (version, self._run_id))
+
+        self._put("session", write, 200 * len(rows))
+        self.commit()
 
     def append(self, topic: str, body: Message, raw: bytes) -> None:
         """Write an alarm, beat, status or event, and its JSON as published; other messages are ignored."""
@@ -118,11 +136,14 @@ class Journal(JournalReader):
             case _:
                 return
         self.newest[topic] = body.seq
-        with self._losing(stream):
-            key = self._topic(topic)
-            row = (key, self._run_id, body.seq, body.sample, body.time, int(self._wall()), alarm_id, state, raw)
-            self._write(stream, "INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = (self._run_id, body.seq, body.sample, body.time, self._row_s(), alarm_id, state, raw)
+
+        def write() -> None:
+            statement = "INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            self._db.execute(statement, (self._topic(topic), *row))
             self._retention.added(topic)
+
+        self._put(stream, write, len(raw))
 
     def put_strip(self, alarm_id: str, first_sample: int, fs_hz: float, samples: ArrayLike) -> None:
         """Write the signal around an alarm of this run; a second strip of an alarm replaces the first.
@@ -138,53 +159,77 @@ class Journal(JournalReader):
         block = np.atleast_2d(np.asarray(samples, dtype="<f4"))
         if block.ndim != 2 or not block.size:
             raise ValueError(f"strip of shape {block.shape}; want (n,) or (channels, n), not empty")
-        row = (self._run_id, alarm_id, first_sample, fs_hz, block.shape[0], block.tobytes(), int(self._wall()))
-        with self._losing("strip"):
-            new = self._db.execute("SELECT 1 FROM alarm_strips WHERE alarm_id = ? AND epoch = ?", (alarm_id, row[0]))
-            added = 1 if new.fetchone() is None else 0
-            self._write(
-                "strip",
+        row = (self._run_id, alarm_id, first_sample, fs_hz, block.shape[0], block.tobytes(), self._row_s())
+
+        def write() -> None:
+            old = "SELECT COUNT(*) FROM alarm_strips WHERE alarm_id = ? AND epoch = ?"
+            (before,) = self._db.execute(old, (alarm_id, row[0])).fetchone()
+            self._db.execute(
                 "INSERT INTO alarm_strips VALUES (NULL, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alarm_id, epoch) DO UPDATE "
                 "SET first_sample = excluded.first_sample, fs_hz = excluded.fs_hz, channels = excluded.channels, "
                 "samples = excluded.samples",
                 row,
             )
-            self._retention.added("strips", added)
+            self._retention.added("strips", 1 - before)
+
+        self._put("strip", write, block.nbytes)
 
     def put_action(self, action: OperatorAction) -> None:
         """Write an action of an operator; committed on return."""
         row = (self._run_id, self._wall(), *action[:6])
-        with self._losing("action"):
-            self._write("action", "INSERT INTO operator_actions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+        def write() -> None:
+            self._db.execute("INSERT INTO operator_actions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._retention.added("actions")
-            self.commit()
+
+        self._put("action", write, 100)
+        self.commit()
 
     def commit(self) -> None:
         """Make the appended rows survive the end of this process. Costs nothing where nothing is new."""
+        self._write_waiting()
         if not self._db.in_transaction:
             return
         try:
-            self._retention.step(self._uncommitted.total(), self._wall())
+            self._retention.step(self._uncommitted.total(), self._steady.unix_s())
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            self._roll_back(error)
+            if is_locked_out(error):  # the transaction stays open
+                self._locked_out(error)
+            else:
+                self._roll_back(error)
             return
+        self._waiting.released()
         self._uncommitted.clear()
         self._retention.committed()
         with contextlib.suppress(sqlite3.Error):  # the next commit tries again
             self._retention.shrink_file()
         self.losses.written()
 
+    def check(self) -> None:
+        """Check that the file is still in its place; call it about once a second. Else it counts as failing."""
+        if gone := self._place.gone():
+            why = f"{gone} was moved or deleted: put it back, or start the monitor again"
+            self.losses.add(JournalError(why), Counter())
+
     def close(self) -> None:
         """Commit, write the end of the run and close the file; may be called twice."""
         with contextlib.suppress(sqlite3.ProgrammingError):  # closed before
+            wait_for_lock(self._db, LAST_TIMEOUT_MS)
+            self._waiting.released()
             self.commit()
-            with contextlib.suppress(sqlite3.OperationalError):  # a full disk, which was reported
+            if lost := self._waiting.counts + (self._uncommitted if self._db.in_transaction else Counter()):
+                self.losses.add(JournalError("another program holds its lock"), lost)
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk or a lock, which was reported
                 self._end_run()
             self.losses.close()
         self._release()
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _row_s(self) -> int:
+        """Unix time of a row, s."""
+        return int(max(self._wall(), self._earliest_s))
 
     def _mark_died(self) -> tuple[str, ...]:
         """Mark runs without an end as died: the lock is ours, so their monitor is gone."""
@@ -212,28 +257,35 @@ class Journal(JournalReader):
         """Id of a topic, inserted at its first message."""
         key = self._topics.get(name)
         if key is None:
-            key = self._execute("INSERT INTO topics (name) VALUES (?)", (name,)).lastrowid or 0
+            key = self._db.execute("INSERT INTO topics (name) VALUES (?)", (name,)).lastrowid or 0
             self._topics[name] = key
         return key
 
-    def _write(self, stream: str, statement: str, row: tuple[object, ...]) -> None:
-        """Write a row, and count it."""
-        self._execute(statement, row)
-        self._uncommitted[stream] += 1
+    def _put(self, stream: str, write: Callable[[], None], size: int) -> None:
+        """Write a row now, or as soon as no other program holds the lock."""
+        if dropped := self._waiting.put(stream, write, size):
+            self.losses.add(JournalError("another program holds its lock for too long"), dropped)
+        self._write_waiting()
 
-    def _execute(self, statement: str, row: tuple[object, ...]) -> sqlite3.Cursor:
-        """Execute in the open transaction; begin one if needed."""
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        return self._db.execute(statement, row)
+    def _write_waiting(self) -> None:
+        """Write the rows that wait, into the open transaction; begin one if needed."""
+        while self._waiting.due:
+            row = self._waiting.rows[0]
+            try:
+                if not self._db.in_transaction:
+                    self._db.execute("BEGIN IMMEDIATE")
+                row.write()
+            except sqlite3.Error as error:
+                if is_locked_out(error):
+                    self._locked_out(error)
+                    return
+                self._roll_back(error, self._waiting.take())
+                continue
+            self._uncommitted[self._waiting.take()] += 1
 
-    @contextlib.contextmanager
-    def _losing(self, stream: str) -> Iterator[None]:
-        """Roll back at an error, and count the rows as lost."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            self._roll_back(error, stream)
+    def _locked_out(self, error: sqlite3.Error) -> None:
+        if self._waiting.locked():
+            self.losses.add(error, Counter())
 
     def _roll_back(self, error: sqlite3.Error, stream: str = "") -> None:
         """Count the rows of the open transaction and the failed row as lost; leave a clean state to continue from."""

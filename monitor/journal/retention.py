@@ -55,7 +55,7 @@ class RetentionLimits:
 class Retention:
     """Deletes the oldest rows, in the transaction of the caller."""
 
-    def __init__(self, db: sqlite3.Connection, limits: RetentionLimits, wall_s: float) -> None:
+    def __init__(self, db: sqlite3.Connection, limits: RetentionLimits) -> None:
         self._db = db
         self._limits = limits
         self._page_bytes: int = db.execute("PRAGMA page_size").fetchone()[0]
@@ -70,13 +70,8 @@ class Retention:
         self._names: list[str] = []  # their ages are checked in turn
         for what in self._rows:
             self._count(what)
-        if limits.keep_days:  # all at once: before the start no sample waits
-            self._db.execute("BEGIN")
-            while any(self._drop_aged(topic, wall_s, 10_000) for topic in self._rows):
-                pass
+        if limits.keep_days:
             self._forget_runs()
-            self._db.execute("COMMIT")
-            self.committed()
 
     def added(self, what: str, rows: int = 1) -> None:
         """Count rows written to a topic, to `strips` or to `actions`; negative = deleted."""
@@ -95,17 +90,18 @@ class Retention:
             self._count(what)
         self._uncommitted.clear()
 
-    def step(self, written: int, wall_s: float) -> None:
-        """Delete a few of the rows over the limits at this Unix time; called before each commit.
+    def step(self, written: int, unix_s: float | None) -> None:
+        """Delete a few of the rows over the limits; called before each commit.
 
+        Rows are deleted by age only where the time, s, is known for certain (`SteadyClock`): not after the start.
         At least as many rows are deleted as were `written` since the last step where the file is full.
         """
         most = STEP_ROWS + 2 * written
         for what in sorted(self._over):
             self._drop(what, min(self._rows[what] - self._limits.rows(_stream(what)), most))
-        if self._limits.keep_days and self._names:
+        if unix_s is not None and self._limits.keep_days and self._names:
             self._turn = (self._turn + 1) % len(self._names)
-            self._drop_aged(self._names[self._turn], wall_s, most)
+            self._drop_aged(self._names[self._turn], unix_s, most)
         self._bound_size(most)
 
     def shrink_file(self) -> None:
@@ -145,12 +141,14 @@ class Retention:
         return pages, free
 
     def _drop_oldest(self, most: int) -> None:
-        """Delete the oldest rows of the least important streams that have any.
+        """Delete the oldest rows of the least important streams that have any: of the beds with the most.
 
-        By a range of row ids: rows of these streams lie side by side, and a page is freed when all its rows are.
+        So that a bed that floods the journal loses its own rows. By a range of row ids: rows of these streams lie side
+        by side, and a page is freed when all its rows are.
         """
         for streams in _DELETE_ORDER:
             having = [what for what, count in self._rows.items() if count and _stream(what) in streams]
+            having = [what for what in having if self._rows[what] >= self._share(_stream(what))]
             if having:
                 window = max(1, most // STRIP_WEIGHT) if "strips" in streams else most
                 end = min(self._oldest(what, "id") or 0 for what in having) + window
@@ -158,11 +156,17 @@ class Retention:
                     self._drop(what, window, "id", end)
                 return
 
-    def _drop_aged(self, what: str, wall_s: float, most: int) -> bool:
-        """Delete some rows older than `keep_days`; whether there was any."""
-        cut_s = wall_s - self._limits.keep_days * DAY_S
+    def _share(self, stream: str) -> float:
+        """Mean number of rows of the topics of a stream."""
+        counts = [count for what, count in self._rows.items() if _stream(what) == stream]
+        return sum(counts) / len(counts)
+
+    def _drop_aged(self, what: str, unix_s: float, most: int) -> None:
+        """Delete some rows older than `keep_days`."""
+        cut_s = unix_s - self._limits.keep_days * DAY_S
         oldest_s = self._oldest(what, "wall_s")
-        return oldest_s is not None and oldest_s < cut_s and self._drop(what, most, "wall_s", cut_s) > 0
+        if oldest_s is not None and oldest_s < cut_s:
+            self._drop(what, most, "wall_s", cut_s)
 
     def _oldest(self, what: str, column: str) -> float | None:
         """`id` or `wall_s` (Unix time) of the oldest row."""

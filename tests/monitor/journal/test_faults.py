@@ -6,7 +6,10 @@ import contextlib
 import json
 import random
 import re
+import shutil
 import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from monitor.messages import AlarmMessage, EventMessage, Message, bed_topic, dec
 from tests.monitor.bus.helpers import alarm, beat
 from tests.monitor.commands.helpers import ecg_monitor
 from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, Script, ecg, settings
-from tests.monitor.journal.helpers import child, fillable_disk, put, query
+from tests.monitor.journal.helpers import child, count, fillable_disk, put, query
 
 ALARMS, BEATS, EVENTS = (bed_topic("p1", stream) for stream in ("alarm", "beat", "event"))
 
@@ -274,3 +277,140 @@ def test_an_alarm_of_a_silent_source_has_its_strip_before_it_is_published(tmp_pa
     assert run.onsets()[:1] == ["no_data"]
     assert seen[0] is not None
     assert seen[0].samples.shape == (2, round(10 * FS_HZ))
+
+
+# -- other programs ------------------------------------------------------------------------------------------------
+
+
+LOCKER = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+other.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
+other.execute("ROLLBACK")
+print("released", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process holds the write lock of a journal, until the function is called."""
+    other = child(LOCKER, str(path))
+    assert other.stdin is not None
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
+
+    def release() -> None:
+        assert other.communicate("\n")[0] == "released\n"
+
+    yield release
+    if other.poll() is None:
+        release()
+
+
+def test_rows_wait_for_a_lock_of_another_program(tmp_path: Path) -> None:
+    lines: list[str] = []
+    path = tmp_path / "j.db"
+    now = [0.0]
+    journal = Journal(path, report=lines.append, clock=lambda: now[0])
+    journal.start("run-1")
+    put(journal, ALARMS, alarm(1), 1)  # in a transaction that is open when the lock is wanted
+    journal.commit()
+    with locked(path) as release:
+        for n in range(2, 102):
+            put(journal, ALARMS, alarm(n), n)
+            put(journal, BEATS, beat(n), n - 1)
+            journal.put_strip(f"p1/asystole/{n}", n, 360.0, [0.0])
+            journal.commit()
+            now[0] += 0.003
+        journal.put_action(OperatorAction("nurse 3", "acknowledge", "p1"))
+        assert count(path) == 1
+        assert not lines, "a short lock is no failure"
+        release()
+    now[0] += 1.0
+    journal.commit()
+    assert not lines
+    assert not journal.losses.rows
+    assert (count(path), count(path, "alarm_strips"), len(journal.actions())) == (201, 100, 1)
+    assert journal.since(ALARMS, "run-1", 0).complete
+    journal.close()
+
+
+def test_a_lock_that_is_held_is_reported_and_loses_what_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.journal.waiting.MOST_BYTES", 100_000)
+    lines: list[str] = []
+    path = tmp_path / "j.db"
+    now = [0.0]
+    journal = Journal(path, report=lines.append, clock=lambda: now[0])
+    journal.start("run-1")
+    with locked(path) as release:
+        for n in range(1, 1001):
+            put(journal, ALARMS, alarm(n), n)
+            journal.commit()
+            now[0] += 0.1 if n < 30 else 0.0
+        assert "locked" in journal.losses.failure or "lock" in journal.losses.failure
+        assert len(lines) == 1
+        release()
+    now[0] += 10.0
+    journal.commit()
+    assert journal.losses.rows["alarm"] + count(path) == 1000, "each row is written, or counted"
+    assert count(path) > 50
+    assert not journal.losses.failure
+    journal.close()
+
+
+def test_a_monitor_starts_and_ends_while_another_program_locks_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    lines: list[str] = []
+    journal = Journal(path, report=lines.append)
+    with locked(path) as release:
+        threading.Timer(0.3, release).start()
+        journal.start("run-1")
+    with locked(path) as release:
+        put(journal, ALARMS, alarm(1), 1)
+        threading.Timer(0.3, release).start()
+        journal.close()
+    assert not lines
+    with contextlib.closing(JournalReader(path)) as reader:
+        assert len(reader.since(ALARMS, "run-1", 0).bodies) == 1
+        assert [run.ended for run in reader.runs()] == ["in order"]
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "log deleted", "lock deleted"])
+def test_a_journal_that_vanishes_is_an_alarm_at_once(tmp_path: Path, scorer: Scorer, how: str) -> None:
+    source = FedSource()
+    signal = iter(ecg("sinus=100").reshape(-1, round(FS_HZ)))
+    folder = tmp_path / "journals"
+    path = folder / "j.db"
+    config = settings(journal={"path": str(path)}, source={"speed": 1.0})
+
+    def vanish() -> None:
+        if how == "moved":
+            folder.rename(tmp_path / "elsewhere")
+        elif how == "deleted":
+            shutil.rmtree(folder)
+        elif how == "replaced":
+            path.rename(folder / "old.db")
+            path.touch()
+        else:
+            (folder / {"log deleted": "j.db-wal", "lock deleted": "j.db-lock"}[how]).unlink()
+
+    def back() -> None:
+        if how == "moved":
+            (tmp_path / "elsewhere").rename(folder)
+
+    seen: list[list[str]] = []
+    events_at = {10: vanish, 12: lambda: seen.append(run.states("journal_failed")), 20: back}
+    acts = [(float(s), lambda: source.feed(next(signal))) for s in range(1, 40)]
+    acts += [(s + 0.5, act) for s, act in events_at.items()]
+    script = Script([*sorted(acts, key=lambda act: act[0]), (41.0, int)], step_s=0.5)
+    run = Run({"p1": source}, scorer, config, clock=script.clock)
+    run.pipeline.run(script)
+    assert seen == [["onset"]], "within two seconds"
+    assert run.states("journal_failed") == (["onset", "cleared"] if how == "moved" else ["onset"])
+    text = next(m.alarm.text for m in run.alarms if m.alarm.kind == "journal_failed")
+    assert "was moved or deleted: put it back, or start the monitor again" in text
+    assert run.status().beats > 30
