@@ -43,6 +43,8 @@ __all__ = ["Journal"]
 class Journal(JournalReader):
     """An open journal, written and read by its owner. Call `start` once before writing.
 
+    Many attributes: its parts, and those of the reader.
+
     Args:
         path: file, created with its folder if missing; `:memory:` keeps everything in memory only.
         wall: Unix time, s.
