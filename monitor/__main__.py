@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 
+from monitor.terminal import notice
+
 __all__ = ["main"]
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -69,7 +71,7 @@ def main() -> None:
     finally:
         ctrl_c.running = False
     if ctrl_c.received and code == EXIT_INTERRUPTED:
-        print("ecg-monitor: stopped", file=sys.stderr)
+        notice("stopped")
     sys.exit(code)
 
 

@@ -6,6 +6,7 @@ Every line that the program prints goes through `print_line` or `notice`, and ev
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from typing import Final, TextIO
@@ -63,9 +64,6 @@ def print_line(text: str, file: TextIO | None = None) -> None:
 
 
 def notice(text: str, file: TextIO | None = None) -> None:
-    """Print one line about the run on `file`, by default standard error.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    print_line(f"ecg-monitor: {text}", sys.stderr if file is None else file)
+    """Print one line about the run on `file`, by default standard error; a line that cannot be written is lost."""
+    with contextlib.suppress(OSError):  # there is no other place for it, and the run goes on
+        print_line(f"ecg-monitor: {text}", sys.stderr if file is None else file)

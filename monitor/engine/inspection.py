@@ -39,6 +39,8 @@ class Inspection:
         notices: texts of the source's notices.
         ended: the source ended within the span.
         error: why reading stopped; empty = it did not.
+
+    Many attributes: each is a line of the report.
     """
 
     read_s: float = 0.0

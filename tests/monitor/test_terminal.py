@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import unicodedata
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from monitor.commands import app
 from monitor.commands.alarm_table import write_alarms
 from monitor.commands.table import Column, write_table
 from monitor.dashboard.canvas import Canvas
@@ -121,14 +124,32 @@ def test_a_wrong_option_is_repeated_in_visible_characters(words: tuple[str, ...]
 
 
 def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from monitor import __main__
-
-    def app() -> None:
+    def fail(**_: object) -> None:
         raise ConfigError(HOSTILE)
 
-    monkeypatch.setattr(__main__, "app", app)
-    with pytest.raises(SystemExit):
-        __main__.main()
+    monkeypatch.setattr(app, "app", fail)
+    assert app.run_app() == 2
     error = capsys.readouterr().err
     assert is_visible(error)
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 2), ("2>/dev/full", 0)],
+)
+def test_a_closed_or_full_stream_gives_no_traceback(tmp_path: Path, redirection: str, code: int) -> None:
+    """No error but that of a full standard output, and no file of ours under the number of a closed stream."""
+    command = shlex.join([*COMMAND, "keys", "new", str(tmp_path / "keys")])
+    done = subprocess.run(["sh", "-c", f"{command} {redirection}"], capture_output=True, text=True, env=environment())
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "keys made" not in (tmp_path / "keys" / "clients.toml").read_text()
+
+
+@pytest.mark.parametrize("words", [("keys", "list", "nowhere-\u28b0"), ("inspect", "sim")], ids=repr)
+def test_an_encoding_without_a_character_gets_an_escape(words: tuple[str, ...]) -> None:
+    command = [*COMMAND, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONIOENCODING="ascii"))
+    assert "\\u28" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
