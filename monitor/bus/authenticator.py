@@ -5,13 +5,13 @@ sockets: no thread, no lock, and every request is counted. pyzmq's `zmq.auth` re
 id of our choice. The user id given here is the public key. ZeroMQ attaches it to every message, and the allow-list as
 it is at that time gives name and role.
 
-`monitor.bus.connections` tracks the connections and closes those whose key was removed from the allow-list.
+`monitor.bus.sockets` closes the connections whose key was removed from the allow-list.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 import msgspec
@@ -19,9 +19,9 @@ import zmq
 from zmq.utils import z85
 
 from monitor.bus.allow_list import CLIENTS_FILE, Client, load_clients
-from monitor.bus.connections import Connections, Refusals
 from monitor.bus.keys import ServerKeys, screen_key
 from monitor.bus.receive import received
+from monitor.bus.refusals import Refusals
 from monitor.bus.requests import RequestError
 from monitor.errors import ConfigError
 from monitor.messages import Request
@@ -31,7 +31,6 @@ __all__ = ["Authenticator"]
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"  # fixed by RFC 27
 ZAP_DOMAIN = b"ecg-monitor"
 HANDSHAKES_PER_CALL = 100
-HANDSHAKE_MS = 5_000  # a client that has not proved its key by then is disconnected
 CHECK_EVERY_S = 1.0  # the allow-list is checked for changes, also without connections or requests
 OPERATORS_ONLY: Final = ("acknowledge", "pause_audio")
 
@@ -39,11 +38,13 @@ OPERATORS_ONLY: Final = ("acknowledge", "pause_audio")
 class Authenticator:
     """Accepts clients whose key is in the allow-list.
 
-    In each turn of the loop: `answer_handshakes`, then `identify` for each message, then `update`.
+    In each turn of the loop: `read_handshakes` and `answer`, then `client` for each message, then `update`.
 
     Args:
         context: of the bus; nothing else in it may answer ZAP.
-        counters: of the bus: `refused` connections, `denied` requests.
+        counters: of the bus: `denied` requests.
+        refusals: counts and reports refused connections.
+        removed: called with the keys in force when a key was removed.
         keys, report, clock: see Bus.
 
     Attributes:
@@ -58,16 +59,18 @@ class Authenticator:
         context: zmq.Context[zmq.Socket[bytes]],
         keys: ServerKeys,
         counters: Counter[str],
+        refusals: Refusals,
+        removed: Callable[[Container[str]], None],
         report: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self.screen = screen_key(keys)
         self._keys = keys
         self._counters = counters
+        self._refusals = refusals
+        self._removed = removed
         self._report = report
         self._clock = clock
-        self._refusals = Refusals(counters, report, clock)
-        self._connections: dict[zmq.Socket[bytes], Connections] = {}
         self._checked_s = clock()
         self._signature = self._file_signature()
         self._clients = self._by_key(load_clients(keys.folder))
@@ -81,35 +84,17 @@ class Authenticator:
         sock.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret.encode())
         sock.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
         sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else ZeroMQ accepts every client while ZAP is not answered
-        sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        self._connections[sock] = Connections(sock, self._refusals)
 
-    def bound(self, sock: zmq.Socket[bytes], endpoint: str, poller: zmq.Poller) -> None:
-        """Note the endpoint of a socket after `bind`; wake the poller when a client connects."""
-        connections = self._connections[sock]
-        connections.bound(endpoint)
-        poller.register(connections.events, zmq.POLLIN)
+    def register(self, poller: zmq.Poller) -> None:
+        """Wake the poller when a client connects."""
         poller.register(self._zap, zmq.POLLIN)
 
-    def answer_handshakes(self) -> None:
-        """Accept or refuse new connections; before the sockets are read."""
-        handshakes = list(received(self._zap, HANDSHAKES_PER_CALL))
-        for connections in self._connections.values():
-            connections.read_events()
-        for frames in handshakes:
-            self._answer(frames)
+    def read_handshakes(self) -> list[list[bytes]]:
+        """Read the ZAP requests that have arrived, for `answer`."""
+        return list(received(self._zap, HANDSHAKES_PER_CALL))
 
-    def identify(self, sock: zmq.Socket[bytes], frame: zmq.Frame, subscribes: int = 0) -> Client | None:
-        """Find the client that sent a message by any of its frames; None if it was removed from the allow-list.
-
-        Args:
-            subscribes: 1 for a new subscription, -1 for the end of one.
-        """
-        try:
-            key, descriptor = str(frame.get("User-Id")), int(frame.get("__fd"))
-        except zmq.ZMQError:  # from ZeroMQ itself: it unsubscribes for a client that has left
-            return None
-        self._connections[sock].message_received(descriptor, key, subscribes)
+    def client(self, key: str) -> Client | None:
+        """Find the client with a public key; None if it was removed from the allow-list."""
         self._reload_changed_list()
         return self._clients.get(key)
 
@@ -135,19 +120,16 @@ class Authenticator:
         return msgspec.structs.replace(request, who=who)
 
     def update(self) -> None:
-        """Count new and closed connections, apply changes of the allow-list; after the sockets were read."""
-        for connections in self._connections.values():
-            connections.process_events()
+        """Apply changes of the allow-list; after the sockets were read."""
         if self._clock() - self._checked_s >= CHECK_EVERY_S:
             self._reload_changed_list()
-        self._refusals.report_due()
 
-    def close(self) -> None:
-        """Report the refusals that are not reported yet."""
-        self._refusals.report_due(at_end=True)
+    def answer(self, frames: list[bytes]) -> None:
+        """Accept or refuse a new connection.
 
-    def _answer(self, frames: list[bytes]) -> None:
-        """Answer a ZAP request: sender, empty, version, id, domain, address, routing id, mechanism, key."""
+        Args:
+            frames: ZAP request: sender, empty, version, id, domain, address, routing id, mechanism, key.
+        """
         if len(frames) < 9 or frames[7] != b"CURVE" or len(frames[8]) != 32:
             return  # not from ZeroMQ, but from this process: a connection without an answer is refused
         key = z85.encode(frames[8]).decode()
@@ -176,8 +158,8 @@ class Authenticator:
         self._report(
             f"bus: allow-list changed: {len(clients)} clients" + (f", removed {', '.join(removed)}" if removed else "")
         )
-        for connections in self._connections.values():
-            connections.keep_only(self._clients)
+        if removed:
+            self._removed(self._clients)
 
     def _file_signature(self) -> tuple[int, ...]:
         """A value that differs whenever the file of the allow-list has changed."""

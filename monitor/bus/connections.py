@@ -1,8 +1,11 @@
-"""Connections of an authenticated socket: tracked by ZeroMQ's events, closed at the TCP or IPC socket below.
+"""Connections of one socket of the bus: tracked by ZeroMQ's events, limited, closed at the TCP or IPC socket below.
 
 ZeroMQ reports when a connection opens, completes or fails its handshake, and closes. It neither reports the key of a
 connection nor closes one on request. The file descriptor links both: it is in the events and in the metadata of every
 message.
+
+The queues in which ZeroMQ receives are not limited, because libzmq may abort on a full one (docs/bus.md, "A known fault
+of libzmq"). What a connection sends is limited instead: messages, topics, and bytes as the kernel counts them.
 """
 
 from __future__ import annotations
@@ -10,21 +13,29 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Container
+from dataclasses import dataclass, field
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from monitor.bus.receive import received
+from monitor.bus.refusals import Refusals
 
-__all__ = ["Connections", "Refusals"]
+__all__ = ["ByteLimit", "Connection", "Connections"]
 
 EVENTS_PER_CALL = 2_000
 MAX_CONNECTIONS = 200  # of one socket; three times this is well under the usual limit of 1024 files per process
-MAX_SUBSCRIPTIONS = 10_000  # of one connection: 2,000 beds with each stream by itself
-REPORT_EVERY_S = 10.0
-REASONS_PER_REPORT = 5  # reasons with a line of their own, so that invented keys cannot fill the log
+# Topics of one connection. A topic costs ZeroMQ about 50 bytes of memory for each of its bytes.
+MAX_TOPICS = 1_000  # 250 beds with each stream by itself
+MAX_TOPIC_BYTES = 300  # a bed has at most 64 characters, of at most 4 bytes
+MAX_TOPICS_BYTES = 64 * 1024
+# A client over its request rate is asked to slow down; one that sends on is closed. Subscriptions count too.
+MESSAGES_PER_S = 200.0
+MESSAGES_BURST = 2_000.0
+CHECK_BYTES_EVERY_S = 0.2
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | zmq.EVENT_DISCONNECTED
@@ -32,61 +43,75 @@ _PROTOCOL_REASONS = {
     int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): "a client without a key",
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "a client with the key of another monitor",
 }
+_TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux
+_BYTES_RECEIVED = 128  # offset of tcpi_bytes_received in Linux's `struct tcp_info`
 
 
-class Refusals:
-    """Counts refusals; reports the first at once, then one line for each reason every `REPORT_EVERY_S`."""
+@dataclass(frozen=True)
+class ByteLimit:
+    """Bytes that one TCP connection may send: `burst` at once, `per_s` for long."""
 
-    def __init__(self, counters: Counter[str], report: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._counters = counters
-        self._report = report
-        self._clock = clock
-        self._due_s = clock()
-        self._unreported: Counter[str] = Counter()
+    burst: float
+    per_s: float
 
-    def add(self, reason: str) -> None:
-        """Count one refusal."""
-        self._counters["refused"] += 1
-        own_line = reason in self._unreported or len(self._unreported) < REASONS_PER_REPORT
-        self._unreported[reason if own_line else "others"] += 1
-        self.report_due()
 
-    def report_due(self, *, at_end: bool = False) -> None:
-        """Report what is unreported if `REPORT_EVERY_S` has passed, or `at_end`."""
-        now_s = self._clock()
-        if not self._unreported or (now_s < self._due_s and not at_end):
-            return
-        for reason, times in self._unreported.items():
-            more = f", {times} times since the last line" if times > 1 else ""
-            self._report(f"bus: refused {reason}{more} ({self._counters['refused']} in all)")
-        self._unreported.clear()
-        self._due_s = now_s + REPORT_EVERY_S
+@dataclass(slots=True)
+class Connection:
+    """An open connection.
+
+    Attributes:
+        filled_s, checked_s: when `messages` and `bytes_left` were last filled.
+        messages, bytes_left: what it may send now.
+        key: public key, once it has sent a message; empty without keys.
+        spoke: it has sent a message.
+        closing: it was shut down here; its event is still to come, and its messages no longer count.
+        topics: its subscriptions.
+        topics_bytes: their length.
+        bytes_received: by the kernel, when last checked.
+    """
+
+    filled_s: float
+    checked_s: float
+    messages: float
+    bytes_left: float
+    key: str = ""
+    spoke: bool = False
+    closing: bool = False
+    topics: set[bytes] = field(default_factory=set)
+    topics_bytes: int = 0
+    bytes_received: int = 0
 
 
 class Connections:
     """Connections of one socket, by file descriptor.
 
-    In each turn of the loop: `read_events`, then `message_received` for each message, then `process_events`.
+    In each turn of the loop: `read_events`, then `sender` for each message, then `process_events`.
 
     Args:
         sock: not bound yet.
+        limit: of the bytes that a TCP connection may send; an `ipc://` connection has none.
 
     Attributes:
         events: socket that is readable when there are events.
+        topics: subscriptions of all open connections.
     """
 
-    def __init__(self, sock: zmq.Socket[bytes], refusals: Refusals) -> None:
+    def __init__(
+        self, sock: zmq.Socket[bytes], limit: ByteLimit, refusals: Refusals, clock: Callable[[], float]
+    ) -> None:
         self.events: zmq.Socket[bytes] = sock.get_monitor_socket(_EVENTS)
         self.events.setsockopt(zmq.LINGER, 0)
-        self._opened: set[int] = set()  # descriptors of open connections, authenticated or not
-        self._known: dict[int, str] = {}  # descriptor -> public key, of connections that sent a message
-        self._subscriptions: Counter[int] = Counter()  # by descriptor; ZeroMQ keeps them in memory
+        self.topics: Counter[bytes] = Counter()
+        self._limit = limit
         self._refusals = refusals
+        self._clock = clock
+        self._open: dict[int, Connection] = {}  # by descriptor, authenticated or not
         self._address: int | str = 0  # TCP port, or path of the `ipc://` socket
         self._unprocessed: list[tuple[int, int]] = []
-        self._senders: dict[int, str] = {}  # descriptor -> public key, in this turn
+        self._accepted: set[int] = set()  # descriptors of new connections in `_unprocessed`
         self._silent = 0  # authenticated connections that sent no message yet
         self._failed = 0  # counted handshake failures whose disconnect event is still to come
+        self._checked_s = clock()
 
     def bound(self, endpoint: str) -> None:
         """Note the endpoint of the socket after `bind`."""
@@ -94,26 +119,101 @@ class Connections:
         self._address = int(address.rpartition(":")[2]) if scheme == "tcp" else address
 
     def read_events(self) -> None:
-        """Read the events; before the socket is read, so that a client that sends and leaves is known by then."""
+        """Read the events that have arrived.
+
+        Before the socket is read, so that a client that sends and leaves is known by then. Again between the reading of
+        messages and `sender`, so that a descriptor is not taken for that of an earlier connection.
+        """
         for frames in received(self.events, EVENTS_PER_CALL):
             event = parse_monitor_message(frames)
             self._unprocessed.append((int(event["event"]), int(event["value"])))
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self._accepted.add(int(event["value"]))
 
-    def message_received(self, descriptor: int, key: str, subscribes: int = 0) -> None:
-        """Note the public key that sent a message; `subscribes`: +1 or -1, the change of its subscriptions.
+    def sender(self, descriptor: int, key: str = "") -> Connection | None:
+        """Note a message and return its connection; None if that is closed or sends too much: the message is void."""
+        if descriptor in self._accepted:  # an earlier connection with this descriptor has ended
+            accepted = (int(zmq.EVENT_ACCEPTED), descriptor)
+            self._process(1 + max(n for n, event in enumerate(self._unprocessed) if event == accepted))
+        connection = self._open.get(descriptor)
+        if connection is None or connection.closing:
+            return None
+        if not connection.spoke:
+            connection.spoke, connection.key = True, key
+            self._silent -= 1
+        now_s = self._clock()
+        passed_s, connection.filled_s = max(0.0, now_s - connection.filled_s), now_s
+        connection.messages = min(MESSAGES_BURST, connection.messages + passed_s * MESSAGES_PER_S) - 1.0
+        if connection.messages < 0.0:
+            self.close(descriptor, f"more than {MESSAGES_PER_S:g} messages a second")
+            return None
+        return connection
 
-        Its handshake event was read in an earlier turn, because authentication needs a turn of the loop.
-        """
-        self._senders[descriptor] = key
-        if subscribes and descriptor in self._opened:
-            self._subscriptions[descriptor] += subscribes
-            if self._subscriptions[descriptor] == MAX_SUBSCRIPTIONS + 1:
-                self._refusals.add(f"more than {MAX_SUBSCRIPTIONS} subscriptions of key {key}")
-                _shut_down(descriptor, self._address)
+    def subscribe(self, descriptor: int, connection: Connection, topic: bytes) -> bool:
+        """Note a subscription; False if this connection had it before, or is closed because it has too many."""
+        if topic in connection.topics:
+            return False
+        if len(topic) > MAX_TOPIC_BYTES:
+            self.close(descriptor, f"a topic of more than {MAX_TOPIC_BYTES} bytes")
+        elif len(connection.topics) == MAX_TOPICS:
+            self.close(descriptor, f"more than {MAX_TOPICS} subscriptions")
+        elif connection.topics_bytes + len(topic) > MAX_TOPICS_BYTES:
+            self.close(descriptor, f"subscriptions of more than {MAX_TOPICS_BYTES} bytes")
+        else:
+            connection.topics.add(topic)
+            connection.topics_bytes += len(topic)
+            self.topics[topic] += 1
+            return True
+        return False
+
+    def unsubscribe(self, connection: Connection, topic: bytes) -> None:
+        """Note the end of a subscription; does nothing where this connection has none to the topic."""
+        if topic in connection.topics:
+            connection.topics.remove(topic)
+            connection.topics_bytes -= len(topic)
+            self._forget(topic)
+
+    def covers(self, topic: bytes) -> bool:
+        """Whether a subscription of an open connection covers a topic."""
+        return bool(self.topics) and any(topic[:n] in self.topics for n in range(len(topic) + 1))
 
     def process_events(self) -> None:
-        """Count new, failed and closed connections; after the socket was read."""
-        for event, value in self._unprocessed:
+        """Count new, failed and closed connections, and check bytes received; after the socket was read."""
+        self._process(len(self._unprocessed))
+        now_s = self._clock()
+        if _TCP_INFO is not None and isinstance(self._address, int) and now_s - self._checked_s >= CHECK_BYTES_EVERY_S:
+            self._checked_s = now_s
+            for descriptor, connection in self._open.items():
+                self._check_bytes(descriptor, connection, now_s)
+
+    def keep_only(self, allowed: Container[str]) -> None:
+        """Close the connections whose public key is not in `allowed`, and those whose key is not known yet.
+
+        A connection that has sent nothing may have a removed key. With a valid key it connects again by itself.
+        """
+        for descriptor, connection in self._open.items():
+            if connection.closing:
+                continue
+            if not connection.spoke:
+                connection.closing = True
+                _shut_down(descriptor, self._address)
+            elif connection.key not in allowed:
+                self.close(descriptor, "a connection, no longer allowed,")
+
+    def close(self, descriptor: int, reason: str) -> None:
+        """Close an open connection, count and report it."""
+        connection = self._open[descriptor]
+        connection.closing = True
+        self._failed += not connection.spoke
+        self._drop_topics(connection)
+        self._refusals.add(f"{reason} of key {connection.key}" if connection.key else reason)
+        _shut_down(descriptor, self._address)
+
+    def _process(self, count: int) -> None:
+        """Process the oldest `count` events."""
+        events, self._unprocessed = self._unprocessed[:count], self._unprocessed[count:]
+        self._accepted = {value for event, value in self._unprocessed if event == zmq.EVENT_ACCEPTED}
+        for event, value in events:
             if event == zmq.EVENT_ACCEPTED:
                 self._add(value)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -126,44 +226,69 @@ class Connections:
                     self._refusals.add(_PROTOCOL_REASONS.get(value, "a client that violated the protocol"))
                 elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                     self._refusals.add("a connection that ended before it proved its key")
-        for descriptor, key in self._senders.items():
-            if descriptor in self._opened and descriptor not in self._known:
-                self._known[descriptor] = key
-                self._silent -= 1
-        self._unprocessed.clear()
-        self._senders.clear()
-
-    def keep_only(self, allowed: Container[str]) -> None:
-        """Close the connections whose public key is not in `allowed`."""
-        for descriptor, key in (self._known | self._senders).items():
-            if key not in allowed:
-                self._refusals.add(f"key {key}, which is no longer allowed")
-                _shut_down(descriptor, self._address)
 
     def _add(self, descriptor: int) -> None:
-        self._known.pop(descriptor, None)
-        self._subscriptions.pop(descriptor, None)
-        self._opened.add(descriptor)
-        if len(self._opened) > MAX_CONNECTIONS:
-            self._refusals.add(f"a connection over the limit of {MAX_CONNECTIONS} per socket")
-            self._failed += 1
-            _shut_down(descriptor, self._address)
+        if (earlier := self._open.pop(descriptor, None)) is not None:
+            self._drop_topics(earlier)
+        now_s = self._clock()
+        self._open[descriptor] = Connection(now_s, now_s, MESSAGES_BURST, self._limit.burst)
+        if len(self._open) > MAX_CONNECTIONS:
+            self.close(descriptor, f"a connection over the limit of {MAX_CONNECTIONS} per socket")
 
     def _remove(self, descriptor: int) -> None:
         """Count a closed connection.
 
         ZeroMQ has no event for a peer that never spoke its protocol: that is what no other event explains.
         """
-        self._opened.discard(descriptor)
-        self._subscriptions.pop(descriptor, None)
-        if self._known.pop(descriptor, None) is not None:
-            return
-        if descriptor in self._senders or self._silent > 0:
+        connection = self._open.pop(descriptor, None)
+        if connection is not None:
+            self._drop_topics(connection)
+            if connection.spoke:
+                return
+        if self._silent > 0:
             self._silent -= 1
         elif self._failed > 0:
             self._failed -= 1
         else:
             self._refusals.add("a connection that did not speak ZeroMQ")
+
+    def _check_bytes(self, descriptor: int, connection: Connection, now_s: float) -> None:
+        """Close a connection that has sent more bytes than its limit, whatever ZeroMQ has made of them.
+
+        ZeroMQ hands on whole messages only, and applies the subscriptions of a flood before the loop can read them.
+        """
+        total = _bytes_received(descriptor)
+        fresh, connection.bytes_received = max(0, total - connection.bytes_received), total
+        passed_s, connection.checked_s = max(0.0, now_s - connection.checked_s), now_s
+        connection.bytes_left = min(self._limit.burst, connection.bytes_left + passed_s * self._limit.per_s) - fresh
+        if connection.bytes_left < 0.0 and not connection.closing:
+            self.close(descriptor, f"more than {self._limit.burst / 1024:g} KiB at once")
+
+    def _drop_topics(self, connection: Connection) -> None:
+        for topic in connection.topics:
+            self._forget(topic)
+        connection.topics.clear()
+        connection.topics_bytes = 0
+
+    def _forget(self, topic: bytes) -> None:
+        self.topics[topic] -= 1
+        if not self.topics[topic]:
+            del self.topics[topic]
+
+
+def _bytes_received(descriptor: int) -> int:
+    """Bytes that a TCP connection has received, from Linux; 0 where it has closed."""
+    try:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
+    except OSError:
+        return 0
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO or 0, _BYTES_RECEIVED + 8)
+        return int(struct.unpack_from("Q", info, _BYTES_RECEIVED)[0])
+    except (OSError, struct.error):
+        return 0
+    finally:
+        connection.detach()  # the descriptor is ZeroMQ's
 
 
 def _shut_down(descriptor: int, address: int | str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Set
 
 from monitor.messages import HEARTBEAT_TOPIC, AlarmMessage, Message
 
@@ -33,12 +33,17 @@ class LastValues:
             del active[next(iter(active))]
             self._counters["active_forgotten"] += 1
 
-    def select(self, prefixes: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    def select(self, prefixes: Set[bytes]) -> list[tuple[str, bytes]]:
         """Return (topic, message) of the topics that begin with one of the prefixes.
 
         Alarms come first, oldest message first; the heartbeat comes last, so it marks that the rest was sent.
         """
-        starts = tuple(prefixes)
+        lengths = {len(prefix) for prefix in prefixes}  # so that many subscriptions cost no more than a few
+        topics = {
+            topic
+            for topic in (*self._active, *self._last)
+            if any(topic.encode()[:length] in prefixes for length in lengths)
+        }
         alarms = [(topic, raw) for topic, active in self._active.items() for raw in active.values()]
         last = sorted(self._last.items(), key=lambda item: item[0] == HEARTBEAT_TOPIC)
-        return [(topic, raw) for topic, raw in (*alarms, *last) if topic.encode().startswith(starts)]
+        return [(topic, raw) for topic, raw in (*alarms, *last) if topic in topics]

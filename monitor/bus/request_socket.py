@@ -10,14 +10,16 @@ from functools import partial
 import msgspec
 import zmq
 
-from monitor.bus.authenticator import Authenticator
 from monitor.bus.requests import ControlRequest, RequestError, parse_request
+from monitor.bus.sockets import BusSockets
 from monitor.messages import Reply, Request, encode
 
 __all__ = ["RequestSocket"]
 
 # Limits of one turn of the loop, so that a flood of requests does not delay the next samples.
 REQUESTS_PER_CALL = 64
+PIPELINE_REQUESTS_PER_CALL = 4  # a strip takes 5 ms
+VOID_PER_CALL = 1_000  # messages of closed connections, which are not answered
 ANSWER_BYTES_PER_CALL = 2_000_000
 # A client that recovers 200,000 missed beats sends 200 requests for 55 MB in all; a dashboard sends one request a
 # second. An answer to `since` costs 8 ms of the loop per MB (measured, journal on disk), so one client can use 6 % of
@@ -74,10 +76,10 @@ class ClientRateLimits:
 
 
 class RequestSocket:
-    """Requests and replies of a bound ROUTER socket; the caller closes it.
+    """Requests and replies of the control socket.
 
     Args:
-        authenticator: None without keys.
+        sockets: of the bus; the caller closes them.
         counters: of the bus: requests, bad_requests, slowed, replies_lost, internal_errors.
         serve: returns the reply to a request, or None if the caller of `receive` must answer; raises RequestError
             for a wrong request.
@@ -85,35 +87,44 @@ class RequestSocket:
 
     def __init__(
         self,
-        sock: zmq.Socket[bytes],
+        sockets: BusSockets,
         *,
         epoch: str,
-        authenticator: Authenticator | None,
         counters: Counter[str],
         clock: Callable[[], float],
         serve: Callable[[Request], Reply | None],
     ) -> None:
-        self._sock = sock
+        self._sockets = sockets
         self._epoch = epoch
-        self._authenticator = authenticator
         self._counters = counters
         self._serve = serve
         self._limits = ClientRateLimits(clock)
         self._answered_bytes = 0  # in this turn of the loop
 
     def receive(self) -> list[ControlRequest]:
-        """Read requests; answer those that `serve` answers, and wrong ones. Answer the returned others by `.reply`."""
+        """Read requests; answer those that `serve` answers, and wrong ones. Answer the returned others by `.reply`.
+
+        What is over the limits of a turn waits in ZeroMQ, which reads the connections by turns.
+        """
         waiting: list[ControlRequest] = []
         self._answered_bytes = 0
-        for _ in range(REQUESTS_PER_CALL):
-            if self._answered_bytes >= ANSWER_BYTES_PER_CALL:
+        read = void = 0
+        while (
+            read < REQUESTS_PER_CALL
+            and void < VOID_PER_CALL
+            and len(waiting) < PIPELINE_REQUESTS_PER_CALL
+            and self._answered_bytes < ANSWER_BYTES_PER_CALL
+        ):
+            message = self._sockets.receive(self._sockets.control, 1)
+            if not message:
                 break
-            try:
-                parts = self._sock.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                break
+            ((parts, sender),) = message
+            if sender is None:
+                void += 1
+                continue
+            read += 1
             identity, *frames = (part.bytes for part in parts)
-            client = None if self._authenticator is None else self._authenticator.identify(self._sock, parts[-1])
+            client = sender.client
             peer = identity if client is None else client.public.encode()
             self._counters["requests"] += 1
             # A REQ socket puts an empty frame before the body; a DEALER need not.
@@ -127,8 +138,8 @@ class RequestSocket:
                     error_text = f"{request.op}: slow down, send it again in {wait_s:.2g} s"
                     answer(request.id, Reply(ok=False, error=error_text, data={"retry_after_s": round(wait_s, 3)}))
                     continue
-                if self._authenticator is not None:
-                    request = self._authenticator.authorize(request, client)
+                if self._sockets.authenticator is not None:
+                    request = self._sockets.authenticator.authorize(request, client)
                 reply = self._serve(request)
             except RequestError as error:
                 self._counters["bad_requests"] += 1
@@ -153,7 +164,7 @@ class RequestSocket:
         self._limits.answered(peer, len(body))
         self._answered_bytes += len(body)
         try:
-            self._sock.send_multipart([*envelope, body], zmq.NOBLOCK)
+            self._sockets.control.send_multipart([*envelope, body], zmq.NOBLOCK)
         except zmq.ZMQError:  # the client has left (EHOSTUNREACH) or does not read (EAGAIN)
             self._counters["replies_lost"] += 1
             return False

@@ -8,6 +8,7 @@ is in the journal before it is sent.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections import Counter
@@ -45,6 +46,9 @@ COMMIT_EVERY_S = 0.25
 # Messages per burst. A message alone costs 12 to 18 us, since ZeroMQ's thread must be woken; in a burst of 16, each
 # costs 6 us.
 BURST = 16
+# Last values are repeated to every subscriber, so repetitions may take a fifth of the loop at most.
+REPEAT_FREE = 100  # messages that are always repeated at once
+REPEAT_S = 60e-6  # wait for each of the others before the next repetition, s
 BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
 
@@ -69,7 +73,7 @@ class Bus:
 
     Attributes:
         counters: published, waves, unsent, subscriptions, requests, bad_requests, slowed, replies_lost,
-            internal_errors, active_forgotten; with keys: refused (connections), denied (requests).
+            internal_errors, active_forgotten, refused (connections); with keys: denied (requests).
 
     Raises:
         BusError: an endpoint is in use, cannot be bound, or is not loopback and there are no keys.
@@ -94,7 +98,8 @@ class Bus:
         self._committed_s = clock()
         self._seqs: dict[str, int] = {}
         self._wave_seqs: dict[str, int] = {}
-        self._wave_subscriptions: Counter[bytes] = Counter()  # by prefix
+        self._new_prefixes: set[bytes] = set()  # of subscriptions that wait for the last values
+        self._repeat_due_s = -math.inf
         self._burst: list[list[bytes]] | None = None  # frames not sent yet; None outside `burst`
         self._last_values = LastValues(self.counters)
         self._sockets = BusSockets(endpoints, keys, self.counters, report, clock)
@@ -104,9 +109,8 @@ class Bus:
             self._sockets.close(0)
             raise
         self._requests = RequestSocket(
-            self._sockets.control,
+            self._sockets,
             epoch=epoch,
-            authenticator=self._sockets.authenticator,
             counters=self.counters,
             clock=clock,
             serve=self._serve,
@@ -131,13 +135,11 @@ class Bus:
     @property
     def viewers(self) -> int:
         """Number of subscriptions to waves."""
-        return self._wave_subscriptions.total()
+        return self._sockets.wave_subscriptions
 
     def has_viewers(self, bed: str) -> bool:
         """Whether a subscription covers the waves of a bed."""
-        if not self._wave_subscriptions:
-            return False
-        return bed_topic(bed, "wave").encode().startswith(tuple(self._wave_subscriptions))
+        return self._sockets.waves_wanted(bed_topic(bed, "wave").encode())
 
     def publish(self, topic: str, body: Message) -> Published:
         """Number, encode, journal and send one message. Never waits for a subscriber.
@@ -217,12 +219,13 @@ class Bus:
         """
         ready = self._sockets.wait(timeout_s)
         if self._sockets.alarms in ready:
+            prefixes = self._sockets.read_subscriptions(self._sockets.alarms)
+            self.counters["subscriptions"] += len(prefixes)
+            self._new_prefixes.update(prefixes)
+        if self._new_prefixes and self._clock() >= self._repeat_due_s:
             self._send_last_values()
         if self._sockets.waves in ready:
-            for prefix, change in self._sockets.read_subscriptions(self._sockets.waves):
-                self._wave_subscriptions[prefix] += change
-                if self._wave_subscriptions[prefix] <= 0:
-                    del self._wave_subscriptions[prefix]
+            self._sockets.read_subscriptions(self._sockets.waves)
         waiting = self._requests.receive() if self._sockets.control in ready else []
         self._sockets.update()
         now_s = self._clock()
@@ -235,15 +238,13 @@ class Bus:
         """Make the reply to `snapshot`: the last values of one bed or of all, and the `seqs` that they reach."""
         prefix = f"{PROTOCOL}/{bed}/" if bed else ""
         messages = tuple(
-            msgspec.Raw(raw) for topic, raw in self._last_values.select([prefix.encode()]) if topic != HEARTBEAT_TOPIC
+            msgspec.Raw(raw) for topic, raw in self._last_values.select({prefix.encode()}) if topic != HEARTBEAT_TOPIC
         )
         return Reply(ok=True, messages=messages, data={"seqs": self.seqs})
 
     def close(self) -> None:
         """Send queued messages for at most half a second, and free the ports; may be called twice."""
         self._journal.commit()
-        if self._sockets.authenticator is not None:
-            self._sockets.authenticator.close()
         self._sockets.close()
 
     def _send_last_values(self) -> None:
@@ -251,11 +252,11 @@ class Bus:
 
         ZeroMQ cannot address a single subscriber, so the others receive duplicates.
         """
-        changes = self._sockets.read_subscriptions(self._sockets.alarms)
-        prefixes = [prefix for prefix, change in changes if change > 0]
-        self.counters["subscriptions"] += len(prefixes)
-        for topic, raw in self._last_values.select(prefixes):
+        last = self._last_values.select(self._new_prefixes)
+        self._new_prefixes.clear()
+        for topic, raw in last:
             self._sockets.send(self._sockets.alarms, [topic.encode(), raw])
+        self._repeat_due_s = self._clock() + max(0, len(last) - REPEAT_FREE) * REPEAT_S
 
     def _send_burst(self, burst: list[list[bytes]]) -> None:
         for frames in burst:

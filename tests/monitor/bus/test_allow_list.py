@@ -10,7 +10,7 @@ import psutil
 import pytest
 import zmq
 
-from monitor.bus import authenticator, connections, request_socket
+from monitor.bus import connections, request_socket, sockets
 from monitor.bus.allow_list import CLIENTS_FILE
 from monitor.bus.keys import add_client, load_client_key, make_server_keys, remove_client
 from monitor.bus.server import Bus
@@ -22,7 +22,7 @@ from tests.monitor.bus.keyed_bus import ALARMS, KeyedBus
 
 
 def test_a_client_that_is_added_later_connects_by_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(authenticator, "HANDSHAKE_MS", 300)
+    monkeypatch.setattr(sockets, "HANDSHAKE_MS", 300)
     keyed = KeyedBus(tmp_path / "keys")
     path = keyed.folder / CLIENTS_FILE
     allowed = path.read_text()
@@ -155,7 +155,7 @@ def test_bytes_of_answers_are_limited_and_a_client_still_recovers_all(keyed, mon
 
 
 def test_subscriptions_of_one_connection_are_limited(keyed, monkeypatch):
-    monkeypatch.setattr(connections, "MAX_SUBSCRIPTIONS", 50)
+    monkeypatch.setattr(connections, "MAX_TOPICS", 50)
     keyed.reconnect_ms = -1
     greedy = keyed.socket(zmq.SUB, keyed.bus.endpoints.alarms, keyed.viewer)
     end = greedy.get_monitor_socket(zmq.EVENT_DISCONNECTED)

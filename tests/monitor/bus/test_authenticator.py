@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import zmq
 
-from monitor.bus import authenticator
+from monitor.bus import sockets as bus_sockets
 from monitor.bus.allow_list import CLIENTS_FILE
 from monitor.bus.authenticator import Authenticator
-from monitor.bus.connections import Refusals
 from monitor.bus.keys import load_server_keys, remove_client, use_key
+from monitor.bus.refusals import Refusals
 from monitor.bus.server import Bus
 from monitor.client.client import AlarmClient
 from monitor.commands.local_dashboard import DeferredClient
@@ -103,7 +103,7 @@ def test_reports_of_refusals_are_limited_and_cover_other_reasons():
 
 @pytest.mark.parametrize("what", WITHOUT_VALID_KEY)
 def test_an_attempt_is_counted_once(tmp_path, monkeypatch, what):
-    monkeypatch.setattr(authenticator, "HANDSHAKE_MS", 200)  # a refused connection is closed only then
+    monkeypatch.setattr(bus_sockets, "HANDSHAKE_MS", 200)  # a refused connection is closed only then
     keyed = KeyedBus(tmp_path / "keys")
     try:
         keyed.reconnect_ms = -1
@@ -136,13 +136,14 @@ def test_clients_with_a_key_that_connect_and_leave_are_not_refusals(keyed):
     keyed.check_refusals(1, keyed.bus.endpoints.control)
 
 
-def test_without_an_answer_to_zap_no_client_is_accepted(keyed, monkeypatch):
+def test_without_an_answer_to_zap_no_client_is_accepted(keyed):
     """ZeroMQ's default accepts every client without a ZAP socket; sockets close in any order at the end of a run."""
-    monkeypatch.setattr(authenticator, "HANDSHAKE_MS", 300)
     keys = load_server_keys(keyed.folder)
     with zmq.Context() as with_zap, zmq.Context() as without_zap, without_zap.socket(zmq.XPUB) as server:
-        other = Authenticator(with_zap, keys, Counter(), lambda _: None, lambda: 0.0)
+        counters, refusals = Counter(), Refusals(Counter(), lambda _: None, lambda: 0.0)
+        other = Authenticator(with_zap, keys, counters, refusals, lambda _: None, lambda _: None, lambda: 0.0)
         other.require_key(server)
+        server.setsockopt(zmq.HANDSHAKE_IVL, 300)
         port = server.bind_to_random_port("tcp://127.0.0.1")
         with without_zap.socket(zmq.SUB) as client:
             use_key(client, keyed.viewer)
