@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from monitor.messages import HEARTBEAT_TOPIC, AlarmMessage, Message
 
 __all__ = ["LastValues"]
 
 MAX_ACTIVE = 1_000  # active alarms stored for one bed
+# Every subscriber receives what one new subscription repeats, so repetitions may take a fifth of the loop at most.
+REPEAT_FREE = 100  # messages that are always repeated at once
+REPEAT_S = 60e-6  # wait for each of the others before the next repetition, s
 
 
 class LastValues:
@@ -19,6 +23,8 @@ class LastValues:
         self._counters = counters
         self._last: dict[str, bytes] = {}
         self._active: dict[str, dict[str, bytes]] = {}  # topic -> alarm_id -> last message, oldest message first
+        self._wanted: set[bytes] = set()  # prefixes of new subscriptions
+        self._due_s = -math.inf
 
     def store(self, topic: str, body: Message, raw: bytes) -> None:
         """Store a published message."""
@@ -32,6 +38,19 @@ class LastValues:
         if len(active) > MAX_ACTIVE:
             del active[next(iter(active))]
             self._counters["active_forgotten"] += 1
+
+    def want(self, prefixes: Iterable[bytes]) -> None:
+        """Note new subscriptions, which `due` serves."""
+        self._wanted.update(prefixes)
+
+    def due(self, now_s: float) -> list[tuple[str, bytes]]:
+        """Return what must be sent now for new subscriptions (see `select`)."""
+        if not self._wanted or now_s < self._due_s:
+            return []
+        messages = self.select(self._wanted)
+        self._wanted.clear()
+        self._due_s = now_s + max(0, len(messages) - REPEAT_FREE) * REPEAT_S
+        return messages
 
     def select(self, prefixes: Set[bytes]) -> list[tuple[str, bytes]]:
         """Return (topic, message) of the topics that begin with one of the prefixes.

@@ -8,7 +8,6 @@ is in the journal before it is sent.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import time
 from collections import Counter
@@ -46,9 +45,6 @@ COMMIT_EVERY_S = 0.25
 # Messages per burst. A message alone costs 12 to 18 us, since ZeroMQ's thread must be woken; in a burst of 16, each
 # costs 6 us.
 BURST = 16
-# Last values are repeated to every subscriber, so repetitions may take a fifth of the loop at most.
-REPEAT_FREE = 100  # messages that are always repeated at once
-REPEAT_S = 60e-6  # wait for each of the others before the next repetition, s
 BED_TOPIC = re.compile(rf"{PROTOCOL}/[^/\x00-\x1f]{{1,64}}/(alarm|beat|status|event)/")
 
 
@@ -98,8 +94,6 @@ class Bus:
         self._committed_s = clock()
         self._seqs: dict[str, int] = {}
         self._wave_seqs: dict[str, int] = {}
-        self._new_prefixes: set[bytes] = set()  # of subscriptions that wait for the last values
-        self._repeat_due_s = -math.inf
         self._burst: list[list[bytes]] | None = None  # frames not sent yet; None outside `burst`
         self._last_values = LastValues(self.counters)
         self._sockets = BusSockets(endpoints, keys, self.counters, report, clock)
@@ -221,9 +215,8 @@ class Bus:
         if self._sockets.alarms in ready:
             prefixes = self._sockets.read_subscriptions(self._sockets.alarms)
             self.counters["subscriptions"] += len(prefixes)
-            self._new_prefixes.update(prefixes)
-        if self._new_prefixes and self._clock() >= self._repeat_due_s:
-            self._send_last_values()
+            self._last_values.want(prefixes)
+        self._send_last_values()
         if self._sockets.waves in ready:
             self._sockets.read_subscriptions(self._sockets.waves)
         waiting = self._requests.receive() if self._sockets.control in ready else []
@@ -252,11 +245,8 @@ class Bus:
 
         ZeroMQ cannot address a single subscriber, so the others receive duplicates.
         """
-        last = self._last_values.select(self._new_prefixes)
-        self._new_prefixes.clear()
-        for topic, raw in last:
+        for topic, raw in self._last_values.due(self._clock()):
             self._sockets.send(self._sockets.alarms, [topic.encode(), raw])
-        self._repeat_due_s = self._clock() + max(0, len(last) - REPEAT_FREE) * REPEAT_S
 
     def _send_burst(self, burst: list[list[bytes]]) -> None:
         for frames in burst:

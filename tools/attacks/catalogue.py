@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import clients, requests
+from attacks import clients, keys, readers, requests, topics
 from attacks.attack import Attack
 
 __all__ = ["ATTACKS"]
@@ -10,6 +10,15 @@ __all__ = ["ATTACKS"]
 ATTACKS: dict[str, Attack] = {
     "strip-flood": requests.flood_without_keys,
     "strip-flood-viewer": requests.flood_with_a_viewers_key,
+    "pings": requests.pings_between_requests,
+    "endless-message": requests.endless_message,
+    "silent-reader": readers.silent_reader,
+    "removed-key": keys.removed_key,
+    "many-topics": topics.many_topics,
+    "many-topics-viewer": topics.many_topics_of_a_viewer,
+    "long-topics": topics.long_topics,
+    "cancelled-topics": topics.cancelled_for_others,
+    "doubled-topics": topics.doubled,
     "full-disk": clients.full_disk,
     "names": clients.names,
     "terminal-escapes": clients.terminal_escapes,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import zmq
-from common.programs import MONITOR, Program, Watch, rss_mb, wait_for
+from common.programs import MONITOR, Program, ToolError, Watch, rss_mb, wait_for
 from stress.subjects import free_port
 
 from attacks.attack import Outcome
@@ -106,6 +108,15 @@ class Target(ExitStack):
         """Wait until the listener has received `count` more beats, or the monitor has ended."""
         wanted = len(self._listener.latencies_ms) + count
         wait_for(lambda: len(self._listener.latencies_ms) >= wanted or not self.program.alive, f"{count} beats")
+
+    def metric(self, series: str) -> float:
+        """Value of a series of its metrics; for a monitor with `--metrics "*"`."""
+        found = re.search(r"http://\S+/metrics", self.program.output())
+        if found is None:
+            raise ToolError("the monitor printed no address of its metrics")
+        with urllib.request.urlopen(found[0], timeout=30) as reply:
+            text = reply.read().decode()
+        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(series))
 
     def outcome(self, attack: str, now: str = "", *, good: bool = True) -> Outcome:
         """The attack is over: wait for more beats, and judge the monitor; `good`: what else must hold, holds."""
