@@ -9,12 +9,12 @@ Labels are bounded: bed, kind, priority and fixed words. Names follow https://pr
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monitor import VERSION
@@ -22,6 +22,7 @@ from monitor.bus.endpoints import bind_error
 from monitor.config import MetricsConfig
 from monitor.engine.bed import Bed
 from monitor.engine.counters import Counters, Histogram
+from monitor.engine.metrics_http import LimitedServer
 from monitor.errors import MetricsError
 from monitor.journal import Journal
 
@@ -31,7 +32,6 @@ _BUS_COUNTS = (
     "published", "waves", "unsent", "subscriptions", "requests", "bad_requests", "replies_lost", "internal_errors",
     "refused", "denied", "slowed", "active_forgotten",
 )  # fmt: skip
-_IDLE_S = 10.0  # a connection without a request is closed after this time: each holds a thread
 _STATES = ("starting", "running", "no_data", "source_lost", "ended")
 _PRIORITIES = ("high", "medium", "low")
 _ACTIVE_STATES = ("onset", "latched", "acknowledged")
@@ -163,13 +163,13 @@ class MetricsServer:
         registry.register(collector)
         port = max(config.port, 0)  # -1 is any free port, which a socket calls 0
         try:
-            self._server, self._thread = start_http_server(port, config.listen, registry)
+            self._server = LimitedServer(config.listen, port, registry)
         except (OSError, OverflowError) as error:
             place = f"metrics on {config.listen}:{port or '*'}"
             remedy = "give another port above 1023, e.g. --metrics 9465"
             raise MetricsError(str(bind_error(place, error, remedy))) from error
-        handler = cast(type, self._server.RequestHandlerClass)
-        self._server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _IDLE_S})
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
         host = f"[{config.listen}]" if ":" in config.listen else config.listen
         self.url = f"http://{host}:{self._server.server_port}/metrics"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import clients, keys, readers, requests, topics
+from attacks import clients, keys, metrics, readers, requests, topics
 from attacks.attack import Attack
 
 __all__ = ["ATTACKS"]
@@ -19,6 +19,8 @@ ATTACKS: dict[str, Attack] = {
     "long-topics": topics.long_topics,
     "cancelled-topics": topics.cancelled_for_others,
     "doubled-topics": topics.doubled,
+    "dripping-metrics": metrics.dripping,
+    "silent-metrics": metrics.silent,
     "full-disk": clients.full_disk,
     "names": clients.names,
     "terminal-escapes": clients.terminal_escapes,

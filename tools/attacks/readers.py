@@ -34,7 +34,7 @@ print(client.state, client.missed, flush=True)
 
 
 def silent_reader(folder: Path) -> Outcome:
-    """A client whose queue is full does not read for longer than any timeout, and then reads (`tail | less`)."""
+    """A client whose queue is full does not read for longer than any timeout, and then reads (`tail` into `less`)."""
     with Target(folder, "--speed", "20") as target:
         reader = subprocess.Popen(
             [sys.executable, "-c", READER, target.ends.alarms, target.ends.control],
@@ -53,5 +53,5 @@ def silent_reader(folder: Path) -> Outcome:
         good = reader.returncode == 0 and end[-1] == "connected 0"
         now = "it recovers every message" if good else f"it ends with {reader.returncode}: {end[-1] if end else ''}"
         return target.outcome(
-            "a client with a full queue does not read for 50 s, then reads (`tail | less`)", now, good=good
+            "a client with a full queue does not read for 50 s, then reads (`tail` into `less`)", now, good=good
         )

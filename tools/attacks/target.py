@@ -109,12 +109,17 @@ class Target(ExitStack):
         wanted = len(self._listener.latencies_ms) + count
         wait_for(lambda: len(self._listener.latencies_ms) >= wanted or not self.program.alive, f"{count} beats")
 
-    def metric(self, series: str) -> float:
-        """Value of a series of its metrics; for a monitor with `--metrics "*"`."""
+    @property
+    def metrics_url(self) -> str:
+        """Address of its metrics; for a monitor with `--metrics "*"`."""
         found = re.search(r"http://\S+/metrics", self.program.output())
         if found is None:
             raise ToolError("the monitor printed no address of its metrics")
-        with urllib.request.urlopen(found[0], timeout=30) as reply:
+        return found[0]
+
+    def metric(self, series: str) -> float:
+        """Value of a series of its metrics."""
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as reply:
             text = reply.read().decode()
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(series))
 
