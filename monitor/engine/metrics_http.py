@@ -1,4 +1,4 @@
-"""The HTTP server of the metrics: a thread a connection, a limited number of both, so that no client locks out others."""
+"""The HTTP server of the metrics: one thread and a time limit a connection, and a limited number of connections."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class LimitedServer(ThreadingHTTPServer):
             self._reading.pop(request, None)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Report an error of the monitor in one line; a client that leaves or is silent is none."""
         error = sys.exception()
         if not isinstance(error, OSError):
