@@ -5,7 +5,6 @@ Precedence: command-line options, then environment variables (`ECG_MONITOR_...`)
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.alarm_config import AlarmsConfig, KindConfig, PatientCategory, limits_of_category
+from monitor.config_values import read_section
 from monitor.errors import ConfigError
 
 __all__ = [
@@ -40,20 +40,18 @@ Baud = Annotated[int, Meta(ge=0)]
 AdcBits = Annotated[int, Meta(ge=0, le=24)]
 # Part of topics and of folder names, so neither `.` nor `..`; \Z, because `$` also matches before a last newline.
 _BED_NAME = r"^(?!\.\.?\Z)[A-Za-z0-9_.-]{1,64}\Z"
-_BED_NAME_RULE = "the name of a bed has 1 to 64 letters, digits, _ . - and is not . or .."
-BedName = Annotated[str, Meta(pattern=_BED_NAME)]
+BedName = Annotated[str, Meta(pattern=_BED_NAME, title="1 to 64 letters, digits, _ . - (not . or ..)")]
 
 
-def _option(flag: str, text: str, words: dict[str, float] | None = None, numbers: str = "") -> Meta:
+def _option(flag: str, text: str, words: dict[str, float] | None = None) -> Meta:
     """Declare the option of a key. `commands/options.py` makes the command line and the environment from it.
 
     Args:
         flag: e.g. `--adc-bits`; the environment variable is then `ECG_MONITOR_ADC_BITS`.
         text: help.
-        words: word -> value; on the command line the word replaces the value, e.g. `max` for speed 0.
-        numbers: which numbers are allowed besides the words, for the error.
+        words: word -> value that it stands for, e.g. `max` for speed 0.
     """
-    return Meta(description=text, extra={"flag": flag, "words": words or {}, "numbers": numbers})
+    return Meta(description=text, extra={"flag": flag, "words": words or {}})
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +71,7 @@ class SourceConfig(_Section, frozen=True):
     ] = "adult"
     speed: Annotated[
         NotNegative,
-        _option("--speed", "Replay speed: 1 = real time, 10, ..., max.", {"max": 0.0}, "a number above 0"),
+        _option("--speed", "Replay speed: 1 = real time, 10, ..., max.", {"max": 0.0}),
     ] = 1.0
     start_s: Annotated[NotNegative, _option("--start", "Start of the replay within the record, s.")] = 0.0
     duration_s: Annotated[NotNegative, _option("--duration", "Length of signal to process, s; 0 = to the end.")] = 0.0
@@ -137,7 +135,7 @@ class MetricsConfig(_Section, frozen=True):
     port: Annotated[
         int,
         Meta(ge=-1, le=65535),
-        _option("--metrics", "Serve metrics for Prometheus on this port; * = any free port.", {"*": -1}, "a port"),
+        _option("--metrics", "Serve metrics for Prometheus on this port; * = any free port.", {"*": -1}),
     ] = 0
     listen: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
 
@@ -184,7 +182,7 @@ class BedConfig(_Section, frozen=True, omit_defaults=True):
     vref: NotNegative | None = None
     gain: NotNegative | None = None
     seed: int | None = None
-    alarms: dict[str, dict[str, Any]] = {}
+    alarms: Annotated[dict[str, dict[str, Any]], Meta(extra={"section": AlarmsConfig})] = {}
 
 
 class Config(_Section, frozen=True):
@@ -214,8 +212,8 @@ class Config(_Section, frozen=True):
         _lay_over(tree, self.beds[bed].alarms)
         try:
             return msgspec.convert(tree, AlarmsConfig)
-        except msgspec.ValidationError as error:
-            raise ConfigError(_readable(error, f"beds.{bed}.alarms")) from None
+        except msgspec.ValidationError as error:  # of AlarmsConfig itself: a key that its kind does not have
+            raise ConfigError(f"beds.{bed}.alarms: {str(error).partition(' - at `$')[0]}") from None
 
     def source_of(self, bed: str) -> SourceConfig:
         """Source settings of one bed: `[source]` with the values of `[beds.<bed>]`."""
@@ -243,14 +241,13 @@ def merge(config: Config, changes: dict[str, dict[str, Any]], origin: str) -> Co
         ConfigError: an unknown section or key, or a wrong value.
     """
     tree: dict[str, Any] = msgspec.to_builtins(config)
-    _lay_over(tree, changes)
-    _check_beds(tree["beds"], origin)
     try:
+        _lay_over(tree, read_section(Config, changes))
         merged = msgspec.convert(tree, Config)
         for bed in merged.beds:
             merged.alarms_of(bed)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: {_readable(error)}") from None
+    except msgspec.ValidationError as error:  # of AlarmsConfig itself: a key that its kind does not have
+        raise ConfigError(f"{origin}: {str(error).partition(' - at `$')[0]}") from None
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error}") from None
     return merged
@@ -294,40 +291,9 @@ def _toml(path: Path, what: str, remedy: str) -> dict[str, Any]:
         raise ConfigError(f"{what} {path}: not TOML ({error})") from None
 
 
-def _check_beds(beds: Any, origin: str) -> None:
-    """Check the beds one by one: msgspec's error for the whole dictionary does not name the bed.
-
-    Raises:
-        ConfigError: an unknown key (lists the known keys) or a wrong value (names it).
-    """
-    if not isinstance(beds, dict):
-        raise ConfigError(f"{origin}: beds = {beds!r}; write [beds.NAME]")
-    for bed, keys in beds.items():
-        if not re.match(_BED_NAME, bed):
-            raise ConfigError(f"{origin}: [beds.{bed!r}]: {_BED_NAME_RULE}")
-        known = BedConfig.__struct_fields__
-        if isinstance(keys, dict) and (unknown := [key for key in keys if key not in known]):
-            raise ConfigError(f"{origin}: beds.{bed} has no key {unknown[0]}; it has {', '.join(known)}")
-        try:
-            msgspec.convert(keys, BedConfig)
-        except msgspec.ValidationError as error:
-            key = str(error).partition(" - at `$")[2].strip("`.")
-            value = f" = {keys[key]!r}" if isinstance(keys, dict) and key in keys else ""
-            raise ConfigError(f"{origin}: {_readable(error, f'beds.{bed}', value)}") from None
-
-
 def _lay_over(tree: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
             _lay_over(tree[key], value)
         else:
             tree[key] = value
-
-
-def _readable(error: msgspec.ValidationError, section: str = "", value: str = "") -> str:
-    """msgspec's message with `$.source.speed` replaced by the key, and ` = value` where it is known."""
-    message, _, where = str(error).partition(" - at `$")
-    if where.strip("`. ") == "source.bed" and "regex" in message:
-        message = _BED_NAME_RULE
-    key = ".".join(part for part in (section, where.strip("`. ")) if part) or "top level"
-    return f"key {key}{value}: {message[0].lower()}{message[1:]}"

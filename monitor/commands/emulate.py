@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import Given, takes
+from monitor.commands.options import Given, settings_of, takes
 
 __all__ = ["emulate"]
 
@@ -48,6 +48,7 @@ def emulate(
 
     stop = threading.Event()
     stop_on_signals(stop)
+    signal = settings_of(given).source
     options = EmulateOptions(
         source=source,
         form=form,
@@ -56,12 +57,12 @@ def emulate(
         port=port,
         baud=baud,
         seed=seed,
-        start_s=given.get("--start", 0.0),
-        duration_s=given.get("--duration"),
-        channel=given.get("--channel"),
-        fs_hz=given.get("--fs"),
+        start_s=signal.start_s,
+        duration_s=signal.duration_s or None,
+        channel=signal.channel or None,
+        fs_hz=signal.fs_hz or None,
         speed=speed,
-        scale=Scale(given.get("--adc-bits"), given.get("--vref"), given.get("--gain")),
+        scale=Scale(signal.adc_bits or None, signal.vref or None, signal.gain or None),
         as_json=as_json,
     )
     with ConsolePrinter(stop) as printer:

@@ -10,7 +10,6 @@ An option is declared once, at its key in `monitor/config.py`. A command names t
 from __future__ import annotations
 
 import inspect
-import math
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 import typer
 
 from monitor.config import Config, load_beds, load_config, merge
+from monitor.config_values import read_value, words_of
 from monitor.errors import ConfigError
 
 __all__ = [
@@ -56,37 +56,31 @@ class ConfigOption(NamedTuple):
 
     Attributes:
         flag: e.g. `--speed`; of a switch, e.g. `--dashboard/--no-dashboard`.
-        words: word -> value.
-        numbers: the allowed numbers in words, for the error.
         section, key, default: the key that it sets, and the default of the key.
-        number: type of the value where it is no word.
+        hint: type of the key with its limits, for `read_value`.
         text: help.
     """
 
     flag: str
-    words: Mapping[str, float]
-    numbers: str
     section: str
     key: str
     default: Any
-    number: type
+    hint: Any
     text: str
 
-    def value(self, given: Any) -> Any:
-        """Value of the key for a value of the command line.
+    @property
+    def number(self) -> type:
+        """Type of the value: float, int, bool or str."""
+        kind = self.hint
+        while hasattr(kind, "__metadata__"):
+            kind = kind.__origin__
+        return kind if isinstance(kind, type) else str  # Literal: str
 
-        Raises:
-            ConfigError: neither a word nor an allowed number.
-        """
-        if not self.words or given in self.words:
-            return self.words.get(given, given)
-        try:
-            value = self.number(given)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or not given.isascii() or value in self.words.values():
-            raise ConfigError(f"{self.flag} {given}: give {self.numbers}, or {', '.join(self.words)}")
-        return value
+    @property
+    def metavar(self) -> str | None:
+        """Kind of the value in the help; None for a switch."""
+        shown = {float: "NUMBER", int: "INTEGER", str: "TEXT"}.get(self.number)
+        return shown if shown is None else "|".join([shown, *words_of(self.hint)])
 
 
 def _config_options() -> dict[str, ConfigOption]:
@@ -97,15 +91,7 @@ def _config_options() -> dict[str, ConfigOption]:
             for meta in getattr(hint, "__metadata__", ()):
                 if meta.extra is not None:
                     default = getattr(section.default, key)
-                    number = hint.__origin__ if isinstance(hint.__origin__, type) else str  # Literal: str
-                    option = ConfigOption(
-                        **meta.extra,
-                        section=section.name,
-                        key=key,
-                        default=default,
-                        number=number,
-                        text=meta.description,
-                    )
+                    option = ConfigOption(meta.extra["flag"], section.name, key, default, hint, meta.description)
                     found[option.flag] = option
     return found
 
@@ -154,12 +140,13 @@ def _name(flag: str) -> str:
 def _parameter(flag: str, text: str | None) -> inspect.Parameter:
     kind: type = Path
     shown: str | bool = False
+    metavar = None
     if (option := OPTIONS.get(flag)) is not None:
-        kind = str if option.words else option.number
+        kind, metavar = bool if option.number is bool else str, option.metavar  # read as in a file, by `settings_of`
         if option.default and option.default is not True:
             shown = str(option.default)
     help_text = text or (_FILES[flag] if option is None else option.text)
-    made = typer.Option(flag, envvar=variable(flag), help=help_text, show_default=shown)
+    made = typer.Option(flag, envvar=variable(flag), help=help_text, show_default=shown, metavar=metavar)
     return inspect.Parameter(
         _name(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made]
     )
@@ -181,5 +168,9 @@ def settings_of(given: Given) -> Config:
         if many is not None and flag in ("--source", "--bed"):
             raise ConfigError(f"{flag} {text}: is for one bed, but [beds.{many}] defines many; give one of the two")
         option = OPTIONS[flag]
-        settings = merge(settings, {option.section: {option.key: option.value(text)}}, f"{flag} {text}")
+        try:
+            value = read_value(option.hint, text)
+        except ValueError as error:
+            raise ConfigError(f"{flag} {text}: {error}") from None
+        settings = merge(settings, {option.section: {option.key: value}}, f"{flag} {text}")
     return settings

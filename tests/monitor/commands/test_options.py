@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from monitor.commands.app import app
 from monitor.commands.options import OPTIONS, Given, settings_of, takes, variable
 from monitor.config import Config
+from monitor.config_values import words_of
 from monitor.errors import ConfigError
 from tests import ROOT
 
@@ -86,14 +88,47 @@ def test_an_option_works_in_all_three_ways_and_in_their_order(flag: str, tmp_pat
     assert value_in(run(*config, *on_command_line(flag, a), **{name: str(b)}), flag) == a
 
 
-@pytest.mark.parametrize("flag", [flag for flag, option in OPTIONS.items() if option.words])
+def outcome(*words: str, flag: str) -> object:
+    """The value that a command line gives, or the text of its error from `give` on."""
+    try:
+        return value_in(run(*words), flag)
+    except ConfigError as error:
+        text = str(error)
+        assert "\n" not in text
+        assert ": give " in text, "the error says what to give"
+        return text[text.index(": give ") :]
+
+
+ANYTHING = (
+    "0", "1", "2", "-1", "0.5", "1e3", ".5", "50", "24", "25", "65535", "65536", "1_000", "1²", "٣", "nan", "inf",
+    "-inf", "1e400", "12345678901234567890", "", " ", "max", "*", "auto", "off", "on", "true", "child", "mV", "é",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", [flag for flag, option in OPTIONS.items() if option.number is not bool])
+def test_an_option_and_its_key_take_the_same_values_with_the_same_meaning(flag: str, tmp_path: Path) -> None:
+    option = OPTIONS[flag]
+    taken = 0
+    for text in ANYTHING:
+        (tmp_path / "c.toml").write_text(f'[{option.section}]\n{option.key} = "{text}"\n')
+        in_text = outcome("--config", str(tmp_path / "c.toml"), flag=flag)
+        assert outcome(f"{flag}={text}", flag=flag) == in_text, text
+        if text.isascii() and text.lstrip("-").isdigit() and len(text) < 18:
+            (tmp_path / "c.toml").write_text(f"[{option.section}]\n{option.key} = {text}\n")
+            assert outcome("--config", str(tmp_path / "c.toml"), flag=flag) == in_text, text
+        taken += not str(in_text).startswith(": give ")
+    assert taken
+
+
+@pytest.mark.parametrize("flag", [flag for flag, option in OPTIONS.items() if words_of(option.hint)])
 def test_a_word_stands_for_its_value(flag: str) -> None:
-    for word, value in OPTIONS[flag].words.items():
+    for word, value in words_of(OPTIONS[flag].hint).items():
         assert value_in(run(flag, word), flag) == value
+        assert value_in(run(f"{flag}={value:g}"), flag) == value, "the number itself is the same"
         assert value_in(run(**{variable(flag): word}), flag) == value
-    for wrong in ("fast", str(next(iter(OPTIONS[flag].words.values()))), "nan", "inf", "1²", ""):
-        with pytest.raises(ConfigError, match=f"{flag} {wrong}.*: give "):
-            run(flag, wrong)
+        for wrong in ("fast", "nan", "inf", "1²", ""):
+            with pytest.raises(ConfigError, match=rf"{flag} {wrong}.*: give .*, or {re.escape(word)}"):
+                run(flag, wrong)
 
 
 def test_the_example_file_names_the_option_of_each_key() -> None:

@@ -223,7 +223,7 @@ def test_a_port_in_use_is_one_line_and_leaves_no_files(scorer: Scorer, tmp_path:
     first.pipeline.run()
 
 
-@pytest.mark.parametrize("value", ["none", "-1", "70000", "1e3", "12345678901234567890"])
+@pytest.mark.parametrize("value", ["none", "-2", "70000", "1e3", "12345678901234567890"])
 def test_an_invalid_port_is_refused(value: str) -> None:
     result = CliRunner().invoke(app, ["--metrics", value, "--no-dashboard"])
     assert isinstance(result.exception, ConfigError)
