@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 LATE_S = 0.1  # usual jitter of programs; a shorter loss cannot be distinguished from it
 HOLD_S = 0.5  # stamps that stay late for this time mean a loss
-_CATCHING_UP_S = 0.025  # decrease of lateness that shows a sender catching up; the decision waits
+_CATCHING_UP = 0.25  # decrease of lateness, of late_s, that shows a sender catching up; the decision waits
 _HELD_S = 10.0  # longest signal that waits for the decision
 _FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
 _LONGEST_S = 86_400.0  # a stamp later than this is a reset, not a delay
@@ -28,13 +28,15 @@ _LONGEST_S = 86_400.0  # a stamp later than this is a reset, not a delay
 class StampClock:
     """Gives samples their index by their stamps; follows drift of the sender's clock.
 
-    Samples whose stamps are late by LATE_S are held until it is clear whether samples before them were lost: for
-    HOLD_S, and longer while they become less late.
+    Samples whose stamps are late by `late_s` are held until it is clear whether samples before them were lost: for
+    `hold_s`, and longer while they become less late.
 
-    Many attributes: the lateness of the held samples needs five numbers.
+    Many attributes: the lateness of the held samples needs five numbers, and its limits two.
 
     Args:
         fs_hz: sampling rate, Hz.
+        late_s: lateness that may be a loss, s; less where the stamps are regular.
+        hold_s: time for which stamps must stay late, s.
 
     Attributes:
         next: index of the next sample, unless samples before it were lost.
@@ -47,8 +49,9 @@ class StampClock:
     [(300, 100)]
     """
 
-    def __init__(self, fs_hz: float) -> None:
+    def __init__(self, fs_hz: float, late_s: float = LATE_S, hold_s: float = HOLD_S) -> None:
         self.fs_hz = fs_hz
+        self._late_s, self._hold_s = late_s, hold_s
         self.next = 0
         self.resets = 0
         self._due_s: float | None = None  # expected stamp of the next sample; None = take the stamp of the next one
@@ -96,7 +99,8 @@ class StampClock:
         while waiting:
             sample, stamp_s = waiting.popleft()
             if self._due_s is None:
-                self._due_s = stamp_s if math.isfinite(stamp_s) else None
+                before = (len(certain) + len(self._held)) / self.fs_hz  # samples without a stamp
+                self._due_s = stamp_s - before if math.isfinite(stamp_s) else None
             due_s = stamp_s if self._due_s is None else self._due_s + (len(certain) + len(self._held)) / self.fs_hz
             late_s = stamp_s - due_s if math.isfinite(stamp_s) else self._least_late_s if self._held else 0.0
             if not -LATE_S <= late_s <= _LONGEST_S:
@@ -104,17 +108,18 @@ class StampClock:
                 if self._due_s is not None:
                     self._due_s += late_s
                 late_s = 0.0
-            if late_s < LATE_S:
+            if late_s < self._late_s:
                 certain += [*(held for held, _ in self._release()), sample]
                 if self._due_s is not None:
                     self._due_s += self._follow * late_s
                 continue
-            if late_s < self._mark_late_s - _CATCHING_UP_S or late_s > self._last_late_s + LATE_S:  # or late again
+            catching_up = late_s < self._mark_late_s - _CATCHING_UP * self._late_s
+            if catching_up or late_s > self._last_late_s + self._late_s:  # or late again
                 self._mark_s, self._mark_late_s = stamp_s, late_s
             self._last_late_s = late_s
             self._least_late_s = min(self._least_late_s, late_s)
             self._held.append((sample, stamp_s))
-            if stamp_s - self._mark_s >= HOLD_S or len(self._held) >= self._most:
+            if stamp_s - self._mark_s >= self._hold_s or len(self._held) >= self._most:
                 self._emit(certain, runs)
                 certain = []
                 waiting.extendleft(reversed(self._lose()))

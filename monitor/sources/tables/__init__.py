@@ -1,0 +1,1 @@
+"""Tables of numbers as text: one reader for csv:PATH, standard input and text over ZeroMQ. Pure."""

@@ -1,0 +1,195 @@
+"""Layout of a table: the column of the ECG, its unit, the time column and the rate, recognised from the first lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import SourceError
+from monitor.sources.adc_counts import given_adc, looks_like_counts, unfit
+from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.options import SourceOptions
+from monitor.sources.tables.cells import is_comment, number
+from monitor.sources.tables.columns import Column, read_columns
+from monitor.sources.tables.preamble import Stated, rate_in, read_preamble
+from monitor.sources.tables.shape import Shape, recognise_shape
+from monitor.sources.tables.time_column import TimeColumn, find_time
+from monitor.sources.units import canonical_unit, mv_per, without_unit
+
+__all__ = ["TableLayout", "recognise"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """Layout of a table.
+
+    Attributes:
+        shape: delimiter, header, first row.
+        column: column of the ECG, from 0.
+        lead: its name; `ECG` without one.
+        unit: its unit, or `adc`.
+        mv, zero: mV = (number - zero) * mv.
+        rails_mv: range of the given ADC, mV; None if unknown.
+        time: the time column; None without one, or where it is not used.
+        fs_hz: sampling rate, Hz.
+        notice: what the user has to know of the layout; empty = nothing.
+        blank_is_sample: an empty line is a missing sample.
+    """
+
+    shape: Shape
+    column: int
+    lead: str
+    unit: str
+    mv: float
+    zero: float
+    rails_mv: tuple[float, float] | None
+    time: TimeColumn | None
+    fs_hz: float
+    notice: str
+    blank_is_sample: bool
+
+    def number(self, cell: str) -> float:
+        """Parse a cell; ValueError if it is no number."""
+        return number(cell, self.shape.decimal_comma)
+
+
+def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableLayout:
+    """Recognise the layout, and note what was recognised.
+
+    Args:
+        lines: the first lines of the text.
+        options: `column` (else `channel`), `fs_hz`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `note`.
+        name: of the source, for the errors.
+
+    Raises:
+        SourceError: no row, no clear choice of a column, no scale or no rate: one line with the remedy.
+    """
+    wanted = options.column_or_channel
+    shape = recognise_shape(lines, wanted is not None, name)
+    stated = read_preamble(lines[: shape.first])
+    shape = _with_stated_labels(shape, stated)
+    body = [line for line in lines[shape.first :] if line.strip() and not is_comment(line)]
+    rows = [shape.cells(line) for line in body]
+    columns = read_columns(rows, shape.width, shape.labels, shape.units, shape.decimal_comma)
+    _note_shape(shape, columns, options)
+    column = _choose(columns, stated, wanted, name)
+    lead = _lead(columns[column], stated)
+    options.note("lead", lead)
+    unit, mv, zero, rails = _scale(columns[column], stated, options, name)
+    options.note("unit", unit)
+    time, fs_hz, notice = _rate(shape, rows, columns, column, stated, options, name)
+    blanks = sum(not line.strip() for line in lines[shape.first :])
+    return TableLayout(
+        shape,
+        column,
+        lead,
+        unit,
+        mv,
+        zero,
+        rails,
+        time,
+        fs_hz,
+        notice,
+        blank_is_sample=shape.width == 1 and time is None and blanks < 0.4 * len(body),
+    )
+
+
+def _with_stated_labels(shape: Shape, stated: Stated) -> Shape:
+    """Names and units of columns that stand in the preamble as lists, the time column without one."""
+    labels, units = tuple(stated.labels), tuple(stated.units)
+    if labels and not shape.labels and len(labels) in (shape.width, shape.width - 1):
+        shape = replace(shape, labels=("time",) * (shape.width - len(labels)) + labels)
+    if units and not shape.units and len(units) in (shape.width, shape.width - 1):
+        shape = replace(shape, units=("",) * (shape.width - len(units)) + units)
+    return shape
+
+
+def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions) -> None:
+    between = {None: "blanks", "": "one column", "\t": "tabs"}.get(shape.delimiter, f"{shape.delimiter!r}")
+    comma = ", decimal comma" if shape.decimal_comma else ""
+    options.note("format", f"text table, {between}{comma}, first row in line {shape.first + 1}")
+    options.note("columns", channel_list([column.channel for column in columns]))
+
+
+def _choose(
+    columns: Sequence[Column], stated: Stated, wanted: str | int | None, name: str
+) -> int:
+    channels = [column.channel for column in columns]
+    if wanted is None:
+        open_ = [i for i, column in enumerate(columns) if column.kind in ("signal", "constant") and not column.is_time]
+        if len(columns) == 1:
+            return 0
+        if len(open_) == 1 and not columns[open_[0]].label:
+            channels[open_[0]] = Channel(stated.lead or "ECG", usable=True, first=columns[open_[0]].first)
+    return choose(channels, wanted, name, "--column")
+
+
+def _lead(column: Column, stated: Stated) -> str:
+    label = column.label.strip()
+    if label and canonical_unit(label) is None:
+        return without_unit(label)
+    return without_unit(stated.lead) if stated.lead else "ECG"
+
+
+def _scale(
+    column: Column, stated: Stated, options: SourceOptions, name: str
+) -> tuple[str, float, float, tuple[float, float] | None]:
+    """Unit, mV in one, zero and range of the ECG column."""
+    adc = given_adc(options, name)
+    if adc is not None:
+        if options.unit == "adc" and options.mv_per_unit:
+            raise SourceError(f"{name}: give --mv-per-unit, or --adc-bits --vref --gain, not both")
+        if problem := unfit(adc, column.values, options.adc_bits):
+            raise SourceError(f"{name}: {problem}")
+        return "adc", adc.mv_per_count, float(adc.zero), adc.rails_mv
+    unit = options.unit or column.mv_unit or stated.unit
+    if unit is None and options.mv_per_unit:
+        unit = "adc"
+    if unit == "adc" and not options.mv_per_unit:
+        problem = looks_like_counts(column.values)
+        if options.unit is None and problem:
+            raise SourceError(f"{name}: {problem}")
+        unit = options.unit
+    if unit is None and (problem := looks_like_counts(column.values)):
+        raise SourceError(f"{name}: {problem}")
+    unit = unit or "mV"
+    return unit, mv_per(unit, options.mv_per_unit, name), 0.0, None
+
+
+def _rate(
+    shape: Shape,
+    rows: Sequence[Sequence[str]],
+    columns: Sequence[Column],
+    column: int,
+    stated: Stated,
+    options: SourceOptions,
+    name: str,
+) -> tuple[TimeColumn | None, float, str]:
+    """The time column, the sampling rate and what the user has to know of them."""
+    spoken = stated.fs_hz or next((rate for label in shape.labels if (rate := rate_in(label))), None)
+    given = options.fs_hz or spoken
+    time = find_time(rows, columns, column, shape.decimal_comma, given)
+    if time is None:
+        options.note("time", "none")
+    else:
+        options.note("time", time.description)
+    if given is None:
+        if time is None:
+            raise SourceError(f"{name}: the text has no time column for its sampling rate; give it, e.g. --fs 250")
+        if time.problem:
+            raise SourceError(f"{name}: {time.problem}")
+        options.note("rate", f"{time.rate.fs_hz:g} Hz, by the time column")
+        return time, time.rate.fs_hz, ""
+    whose = f"--fs {given:g} Hz" if options.fs_hz else f"stated rate {given:g} Hz"
+    options.note("rate", f"{given:g} Hz, {'--fs' if options.fs_hz else 'stated'}")
+    if time is None or time.problem:
+        return None, given, ""
+    if abs(time.rate.fs_hz / given - 1.0) > 0.1:
+        text = f"{whose}, but its column {time.label!r} says {time.rate.fs_hz:g} Hz; the column is not used"
+        return None, given, text
+    return time, given, ""

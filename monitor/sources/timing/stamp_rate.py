@@ -1,0 +1,152 @@
+"""Sampling rate of stamped samples: regular stamps, jitter, stamps of packets, pauses. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources.timing.arrival_line import USUAL_HZ
+from monitor.sources.timing.stamp_clock import HOLD_S, LATE_S, StampClock
+
+__all__ = ["StampRate", "measure_stamps", "snap", "thin"]
+
+Floats = NDArray[np.float64]
+
+_REGULAR = 0.7  # share of steps that are one period where stamps are regular but for losses
+_CAUGHT_UP = 0.002  # share of steps that are too short, above which stamps are late at times
+_SNAP_LATE = 0.005  # a usual rate this near is taken where stamps are late at times: clocks of hosts drift
+_SNAP_EXACT = 0.001
+_WINDOW_S = 1.0
+_WINDOWS_MIN = 8
+_ROWS_MAX = 20_000
+_RESOLUTIONS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+class StampRate(NamedTuple):
+    """Rate and quality of stamps.
+
+    Attributes:
+        fs_hz: sampling rate, Hz.
+        exact: stamps are regular but for losses; else they are late at times.
+        late_s, hold_s: of the StampClock for such stamps, s.
+        packets: several samples have one stamp.
+    """
+
+    fs_hz: float
+    exact: bool
+    late_s: float
+    hold_s: float
+    packets: bool = False
+
+
+def thin(stamps: Floats, last: float | None = None) -> Floats:
+    """Keep the first stamp of each run of equal ones: a packet has one stamp; the others become NaN.
+
+    Args:
+        stamps: (n,) s; NaN = none.
+        last: the last finite stamp before them.
+    """
+    kept = stamps.copy()
+    finite = np.flatnonzero(np.isfinite(stamps))
+    before = np.concatenate(([math.nan if last is None else last], stamps[finite][:-1]))
+    kept[finite[stamps[finite] == before]] = np.nan
+    return kept
+
+
+def measure_stamps(stamps: Floats) -> StampRate | None:
+    """Measure the rate of samples from their stamps.
+
+    Args:
+        stamps: (n,) s, of each sample, in order; NaN = none. In runs of equal stamps the first one counts.
+
+    Returns:
+        None where fewer than three stamps advance.
+    """
+    stamps = stamps[:_ROWS_MAX]
+    kept = thin(stamps)
+    equal = int(np.isnan(kept).sum() - np.isnan(stamps).sum())
+    packets = equal > 0
+    rows = np.flatnonzero(np.isfinite(kept))
+    if packets and rows.size > 3:
+        rows = rows[1:]  # the table may begin within a packet
+    times = kept[rows]
+    rising = np.flatnonzero(np.diff(times) > 0)
+    if rising.size < 2:
+        return None
+    resolution_s = _resolution(times)
+    rate = None if equal > _CAUGHT_UP * stamps.size else _regular(times, rows, resolution_s)
+    rate = rate or _late(kept, times, rows, resolution_s)
+    return None if rate is None else rate._replace(packets=packets)
+
+
+def snap(fs_hz: float, tolerance: float) -> float:
+    """A usual or whole rate where one is near, else the rate itself."""
+    nearest = min((*USUAL_HZ, 130.0), key=lambda usual: abs(usual / fs_hz - 1.0))
+    if abs(nearest / fs_hz - 1.0) <= tolerance:
+        return float(nearest)
+    whole = round(fs_hz)
+    return float(whole) if whole and abs(whole / fs_hz - 1.0) <= 0.2 * tolerance else fs_hz
+
+
+def _resolution(times: Floats) -> float:
+    """Step of the clock that made the stamps, s."""
+    since = times - times[0]
+    since = since[np.abs(since) < 1e7]
+    return next((step for step in _RESOLUTIONS if np.all(np.abs(since / step - np.rint(since / step)) < 1e-2)), 0.0)
+
+
+def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> StampRate | None:
+    """Stamps of which most steps are one period and nearly none is shorter; None for others."""
+    steps = np.diff(times)[np.diff(rows) == 1]
+    if steps.size < 2 or (rows[-1] - rows[0]) > 1.5 * rows.size:
+        return None
+    middle = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    near = np.abs(steps - middle) <= 0.3 * middle + 1.01 * resolution_s
+    early = (steps < 0.7 * middle - 1.01 * resolution_s) & (steps > -LATE_S)
+    if middle <= 0 or near.mean() < _REGULAR or early.mean() > _CAUGHT_UP:
+        return None
+    period_s = float(steps[np.abs(steps - middle) <= max(0.5 * middle, 1.01 * resolution_s)].mean())
+    span_s = period_s * steps.size
+    fs_hz = snap(1 / period_s, min(_SNAP_EXACT, max(1e-6, resolution_s / span_s)))
+    late_s = min(LATE_S, 0.6 / fs_hz + resolution_s)
+    return StampRate(fs_hz, True, late_s, min(HOLD_S, 8 / fs_hz))
+
+
+def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: float) -> StampRate | None:
+    """Stamps that are late at times: the median rate of windows, then a line through the samples placed by it."""
+    span_s = float(np.median(times[-max(1, times.size // 20) :]) - np.median(times[: max(1, times.size // 20)]))
+    if span_s <= 0:
+        return None
+    count = max(_WINDOWS_MIN, math.floor(span_s / _WINDOW_S))
+    edges = np.unique(np.linspace(0, times.size - 1, min(count, times.size // 2) + 1).astype(int))
+    spans, lengths = np.diff(times[edges]), np.diff(rows[edges])
+    rates = lengths[spans > 0] / spans[spans > 0]
+    if not rates.size:
+        return None
+    fs_hz = float(np.median(rates))
+    errors = np.zeros(1)
+    for _ in range(3):
+        clock = StampClock(fs_hz)
+        runs = clock.push(np.arange(kept.size, dtype=np.float64), kept) + clock.flush()
+        samples = np.concatenate([run.astype(np.int64) for _, run in runs])
+        places = np.concatenate([np.arange(first, first + run.size) for first, run in runs])
+        placed = np.zeros(kept.size)
+        placed[samples] = places
+        at = placed[rows]
+        sane = np.abs(times - np.median(times)) < 1e6
+        if sane.sum() < 3 or np.ptp(at[sane]) == 0:
+            return None
+        slope, offset = np.polyfit(at[sane], times[sane], 1)
+        errors = times[sane] - (offset + slope * at[sane])
+        near = np.abs(errors) <= 3 * LATE_S
+        if near.sum() >= 3:
+            slope, offset = np.polyfit(at[sane][near], times[sane][near], 1)
+        if not 0.5 < slope * fs_hz < 2.0:
+            break
+        fs_hz = 1 / float(slope)
+    fs_hz = snap(fs_hz, _SNAP_LATE)
+    jitter_s = float(np.quantile(errors, 0.999) - np.quantile(errors, 0.01))
+    return StampRate(fs_hz, False, min(LATE_S, 0.5 / fs_hz + 1.5 * jitter_s + resolution_s), HOLD_S)
