@@ -12,6 +12,7 @@ from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.options import SourceOptions, sample_span
 from monitor.sources.tables.layout import TableLayout
 from monitor.sources.tables.reader import TableReader
+from monitor.sources.tables.text import MAX_LINE
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.units import mv_per
 
@@ -72,6 +73,7 @@ class StdinSource(Source):
         self._runs = SampleRuns()
         self._at_end = False
         self._resets = 0
+        self._endless = False  # a line without an end was reported
         self._pending: list[Notice] = []
         if options.fs_hz is None:
             self._wait_for_rate()
@@ -153,6 +155,10 @@ class StdinSource(Source):
         if new := self._reader.resets - self._resets:
             self._resets += new
             notices.append(Notice("bad_input", f"{self.name}: its time ran back or jumped {new} times", new))
+        if self._reader.is_endless and not self._endless:
+            text = f"{self.name}: more than {MAX_LINE} bytes without a line end; write one row a sample"
+            notices.append(Notice("bad_input", text))
+        self._endless = self._reader.is_endless
         return tuple(notices)
 
 

@@ -1,4 +1,4 @@
-"""Samples that another program pushes over ZeroMQ, `zmq:ENDPOINT`; the message is `samples/1`, see SamplesHeader.
+"""Samples that another program pushes over ZeroMQ, `zmq:ENDPOINT`: `samples/1`, see SamplesHeader, or rows as text.
 
 `zmq:tcp://127.0.0.1:5600` listens (PULL): the sender connects a PUSH socket and waits while the monitor is slower, so
 nothing is lost. `zmq:sub+tcp://HOST:PORT` connects to a publisher (SUB), which drops messages while the monitor is
@@ -20,6 +20,9 @@ from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.checks import LONGEST_S, usable_start
 from monitor.sources.live.zmq_samples import SamplesHeader, decode_samples
 from monitor.sources.options import MAX_MV, SourceOptions, check_fs, sample_span
+from monitor.sources.tables.reader import TableReader
+from monitor.sources.tables.shape import has_number
+from monitor.sources.tables.text import is_binary
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.units import mv_per
 
@@ -38,7 +41,7 @@ _EXAMPLES = "zmq:tcp://127.0.0.1:5600, zmq:ipc://ecg.sock or zmq:sub+tcp://HOST:
 
 
 class ZmqSource(Source):
-    """Live source of one stream of `samples/1` messages.
+    """Live source of one stream of `samples/1` messages, or of messages of text, whole rows of a table.
 
     Samples keep the sender's index. A new `epoch`, or `first_sample` 0 again, is a restarted sender: our clock then
     gives the number of missing samples. An invalid message is refused as a whole and counted in a Notice; the next one
@@ -68,6 +71,9 @@ class ZmqSource(Source):
         self._overrides = options.unit is not None
         self.lead = options.channel if isinstance(options.channel, str) else "ECG" if options.fs_hz else ""
         self.fs_hz = options.fs_hz or 0.0  # 0: the first message sets rate, lead and time
+        self._options = options
+        self._table: TableReader | None = None  # of a sender of text
+        self._resets = 0
         self._runs = SampleRuns()
         self._next: int | None = None  # index after the last sample received
         self._offset = 0  # our index minus the sender's
@@ -158,6 +164,9 @@ class ZmqSource(Source):
         if len(frames) > 1 and not frames[0].lstrip().startswith(b"{"):
             frames = frames[1:]  # the topic of a publisher
         try:
+            if len(frames) == 1 and (self._table is not None or _is_text(frames[0])):
+                self._take_rows(frames[0])
+                return
             header, mv, beyond = decode_samples(frames, self.mv_per_unit if self._overrides else None)
             if not self._overrides:
                 self.unit, self.mv_per_unit = header.unit, mv_per(header.unit, header.mv_per_unit, self.name)
@@ -173,6 +182,30 @@ class ZmqSource(Source):
         first = header.first_sample + self._offset
         self._runs.put(first, mv)
         self._next = first + mv.size
+        self._arrival_s = self._clock()
+
+    def _take_rows(self, text: bytes) -> None:
+        """Read a message of whole rows; see monitor.sources.tables.
+
+        Raises:
+            ValueError: the sender began with `samples/1`.
+            SourceError: no rate, no clear column, or no scale.
+        """
+        if self._next is not None and self._table is None:
+            raise ValueError("a message of text after samples/1; does a second program send?")
+        table = self._table or TableReader(self._options, self.name, live=True)
+        runs = table.push(text if text.endswith(b"\n") else text + b"\n")
+        self._table = table
+        layout = table.layout
+        if layout is None:
+            return
+        if self.mv_per_unit != layout.mv or not self.lead or self._next is None:
+            self.unit, self.mv_per_unit, self.lead = layout.unit, layout.mv, layout.lead
+            self.rails_mv = layout.rails_mv
+        self.fs_hz = self.fs_hz or check_fs(layout.fs_hz, "message")
+        for first, mv in runs:
+            self._runs.put(first, mv)
+            self._next = first + mv.size
         self._arrival_s = self._clock()
 
     def _place(self, header: SamplesHeader, n: int) -> None:
@@ -222,6 +255,13 @@ class ZmqSource(Source):
         if count:
             notices.append(Notice("bad_input", f"{self.name}: {count} messages refused, e.g. {why}", count))
             self._refused = (0, "")
+        if self._table is not None:
+            bad, example = self._table.take_bad()
+            if bad:
+                notices.append(Notice("bad_input", f"{self.name}: {bad} unreadable rows, e.g. {example}", bad))
+            if new := self._table.resets - self._resets:
+                self._resets += new
+                notices.append(Notice("bad_input", f"{self.name}: their time ran back or jumped {new} times", new))
         if self._beyond:
             text = f"{self.name}: {self._beyond} samples were infinite or beyond {MAX_MV:g} mV"
             notices.append(Notice("bad_input", text, self._beyond))
@@ -238,3 +278,13 @@ def _time_of_zero(header: SamplesHeader) -> str | None:
         return (zoned - datetime.timedelta(seconds=header.first_sample / header.fs_hz)).isoformat()
     except (ValueError, OverflowError):
         return None
+
+
+def _is_text(frame: bytes) -> bool:
+    """Whether a message holds rows of numbers as text."""
+    if frame.lstrip()[:1] == b"{" or is_binary(frame) or b"\0" in frame:
+        return False
+    try:
+        return any(map(has_number, frame.decode("utf-8").splitlines()))
+    except UnicodeDecodeError:
+        return False

@@ -17,6 +17,7 @@ __all__ = ["Column", "read_columns"]
 
 _ROWS = 3000  # rows that are judged
 _FEW_ROWS = 10  # under these only a column of equal steps is a time
+_LARGEST = 1e20  # a larger number is garbled; times in ns are under it
 _MOST = 0.8  # share of cells of a kind
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,11 @@ class Column:
     values: Floats
     first: str
     day_first: bool = True
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers."""
+        return self.kind in ("signal", "constant", "index", "advancing")
 
     @property
     def is_time(self) -> bool:
@@ -127,6 +133,7 @@ def _number(cell: str, decimal_comma: bool) -> float:
 
 
 def _numeric_kind(values: Floats) -> str:
+    values = values[np.abs(values) < _LARGEST]
     if values.size < 3:
         return "signal"
     steps = np.diff(values)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import given_adc, looks_like_counts, unfit
-from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.channels import channel_list, choose
 from monitor.sources.options import SourceOptions
 from monitor.sources.tables.cells import is_comment, number
 from monitor.sources.tables.columns import Column, read_columns
@@ -77,7 +77,7 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
     rows = [shape.cells(line) for line in body]
     columns = read_columns(rows, shape.width, shape.labels, shape.units, shape.decimal_comma)
     _note_shape(shape, columns, options)
-    column = _choose(columns, stated, wanted, name)
+    column = _choose(columns, wanted, name)
     lead = _lead(columns[column], stated)
     options.note("lead", lead)
     unit, mv, zero, rails = _scale(columns[column], stated, options, name)
@@ -116,16 +116,16 @@ def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions)
     options.note("columns", channel_list([column.channel for column in columns]))
 
 
-def _choose(
-    columns: Sequence[Column], stated: Stated, wanted: str | int | None, name: str
-) -> int:
+def _choose(columns: Sequence[Column], stated: Stated, wanted: str | int | None, name: str) -> int:
     channels = [column.channel for column in columns]
-    if wanted is None:
-        open_ = [i for i, column in enumerate(columns) if column.kind in ("signal", "constant") and not column.is_time]
-        if len(columns) == 1:
-            return 0
-        if len(open_) == 1 and not columns[open_[0]].label:
-            channels[open_[0]] = Channel(stated.lead or "ECG", usable=True, first=columns[open_[0]].first)
+    if wanted is None and not any(channel.usable for channel in channels):
+        # A flat line or a sawtooth beside a time: nothing else can be the ECG.
+        numbers = [i for i, column in enumerate(columns) if column.is_number and not column.is_time]
+        if len(numbers) == 1 or len(columns) == 1:
+            return numbers[0] if numbers else 0
+    usable = [i for i, channel in enumerate(channels) if channel.usable]
+    if wanted is None and len(usable) == 1 and not columns[usable[0]].label:
+        return usable[0]
     return choose(channels, wanted, name, "--column")
 
 

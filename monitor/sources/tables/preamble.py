@@ -16,7 +16,8 @@ _NUMBER = r"(?P<n>\d+(?:[.,]\d+)?)"
 _HERTZ = r"(?P<kilo>k)?(?:hz|hertz|sps|samples? ?(?:/|per) ?s(?:ec(?:ond)?)?)"
 _RATE_KEY = re.compile(
     r"(?:ecg|ekg|signal|data)?[ _-]*(?:sampl\w*[ _-]*(?:rate|freq\w*)(?:[ _-]*hz)?|sampling|f[ _]?s(?:[ _-]?hz)?"
-    r"|s[ _-]?rate|sfreq|frequency|freq|rate|abtast\w*|hz|taxa de amostragem|frecuencia de muestreo|fr[eé]quence d.?[eé]chantillonnage"
+    r"|s[ _-]?rate|sfreq|frequency|freq|rate|abtast\w*|hz|taxa de amostragem|frecuencia de muestreo"
+    r"|fr[eé]quence d.?[eé]chantillonnage"
     r"|sampling_?rate|samplingfrequency)[ _]*(?:[(\[].*[)\]])?",
     re.IGNORECASE,
 )

@@ -15,13 +15,13 @@ from monitor.sources.tables.cells import is_comment
 from monitor.sources.tables.layout import TableLayout, recognise
 from monitor.sources.tables.preamble import read_preamble
 from monitor.sources.tables.shape import has_number
-from monitor.sources.tables.text import TextLines, is_binary
+from monitor.sources.tables.text import TextLines, is_binary, utf16_order
 from monitor.sources.timing.stamp_clock import StampClock
 from monitor.sources.timing.stamp_rate import thin
 
 __all__ = ["HEAD_BYTES", "LEADS_OFF", "TableReader"]
 
-HEAD_BYTES = 524_288  # of a file, from which the layout is recognised
+HEAD_BYTES = 262_144  # of a file, from which the layout is recognised
 LEADS_OFF = "!"
 _HEAD_LINES = 5000  # of a stream
 _ROWS_PLAIN, _ROWS_WHOLE, _ROWS_TABLE, _ROWS_TIMED = 2, 25, 64, 1024  # rows of a stream that are needed
@@ -81,7 +81,7 @@ class TableReader:
         room = HEAD_BYTES - self._head_bytes
         head, rest = data[:room], data[room:]
         self._head_bytes += len(head)
-        if self._head_bytes == len(head) and is_binary(head) and not _is_wide(head):
+        if self._head_bytes == len(head) and is_binary(head) and utf16_order(head) is None:
             raise SourceError(f"{self._name}: this is a binary file, no text; WFDB records are read with wfdb:PATH")
         runs = self._lines(self._text.push(head))
         if rest:
@@ -109,6 +109,11 @@ class TableReader:
     def line(self) -> int:
         """Lines taken so far."""
         return self._line
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the line that has not ended is too long for a row already."""
+        return self._text.is_endless
 
     @property
     def resets(self) -> int:
@@ -253,7 +258,3 @@ def _is_plain(line: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_wide(head: bytes) -> bool:
-    return head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head[:4]

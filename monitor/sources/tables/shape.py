@@ -11,6 +11,7 @@ from monitor.errors import SourceError
 from monitor.sources.channels import is_ecg, is_other_quantity
 from monitor.sources.tables.cells import DELIMITERS, is_comment, is_number, split
 from monitor.sources.tables.preamble import is_statement
+from monitor.sources.tables.text import MAX_LINE, OVERLONG
 from monitor.sources.tables.times import is_time_name, parse_stamp, time_unit
 from monitor.sources.units import canonical_unit
 
@@ -97,6 +98,8 @@ def recognise_shape(lines: Sequence[str], may_be_pair: bool, name: str) -> Shape
         SourceError: no row, or one that may be one or two numbers.
     """
     sample = _sample(lines)
+    if not sample and OVERLONG in lines:
+        raise SourceError(f"{name}: a line is longer than {MAX_LINE} bytes; write one row a sample")
     if not sample:
         raise SourceError(f"{name}: the text holds no number")
     quote = "'" if any(line.lstrip().startswith("'") for line in sample) and not any('"' in s for s in sample) else '"'

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import codecs
 
-__all__ = ["MAX_LINE", "OVERLONG", "TextLines", "is_binary"]
+__all__ = ["MAX_LINE", "OVERLONG", "TextLines", "is_binary", "utf16_order"]
 
 MAX_LINE = 65_536  # bytes; a longer line is no row of numbers
-OVERLONG = f"(longer than {MAX_LINE} bytes)"  # stands for such a line
+OVERLONG = "(overlong line)"  # stands for such a line
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\0\t\n\r\f\x1a")
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _START = 4  # bytes that show the encoding
@@ -23,8 +23,9 @@ def is_binary(head: bytes) -> bool:
     return controls > max(16, 0.05 * len(head))
 
 
-def _utf16(start: bytes) -> str | None:
-    """The byte order of UTF-16 text that begins with `start`; None for another encoding."""
+def utf16_order(start: bytes) -> str | None:
+    """The codec of UTF-16 text that begins with `start`; None for another encoding."""
+    start = start[:_START]
     if start[:2] in _UTF16:
         return _UTF16[start[:2]]
     zeros = "".join("0" if byte == 0 else "x" for byte in start)
@@ -76,7 +77,7 @@ class TextLines:
 
     def _begin(self) -> list[str]:
         start, self._start = self._start, b""
-        wide = _utf16(start[:_START])
+        wide = utf16_order(start[:_START])
         self.encoding = wide or "utf-8"
         if wide is not None:
             self._utf16 = codecs.getincrementaldecoder(wide)("replace")
@@ -96,6 +97,11 @@ class TextLines:
         *lines, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest = rest[: MAX_LINE + 1] + end
         return self._whole(lines)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the line that has not ended is too long already."""
+        return len(self._rest) > MAX_LINE
 
     @staticmethod
     def _whole(lines: list[bytes]) -> list[str]:

@@ -21,13 +21,12 @@ _NAMES = {
 _UNIT = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 _WORD = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_TIME_WORDS = frozenset(
-    (
-        "time times timestamp timestamps stamp datetime date clock zeit zeitstempel datum uhrzeit temps heure tiempo hora"
-        " fecha tempo tijd tid czas elapsed epoch unix utc t seconds second secs sec s millis milliseconds msec ms micros"
-        " microseconds usec us nanoseconds nanos ns min minutes rtc systime"
-    ).split()
-)
+_TIME_WORD_LIST = """
+    time times timestamp timestamps stamp datetime date clock zeit zeitstempel datum uhrzeit temps heure tiempo hora
+    fecha tempo tijd tid czas elapsed epoch unix utc t seconds second secs sec s millis milliseconds msec ms micros
+    microseconds usec us nanoseconds nanos ns min minutes rtc systime
+"""
+_TIME_WORDS = frozenset(_TIME_WORD_LIST.split())
 # Words of numbers that a time word stands beside: a heart rate over time is no time.
 _NO_TIME = frozenset(["rate", "interval", "rr", "ibi", "hr", "ecg", "ekg", "voltage", "value", "amplitude"])
 _DATE = (
@@ -42,7 +41,8 @@ _DATE_CLOCK = re.compile(rf"{_DATE.format(n=1)}(?:T|[\s,;_]+){_CLOCK}", re.IGNOR
 _CLOCK_DATE = re.compile(rf"{_CLOCK}(?:[\s,]+{_DATE.format(n=1)})?", re.IGNORECASE)
 _DATE_ONLY = re.compile(_DATE.format(n=1))
 _BASIC_ISO = re.compile(r"\d{8}[T ]\d{6}(?:[.,]\d+)?\S*")
-_MONTHS = {name: i for i, name in enumerate(("jan feb mar apr may jun jul aug sep oct nov dec").split(), 1)}
+_MONTH_LIST = "jan feb mar apr may jun jul aug sep oct nov dec"
+_MONTHS = {name: i for i, name in enumerate(_MONTH_LIST.split(), 1)}
 _AROUND = " \t\r\n\"'[]()"
 
 
