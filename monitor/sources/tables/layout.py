@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ from monitor.sources.units import canonical_unit, mv_per, without_unit
 __all__ = ["TableLayout", "recognise"]
 
 Floats = NDArray[np.float64]
+
+_SPACED_ROWS = 4  # rows that show it
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,6 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
     unit, mv, zero, rails = _scale(columns[column], stated, options, name)
     options.note("unit", unit)
     time, fs_hz, notice = _rate(shape, rows, columns, column, stated, options, name)
-    blanks = sum(not line.strip() for line in lines[shape.first :])
     return TableLayout(
         shape,
         column,
@@ -95,8 +97,15 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
         time,
         fs_hz,
         notice,
-        blank_is_sample=shape.width == 1 and time is None and blanks < 0.4 * len(body),
+        blank_is_sample=shape.width == 1 and time is None and not _is_spaced(lines[shape.first :]),
     )
+
+
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether empty lines stand between the rows, so that they are no missing samples."""
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    apart = sum(after - before > 1 for before, after in itertools.pairwise(filled))
+    return len(filled) >= _SPACED_ROWS and apart >= 0.9 * (len(filled) - 1)
 
 
 def _with_stated_labels(shape: Shape, stated: Stated) -> Shape:
@@ -116,7 +125,7 @@ def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions)
     options.note("columns", channel_list([column.channel for column in columns]))
 
 
-def _choose(columns: Sequence[Column], stated: Stated, wanted: str | int | None, name: str) -> int:
+def _choose(columns: Sequence[Column], wanted: str | int | None, name: str) -> int:
     channels = [column.channel for column in columns]
     if wanted is None and not any(channel.usable for channel in channels):
         # A flat line or a sawtooth beside a time: nothing else can be the ECG.

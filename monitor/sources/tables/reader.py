@@ -146,6 +146,8 @@ class TableReader:
             plain = all(_is_plain(line) for line in rows)
             whole = plain and all(float(line).is_integer() for line in rows)
             self._needed = _ROWS_WHOLE if whole else _ROWS_PLAIN if plain else _ROWS_TABLE
+            if any(not line.strip() for line in self._head[-2:]):
+                self._needed = max(self._needed, _ROWS_WHOLE)
             if fs_hz is None:
                 self._needed = _ROWS_TIMED
         return self._rows_seen >= self._needed
@@ -156,7 +158,7 @@ class TableReader:
         self.layout = layout = recognise(head, self._options, self._name)
         if layout.time is not None:
             rate = layout.time.rate
-            self._clock = StampClock(rate.fs_hz, rate.late_s, rate.hold_s)
+            self._clock = StampClock(rate.clock_hz, rate.late_s, rate.hold_s)
             self._packets = rate.packets
         self._line = layout.shape.first
         return self._leads_off(head[: layout.shape.first]) + self._read(head[layout.shape.first :])

@@ -205,7 +205,8 @@ def _header(
         elif not all(cell.lower() in _KIND_WORDS for cell in row) and any(_WORD.search(cell) for cell in row):
             return row, units, line
     if units:
-        return units, units, ""  # a header such as s,mV
+        own = tuple(cell if canonical_unit(cell) or time_unit("", cell) else "" for cell in units)
+        return units, own, ""  # a header such as s,mV
     for line in reversed([line for line in above if is_comment(line)][-_HEADER_LINES:]):
         text = line.strip().lstrip("#%/ \t")
         for between in dict.fromkeys((delimiter, ",", ";", "\t", None)):

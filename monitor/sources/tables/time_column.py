@@ -18,6 +18,7 @@ __all__ = ["TimeColumn", "find_time"]
 
 Floats = NDArray[np.float64]
 
+_UNKNOWN = StampRate(0.0, 0.0, False, 0.0, 0.0)
 _AGREES = 0.1  # by which a measured rate may differ from the given one
 _WIDEST_HZ = (50.0, 20_000.0)  # rates of which the unit of a time is plausible
 
@@ -112,7 +113,9 @@ def find_time(
         kind = "number" if column.kind in ("advancing", "index") else column.kind
         period_s = 0.0 if kind != "clock" or len(wanted) > 1 else _period(rows, i)
         day_first = columns[wanted[0]].day_first
-        base = TimeColumn(label, wanted, kind, 1.0, period_s, day_first, decimal_comma, StampRate(0.0, False, 0.0, 0.0))
+        base = TimeColumn(
+            label, wanted, kind, 1.0, period_s, day_first, decimal_comma, StampRate(0.0, 0.0, False, 0.0, 0.0)
+        )
         made = _measured(base, rows, column, fs_hz)
         if made is not None:
             rate = made.rate

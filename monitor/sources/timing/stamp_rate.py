@@ -22,6 +22,7 @@ _SNAP_EXACT = 0.001
 _WINDOW_S = 1.0
 _WINDOWS_MIN = 8
 _ROWS_MAX = 20_000
+_NEXT_STAMPS = 8  # within which a late program has caught up
 _RESOLUTIONS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -29,13 +30,15 @@ class StampRate(NamedTuple):
     """Rate and quality of stamps.
 
     Attributes:
-        fs_hz: sampling rate, Hz.
+        fs_hz: sampling rate, Hz; a usual one where one is near.
+        clock_hz: sampling rate by the clock of the stamps, Hz; for the StampClock.
         exact: stamps are regular but for losses; else they are late at times.
         late_s, hold_s: of the StampClock for such stamps, s.
         packets: several samples have one stamp.
     """
 
     fs_hz: float
+    clock_hz: float
     exact: bool
     late_s: float
     hold_s: float
@@ -112,7 +115,7 @@ def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> Sta
     span_s = period_s * steps.size
     fs_hz = snap(1 / period_s, min(_SNAP_EXACT, max(1e-6, resolution_s / span_s)))
     late_s = min(LATE_S, 0.6 / fs_hz + resolution_s)
-    return StampRate(fs_hz, True, late_s, min(HOLD_S, 8 / fs_hz))
+    return StampRate(fs_hz, fs_hz, True, late_s, min(HOLD_S, 8 / fs_hz))
 
 
 def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: float) -> StampRate | None:
@@ -126,17 +129,18 @@ def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: fl
     rates = lengths[spans > 0] / spans[spans > 0]
     if not rates.size:
         return None
-    fs_hz = float(np.median(rates))
-    errors = np.zeros(1)
-    for _ in range(3):
-        clock = StampClock(fs_hz)
+    fs_hz, late_s = float(np.median(rates)), LATE_S
+    for _ in range(4):
+        lateness = times - rows / fs_hz
+        sane = np.abs(lateness - np.median(lateness)) < 1e6
+        late_s = min(LATE_S, 0.5 / fs_hz + 1.5 * _caught_up(lateness[sane]) + resolution_s)
+        clock = StampClock(fs_hz, late_s)
         runs = clock.push(np.arange(kept.size, dtype=np.float64), kept) + clock.flush()
         samples = np.concatenate([run.astype(np.int64) for _, run in runs])
         places = np.concatenate([np.arange(first, first + run.size) for first, run in runs])
         placed = np.zeros(kept.size)
         placed[samples] = places
         at = placed[rows]
-        sane = np.abs(times - np.median(times)) < 1e6
         if sane.sum() < 3 or np.ptp(at[sane]) == 0:
             return None
         slope, offset = np.polyfit(at[sane], times[sane], 1)
@@ -147,6 +151,12 @@ def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: fl
         if not 0.5 < slope * fs_hz < 2.0:
             break
         fs_hz = 1 / float(slope)
-    fs_hz = snap(fs_hz, _SNAP_LATE)
-    jitter_s = float(np.quantile(errors, 0.999) - np.quantile(errors, 0.01))
-    return StampRate(fs_hz, False, min(LATE_S, 0.5 / fs_hz + 1.5 * jitter_s + resolution_s), HOLD_S)
+    return StampRate(snap(fs_hz, _SNAP_LATE), fs_hz, False, late_s, HOLD_S)
+
+
+def _caught_up(lateness: Floats) -> float:
+    """Largest usual decrease of the lateness within some stamps, s: the jitter, without losses."""
+    if lateness.size <= _NEXT_STAMPS:
+        return float(np.ptp(lateness)) if lateness.size else 0.0
+    after = np.lib.stride_tricks.sliding_window_view(lateness[1:], _NEXT_STAMPS).min(axis=1)
+    return max(0.0, float(np.quantile(lateness[: after.size] - after, 0.999)))
