@@ -18,8 +18,8 @@ from monitor.errors import ConfigError, SourceError
 __all__ = ["ArchiveRecord", "find_records"]
 
 _LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow")
-_FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf",), "csv": (".csv", ".txt")}
-_IN_FOLDERS: Final = ("wfdb", "edf")  # a text file may be anything: it must be named
+_FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf", ".bdf"), "ishne": (".ecg",), "csv": (".csv", ".txt")}
+_IN_FOLDERS: Final = ("wfdb", "edf", "ishne")  # a text file may be anything: it must be named
 _NAME_MAX: Final = 100  # file systems allow 255 bytes, with `.part` or `.lock`
 
 
@@ -36,7 +36,7 @@ def find_records(asked: Iterable[str]) -> list[ArchiveRecord]:
 
     Args:
         asked: `mitdb:208`, `mitdb:*`, `wfdb:PATH`, `edf:PATH`, `csv:PATH`, `sim:SCENARIO`, a path, a pattern
-            (`archive/**/*.hea`) or a folder (its WFDB and EDF records, also in folders below).
+            (`archive/**/*.hea`) or a folder (its WFDB, EDF, BDF and ISHNE records, also in folders below).
 
     Raises:
         ConfigError: nothing matches, a live source, a file of no known kind, or two records of one name.

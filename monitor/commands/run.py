@@ -21,8 +21,9 @@ __all__ = ["EPILOG", "run"]
 
 EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6 (--help-sim lists more), "
-    "mitdb:208, nstdb:118e06, cudb:cu01, wfdb:PATH, edf:PATH, csv:PATH, - (standard input), serial, "
-    "zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, or a source of an installed package (docs/sources.md). "
+    "mitdb:208, nstdb:118e06, cudb:cu01, wfdb:PATH, edf:PATH, ishne:PATH, csv:PATH, or the PATH alone, "
+    "- (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
+    "or a source of an installed package (docs/sources.md). "
     "Exit codes: 0 the end, also by Ctrl-C or SIGTERM; 2 bad input; 3 the recording or the journal is incomplete, or "
     "the source failed. One line on standard error gives the reason. "
     "Command-line options override ECG_MONITOR_* environment variables, which override --config, which overrides the "

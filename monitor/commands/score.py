@@ -33,7 +33,7 @@ _STRIPS_MAX = 100
         "--duration": "Length of each record to score, s; 0 = to the end.",
         "--fs": "csv, sim: sampling rate, Hz.",
         "--column": "csv: column by name or number.",
-        "--unit": "csv, edf: mV, uV, V or adc.",
+        "--unit": "csv, edf, ishne: mV, uV, V or adc.",
     },
 )  # fmt: skip
 def score(
@@ -41,7 +41,7 @@ def score(
         list[str],
         typer.Argument(
             metavar="RECORDS...",
-            help="mitdb:208, 'mitdb:*', wfdb:PATH, edf:PATH, csv:PATH, a pattern ('archive/**/*.hea'), or a folder.",
+            help="mitdb:208, 'mitdb:*', wfdb:PATH (or edf, ishne, csv), a pattern ('archive/**/*.hea'), or a folder.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results; records with a result there are skipped.")],

@@ -47,6 +47,7 @@ SOURCES: dict[str, SourceKind] = {
     "cudb": SourceKind("CU Ventricular Tachyarrhythmia Database, e.g. cudb:cu01", "files.wfdb:open_database_record"),
     "wfdb": SourceKind("your own WFDB record, wfdb:PATH", "files.wfdb:open_wfdb"),
     "edf": SourceKind("one signal of an EDF, EDF+, BDF or BDF+ file, edf:PATH", "files.edf:EdfSource"),
+    "ishne": SourceKind("one lead of an ISHNE Holter file, ishne:PATH", "files.ishne:IshneSource"),
     "csv": SourceKind("numbers in a text file, csv:PATH", "files.csv:CsvSource"),
     "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin"),
     "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource"),
@@ -65,7 +66,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open a source.
 
     Args:
-        spec: `KIND` or `KIND:WHAT`, see SOURCES.
+        spec: `KIND` or `KIND:WHAT`, see SOURCES; or the path of a file, whose kind is then recognised.
         options: the user's other choices; None = all defaults.
 
     Returns:
@@ -105,5 +106,11 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
 
     if (plugin := open_plugin(kind, what, options, plain_line(spec))) is not None:
         return plugin
+    from monitor.sources.files.recognise import recognised
+
+    if (found := recognised(spec)) is not None:
+        kind, path = found
+        options.note("kind", f"{kind}:{path}")
+        return _open(kind, path, options, f"{kind}:{path}")
     kinds = ", ".join([*SOURCES, *plugin_kinds()])
     raise SourceError(f"unknown source {spec!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HEAD_BYTES", "is_edf", "named_format"]
+__all__ = ["HEAD_BYTES", "is_edf", "is_text", "named_format"]
 
 HEAD_BYTES = 4096  # enough for every format below
 
@@ -55,6 +55,8 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"EEG-1100", "a Nihon Kohden file", _MNE.format("read_raw_nihon")),
     (b"POLY SAMPLE FILE", "a TMSi Poly5 file", _BIOSIG),
     (b"* MICROMED", "a Micromed file", _BIOSIG),
+    (b"@  MFER ", "an MFER file", _BIOSIG),
+    (b"@ MFR ", "an MFER file", _BIOSIG),
 )
 _AT: tuple[tuple[int, bytes, str, str], ...] = (  # the same further on
     (16, b"SCPECG", "an SCP-ECG file", _BIOSIG),
@@ -123,12 +125,23 @@ def is_edf(head: bytes) -> bool:
     return 0 < signals < 10_000 and (length == 256 * (signals + 1) or (dated and head[:1] == b"0"))
 
 
+def is_text(head: bytes) -> bool:
+    """Whether a file may be text: without NUL, or UTF-16 with or without its mark."""
+    if b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    head = head[: len(head) // 2 * 2]
+    zeros = head[::2].count(0), head[1::2].count(0)
+    return min(zeros) == 0 and max(zeros) > 0.9 * len(head) / 2  # ASCII in UTF-16: every second byte
+
+
 def _named_text(head: bytes) -> tuple[str, str] | None:
     """XML of ECG devices, JSON and web pages, in UTF-8 or UTF-16."""
+    if not is_text(head):
+        return None
     text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
     if text.startswith((b"brain vision data exchange", b"brainvision data exchange")):
         return "a BrainVision header", _MNE.format("read_raw_brainvision")
-    if text.startswith(b"<"):
+    if re.match(rb"<[?!a-z]", text):
         for word, name, remedy in _XML:
             if word in text:
                 return name, remedy

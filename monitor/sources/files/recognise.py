@@ -1,0 +1,58 @@
+"""Kind of source that reads a file, by its content: for `--source PATH` without a kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.errors import SourceError
+from monitor.sources.files.foreign import HEAD_BYTES, is_edf, is_text, named_format
+
+__all__ = ["recognised"]
+
+_WFDB_FILES = (".dat", ".atr", ".hea")
+
+
+def recognised(text: str) -> tuple[str, str] | None:
+    """Kind of source and its path, e.g. `("edf", "night.edf")`, of a file; None where `text` names no file.
+
+    A WFDB record is named by its header, by a file beside it, or without suffix.
+
+    Raises:
+        SourceError: a file that no source reads; its format where it has a name, and a remedy.
+    """
+    try:
+        path = Path(text).expanduser()
+        if path.with_name(f"{path.name}.hea").is_file():
+            return "wfdb", text
+        if path.suffix in _WFDB_FILES and path.with_suffix(".hea").is_file():
+            return "wfdb", str(Path(text).with_suffix(""))
+        if not path.is_file():
+            return None
+    except (OSError, ValueError, RuntimeError):  # no name of a file: too long, a NUL, no such user
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise SourceError(f"{text} cannot be read ({error.strerror})") from None
+    if head.startswith(b"\xffBIOSEMI") or is_edf(head):
+        return "edf", text
+    if head.startswith(b"ISHNE1.0"):
+        return "ishne", text
+    if (named := named_format(head)) is not None:
+        raise SourceError(f"{text} is {named[0]}; {named[1]}")
+    if path.with_suffix(".vhdr").is_file():
+        raise SourceError(f"{text} is a part of a BrainVision recording; {_brainvision()}")
+    if not is_text(head):
+        raise SourceError(
+            f"{text} is a binary file of no known format; if its samples are 16-bit numbers, describe them in a WFDB "
+            f"header, e.g. for one signal of 250 Hz and 200 counts a mV the two lines '{path.stem} 1 250' and "
+            f"'{path.name} 16 200' in {path.stem}.hea beside it, then open wfdb:{path.with_suffix('')}"
+        )
+    return "csv", text
+
+
+def _brainvision() -> str:
+    named = named_format(b"BrainVision Data Exchange Header File")
+    assert named is not None
+    return named[1]
