@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from monitor.commands.options import KeyFile
 from monitor.config import BusConfig
 from monitor.errors import ConfigError
+from monitor.terminal import notice
 
 __all__ = ["web"]
 
@@ -36,4 +36,4 @@ def web(
     addresses = list(dict.fromkeys(connect or [BusConfig().listen]))
     client_key = load_client_key(key) if key is not None else None
     options = WebOptions(addresses, host.strip("[]"), int(port), client_key)
-    serve(options, stop, lambda address: print(f"ecg-monitor: {address} (not a medical device)", file=sys.stderr))
+    serve(options, stop, lambda address: notice(f"{address} (not a medical device)"))

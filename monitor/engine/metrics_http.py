@@ -12,6 +12,8 @@ from typing import Any, Protocol, cast
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
 
+from monitor.terminal import notice
+
 __all__ = ["LimitedServer"]
 
 MAX_CONNECTIONS = 64
@@ -88,4 +90,4 @@ class LimitedServer(ThreadingHTTPServer):
         """Report an error of the monitor in one line; a client that leaves or is silent is none."""
         error = sys.exception()
         if not isinstance(error, OSError):
-            print(f"ecg-monitor: metrics: {error!r}", file=sys.stderr)
+            notice(f"metrics: {error!r}")
