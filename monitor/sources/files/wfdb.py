@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
+from monitor.sources.base import Notice
 from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.files.foreign import HEAD_BYTES, named_format
 from monitor.sources.files.record_files import find_record, is_file, is_folder, nearest
@@ -65,7 +66,7 @@ def _head(path: Path) -> bytes:
 
 
 class WfdbSource(PieceSource):
-    """Source of one lead of a WFDB record.
+    """Source of one lead of a WFDB record. What a file that is cut off holds is read, with a notice.
 
     `first_sample` of its chunks counts from the record's start, so beats line up with its annotations.
     No file stays open between reads.
@@ -110,6 +111,9 @@ class WfdbSource(PieceSource):
         stated = "" if record.frame_hz else ", not in the header" + ("" if options.fs_hz else ": the default of WFDB")
         options.note("rate", f"{self.fs_hz:g} Hz{stated}")
         length = record.open(self._channel) * signal.per_frame
+        for text in record.shortages:
+            options.note("length", text)
+            self._notices += (Notice("bad_input", f"{name}: {text}"),)
         options.note("unit", f"{signal.unit}, {signal.gain:g} counts in one")
         self.unit = options.unit or canonical_unit(signal.unit) or signal.unit
         if options.unit is None and canonical_unit(signal.unit) in (None, ADC):

@@ -32,17 +32,19 @@ class Record(Protocol):
         frame_hz: frames in one second; None = not stated.
         signals: in order. A signal has `per_frame` samples in a frame.
         start_time: ISO 8601 time of sample 0, None if unknown.
+        shortages: one line for each signal file that was found shorter than its header says: it is read to its end.
     """
 
     frame_hz: float | None
     signals: tuple[Signal, ...]
     start_time: str | None
+    shortages: list[str]
 
     def open(self, channel: int) -> int:
         """Check what is needed to read a signal; return its length in frames.
 
         Raises:
-            SourceError: a file is missing, too short or of a format that is not read.
+            SourceError: a file is missing, empty or of a format that is not read.
         """
         ...
 
@@ -67,6 +69,7 @@ class SingleRecord:
     def __init__(self, path: Path, header: Header, name: str) -> None:
         self.frame_hz, self.signals, self.start_time = header.frame_hz, header.signals, header.start_time
         self.stated_frames = header.frames
+        self.shortages: list[str] = []
         self._path, self._name = path, name
         self._readers: dict[int, tuple[Callable[[int, int], NDArray[np.int64]], int, int | None]] = {}
 
@@ -96,10 +99,8 @@ class SingleRecord:
         if opened.frames == 0:
             raise SourceError(f"{self._name}: the record holds no sample: {file} has {opened.size} bytes")
         if opened.frames < frames:
-            raise SourceError(
-                f"{self._name}: {file} {opened.shortage(frames)}; fetch the record again, or write its length into the"
-                f" header: {opened.frames} instead of {frames}"
-            )
+            self.shortages.append(f"{file} is cut off: it {opened.shortage(frames)}; read to its end")
+            frames = opened.frames
         read: Callable[[int, int], NDArray[np.int64]] = partial(opened.read, group.index(channel))
         if signal.data_format == "8":
             read = DifferenceReader(read, signal.initial)
@@ -111,7 +112,7 @@ class SingleRecord:
         signal = self.signals[channel]
         read, length, invalid = self._readers[channel]
         shift = signal.skew * signal.per_frame
-        physical = np.full(stop - start, np.nan)  # a skewed signal ends early
+        physical = np.full(stop - start, np.nan)  # a skewed signal ends early, and one that is cut off
         first, last = min(start + shift, length), min(stop + shift, length)
         try:
             counts = read(first, last)

@@ -53,6 +53,7 @@ class SegmentedRecord:
     def __init__(self, path: Path, header: Header, name: str) -> None:
         self.frame_hz, self.start_time = header.frame_hz, header.start_time
         self._path, self._name = path, name
+        self.shortages: list[str] = []
         segments = list(header.segments)
         layout = segments.pop(0).name if segments[0].length == 0 and segments[0].name != NULL else None
         self._spans, at = [], 0
@@ -75,7 +76,8 @@ class SegmentedRecord:
         """See Record."""
         for span in self._spans:
             if span.name != NULL:
-                self._open(span, channel)
+                record, _ = self._open(span, channel)
+                self.shortages += record.shortages
         return self._frames
 
     def read(self, channel: int, start: int, stop: int) -> Floats:
@@ -111,8 +113,11 @@ class SegmentedRecord:
                 f"{what} has {record.frame_hz or 0:g} Hz, the record {self.frame_hz or 0:g} Hz; resample it, or watch"
                 f" wfdb:{self._path.parent / span.name} alone"
             )
-        length = span.stop - span.start
-        held = record.stated_frames
+        length, stated = span.stop - span.start, record.stated_frames
+        if stated is not None and stated != length:
+            raise SourceError(
+                f"{what} holds {stated} frames, the record says {length}; correct the header of the record"
+            )
         number = self._number(record, wanted, channel)
         if number is not None:
             if record.signals[number].per_frame != wanted.per_frame:
@@ -121,10 +126,8 @@ class SegmentedRecord:
                     f" {wanted.per_frame}; watch wfdb:{self._path.parent / span.name} alone"
                 )
             there = record.open(number)
-            # Without a length in the header the last block of the file may hold one sample more.
-            held = there if held is not None or there < length else length
-        if held not in (None, length):
-            raise SourceError(f"{what} holds {held} frames, the record says {length}; correct the header of the record")
+            if there < length and stated is None:
+                record.shortages.append(f"{what} holds {there} frames, the record says {length}; read to its end")
         self._current = span, channel, record, number
         return record, number
 

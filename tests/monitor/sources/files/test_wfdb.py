@@ -201,10 +201,15 @@ def test_an_empty_signal_file_is_refused(tmp_path: Path, length: str) -> None:
 def test_a_short_or_missing_signal_file_is_an_error(tmp_path: Path) -> None:
     path = write_record(tmp_path)
     dat = path.with_suffix(".dat")
-    whole = dat.read_bytes()
+    whole, whole_mv = dat.read_bytes(), read_signal(open_at(path))[1]
     dat.write_bytes(whole[:1000])
-    with pytest.raises(SourceError, match="holds 1000 bytes, its header promises 18006"):
-        open_at(path)
+    source = open_at(path)
+    assert source.total_samples == 166
+    chunk = source.read(1000)
+    assert chunk is not None
+    assert [notice.kind for notice in chunk.notices] == ["bad_input"]
+    assert "cut off: it holds 1000 bytes, its header promises 18006; read to its end" in chunk.notices[0].text
+    np.testing.assert_array_equal(chunk.samples, whole_mv[:166])
     dat.unlink()
     with pytest.raises(SourceError, match=r"rec\.dat cannot be read"):
         open_at(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources import Source, SourceOptions, open_source
-from tests.monitor.sources.helpers import read_a_day, read_signal
+from tests.monitor.sources.helpers import read_a_day, read_chunks, read_signal
 
 
 def segment(
@@ -108,21 +108,31 @@ def test_a_record_of_an_impossible_date_has_no_start_time(tmp_path: Path) -> Non
     assert opened(master(tmp_path, 600, "one 600", time="12:00:00 31/02/2024")).start_time is None
 
 
-def test_a_truncated_segment_is_refused(tmp_path: Path) -> None:
-    segment(tmp_path, "one", 600)
-    data = (tmp_path / "one.dat").read_bytes()
-    (tmp_path / "one.dat").write_bytes(data[:-3])
-    with pytest.raises(SourceError, match=r"segment one: .*one\.dat holds 2397 bytes, its header promises 2400"):
-        opened(master(tmp_path, 600, "one 600"))
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_segment_that_is_cut_off_is_read_to_its_end(tmp_path: Path, stated: bool) -> None:
+    one, two = segment(tmp_path, "one", 600), segment(tmp_path, "two", 300)
+    (tmp_path / "one.dat").write_bytes((tmp_path / "one.dat").read_bytes()[:-1003])
+    if not stated:
+        header = tmp_path / "one.hea"
+        header.write_text(header.read_text().replace("one 2 250 600", "one 2 250"))
+    chunks = read_chunks(opened(master(tmp_path, 900, "one 600", "two 300")))
+    expected = [*one[:349, 1], *[np.nan] * 251, *two[:, 1]]
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), expected)
+    (notice,) = chunks[0].notices
+    assert notice.kind == "bad_input"
+    assert "one" in notice.text
+    assert notice.text.endswith("read to its end")
 
 
-@pytest.mark.parametrize(("fmt", "size"), [("16", 399), ("16", 397), ("212", 299), ("80", 199), ("24", 599)])
-def test_a_truncated_signal_file_is_refused(tmp_path: Path, fmt: str, size: int) -> None:
+@pytest.mark.parametrize(
+    ("fmt", "size", "there"), [("16", 399, 99), ("16", 397, 99), ("212", 299, 99), ("80", 199, 99), ("24", 599, 99)]
+)
+def test_a_signal_file_that_is_cut_off_is_read_to_its_end(tmp_path: Path, fmt: str, size: int, there: int) -> None:
     (tmp_path / "rec.dat").write_bytes(bytes(size))
     (tmp_path / "rec.hea").write_text("rec 2 250 100\n" + f"rec.dat {fmt} 200 12 0 0 0 0 II\n" * 2)
-    with pytest.raises(SourceError, match=r"its header promises .*fetch the record again") as refused:
-        opened(tmp_path / "rec")
-    assert "\n" not in str(refused.value)
+    (chunk,) = read_chunks(opened(tmp_path / "rec"))
+    assert chunk.samples.size == there
+    assert f"holds {size} bytes, its header promises" in chunk.notices[0].text
 
 
 @pytest.mark.parametrize(("fmt", "size"), [("16", 399), ("212", 298)])
