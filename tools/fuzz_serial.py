@@ -14,9 +14,11 @@ import sys
 
 import numpy as np
 
+from monitor.sources.serial.cyton import Cyton
 from monitor.sources.serial.format_guess import guess_format
 from monitor.sources.serial.line_parser import MAX_LINE, LineParser
-from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
+from monitor.sources.serial.openview import ADS1292R, MAX30003, OpenView
+from monitor.sources.serial.packets import Chords, PacketParser, Raw16
 
 CLEAN = 6
 

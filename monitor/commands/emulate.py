@@ -28,7 +28,7 @@ __all__ = ["emulate"]
 def emulate(
     source: Annotated[str, typer.Option(help="The signal of the device, e.g. sim or mitdb:208.")] = "sim",
     form: Annotated[
-        str, typer.Option("--format", help="lines, openview, openview-max30003, chords, cyton or raw16.")
+        str, typer.Option("--format", help="lines, lines-json, cyton, olimex, ...; an unknown name lists all.")
     ] = "lines",
     faults: Annotated[str, typer.Option(help='Faults, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
     link: Annotated[Path | None, typer.Option(help="Path of the pseudo-terminal; default: a temporary one.")] = None,

@@ -64,7 +64,7 @@ class Device:
 
     Args:
         source: a recorded or simulated source; the caller closes it.
-        form: format of the device, one of FORMATS.
+        form: format of the device, one of FORMS.
         seed: seed of the random faults, 0 or more.
         log: called with all samples taken: index of the first, mV (NaN = leads off), fates.
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from monitor.emulator.device import Device, FaultReport
-from monitor.emulator.encoder import NO_SCALE, Scale
+from monitor.emulator.encoder import NO_SCALE, Scale, base_format
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, PtyPort, RealPort
@@ -36,7 +36,7 @@ class EmulateOptions:
     Many attributes: one for each option of the command line.
 
     Attributes:
-        form: format of the device, one of FORMATS.
+        form: format of the device, one of FORMS.
         link: path of the pseudo-terminal; None = in a temporary folder.
         port: a real port instead of a pseudo-terminal.
         baud: speed of that port, bit/s; None = the usual speed of the format.
@@ -110,7 +110,7 @@ def run_emulator(
 def _open_port(options: EmulateOptions, bytes_per_s: float) -> DevicePort:
     if options.port is None:
         return PtyPort(options.link)
-    baud = options.baud or FORMATS[options.form].baud
+    baud = options.baud or FORMATS[base_format(options.form)].baud
     if (needed := bytes_per_s * _BITS) > baud:
         enough = next((step for step in _BAUDS if step >= needed), math.ceil(needed))
         raise ConfigError(f"--port {options.port}: {options.form} needs {needed:,.0f} baud here; give --baud {enough}")
@@ -121,7 +121,7 @@ def _greet(
     options: EmulateOptions, source: Source, reading: tuple[str, ...], path: str, write_line: Callable[[str], None]
 ) -> None:
     near = path if options.port is None else "PORT"
-    watching = ("ecg-monitor", "--source", "serial", "--port", near, "--format", options.form)
+    watching = ("ecg-monitor", "--source", "serial", "--port", near, "--format", base_format(options.form))
     write_line(f"port {path}: {source.name}, lead {source.lead}, {source.fs_hz:g} Hz, as {options.form}")
     write_line(f"watch it: {shlex.join([*watching, '--fs', f'{source.fs_hz * options.speed:.10g}', *reading])}")
     if options.port is None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.sources.base import Chunk, Notice
+from monitor.sources.timing.arrival_line import COUNTER
 from monitor.sources.timing.sample_clock import Run, SampleClock
 from monitor.sources.timing.sample_runs import SampleRuns
 
@@ -57,13 +58,21 @@ class LiveBuffer:
         held_s: longest signal that is kept, s.
         now_s: monotonic time, s.
         duration: samples to give; None = no limit.
+        counter_values: the device's counter starts again after this number of samples.
     """
 
     def __init__(
-        self, name: str, fs_hz: float, held_s: float, rate: RateWatch, now_s: float, duration: int | None = None
+        self,
+        name: str,
+        fs_hz: float,
+        held_s: float,
+        rate: RateWatch,
+        now_s: float,
+        duration: int | None = None,
+        counter_values: int = COUNTER,
     ) -> None:
         self._name, self._held_s, self._rate, self._arrival_s = name, held_s, rate, now_s
-        self._clock = SampleClock(fs_hz)
+        self._clock = SampleClock(fs_hz, counter_values)
         self._runs = SampleRuns(duration)
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = 0

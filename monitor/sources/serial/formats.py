@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import EXAMPLE_SCALE, Adc, given_adc, signed_adc
 from monitor.sources.options import MAX_MV, SourceOptions
+from monitor.sources.serial.cyton import Cyton, CytonDaisy
+from monitor.sources.serial.line_layout import LineLayout
 from monitor.sources.serial.line_parser import Decoded, LineParser
-from monitor.sources.serial.packets import ADS1292R, MAX30003, Chords, Cyton, OpenView, PacketParser, Raw16
+from monitor.sources.serial.openview import ADS1292R, HEALTHYPI4, HEALTHYPI5, MAX30003, OpenView
+from monitor.sources.serial.packets import Chords, Olimex, PacketParser, Raw16
 from monitor.sources.units import mv_per
 
 __all__ = ["BOARDS", "FORMATS", "Board", "Decoder", "PacketDecoder", "SerialFormat", "make_decoder"]
@@ -63,6 +66,7 @@ class SerialFormat:
         signed: counts are two's complement.
         counted: packets carry an 8-bit counter.
         baud: usual serial speed, bits a second.
+        scale: example of the scale that the user must give.
     """
 
     description: str
@@ -71,10 +75,16 @@ class SerialFormat:
     signed: bool
     counted: bool
     baud: int
+    scale: str = EXAMPLE_SCALE
 
+
+# MAX30001 and MAX30003 (data sheets): full scale 1000 mV / gain 20.
+_MAX3000X_MV: Final = 1000.0 / 20
 
 FORMATS: Final[dict[str, SerialFormat]] = {
-    "lines": SerialFormat("one number or row of numbers a line, ! = leads off", None, None, False, False, 115_200),
+    "lines": SerialFormat(
+        "lines of text: numbers, names with numbers or JSON, ! = leads off", None, None, False, False, 115_200
+    ),
     # The sketch sends the 24-bit count >> 6, within 16 bits; reference 2.42 V, gain 6 (protocentral_ads1292r.cpp).
     "openview": SerialFormat(
         "ProtoCentral packets (ADS1292R)",
@@ -84,20 +94,56 @@ FORMATS: Final[dict[str, SerialFormat]] = {
         False,
         57_600,
     ),
-    # The sketch puts the highest 16 bits of the 18-bit count on top of 32; full scale 1000 mV / gain 20 (data sheet).
+    # The sketch puts the highest 16 bits of the 18-bit count on top of 32.
     "openview-max30003": SerialFormat(
         "ProtoCentral packets (MAX30003)",
         lambda _: OpenView(MAX30003),
-        Adc(1000.0 / 20 / (1 << 31), 0, -(1 << 31), (1 << 31) - 1, (0,)),
+        Adc(_MAX3000X_MV / (1 << 31), 0, -(1 << 31), (1 << 31) - 1, (0,)),
         True,
         False,
         57_600,
+    ),
+    # The firmware sends the 24-bit count >> 8; Protocentral_ADS1292r.cpp sets channel 2, the ECG, to 0b01100000, which
+    # is gain 12 by the data sheet (its comment says 6).
+    "healthypi4": SerialFormat(
+        "HealthyPi v3 and v4 packets (ADS1292R)",
+        lambda _: OpenView(HEALTHYPI4),
+        Adc(256 * 2420.0 / ((1 << 23) - 1) / 12, 0, -(1 << 15), (1 << 15) - 1, (0,)),
+        True,
+        False,
+        115_200,
+    ),
+    # The driver leaves the 18-bit count in the upper bits of 24.
+    "healthypi5": SerialFormat(
+        "HealthyPi 5 packets (MAX30001)",
+        lambda _: OpenView(HEALTHYPI5),
+        Adc(_MAX3000X_MV / (1 << 23), 0, -(1 << 23), (1 << 23) - 1, (0,)),
+        True,
+        False,
+        115_200,
+    ),
+    "olimex": SerialFormat(
+        "Olimex EKG-EMG shield packets",
+        lambda _: Olimex(),
+        None,
+        False,
+        True,
+        57_600,
+        "--adc-bits 10 --vref 5 --gain 2848",  # gain of the shield with its trimmer in the usual place
     ),
     "chords": SerialFormat(
         "Upside Down Labs packets", lambda channels: Chords(channels or 6), None, False, True, 230_400
     ),
     # docs.openbci.com/Cyton/CytonDataFormat: 4.5 V / gain / (2^23 - 1), gain 24 unless set otherwise.
     "cyton": SerialFormat("OpenBCI Cyton packets", lambda _: Cyton(), signed_adc(24, 4.5, 24.0), True, True, 115_200),
+    "cyton-daisy": SerialFormat(
+        "OpenBCI Cyton and Daisy packets, two boards in turn",
+        lambda _: CytonDaisy(),
+        signed_adc(24, 4.5, 24.0),
+        True,
+        True,
+        115_200,
+    ),
     "raw16": SerialFormat("little-endian int16, nothing between", lambda n: Raw16(n or 1), None, True, False, 115_200),
 }
 
@@ -113,11 +159,13 @@ class PacketDecoder:
     unit = "adc"
 
     def __init__(self, parser: PacketParser, adc: Adc, channel: int = 0) -> None:
+        parser.select(channel)
         self.parser = parser
         self.mv = adc.mv_per_count
         self.rails_mv: tuple[float, float] | None = adc.rails_mv if 0 not in adc.off or adc.low == 0 else None
         self.bad = 0
         self.example = "bytes between packets"
+        self.counter_values = parser.counter_values
         self._adc, self._channel = adc, channel
         self._is_off = False  # the last sample given was NaN
         self._held = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)  # counts, counters
@@ -161,7 +209,12 @@ def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def make_decoder(
-    name: str, options: SourceOptions, source: str, board: Board | None = None, channels: int = 0
+    name: str,
+    options: SourceOptions,
+    source: str,
+    board: Board | None = None,
+    channels: int = 0,
+    layout: LineLayout | None = None,
 ) -> Decoder:
     """Make the decoder of a format, with the scale given by the user, the board or the format.
 
@@ -171,6 +224,7 @@ def make_decoder(
         source: name of the source, for errors.
         board: the Chords board that answered, if any.
         channels: channels of a packet, if recognised; else 0.
+        layout: column of lines, if recognised.
 
     Raises:
         SourceError: unknown format, no scale, no such channel, or options that contradict each other.
@@ -181,13 +235,15 @@ def make_decoder(
     wanted = options.column_or_channel
     if form.parser is None:
         adc = _given_adc(form, options, source, board)
-        if adc is not None:
-            return LineParser(adc.mv_per_count, unit="adc", zero=adc.zero, column=wanted, rails_mv=adc.rails_mv)
-        return LineParser(_unit(options, source), unit=options.unit or "mV", column=wanted)
+        if adc is None:
+            mv = _unit(options, source)
+            return LineParser(mv, unit=options.unit, column=wanted, layout=layout)
+        signed = given_adc(options, source, signed=True)
+        return LineParser(unit="adc", adc=adc, signed=signed, column=wanted, layout=layout)
     scale = _given_adc(form, options, source, board) or form.adc
     if scale is None:
         raise SourceError(
-            f"{source}: {name} packets hold ADC counts; give the scale, e.g. {EXAMPLE_SCALE},"
+            f"{source}: {name} packets hold ADC counts; give the scale, e.g. {form.scale},"
             " or --unit adc --mv-per-unit 0.004"
         )
     parser = form.parser(board.channels if board else channels)

@@ -1,30 +1,38 @@
 """Parser of devices that write lines of text: bytes in, samples out. Pure.
 
-A line is a number, a number after a name (`ECG:0.12`, as for the plotter of the Arduino IDE), or several of them
-separated by commas, semicolons, tabs or spaces. `!` means leads off, as in the sketch of SparkFun's AD8232 guide
-(learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guide).
+Fields are in `line_fields`, the choice among them in `line_layout`. `!` means leads off, as in the sketch of SparkFun's
+AD8232 guide (learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guide).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.options import MAX_MV, parse_number
+from monitor.errors import SourceError
+from monitor.sources.adc_counts import Adc
+from monitor.sources.options import MAX_MV
+from monitor.sources.serial.line_fields import Row, is_leads_off, parse_rows, words_of
+from monitor.sources.serial.line_layout import LineLayout, find_layout
+from monitor.sources.units import UNITS
 
-__all__ = ["LEADS_OFF", "MAX_LINE", "Decoded", "LineParser"]
+__all__ = ["LEADS_OFF", "MAX_LINE", "Decoded", "LineParser", "lines_of"]
 
 LEADS_OFF = b"!"
-MAX_LINE = 128  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
-_BETWEEN = re.compile(r"[,;\t ]+")
+MAX_LINE = 1024  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
+_DIGIT: Final = re.compile(rb"[0-9]")
+_END: Final = re.compile(rb"[\r\n]")  # LF, CR, CRLF and LF CR: an empty line is nothing
 # PulseSensor Playground, PROCESSING_VISUALIZER: S and the sample, B and beats a minute, Q and the interval.
-_PULSE = re.compile(rb"[SBQ]\d{1,4}\Z")
-_EARLY_LINES = 20  # only these can show a wrong kind of device; a garbled line later must not end the source
-_WORDS = re.compile(rb"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*\Z", re.IGNORECASE)
+_PULSE = re.compile(r"[SBQ]\d{1,4}\Z")
+_EARLY_LINES = 20  # only these can show a pulse sensor; a garbled line later must not end the source
+_WORDS = re.compile(r"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*\Z", re.IGNORECASE)
 _NOISE_LINES = 2  # unreadable lines in a row that count as samples; further ones are noise with random line ends
+_JUDGED_ROWS: Final = 100  # rows after which columns without clear names are judged by their values
+_MISFITS: Final = 20  # rows in a row of another form: the layout came from a banner
 _NAN = float("nan")
 
 
@@ -41,114 +49,182 @@ class Decoded:
     counters: NDArray[np.int64] | None = None
 
 
+def lines_of(data: bytes) -> list[bytes]:
+    """The whole lines of `data`, none of them empty; the first and the last may be incomplete and are left out."""
+    return [line for line in (part.strip() for part in _END.split(data)[1:-1]) if line]
+
+
+def _is_alike(line: bytes, good: bytes) -> bool:
+    """Whether a line is a garbled row: half of a good one or more stands at its ends, other digits apart."""
+    line, good = (_DIGIT.sub(b"0", each) for each in (line, good))
+    most = min(len(line), len(good))
+    begin = next((i for i in range(most) if line[i] != good[i]), most)
+    end = next((i for i in range(most - begin) if line[-1 - i] != good[-1 - i]), most - begin)
+    return most > 0 and 2 * (begin + end) >= len(good) and len(line) <= 2 * len(good)
+
+
 class LineParser:
-    """Takes bytes in any pieces; every whole line is one sample.
+    """Takes bytes in any pieces; every whole line is a sample, or as many as its array holds.
 
     The first line is dropped: its beginning may be missing, so that 0.12 reads as 12. A line of words (the banner of a
-    restarted sketch) is counted, but no sample; neither is the third unreadable line in a row, nor those after it.
+    restarted sketch) that is not like the rows is counted, but no sample; neither is the third unreadable line in a
+    row, nor those after it, nor an empty line, nor one that holds other named columns only.
 
     Many attributes: four are those of every decoder.
 
     Args:
         mv: mV in one unit of the device's numbers.
-        unit: that unit, or `adc`.
-        zero: the number that means 0 mV.
-        column: number in a row, by name or from 0; None = the only one.
-        rails_mv: range of the device's ADC, mV; None if unknown.
+        unit: that unit, or `adc`; None = as the lines state it, else mV.
+        adc: scale of counts; a number beyond its range is unreadable. None = `mv`.
+        signed: scale from the first negative count on; None = `adc`.
+        column: number in a row, by name or from 0; None = the ECG is chosen.
+        layout: the chosen column, if it is known.
 
     Attributes:
         bad: lines so far that were unreadable, not finite or beyond MAX_MV; each but words and noise became NaN.
         example: one of them.
         problem: reason why these lines can never be read; else empty.
-        mv, unit, rails_mv: as given.
+        layout: the column that is read; None before the first rows.
+        mv, unit, adc: as given, or as the lines show it.
+        rails_mv: range of the ADC, mV; None if unknown.
     """
+
+    counter_values = 256  # lines have no counter
 
     def __init__(
         self,
         mv: float = 1.0,
         *,
-        unit: str = "mV",
-        zero: float = 0.0,
+        unit: str | None = None,
+        adc: Adc | None = None,
+        signed: Adc | None = None,
         column: str | int | None = None,
-        rails_mv: tuple[float, float] | None = None,
+        layout: LineLayout | None = None,
     ) -> None:
         self.bad = 0
         self.example = ""
         self.problem = ""
-        self.rails_mv = rails_mv
-        self.mv, self.unit, self._zero, self._column = mv, unit, zero, column
+        self.layout: LineLayout | None = None
+        self.rails_mv = None if adc is None or adc.low <= -(1 << 31) else adc.rails_mv
+        self.mv, self.unit = (mv if adc is None else adc.mv_per_count), unit or "mV"
+        self._stated = unit is None and adc is None
+        self.adc, self._signed, self._column = adc, signed, column
         self._rest = b""
         self._synchronised = False
-        self._lines = self._pulses = self._bad_run = 0
+        self._lines = self._pulses = self._bad_run = self._misfits = 0
+        self._rows: list[Row] = []  # rows before the layout is known
+        self._header: list[str] = []
+        self._good = b""  # the last row that was read
+        if layout is not None:
+            self._take_layout(layout)
 
     def feed(self, data: bytes) -> Decoded:
         """Return the samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
-        *lines, rest = (self._rest + data).split(b"\n")
+        *lines, rest = _END.split(self._rest + data)
         if len(rest) > MAX_LINE:  # too long for a row: keep only enough to know that
             rest = rest[: MAX_LINE + 1]
         self._rest = rest
         if lines and not self._synchronised:
             self._synchronised = True
             del lines[0]
-        samples = [self._sample(line.strip()) for line in lines]
-        return Decoded(np.array([mv for mv in samples if mv is not None], dtype=np.float64))
+        samples = [mv for line in lines if line.strip() for mv in self._samples(line.strip())]
+        return Decoded(np.array(samples, dtype=np.float64))
 
     def restart(self) -> None:
         """Drop the incomplete line after a break of the stream and synchronise again."""
         self._rest = b""
         self._synchronised = False
 
-    def _sample(self, line: bytes) -> float | None:
-        """Return the mV of a line; None = no sample."""
+    def _samples(self, line: bytes) -> list[float]:
+        """Return the mV of a line; empty = no sample."""
         self._lines += 1
-        if line == LEADS_OFF:
-            self._bad_run = 0
-            return _NAN
         try:
             if len(line) > MAX_LINE:
                 raise ValueError(line)
-            mv = (parse_number(self._field(line.decode("ascii"))) - self._zero) * self.mv
-            if abs(mv) <= MAX_MV:
-                self._bad_run = 0
-                return mv
+            text = line.decode()
+            if text.startswith("!"):
+                return self._leads_off()
+            rows = parse_rows(text)
         except ValueError:  # UnicodeDecodeError is one
-            pass
+            return self._unreadable(line)
+        layout = self.layout
+        if layout is None:
+            self._rows += rows
+            layout = self._choose()
+            if layout is None:
+                return []
+            rows, self._rows = self._rows, []
+        return [mv for row in rows for mv in self._read(layout, row, line)]
+
+    def _read(self, layout: LineLayout, row: Row, line: bytes) -> list[float]:
+        """Return the mV of a row."""
+        try:
+            field = layout.field(row)
+            samples = [] if field is None else [self._scaled(value) for value in field.values]
+        except ValueError:
+            self._misfits += 1
+            if self._misfits >= _MISFITS and self._lines <= 2 * _JUDGED_ROWS:
+                self.layout, self._misfits = None, 0
+            return self._unreadable(line)
+        self._bad_run = self._misfits = 0
+        self._good = line
+        return samples
+
+    def _scaled(self, value: float) -> float:
+        """Return the mV of a number; ValueError beyond the range."""
+        if value != value:
+            return _NAN
+        if self.adc is None:
+            mv = value * self.mv
+        else:
+            if value < 0 and self._signed is not None:
+                self.adc, self._signed = self._signed, None
+                self.mv, self.rails_mv = self.adc.mv_per_count, self.adc.rails_mv
+            if not self.adc.low <= value <= self.adc.high:
+                raise ValueError(value)
+            mv = (value - self.adc.zero) * self.adc.mv_per_count
+        if not abs(mv) <= MAX_MV:
+            raise ValueError(value)
+        return mv
+
+    def _choose(self) -> LineLayout | None:
+        """Choose the column as soon as names make it clear, else after _JUDGED_ROWS by the values."""
+        alone = len(self._rows) == 1 and len(self._rows[0]) == 1 and not self._rows[0][0].name
+        named = all(field.name for field in self._rows[-1])
+        if not (alone or named or self._column is not None or len(self._rows) >= _JUDGED_ROWS):
+            return None
+        try:
+            self._take_layout(find_layout(self._rows, self._column, self._header))
+        except SourceError as error:
+            if len(self._rows) >= _JUDGED_ROWS or self._column is not None:
+                self.problem = str(error).removeprefix(": ")
+                self._rows.clear()
+        return self.layout
+
+    def _take_layout(self, layout: LineLayout) -> None:
+        self.layout = layout
+        if self._stated and layout.unit in UNITS:
+            self.unit, self.mv = layout.unit, UNITS[layout.unit]
+
+    def _leads_off(self) -> list[float]:
+        self._bad_run = 0
+        return [_NAN]
+
+    def _unreadable(self, line: bytes) -> list[float]:
+        """Count a line without a readable sample; return NaN, or nothing where it is no sample."""
+        text = line[:MAX_LINE].decode("latin-1")
+        if is_leads_off(text):
+            return self._leads_off()
         self.bad += 1
         self.example = f"'{line[:20].decode('ascii', 'backslashreplace')}'"
-        self._pulses += _PULSE.match(line) is not None
+        self._pulses += _PULSE.match(text) is not None
         if self._pulses > 2 and self._lines <= _EARLY_LINES:
             self.problem = (
                 f"lines such as {self.example} are a pulse sensor's: light through a finger (PPG) shows no QRS complex;"
                 " connect an ECG amplifier, e.g. an AD8232"
             )
-        if _WORDS.match(line):
-            return None
+        if _WORDS.match(text) and not _is_alike(line, self._good):
+            self._header = words_of(text) or self._header
+            return []
         self._bad_run += 1
-        return _NAN if self._bad_run <= _NOISE_LINES else None
-
-    def _field(self, line: str) -> str:
-        """Return the wanted number of a row; ValueError if there is none."""
-        fields = [field.strip() for field in _BETWEEN.split(line) if field.strip()]
-        fields = _joined(fields)
-        if self._column is None:
-            if len(fields) > 1 and self._lines <= _EARLY_LINES:
-                self.problem = f"lines have {len(fields)} columns, e.g. '{line[:40]}'; choose one with --column 0"
-            if len(fields) != 1:
-                raise ValueError(line)
-            return fields[0].rpartition(":")[2]
-        for number, field in enumerate(fields):
-            name, _, value = field.rpartition(":")
-            if self._column in (number, name) or (str(self._column).isdecimal() and int(self._column) == number):
-                return value
-        raise ValueError(line)
-
-
-def _joined(fields: list[str]) -> list[str]:
-    """Join `ECG:` and `0.1` of `ECG: 0.1` into one field."""
-    joined: list[str] = []
-    for field in fields:
-        if joined and joined[-1].endswith(":"):
-            joined[-1] += field
-        else:
-            joined.append(field)
-    return joined
+        return [_NAN] if self._bad_run <= _NOISE_LINES else []

@@ -8,12 +8,19 @@ and the time. `encode` returns the bytes that a device sends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADS1292R", "MAX30003", "Chords", "Cyton", "Field", "OpenView", "PacketParser", "Parsed", "Payload", "Raw16"]
+__all__ = [
+    "Chords",
+    "FixedPacket",
+    "Olimex",
+    "PacketParser",
+    "Parsed",
+    "Raw16",
+    "rows_of",
+]
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,14 @@ class PacketParser:
         channels: number of channels in a packet.
     """
 
+    counter_values = 256  # the counter starts again after this number of samples
+
     def __init__(self, channels: int) -> None:
         self.channels = channels
         self._rest = b""
+
+    def select(self, channel: int) -> None:
+        """Announce the channel that is read, from 0: where packets differ, only those with it are returned."""
 
     @property
     def pending(self) -> int:
@@ -65,7 +77,7 @@ class PacketParser:
         raise NotImplementedError
 
 
-class _Fixed(PacketParser):
+class FixedPacket(PacketParser):
     """Packets of one length that begin and end with known bytes.
 
     Args:
@@ -105,24 +117,26 @@ class _Fixed(PacketParser):
             self._in_step = self._in_step and found == at
             at = found
             confirm = self._confirm and not self._in_step
-            if len(stream) - at < self._size:
+            size = self._size_at(stream, at)
+            if size is None or len(stream) - at < size:
                 break
-            good = self._is_packet(stream, at)
+            good = size > 0 and self._is_packet(stream, at, size)
             if good and confirm:
-                if len(stream) - at < 2 * self._size:
+                if len(stream) - at < 2 * size:
                     break
-                good = self._is_packet(stream, at + self._size) and self._follows(stream, at)
+                good = self._is_packet(stream, at + size, size) and self._follows(stream, at)
             self._in_step = good
             if good:
-                packets.append(stream[at : at + self._size])
-                at += self._size
+                packet = stream[at : at + size]
+                packets += [packet] if self._is_read(packet) else []
+                at += size
             else:
                 skipped += 1
                 at += 1
         self._rest = stream[at:]
-        rows = np.frombuffer(b"".join(packets), dtype=np.uint8).reshape(-1, self._size)
-        counters = None if self._counter_at is None else rows[:, self._counter_at].astype(np.int64)
-        return Parsed(self._decode(rows), counters, skipped)
+        place = self._counter_at
+        counters = None if place is None else np.array([packet[place] for packet in packets], dtype=np.int64)
+        return Parsed(self._decode(packets), counters, skipped)
 
     def _candidate(self, stream: bytes, at: int) -> int:
         """Return the first position from `at` on where a packet may begin."""
@@ -134,8 +148,17 @@ class _Fixed(PacketParser):
                 return len(stream) - kept
         return len(stream)
 
-    def _is_packet(self, stream: bytes, at: int) -> bool:
-        end = at + self._size
+    def _size_at(self, stream: bytes, at: int) -> int | None:
+        """Bytes of the packet that may begin at `at`; 0 = none begins, None = too few bytes to know."""
+        return None if at >= len(stream) else self._size
+
+    def _is_read(self, packet: bytes) -> bool:
+        """Whether a valid packet holds samples; False: it is skipped, and not counted."""
+        del packet
+        return True
+
+    def _is_packet(self, stream: bytes, at: int, size: int) -> bool:
+        end = at + size
         tail = stream[end - len(self._tail) : end]
         return stream.startswith(self._head, at) and all(b in ok for b, ok in zip(tail, self._tail, strict=True))
 
@@ -145,68 +168,15 @@ class _Fixed(PacketParser):
         at += self._counter_at
         return stream[at + self._size] == (stream[at] + 1) % 256
 
-    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def _bytes(self, packets: list[bytes]) -> NDArray[np.uint8]:
+        """Packets of one size as (n, size) uint8."""
+        return np.frombuffer(b"".join(packets), dtype=np.uint8).reshape(-1, self._size)
+
+    def _decode(self, packets: list[bytes]) -> NDArray[np.int64]:
         raise NotImplementedError
 
 
-class Field(NamedTuple):
-    """A signed little-endian number in a payload: its first byte, and its width in bytes (2 or 4)."""
-
-    at: int
-    width: int
-
-
-class Payload(NamedTuple):
-    """Payload of a device's OpenView packet: its size in bytes, and its channels, ECG first."""
-
-    size: int
-    fields: tuple[Field, ...]
-
-
-ADS1292R = Payload(9, (Field(0, 2), Field(2, 2)))  # ECG, respiration; then rates, not read
-MAX30003 = Payload(17, (Field(5, 4),))  # its sketch fills bytes 5 to 16: ECG, RR interval, heart rate
-
-
-class OpenView(_Fixed):
-    """ProtoCentral's packets: 0A FA, payload length (little-endian uint16), type 02, payload, 00 0B.
-
-    No counter and no checksum: a lost packet cannot be detected here. Leads off is a row of zeros. Packets of another
-    type or length than the device's are skipped.
-
-    Source: github.com/Protocentral/protocentral-ads1292r-arduino, examples/02-ecg-plot-openview, and
-    github.com/Protocentral/protocentral_max30003, examples/Example1-ECG-stream-Openview.
-
-    Args:
-        payload: payload of the device, `ADS1292R` or `MAX30003`.
-    """
-
-    def __init__(self, payload: Payload = ADS1292R) -> None:
-        self._payload = payload
-        head = b"\x0a\xfa" + payload.size.to_bytes(2, "little") + b"\x02"
-        super().__init__(len(payload.fields), payload.size + 7, head, (range(1), range(0x0B, 0x0C)), None)
-
-    def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Return the bytes for `samples`, (n, channels) ADC counts; the format has no counter."""
-        del counter
-        packets = bytearray()
-        for row in _rows(samples, self.channels, -(2**31), 2**31 - 1).tolist():
-            payload = bytearray(self._payload.size)
-            for (at, width), value in zip(self._payload.fields, row, strict=True):
-                if not -(1 << 8 * width - 1) <= value < 1 << 8 * width - 1:
-                    raise ValueError(f"sample {value} does not fit {width} bytes")
-                payload[at : at + width] = value.to_bytes(width, "little", signed=True)
-            packets += self._head + payload + b"\x00\x0b"
-        return bytes(packets)
-
-    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        columns = [
-            np.ascontiguousarray(rows[:, 5 + at : 5 + at + width]).view(f"<i{width}")[:, 0].astype(np.int64)
-            for at, width in self._payload.fields
-        ]
-        return np.stack(columns, axis=1)
-
-
-class Chords(_Fixed):
+class Chords(FixedPacket):
     """Upside Down Labs' packets: C7 7C, counter, a big-endian uint16 a channel, 01.
 
     Source: github.com/CIumsy/Chords-Arduino-Firmware, UNO-R4/UNO-R4.ino (6 channels, 14 bits) and the other boards
@@ -226,45 +196,39 @@ class Chords(_Fixed):
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Return the bytes for `samples`, (n, channels) from 0 to 65535, the first with this counter."""
-        rows = _rows(samples, self.channels, 0, 65_535)
+        rows = rows_of(samples, self.channels, 0, 65_535)
         return b"".join(
             self._head + bytes([(counter + i) % 256]) + row.astype(">u2").tobytes() + b"\x01"
             for i, row in enumerate(rows)
         )
 
-    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return np.ascontiguousarray(rows[:, 3:-1]).view(">u2").astype(np.int64)
+    def _decode(self, packets: list[bytes]) -> NDArray[np.int64]:
+        return np.ascontiguousarray(self._bytes(packets)[:, 3:-1]).view(">u2").astype(np.int64)
 
 
-class Cyton(_Fixed):
-    """OpenBCI Cyton's packets of 33 bytes: A0, counter, 8 big-endian int24, 6 auxiliary bytes, C0 to CF.
+class Olimex(FixedPacket):
+    """Packets of the Olimex EKG-EMG shield's sketch and of OpenEEG's P2 protocol, 17 bytes.
 
-    Two fixed bytes are few, and A0 is common in samples: while out of step, two packets in a row must agree. So the
-    last packet of a stream is returned only in step. The auxiliary bytes are not read. With the Daisy module, odd and
-    even packets hold different channels; this class does not separate them.
+    A5 5A, version 2, counter, 6 big-endian uint16 (10 bits), switches. The last byte is the state of four pins; only
+    its lower half is used.
 
-    Source: docs.openbci.com/Cyton/CytonDataFormat.
+    Source: github.com/OLIMEX/SHIELD-EKG-EMG, ShieldEkgEmgDemo.ino (struct Olimexino328_packet, 256 Hz, 57600 baud);
+    github.com/logston/olimex-ekg-emg, olimex/exg.py, reads it likewise.
     """
 
     def __init__(self) -> None:
-        super().__init__(8, 33, b"\xa0", (range(0xC0, 0xD0),), 1, confirm=True)
+        super().__init__(6, 17, b"\xa5\x5a\x02", (range(16),), 3)
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
-        """Return the bytes for `samples`, (n, 8) from -8388608 to 8388607, the first with this counter."""
-        rows = _rows(samples, self.channels, -(2**23), 2**23 - 1)
+        """Return the bytes for `samples`, (n, 6) from 0 to 65535, the first with this counter."""
+        rows = rows_of(samples, self.channels, 0, 65_535)
         return b"".join(
-            self._head
-            + bytes([(counter + i) % 256])
-            + b"".join(value.to_bytes(3, "big", signed=True) for value in row)
-            + bytes(6)
-            + b"\xc0"
-            for i, row in enumerate(rows.tolist())
+            self._head + bytes([(counter + i) % 256]) + row.astype(">u2").tobytes() + b"\x01"
+            for i, row in enumerate(rows)
         )
 
-    def _decode(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        parts = rows[:, 2:26].reshape(-1, 8, 3).astype(np.int64)
-        counts = parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
-        return (counts ^ 1 << 23) - (1 << 23)  # sign of 24 bits
+    def _decode(self, packets: list[bytes]) -> NDArray[np.int64]:
+        return np.ascontiguousarray(self._bytes(packets)[:, 4:-1]).view(">u2").astype(np.int64)
 
 
 class Raw16(PacketParser):
@@ -296,10 +260,10 @@ class Raw16(PacketParser):
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Return the bytes for `samples`, (n, channels) from -32768 to 32767; the format has no counter."""
         del counter
-        return _rows(samples, self.channels, -32_768, 32_767).astype("<i2").tobytes()
+        return rows_of(samples, self.channels, -32_768, 32_767).astype("<i2").tobytes()
 
 
-def _rows(samples: NDArray[np.int64], channels: int, low: int, high: int) -> NDArray[np.int64]:
+def rows_of(samples: NDArray[np.int64], channels: int, low: int, high: int) -> NDArray[np.int64]:
     """Return `samples` as (n, channels), all from `low` to `high`; ValueError otherwise."""
     rows = np.asarray(samples, dtype=np.int64)
     if rows.ndim != 2 or rows.shape[1] != channels:

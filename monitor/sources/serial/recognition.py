@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from monitor.errors import SourceError
-from monitor.sources.adc_counts import EXAMPLE_SCALE
+from monitor.sources.adc_counts import unfit
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.chords_greeting import ChordsGreeting
 from monitor.sources.serial.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.serial.formats import FORMATS, Board, Decoder, make_decoder
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.timing.arrival_line import measure_rate
 
 __all__ = ["MEASURE_S", "Recognition"]
@@ -61,7 +62,7 @@ class Recognition:
         Raises:
             SourceError: silent, an unknown format, no ECG, no scale, or no rate.
         """
-        options, channels = self._options, 0
+        options, found = self._options, None
         if options.format in ("auto", "chords"):
             self._wait_for(GUESS_S)
             found = guess_format(b"".join(data for _, data in self._so_far()), options.column_or_channel)
@@ -71,36 +72,55 @@ class Recognition:
                 self._accept(found)
             if self.format != "chords":
                 self.greeting = None
-            channels = found.channels if found.format == self.format else 0
-        decoder = self._make_decoder(channels)
-        fs_hz = options.fs_hz or self._measure(channels)
+            if found.format != self.format:
+                found = None
+        decoder = self._make_decoder(found)
+        options.note("format", f"{self.format}, {FORMATS[self.format].description}")
+        fs_hz = options.fs_hz or self._measure(found)
         how = "" if options.fs_hz else ", measured"
+        options.note("rate", f"{fs_hz:g} Hz{how}")
         return decoder, fs_hz, f"{self.format}, {FORMATS[self.format].description}, {fs_hz:g} Hz{how}"
 
     @property
     def _board(self) -> Board | None:
         return None if self.greeting is None else self.greeting.board
 
-    def _make_decoder(self, channels: int) -> Decoder:
-        return make_decoder(self.format, self._options, self._name, self._board, channels)
+    def _make_decoder(self, found: Guess | None) -> Decoder:
+        channels, layout = (0, None) if found is None else (found.channels, found.layout)
+        return make_decoder(self.format, self._options, self._name, self._board, channels, layout)
 
     def _accept(self, found: Guess) -> None:
         """Take the recognised format; SourceError if there is none, or if it cannot be an ECG as it is."""
+        options = self._options
+        if found.format:
+            options.note("format", f"{found.format}, {FORMATS[found.format].description}")
         if not found.format:
-            raise SourceError(f"{self._name}: {found.problem}; give --format, or --baud")
+            raise SourceError(f"{self._name}: {found.problem}; give --format, or the right --baud")
+        if found.layout is not None:
+            options.note("columns", found.layout.columns)
+            options.note("lead", found.layout.label or f"column {found.layout.position}")
+            options.note("unit", options.unit or found.layout.unit or "not stated")
         if found.problem:
             raise SourceError(f"{self._name}: {found.problem}")
-        options = self._options
-        if found.counts and not (options.unit or options.adc_bits or options.vref or options.gain):
-            raise SourceError(
-                f"{self._name}: its numbers, e.g. {found.counts}, look like ADC counts; give their scale, e.g."
-                f" {EXAMPLE_SCALE}, or --unit mV if they are mV"
-            )
         self.format = found.format
+        if found.layout is not None:
+            self._judge(found)
 
-    def _measure(self, channels: int) -> float:
+    def _judge(self, found: Guess) -> None:
+        """SourceError where the numbers of lines do not fit their unit or the given ADC."""
+        options = self._options
+        decoder = self._make_decoder(found)
+        problem: str | None = ""
+        if isinstance(decoder, LineParser) and decoder.adc is not None:
+            problem = unfit(decoder.adc, found.numbers, options.adc_bits)
+        elif options.unit is None:
+            problem = found.counts
+        if problem:
+            raise SourceError(f"{self._name}: {problem}")
+
+    def _measure(self, found: Guess | None) -> float:
         self._wait_for(MEASURE_S)
-        decoder = self._make_decoder(channels)
+        decoder = self._make_decoder(found)
         arrivals = []
         for arrival_s, data in self._so_far():
             decoded = decoder.feed(data)
@@ -108,7 +128,7 @@ class Recognition:
         if decoder.problem:
             raise SourceError(f"{self._name}: {decoder.problem}")
         try:
-            return measure_rate(arrivals)
+            return measure_rate(arrivals, decoder.counter_values)
         except ValueError as error:
             raise SourceError(f"{self._name}: its rate cannot be measured ({error}); give it, e.g. --fs 250") from None
 

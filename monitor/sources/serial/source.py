@@ -19,6 +19,7 @@ from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.format_guess import GUESS_S
 from monitor.sources.serial.formats import FORMATS, make_decoder
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.link import SerialLink
 from monitor.sources.serial.ports import choose_port
 from monitor.sources.serial.recognition import MEASURE_S, Recognition
@@ -80,20 +81,25 @@ class SerialSource(Source):
             )
         try:
             self._decoder, self.fs_hz, description = self._recognition.run()
-            self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
-            self.unit, self.mv_per_unit = self._decoder.unit, self._decoder.mv
             with self._lock:
                 self._begin(description)
+            self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
         except BaseException:
             self._link.close()
             raise
         self.name = f"{name} {self._recognition.format}"
         wanted = options.column_or_channel
-        self.lead = wanted if isinstance(wanted, str) else "ECG"
+        layout = self._decoder.layout if isinstance(self._decoder, LineParser) else None
+        named = layout.label if layout is not None else ""
+        self.lead = named or (wanted if isinstance(wanted, str) and not wanted.isdecimal() else "ECG")
+        options.note("lead", self.lead)
+        options.note("unit", self.unit if self.unit != "adc" else f"adc, {self.mv_per_unit:.3g} mV a count")
 
     def _begin(self, description: str) -> None:
         rate = RateWatch(self._options.rate_tolerance, remedy="; correct --fs")
-        self._buffer = LiveBuffer(self._spec, self.fs_hz, BUFFER_S, rate, self._opened_s)
+        self._buffer = LiveBuffer(
+            self._spec, self.fs_hz, BUFFER_S, rate, self._opened_s, counter_values=self._decoder.counter_values
+        )
         for kind, text in [*self._early, ("format", description)]:
             self._buffer.notice(kind, text)
         arrivals, self._recognition.arrivals = self._recognition.arrivals, []
@@ -114,6 +120,16 @@ class SerialSource(Source):
                 what = f"{new} lines were no sample" if self._recognition.format == "lines" else f"{new} unreadable"
                 more.append(Notice("bad_input", f"{self._spec}: {what}, e.g. {self._decoder.example}", new))
             return self._buffer.read(max_samples, *more)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the device's numbers."""
+        return self._decoder.unit
+
+    @property
+    def mv_per_unit(self) -> float:
+        """mV in one of them."""
+        return self._decoder.mv
 
     @property
     def waiting(self) -> int:

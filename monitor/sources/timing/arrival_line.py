@@ -122,11 +122,12 @@ class ArrivalLine:
             self.rate_hz = self.fs_hz * (1.0 - _slope(self._blocks))
 
 
-def measure_rate(arrivals: list[tuple[float, int, Counts | None]]) -> float:
+def measure_rate(arrivals: list[tuple[float, int, Counts | None]], counter_values: int = COUNTER) -> float:
     """Return the sampling rate, Hz: a usual rate if one is near, else as measured.
 
     Args:
         arrivals: (arrival, s; number of samples; their counters or None) of each batch, over some seconds.
+        counter_values: the counter starts again after this number of samples.
 
     Raises:
         ValueError: less than a second of signal.
@@ -136,7 +137,7 @@ def measure_rate(arrivals: list[tuple[float, int, Counts | None]]) -> float:
     for arrival_s, n, counters in arrivals:
         if counters is not None and n:
             first = int(counters[0]) - 1 if counter is None else counter
-            end += int((np.diff(counters, prepend=first) % COUNTER).sum())
+            end += int((np.diff(counters, prepend=first) % counter_values).sum())
             counter = int(counters[-1])
         else:
             end += n

@@ -39,14 +39,16 @@ class SampleClock:
 
     Args:
         fs_hz: nominal rate of the device, Hz.
+        counter_values: the device's counter starts again after this number of samples.
 
     Attributes:
         end: index after the last sample placed.
         lost: samples found missing so far.
     """
 
-    def __init__(self, fs_hz: float) -> None:
+    def __init__(self, fs_hz: float, counter_values: int = COUNTER) -> None:
         self.fs_hz = fs_hz
+        self._values = counter_values
         self.end = 0
         self.lost = 0
         self._line = ArrivalLine(fs_hz)
@@ -171,7 +173,7 @@ class SampleClock:
         After a silence they count from the first of these samples; `_missing` finds the loss before it.
         """
         first = int(counters[0]) - 1 if silence or self._counter is None else self._counter
-        steps = np.diff(counters, prepend=first) % COUNTER
+        steps = np.diff(counters, prepend=first) % self._values
         odd = np.flatnonzero(steps != 1).tolist()
         if not odd:
             return np.arange(counters.size), counters.size
@@ -180,7 +182,7 @@ class SampleClock:
         i = 0
         while i < len(odd):
             here = odd[i]
-            step, jump = int(steps[here]), (int(steps[here]) - 1) % COUNTER
+            step, jump = int(steps[here]), (int(steps[here]) - 1) % self._values
             follows = here + 1 < counters.size
             if not follows and not final:
                 steps[here] = 1
@@ -188,7 +190,7 @@ class SampleClock:
             # A garbled counter: the next one continues the count, less one or two packets that this one swallowed.
             # A counter that repeats shows it too: time alone would show 256 lost samples.
             after = int(steps[here + 1]) if follows else 1
-            swallowed = (step + after - 2) % COUNTER if follows else COUNTER
+            swallowed = (step + after - 2) % self._values if follows else self._values
             if swallowed == 0 or (swallowed <= 2 and (jump > 2 or after == 0)):
                 steps[here], steps[here + 1] = 1, 1 + swallowed
                 lost += swallowed
@@ -206,7 +208,7 @@ class SampleClock:
         """Samples missing before `counters` by the counter alone, 0 to 255; None where it started again."""
         if self._counter is None or self._was_cut:
             return None
-        return (int(counters[0]) - self._counter - 1) % COUNTER
+        return (int(counters[0]) - self._counter - 1) % self._values
 
     def _due(self, arrival_s: float) -> float:
         """Number of samples expected by `arrival_s`."""
@@ -224,9 +226,9 @@ class SampleClock:
         due = self._due(arrival_s) - self.end - span
         tolerance = max(2.0, TOLERANCE_S * self.fs_hz)
         if jump is not None:
-            counted = jump + COUNTER * max(0, round((due - jump) / COUNTER))
+            counted = jump + self._values * max(0, round((due - jump) / self._values))
             if abs(counted - due) <= tolerance:
-                self._line.doubt(counted if counted >= COUNTER else 0)
+                self._line.doubt(counted if counted >= self._values else 0)
                 return counted
         if due > tolerance:
             self._line.doubt(round(due))

@@ -18,8 +18,8 @@ from monitor.emulator.plan import Fate
 from monitor.emulator.samples import Samples
 from monitor.errors import ConfigError, SourceError
 from monitor.sources import Chunk, EndOfStream, Source, SourceOptions, open_source
+from monitor.sources.serial.cyton import Cyton
 from monitor.sources.serial.formats import FORMATS, make_decoder
-from monitor.sources.serial.packets import Cyton
 
 FORMAT = pytest.mark.parametrize("form", FORMATS)
 ALL_FAULTS = (

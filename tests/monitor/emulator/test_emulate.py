@@ -128,6 +128,8 @@ def test_unusable_options_are_refused_in_one_line(options: EmulateOptions, error
         ("openview", ""),
         ("cyton", ""),
         ("chords", "--adc-bits 14 --vref 5 --gain 500"),
+        ("olimex", "--adc-bits 10 --vref 5 --gain 1424"),
+        ("cyton-daisy", ""),
         ("raw16", "--adc-bits 16 --vref 3.2767 --gain 100"),
     ],
 )

@@ -103,7 +103,9 @@ def test_a_reader_gets_all_samples(port: PtyPort, form: str) -> None:
             sent = stage.device.bytes_out
             stage.go(0.1)
             got += fetch(reader, stage.device.bytes_out - sent)
-    scale = {"chords": (14, 5.0, 500.0), "raw16": (16, 3.2767, 100.0)}.get(form, (None, None, None))
+    scale = {"chords": (14, 5.0, 500.0), "raw16": (16, 3.2767, 100.0), "olimex": (10, 5.0, 1424.0)}.get(
+        form, (None, None, None)
+    )
     options = SourceOptions(adc_bits=scale[0], vref=scale[1], gain=scale[2])
     signal = Samples(open_source(PATIENT)).take(10**6)
     assert np.array_equal(make_decoder(form, options, "serial").feed(got).mv, make_encoder(form).readable(signal))

@@ -20,6 +20,7 @@ PAIRS = {
     **{form: (f"--format {form}", "") for form in FORMATS},
     "Arduino": (f"--format lines {SCALE}", SCALE),
     "chords": ("--format chords", "--gain 500"),
+    "olimex": ("--format olimex", "--adc-bits 10 --vref 5 --gain 1424"),
     "raw16": ("--format raw16", "--format raw16 --unit adc --mv-per-unit 0.001"),
     "cyton at once": ("--format cyton", "--format cyton --fs 250"),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.emulator.encoder import Scale
+from monitor.emulator.encoder import FORMS, LINES, Scale, base_format
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source
 from monitor.sources.serial.format_guess import guess_format
@@ -28,8 +28,12 @@ OPTIONS: dict[str, dict[str, object]] = {
     "chords": dict(CHORDS),
     "cyton": {},
     "raw16": dict(RAW16),
+    "healthypi4": {},
+    "healthypi5": {},
+    "olimex": {"adc_bits": 10, "vref": 5.0, "gain": 1424.0},
+    "cyton-daisy": {},
 }
-COUNTED = ("chords", "cyton")
+COUNTED = ("chords", "cyton", "olimex", "cyton-daisy")
 QUICK = ("lines", "cyton")  # one without a counter, one with
 
 
@@ -47,7 +51,7 @@ def bench(tmp_path: Path) -> Iterator[MakeBench]:
     made: list[Bench] = []
 
     def make(form: str, faults: str = "", **options: object) -> Bench:
-        made.append(Bench(tmp_path, form, faults, **(OPTIONS[form] | options)))  # type: ignore[arg-type]
+        made.append(Bench(tmp_path, form, faults, **(OPTIONS.get(form, {}) | options)))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -116,7 +120,10 @@ def test_counts_on_lines_need_their_scale(bench: MakeBench) -> None:
 
 
 def test_a_wrong_baud_rate_is_reported(bench: MakeBench) -> None:
-    with pytest.raises(SourceError, match=r"are no known format; is the baud rate right\?; give --format"):
+    with pytest.raises(
+        SourceError,
+        match=r"e\.g\. ([0-9a-f]{2} ){15}[0-9a-f]{2}, are no known format \(tried .*; give --format, or",
+    ):
         bench("cyton", "noise@0s for 60s")
 
 
@@ -125,9 +132,9 @@ def test_a_wrong_baud_rate_is_reported(bench: MakeBench) -> None:
     [
         (b"\r\nS512\r\nS514\r\nB72\r\nS520\r\nQ830\r\nS533\r\nS540\r\n" * 20, "lines", "pulse sensor"),
         (b"starting\r\n" * 40, "", "text without numbers"),
-        (b"hello\r\n" + b"0.1,0.2,0.3\r\n" * 40, "lines", "3 columns"),
-        (bytes(range(256)) * 10, "", "baud"),
-        (b"", "", "baud"),
+        (b"hello\r\n" + b"0.1,0.2,0.3\r\n" * 40, "lines", "not clear; choose one with --column: 0 (0.1"),
+        (bytes(range(256)) * 10, "", "no known format"),
+        (b"", "", "no known format"),
         (b"x\n" + b"0.125\n-0.25\n!\n" * 20, "lines", ""),
         (b"x\n" + b"ECG:0.125\nECG:-0.25\n" * 20, "lines", ""),
     ],
@@ -147,7 +154,7 @@ def test_guess_format_accepts_several_columns_with_a_choice() -> None:
     ("data", "problem"),
     [
         (b"S512\r\nS520\r\nB71\r\n", r"PPG\) shows no QRS complex; connect an ECG amplifier"),
-        (b"0.1,0.2\r\n", "choose one with --column 0"),
+        (b"0.1,0.2\r\n", r"choose one with --column: 0 \(0\.1"),
     ],
 )
 def test_a_device_that_is_no_ecg_is_refused(data: bytes, problem: str) -> None:
@@ -170,6 +177,58 @@ def test_a_silent_device_is_reported(tmp_path: Path) -> None:
         open_source("serial", SourceOptions(port=os.ttyname(near), clock=clock))
     os.close(far)
     os.close(near)
+
+
+EVERY = [
+    form
+    if form in ("lines-json", "lines-cr", "healthypi5", "olimex", "cyton-daisy")
+    else pytest.param(form, marks=pytest.mark.slow)
+    for form in FORMS
+    if form not in ("lines", "raw16", "chords")
+]
+
+
+@pytest.mark.parametrize("form", EVERY)
+@pytest.mark.parametrize("faults", ["", "noise@0s for 0.3s"])
+def test_every_emulated_device_is_recognised_and_read(bench: MakeBench, form: str, faults: str) -> None:
+    """Without a flag, but for the scale of counts; also with garbage before it."""
+    noted: dict[str, str] = {}
+    seen = bench(form, faults, note=noted.__setitem__)
+    assert noted["format"].startswith(base_format(form))
+    assert noted["rate"] == "250 Hz, measured"
+    assert seen.source.fs_hz == FS_HZ
+    seen.play(4.0)
+    mv, truth = seen.samples[-1000:], signal_of(round(40 * FS_HZ), FS_HZ)
+    errors = [np.abs(mv - truth[i : i + mv.size]).max() for i in range(truth.size - mv.size)]
+    assert min(errors) < 0.02
+    assert "\n" not in " ".join(noted.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", list(LINES))
+def test_three_percent_of_garbled_lines_leave_rate_and_places_right(bench: MakeBench, form: str) -> None:
+    seen = bench(form, "garble=3%")
+    assert seen.source.fs_hz == FS_HZ
+    seen.play(30.0)
+    assert not seen.notices("sampling_rate")
+    mv, places = seen.samples, seen.places
+    truth = signal_of(round(60 * FS_HZ), FS_HZ)
+    near = [
+        np.nanmin(np.abs(mv[i] - truth[max(0, k - 30) : k + 30])) < 0.02 if np.isfinite(mv[i]) else False
+        for i, k in enumerate(places.tolist())
+    ]
+    assert np.mean(near) > 0.95
+    assert sum(notice.count for notice in seen.notices("bad_input")) > 100
+
+
+def test_leads_off_of_every_kind_of_line_is_nan(bench: MakeBench) -> None:
+    for form in ("lines-json", "lines-prefix", "lines-flags", "lines-time"):
+        seen = bench(form, "leadsoff@20s for 5s")
+        seen.play(20.0)
+        off = np.isnan(seen.samples)
+        assert abs(int(off.sum()) - 5 * FS_HZ) <= 2, form
+        assert not seen.notices("bad_input"), form
+        seen.close()
 
 
 # -- faults --------------------------------------------------------------------------------------------------

@@ -10,20 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.sources.serial.packets import MAX30003, Chords, Cyton, OpenView, PacketParser, Parsed, Raw16
+from monitor.sources.serial.cyton import Cyton, CytonDaisy, is_interleaved
+from monitor.sources.serial.format_guess import guess_format
+from monitor.sources.serial.openview import HEALTHYPI4, HEALTHYPI5, HEALTHYPI5_BATCH, MAX30003, OpenView
+from monitor.sources.serial.packets import Chords, Olimex, PacketParser, Parsed, Raw16
 
 MAKERS = {
     "openview": OpenView,
     "openview max30003": lambda: OpenView(MAX30003),
+    "openview healthypi4": lambda: OpenView(HEALTHYPI4),
+    "openview healthypi5": lambda: OpenView(HEALTHYPI5),
+    "olimex": Olimex,
     "chords": Chords,
     "chords 1 channel": lambda: Chords(1),
     "cyton": Cyton,
     "raw16": lambda: Raw16(2),
 }
-LIMITS = {"chords": (0, 65_535), "cyton": (-(2**23), 2**23 - 1)}
+LIMITS = {"chords": (0, 65_535), "olimex": (0, 65_535), "cyton": (-(2**23), 2**23 - 1)}
 framed = pytest.mark.parametrize("name", [name for name in MAKERS if name != "raw16"])
 every = pytest.mark.parametrize("name", list(MAKERS))
-HEADS = b"\xa0\x0a\xc7"  # garbage without these bytes begins no packet
+HEADS = b"\xa0\x0a\xc7\xa5"  # garbage without these bytes begins no packet
 
 
 def draw_samples(name: str, n: int, seed: int) -> NDArray[np.int64]:
@@ -173,3 +179,114 @@ def test_encode_refuses_samples_out_of_range(name: str) -> None:
         parser.encode(np.full((1, parser.channels), 40_000_000_000))
     with pytest.raises(ValueError, match="shape"):
         parser.encode(np.zeros(3, dtype=np.int64))
+
+
+# -- boards with several packets or signals ------------------------------------------------------------------
+
+
+def test_layout_of_healthypi4() -> None:
+    """ECG and respiration int16, infrared and red int32, temperature, rates, status."""
+    packet = bytes.fromhex("0afa140002fdff070001000000ffffffff420e0f61484e7800000b")
+    assert OpenView(HEALTHYPI4).feed(packet).samples.tolist() == [[-3, 7, 1, -1]]
+
+
+def batch(first: int) -> bytes:
+    ecg = b"".join(value.to_bytes(4, "little", signed=True) for value in range(first, first + 8))
+    return b"\x0a\xfa\x32\x00\x03" + ecg + bytes(16) + bytes([72, 15]) + b"\x00\x0b"
+
+
+PPG = b"\x0a\xfa\x13\x00\x04" + bytes(range(19)) + b"\x00\x0b"
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_healthypi5_sends_one_sample_or_eight_in_a_packet_and_ppg_between(size: int) -> None:
+    parser = OpenView(HEALTHYPI5)
+    single = parser.encode(np.array([[-5], [-4]]))
+    assert len(single) == 2 * 29
+    stream = b"garbage" + single + b"".join(batch(8 * n) + PPG for n in range(20))
+    parsed = feed_all(parser, [stream[at : at + size] for at in range(0, len(stream), size)])
+    assert parsed.samples[:, 0].tolist() == [-5, -4, *range(160)]
+    assert parsed.skipped == len(b"garbage"), "PPG is another signal, no bad input"
+    assert guess_format(stream[65:]).format == "healthypi5"
+
+
+def test_encode_of_a_batch_takes_whole_packets() -> None:
+    parser = OpenView(HEALTHYPI5_BATCH)
+    rows = np.arange(16)[:, None]
+    assert parser.feed(parser.encode(rows)).samples.tolist() == rows.tolist()
+    with pytest.raises(ValueError, match="a packet holds 8"):
+        parser.encode(rows[:3])
+
+
+def test_layout_of_olimex() -> None:
+    packet = bytes.fromhex("a55a022a020103ff000000000000000701")
+    parsed = Olimex().feed(packet)
+    assert parsed.samples.tolist() == [[513, 1023, 0, 0, 0, 7]]
+    assert parsed.counters is not None
+    assert parsed.counters.tolist() == [42]
+
+
+def two_boards(n: int, start: int = 0) -> tuple[NDArray[np.int64], bytes]:
+    """Samples of 16 channels with the offsets of electrodes, and their packets."""
+    dice = np.random.default_rng(2)
+    offsets = dice.integers(-200_000, 200_000, 16)
+    samples = np.cumsum(dice.integers(-50, 51, (n, 16)), axis=0) + offsets
+    return samples, CytonDaisy().encode(samples, start)
+
+
+@pytest.mark.parametrize("channel", [0, 7, 8, 15])
+@pytest.mark.parametrize("size", [1, 40, 100_000])
+def test_a_daisy_is_taken_apart(channel: int, size: int) -> None:
+    samples, stream = two_boards(600)
+    parser = CytonDaisy()
+    parser.select(channel)
+    stream = b"\xa0\x01 garbage" + stream
+    parsed = feed_all(parser, [stream[at : at + size] for at in range(0, len(stream), size)])
+    np.testing.assert_array_equal(parsed.samples[:, channel], samples[:, channel])
+    assert parsed.counters is not None
+    np.testing.assert_array_equal(parsed.counters, np.arange(600) % parser.counter_values)
+
+
+def test_a_lost_packet_of_one_board_is_a_lost_sample_of_that_board_only() -> None:
+    samples, stream = two_boards(100)
+    cut = stream[: 33 * 50] + stream[33 * 51 :]  # an even packet, of the Daisy
+    for channel, missing in ((0, []), (8, [25])):
+        parser = CytonDaisy()
+        parser.select(channel)
+        parsed = parser.feed(cut)
+        kept = np.delete(samples[:, channel], missing)
+        np.testing.assert_array_equal(parsed.samples[:, channel], kept)
+        assert parsed.counters is not None
+        assert parsed.counters.size == 100 - len(missing)
+
+
+def test_a_daisy_is_recognised_and_a_cyton_alone_is_not() -> None:
+    _, stream = two_boards(250)
+    assert guess_format(stream[17:]).format == "cyton-daisy"
+    dice = np.random.default_rng(3)
+    t = np.arange(500)
+    mains = (5000 * np.sin(2 * np.pi * 50 * t / 250))[:, None]
+    for rows in (
+        np.cumsum(dice.integers(-50, 51, (500, 8)), axis=0) + 90_000,
+        dice.integers(-900, 901, (500, 8)),
+        np.rint(mains + dice.normal(0, 20, (500, 8))).astype(np.int64),
+        np.zeros((500, 8), dtype=np.int64),
+    ):
+        assert not is_interleaved(rows, t % 256)
+        assert guess_format(Cyton().encode(rows)).format == "cyton"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"\xaa\xaa\x04\x80\x02\x00\x2a\x53" * 60, "NeuroSky ThinkGear"),
+        (b"\x80\x0f\x04\x05\x00\x12\x00\x01" * 60, "Ganglion"),
+        (b"\xe0\x10\x03" * 90, "Firmata"),
+        (b"\x0a\xfa\x0a\x00\x02" + bytes(10) + b"\x00\x0b", "no known format"),
+        ((b"\x0a\xfa\x0a\x00\x02" + bytes(10) + b"\x00\x0b") * 30, "ProtoCentral packets of type 2 with 10 bytes"),
+    ],
+)
+def test_known_devices_that_are_not_read_are_named(data: bytes, problem: str) -> None:
+    found = guess_format(data)
+    assert found.format == ""
+    assert problem in found.problem

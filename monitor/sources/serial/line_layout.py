@@ -1,0 +1,114 @@
+"""Layout of a device's lines: which column is the ECG, and its unit, from the first rows. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from monitor.sources.channels import Channel, channel_list, choose, is_ecg, is_other_quantity
+from monitor.sources.column_values import is_held, is_steady
+from monitor.sources.serial.line_fields import Field, Row
+from monitor.sources.units import canonical_unit, unit_in_label, without_unit
+
+__all__ = ["LineLayout", "find_layout"]
+
+_SEEN: Final = 0.1  # share of the rows that a name must be in; a garbled name is in fewer
+_FIRST: Final = 3  # values in a list of columns
+
+
+class LineLayout(NamedTuple):
+    """The column to read.
+
+    Attributes:
+        name: name in every row; empty = the column has a position instead.
+        position: number in a row of `width` unnamed fields, from 0.
+        width: fields of a row; used where `name` is empty.
+        names: all names that occur; a row with others of them only is no sample.
+        label: name for the user, without the unit; empty = none.
+        unit: canonical unit that a row or the name states; None = none.
+        columns: all columns in one line, for the user.
+    """
+
+    name: str
+    position: int
+    width: int
+    names: frozenset[str]
+    label: str
+    unit: str | None
+    columns: str
+
+    def field(self, row: Row) -> Field | None:
+        """The wanted field of a row; None where the row holds other named columns only.
+
+        Raises:
+            ValueError: the row has another form.
+        """
+        if not self.name:
+            if len(row) != self.width:
+                raise ValueError(f"{len(row)} fields")
+            return row[self.position]
+        named = {field.name: field for field in row}
+        if self.name in named and "" not in named:
+            return named[self.name]
+        if all(name in self.names or is_other_quantity(name) for name in named):
+            return None  # e.g. a heart rate once a beat
+        raise ValueError(f"no {self.name}")
+
+
+def find_layout(rows: Sequence[Row], wanted: str | int | None = None, header: Sequence[str] = ()) -> LineLayout:
+    """Choose the ECG among the columns of rows.
+
+    Args:
+        rows: at least one.
+        wanted: column by name or number; None = choose by names and units, without names by the values.
+        header: names from a header line, used for rows of as many unnamed columns.
+
+    Raises:
+        SourceError: the choice is not clear, or there is no such column; the text begins with ": ".
+    """
+    by_name = sum(all(field.name for field in row) for row in rows) > len(rows) / 2
+    if by_name:
+        seen = Counter(field.name for row in rows for field in row)
+        labels = [name for name, n in seen.items() if n >= _SEEN * max(seen.values())]
+        columns = [[field for row in rows for field in row if field.name == name] for name in labels]
+        width = len(labels)
+    else:
+        width = Counter(len(row) for row in rows).most_common(1)[0][0]
+        fitting = [row for row in rows if len(row) == width]
+        names = [_usual([row[i].name for row in fitting]) for i in range(width)]
+        labels = list(header) if len(header) == width else names
+        columns = [[row[i] for row in fitting] for i in range(width)]
+    channels = _channels(labels, columns)
+    chosen = choose(channels, wanted, "", "--column")
+    label = labels[chosen]
+    unit = canonical_unit(channels[chosen].unit or "") or unit_in_label(label)
+    return LineLayout(
+        name=label if by_name else "",
+        position=chosen,
+        width=width,
+        names=frozenset(labels) if by_name else frozenset(),
+        label=without_unit(label),
+        unit=unit,
+        columns=channel_list(channels),
+    )
+
+
+def _channels(labels: Sequence[str], columns: Sequence[Sequence[Field]]) -> list[Channel]:
+    values = [[value for field in column for value in field.values] for column in columns]
+    steady = [is_steady(numbers) for numbers in values]
+    held = [is_held(numbers) for numbers in values]
+    all_held = all(held[i] or steady[i] for i in range(len(values)))  # the electrodes may be off at the start
+    channels = []
+    for i, label in enumerate(labels):
+        usable = not steady[i] and (not held[i] or all_held or is_ecg(label))
+        first = " ".join(f"{value:g}" for value in values[i][:_FIRST])
+        channels.append(
+            Channel(label, _usual([field.unit for field in columns[i]]) or None, usable=usable, first=first)
+        )
+    return channels
+
+
+def _usual(texts: Sequence[str | None]) -> str:
+    """The most frequent of some texts; a garbled row may lack it."""
+    return Counter(text or "" for text in texts).most_common(1)[0][0]
