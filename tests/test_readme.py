@@ -97,7 +97,7 @@ def app_of(command: list[str]) -> tuple[typer.Typer, list[str]]:
         return app, command[1:]
     if command[1] == "-m":
         pytest.importorskip("torch")
-        from train.__main__ import app as train_app
+        from train.commands import app as train_app
 
         return train_app, command[3:]
     return importlib.import_module(Path(command[1]).stem).app, command[2:]

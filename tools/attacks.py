@@ -27,7 +27,9 @@ from common.programs import ToolError, run_command  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "attacks.json"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 @app.command(help=__doc__)

@@ -31,7 +31,13 @@ QUICK = {  # name of each benchmark -> options of a trial
     "fleet": ("--beds", "12", "--minutes", "0.3", "--shards", "2"),
 }
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    help=__doc__,
+)
 
 Beds = Annotated[int, typer.Option(min=1, help="Number of beds.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]

@@ -28,7 +28,9 @@ from stress.verdict import faults_table  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "bus_faults.json"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 @app.command(help=__doc__)

@@ -88,6 +88,8 @@ def _show(which: str, variants: int, seed: int, save: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+    )
     app.command(help=__doc__)(main)
     run_command("clinical", app)

@@ -25,7 +25,13 @@ from studies.runs import Runs, chosen  # noqa: E402
 
 RESULTS = ROOT / "train" / "results"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    help=__doc__,
+)
 
 Only = Annotated[str, typer.Option(help="Runs whose name has one of these words, with commas; default: all.")]
 Json = Annotated[Path, typer.Option(help="File that keeps the figures.")]

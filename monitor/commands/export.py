@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from monitor.client.client import AlarmClient
     from monitor.messages import AlarmMessage, StatusMessage
 
 __all__ = ["Format", "export"]
 
+LAST = "last"  # in place of an id: the newest alarm
 _TIMEOUT_S = 10.0  # for a reply of a running monitor
+_POLL_S = 0.25
 
 
 class Format(StrEnum):
@@ -50,7 +54,7 @@ class _Found(NamedTuple):
 
 @takes(*JOURNAL_FLAGS, texts=JOURNAL_TEXTS)
 def export(
-    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823.")],
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm, e.g. p1/asystole/8823, or `last`.")],
     given: Given,
     form: Annotated[
         Format, typer.Option("--format", help="fhir: one Bundle; hl7: one ORU^R40 message per state.")
@@ -110,6 +114,9 @@ def _from_journal(given: Given, alarm_id: str, epoch: str) -> _Found:
             for page in reader.pages(topic, first, 0):
                 yield from page.bodies
 
+        if alarm_id == LAST:
+            beds = [topic.split("/")[1] for topic in reader.topics() if topic.endswith("/alarm/")]
+            alarm_id, run = _last(read, beds, run, reader.path, reader.epochs())
         found = _find(read, alarm_id, run, reader.path)
         strip = reader.get_strip(alarm_id, found.states[0].epoch)
     return found if strip is None else found._replace(strip=(strip.first_sample, strip.fs_hz, strip.samples))
@@ -141,6 +148,8 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
                 more, at, seq = (reply.data[key] for key in ("more", "epoch", "seq")) if reply.ok else (False, "", 0)
                 yield from map(bytes, reply.messages)
 
+        if alarm_id == LAST:
+            alarm_id, epoch = _last(read, _beds(client, connect), epoch, connect)
         found = _find(read, alarm_id, epoch, connect)
         reply = client.request(Request(op="strip", alarm_id=alarm_id, epoch=found.states[0].epoch), _TIMEOUT_S)
     finally:
@@ -149,6 +158,47 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> _Fou
         return found
     rows = np.array([reply.data["raw_mv"], reply.data["filtered_mv"]], dtype=np.float32)  # null becomes NaN
     return found._replace(strip=(reply.data["first_sample"], reply.data["fs_hz"], rows))
+
+
+def _beds(client: AlarmClient, connect: str) -> tuple[str, ...]:
+    """Names of the beds, from a heartbeat.
+
+    Raises:
+        ClientError: no heartbeat within `_TIMEOUT_S`.
+    """
+    from monitor.errors import ClientError
+    from monitor.messages import HeartbeatMessage
+
+    until_s = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < until_s:
+        for _, body, _ in client.poll(_POLL_S):
+            if isinstance(body, HeartbeatMessage):
+                return body.beds
+    raise ClientError(f"no monitor answers at {connect}; start one, or name its address: --connect")
+
+
+def _last(
+    read: Callable[[str], Iterator[bytes]], beds: Sequence[str], epoch: str, where: str, epochs: Sequence[str] = ()
+) -> tuple[str, str]:
+    """Id and run of the newest alarm, as `ecg-monitor alarms show last` takes it.
+
+    Args:
+        read, epoch, where: as for `_find`.
+        beds: names of the beds.
+        epochs: ids of the runs, oldest first; empty where there is only one.
+
+    Raises:
+        ConfigError: no alarm.
+    """
+    from monitor.messages import AlarmMessage, bed_topic, decode
+    from monitor.reports.episodes import past_alarms
+
+    bodies = (decode(body) for bed in beds for body in read(bed_topic(bed, "alarm")))
+    alarms = [body for body in bodies if isinstance(body, AlarmMessage) and epoch in ("", body.epoch)]
+    if not alarms:
+        raise ConfigError(f"export: no alarm in {where}" + (f" in run {epoch}" if epoch else ""))
+    newest = past_alarms(alarms, dict.fromkeys(epochs, ""), {})[-1]
+    return newest.last.alarm_id, newest.epoch
 
 
 def _find(read: Callable[[str], Iterator[bytes]], alarm_id: str, epoch: str, where: str) -> _Found:

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 
 from tests.train.fit.helpers import TINY, made_up_beats, needs_mitdb
 from train.__main__ import main
+from train.data import records
+from train.errors import DataError
 
 Here = Callable[..., str]
 
@@ -221,6 +224,8 @@ class Absent:
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 sys.meta_path.insert(0, Absent())
 from train.__main__ import main
+from train.data import records
+from train.errors import DataError
 main()
 """
 
@@ -239,8 +244,61 @@ def test_without_torch_one_line_names_the_remedy(tmp_path: Path) -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    probe = "import sys, train.__main__ as m; m.app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    probe = "import sys, train.commands as m; m.app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     for command in ("fit", "evaluate", "export", "import-published", "data", "table", "words"):
         assert command in done.stdout
+
+
+STOPPED_AT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from train.__main__ import main
+from train.data import records
+from train.errors import DataError
+sys.argv = ["train", *sys.argv[2:]]
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["typer", "torch"])
+def test_ctrl_c_during_imports_is_one_line(tmp_path: Path, moment: str) -> None:
+    command = [sys.executable, "-c", STOPPED_AT, moment, "fit", "--runs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode in (130, -2), done.stderr  # -2: Python ends itself by the signal, 130 for a shell
+    assert done.stderr == "stopped; give the same command again to resume the fit from its last epoch\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "error: Missing command; see python -m train --help"),
+        (["nonsense"], "error: No such command 'nonsense'; see python -m train --help"),
+        (["export"], "error: Missing option '--run'; see python -m train export --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert (stop.value.code, capsys.readouterr().err) == (2, f"{expected}\n")
+
+
+def test_a_failed_download_is_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_MONITOR_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr(records, "_places", lambda name: [tmp_path / name])
+
+    def unreachable(*_: object) -> None:
+        raise ConnectionError("HTTPSConnectionPool(host='physionet.org'): Max retries exceeded")
+
+    monkeypatch.setattr(wfdb, "dl_database", unreachable)
+    with pytest.raises(DataError, match=r"physionet.org cannot be reached.*set ECG_MONITOR_DATA") as error:
+        records.data_folder("mitdb")
+    assert "HTTPS" not in str(error.value)

@@ -195,7 +195,6 @@ def data_folder(name: str) -> Path:
     if found := find_data(name):
         return found
     target = _places(name)[-1]
-    remedy = f"set {ENVIRONMENT} to the folder that holds {name}/"
     try:
         import wfdb
 
@@ -207,9 +206,13 @@ def data_folder(name: str) -> Path:
                 (Path(part) / "RECORDS").write_text("".join(f"{p.stem}\n" for p in sorted(Path(part).glob("*.hea"))))
             shutil.copytree(part, target, dirs_exist_ok=True)
     except Exception as error:  # any failure of the network: the same message for the user
-        reason = " ".join(str(error).split())[:120]
+        problem = "physionet.org cannot be reached"
+        if isinstance(error, OSError) and error.filename is not None:
+            problem = f"{error.filename}: {error.strerror}"
         raise DataError(
-            f"{name}: neither in ${ENVIRONMENT} nor in {target.parent}, and the download failed ({reason}): {remedy}"
+            f"{name}: not in ${ENVIRONMENT} nor in {target.parent}, and it cannot be downloaded ({problem}); repeat the"
+            f" command later, or get https://physionet.org/content/{name}/ elsewhere and set {ENVIRONMENT} to the"
+            f" folder with {name}/ in it"
         ) from error
     return target
 

@@ -16,7 +16,7 @@ from monitor.bus.keys import add_client, make_server_keys
 from monitor.journal import Journal
 from monitor.messages import bed_topic
 from tests.monitor.bus.helpers import alarm, make_bus, status, wait_for
-from tests.monitor.commands.conftest import Here
+from tests.monitor.commands.conftest import Here, Session
 from tests.monitor.engine.helpers import FedSource, Run, ecg, settings, sim
 
 STORY = "sinus=14,asystole=6,sinus=8,leadsoff=3,sinus=4"
@@ -95,6 +95,21 @@ def test_without_epoch_the_newest_run_is_exported(tmp_path: Path, here: Here) ->
     assert ids == ["run-2/p1/asystole/100", "run-1/p1/asystole/100"]
 
 
+def test_last_is_the_alarm_that_alarms_show_shows(journal: tuple[Path, Run], tmp_path: Path, here: Here) -> None:
+    for path in (journal[0], written(tmp_path / "j", "run-1", "run-2")):
+        shown = here("alarms", "show", "last", "--journal", str(path)).out.partition(":")[0]
+        exported = json.loads(here("export", "last", "--journal", str(path)).out)
+        assert exported["entry"][2]["resource"]["identifier"][0]["value"].endswith(f"/{shown}")
+    named = here("export", "last", "--journal", str(tmp_path / "j"), "--epoch", "run-1").out
+    assert json.loads(named)["entry"][2]["resource"]["identifier"][0]["value"].startswith("run-1/")
+
+
+def test_the_last_alarm_of_a_recording(session: Session, here: Here) -> None:
+    done = here("export", "last", "--record", str(session.folder), "--format", "hl7")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("MSH|")
+
+
 def test_a_state_during_an_audio_pause_says_so(tmp_path: Path, here: Here) -> None:
     path = written(tmp_path / "j", "run-1")
     bundle = json.loads(here("export", "p1/asystole/110", "--journal", str(path)).out)
@@ -140,6 +155,9 @@ def test_a_running_monitor_with_keys(scorer: Scorer, tmp_path: Path, here: Here)
         kinds = [entry.resource.get_resource_type() for entry in Bundle.model_validate_json(done.out).entry]
         assert kinds[:2] == ["Device", "Location"]
         assert len(kinds) == 2 + len(run.states("asystole")) + 1, "the states and the strip"
+        last = here("export", "last", "--connect", place, "--key", str(key))
+        assert (last.code, last.err) == (0, "")
+        assert run.alarms[-1].alarm.bed in last.out
         unknown = here("export", "p1/asystole/1", "--connect", place, "--key", str(key))
         assert unknown.code == 2
         assert alarm_id in unknown.err
