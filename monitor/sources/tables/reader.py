@@ -25,6 +25,7 @@ HEAD_BYTES = 262_144  # of a file, from which the layout is recognised
 LEADS_OFF = "!"
 _HEAD_LINES = 5000  # of a stream
 _ROWS_PLAIN, _ROWS_WHOLE, _ROWS_TABLE, _ROWS_TIMED = 2, 25, 64, 1024  # rows of a stream that are needed
+_TABLE_S = 0.6  # of a stream of several columns, so that its time is known
 _FAR_S = 0.05  # a time that differs more from both of its neighbours, and they less from each other, is garbled
 
 Floats = NDArray[np.float64]
@@ -150,6 +151,8 @@ class TableReader:
                 self._needed = max(self._needed, _ROWS_WHOLE)
             if fs_hz is None:
                 self._needed = _ROWS_TIMED
+            elif not plain:
+                self._needed = max(self._needed, round(_TABLE_S * fs_hz))
         return self._rows_seen >= self._needed
 
     def _recognise(self) -> list[tuple[int, Floats]]:

@@ -37,8 +37,10 @@ _KIND_WORDS = {
     "float",
     "int",
 }
+_HERTZ = re.compile(r"\d ?k?hz", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]")
 _FORMAT = re.compile(r"[hH:mMsSyYdD./\- ]{4,}(?:\.m+)?")  # hh:mm:ss.mmm in a unit row
+_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))  # cells without a value
 _HEADER_LINES = 4  # lines above the first row that may be header, kinds and units
 
 
@@ -175,14 +177,14 @@ def _first_row(
             continue
         row = split(line, delimiter, quote)
         good = sum(i < len(row) and is_value(row[i]) for i in valued)
-        blank = sum(i < len(row) and not row[i].strip() for i in valued)
+        blank = sum(i < len(row) and row[i].strip(" \"'").lower() in _MISSING for i in valued)
         if abs(len(row) - width) <= 2 and good and good + blank >= max(1, len(valued) - len(valued) // 3):
             if is_statement(line) and width <= 2 and not found:
                 continue
             found.append(number)
             if len(found) == 2:
                 return found[0]
-        elif found:
+        elif found and blank < len(valued):
             waiting += 1
             if waiting > 3 and len(lines) > number + 20:  # a lone number in a preamble
                 found, waiting = [], 0
@@ -211,7 +213,7 @@ def _header(
         text = line.strip().lstrip("#%/ \t")
         for between in dict.fromkeys((delimiter, ",", ";", "\t", None)):
             row = _labels(text, between, quote, width) if width > 1 or not is_statement(text) else None
-            if row is not None and width > 1 and not is_statement(text) and all(_WORD.search(c) for c in row if c):
+            if row is not None and width > 1 and not is_statement(text) and all(map(_is_label, row)):
                 if _is_unit_row(row) and not units:
                     units = row
                     break
@@ -234,6 +236,11 @@ def _labels(line: str, delimiter: str | None, quote: str, width: int) -> tuple[s
     if width == 1 and len(row) > 1:
         return None
     return tuple(row) if len(row) == width else None
+
+
+def _is_label(cell: str) -> bool:
+    """Whether a cell of a comment may be the name of a column: words, not a sentence."""
+    return not cell or (_WORD.search(cell) is not None and len(cell.split()) <= 3 and not _HERTZ.search(cell))
 
 
 def _is_unit_row(row: Sequence[str]) -> bool:

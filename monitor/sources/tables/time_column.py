@@ -18,7 +18,7 @@ __all__ = ["TimeColumn", "find_time"]
 
 Floats = NDArray[np.float64]
 
-_UNKNOWN = StampRate(0.0, 0.0, False, 0.0, 0.0)
+_UNKNOWN = StampRate(0.0, 0.0, False, 0.0, 0.0, 0.0)
 _AGREES = 0.1  # by which a measured rate may differ from the given one
 _WIDEST_HZ = (50.0, 20_000.0)  # rates of which the unit of a time is plausible
 
@@ -114,7 +114,7 @@ def find_time(
         period_s = 0.0 if kind != "clock" or len(wanted) > 1 else _period(rows, i)
         day_first = columns[wanted[0]].day_first
         base = TimeColumn(
-            label, wanted, kind, 1.0, period_s, day_first, decimal_comma, StampRate(0.0, 0.0, False, 0.0, 0.0)
+            label, wanted, kind, 1.0, period_s, day_first, decimal_comma, StampRate(0.0, 0.0, False, 0.0, 0.0, 0.0)
         )
         made = _measured(base, rows, column, fs_hz)
         if made is not None:
@@ -142,7 +142,7 @@ def _measured(
 ) -> TimeColumn | None:
     """The column with its unit and its rate; None where it does not advance."""
     stamps = base.unwrap(base.stamps(rows), None)
-    rate = measure_stamps(stamps)
+    rate = measure_stamps(stamps, fs_hz)
     if rate is None:
         return None
     if base.kind != "number":
@@ -153,9 +153,9 @@ def _measured(
     if fs_hz is not None:
         near = [unit for unit, hz in by_unit.items() if abs(hz / fs_hz - 1.0) <= _AGREES]
         if near:
-            return _scaled(base, stamps, TIME_UNITS[near[0]])
+            return _scaled(base, stamps, TIME_UNITS[near[0]], fs_hz)
         if abs(per_unit - 1.0) <= _AGREES:  # sample numbers
-            return _scaled(base, stamps, 1.0 / fs_hz)
+            return _scaled(base, stamps, 1.0 / fs_hz, fs_hz)
     if stated is not None and (_WIDEST_HZ[0] <= by_unit[stated] <= _WIDEST_HZ[1] or stated == "min"):
         return _scaled(base, stamps, TIME_UNITS[stated])
     fits = [unit for unit in ("s", "ms", "us", "ns") if FS_MIN_HZ <= by_unit[unit] <= FS_MAX_HZ]
@@ -170,6 +170,6 @@ def _measured(
     return _scaled(base, stamps, TIME_UNITS[fits[0]])
 
 
-def _scaled(base: TimeColumn, stamps: Floats, unit_s: float) -> TimeColumn | None:
-    rate = measure_stamps(stamps * unit_s)
+def _scaled(base: TimeColumn, stamps: Floats, unit_s: float, fs_hz: float | None = None) -> TimeColumn | None:
+    rate = measure_stamps(stamps * unit_s, fs_hz)
     return None if rate is None else replace(base, unit_s=unit_s, rate=rate)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HOLD_S", "LATE_S", "StampClock"]
+__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "StampClock"]
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ LATE_S = 0.1  # usual jitter of programs; a shorter loss cannot be distinguished
 HOLD_S = 0.5  # stamps that stay late for this time mean a loss
 _CATCHING_UP = 0.25  # decrease of lateness, of late_s, that shows a sender catching up; the decision waits
 _HELD_S = 10.0  # longest signal that waits for the decision
-_FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
+FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
 _LONGEST_S = 86_400.0  # a stamp later than this is a reset, not a delay
 
 
@@ -60,7 +60,7 @@ class StampClock:
         self._mark_s, self._mark_late_s = 0.0, math.inf  # stamp since which lateness has not fallen, and its lateness
         self._last_late_s = 0.0
         self._most = round(_HELD_S * fs_hz)
-        self._follow = 1.0 / (_FOLLOW_S * fs_hz)
+        self._follow = 1.0 / (FOLLOW_S * fs_hz)
 
     def push(self, samples: Floats, stamps: Floats) -> list[tuple[int, Floats]]:
         """Add samples.

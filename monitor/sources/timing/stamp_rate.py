@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.sources.timing.arrival_line import USUAL_HZ
-from monitor.sources.timing.stamp_clock import HOLD_S, LATE_S, StampClock
+from monitor.sources.timing.stamp_clock import FOLLOW_S, HOLD_S, LATE_S, StampClock
 
 __all__ = ["StampRate", "measure_stamps", "snap", "thin"]
 
@@ -18,7 +18,6 @@ Floats = NDArray[np.float64]
 _REGULAR = 0.7  # share of steps that are one period where stamps are regular but for losses
 _CAUGHT_UP = 0.002  # share of steps that are too short, above which stamps are late at times
 _SNAP_LATE = 0.005  # a usual rate this near is taken where stamps are late at times: clocks of hosts drift
-_SNAP_EXACT = 0.001
 _WINDOW_S = 1.0
 _WINDOWS_MIN = 8
 _ROWS_MAX = 20_000
@@ -34,6 +33,7 @@ class StampRate(NamedTuple):
         clock_hz: sampling rate by the clock of the stamps, Hz; for the StampClock.
         exact: stamps are regular but for losses; else they are late at times.
         late_s, hold_s: of the StampClock for such stamps, s.
+        jitter_s: of the stamps, s.
         packets: several samples have one stamp.
     """
 
@@ -42,6 +42,7 @@ class StampRate(NamedTuple):
     exact: bool
     late_s: float
     hold_s: float
+    jitter_s: float
     packets: bool = False
 
 
@@ -59,11 +60,12 @@ def thin(stamps: Floats, last: float | None = None) -> Floats:
     return kept
 
 
-def measure_stamps(stamps: Floats) -> StampRate | None:
+def measure_stamps(stamps: Floats, fs_hz: float | None = None) -> StampRate | None:
     """Measure the rate of samples from their stamps.
 
     Args:
         stamps: (n,) s, of each sample, in order; NaN = none. In runs of equal stamps the first one counts.
+        fs_hz: rate that is known otherwise, Hz; taken where the stamps agree as far as they can show.
 
     Returns:
         None where fewer than three stamps advance.
@@ -82,7 +84,15 @@ def measure_stamps(stamps: Floats) -> StampRate | None:
     resolution_s = _resolution(times)
     rate = None if equal > _CAUGHT_UP * stamps.size else _regular(times, rows, resolution_s)
     rate = rate or _late(kept, times, rows, resolution_s)
-    return None if rate is None else rate._replace(packets=packets)
+    if rate is None:
+        return None
+    # An error of the rate lets the clock of the samples run late or early by its share of FOLLOW_S.
+    span_s = float(times[-1] - times[0]) if times[-1] > times[0] else 1.0
+    error = min(0.1, rate.jitter_s / span_s * (1.0 if rate.exact else min(1.0, 4 / math.sqrt(times.size))))
+    late_s = min(LATE_S, rate.late_s + 2 * FOLLOW_S * error)
+    if fs_hz is not None and abs(rate.clock_hz / fs_hz - 1.0) <= max(1.5 * error, 1.5 * resolution_s / span_s, 1e-4):
+        rate = rate._replace(clock_hz=fs_hz)
+    return rate._replace(packets=packets, late_s=late_s)
 
 
 def snap(fs_hz: float, tolerance: float) -> float:
@@ -111,11 +121,11 @@ def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> Sta
     early = (steps < 0.7 * middle - 1.01 * resolution_s) & (steps > -LATE_S)
     if middle <= 0 or near.mean() < _REGULAR or early.mean() > _CAUGHT_UP:
         return None
-    period_s = float(steps[np.abs(steps - middle) <= max(0.5 * middle, 1.01 * resolution_s)].mean())
-    span_s = period_s * steps.size
-    fs_hz = snap(1 / period_s, min(_SNAP_EXACT, max(1e-6, resolution_s / span_s)))
-    late_s = min(LATE_S, 0.6 / fs_hz + resolution_s)
-    return StampRate(fs_hz, fs_hz, True, late_s, min(HOLD_S, 8 / fs_hz))
+    regular = steps[np.abs(steps - middle) <= max(0.5 * middle, 1.01 * resolution_s)]
+    period_s = float(regular.mean())
+    fs_hz = snap(1 / period_s, min(_SNAP_LATE, max(1e-6, 1.5 * resolution_s / (period_s * steps.size))))
+    jitter_s = min(2 * resolution_s, float(np.quantile(np.abs(regular - 1 / fs_hz), 0.999)))
+    return StampRate(fs_hz, fs_hz, True, min(LATE_S, 0.6 / fs_hz + jitter_s), min(HOLD_S, 8 / fs_hz), jitter_s)
 
 
 def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: float) -> StampRate | None:
@@ -151,7 +161,7 @@ def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: fl
         if not 0.5 < slope * fs_hz < 2.0:
             break
         fs_hz = 1 / float(slope)
-    return StampRate(snap(fs_hz, _SNAP_LATE), fs_hz, False, late_s, HOLD_S)
+    return StampRate(snap(fs_hz, _SNAP_LATE), fs_hz, False, late_s, HOLD_S, late_s)
 
 
 def _caught_up(lateness: Floats) -> float:
