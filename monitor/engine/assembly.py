@@ -102,7 +102,7 @@ def build_pipeline(
         beds = {name: make_bed(name, source) for name, source in sources.items()}
         for name, point in (resume or {}).items():
             beds[name].resume(point)
-        recordings = Recordings(config, report)
+        recordings = Recordings(config, report, clock)
         journal = _open_journal(config, recordings.folder, len(beds), clock, report)
         closing.callback(journal.close)
         epoch = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"

@@ -29,6 +29,7 @@ __all__ = ["Publisher"]
 
 _REPEATED_NOTICES = ("bad_input", "overrun")  # a device that sends garbage does so in every line
 _REPEAT_S = 10.0  # shortest time between two notices of these kinds; those in between are counted
+_EVENTS_AT_ONCE = 60  # of one kind of a live bed; more are published once a second, with the number in between
 
 
 @dataclass(eq=False)
@@ -50,6 +51,7 @@ class Publisher:
     on_notice: Callable[[str], None]
     clock: Callable[[], float]
     _repeats: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)  # (bed, kind) -> not published yet
+    _events_room: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict, init=False)
     _repeat_due_s: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
 
     # -- the output of a bed --------------------------------------------------------------------------------
@@ -71,6 +73,11 @@ class Publisher:
     def gap(self, bed: Bed, gap: Gap) -> None:
         """Publish and record each gap; the alarm `gap` groups them."""
         text = gap_text(gap, bed.source.fs_hz)
+        if not self._has_room(bed, "gap"):
+            self._repeats[bed.name, "gap"] += gap.n_samples
+            return
+        if before := self._repeats.pop((bed.name, "gap"), 0):
+            text += f"; before it {before} more samples in gaps that were too many to publish"
         self.event(bed, "gap", text, gap.n_samples, first_sample=gap.first_sample, n_samples=gap.n_samples)
 
     def notice(self, bed: Bed, notice: Notice) -> None:
@@ -81,9 +88,23 @@ class Publisher:
                 self._repeats[key] += notice.count
                 return
             self._repeat_due_s[key] = now_s + _REPEAT_S
+        elif not self._has_room(bed, notice.kind):
+            self._repeats[key] += notice.count
+            return
         before = self._repeats.pop(key, 0)
         self.on_notice(f"{bed.name}: {notice.text}" + (f", after {before} more" if before else ""))
         self.event(bed, notice.kind, notice.text, notice.count + before)
+
+    def _has_room(self, bed: Bed, kind: str) -> bool:
+        """Whether an event of this kind may be published now: a live bed must not flood subscribers and disk."""
+        if not bed.source.live:
+            return True
+        now_s = self.clock()
+        room, since_s = self._events_room.get((bed.name, kind), (_EVENTS_AT_ONCE, now_s))
+        room = min(_EVENTS_AT_ONCE, room + now_s - since_s)
+        has_room = room >= 1.0
+        self._events_room[bed.name, kind] = room - has_room, now_s
+        return has_room
 
     def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
         """Record pacing pulses; displays get them with the waves."""

@@ -13,6 +13,7 @@ from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.errors import RecorderError, plain_line
 from monitor.recording.recorder import Recorder
+from monitor.recording.share import DiskShare
 from monitor.sources.reconnecting import ReconnectingSource
 
 __all__ = ["Recordings"]
@@ -23,7 +24,8 @@ class Recordings:
 
     Args:
         config: the whole configuration; each recording keeps the part that holds for its bed.
-        report: receives one line when a recording ends early.
+        report: receives one line when a recording ends early, or leaves something out.
+        clock: monotonic, s.
 
     Attributes:
         folder: of the session; None = nothing is recorded.
@@ -32,7 +34,7 @@ class Recordings:
         RecorderError: the folder cannot be created.
     """
 
-    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, report: Callable[[str], None], clock: Callable[[], float]) -> None:
         self.folder = Path(config.record.folder) if config.record.folder else None
         try:
             if self.folder is not None:
@@ -41,8 +43,10 @@ class Recordings:
             raise RecorderError(f"recording to {self.folder}: {error.strerror}; name another folder") from None
         self._config = config
         self._report = report
+        self._clock = clock
         self._recorders: dict[str, Recorder] = {}
         self._failed: list[tuple[str, str]] = []
+        self._refusing: set[str] = set()  # beds beyond their share of the disk
 
     def begin(self, bed: Bed) -> None:
         """Create the files of a bed. A bed whose source is not open yet gets none.
@@ -62,6 +66,7 @@ class Recordings:
             msgspec.to_builtins(msgspec.structs.replace(self._config, beds=own)),
             bed.model,
             rails_mv=bed.source.rails_mv,
+            share=DiskShare(bed.source.fs_hz, self._clock) if bed.source.live else None,
         )
 
     def write(self, bed_name: str, write: Callable[[Recorder], None]) -> None:
@@ -80,13 +85,21 @@ class Recordings:
             self._recorders.pop(bed_name).close()
 
     def check(self) -> list[tuple[str, str]]:
-        """Check that all files are still in their place; call it about once a second.
+        """Check that all files are still in their place, and all beds within their share; call it once a second.
 
         Returns:
-            Bed name and reason of each recording that ended since the last call, for an event.
+            Bed name and reason of each recording that ended or is not complete since the last call, for an event.
         """
-        for name in list(self._recorders):
+        for name, recorder in list(self._recorders.items()):
             self.write(name, methodcaller("check"))
+            if recorder.share is not None and recorder.share.refused and name not in self._refusing:
+                self._refusing.add(name)
+                text = (
+                    f"recording to {recorder.folder}: {name} sends more than its share of the disk "
+                    f"({recorder.share.text}); what goes beyond is not recorded"
+                )
+                self._report(text)
+                self._failed.append((name, text))
         failed, self._failed = self._failed, []
         return failed
 

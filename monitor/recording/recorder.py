@@ -18,12 +18,14 @@ from monitor.atomic_file import replace_file
 from monitor.errors import RecorderError
 from monitor.messages import BeatMessage, ModelInfo
 from monitor.recording.segments import Segments
+from monitor.recording.share import DiskShare
 from monitor.recording.wfdb_writer import AppendFile
 
 __all__ = ["BEATS_HEADER", "PACER_HEADER", "Recorder"]
 
 BEATS_HEADER = "r_sample,time_s,rr_s,log_prob,score,p_value,anomalous,quality,paced"
 PACER_HEADER = "pacer_sample,time_s"
+_BEAT_BYTES = 100  # of a row and its annotation
 
 
 def _field(value: float | None, digits: int) -> str:
@@ -42,6 +44,7 @@ class Recorder:
     - `session.json`: configuration, model, counts; `state` is `recording`, and `closed` after close().
 
     Samples of the WFDB files count from `first_sample` in session.json, which is 0 unless the replay began later.
+    Many attributes: its files, and what session.json says.
     The process buffers nothing, so every row survives kill -9.
 
     Args:
@@ -50,6 +53,7 @@ class Recorder:
         start_time: ISO 8601 time of sample 0 of the source; None if unknown.
         config: the whole configuration, for session.json.
         rails_mv: range of the source, (low, high) mV; None if unknown.
+        share: of the disk; what goes beyond is not written, and counted. None = no limit.
 
     Raises:
         RecorderError: the folder is not empty, or cannot be written (from every method too).
@@ -67,14 +71,16 @@ class Recorder:
         model: ModelInfo,
         *,
         rails_mv: tuple[float, float] | None = None,
+        share: DiskShare | None = None,
     ) -> None:
         if not bed or bed in (".", "..") or Path(bed).name != bed:
             raise ValueError(f"bed {bed!r} is no folder name")
         self.folder = folder / bed
         self._fs_hz = fs_hz
+        self.share = share
         self._failed = False
         self._closed = False
-        self._counts = Counter(beats=0, pacer_pulses=0, alarms=0, events=0, gaps=0, lost_samples=0)
+        self._counts = Counter(beats=0, pacer_pulses=0, alarms=0, events=0, gaps=0, lost_samples=0, refused=0)
         self._about: dict[str, Any] = {
             "state": "recording",
             "bed": bed,
@@ -111,12 +117,16 @@ class Recorder:
         Raises:
             ValueError: `first_sample` is written already.
         """
+        if not self._fits(2 * samples.size):
+            return
         with self._disk():
             self._go_to(first_sample)
             self._signal.append(samples)
 
     def gap(self, first_sample: int, lost: int) -> None:
         """Note a gap of `lost` samples from `first_sample` on."""
+        if not self._fits(0):
+            return
         with self._disk():
             self._go_to(first_sample)
             self._go_to(first_sample + lost)
@@ -127,6 +137,8 @@ class Recorder:
         """Append a beat to beats.csv and to the annotations; in order, after the signal around it."""
         if self._signal.first_sample is None:
             raise ValueError(f"beat at sample {beat.r_sample} before any signal")
+        if not self._fits(_BEAT_BYTES):
+            return
         symbol = "?" if beat.score is None else "Q" if beat.anomalous else "/" if beat.paced else "N"
         fields = (
             str(beat.r_sample),
@@ -146,6 +158,8 @@ class Recorder:
 
     def pacer(self, samples: Iterable[int]) -> None:
         """Append pacing pulses to pacer.csv; in order."""
+        if not self._fits(_BEAT_BYTES):
+            return
         rows = [f"{sample},{_field(sample / self._fs_hz, 6)}\n" for sample in samples]
         with self._disk():
             self._pacer.append("".join(rows).encode())
@@ -198,7 +212,16 @@ class Recorder:
                 with suppress(OSError):
                     file.close()
 
+    def _fits(self, size: int) -> bool:
+        """Whether a write of this size is within the share of the bed."""
+        if self.share is None or self.share.take(size):
+            return True
+        self._counts["refused"] += 1
+        return False
+
     def _message(self, name: str, body: bytes) -> None:
+        if not self._fits(len(body)):
+            return
         with self._disk():
             self._messages[name].append(body + b"\n")
         self._counts[name] += 1

@@ -30,7 +30,7 @@ __all__ = ["FRAME_BYTES", "ZmqSource"]
 
 FRAME_BYTES = 1_048_576  # 4 min of float32 at 1 kHz; ZeroMQ disconnects a sender of a larger frame
 QUEUED = 64  # messages that ZeroMQ holds for us; times FRAME_BYTES it bounds the memory
-LONGEST_GAP_S = 86_400.0  # a larger jump of first_sample is a broken number, no gap
+LONGEST_GAP_S = 86_400.0  # jumps of first_sample beyond this and real time, in sum, are broken numbers, no gaps
 _FIRST_MESSAGE_S = 10.0
 _MESSAGES_AT_ONCE = 1000  # messages per read: a flood must not block the pipeline
 _EARLIER_EPOCHS = 16
@@ -80,6 +80,8 @@ class ZmqSource(Source):
         self._epoch = ""
         self._earlier: deque[str] = deque(maxlen=_EARLIER_EPOCHS)
         self._restarted_s = -np.inf
+        self._began_s = self._clock()
+        self._skipped_s = 0.0  # sum of all gaps
         self._arrival_s = self._clock()
         self._refused: tuple[int, str] = (0, "")  # messages since the last notice, and the reason for the first
         self._beyond = 0
@@ -242,8 +244,14 @@ class ZmqSource(Source):
         ahead = header.first_sample + self._offset - self._next
         if ahead < 0:
             raise ValueError(f"first_sample {header.first_sample} runs back, {self._next - self._offset} was due")
-        if ahead > LONGEST_GAP_S * self.fs_hz:
-            raise ValueError(f"first_sample {header.first_sample} is more than a day ahead; send a new epoch")
+        ahead_s = ahead / self.fs_hz
+        # A sender that jumps at each message would be a gap, an event and an alarm each time.
+        if self._skipped_s + ahead_s > LONGEST_GAP_S + self._clock() - self._began_s:
+            raise ValueError(
+                f"first_sample {header.first_sample} is {ahead_s:.0f} s ahead: with the gaps before it more than a day "
+                "and the time since the start; send a new epoch"
+            )
+        self._skipped_s += ahead_s
 
     def _refuse(self, why: str) -> None:
         count, first = self._refused

@@ -244,3 +244,27 @@ def test_calibration_pulses_are_one_alarm_and_no_beat_is_scored(tmp_path: Path, 
     assert run.onsets() == ["calibration"]
     assert run.status().beats == run.status().unscored_beats
     assert run.status().heart_rate_bpm is None
+
+
+def test_a_flood_of_gaps_and_notices_is_published_once_a_second(tmp_path: Path, scorer: Scorer) -> None:
+    source = FedSource()
+    signal = ecg("sinus=70")
+
+    def feed() -> None:
+        for n in range(6):
+            first = (source.next // 60) % (signal.size - 50)
+            source.feed(signal[first : first + 50], lost=10)
+            source.notice("format", f"notice {n}")
+
+    acts = [(0.25 * n, feed) for n in range(1, 81)]
+    script = Script([*acts, (21.0, int)], step_s=0.02)  # a piece is read in each turn
+    config = settings(source={"speed": 1.0}, record={"folder": str(tmp_path)})
+    run = Run({"p1": source}, scorer, config, clock=script.clock)
+    run.pipeline.run(script)
+    rows = [json.loads(line) for line in (tmp_path / "p1" / "events.jsonl").read_text().splitlines()]
+    for kind, total in (("format", 480), ("gap", 0)):
+        of_kind = [row for row in rows if row["kind"] == kind]
+        assert 60 < len(of_kind) < 90, kind
+        if total:
+            assert sum(row["count"] for row in of_kind) == total, "all are counted"
+    assert run.status().gaps >= 478

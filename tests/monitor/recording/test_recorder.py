@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from monitor.errors import RecorderError
 from monitor.messages import ModelInfo
 from monitor.recording.recorder import BEATS_HEADER, PACER_HEADER, Recorder
+from monitor.recording.share import DiskShare
 from monitor.recording.wfdb_writer import INVALID, AnnotationFile, SignalFile
 from tests.monitor.recording.helpers import beat
 
@@ -73,7 +74,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert session["config"] == {"alarms": {"alpha": 0.01}}
     assert session["recorded"] == {
         "samples": 5000, "invalid_samples": 20, "clipped_samples": 0,
-        "beats": 4, "pacer_pulses": 3, "alarms": 1, "events": 1, "gaps": 0, "lost_samples": 0,
+        "beats": 4, "pacer_pulses": 3, "alarms": 1, "events": 1, "gaps": 0, "lost_samples": 0, "refused": 0,
     }  # fmt: skip
 
 
@@ -398,3 +399,37 @@ def test_a_folder_that_vanishes_is_noticed(tmp_path: Path, how: str) -> None:
     with pytest.raises(RecorderError, match="was moved or deleted"):
         recorder.check()
     recorder.close()
+
+
+def test_a_bed_writes_no_more_than_its_share(tmp_path: Path) -> None:
+    """What goes beyond is counted; within the share again, sample numbers hold, and all files can be read."""
+    now = [0.0]
+    share = DiskShare(250.0, lambda: now[0])
+    recorder = record(tmp_path, share=share)
+    flood = np.zeros(1_000_000)
+    for number in range(100):
+        recorder.signal(number * flood.size, flood)
+        recorder.alarm(b"x" * 100_000)
+        recorder.beat(beat(number * flood.size + 10))
+        recorder.pacer((number * flood.size,))
+    folder = tmp_path / "p1"
+    assert share.refused > 100
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 68_000_000
+    now[0] = 600.0
+    recorder.signal(100 * flood.size, np.full(100, 0.5))
+    assert not share.refused
+    recorder.beat(beat(100 * flood.size + 10))
+    recorder.close()
+    session = json.loads((folder / "session.json").read_text())
+    last = session["segments"][-1]
+    read = wfdb.rdrecord(str(folder / last["record"]), sampfrom=100 * flood.size - last["first_sample"])
+    np.testing.assert_allclose(read.p_signal[:, 0], 0.5)
+    assert session["recorded"]["refused"] > 200
+
+
+def test_a_bed_in_a_bad_hour_stays_within_its_share() -> None:
+    now = [0.0]
+    share = DiskShare(250.0, lambda: now[0])
+    for second in range(100 * 3600):
+        now[0] = float(second)
+        assert share.take(500 + 5 * 100 + 5 * 1300), "signal, 5 beats and 5 messages each second"

@@ -122,7 +122,7 @@ BAD: list[tuple[list[bytes], str]] = [
     (message(1, [1.0]), "first_sample 1 runs back, 2 was due"),
     (message(-1, [1.0]), "first_sample"),
     (message(2**60, [1.0]), "first_sample"),
-    (message(2**40, [1.0]), "more than a day ahead"),
+    (message(2**40, [1.0]), "more than a day and the time since the start"),
 ]
 
 
@@ -331,3 +331,23 @@ def test_a_source_counts_its_waiting_samples(line: Line) -> None:
     line.send(message(0, [0.1] * 1000))
     wait_for(lambda: line.source.read(100) is not None, "the first samples")
     assert line.source.waiting == 900
+
+
+def test_a_sender_that_jumps_at_each_message_is_refused_after_a_day(line: Line) -> None:
+    """Else each message would be a gap, an event and an alarm; a new epoch is taken."""
+    hour = 3600 * 250
+    for number in range(60):
+        line.send(message(number * 23 * hour, [0.5]))
+    line.send(message(0, [0.75], epoch="again"))
+    samples, notices = line.read_until(23 * hour + 2)
+    assert len(samples) == 3
+    assert sum(notice.count for notice in notices if notice.kind == "bad_input") == 58
+
+
+def test_numbers_that_no_time_can_hold_are_refused(line: Line) -> None:
+    line.send(message(2**53, [0.5]))
+    line.send(message(0, [0.5], time="9999-12-31T23:00:00"))
+    line.send(message(0, [0.5], time="2026-01-01T00:00:00"))
+    samples, notices = line.read_until(0)
+    assert list(samples) == [0]
+    assert sum(notice.count for notice in notices) == 2

@@ -1,0 +1,53 @@
+"""A bed's share of the disk: what a live source may write, so that one that floods leaves room for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["DiskShare", "bytes_per_s"]
+
+_BURST_BYTES: Final = 64 << 20
+_AGAIN_BYTES: Final = 1 << 20  # room that must be there before writing starts again
+_RESULTS_BYTES_S: Final = 8_000.0  # beats, alarms and events of a bed in a bad hour
+
+
+def bytes_per_s(fs_hz: float) -> float:
+    """Bytes that a bed may write in a second, on average: twice its signal of 16 bits, and its results."""
+    return 2 * 2 * fs_hz + _RESULTS_BYTES_S
+
+
+class DiskShare:
+    """A bucket of bytes that fills with time.
+
+    Args:
+        fs_hz: sampling rate of the bed, Hz.
+        clock: monotonic, s.
+
+    Attributes:
+        refused: writes that were refused since the last time that there was room.
+    """
+
+    def __init__(self, fs_hz: float, clock: Callable[[], float]) -> None:
+        self.refused = 0
+        self._rate = bytes_per_s(fs_hz)
+        self._clock = clock
+        self._room: float = _BURST_BYTES
+        self._filled_s = clock()
+
+    @property
+    def text(self) -> str:
+        """The share in words."""
+        return f"{_BURST_BYTES >> 20} MB at once and {self._rate / 1e3:.0f} kB/s"
+
+    def take(self, size: int) -> bool:
+        """Whether `size` bytes may be written; counts them."""
+        now_s = self._clock()
+        self._room = min(_BURST_BYTES, self._room + (now_s - self._filled_s) * self._rate)
+        self._filled_s = now_s
+        if self._room < size or (self.refused and self._room < _AGAIN_BYTES):
+            self.refused += 1
+            return False
+        self._room -= size
+        self.refused = 0
+        return True
