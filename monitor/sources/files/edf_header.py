@@ -20,6 +20,7 @@ __all__ = ["FIXED_BYTES", "EdfHeader", "EdfSignal", "read_header", "signal_bytes
 FIXED_BYTES = 256  # of the fixed header, and of the header of each signal
 _MOST_SIGNALS = 9999  # the field has four digits
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_FULL = 7  # characters of a field of 8 that is rounded to its length
 _DATE_OR_TIME = re.compile(r"(\d{1,2})\D(\d{1,2})\D(\d{1,2})")
 _START = re.compile(r"Startdate (\d{1,2})-([A-Z]{3})-(\d{4})", re.IGNORECASE)
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
@@ -142,7 +143,7 @@ def read_header(head: bytes, rest: bytes, name: str) -> EdfHeader:
         format=("BDF" if is_bdf else "EDF") + (f"+{plus[1]}" if plus else ""),
         width=width,
         signals=tuple(signals),
-        record_s=max(0.0, _number(head[244:252]) or 0.0),
+        record_s=_record_s(_text(head[244:252]), max(signal.samples for signal in signals)),
         named_records=records if records is not None and records >= 0 else None,
         named_bytes=_integer(head[184:192]) or 0,
         start=_start(_text(head[88:168]), _text(head[168:176]), _text(head[176:184])),
@@ -189,6 +190,23 @@ def _number(field: bytes) -> float | None:
 def _integer(field: bytes) -> int | None:
     value = _number(field)
     return int(value) if value is not None and value.is_integer() else None
+
+
+def _record_s(text: str, samples: int) -> float:
+    """Length of a data record, s; 0 = none.
+
+    A field that is full of digits is rounded: 0.003906 for 1/256 s. Then the length is that of a whole rate, if one
+    rounds to the field.
+
+    >>> _record_s("0.003906", 1) == 1 / 256, _record_s("1.000123", 256), _record_s("1", 256)
+    (True, 1.000123, 1.0)
+    """
+    seconds = max(0.0, _number(text.encode()) or 0.0)
+    decimals = len(text.replace(",", ".").partition(".")[2])
+    if len(text) < _FULL or not decimals or not seconds:
+        return seconds
+    whole = max(1, round(samples / seconds))
+    return samples / whole if abs(samples / whole - seconds) <= 0.5 * 10.0**-decimals else seconds
 
 
 def _start(recording: str, date: str, time: str) -> datetime.datetime | None:

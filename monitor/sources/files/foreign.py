@@ -14,12 +14,20 @@ HEAD_BYTES = 4096  # enough for every format below
 
 # biosig-tools is a package of Debian and Ubuntu; the others are Python packages.
 _BIOSIG = "convert it with biosig-tools: save2gdf -f=EDF FILE out.edf, then open edf:out.edf"
-_MNE = "convert it with the Python packages mne and edfio: mne.export.export_raw('out.edf', mne.io.{}('FILE'))"
-_CSV = "write one column of numbers with {}, then open csv:out.csv with --fs and --unit"
-_PANDAS = "convert it: pandas.{}('FILE').to_csv('out.csv', index=False), then open csv:out.csv"
-_UNPACK = "unpack it with {}, then open the file in it"
+_MNE = (
+    "convert it with the Python packages mne and edfio: mne.export.export_raw('out.edf', mne.io.{}('FILE')), then open "
+    "edf:out.edf"
+)
+_SAVE = "convert it in Python: numpy.savetxt('out.csv', {}), then open csv:out.csv with --fs and --unit"
+_HDF5 = _SAVE.format("h5py.File('FILE')['NAME']")
+_SIERRA = (
+    "convert it in Python: numpy.savetxt('out.csv', sierraecg.read_file('FILE').leads[1].samples), then open "
+    "csv:out.csv with --fs 500 --unit adc --mv-per-unit 0.005"
+)
 _MUSE = "convert it with the Python package muse2csv (Python 3.12): muse_to_csv('FILE', 'out'), then open csv:out.csv"
-_NUMPY = "convert it: numpy.savetxt('out.csv', numpy.load('FILE')), then open csv:out.csv with --fs and --unit"
+_PANDAS = "convert it with the Python packages pandas and {}: pandas.{}('FILE').to_csv('out.csv', index=False)"
+_UNPACK = "unpack it with {}, then open the file in it"
+_NUMPY = _SAVE.format("numpy.load('FILE')")
 
 _EDF_HEADER = re.compile(rb"[0-9 \0]{8}", re.DOTALL)  # length of the header, at 184
 
@@ -28,11 +36,11 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\xffBIOSEMI", "a BDF file", "open it with edf:PATH"),
     (b"ISHNE1.0", "an ISHNE Holter file", "open it with ishne:PATH"),
     (b"ANN  1.0", "an ISHNE file of annotations", "open the .ecg file of the same recording with ishne:PATH"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", _CSV.format("h5py: h5py.File('FILE')")),
-    (b"MATLAB 7.3 MAT-file", "a MATLAB 7.3 file (HDF5)", _CSV.format("h5py: h5py.File('FILE')")),
-    (b"MATLAB 5.0 MAT-file", "a MATLAB file", _CSV.format("scipy: scipy.io.loadmat('FILE')")),
-    (b"PAR1", "a Parquet file", _PANDAS.format("read_parquet")),
-    (b"ARROW1", "a Feather (Arrow) file", _PANDAS.format("read_feather")),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", _HDF5),
+    (b"MATLAB 7.3 MAT-file", "a MATLAB 7.3 file (HDF5)", _HDF5),
+    (b"MATLAB 5.0 MAT-file", "a MATLAB file", _SAVE.format("scipy.io.loadmat('FILE')['NAME'].ravel()")),
+    (b"PAR1", "a Parquet file", _PANDAS.format("pyarrow", "read_parquet")),
+    (b"ARROW1", "a Feather (Arrow) file", _PANDAS.format("pyarrow", "read_feather")),
     (b"\x93NUMPY", "a NumPy array", _NUMPY),
     (b"\x1f\x8b", "a gzip file", _UNPACK.format("gunzip")),
     (b"BZh", "a bzip2 file", _UNPACK.format("bunzip2")),
@@ -48,7 +56,11 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"II*\0", "a picture", "ask for the recording as EDF, WFDB, SCP or CSV"),
     (b"GDF ", "a GDF file", _BIOSIG),
     (b"CFWB", "a LabChart binary file (CFWB)", _BIOSIG),
-    (b"XDF:", "an XDF file of the lab streaming layer", _CSV.format("pyxdf: pyxdf.load_xdf('FILE')")),
+    (
+        b"XDF:",
+        "an XDF file of the lab streaming layer",
+        _SAVE.format("pyxdf.load_xdf('FILE')[0][0]['time_series'][:, 0]"),
+    ),
     (b"Brain Vision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),
     (b"BrainVision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),
     (b"Version 3.0\0", "a Neuroscan CNT file", _MNE.format("read_raw_cnt")),
@@ -60,22 +72,22 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 _AT: tuple[tuple[int, bytes, str, str], ...] = (  # the same further on
     (16, b"SCPECG", "an SCP-ECG file", _BIOSIG),
-    (128, b"DICM", "a DICOM file", _CSV.format("pydicom: pydicom.dcmread('FILE').waveform_array(0)")),
-    (8, b"WAVE", "a WAVE audio file", "write one column with scipy.io.wavfile.read, then open csv:out.csv with --fs"),
+    (128, b"DICM", "a DICOM file", _SAVE.format("pydicom.dcmread('FILE').waveform_array(0)[:, 1]")),
+    (8, b"WAVE", "a WAVE audio file", _SAVE.format("scipy.io.wavfile.read('FILE')[1]")),
     (8, b".FIT", "a FIT file of a sports watch, which holds heart rates and no ECG", "export the ECG as CSV"),
-    (512, b"\x89HDF\r\n\x1a\n", "an HDF5 file", _CSV.format("h5py: h5py.File('FILE')")),
+    (512, b"\x89HDF\r\n\x1a\n", "an HDF5 file", _HDF5),
 )
 _XML: tuple[tuple[bytes, str, str], ...] = (  # element or name space near the beginning -> format, remedy
     (b"annotatedecg", "an HL7 aECG file", _BIOSIG),
-    (b"restingecgdata", "a Philips Sierra ECG file", _CSV.format("sierraecg: sierraecg.read_file('FILE').leads")),
-    (b"medical.philips.com", "a Philips ECG file", _CSV.format("sierraecg: sierraecg.read_file('FILE').leads")),
+    (b"restingecgdata", "a Philips Sierra ECG file", _SIERRA),
+    (b"medical.philips.com", "a Philips ECG file", _SIERRA),
     (b"restingecg", "a GE MUSE file", _MUSE),
     (b"sapphire", "a GE MUSE (Sapphire) file", "export it from MUSE as DICOM or HL7 aECG, or as CSV"),
     (b"<html", "a web page", "download the file itself"),
     (b"<!doctype html", "a web page", "download the file itself"),
 )
 _ZIP: tuple[tuple[bytes, str, str], ...] = (  # name of a part -> format, remedy
-    (b"xl/", "an Excel file", _PANDAS.format("read_excel")),
+    (b"xl/", "an Excel file", _PANDAS.format("openpyxl", "read_excel")),
     (b"opendocument.spreadsheet", "a LibreOffice table", "save it as CSV in LibreOffice"),
     (b".npy", "a NumPy archive", _NUMPY.replace("('FILE')", "('FILE')['NAME']")),
 )
@@ -89,8 +101,8 @@ def named_format(head: bytes) -> tuple[str, str] | None:
     Args:
         head: the first HEAD_BYTES of the file, or all of it.
 
-    >>> named_format(b"PK\\3\\4" + bytes(26) + b"xl/workbook.xml")
-    ('an Excel file', "convert it: pandas.read_excel('FILE').to_csv('out.csv', index=False), then open csv:out.csv")
+    >>> named_format(b"CFWB")[0], named_format(b"PK\\3\\4" + bytes(26) + b"xl/workbook.xml")[0]
+    ('a LabChart binary file (CFWB)', 'an Excel file')
     >>> named_format(b"0.1,0.2")
     """
     for magic, name, remedy in _MAGIC:

@@ -263,6 +263,24 @@ def test_a_file_without_a_record_length_needs_the_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_signal(source)[1], MV, atol=6e-4)
 
 
+@pytest.mark.parametrize(
+    ("samples", "record_s", "fs_hz"),
+    [
+        (1, b"0.003906", 256),
+        (85, b"0.332031", 256),
+        (3, b"0,008333", 360),
+        (2, b".0078125", 256),
+        (300, b"1.000123", 300 / 1.000123),
+        (100, b"0.39", 100 / 0.39),
+    ],
+)
+def test_a_rounded_record_length_gives_the_whole_rate(
+    tmp_path: Path, samples: int, record_s: bytes, fs_hz: float
+) -> None:
+    source = open_edf(tmp_path, EdfFile(fs_hz=samples, record_s=record_s).make())
+    assert source.fs_hz == pytest.approx(fs_hz, rel=1e-6)
+
+
 def test_a_slow_ecg_is_refused_by_its_rate_and_a_fast_one_decimated(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="50 Hz; between 100 and 100000 Hz is supported; a QRS complex has too few"):
         open_edf(tmp_path, EdfFile(record_s=b"5.12").make())
