@@ -23,7 +23,7 @@ from monitor.sources.files.edf_times import MAX_GAP_S, TIME_BYTES, find_gaps, re
 from monitor.sources.files.foreign import HEAD_BYTES, is_edf, named_format
 from monitor.sources.options import FS_MIN_HZ, FS_READ_MAX_HZ, SourceOptions, check_fs
 from monitor.sources.pieces import PieceSource
-from monitor.sources.units import ADC, canonical_unit, mv_per, unit_in_label
+from monitor.sources.units import ADC, canonical_unit, is_no_voltage, mv_per, unit_in_label
 
 __all__ = ["EdfSource"]
 
@@ -87,6 +87,8 @@ class EdfSource(PieceSource):
         self._digital = options.unit == ADC
         self._zero, self._mv = self._scale(options)
         partial = min(signal.samples, max(0, rest - signal.offset) // header.width)
+        if self._records == header.named_records:  # what lies behind the last record is no record
+            partial = 0
         if self._records == 0 and partial == 0:
             raise SourceError(f"{self.name}: the file holds no sample; get it again")
         self._runs, first_s = self._find_runs(record_s, self._records + (partial > 0), options)
@@ -164,7 +166,7 @@ class EdfSource(PieceSource):
                 f"for {signal.digital or 'no'} counts; give the mV of one count, e.g. --unit adc --mv-per-unit 0.001"
             )
         if options.unit is None:
-            if not unit:
+            if canonical_unit(unit) is None and not is_no_voltage(unit):
                 raise SourceError(f"{self.name}: channel {signal.label} names no unit; give it, e.g. --unit uV")
             if canonical_unit(unit) in (None, ADC):
                 raise SourceError(
@@ -199,8 +201,8 @@ class EdfSource(PieceSource):
         if len(taken) < len(gaps):
             record = next(record for record, s in gaps if not 0 < s <= MAX_GAP_S)
             self._report(
-                f"the time of {len(gaps) - len(taken)} data records runs back or jumps by over a week, e.g. "
-                f"of record {record}; they follow the record before"
+                f"{len(gaps) - len(taken)} data records whose time runs back or jumps by over a week, e.g. record "
+                f"{record}; they follow the record before"
             )
         if taken:
             total_s = sum(s for _, s in taken)

@@ -20,12 +20,15 @@ _MNE = (
 )
 _SAVE = "convert it in Python: numpy.savetxt('out.csv', {}), then open csv:out.csv with --fs and --unit"
 _HDF5 = _SAVE.format("h5py.File('FILE')['NAME']")
+_XDF = _SAVE.format("pyxdf.load_xdf('FILE')[0][0]['time_series'][:, 0]")
 _SIERRA = (
     "convert it in Python: numpy.savetxt('out.csv', sierraecg.read_file('FILE').leads[1].samples), then open "
     "csv:out.csv with --fs 500 --unit adc --mv-per-unit 0.005"
 )
 _MUSE = "convert it with the Python package muse2csv (Python 3.12): muse_to_csv('FILE', 'out'), then open csv:out.csv"
-_PANDAS = "convert it with the Python packages pandas and {}: pandas.{}('FILE').to_csv('out.csv', index=False)"
+_PANDAS = (
+    "convert it in Python with pandas and {}: pandas.{}('FILE').to_csv('out.csv', index=False), then open csv:out.csv"
+)
 _UNPACK = "unpack it with {}, then open the file in it"
 _NUMPY = _SAVE.format("numpy.load('FILE')")
 
@@ -59,7 +62,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (
         b"XDF:",
         "an XDF file of the lab streaming layer",
-        _SAVE.format("pyxdf.load_xdf('FILE')[0][0]['time_series'][:, 0]"),
+        _XDF,
     ),
     (b"Brain Vision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),
     (b"BrainVision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),

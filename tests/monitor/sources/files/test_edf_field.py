@@ -167,7 +167,10 @@ def test_times_that_run_back_or_jump_by_weeks_are_reported_and_followed_by_rows(
     for gap in (-5.0, 1e8):
         source = open_edf(tmp_path, EdfFile(reserved=b"EDF+D", times=times([(10, gap)])).make())
         chunks = read_chunks(source)
-        assert "runs back or jumps by over a week, e.g. of record 10" in notices_of(chunks, "bad_input")[0].text
+        assert (
+            "1 data records whose time runs back or jumps by over a week, e.g. record 10"
+            in notices_of(chunks, "bad_input")[0].text
+        )
         assert sum(chunk.samples.size for chunk in chunks) == source.total_samples == MV.size
 
 
@@ -228,6 +231,10 @@ def test_what_a_cut_off_file_holds_is_read_and_reported(tmp_path: Path, records:
         assert source.total_samples == n
         complete = records.isdigit() and int(records) * FS_HZ == n
         assert len(notices_of(chunks, "bad_input")) == (0 if complete else 1)
+
+
+def test_what_lies_behind_the_stated_records_is_not_read(tmp_path: Path) -> None:
+    assert open_edf(tmp_path, EdfFile().make() + b"no samples").total_samples == MV.size
 
 
 def test_a_longer_header_counts_where_the_records_lie_behind_it(tmp_path: Path) -> None:
@@ -296,6 +303,7 @@ def test_a_slow_ecg_is_refused_by_its_rate_and_a_fast_one_decimated(tmp_path: Pa
         ({"physical": (b"", b"")}, "no scale: its ranges are not stated"),
         ({"digital": (b"7", b"7")}, "no scale"),
         ({"unit": b""}, "names no unit; give it, e.g. --unit uV"),
+        ({"unit": b"-"}, "names no unit; give it, e.g. --unit uV"),
         ({"unit": b"mmHg"}, "is in mmHg, which is no voltage"),
         ({"fs_hz": 1, "signals": b"0"}, "header is broken: '0' signals"),
     ],
@@ -314,7 +322,10 @@ def test_a_refusal_names_a_remedy_that_works(tmp_path: Path, fields: dict[str, o
 
 def test_another_format_is_named(tmp_path: Path) -> None:
     for data, error in (
-        (b"PAR1" + bytes(600), "no EDF file but a Parquet file; convert it: pandas.read_parquet"),
+        (
+            b"PAR1" + bytes(600),
+            "no EDF file but a Parquet file; convert it in Python with pandas and pyarrow: pandas.read_parquet",
+        ),
         (bytes(128) + b"DICM" + bytes(600), "a DICOM file"),
         (b"ISHNE1.0" + bytes(600), "ishne:PATH"),
         (b"ecg\n" + b"0.5\n" * 600, "no EDF file; WFDB records are read with wfdb:PATH, text with csv:PATH"),
