@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from detector.lockstep import Stage, Steps, run
 from detector.quality import Quality
+from detector.short_repr import short_repr
 
 __all__ = [
     "AFTER_R_S",
@@ -74,6 +75,8 @@ class BeatContext:
     steady: NDArray[np.float32]
     values: NDArray[np.float32]
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beat:
@@ -103,6 +106,8 @@ class Beat:
     decided_sample: int = 0
     context: BeatContext | None = None
     paced: bool = False
+
+    __repr__ = short_repr
 
     @property
     def template(self) -> NDArray[np.float32] | None:

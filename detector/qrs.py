@@ -14,6 +14,7 @@ from scipy.ndimage import correlate1d, uniform_filter1d
 
 from detector.lockstep import Stage, Steps
 from detector.peaks import find_apart, maxima
+from detector.short_repr import short_repr
 
 __all__ = ["Steepness", "background", "envelope", "measuring_steepness", "slope"]
 
@@ -73,6 +74,8 @@ class Steepness:
     around: Samples
     tops: Indices | None
     fs_hz: float
+
+    __repr__ = short_repr
 
     def candidates(self, least: float) -> Indices:
         """Maxima of the envelope of at least `least` mV per sample, rising, at least 0.1 s apart."""

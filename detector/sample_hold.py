@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.events import GapEffect
+from detector.short_repr import short_repr
 
 __all__ = ["BRIDGE_S", "NEW_OFFSET_MV", "RESTART_S", "SHORT_S", "SampleHold", "Stretch"]
 
@@ -38,6 +39,8 @@ class Stretch:
     effect: GapEffect | None = None
     missing: bool = False
     anew: bool = False
+
+    __repr__ = short_repr
 
 
 class SampleHold:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from detector.baseline import Calibration
 from detector.beats import BEAT_DEFINITION, BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, R_INDEX, Beat
+from detector.short_repr import short_repr
 
 __all__ = ["MODEL_FORMAT", "ModelError", "ModelFile", "Scorer", "Scores", "shipped_model"]
 
@@ -78,6 +79,8 @@ class Scores:
 
     log_prob: NDArray[np.float32]
     score: NDArray[np.float32]
+
+    __repr__ = short_repr
 
 
 class Scorer:

@@ -51,6 +51,11 @@ class Chunk:
     notices: tuple[Notice, ...] = field(default=())
     time_s: float | None = None
 
+    def __repr__(self) -> str:
+        """One line; the samples by their number."""
+        rest = f"arrival_s={self.arrival_s}, notices={self.notices}, time_s={self.time_s}"
+        return f"Chunk(first_sample={self.first_sample}, samples={self.samples.size} samples, {rest})"
+
 
 class Source(Protocol):
     """A source of one ECG lead.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES, CONTEXT_FIELDS, BeatContext, PatientTemplate
+from detector.short_repr import short_repr
 
 __all__ = ["Contexts", "join_contexts", "record_contexts", "stack_contexts"]
 
@@ -27,6 +28,8 @@ class Contexts:
     templates: NDArray[np.float32]
     values: NDArray[np.float32]
     previous: NDArray[np.float32]
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.values)

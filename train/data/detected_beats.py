@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detector import BEAT_SAMPLES, Beat, Detector, advance_together, cut_beat, template_score
 from detector.bandpass import Bandpass, qrs_delay_samples
 from detector.sample_hold import SampleHold
+from detector.short_repr import short_repr
 from train.atomic_file import replace_file
 from train.data.contexts import Contexts, record_contexts, stack_contexts
 from train.data.records import LabelledBeats, Record, join_beats, read_record
@@ -67,6 +68,8 @@ class StreamedRecord:
     annotated: NDArray[np.int64]
     annotated_labels: NDArray[np.str_]
     matched: NDArray[np.int64]
+
+    __repr__ = short_repr
 
     @property
     def contexts(self) -> Contexts:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, QRS, R_INDEX
+from detector.short_repr import short_repr
 from train.data.contexts import Contexts
 from train.data.perturb import Source, perturb
 from train.data.records import NormalBeats
@@ -47,6 +48,8 @@ class Examples:
     templates: Array
     values: Array
     kinds: NDArray[np.int64]
+
+    __repr__ = short_repr
 
 
 def plain_examples(normals: NormalBeats, known: bool = True) -> Examples:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, BEAT_SAMPLES, R_INDEX
+from detector.short_repr import short_repr
 from train.data.perturb_shapes import EDGE_S, ramp, random_signs, read_at
 
 __all__ = ["FAMILIES", "Source", "family_names", "perturb"]
@@ -41,6 +42,8 @@ class Source:
     other: Array
     amplitude_mv: Array
     rr_s: Array
+
+    __repr__ = short_repr
 
     def rows(self, mask: NDArray[np.bool_]) -> Source:
         """The rows of a mask."""

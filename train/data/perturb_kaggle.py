@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, BEAT_SAMPLES
+from detector.short_repr import short_repr
 from train.data.perturb_shapes import EDGE_S, ramp, random_signs, read_at
 
 __all__ = ["KAGGLE_FAMILIES", "kaggle_family_names", "perturb_kaggle"]
@@ -31,6 +32,8 @@ class Pair:
 
     beats: Array
     other: Array
+
+    __repr__ = short_repr
 
 
 Family = Callable[[Pair, np.random.Generator], Array]

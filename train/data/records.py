@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.short_repr import short_repr
 from train.data.contexts import Contexts, join_contexts
 from train.errors import DataError
 
@@ -76,6 +77,8 @@ class Record:
     beat_samples: NDArray[np.int64]
     beat_labels: NDArray[np.str_]
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledBeats:
@@ -92,6 +95,8 @@ class LabelledBeats:
     labels: NDArray[np.str_]
     records: NDArray[np.str_]
     contexts: Contexts | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""

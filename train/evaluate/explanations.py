@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detector import Beat, BeatContext, Quality, Scorer
 from detector.explain import LIMITS, SHAPE, WORDS, explain, pause
 from detector.findings import Findings, measure
+from detector.short_repr import short_repr
 from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import CLASSES, DS1, DS2
 from train.evaluate.record_decisions import decide_record
@@ -65,6 +66,8 @@ class Explained:
     rows: NDArray[np.int64]
     words: tuple[tuple[str, ...], ...]
     findings: Mapping[str, NDArray[np.float64]]
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_FS_HZ, R_INDEX
+from detector.short_repr import short_repr
 from train.data.detected_beats import StreamedRecord
 from train.evaluate.record_decisions import RecordDecisions
 
@@ -46,6 +47,8 @@ class FailedBeat:
     rr_ratio: float
     beat: NDArray[np.float32]
     template: NDArray[np.float32]
+
+    __repr__ = short_repr
 
 
 def failed_beats(streamed: StreamedRecord, decided: RecordDecisions) -> list[FailedBeat]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_DEFINITION, Calibration, PatientReference
+from detector.short_repr import short_repr
 from train.data.detected_beats import annotated_beats
 from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
 from train.data.records import DS1, LabelledBeats, NormalBeats, join_beats, read_record
@@ -73,6 +74,8 @@ class Row:
     labels: NDArray[np.str_]
     figures: dict[str, Any]
     threshold_note: str = ""
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, slots=True)

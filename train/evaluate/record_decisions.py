@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Calibration, PatientReference
+from detector.short_repr import short_repr
 from train.data.detected_beats import MATCH_S, StreamedRecord, match_beats
 from train.data.records import CLASSES, read_record
 from train.errors import DataError
@@ -57,6 +58,8 @@ class RecordDecisions:
     flagged: NDArray[np.bool_]
     annotated: NDArray[np.int64]
     labels: NDArray[np.str_]
+
+    __repr__ = short_repr
 
     def matches(self) -> NDArray[np.int64]:
         """(n,) index of the annotated beat that matches each detected beat, -1 = none."""

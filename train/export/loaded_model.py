@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_DEFINITION, Calibration
+from detector.short_repr import short_repr
 from train.data.contexts import Contexts
 from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
 from train.data.records import DS1, LabelledBeats, NormalBeats, record_names
@@ -62,6 +63,8 @@ class LoadedModel:
     calibration: Calibration | None
     run: FinishedRun | None
     weights_sha256: str = ""
+
+    __repr__ = short_repr
 
     def about(self) -> dict[str, Any]:
         """Description for the JSON of an evaluation."""

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from detector.short_repr import short_repr
+
 __all__ = ["KINDS", "Kind", "Normalisation", "Normalise", "fit_normalisation", "scale_beats"]
 
 Kind = Literal["per_sample", "unit_peak_to_peak", "range01"]
@@ -40,6 +42,8 @@ class Normalisation:
     kind: Kind
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.short_repr import short_repr
+
 __all__ = ["BeatScores", "join_scores"]
 
 
@@ -22,6 +24,8 @@ class BeatScores:
 
     log_prob: NDArray[np.float64]
     score: NDArray[np.float64]
+
+    __repr__ = short_repr
 
 
 def join_scores(parts: Sequence[BeatScores]) -> BeatScores:
