@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.channels import Channel, choose
+from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
@@ -32,6 +32,7 @@ SILENT_S: Final = 5.0  # BrainFlow does not report a lost board: after this sile
 _POLL_S: Final = 0.02
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to reopen
 _COUNTED: Final = 300  # samples that show whether the counter counts samples up to 255 (some boards wrap elsewhere)
+_STEPS: Final = (1, 2)  # 2: a Cyton with the Daisy module counts the packets of both boards
 _FIRST_S: Final = 10.0
 
 
@@ -65,14 +66,12 @@ class BrainflowSource(Source):
         self._lock = threading.Lock()  # guards everything that the thread shares with read()
         self._failure: str | None = None
         self._beyond = 0
+        self._step = 1  # of the board's counter from sample to sample
         self._session: Any = None
         try:
             self._open()
             self._describe(options)
-            rate = RateWatch(options.rate_tolerance, subject="the board ")
-            duration = sample_span(options, self.fs_hz, None, name)[1]
-            self._buffer = LiveBuffer(name, self.fs_hz, BUFFER_S, rate, self._clock(), duration)
-            self._begin()
+            self._begin(options)
         except self._flow.BrainFlowError as error:
             self._release()
             raise SourceError(f"{name}: {reason(self._flow, error)}") from None
@@ -140,12 +139,18 @@ class BrainflowSource(Source):
             except self._flow.BrainFlowError:
                 raise SourceError(f"{self.name}: the board {described['name']} has no channel for an ECG") from None
         labels = [f"ch{number}" for number in range(1, len(rows) + 1)]
-        channel = choose([Channel(label, "uV") for label in labels], options.channel, self.name)
+        channels = [Channel(label, "uV") for label in labels]
+        options.note("format", f"BrainFlow board {described['name']}")
+        options.note("channels", channel_list(channels))
+        options.note("rate", f"{self.fs_hz:g} Hz")
+        options.note("unit", self.unit)
+        channel = choose(channels, options.channel, self.name)
+        options.note("lead", labels[channel])
         self.lead = labels[channel]
         self._row = int(rows[channel])
         self._counter_row = described.get("package_num_channel")
 
-    def _begin(self) -> None:
+    def _begin(self, options: SourceOptions) -> None:
         """Wait for the first samples and check the counter on them."""
         until_s = time.monotonic() + _FIRST_S
         first: list[tuple[float, NDArray[np.float64]]] = []
@@ -160,8 +165,14 @@ class BrainflowSource(Source):
         if self._counter_row is not None:
             counts = np.concatenate([data[self._counter_row] for _, data in first])
             steps = np.diff(counts) % COUNTER
-            if np.mean(steps == 1) < 0.9 or (counts.max() < COUNTER - 1 and np.any(np.diff(counts) < 0)):
-                self._counter_row = None
+            self._step = next((step for step in _STEPS if np.mean(steps == step) >= 0.9), 0)
+            if not self._step or (counts.max() < COUNTER - self._step and np.any(np.diff(counts) < 0)):
+                self._counter_row, self._step = None, 1
+        rate = RateWatch(options.rate_tolerance, subject="the board ")
+        duration = sample_span(options, self.fs_hz, None, self.name)[1]
+        self._buffer = LiveBuffer(
+            self.name, self.fs_hz, BUFFER_S, rate, self._clock(), duration, counter_values=COUNTER // self._step
+        )
         how = "by its counter" if self._counter_row is not None else "by the time"
         self._buffer.notice("format", f"{self.fs_hz:g} Hz, losses are found {how}")
         for arrival_s, data in first:
@@ -211,5 +222,7 @@ class BrainflowSource(Source):
         """Add samples to the buffer. The caller holds the lock."""
         mv = data[self._row] * self.mv_per_unit
         self._beyond += blank_beyond(mv)
-        counts = None if self._counter_row is None else (data[self._counter_row] % COUNTER).astype(np.int64)
+        counts = None
+        if self._counter_row is not None:
+            counts = (data[self._counter_row] % COUNTER).astype(np.int64) // self._step
         self._buffer.push(mv, now_s, counts)

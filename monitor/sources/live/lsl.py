@@ -10,18 +10,21 @@ import contextlib
 import functools
 import itertools
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
+from monitor.sources.timing.arrival_line import usual_rate
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.timing.stamp_clock import StampClock
-from monitor.sources.units import ADC, canonical_unit, mv_per
+from monitor.sources.units import ADC, canonical_unit, mv_per, unit_in_label
 
 if TYPE_CHECKING:
     import pylsl
@@ -32,6 +35,9 @@ BUFFER_S = 10  # s of unread samples that LSL keeps; it drops older ones, which 
 _SEARCH_S = 3.0
 _ALIKE_S = 1.0  # wait for a second stream of the same name: without multicast it answers after 0.5 s
 _OPEN_S = 5.0
+MEASURE_S = 5.0  # signal from which the rate of a stream without a nominal one is measured, by its stamps
+_MEASURE_WAIT_S = 15.0
+_IRREGULAR_BUFFER = 1000  # of 100 samples
 _QUIET_S = 1.0  # silence after which the held samples are given
 _PULL = 4096
 _KEYS = ("name", "type", "source_id")
@@ -51,11 +57,11 @@ class LslSource(Source):
 
     Args:
         what: name of the stream, or `name=`, `type=` or `source_id=` and a value.
-        options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (only
-            to agree), `duration_s`, `clock`.
+        options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (of
+            a stream without a nominal rate), `duration_s`, `clock`.
 
     Raises:
-        SourceError: pylsl is not installed; no such stream (the error lists all streams), or several; no regular rate,
+        SourceError: pylsl is not installed; no such stream (the error lists all streams), or several; no rate,
             no numbers, no such channel, no voltage.
     """
 
@@ -72,9 +78,9 @@ class LslSource(Source):
         if not self._value or "'" in self._value:  # LSL puts the value between quotes
             raise SourceError(f"{name}: name the stream without quotes, e.g. lsl:NAME or lsl:type=ECG")
         found = self._find()
-        self.fs_hz = self._rate(found, options)
+        fs_hz = self._rate(found, options)
         self._shape = self._shape_of(found)
-        self._inlet: Any = self._lsl.StreamInlet(found, max_buflen=BUFFER_S, recover=False)
+        self._inlet: Any = self._open(found)
         self._resolver: Any = None
         try:
             info = self._inlet.info(timeout=_OPEN_S)  # with labels and units, which the search does not return
@@ -83,6 +89,10 @@ class LslSource(Source):
             raise SourceError(f"{name}: the stream cannot be opened ({error}); is the sender still there?") from None
         try:
             self._describe(info, options)
+            early = [] if fs_hz else self._first_samples()
+            self.fs_hz = fs_hz or _measured_rate([stamps for _, stamps in early], name)
+            options.note("rate", f"{self.fs_hz:g} Hz" + ("" if fs_hz else ", measured"))
+            self._runs = SampleRuns(sample_span(options, self.fs_hz, None, name)[1])
         except SourceError:
             self._inlet = None  # a kept exception would keep the inlet open
             raise
@@ -95,6 +105,8 @@ class LslSource(Source):
         self._pending: list[Notice] = []
         self._others: set[str] = set()  # streams of another shape that were reported
         self._closed = False
+        for samples, stamps in early:
+            self._take(samples, stamps)
 
     def _describe(self, info: pylsl.StreamInfo, options: SourceOptions) -> None:
         labels = info.get_channel_labels() or []
@@ -107,11 +119,13 @@ class LslSource(Source):
             Channel(label, unit or None, is_ecg=all_ecg or (kind or "").upper() in _ECG_TYPES)
             for label, kind, unit in itertools.zip_longest(names, types[: len(names)], units[: len(names)])
         ]
-        self._channel = choose(channels, options.channel, self.name)
+        options.note("format", f"LSL stream {info.name()} of type {info.type() or 'none'} on {info.hostname()}")
         options.note("channels", channel_list(channels))
+        self._channel = choose(channels, options.channel, self.name)
         self.lead = names[self._channel]
         self._mv = self.mv_per_unit = self._scale(info, options)
-        self._runs = SampleRuns(sample_span(options, self.fs_hz, None, self.name)[1])
+        options.note("lead", self.lead)
+        options.note("unit", self.unit)
 
     def read(self, max_samples: int) -> Chunk | None:
         """Return the samples that arrived, at most `max_samples`, without waiting; see Source."""
@@ -152,17 +166,38 @@ class LslSource(Source):
             raise SourceError(f"{self.name}: {len(alike)} streams: {listing}; choose one, e.g. lsl:source_id=ID")
         return found[0]
 
-    def _rate(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
+    def _open(self, info: pylsl.StreamInfo) -> Any:
+        # For a stream without a nominal rate LSL counts the buffer in hundreds of samples.
+        length = BUFFER_S if info.nominal_srate() else _IRREGULAR_BUFFER
+        return self._lsl.StreamInlet(info, max_buflen=length, recover=False)
+
+    def _rate(self, info: pylsl.StreamInfo, options: SourceOptions) -> float | None:
+        """The rate that the stream or the user states; None = it must be measured."""
         fs_hz = info.nominal_srate()
+        if info.channel_format() == self._lsl.cf_string:
+            raise SourceError(f"{self.name}: the stream holds text, no numbers; choose another one")
         if not fs_hz:
-            raise SourceError(f"{self.name}: the stream has no regular sampling rate; let its sender name one")
+            return None if options.fs_hz is None else check_fs(options.fs_hz, self.name)
         if options.fs_hz is not None and options.fs_hz != fs_hz:
             raise SourceError(
                 f"{self.name}: --fs {options.fs_hz:g} Hz, but the stream has {fs_hz:g} Hz; leave out --fs"
             )
-        if info.channel_format() == self._lsl.cf_string:
-            raise SourceError(f"{self.name}: the stream holds text, no numbers; choose another one")
         return check_fs(fs_hz, self.name)
+
+    def _first_samples(self) -> list[tuple[Any, NDArray[np.float64]]]:
+        """Pull samples until their stamps span MEASURE_S."""
+        pulled: list[tuple[Any, NDArray[np.float64]]] = []
+        until_s = time.monotonic() + _MEASURE_WAIT_S
+        while time.monotonic() < until_s:
+            try:
+                samples, stamps = self._inlet.pull_chunk(timeout=0.1, max_samples=_PULL, as_numpy=True)
+            except RuntimeError as error:
+                raise SourceError(f"{self.name}: lost the stream ({error})") from None
+            if len(stamps):
+                pulled.append((samples, np.asarray(stamps, dtype=np.float64)))
+                if pulled[-1][1][-1] - pulled[0][1][0] >= MEASURE_S:
+                    break
+        return pulled
 
     @staticmethod
     def _shape_of(info: pylsl.StreamInfo) -> tuple[int, float, int]:
@@ -172,10 +207,17 @@ class LslSource(Source):
     def _scale(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
         units = info.get_channel_units() or []
         unit = (units[self._channel] if self._channel < len(units) else None) or ""
+        unit = unit or unit_in_label(self.lead) or ""
         if options.unit is None and not unit:
             raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
-        if options.unit is None and canonical_unit(unit) in (None, ADC):
-            raise SourceError(f"{self.name}: channel {self.lead} is in {unit}, which is no voltage; give --unit")
+        if options.unit is None and canonical_unit(unit) == ADC:
+            raise SourceError(
+                f"{self.name}: channel {self.lead} is in {unit}; give its scale, e.g. --unit adc --mv-per-unit 0.005"
+            )
+        if options.unit is None and canonical_unit(unit) is None:
+            raise SourceError(
+                f"{self.name}: channel {self.lead} is in {unit}, which is no voltage; give its unit, e.g. --unit uV"
+            )
         self.unit = options.unit or canonical_unit(unit) or unit
         return mv_per(self.unit, options.mv_per_unit, self.name)
 
@@ -198,9 +240,12 @@ class LslSource(Source):
             self._keep(self._stamps.restart(missing))
             self._broken = False
         self._arrival_s = now_s
+        self._take(samples, np.asarray(stamps, dtype=np.float64))
+
+    def _take(self, samples: Any, stamps: NDArray[np.float64]) -> None:
         mv = np.asarray(samples[:, self._channel], dtype=np.float64) * self._mv
         self._beyond += blank_beyond(mv)
-        self._keep(self._stamps.push(mv, np.asarray(stamps, dtype=np.float64)))
+        self._keep(self._stamps.push(mv, stamps))
 
     def _keep(self, runs: list[tuple[int, Any]]) -> None:
         for first, samples in runs:
@@ -213,7 +258,7 @@ class LslSource(Source):
             self._others.clear()
         for info in self._resolver.results():
             if self._shape_of(info) == self._shape:
-                self._inlet = self._lsl.StreamInlet(info, max_buflen=BUFFER_S, recover=False)
+                self._inlet = self._open(info)
                 self._resolver = None
                 self._pending.append(Notice("source_back", f"{self.name}: the stream is back"))
                 self._pull()  # connects, in a thread of LSL
@@ -235,6 +280,24 @@ class LslSource(Source):
             self._resets += new
             notices.append(Notice("bad_input", f"{self.name}: time stamps were reset {new} times", new))
         return tuple(notices)
+
+
+def _measured_rate(stamps: list[NDArray[np.float64]], name: str) -> float:
+    """The rate of samples by their stamps, Hz: a usual rate if one is near.
+
+    Raises:
+        SourceError: too few samples, stamps of events, or no supported rate.
+    """
+    every = np.concatenate([np.empty(0), *stamps])
+    span_s = float(every[-1] - every[0]) if every.size else 0.0
+    if span_s < MEASURE_S / 2 or not np.isfinite(span_s):
+        raise SourceError(
+            f"{name}: the stream has no nominal sampling rate and sent {every.size} samples in {_MEASURE_WAIT_S:g} s,"
+            " too few to measure one; give --fs, or choose another stream"
+        )
+    # By packets, which may share one stamp: the samples of the last one are not in the span.
+    newest = every.size - int(np.searchsorted(every, every[-1]))
+    return check_fs(usual_rate((every.size - newest) / span_s), name)
 
 
 def _pylsl(name: str) -> Any:

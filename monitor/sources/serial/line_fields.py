@@ -24,7 +24,7 @@ _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _BEFORE: Final = re.compile(
     r"[IWED] \(\d+\) |\[?\d{1,2}:\d{1,2}:\d{1,2}(?:[.,]\d+)?\]?\s*(?:->)?[\s,;]*|[>$#*<(\[\s\"']+"
 )
-_AFTER: Final = re.compile(r"(?:\*[0-9A-Fa-f]{2}|[)\]>\"'*#\s,;|]+)$")
+_AFTER: Final = re.compile(r"(?:\*[0-9A-Fa-f]{2}|[)\]>\"'*#\s,;|]+)\Z")
 _UNITS: Final = r"(?:milli|micro|nano|[munµμ])?v(?:olts?)?|adc|lsb|counts?|raw"
 _OTHER_UNITS: Final = r"%|bpm|hz|ms|us|s|g|mmhg|°?c|rpm|brpm|ohms?|kg|lux"
 _FIELD: Final = re.compile(
@@ -34,14 +34,14 @@ _FIELD: Final = re.compile(
     + _UNITS
     + r")|(?P<other>"
     + _OTHER_UNITS
-    + r"))?(?:\s*[,;|\t]\s*|\s+|$)",
+    + r"))?(?:\s*[,;|\t]\s*|\s+|\Z)",
     re.IGNORECASE | re.VERBOSE,
 )
 _OFF_WORDS: Final = re.compile(
     r"(?:leads?|electrodes?|pads?|contacts?|elektroden?)\b[\w\s:+,-]{0,24}?\b"
     r"(?:off|disconnected|detached|removed|loose|lost|missing|ab|lose|(?:not|un)[ -]?(?:connected|attached))\b"
     r"|\bleads?off\b|\b(?:no|check|attach|connect)\b.{0,12}\b(?:leads?|electrodes?|pads?|contact)\b"
-    r"|^(?:lo[+-]?|lod|not connected|disconnected)$",
+    r"|^(?:lo[+-]?|lod|not connected|disconnected)\Z",
     re.IGNORECASE,
 )
 _OFF_NAME: Final = re.compile(r"(?:leads?|electrodes?|contact)[ _-]?off|lod?[ _-]?[+-]|lod|leadoff\w*", re.IGNORECASE)
@@ -55,11 +55,13 @@ class Field(NamedTuple):
         name: empty = none.
         values: its numbers, one after the other in time, usually one; NaN = leads off.
         unit: as the row spells it after the number; None = not.
+        decimals: decimals as written; None = not known (JSON, an exponent, leads off).
     """
 
     name: str
     values: tuple[float, ...]
     unit: str | None = None
+    decimals: int | None = None
 
 
 Row = list[Field]
@@ -117,8 +119,10 @@ def _text_row(line: str) -> Row:
         match = _FIELD.match(line, at)
         if match is None:
             raise ValueError(line)
-        value = _NAN if match["value"] == "!" else parse_number(match["value"])
-        row.append(Field((match["name"] or "").strip(' "'), (value,), match["unit"] or match["other"]))
+        text = match["value"]
+        value = _NAN if text == "!" else parse_number(text)
+        decimals = None if text == "!" or "e" in text.lower() else len(text.partition(".")[2])
+        row.append(Field((match["name"] or "").strip(' "'), (value,), match["unit"] or match["other"], decimals))
         loose.append(bool(match["name"]) and not match["is"])
         at = match.end()
     if len(row) > 1 and loose[0] and not any(field.name for field in row[1:]):

@@ -6,14 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from monitor.sources.channels import Channel, channel_list, choose, is_ecg, is_other_quantity
-from monitor.sources.column_values import is_held, is_steady
+from monitor.sources.column_values import ENOUGH, is_held, is_steady
 from monitor.sources.serial.line_fields import Field, Row
 from monitor.sources.units import canonical_unit, unit_in_label, without_unit
 
 __all__ = ["LineLayout", "find_layout"]
 
 _SEEN: Final = 0.1  # share of the rows that a name must be in; a garbled name is in fewer
+_NEGATIVE: Final = 0.05  # share of negative numbers of signed ones; a minus may be garbled in
+_SAME_FORM: Final = 0.95  # share of numbers with the usual decimals: some rows may be garbled
 _FIRST: Final = 3  # values in a list of columns
 
 
@@ -28,6 +32,8 @@ class LineLayout(NamedTuple):
         label: name for the user, without the unit; empty = none.
         unit: canonical unit that a row or the name states; None = none.
         columns: all columns in one line, for the user.
+        signed: some of the numbers are negative.
+        decimals: decimals of nearly all numbers; another number is garbled. None = they vary, or are not known.
     """
 
     name: str
@@ -37,9 +43,11 @@ class LineLayout(NamedTuple):
     label: str
     unit: str | None
     columns: str
+    signed: bool = False
+    decimals: int | None = None
 
     def field(self, row: Row) -> Field | None:
-        """The wanted field of a row; None where the row holds other named columns only.
+        """The wanted field of a row with a number of the usual form; None where the row holds other named columns only.
 
         Raises:
             ValueError: the row has another form.
@@ -47,13 +55,18 @@ class LineLayout(NamedTuple):
         if not self.name:
             if len(row) != self.width:
                 raise ValueError(f"{len(row)} fields")
-            return row[self.position]
+            return self._checked(row[self.position])
         named = {field.name: field for field in row}
         if self.name in named and "" not in named:
-            return named[self.name]
+            return self._checked(named[self.name])
         if all(name in self.names or is_other_quantity(name) for name in named):
             return None  # e.g. a heart rate once a beat
         raise ValueError(f"no {self.name}")
+
+    def _checked(self, field: Field) -> Field:
+        if self.decimals is not None and field.decimals not in (None, self.decimals):
+            raise ValueError(f"{field.decimals} decimals")
+        return field
 
 
 def find_layout(rows: Sequence[Row], wanted: str | int | None = None, header: Sequence[str] = ()) -> LineLayout:
@@ -91,7 +104,17 @@ def find_layout(rows: Sequence[Row], wanted: str | int | None = None, header: Se
         label=without_unit(label),
         unit=unit,
         columns=channel_list(channels),
+        signed=bool(np.mean([value < 0 for field in columns[chosen] for value in field.values]) > _NEGATIVE),
+        decimals=_decimals(columns[chosen]),
     )
+
+
+def _decimals(column: Sequence[Field]) -> int | None:
+    written = [field.decimals for field in column if field.decimals is not None]
+    if len(written) < ENOUGH:
+        return None
+    usual, n = Counter(written).most_common(1)[0]
+    return usual if n >= _SAME_FORM * len(written) else None
 
 
 def _channels(labels: Sequence[str], columns: Sequence[Sequence[Field]]) -> list[Channel]:

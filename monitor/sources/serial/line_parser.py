@@ -18,6 +18,7 @@ from monitor.sources.adc_counts import Adc
 from monitor.sources.options import MAX_MV
 from monitor.sources.serial.line_fields import Row, is_leads_off, parse_rows, words_of
 from monitor.sources.serial.line_layout import LineLayout, find_layout
+from monitor.sources.serial.lost_digits import LostDigits
 from monitor.sources.units import UNITS
 
 __all__ = ["LEADS_OFF", "MAX_LINE", "Decoded", "LineParser", "lines_of"]
@@ -33,6 +34,7 @@ _WORDS = re.compile(r"(?!.*\b(nan|inf)\b)[\x20-\x7e]*[A-Za-z]{3}[\x20-\x7e]*\Z",
 _NOISE_LINES = 2  # unreadable lines in a row that count as samples; further ones are noise with random line ends
 _JUDGED_ROWS: Final = 100  # rows after which columns without clear names are judged by their values
 _MISFITS: Final = 20  # rows in a row of another form: the layout came from a banner
+_NEGATIVES: Final = 3  # negative counts in a row show signed ones; a single minus may be garbled in
 _NAN = float("nan")
 
 
@@ -76,7 +78,7 @@ class LineParser:
         mv: mV in one unit of the device's numbers.
         unit: that unit, or `adc`; None = as the lines state it, else mV.
         adc: scale of counts; a number beyond its range is unreadable. None = `mv`.
-        signed: scale from the first negative count on; None = `adc`.
+        signed: scale from _NEGATIVES negative counts in a row on, or where the layout has them; None = `adc`.
         column: number in a row, by name or from 0; None = the ECG is chosen.
         layout: the chosen column, if it is known.
 
@@ -114,6 +116,8 @@ class LineParser:
         self._lines = self._pulses = self._bad_run = self._misfits = 0
         self._rows: list[Row] = []  # rows before the layout is known
         self._header: list[str] = []
+        self._digits = LostDigits()
+        self._negatives = 0
         self._good = b""  # the last row that was read
         if layout is not None:
             self._take_layout(layout)
@@ -134,6 +138,7 @@ class LineParser:
         """Drop the incomplete line after a break of the stream and synchronise again."""
         self._rest = b""
         self._synchronised = False
+        self._digits.drop()
 
     def _samples(self, line: bytes) -> list[float]:
         """Return the mV of a line; empty = no sample."""
@@ -160,7 +165,7 @@ class LineParser:
         """Return the mV of a row."""
         try:
             field = layout.field(row)
-            samples = [] if field is None else [self._scaled(value) for value in field.values]
+            samples = [] if field is None else [mv for value in field.values for mv in self._scaled(value)]
         except ValueError:
             self._misfits += 1
             if self._misfits >= _MISFITS and self._lines <= 2 * _JUDGED_ROWS:
@@ -170,22 +175,36 @@ class LineParser:
         self._good = line
         return samples
 
-    def _scaled(self, value: float) -> float:
-        """Return the mV of a number; ValueError beyond the range."""
-        if value != value:
-            return _NAN
+    def _scaled(self, value: float) -> list[float]:
+        """Return the mV of a number, and of the one held before it; ValueError beyond the range."""
         if self.adc is None:
             mv = value * self.mv
-        else:
-            if value < 0 and self._signed is not None:
-                self.adc, self._signed = self._signed, None
-                self.mv, self.rails_mv = self.adc.mv_per_count, self.adc.rails_mv
-            if not self.adc.low <= value <= self.adc.high:
+            if abs(mv) > MAX_MV:
                 raise ValueError(value)
-            mv = (value - self.adc.zero) * self.adc.mv_per_count
-        if not abs(mv) <= MAX_MV:
+            return [mv]
+        self._negatives = self._negatives + 1 if value < 0 else 0
+        if self._negatives >= _NEGATIVES:
+            self._take_signed()
+        if value < self.adc.low or value > self.adc.high:
             raise ValueError(value)
-        return mv
+        return self._counts(value)
+
+    def _counts(self, value: float) -> list[float]:
+        """Return the mV of the counts that are decided by this one."""
+        if self.adc is None:
+            return [value]
+        scale = self.adc
+        if scale.low < 0 or not self.bad:  # a pacing pulse may look like a lost digit: only where lines are garbled
+            return [(value - scale.zero) * scale.mv_per_count]
+        found = self._digits.found
+        counts = self._digits.push(value)
+        self.bad += self._digits.found - found
+        return [(count - scale.zero) * scale.mv_per_count for count in counts]
+
+    def _take_signed(self) -> None:
+        if self._signed is not None:
+            self.adc, self._signed = self._signed, None
+            self.mv, self.rails_mv = self.adc.mv_per_count, self.adc.rails_mv
 
     def _choose(self) -> LineLayout | None:
         """Choose the column as soon as names make it clear, else after _JUDGED_ROWS by the values."""
@@ -203,12 +222,14 @@ class LineParser:
 
     def _take_layout(self, layout: LineLayout) -> None:
         self.layout = layout
+        if layout.signed:
+            self._take_signed()
         if self._stated and layout.unit in UNITS:
             self.unit, self.mv = layout.unit, UNITS[layout.unit]
 
     def _leads_off(self) -> list[float]:
         self._bad_run = 0
-        return [_NAN]
+        return self._counts(_NAN)
 
     def _unreadable(self, line: bytes) -> list[float]:
         """Count a line without a readable sample; return NaN, or nothing where it is no sample."""
@@ -227,4 +248,4 @@ class LineParser:
             self._header = words_of(text) or self._header
             return []
         self._bad_run += 1
-        return [_NAN] if self._bad_run <= _NOISE_LINES else []
+        return self._counts(_NAN) if self._bad_run <= _NOISE_LINES else []

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AHEAD_S", "COUNTER", "ArrivalLine", "measure_rate"]
+__all__ = ["AHEAD_S", "COUNTER", "ArrivalLine", "measure_rate", "usual_rate"]
 
 COUNTER: Final = 256
 AHEAD_S: Final = 0.3  # a sample this early means that the device sends faster than its nominal rate
@@ -155,8 +155,13 @@ def measure_rate(arrivals: list[tuple[float, int, Counts | None]], counter_value
         if piece not in delays or delay_s < delays[piece].delay_s:
             delays[piece] = _Block(block.arrival_s, block.end, delay_s)
     rate = rough * (1.0 - _slope(list(delays.values())))
-    nearest = min(USUAL_HZ, key=lambda usual: abs(usual / rate - 1.0))
-    return float(nearest) if abs(nearest / rate - 1.0) <= _SNAP else round(rate, 1)
+    return usual_rate(rate)
+
+
+def usual_rate(rate_hz: float) -> float:
+    """A usual rate if one is within half a percent of a measured one, else that to 0.1 Hz."""
+    nearest = min(USUAL_HZ, key=lambda usual: abs(usual / rate_hz - 1.0))
+    return float(nearest) if abs(nearest / rate_hz - 1.0) <= _SNAP else round(rate_hz, 1)
 
 
 def _slope(blocks: Sequence[_Block]) -> float:

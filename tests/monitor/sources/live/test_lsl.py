@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,10 +189,45 @@ def test_the_duration_ends_the_source(name: str) -> None:
     source.close()
 
 
+def test_the_rate_of_a_stream_without_a_nominal_one_is_measured(name: str) -> None:
+    """By the stamps, which jitter; packets of 10 samples share one."""
+    outlet = Publisher(name, nominal_srate=0.0)
+    noted: dict[str, str] = {}
+    opened: list[Source] = []
+    opening = threading.Thread(
+        target=lambda: opened.append(open_source(f"lsl:{name}", SourceOptions(note=noted.__setitem__)))
+    )
+    opening.start()
+    assert outlet.has_listener()
+    jitter = np.random.default_rng(1).uniform(0, 0.004, 200)
+    for packet in range(200):
+        stamp = 50.0 + packet * 10 / FS_HZ + float(jitter[packet])
+        outlet.push_stamped([float(10 * packet + i) for i in range(10)], [stamp] * 10)
+    opening.join(timeout=60.0)
+    (source,) = opened
+    assert source.fs_hz == FS_HZ
+    assert noted["rate"] == "250 Hz, measured"
+    assert noted["channels"] == "0 II [microvolts], 1 V5 [mV]"
+    assert (noted["lead"], noted["unit"]) == ("II", "uV")
+    samples, _ = read_until(source, 1999)
+    assert samples == {i: float(i) for i in range(2000)}, "none of the first samples is lost, no gap by jitter"
+    source.close()
+
+
+def test_a_stream_of_events_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources.live.lsl._MEASURE_WAIT_S", 0.3)
+    Publisher(name, nominal_srate=0.0)
+    with pytest.raises(SourceError, match=r"no nominal sampling rate and sent 0 samples in 0.3 s.*give --fs"):
+        open_source(f"lsl:{name}")
+    source = open_source(f"lsl:{name}", SourceOptions(fs_hz=250.0))
+    assert source.fs_hz == 250.0
+    source.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "error"),
     [
-        ({"nominal_srate": 0.0}, {}, "no regular sampling rate"),
+        ({"units": ["counts", "mV"]}, {}, "is in counts; give its scale, e.g. --unit adc --mv-per-unit 0.005"),
         ({"nominal_srate": 32.0}, {}, "sampling rate 32 Hz; between 100 and 100000 Hz"),
         ({}, {"fs_hz": 360.0}, "--fs 360 Hz, but the stream has 250 Hz"),
         pytest.param({"channel_format": "string"}, {}, "holds text", marks=pytest.mark.slow),
