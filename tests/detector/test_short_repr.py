@@ -10,12 +10,12 @@ from monitor.sources import open_source
 
 
 def test_values_with_arrays_print_as_one_short_line() -> None:
-    chunk = open_source("sim:sinus=20").read(5000)
+    chunk = open_source("sim:sinus=20").read(4000)
     assert chunk is not None
     beat = Detector(250).push(chunk.samples)[-1]
     scores = Scores(np.zeros(1000, np.float32), np.ones(1000, np.float32))
     for value, words in (
-        (chunk, ("first_sample=0", "5000 samples")),
+        (chunk, ("first_sample=0", "4000 samples")),
         (beat, (f"r_sample={beat.r_sample}", "samples=float32 (187,)", "template=float32 (187,)")),
         (scores, ("log_prob=float32 (1000,)",)),
     ):

@@ -12,12 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wfdb
 
 from tests.train.fit.helpers import TINY, made_up_beats, needs_mitdb
 from train.__main__ import main
-from train.data import records
-from train.errors import DataError
 
 Here = Callable[..., str]
 
@@ -285,16 +282,3 @@ def test_a_wrong_command_line_is_one_line(
     with pytest.raises(SystemExit) as stop:
         main()
     assert (stop.value.code, capsys.readouterr().err) == (2, f"{expected}\n")
-
-
-def test_a_failed_download_is_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ECG_MONITOR_DATA", str(tmp_path / "none"))
-    monkeypatch.setattr(records, "_places", lambda name: [tmp_path / name])
-
-    def unreachable(*_: object) -> None:
-        raise ConnectionError("HTTPSConnectionPool(host='physionet.org'): Max retries exceeded")
-
-    monkeypatch.setattr(wfdb, "dl_database", unreachable)
-    with pytest.raises(DataError, match=r"physionet.org cannot be reached.*set ECG_MONITOR_DATA") as error:
-        records.data_folder("mitdb")
-    assert "HTTPS" not in str(error.value)
