@@ -87,7 +87,7 @@ class EdfSource(PieceSource):
         self._digital = options.unit == ADC
         self._zero, self._mv = self._scale(options)
         partial = min(signal.samples, max(0, rest - signal.offset) // header.width)
-        if self._records == header.named_records:  # what lies behind the last record is no record
+        if 0 < self._records == header.named_records:  # what lies behind the last record is no record
             partial = 0
         if self._records == 0 and partial == 0:
             raise SourceError(f"{self.name}: the file holds no sample; get it again")
