@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detector import Detector
 from monitor.sources import Chunk, EndOfStream, Notice, Source, SourceOptions, open_source
 from monitor.sources.decimated import DecimatedSource, decimation
 from monitor.sources.options import FS_MAX_HZ, FS_READ_MAX_HZ
@@ -93,15 +94,30 @@ def test_a_peak_stays_in_place(fs_hz: float) -> None:
 
 
 @pytest.mark.parametrize("fs_hz", [1024, 1200, 2000, 4096, 5000])
-def test_what_an_ecg_holds_passes_and_what_would_fold_back_does_not(fs_hz: float) -> None:
+def test_the_band_of_an_ecg_passes_and_what_would_fold_into_it_does_not(fs_hz: float) -> None:
     t = np.arange(int(2 * fs_hz)) / fs_hz
+    rate_hz = fs_hz / decimation(fs_hz)
     inner = slice(50, -50)
-    for hz in (0.5, 10, 40, 120):
+    for hz, share in ((0.5, 0.01), (10, 0.01), (40, 0.04)):
         out = decimated(np.sin(2 * np.pi * hz * t), fs_hz)
-        expected = np.sin(2 * np.pi * hz * np.arange(out.size) * decimation(fs_hz) / fs_hz)
-        np.testing.assert_allclose(out[inner], expected[inner], atol=0.01)
-    for hz in (300, 400, 500):
-        assert np.abs(decimated(np.sin(2 * np.pi * hz * t), fs_hz)[inner]).max() < 0.01
+        expected = np.sin(2 * np.pi * hz * np.arange(out.size) / rate_hz)
+        np.testing.assert_allclose(out[inner], expected[inner], atol=share)
+    for hz in (rate_hz - 40, rate_hz - 10, rate_hz, rate_hz + 10, rate_hz + 40):
+        if hz < fs_hz / 2:
+            assert np.abs(decimated(np.sin(2 * np.pi * hz * t + 1), fs_hz)[inner]).max() < 0.016
+
+
+@pytest.mark.parametrize("fs_hz", [1000, 2000, 5000])
+@pytest.mark.parametrize("pulse", ["pulse=700;pulse_ms=2;overshoot=50", "pulse=5;pulse_ms=1"])
+def test_pulses_of_a_standstill_are_no_beats(fs_hz: int, pulse: str) -> None:
+    raw = read_signal(open_source(f"sim:paced=15,capture_lost@30=15;{pulse}", SourceOptions(fs_hz=1000)))[1]
+    held = np.repeat(raw, fs_hz // 1000)
+    source: Source = Pieces(fs_hz, [Chunk(0, held)])
+    if fs_hz > 1000:
+        source = DecimatedSource(source)
+    detector = Detector(source.fs_hz)
+    beats = detector.push(read_signal(source)[1]) + detector.flush()
+    assert 26 <= len(beats) <= 29, "20 paced beats and 7 of the escape rhythm; pulses go on at 80 a minute"
 
 
 def test_a_constant_stays_constant_at_ends_and_beside_missing_samples() -> None:
@@ -160,7 +176,7 @@ def test_any_source_is_decimated(tmp_path: Path) -> None:
     source = open_source(f"csv:{path}", options)
     assert source.fs_hz == 500
     assert ("rate", "2000 Hz, decimated to 500 Hz") in noted
-    np.testing.assert_allclose(read_signal(source)[1][10:-10], wave[::4][10:-10], atol=1e-3)
+    np.testing.assert_allclose(read_signal(source)[1][10:-10], wave[::4][10:-10], atol=2e-3)
     first, part = read_signal(open_source(f"csv:{path}", SourceOptions(fs_hz=2000, unit="mV", start_s=1.0)))
     assert first == 500
-    np.testing.assert_allclose(part[10:-10], wave[2000::4][10:-10], atol=1e-3)
+    np.testing.assert_allclose(part[10:-10], wave[2000::4][10:-10], atol=2e-3)
