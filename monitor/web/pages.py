@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
@@ -17,7 +19,7 @@ WAVE_BYTES: Final = 262_144  # unsent bytes of a page beyond which its waves are
 BEHIND_BYTES: Final = 8_388_608  # unsent bytes beyond which a page is cut off; it returns with its positions
 _ALARMS: Final = 5_000  # alarm messages of a monitor kept for pages that return
 _BEATS: Final = 240  # of a bed that a page shows in detail
-_CONNECTION_EVERY: Final = 1.0  # s between two frames on an unchanged connection
+_CONNECTION_S: Final = 1.0  # between two frames on the connection: a page that gets none takes the server for lost
 
 View = frozenset[tuple[int, str]]
 
@@ -75,6 +77,7 @@ class _Monitor:
         self.epoch = ""
         self.connection: ConnectionState = "connecting"
         self.silent_s: float | None = None
+        self.connection_sent_s = -math.inf
         self.heartbeat = ""
         self.statuses: dict[str, str] = {}
         self.active: dict[str, str] = {}
@@ -96,9 +99,16 @@ class Hub:
     Args:
         names: of the monitors, as the user gave them.
         set_detail: called with (monitor, wave beds, beat beds) when the union of what all pages want has changed.
+        clock: monotonic time, s.
     """
 
-    def __init__(self, names: list[str], set_detail: Callable[[int, Collection[str], Collection[str]], None]) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        set_detail: Callable[[int, Collection[str], Collection[str]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.names = names
         self.pages: set[Page] = set()
         self._monitors = [_Monitor() for _ in names]
@@ -134,10 +144,11 @@ class Hub:
             for page in self.pages:
                 if page.started and (not bed or (batch.monitor, bed) in page.beats):
                     page.put(frame)
-        if batch.state != monitor.connection or batch.state in ("stale", "lost"):
-            monitor.connection = batch.state
-            self._give_connection(batch.monitor, batch.silent_s)
+        now_s = self._clock()
         monitor.silent_s = batch.silent_s
+        if batch.state != monitor.connection or now_s - monitor.connection_sent_s >= _CONNECTION_S:
+            monitor.connection, monitor.connection_sent_s = batch.state, now_s
+            self._give_connection(batch.monitor, batch.silent_s)
 
     def start(self, page: Page, have: dict[str, tuple[str, Have]]) -> list[tuple[int, str, str, int]]:
         """Give a page the present state, and the alarm messages that it has missed.
