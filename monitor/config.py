@@ -29,6 +29,7 @@ __all__ = [
     "RecordConfig",
     "SignalConfig",
     "SourceConfig",
+    "WebConfig",
     "load_beds",
     "load_config",
     "merge",
@@ -154,6 +155,17 @@ class DashboardConfig(_Section, frozen=True):
     ] = True
 
 
+class WebConfig(_Section, frozen=True):
+    """`[web]`: the page for browsers."""
+
+    listen: Annotated[
+        str, _option("--web", "Page for browsers on HOST:PORT, by default 127.0.0.1:8080; port 0 = any free one.")
+    ] = ""
+    hosts: Annotated[str, _option("--host", "Page: more names by which browsers reach it, with commas.")] = ""
+    cert: Annotated[str, _option("--cert", "Page: file of the TLS certificate (PEM).")] = ""
+    tls_key: Annotated[str, _option("--tls-key", "Page: file of the TLS certificate's key (PEM).")] = ""
+
+
 class BedConfig(_Section, frozen=True, omit_defaults=True):
     """`[beds.<name>]`: the settings of one bed.
 
@@ -196,6 +208,7 @@ class Config(_Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
     record: RecordConfig = RecordConfig()
     dashboard: DashboardConfig = DashboardConfig()
+    web: WebConfig = WebConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     beds: dict[BedName, BedConfig] = {}
 

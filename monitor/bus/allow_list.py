@@ -1,4 +1,7 @@
-"""The allow-list of a monitor: `clients.toml` in its key folder names the clients that may connect."""
+"""The allow-list of a monitor: `clients.toml` in its key folder names the clients that may connect.
+
+`[[client]]` is a program with a CURVE key, `[[web]]` a person who opens the page with a token.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +24,30 @@ __all__ = [
     "CLIENTS_FILE",
     "DASHBOARD_NAME",
     "RESERVED_NAMES",
+    "WEB_NAME",
     "Z85_KEY",
+    "AllowList",
     "Client",
     "PublicKey",
     "Role",
+    "WebClient",
+    "file_signature",
+    "load_allow_list",
     "load_clients",
     "locked",
-    "save_clients",
+    "save_allow_list",
 ]
 
 Role = Literal["viewer", "operator"]
 CLIENTS_FILE = "clients.toml"
 DASHBOARD_NAME = "screen"  # the dashboard in the monitor's own process; its key exists only in memory
-RESERVED_NAMES = ("server", DASHBOARD_NAME)
+WEB_NAME = "web-server"  # the web server beside a monitor; its key exists only in the memory of the two
+RESERVED_NAMES = ("server", DASHBOARD_NAME, WEB_NAME)
 # \Z, because `$` also matches before a last newline.
 Z85_KEY = r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z"
 
 PublicKey = Annotated[str, Meta(pattern=Z85_KEY)]
+_Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")]
 _HEAD = (
     "# Clients that may connect. A running monitor reads changes.\n"
@@ -53,47 +63,82 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public: PublicKey
 
 
-class _AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person who may open the page; `token` is the SHA-256 of the token, in hex."""
+
+    name: _Name
+    role: Role
+    token: _Sha256
+
+
+class AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All entries; a name stands for one of them only."""
+
     client: tuple[Client, ...] = ()
+    web: tuple[WebClient, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all entries."""
+        return (*(client.name for client in self.client), *(person.name for person in self.web))
 
 
-register_types(_AllowList)
+register_types(AllowList)
 
 
-def load_clients(folder: Path) -> tuple[Client, ...]:
+def load_allow_list(folder: Path) -> AllowList:
     """Read the allow-list.
 
     Raises:
-        ConfigError: missing, writable by others, not understood, or a name or key is duplicate or reserved.
+        ConfigError: missing, writable by others, not understood, or a name, key or token is duplicate or reserved.
     """
     path = folder / CLIENTS_FILE
     check_mode(path, WRITE_BY_OTHERS)
-    clients = load_toml(path, _AllowList).client
-    for field in ("name", "public"):
+    entries = load_toml(path, AllowList)
+    for field, values in (
+        ("name", entries.names),
+        ("public", tuple(client.public for client in entries.client)),
+        ("token", tuple(client.token for client in entries.web)),
+    ):
         seen: set[str] = set()
-        for client in clients:
-            value = getattr(client, field)
+        for value in values:
             if value in RESERVED_NAMES:
                 raise ConfigError(f"{path}: {field} {value} is reserved")
             if value in seen:
                 raise ConfigError(f"{path}: {field} {value} occurs twice")
             seen.add(value)
-    return clients
+    return entries
 
 
-def save_clients(folder: Path, clients: tuple[Client, ...]) -> None:
+def load_clients(folder: Path) -> tuple[Client, ...]:
+    """Read the clients with a CURVE key; errors as `load_allow_list`."""
+    return load_allow_list(folder).client
+
+
+def file_signature(folder: Path) -> tuple[int, ...]:
+    """A value that differs whenever the file of the allow-list has changed."""
+    try:
+        status = (folder / CLIENTS_FILE).stat()
+    except OSError:
+        return ()
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+
+
+def save_allow_list(folder: Path, entries: AllowList) -> None:
     """Replace the allow-list as a whole; inside `locked` if clients may change it meanwhile.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    entries = (
-        f'\n[[client]]\nname = "{client.name}"\nrole = "{client.role}"\npublic = "{client.public}"\n'
-        for client in clients
-    )
+    sections = [_section("client", entry.name, entry.role, "public", entry.public) for entry in entries.client]
+    sections += [_section("web", entry.name, entry.role, "token", entry.token) for entry in entries.web]
     path = folder / CLIENTS_FILE
     with file_errors(path):
-        replace_file(path, _HEAD + "".join(entries), mode=SECRET_MODE, durable=True)
+        replace_file(path, _HEAD + "".join(sections), mode=SECRET_MODE, durable=True)
+
+
+def _section(kind: str, name: str, role: str, key: str, value: str) -> str:
+    return f'\n[[{kind}]]\nname = "{name}"\nrole = "{role}"\n{key} = "{value}"\n'
 
 
 @contextlib.contextmanager

@@ -18,15 +18,15 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from monitor.bus.allow_list import CLIENTS_FILE, Client, load_clients
-from monitor.bus.keys import ServerKeys, screen_key
+from monitor.bus.allow_list import DASHBOARD_NAME, WEB_NAME, Client, file_signature, load_clients
+from monitor.bus.keys import ServerKeys, key_in_memory
 from monitor.bus.receive import received
 from monitor.bus.refusals import Refusals
 from monitor.bus.requests import RequestError
 from monitor.errors import ConfigError
 from monitor.messages import Request
 
-__all__ = ["Authenticator"]
+__all__ = ["OPERATORS_ONLY", "Authenticator"]
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"  # fixed by RFC 27
 ZAP_DOMAIN = b"ecg-monitor"
@@ -49,6 +49,7 @@ class Authenticator:
 
     Attributes:
         screen: key of the dashboard in this process, an operator.
+        web: key of the web server beside this monitor; it checks the roles of the persons at its pages itself.
 
     Raises:
         ConfigError: the allow-list cannot be read.
@@ -64,7 +65,8 @@ class Authenticator:
         report: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        self.screen = screen_key(keys)
+        self.screen = key_in_memory(keys, DASHBOARD_NAME)
+        self.web = key_in_memory(keys, WEB_NAME)
         self._keys = keys
         self._counters = counters
         self._refusals = refusals
@@ -72,7 +74,7 @@ class Authenticator:
         self._report = report
         self._clock = clock
         self._checked_s = clock()
-        self._signature = self._file_signature()
+        self._signature = file_signature(keys.folder)
         self._clients = self._by_key(load_clients(keys.folder))
         self._zap: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self._zap.setsockopt(zmq.LINGER, 0)
@@ -117,6 +119,8 @@ class Authenticator:
             )
         given = request.who.strip()
         who = client.name if given in ("", client.name) else f"{client.name} ({given})"
+        if client.name == WEB_NAME and given:
+            who = given  # the name of the person's token, which the web server has checked
         return msgspec.structs.replace(request, who=who)
 
     def update(self) -> None:
@@ -144,7 +148,7 @@ class Authenticator:
     def _reload_changed_list(self) -> None:
         """Apply a changed allow-list. One that cannot be read is reported once and changes nothing."""
         self._checked_s = self._clock()
-        signature = self._file_signature()
+        signature = file_signature(self._keys.folder)
         if signature == self._signature:
             return
         self._signature = signature
@@ -161,14 +165,6 @@ class Authenticator:
         if removed:
             self._removed(self._clients)
 
-    def _file_signature(self) -> tuple[int, ...]:
-        """A value that differs whenever the file of the allow-list has changed."""
-        try:
-            status = (self._keys.folder / CLIENTS_FILE).stat()
-        except OSError:
-            return ()
-        return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
-
     def _by_key(self, clients: tuple[Client, ...]) -> dict[str, Client]:
-        dashboard = Client(self.screen.name, "operator", self.screen.public)
-        return {client.public: client for client in (*clients, dashboard)}
+        own = (Client(key.name, "operator", key.public) for key in (self.screen, self.web))
+        return {client.public: client for client in (*clients, *own)}

@@ -8,24 +8,29 @@ are, and the client needs this one file. Keys are Curve25519, written in Z85 (Ze
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import zmq
 
 from monitor.bus.allow_list import (
     CLIENTS_FILE,
-    DASHBOARD_NAME,
     RESERVED_NAMES,
     Z85_KEY,
+    AllowList,
     Client,
     PublicKey,
     Role,
+    WebClient,
+    load_allow_list,
     load_clients,
     locked,
-    save_clients,
+    save_allow_list,
 )
 from monitor.bus.secret_files import check_mode, create_secret_file, file_errors, load_toml
 from monitor.errors import ConfigError
@@ -36,15 +41,18 @@ __all__ = [
     "ClientKey",
     "ServerKeys",
     "add_client",
+    "add_token",
+    "key_in_memory",
     "load_client_key",
     "load_server_keys",
     "make_server_keys",
     "remove_client",
-    "screen_key",
+    "token_digest",
     "use_key",
 ]
 
 SERVER_FILE = "server.key"
+_Entry = TypeVar("_Entry", Client, WebClient)
 
 
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +98,7 @@ def make_server_keys(folder: Path) -> ServerKeys:
         raise ConfigError(f"{path} exists already, and clients have its public key; give another folder")
     public, secret = _key_pair()
     if not (folder / CLIENTS_FILE).exists():
-        save_clients(folder, ())
+        save_allow_list(folder, AllowList())
     text = f'# Secret key of this monitor. Keep it on this machine.\npublic = "{public}"\nsecret = "{secret}"\n'
     create_secret_file(path, text)
     return ServerKeys(folder, public, secret)
@@ -134,45 +142,73 @@ def add_client(folder: Path, name: str, role: Role, file: Path | None = None) ->
     server = load_server_keys(folder)
     path = folder / f"{name}.key" if file is None else file
     with locked(folder):
-        clients = load_clients(folder)
-        if any(client.name == name for client in clients):
-            raise ConfigError(f"{folder} has a client {name} already; give another name, or run keys remove first")
+        entries = load_allow_list(folder)
+        _refuse_known_name(folder, entries, name)
         public, secret = _key_pair()
-        client = _checked_client(name, role, public)
+        client = _checked(Client, name, role, public=public)
         text = (
             f"# Key of {name} ({role}) for one monitor. Move it to the machine of {name}; keep it secret (mode 0600).\n"
             f'name = "{name}"\npublic = "{public}"\nsecret = "{secret}"\nserver = "{server.public}"\n'
         )
         # The key file first: an entry of the allow-list without a key file would be useless and block the name.
         create_secret_file(path, text)
-        save_clients(folder, (*clients, client))
+        save_allow_list(folder, msgspec.structs.replace(entries, client=(*entries.client, client)))
     return path
 
 
-def remove_client(folder: Path, name: str) -> Client:
-    """Remove a client from the allow-list, and its key file if that is still in the folder.
+def add_token(folder: Path, name: str, role: Role) -> str:
+    """Make the token of a person who opens the page, and add its SHA-256 to the allow-list.
+
+    Returns:
+        The token: 256 random bits in base64url; it is kept nowhere.
+
+    Raises:
+        ConfigError: the name is in use or not valid, or a file cannot be read or written.
+    """
+    load_server_keys(folder)
+    with locked(folder):
+        entries = load_allow_list(folder)
+        _refuse_known_name(folder, entries, name)
+        token = secrets.token_urlsafe(32)
+        person = _checked(WebClient, name, role, token=token_digest(token))
+        save_allow_list(folder, msgspec.structs.replace(entries, web=(*entries.web, person)))
+    return token
+
+
+def token_digest(token: str) -> str:
+    """SHA-256 of a token, in hex. A plain hash is enough: a random token of 256 bits cannot be guessed."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def remove_client(folder: Path, name: str) -> Client | WebClient:
+    """Remove a client or the token of a person from the allow-list, and a key file that is still in the folder.
 
     Raises:
         ConfigError: no such client, or a file cannot be read or written.
     """
     load_server_keys(folder)
     with locked(folder):
-        clients = load_clients(folder)
-        removed = next((client for client in clients if client.name == name), None)
+        entries = load_allow_list(folder)
+        known: tuple[Client | WebClient, ...] = (*entries.client, *entries.web)
+        removed = next((entry for entry in known if entry.name == name), None)
         if removed is None:
-            names = ", ".join(client.name for client in clients) or "none"
+            names = ", ".join(entries.names) or "none"
             raise ConfigError(f"no client {name} in {folder}; the clients are: {names}")
-        save_clients(folder, tuple(client for client in clients if client is not removed))
+        left = AllowList(
+            client=tuple(entry for entry in entries.client if entry is not removed),
+            web=tuple(entry for entry in entries.web if entry is not removed),
+        )
+        save_allow_list(folder, left)
         file = folder / f"{name}.key"
         with contextlib.suppress(ConfigError, OSError):
-            if load_client_key(file).public == removed.public:
+            if isinstance(removed, Client) and load_client_key(file).public == removed.public:
                 file.unlink()
     return removed
 
 
-def screen_key(server: ServerKeys) -> ClientKey:
-    """Make a key, in memory only, for the dashboard in the process of the monitor."""
-    return ClientKey(DASHBOARD_NAME, *_key_pair(), server.public)
+def key_in_memory(server: ServerKeys, name: str) -> ClientKey:
+    """Make a key that no file holds, for a part of the monitor itself: its dashboard, its web server."""
+    return ClientKey(name, *_key_pair(), server.public)
 
 
 def use_key(sock: zmq.Socket[bytes], key: ClientKey) -> None:
@@ -187,15 +223,21 @@ def _key_pair() -> tuple[str, str]:
     return public.decode(), secret.decode()
 
 
-def _checked_client(name: str, role: str, public: str) -> Client:
+def _refuse_known_name(folder: Path, entries: AllowList, name: str) -> None:
+    if name in entries.names:
+        raise ConfigError(f"{folder} has a client {name} already; give another name, or run keys remove first")
+
+
+def _checked(kind: type[_Entry], name: str, role: str, **key: str) -> _Entry:
+    client: _Entry | None
     try:
-        client = msgspec.convert({"name": name, "role": role, "public": public}, Client)
+        client = msgspec.convert({"name": name, "role": role, **key}, kind)
     except msgspec.ValidationError:
         client = None
     if client is None or name in RESERVED_NAMES:
         raise ConfigError(
             f"client {name!r} with role {role!r}: give a name of letters, digits, _ . - "
-            f"(not {' or '.join(RESERVED_NAMES)}) and the role viewer or operator"
+            f"(not {', '.join(RESERVED_NAMES)}) and the role viewer or operator"
         )
     return client
 

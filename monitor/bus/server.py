@@ -122,6 +122,12 @@ class Bus:
         return None if authenticator is None else authenticator.screen
 
     @property
+    def web_key(self) -> ClientKey | None:
+        """Key of the web server beside this monitor; None without keys."""
+        authenticator = self._sockets.authenticator
+        return None if authenticator is None else authenticator.web
+
+    @property
     def seqs(self) -> dict[str, int]:
         """Last `seq` of every topic but the waves, which may be dropped."""
         return dict(self._seqs)

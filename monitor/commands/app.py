@@ -19,7 +19,7 @@ from monitor.commands.score import score
 from monitor.commands.stdout import discard, standard_output
 from monitor.commands.tail import tail
 from monitor.commands.watch import watch
-from monitor.commands.web import web
+from monitor.commands.web import web, with_page_address
 from monitor.emulator.faults import GRAMMAR
 from monitor.errors import EcgMonitorError
 from monitor.terminal import notice
@@ -55,7 +55,7 @@ def run_app() -> int:
         Exit code.
     """
     try:
-        code = app(prog_name="ecg-monitor", standalone_mode=False)
+        code = app(with_page_address(sys.argv[1:]), prog_name="ecg-monitor", standalone_mode=False)
         with standard_output("ecg-monitor"):
             pass  # what is left in its buffer
     except _UsageError as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from monitor.commands.stdout import standard_output
 from monitor.commands.table import Column, write_table
+from monitor.errors import ConfigError
 from monitor.terminal import notice, print_line
 
 __all__ = ["app"]
@@ -42,30 +44,51 @@ def add(
         str, typer.Option(help="viewer: reads everything; operator: also acknowledges alarms and pauses audio.")
     ] = "viewer",
     file: Annotated[Path | None, typer.Option("--file", help="Client key file; default: DIR/NAME.key.")] = None,
+    web: Annotated[bool, typer.Option("--web", help="A person at a browser: print a link with a token.")] = False,
+    page: Annotated[str, typer.Option("--page", help="Address of the page, for that link.")] = "http://127.0.0.1:8080/",
 ) -> None:
-    """Make the key of a client: one file to move to the client's machine."""
+    """Make the key of a client: one file to move to the client's machine; with --web, the link of a person."""
     from typing import cast
 
     from monitor.bus.allow_list import Role
-    from monitor.bus.keys import add_client
+    from monitor.bus.keys import add_client, add_token
 
+    if web:
+        if file is not None:
+            raise ConfigError(f"--file {file}: a token is kept in no file; omit --file, or omit --web")
+        link = _page_address(page)
+        token = add_token(folder, name, cast("Role", role))
+        with standard_output("keys") as out:
+            print_line(f"{link}#token={token}", out)
+            print_line(f"link of {name} ({role}), shown this once; who has it may do what {name} may", out)
+        return
     path = add_client(folder, name, cast("Role", role), file)
     with standard_output("keys") as out:
         print_line(f"{path}: key of {name} ({role}); move it to its machine, mode 0600, and leave no copy here", out)
         print_line(f"there: ecg-monitor watch --connect tcp://ADDRESS:5556 --key {path.name}", out)
 
 
+def _page_address(text: str) -> str:
+    """The address of a page, with a path."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError(f"--page {text}: give the address that the monitor printed, e.g. http://127.0.0.1:8080/")
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
 @app.command("list")
 def show(folder: Folder) -> None:
-    """List the clients: name, role, public key."""
-    from monitor.bus.allow_list import load_clients
+    """List the clients: name, role, public key; of a person at a browser the SHA-256 of the token."""
+    from monitor.bus.allow_list import load_allow_list
     from monitor.bus.keys import load_server_keys
 
     load_server_keys(folder)
-    clients = load_clients(folder)
+    entries = load_allow_list(folder)
+    rows = [(client.name, client.role, client.public) for client in entries.client]
+    rows += [(person.name, person.role, f"web, sha256 {person.token}") for person in entries.web]
     with standard_output("keys") as out:
-        write_table(_COLUMNS, [(client.name, client.role, client.public) for client in clients], out, header=False)
-    if not clients:
+        write_table(_COLUMNS, rows, out, header=False)
+    if not rows:
         notice(f"no clients yet; make one with: ecg-monitor keys add {folder} NAME")
 
 

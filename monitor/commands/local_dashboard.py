@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -22,6 +23,9 @@ from monitor.errors import ClientError, SourceError
 from monitor.messages import Reply, Request
 from monitor.sources import Source
 from monitor.terminal import notice as print_notice
+
+if TYPE_CHECKING:
+    from monitor.web.beside import WebBeside
 
 __all__ = ["DeferredClient", "run_local_dashboard"]
 
@@ -84,13 +88,16 @@ class DeferredClient:
             self._client.close()
 
 
-def run_local_dashboard(sources: dict[str, Source], config: Config, stop: threading.Event) -> tuple[str, ...]:
+def run_local_dashboard(
+    sources: dict[str, Source], config: Config, stop: threading.Event, page: WebBeside | None = None
+) -> tuple[str, ...]:
     """Run the monitor with its dashboard until the user quits or `stop` is set.
 
     Args:
         sources: bed name -> open source; closed here.
         config: the whole configuration.
         stop: set by a signal.
+        page: web server beside the monitor, not yet started; the caller closes it.
 
     Returns:
         One line per recording or journal that is incomplete.
@@ -119,6 +126,8 @@ def run_local_dashboard(sources: dict[str, Source], config: Config, stop: thread
             failed.append(error)
             return
         client.connect(pipeline.bus.endpoints, pipeline.bus.screen_key)
+        if page is not None:
+            page.start(pipeline.bus.endpoints, pipeline.bus.web_key)
         try:
             pipeline.wait_for_subscriber(_JOIN_S)
             pipeline.run(stop.is_set)

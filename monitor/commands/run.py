@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from typing import Annotated
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +20,12 @@ from monitor.config import Config
 from monitor.errors import SourceError
 from monitor.terminal import notice, print_line
 
+if TYPE_CHECKING:
+    from monitor.web.beside import WebBeside
+
 __all__ = ["EPILOG", "run"]
+
+_WEB_LINES = 20  # of the web server, printed after the dashboard is closed
 
 EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6 (--help-sim lists more), "
@@ -68,10 +76,14 @@ def _with_dashboard(settings: Config) -> bool:
     from monitor.engine.bed_plan import open_beds
 
     stop = threading.Event()
-    sources = open_beds(settings)  # before the screen is switched: most errors occur here
-    stop_on_signals(stop)
-    incomplete = run_local_dashboard(sources, settings, stop)
-    for line in incomplete:
+    lines: deque[str] = deque(maxlen=_WEB_LINES)
+    with _page(settings, lines.append) as page:
+        sources = open_beds(settings)  # before the screen is switched: most errors occur here
+        if page is not None:
+            notice(f"page on {page.address} (not a medical device)")
+        stop_on_signals(stop)
+        incomplete = run_local_dashboard(sources, settings, stop, page)
+    for line in (*lines, *incomplete):
         notice(line)
     return bool(incomplete)
 
@@ -84,16 +96,30 @@ def _with_lines(settings: Config) -> bool:
 
     stop = threading.Event()
     scorer = load_scorer(settings.model)
-    sources = open_beds(settings)
-    may_wait = settings.source.speed == 0 and not any(source.live for source in sources.values())
-    with ConsolePrinter(stop, may_wait=may_wait) as printer:
+    with contextlib.ExitStack() as ending:
+        page = ending.enter_context(_page(settings, notice))
+        sources = open_beds(settings)
+        may_wait = settings.source.speed == 0 and not any(source.live for source in sources.values())
+        printer = ending.enter_context(ConsolePrinter(stop, may_wait=may_wait))
         pipeline = build_pipeline(sources, settings, scorer, on_alarm=printer.alarm, on_notice=printer.notice)
         stop_on_signals(stop)
         printer.begin(pipeline)
+        if page is not None:
+            page.start(pipeline.bus.endpoints, pipeline.bus.web_key)
+            printer.line(f"page on {page.address}")
         with contextlib.suppress(SourceError):  # already printed as a notice
             pipeline.run(stop.is_set)
         printer.end(pipeline)
     return bool(pipeline.incomplete) or printer.failed
+
+
+def _page(settings: Config, report: Callable[[str], None]) -> AbstractContextManager[WebBeside | None]:
+    """The web server of `[web]`, with its socket bound; None without an address."""
+    if not settings.web.listen:
+        return contextlib.nullcontext()
+    from monitor.web.beside import WebBeside
+
+    return contextlib.closing(WebBeside(settings, report))
 
 
 def _has_screen() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from importlib import resources
 from typing import Final
 
@@ -10,25 +11,35 @@ from aiohttp import WSMsgType, web
 
 from monitor import VERSION
 from monitor.messages import Request
+from monitor.web.access import Access, Person
 from monitor.web.feed import Feed
 from monitor.web.frames import MAX_REQUEST_BYTES, PageRequest, decode_request, own_frame, text_frame
 from monitor.web.pages import Hub, Page
+from monitor.web.rates import Bucket
 
 __all__ = ["build_application"]
 
-_BEHIND: Final = 4008  # close code of a page that does not read
+# Close codes of the WebSocket; the page tells the person why.
+_BEHIND: Final = 4008  # the page does not read
+_NO_ACCESS: Final = 4401
+_ROLE_CHANGED: Final = 4402  # the page connects again
+_TOO_MANY: Final = 4429
+_CHECK_S: Final = 0.4  # a removed token closes its pages within 1 s
+_MAX_PAGES: Final = 200
+_REQUESTS_PER_S, _REQUESTS_BURST = 10.0, 60.0  # of a page; beyond that its requests wait, unread
 _STATIC = resources.files("monitor.web") / "static"
 
 
-def build_application(hub: Hub, feed: Feed) -> web.Application:
+def build_application(hub: Hub, feed: Feed, access: Access) -> web.Application:
     """The application for one hub and its feed."""
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    access.install(app)
 
     async def index(_request: web.Request) -> web.FileResponse:
         return web.FileResponse(str(_STATIC / "index.html"), headers={"Cache-Control": "no-cache"})
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
-        return await _serve_page(request, hub, feed)
+        return await _serve_page(request, hub, feed, access)
 
     app.router.add_get("/", index)
     app.router.add_get("/ws", socket)
@@ -36,33 +47,68 @@ def build_application(hub: Hub, feed: Feed) -> web.Application:
     return app
 
 
-async def _serve_page(request: web.Request, hub: Hub, feed: Feed) -> web.WebSocketResponse:
-    ws = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MAX_REQUEST_BYTES, compress=False)
+async def _serve_page(request: web.Request, hub: Hub, feed: Feed, access: Access) -> web.WebSocketResponse:
+    ws = web.WebSocketResponse(heartbeat=10.0, timeout=2.0, max_msg_size=MAX_REQUEST_BYTES, compress=False)
     await ws.prepare(request)
+    person = access.person(request)
+    if person is None:
+        reason = b"access was removed or has ended" if access.has_cookie(request) else b"a link with a token is needed"
+        await ws.close(code=_NO_ACCESS, message=reason)
+        return ws
+    if len(hub.pages) >= _MAX_PAGES:
+        await ws.close(code=_TOO_MANY, message=b"too many pages are open")
+        return ws
     waiting = asyncio.Event()
     page = Page(waiting.set)
-    page.put(own_frame("hello", version=VERSION, monitors=hub.names, name="", role="operator"))
+    page.put(own_frame("hello", version=VERSION, monitors=hub.names, name=person.name, role=person.role))
     hub.pages.add(page)
     sender = asyncio.create_task(_send(ws, page, waiting))
+    watcher = asyncio.create_task(_watch_access(ws, request, person, access, page, hub, sender))
     tasks: set[asyncio.Task[None]] = set()
+    rate = Bucket(_REQUESTS_PER_S, _REQUESTS_BURST, time.monotonic)
     try:
         async for message in ws:
             if message.type is not WSMsgType.TEXT:
                 break
+            while (wait_s := rate.take()) > 0.0:
+                await asyncio.sleep(wait_s)
+            if access.person(request) != person:
+                continue  # the watcher closes the page
             try:
                 wanted = decode_request(message.data)
             except ValueError as error:
                 page.put(own_frame("reply", id=0, ok=False, error=str(error)))
                 continue
-            task = asyncio.create_task(_answer(page, wanted, hub, feed))
+            task = asyncio.create_task(_answer(page, wanted, hub, feed, person))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     finally:
         hub.remove(page)
+        watcher.cancel()
         sender.cancel()
         for task in tasks:
             task.cancel()
     return ws
+
+
+async def _watch_access(
+    ws: web.WebSocketResponse,
+    request: web.Request,
+    person: Person,
+    access: Access,
+    page: Page,
+    hub: Hub,
+    sender: asyncio.Task[None],
+) -> None:
+    """Close the page when its session ends, its token is removed, or its role changes."""
+    while (now := access.person(request)) == person:
+        await asyncio.sleep(_CHECK_S)
+    hub.remove(page)
+    sender.cancel()
+    if now is None:
+        await ws.close(code=_NO_ACCESS, message=b"access was removed or has ended")
+    else:
+        await ws.close(code=_ROLE_CHANGED, message=b"the role has changed")
 
 
 async def _send(ws: web.WebSocketResponse, page: Page, waiting: asyncio.Event) -> None:
@@ -77,7 +123,7 @@ async def _send(ws: web.WebSocketResponse, page: Page, waiting: asyncio.Event) -
             return
 
 
-async def _answer(page: Page, wanted: PageRequest, hub: Hub, feed: Feed) -> None:
+async def _answer(page: Page, wanted: PageRequest, hub: Hub, feed: Feed, person: Person) -> None:
     if wanted.monitor >= len(hub.names):
         page.put(own_frame("reply", id=wanted.id, ok=False, error=f"no monitor {wanted.monitor}"))
         return
@@ -88,11 +134,15 @@ async def _answer(page: Page, wanted: PageRequest, hub: Hub, feed: Feed) -> None
         for number, topic, epoch, seq in hub.start(page, wanted.have):
             await _recover(page, feed, number, topic, epoch, seq)
         return
+    if not person.may(wanted.op):
+        error = f"{wanted.op}: needs an operator; {person.name} is a {person.role}"
+        page.put(own_frame("reply", id=wanted.id, ok=False, error=error))
+        return
     request = Request(
         op=wanted.op,
         bed=wanted.bed,
         alarm_id=wanted.alarm_id,
-        who=wanted.who,
+        who=person.name or wanted.who,
         seconds=wanted.seconds,
         first_sample=wanted.first_sample,
         n=wanted.n,

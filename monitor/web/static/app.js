@@ -1,5 +1,6 @@
 // The page: views, keys, the state of the connection, announcements.
 
+import { enter, leave } from "./access.js";
 import { Actions, AlarmView } from "./alarms.js";
 import { BedView } from "./bed.js";
 import { Connection } from "./connection.js";
@@ -35,6 +36,7 @@ const views = {
 };
 let view = null;
 let noteTimer = 0;
+let refused = ""; // why the server does not let this page in
 
 function note(text) {
   const node = byId("note");
@@ -73,12 +75,14 @@ function updateHead() {
   const states = store.monitors.map((monitor) => monitor.connection());
   const down = states.filter((state) => state !== "connected");
   const link = byId("link");
-  setText(link, store.link !== "open" ? "✕ SERVER LOST" : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
+  setText(link, refused ? "✕ NO ACCESS" : store.link !== "open" ? "✕ SERVER LOST" : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
   setClass(link, store.link !== "open" || down.length ? "bad" : "good");
   const banner = byId("banner");
-  const words = store.link === "lost" ? "CONNECTION TO THE SERVER LOST: what this page shows is old. It reconnects by itself."
+  const words = refused ? refused : store.link === "lost" ? "CONNECTION TO THE SERVER LOST: what this page shows is old. It reconnects by itself."
     : down.length ? store.monitors.filter((monitor) => monitor.connection() !== "connected").map((monitor) => `${monitor.address}: ${monitor.connection().toUpperCase()}`).join("   ") : "";
-  banner.hidden = !words || (store.link === "connecting");
+  banner.hidden = !words || (store.link === "connecting" && !refused);
+  byId("logout").hidden = !store.name;
+  byId("logout").title = `${store.name} (${store.role})`;
   setText(banner, words);
   const waiting = store.beds.reduce((sum, bed) => sum + bed.alarms().filter((alarm) => alarm.state !== "acknowledged").length, 0);
   setText(byId("alarm-count"), waiting ? String(waiting) : "");
@@ -132,6 +136,12 @@ connection.addEventListener("link", () => {
   if (!location.hash && store.link === "open") route(); // one bed is shown at once, several as a ward
   updateHead();
 });
+connection.addEventListener("refused", ({ detail }) => {
+  refused = `NO ACCESS: ${detail}. Ask for a new link.`;
+  store.name = "";
+  updateHead();
+});
+byId("logout").addEventListener("click", leave);
 byId("sound").addEventListener("click", () => sound.toggle().then(updateHead));
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
 byId("help").addEventListener("click", showHelp);
@@ -145,8 +155,10 @@ try {
   // storage is off
 }
 setTheme(saved ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+const failure = await enter();
 route();
 updateHead();
+if (failure) note(failure);
 connection.open();
 setInterval(() => {
   view.update();

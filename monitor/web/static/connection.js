@@ -25,7 +25,7 @@ export class Connection extends EventTarget {
     this.socket = socket;
     this.openedAt = this.heardAt = now();
     socket.onmessage = (event) => socket === this.socket && this.receive(event.data);
-    socket.onclose = (event) => socket === this.socket && this.closed(event.code);
+    socket.onclose = (event) => socket === this.socket && this.closed(event.code, event.reason);
   }
 
   // Whether the server is silent: a cut cable or a stopped program closes no socket.
@@ -37,13 +37,13 @@ export class Connection extends EventTarget {
     }
   }
 
-  closed(code) {
+  closed(code, reason = "") {
     this.socket = null;
     this.setLink("lost");
     for (const { reject } of this.replies.values()) reject(new Error("connection lost"));
     this.replies.clear();
     if (code === 4401) {
-      this.dispatchEvent(new Event("refused"));
+      this.dispatchEvent(new CustomEvent("refused", { detail: reason }));
       return;
     }
     const wait = RETRY_S[Math.min(this.retries++, RETRY_S.length - 1)];
