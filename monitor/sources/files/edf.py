@@ -63,8 +63,9 @@ class EdfSource(PieceSource):
             raise SourceError(f"{name}: name the file, edf:PATH")
         try:
             self._file = Path(path).expanduser().open("rb")
-        except OSError as error:
-            raise SourceError(f"{name}: {path} cannot be read ({error.strerror})") from None
+        except (OSError, RuntimeError, ValueError) as error:  # the last two: no such user, a NUL in the path
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise SourceError(f"{name}: {path!r} cannot be read ({reason})") from None
         try:
             self._open(options)
         except OSError as error:

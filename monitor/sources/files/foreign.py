@@ -7,8 +7,9 @@ files uses this table.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-__all__ = ["HEAD_BYTES", "is_edf", "is_text", "named_format"]
+__all__ = ["HEAD_BYTES", "bare_samples", "is_edf", "is_text", "named_format"]
 
 HEAD_BYTES = 4096  # enough for every format below
 
@@ -122,6 +123,15 @@ def named_format(head: bytes) -> tuple[str, str] | None:
                 return name, remedy
         return "a ZIP archive", _UNPACK.format("unzip")
     return _named_text(head)
+
+
+def bare_samples(path: Path) -> str:
+    """Remedy for a file of bare numbers, such as a .dat without its header: the header to write."""
+    return (
+        f"if its samples are 16-bit numbers, describe them in a WFDB header, e.g. for one signal of 250 Hz and 200 "
+        f"counts a mV the two lines '{path.stem} 1 250' and '{path.name} 16 200' in {path.stem}.hea beside it, then open "
+        f"wfdb:{path.with_suffix('')}"
+    )
 
 
 def is_edf(head: bytes) -> bool:

@@ -131,9 +131,9 @@ class IshneSource(PieceSource):
             raise SourceError(f"{name}: name the file, ishne:PATH")
         try:
             self._file = Path(path).expanduser().open("rb")
-        except (OSError, RuntimeError) as error:  # RuntimeError: no such user
+        except (OSError, RuntimeError, ValueError) as error:  # the last two: no such user, a NUL in the path
             reason = getattr(error, "strerror", None) or first_line(error)
-            raise SourceError(f"{name}: {path} cannot be read ({reason})") from None
+            raise SourceError(f"{name}: {path!r} cannot be read ({reason})") from None
         try:
             self._open(options)
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.errors import SourceError
-from monitor.sources.files.foreign import HEAD_BYTES, is_edf, is_text, named_format
+from monitor.sources.files.foreign import HEAD_BYTES, bare_samples, is_edf, is_text, named_format
 
 __all__ = ["recognised"]
 
@@ -44,11 +44,7 @@ def recognised(text: str) -> tuple[str, str] | None:
     if path.with_suffix(".vhdr").is_file():
         raise SourceError(f"{text} is a part of a BrainVision recording; {_brainvision()}")
     if not is_text(head):
-        raise SourceError(
-            f"{text} is a binary file of no known format; if its samples are 16-bit numbers, describe them in a WFDB "
-            f"header, e.g. for one signal of 250 Hz and 200 counts a mV the two lines '{path.stem} 1 250' and "
-            f"'{path.name} 16 200' in {path.stem}.hea beside it, then open wfdb:{path.with_suffix('')}"
-        )
+        raise SourceError(f"{text} is a binary file of no known format; {bare_samples(path)}")
     return "csv", text
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources.base import Notice
 from monitor.sources.channels import Channel, channel_list, choose
-from monitor.sources.files.foreign import HEAD_BYTES, named_format
+from monitor.sources.files.foreign import HEAD_BYTES, bare_samples, named_format
 from monitor.sources.files.record_files import find_record, is_file, is_folder, nearest
 from monitor.sources.files.wfdb_header import DEFAULT_HZ
 from monitor.sources.files.wfdb_segments import open_record
@@ -50,6 +50,8 @@ def open_wfdb(what: str, options: SourceOptions, name: str) -> WfdbSource:
             raise SourceError(f"{name}: {path}.hea.gz is compressed; decompress it, and its signal files, with gunzip")
         if is_file(path) and (known := named_format(_head(path))):
             raise SourceError(f"{name}: {path} is {known[0]}; {known[1]}")
+        if is_file(samples := Path(f"{path}.dat")):
+            raise SourceError(f"{name}: {samples} has no header {path.name}.hea; get it, or {bare_samples(samples)}")
         folder = path if is_folder(path) else path.parent
         names = sorted(file.stem for file in folder.glob("*.hea")) if is_folder(folder) else []
         near = nearest(path.name, names) if names else f"; {folder} holds no .hea file"

@@ -30,6 +30,7 @@ def test_each_kind_of_file_is_opened_by_its_reader(tmp_path: Path) -> None:
         "holter.ecg": ishne_file(COUNTS[:, None], resolution_nv=(5000,)),
         "export.csv": CSV.encode(),
         "export.txt": CSV.encode("utf-8-sig"),
+        "wide.txt": CSV.encode("utf-16"),
         "data": CSV.encode(),
         "with space: and colon.csv": CSV.encode(),
     }  # fmt: skip
@@ -75,6 +76,8 @@ def test_what_no_source_reads_is_refused_by_name(tmp_path: Path, name: str, data
 
 def test_the_remedy_for_bare_samples_works(tmp_path: Path) -> None:
     (tmp_path / "a.dat").write_bytes(COUNTS.astype("<i2").tobytes())
+    with pytest.raises(SourceError, match=r"a.dat has no header a.hea; get it, or"):
+        open_source(f"wfdb:{tmp_path / 'a'}")
     with pytest.raises(SourceError, match="binary file") as refused:
         open_source(str(tmp_path / "a.dat"))
     _, record, _, signal, *_ = str(refused.value).split("'")
@@ -95,3 +98,11 @@ def test_what_is_no_file_keeps_its_error(text: str) -> None:
     assert recognised(text) is None
     with pytest.raises(SourceError, match="choose one of"):
         open_source(text)
+
+
+@pytest.mark.parametrize("kind", ["edf", "ishne"])
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "~nobody-here/a"])
+def test_a_path_that_cannot_be_is_one_line(kind: str, path: str) -> None:
+    with pytest.raises(SourceError, match="cannot be read") as refused:
+        open_source(f"{kind}:{path}")
+    assert "\n" not in str(refused.value)
