@@ -129,8 +129,8 @@ def bare_samples(path: Path) -> str:
     """Remedy for a file of bare numbers, such as a .dat without its header: the header to write."""
     return (
         f"if its samples are 16-bit numbers, describe them in a WFDB header, e.g. for one signal of 250 Hz and 200 "
-        f"counts a mV the two lines '{path.stem} 1 250' and '{path.name} 16 200' in {path.stem}.hea beside it, then open "
-        f"wfdb:{path.with_suffix('')}"
+        f"counts a mV the two lines '{path.stem} 1 250' and '{path.name} 16 200' in {path.stem}.hea beside it, then "
+        f"open wfdb:{path.with_suffix('')}"
     )
 
 
