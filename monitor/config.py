@@ -83,7 +83,7 @@ class SourceConfig(_Section, frozen=True):
     mv_per_unit: Annotated[NotNegative, _option("--mv-per-unit", "mV per ADC count, for --unit adc.")] = 0.0
     port: Annotated[str, _option("--port", "Serial port, e.g. /dev/ttyUSB0; auto = the only one.")] = ""
     format: Annotated[
-        str, _option("--format", "Serial format: auto, lines, openview, openview-max30003, chords, cyton, raw16.")
+        str, _option("--format", "Serial format: auto, lines, chords, cyton, ...; an unknown one lists all.")
     ] = "auto"
     baud: Annotated[Baud, _option("--baud", "Serial speed, bit/s; default: the usual speed of the format.")] = 0
     adc_bits: Annotated[AdcBits, _option("--adc-bits", "Serial: resolution of the device's ADC, bits.")] = 0

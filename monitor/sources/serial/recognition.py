@@ -13,6 +13,7 @@ from monitor.sources.options import SourceOptions
 from monitor.sources.serial.chords_greeting import ChordsGreeting
 from monitor.sources.serial.format_guess import GUESS_S, Guess, guess_format
 from monitor.sources.serial.formats import FORMATS, Board, Decoder, make_decoder
+from monitor.sources.serial.line_layout import LineLayout
 from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.timing.arrival_line import measure_rate
 
@@ -98,15 +99,13 @@ class Recognition:
             raise SourceError(f"{self._name}: {found.problem}; give --format, or the right --baud")
         if found.layout is not None:
             options.note("columns", found.layout.columns)
-            options.note("lead", found.layout.label or f"column {found.layout.position}")
-            options.note("unit", options.unit or found.layout.unit or "not stated")
         if found.problem:
             raise SourceError(f"{self._name}: {found.problem}")
         self.format = found.format
         if found.layout is not None:
-            self._judge(found)
+            self._judge(found, found.layout)
 
-    def _judge(self, found: Guess) -> None:
+    def _judge(self, found: Guess, layout: LineLayout) -> None:
         """SourceError where the numbers of lines do not fit their unit or the given ADC."""
         options = self._options
         decoder = self._make_decoder(found)
@@ -116,6 +115,8 @@ class Recognition:
         elif options.unit is None:
             problem = found.counts
         if problem:
+            options.note("lead", layout.label or f"column {layout.position}")
+            options.note("unit", layout.unit or "not stated")
             raise SourceError(f"{self._name}: {problem}")
 
     def _measure(self, found: Guess | None) -> float:

@@ -93,6 +93,20 @@ def test_a_counter_with_another_range_is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_counter_of_the_packets_of_two_boards_is_used(tmp_path: Path) -> None:
+    """A Cyton with Daisy: BrainFlow gives the counter of every second packet."""
+    places = np.arange(700)
+    places = places[(places < 400) | (places >= 431)]
+    spec = recorded(tmp_path / "a.csv", WAVE[: places.size], places, lambda at: (2 * at + 1) % 256)
+    source = open_source(spec)
+    samples, notices = gather(source, lambda samples, _: len(samples) == places.size)
+    source.close()
+    assert "by its counter" in notices[0].text
+    np.testing.assert_allclose(list(samples.values()), WAVE[: places.size], atol=1e-6)
+    assert (np.diff(list(samples)) >= np.diff(places)).all(), "the gap is found by the counter"
+
+
+@pytest.mark.slow
 def test_a_silent_board_is_lost_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brainflow_source, "SILENT_S", 0.6)
     monkeypatch.setattr(brainflow_source, "_BACKOFF_S", (0.1, 0.2))
