@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class Scorer:
 
         path = shipped_model() if path is None else Path(path)
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise OSError(errno.EINVAL, "no regular file")  # a pipe or device might have no end
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(
@@ -132,6 +135,22 @@ class Scorer:
             threshold=_threshold(path, metadata),
             metadata=metadata,
         )
+        self._try(path)
+
+    def _try(self, path: Path) -> None:
+        """Score a block of plain beats: a graph may fail only when it runs.
+
+        Raises:
+            ModelError: it fails, or gives something else than one finite number a beat.
+        """
+        beats = np.tile(np.exp(-0.5 * ((np.arange(BEAT_SAMPLES) - R_INDEX) / 3.0) ** 2), (_BLOCK, 1))
+        try:
+            found = self.score(beats)
+        except Exception as error:  # onnxruntime's own exception classes share no public base
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"model {path}: cannot score a beat ({reason}); export it again") from None
+        if not (np.isfinite(found.log_prob).all() and np.isfinite(found.score).all()):
+            raise ModelError(f"model {path}: gives no finite number for a plain beat; train and export it again")
 
     def score_beats(self, beats: Sequence[Beat]) -> Scores:
         """Score beats of the detector, of any number of patients."""
@@ -184,7 +203,11 @@ class Scorer:
         """(outputs, n) of a block of n beats, n at most `size`."""
         n = len(block["beats"])
         padded = {name: _padded(array, size) for name, array in block.items()}
-        found: NDArray[np.float32] = np.array(self._session.run(self._outputs, padded))[:, :n]
+        outputs = self._session.run(self._outputs, padded)
+        for name, output in zip(self._outputs, outputs, strict=True):
+            if np.shape(output) != (size,):
+                raise ValueError(f"output {name} has shape {np.shape(output)} for {size} beats instead of ({size},)")
+        found: NDArray[np.float32] = np.array(outputs, np.float32)[:, :n]
         if size not in self._exact:
             parts = [{name: array[i : i + _BLOCK] for name, array in block.items()} for i in range(0, n, _BLOCK)]
             exact = np.concatenate([self._run(part, _BLOCK) for part in parts], axis=1)

@@ -59,6 +59,7 @@ def main() -> None:
         sys.unraisablehook = ctrl_c.unraisable
     _open_streams()
     from monitor.commands.app import run_app
+    from monitor.commands.signals import ignore_stops
 
     code = 0
     try:
@@ -72,6 +73,7 @@ def main() -> None:
         ctrl_c.running = False
     if ctrl_c.received and code == EXIT_INTERRUPTED:
         notice("stopped")
+    ignore_stops()
     sys.exit(code)
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "merge",
 ]
 
+_MOST_BYTES = 64 << 20  # of a file; 100,000 beds have 20 MB
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Baud = Annotated[int, Meta(ge=0)]
@@ -297,9 +298,14 @@ def load_beds(path: Path, config: Config) -> Config:
 
 def _toml(path: Path, what: str, remedy: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{what} {path}: {error.strerror}; {remedy}") from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{what} {path}: larger than {_MOST_BYTES >> 20} MB; {remedy}")
+    try:
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{what} {path}: not TOML ({error})") from None
 

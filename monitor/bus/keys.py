@@ -110,7 +110,9 @@ def load_server_keys(folder: Path) -> ServerKeys:
     Raises:
         ConfigError: missing, readable by others, or damaged.
     """
-    if not (folder / SERVER_FILE).exists():
+    with file_errors(folder):
+        there = (folder / SERVER_FILE).exists()
+    if not there:
         raise ConfigError(f"no keys in {folder}; make them with: ecg-monitor keys new {folder}")
     check_mode(folder)
     keys = _load_key_file(folder / SERVER_FILE)

@@ -28,10 +28,16 @@ def check_mode(path: Path, forbidden: int = ANY_BY_OTHERS) -> None:
     """Check that others have no access to a file or folder; with WRITE_BY_OTHERS, that they cannot change it.
 
     Raises:
-        ConfigError: the path is missing, or its mode has a forbidden bit.
+        ConfigError: the path is missing, belongs to another user (but root), or its mode has a forbidden bit.
     """
     with file_errors(path):
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(
+            f"{path} belongs to another user (uid {found.st_uid}), who can read and change it; "
+            f'run as root: chown "$(id -u)" {path}, or give a file of your own'
+        )
     if mode & forbidden:
         access, remedy = ("entered", "700") if path.is_dir() else ("read", "600")
         if forbidden == WRITE_BY_OTHERS:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 
-__all__ = ["stop_on_signals"]
+__all__ = ["ignore_stops", "stop_on_signals"]
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stop:
+    """Handler that sets an event."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def __call__(self, *_: object) -> None:
+        self._stop.set()
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -13,6 +25,13 @@ def stop_on_signals(stop: threading.Event) -> None:
 
     Call it once everything is open: until then Ctrl-C must interrupt a slow download.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPS:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, _Stop(stop))
+
+
+def ignore_stops() -> None:
+    """Everything is closed: a further signal must not change the exit code while the interpreter ends."""
+    for number in _STOPS:
+        if isinstance(signal.getsignal(number), _Stop):
+            signal.signal(number, signal.SIG_IGN)

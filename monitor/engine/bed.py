@@ -207,6 +207,8 @@ class Bed:
             match event:
                 case Beat():
                     scored = self._beats.judge(event, *next(remaining)) if event.scorable else ScoredBeat(event)
+                    if event.scorable and scored.score is None:
+                        output.notice(self, Notice("not_scored", "the model gave no finite number for a beat"))
                     changes = self.engine.handle(scored)
                     output.beat(self, self._beats.message(scored, self.engine.heart_rate_bpm))
                 case QualitySpan():

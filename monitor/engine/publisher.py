@@ -27,7 +27,7 @@ from monitor.sources import Chunk, Notice
 
 __all__ = ["Publisher"]
 
-_REPEATED_NOTICES = ("bad_input", "overrun")  # a device that sends garbage does so in every line
+_REPEATED_NOTICES = ("bad_input", "overrun", "not_scored")  # a device that sends garbage does so in every line
 _REPEAT_S = 10.0  # shortest time between two notices of these kinds; those in between are counted
 _EVENTS_AT_ONCE = 60  # of one kind of a live bed; more are published once a second, with the number in between
 

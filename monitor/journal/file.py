@@ -14,7 +14,7 @@ import urllib.parse
 from pathlib import Path
 
 from monitor.errors import JournalError, JournalInUse
-from monitor.journal.schema import APPLICATION_ID, VERSION, create, migrate
+from monitor.journal.schema import APPLICATION_ID, NAMES, VERSION, create, migrate
 
 __all__ = [
     "BUSY_TIMEOUT_MS",
@@ -99,23 +99,25 @@ def open_for_reading(path: str) -> sqlite3.Connection:
     Raises:
         JournalError: no such file, damaged, not a journal, or of another version.
     """
-    if not Path(path).is_file():
-        raise JournalError(
-            f"journal {path}: no such file; give the one that a monitor wrote with --journal or --record"
-        )
-    quoted = urllib.parse.quote(str(Path(path).resolve()))
     db: sqlite3.Connection | None = None
     try:
+        if not Path(path).is_file():
+            raise JournalError(
+                f"journal {path}: no such file; give the one that a monitor wrote with --journal or --record"
+            )
+        real = os.path.realpath(path)  # not Path.resolve, which raises RuntimeError in a loop of links
+        quoted = urllib.parse.quote(os.fsencode(real))
         # Without write permission for the folder SQLite cannot create its shared memory. A file that no monitor
         # writes to can be read without it.
         wal = Path(f"{path}-wal")
-        immutable = not os.access(Path(path).resolve().parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+        immutable = not os.access(Path(real).parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
         db = sqlite3.connect(f"file:{quoted}?{options}", uri=True, timeout=READ_TIMEOUT_S, isolation_level=None)
         empty, version = _marks(db, path)
         if empty or version < VERSION:
             reason = "is empty" if empty else f"is of version {version}, this program reads {VERSION}"
             raise JournalError(f"journal {path} {reason}; a monitor started with --journal {path} brings it up to date")
+        _require_tables(db, path)
     except (sqlite3.Error, OSError, JournalError) as error:
         if db is not None:
             db.close()
@@ -131,7 +133,7 @@ class FilePlace:
     def __init__(self, path: str) -> None:
         self._files: dict[str, tuple[int, int]] = {}
         if path != MEMORY:
-            real = str(Path(path).resolve())
+            real = os.path.realpath(path)
             for name in (real, f"{real}-wal", _lock_path(path)):
                 found = Path(name).stat()
                 self._files[name] = found.st_dev, found.st_ino
@@ -216,8 +218,20 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
         create(db)
     else:
         migrate(db, version)
+        _require_tables(db, path)
     db.execute(f"PRAGMA user_version={VERSION}")  # a write, so that a read-only file fails now
     db.execute("COMMIT")
+
+
+def _require_tables(db: sqlite3.Connection, path: str) -> None:
+    """Check that a journal has its tables and views.
+
+    Raises:
+        JournalError: one is missing: the file is damaged, or another program changed it.
+    """
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if missing := sorted(NAMES - there):
+        raise JournalError(f"journal {path} is damaged: it has no {missing[0]}; move it away or give another file")
 
 
 def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
@@ -244,4 +258,4 @@ def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
 
 
 def _lock_path(path: str) -> str:
-    return f"{Path(path).resolve()}-lock"
+    return f"{os.path.realpath(path)}-lock"

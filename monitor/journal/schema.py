@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 __all__ = ["APPLICATION_ID", "VERSION", "create", "migrate"]
@@ -36,6 +37,8 @@ CREATE VIEW log AS
     SELECT epochs.name AS epoch, topics.name AS topic, seq, sample, time, CAST(body AS TEXT) AS body
     FROM messages JOIN epochs ON epochs.id = epoch JOIN topics ON topics.id = topic ORDER BY messages.id;
 """
+
+NAMES = frozenset(re.findall(r"CREATE (?:TABLE|VIEW) (\w+)", TABLES))
 
 # From each version to the next. Version 1 did not record how a run ended.
 MIGRATIONS = {

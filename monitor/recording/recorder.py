@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -245,8 +246,10 @@ class Recorder:
 
     def _write_about(self) -> None:
         counts = self._signal.counts | self._counts
-        text = msgspec.json.format(msgspec.json.encode(self._about | {"recorded": counts}), indent=2)
-        replace_file(self.folder / "session.json", text.decode() + "\n")
+        about = msgspec.to_builtins(self._about | {"recorded": counts})
+        text = json.dumps(about, indent=2, ensure_ascii=False)
+        # Bytes of a folder name that are no UTF-8 become escapes.
+        replace_file(self.folder / "session.json", text.encode("utf-8", "backslashreplace").decode() + "\n")
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

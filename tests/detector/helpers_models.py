@@ -61,12 +61,15 @@ def tiny_model(
     hidden: int = 64,
     extra: Mapping[str, tuple[int, ...]] | None = None,
     score: str = "",
+    columns: int = 0,
+    constant: float | None = None,
 ) -> Path:
     """A two-layer density of a kind, one number a beat.
 
     log p = -||W tanh(V x)||^2 - the sum of (weight * number)^2 over the known numbers of the further inputs.
     score = SCORE_OFFSET - log p + UNKNOWN * (how many are not known).
 
+    `columns`: log p has this many columns, instead of one number a beat. `constant`: factor of log p.
     `extra` holds further inputs by name and shape, e.g. `PATIENT`; `score` is the name of a second output.
     """
     extra = extra or {}
@@ -103,6 +106,14 @@ def tiny_model(
             helper.make_node("Add", [lack, f"{name}_count"], [f"{name}_lack"]),
         ]
         energy, lack = f"{name}_energy", f"{name}_lack"
+    if constant is not None:
+        constants["factor"] = np.float32(constant).reshape(())
+        nodes.append(helper.make_node("Mul", [energy, "factor"], ["scaled"]))
+        energy = "scaled"
+    if columns:
+        constants["shape"] = np.array([-1, columns], np.int64)
+        nodes.append(helper.make_node("Reshape", [energy, "shape"], ["reshaped"]))
+        energy = "reshaped"
     nodes.append(helper.make_node("Neg", [energy], [output_name]))
     outputs = [output_name]
     if score:
@@ -115,7 +126,10 @@ def tiny_model(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *shape])
             for name, shape in {input_name: (beat_samples,), **extra}.items()
         ],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch]) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, columns] if columns else [batch])
+            for name in outputs
+        ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

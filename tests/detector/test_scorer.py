@@ -360,6 +360,19 @@ def test_other_inputs_and_outputs_are_refused(tmp_path: Path, change: dict[str, 
     assert said in refusal(tiny_model(tmp_path / "tiny.onnx", **change))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": 1}, "output log_prob has shape (16, 1)"),
+        ({"columns": 4}, "output log_prob has shape (4, 4)"),
+        ({"constant": float("nan")}, "no finite number"),
+        ({"constant": float("inf")}, "no finite number"),
+    ],
+)
+def test_a_model_that_fails_when_it_runs_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    assert said in refusal(tiny_model(tmp_path / "tiny.onnx", **change))
+
+
 @pytest.mark.parametrize("extra", [{}, PATIENT])
 def test_a_fixed_block_must_be_of_16_beats(tmp_path: Path, extra: dict[str, tuple[int, ...]]) -> None:
     assert "[1, 187]" in refusal(tiny_model(tmp_path / "one.onnx", batch=1, extra=extra))

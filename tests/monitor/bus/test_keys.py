@@ -281,3 +281,12 @@ def test_a_monitor_with_keys_serves_a_tail_with_a_key_only(folder):
         assert any("refused unknown key" in line or "no longer allowed" in line for line in lines)
         intruder.send_signal(signal.SIGINT)
         assert intruder.communicate(timeout=60)[0] == ""
+
+
+@pytest.mark.may_skip
+@pytest.mark.skipif(os.geteuid() != 0, reason="root only can give a file away")
+@pytest.mark.parametrize("name", [SERVER_FILE, CLIENTS_FILE, ".", "ward-3.key"])
+def test_a_file_of_another_user_is_refused(folder, name):
+    os.chown(folder / name, 12_345, -1)
+    with pytest.raises(ConfigError, match="belongs to another user \\(uid 12345\\)"):
+        load_client_key(folder / name) if name.startswith("ward") else load_server_keys(folder)

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     raise AssertionError(process.communicate()[1])
 
 
+SIGNALS_AGAIN = (pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP))
 SLOW_SIGNALS = (pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))
 
 
@@ -68,6 +70,22 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path, number: signal.Signals) 
     session = session_json(tmp_path)
     assert session["state"] == "closed"
     assert session["session"]["samples_in"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *SIGNALS_AGAIN])
+def test_further_signals_do_not_change_the_end(tmp_path: Path, number: signal.Signals) -> None:
+    """They arrive at any moment, also while the interpreter ends."""
+    process, _ = started("--speed", "20", "--record", str(tmp_path))
+    try:
+        deadline_s = time.monotonic() + 60.0
+        while process.poll() is None:
+            assert time.monotonic() < deadline_s
+            process.send_signal(number)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert session_json(tmp_path)["state"] == "closed"
 
 
 @pytest.mark.slow

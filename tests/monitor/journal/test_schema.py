@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from monitor.journal import Journal, JournalReader
 from monitor.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from monitor.messages import Message, bed_topic, encode
 from tests.monitor.bus.helpers import alarm, beat
+from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
 from tests.monitor.journal.helpers import child, put, query
 
 ALARMS, BEATS = bed_topic("p1", "alarm"), bed_topic("p1", "beat")
@@ -137,3 +140,33 @@ def test_a_file_of_a_newer_version_is_refused_in_one_line_and_unchanged(tmp_path
         open_it(tmp_path / "j.db")
     assert "\n" not in str(error.value)
     assert (tmp_path / "j.db").read_bytes() == before
+
+
+ODD = ("loop", "a" * 300, "folder", "no tables", "half", "odd \udcff\n.db")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["monitor", "alarms"])
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_is_one_line_or_works(tmp_path: Path, name: str, command: str) -> None:
+    path = tmp_path / name
+    if name == "loop":
+        path.symlink_to("loop")
+    elif name == "folder":
+        path.mkdir()
+    elif not name.startswith("aa"):
+        journal = Journal(path)
+        journal.start("run-1")
+        journal.close()
+        if name == "no tables":
+            with contextlib.closing(sqlite3.connect(os.fsencode(path))) as db:
+                db.executescript("DROP VIEW log; DROP TABLE messages;")
+        elif name == "half":
+            path.write_bytes(path.read_bytes()[:20_000])
+    arguments = ["alarms"] if command == "alarms" else ["--source", "sim:sinus=3", "--speed", "max", *FREE_BUS]
+    arguments += [] if command == "alarms" else ["--no-dashboard"]
+    done = ecg_monitor(*arguments, "--journal", str(path))
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if name.startswith("odd") else 2), done.stderr
+    if done.returncode:
+        assert done.stderr.count("\n") == 1
