@@ -31,6 +31,7 @@ _PUBLIC: Final = ("/", "/login")  # and /static/: without a session
 _LOGINS_PER_S, _LOGINS_BURST = 0.5, 10.0  # of one address
 _MAX_TOKEN: Final = 1_000  # bytes of the body of a login
 _BODY_S: Final = 10.0
+_MISDIRECTED: Final = web.HTTPMisdirectedRequest.status_code
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _HEADERS: Final = {
@@ -168,8 +169,8 @@ class Access:
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", "no-cache" if request.path.startswith("/static/") else "no-store")
         host = request.headers.get("Host", "")
-        socket = f"{'wss' if self._tls else 'ws'}://{host}" if _HOST.fullmatch(host) else ""
-        # Older Safari does not take 'self' for the WebSocket.
+        # Older Safari does not take 'self' for the WebSocket. A refused host is not repeated.
+        socket = "" if response.status == _MISDIRECTED else f"{'wss' if self._tls else 'ws'}://{host}"
         response.headers["Content-Security-Policy"] = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
             f"connect-src 'self' {socket}; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,6 +1,6 @@
 // The page: views, keys, the state of the connection, announcements.
 
-import { enter, leave } from "./access.js";
+import { again, enter, leave } from "./access.js";
 import { Actions, AlarmView } from "./alarms.js";
 import { BedView } from "./bed.js";
 import { Connection } from "./connection.js";
@@ -136,12 +136,16 @@ connection.addEventListener("link", () => {
   if (!location.hash && store.link === "open") route(); // one bed is shown at once, several as a ward
   updateHead();
 });
-connection.addEventListener("refused", ({ detail }) => {
+connection.addEventListener("refused", async ({ detail }) => {
+  if (await again()) {
+    connection.open();
+    return;
+  }
   refused = `NO ACCESS: ${detail}. Ask for a new link.`;
   store.name = "";
   updateHead();
 });
-byId("logout").addEventListener("click", leave);
+byId("logout").addEventListener("click", () => leave().catch(() => note("not logged out: the server cannot be reached")));
 byId("sound").addEventListener("click", () => sound.toggle().then(updateHead));
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
 byId("help").addEventListener("click", showHelp);
