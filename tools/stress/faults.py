@@ -14,7 +14,7 @@ from common.programs import ToolError, wait_for
 from stress.subjects import Monitor, Programs, Subscriber, free_port
 from stress.verdict import Outcome, judge
 
-IDLE_S = 40.0  # `monitor.bus.sockets` drops a subscriber then: 10 s to the ping, 30 s for its answer
+IDLE_S = 40.0  # `monitor.bus.sockets`: the kernel closes a connection on which nothing is acknowledged for this time
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def monitor_killed(programs: Programs, sizes: Sizes) -> list[Outcome]:
 
 
 def subscriber_stopped(programs: Programs, sizes: Sizes) -> list[Outcome]:
-    """SIGSTOP to the subscriber, SIGCONT later; after `IDLE_S` the monitor drops it."""
+    """SIGSTOP to the subscriber, SIGCONT later; after `IDLE_S` the kernel may close its connection."""
     scene = _Scene(programs, sizes)
     scene.subscriber.program.process.send_signal(signal.SIGSTOP)
     time.sleep(sizes.stopped_s)

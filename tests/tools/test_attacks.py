@@ -1,0 +1,60 @@
+"""Every attack of tools/attacks.py on a real monitor; and the table of the tool."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from attacks.attack import Outcome, attacks_table
+from attacks.catalogue import ATTACKS
+from common.pages import page_with
+
+from tests import ROOT
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, tmp_path_factory):
+    """Run the selected attacks, two at a time, because each mostly waits."""
+    wanted = [
+        item.callspec.params["attack"]
+        for item in request.session.items
+        if getattr(item, "originalname", "") == test_the_monitor_withstands.__name__
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(ATTACKS[name], tmp_path_factory.mktemp(name)) for name in wanted}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_monitor_withstands(attack, outcomes):
+    outcome = outcomes[attack].result()
+    assert outcome.good, outcome
+
+
+def test_the_page_has_the_table_of_the_recorded_results():
+    """Else: python tools/attacks.py --write."""
+    kept = json.loads((ROOT / "docs" / "results" / "attacks.json").read_text("utf-8"))
+    page = ROOT / "docs" / "bus.md"
+    assert page.read_text("utf-8") == page_with(page, "attacks", attacks_table(kept))
+    assert all(row["good"] for row in kept["outcomes"])
+
+
+def test_a_bad_outcome_is_bold():
+    figures = {
+        "machine": "m",
+        "outcomes": [vars(Outcome("a", "it goes on", good=True)), vars(Outcome("b", "it died", good=False))],
+    }
+    assert "| a | it goes on |\n| b | **it died** |" in attacks_table(figures)
+
+
+def test_an_unknown_attack_is_one_line():
+    tool = subprocess.run(
+        [sys.executable, ROOT / "tools" / "attacks.py", "--only", "x"], capture_output=True, text=True, check=False
+    )
+    assert tool.returncode == 2
+    assert tool.stderr.startswith("attacks: --only x: there are strip-flood,")
+    assert tool.stderr.count("\n") == 1
