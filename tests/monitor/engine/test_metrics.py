@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 
 from detector import Scorer
 from monitor.commands.app import app
+from monitor.engine import metrics_http
 from monitor.engine.counters import Histogram
 from monitor.engine.metrics import MetricsServer
 from monitor.errors import ConfigError, MetricsError
@@ -191,6 +193,30 @@ def test_an_idle_connection_does_not_delay_the_end(scorer: Scorer) -> None:
         assert "ecg_monitor_build_info" in scrape(server_of(run).url)
         run.pipeline.run()  # closes the server: it returns though the connection is open
     assert run.status().beats > 3
+
+
+def test_connections_without_a_request_lock_out_no_client_and_print_nothing(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics_http, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(metrics_http._Handler, "timeout", 0.2)
+    run = Run({"p1": sim("sinus=8")}, scorer, settings(metrics=FREE))
+    url = server_of(run).url
+    host, _, port = url.split("/")[2].rpartition(":")
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        dripping = [stack.enter_context(socket.create_connection((host, int(port)), 30)) for _ in range(40)]
+        for connection in dripping:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nX-Drip: ")
+        for _ in range(3):
+            assert "ecg_monitor_build_info" in scrape(url)
+        silent = stack.enter_context(socket.create_connection((host, int(port)), 30))
+        for connection in (*dripping, silent):  # closed to make room, or after the time limit
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) in (b"", b"H")  # H: of an error reply
+        assert threading.active_count() <= before + 8
+    run.pipeline.run()
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def addresses() -> list[str]:
