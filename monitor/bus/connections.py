@@ -35,7 +35,7 @@ MAX_TOPICS_BYTES = 64 * 1024
 # A client over its request rate is asked to slow down; one that sends on is closed. Subscriptions count too.
 MESSAGES_PER_S = 200.0
 MESSAGES_BURST = 2_000.0
-CHECK_BYTES_EVERY_S = 0.05
+CHECK_BYTES_S = 0.01, 0.0001  # time between two checks of bytes: for the socket, and for each of its connections
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | zmq.EVENT_DISCONNECTED
@@ -181,7 +181,8 @@ class Connections:
         """Count new, failed and closed connections, and check bytes received; after the socket was read."""
         self._process(len(self._unprocessed))
         now_s = self._clock()
-        if _TCP_INFO is not None and isinstance(self._address, int) and now_s - self._checked_s >= CHECK_BYTES_EVERY_S:
+        every_s = CHECK_BYTES_S[0] + CHECK_BYTES_S[1] * len(self._open)
+        if _TCP_INFO is not None and isinstance(self._address, int) and now_s - self._checked_s >= every_s:
             self._checked_s = now_s
             for descriptor, connection in self._open.items():
                 self._check_bytes(descriptor, connection, now_s)

@@ -217,7 +217,7 @@ class Bus:
             Requests for the pipeline (snapshot, acknowledge, pause_audio, strip); answer each by `.reply`. Returns
             early when a message has come.
         """
-        ready = self._sockets.wait(timeout_s)
+        ready = self._sockets.wait(0.0 if self._requests.pending else timeout_s)
         if self._sockets.alarms in ready:
             prefixes = self._sockets.read_subscriptions(self._sockets.alarms)
             self.counters["subscriptions"] += len(prefixes)
@@ -225,7 +225,7 @@ class Bus:
         self._send_last_values()
         if self._sockets.waves in ready:
             self._sockets.read_subscriptions(self._sockets.waves)
-        waiting = self._requests.receive() if self._sockets.control in ready else []
+        waiting = self._requests.receive() if self._sockets.control in ready or self._requests.pending else []
         self._sockets.update()
         now_s = self._clock()
         if now_s - self._committed_s >= COMMIT_EVERY_S:

@@ -31,7 +31,7 @@ SUBSCRIPTION_BYTES = 1024
 FRAME_BYTES = 1 << 20
 # A subscriber sends its topics and then nothing; a request has some 200 bytes, and 64 KiB at most.
 SUBSCRIBER_LIMIT = ByteLimit(burst=256 * 1024, per_s=32 * 1024)
-REQUESTER_LIMIT = ByteLimit(burst=2 << 20, per_s=256 * 1024)
+REQUESTER_LIMIT = ByteLimit(burst=256 * 1024, per_s=64 * 1024)
 LINGER_MS = 500
 HANDSHAKE_MS = 5_000  # a client that has not completed its handshake by then is disconnected
 # A subscriber behind a cut network keeps a full queue until TCP gives up, after a quarter of an hour, and each
@@ -43,7 +43,7 @@ _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"  # first byte of a subscription mess
 
 
 class Sender(NamedTuple):
-    """Who sent a message: descriptor and connection; with keys the client, None if its key was removed."""
+    """Who sent a message: descriptor and connection; with keys the client."""
 
     descriptor: int
     connection: Connection
@@ -119,8 +119,8 @@ class BusSockets:
     def sender(self, sock: zmq.Socket[bytes], frame: zmq.Frame) -> Sender | None:
         """Find who sent a message, by any of its frames; None if the message is void.
 
-        It is void if its connection is closed or sends too much. Call `read_events` of the connections after the
-        message was received: `wait` is too early.
+        It is void if its connection is closed or sends too much, or its key was removed. Call `read_events` of the
+        connections after the message was received: `wait` is too early.
         """
         try:
             descriptor = int(frame.get("__fd"))
@@ -131,11 +131,13 @@ class BusSockets:
         connection = connections.sender(descriptor, key)
         if connection is None:
             return None
-        client = None
-        if self.authenticator is not None:
-            client = self.authenticator.client(key)
-            if client is None and not connection.closing:
+        if self.authenticator is None:
+            return Sender(descriptor, connection, None)
+        client = self.authenticator.client(key)
+        if client is None:
+            if not connection.closing:
                 connections.close(descriptor, "a connection, no longer allowed,")
+            return None
         return Sender(descriptor, connection, client)
 
     def receive(self, sock: zmq.Socket[bytes], most: int) -> list[tuple[list[zmq.Frame], Sender | None]]:
