@@ -35,7 +35,9 @@ app = typer.Typer(
 @app.command(help=__doc__)
 def main(
     only: Annotated[str, typer.Option(help="Names of attacks, with commas; default: all.")] = "",
-    json: Annotated[Path, typer.Option(help="File that keeps the figures of a run without --only.")] = RESULTS,
+    json: Annotated[
+        Path, typer.Option(help="File that keeps the figures; --only replaces those of its attacks.")
+    ] = RESULTS,
     write: Annotated[bool, typer.Option("--write", help="Write the table into docs/bus.md and end.")] = False,
 ) -> None:
     """Carry out the attacks, print the table, keep the figures."""
@@ -54,8 +56,9 @@ def main(
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
-    if not only:
-        save_json(json, figures)
+    kept = json_module.loads(json.read_text("utf-8"))["outcomes"] if only and json.exists() else []
+    by_attack = {row["attack"]: row for row in (*kept, *figures["outcomes"])}  # in the order of the first run
+    save_json(json, figures | {"outcomes": list(by_attack.values())})
     print(attacks_table(figures))
     raise typer.Exit(int(not all(outcome.good for outcome in outcomes)))
 

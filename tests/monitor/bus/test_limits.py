@@ -176,7 +176,7 @@ def test_a_message_without_an_end_closes_the_connection(bus, reports, socket_nam
 def test_a_flood_of_requests_is_closed_and_other_clients_are_served(bus, sockets, reports):
     with raw_peer(bus, bus.endpoints.control, b"DEALER") as peer:
         peer.send((message(encode(Request(op="ping"))) + command(b"PING", bytes(2))) * 4_000)
-        wait_for(closed(bus, "more than 200 messages a second", reports), "the refusal", lambda: serve(bus))
+        wait_for(closed(bus, "more than", reports), "the refusal", lambda: serve(bus))  # messages or bytes
     assert sockets.ask(bus, Request(op="ping")).ok
     assert bus.counters["requests"] < 4_000
 
