@@ -66,6 +66,7 @@ def make(dice: random.Random) -> Table:
     lead = dice.choice(LEADS)
     if delimiter == " ":
         lead = lead.replace(" ", "")
+        kind = "clock" if kind == "short clock" else kind
     unit_at = dice.choice(("header", "unit row", "preamble")) if header else "preamble"
     if preamble in ("none", "% sentence") and unit_at == "preamble":
         unit_at = "header" if header else "none"
@@ -115,7 +116,8 @@ def make(dice: random.Random) -> Table:
     data = text.replace("\n", end).encode(encoding, "replace")
     for i in bad:
         mv[i] = math.nan
-    states = preamble not in ("none",) or kind != "none"
+    steps_by_1 = kind == "ms" and fs_hz == 1000 and not header  # a time in ms, or the numbers of the samples
+    states = preamble != "none" or (kind != "none" and not steps_by_1)
     stated_lead = lead if header or preamble not in ("none", "% sentence") else "ECG"
     canonical = "uV" if unit == "µV" else unit
     lost = 0 if not losses else _LOST

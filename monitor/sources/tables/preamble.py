@@ -13,7 +13,7 @@ from monitor.sources.units import canonical_unit
 __all__ = ["Stated", "is_statement", "rate_in", "read_preamble"]
 
 _NUMBER = r"(?P<n>\d+(?:[.,]\d+)?)"
-_HERTZ = r"(?P<kilo>k)?(?:hz|hertz|sps|samples? ?(?:/|per) ?s(?:ec(?:ond)?)?)"
+_HERTZ = r"(?P<kilo>k)?(?:hz|hertz|herz|hercios?|sps|samples? ?(?:/|per) ?s(?:ec(?:ond)?)?)"
 _RATE_KEY = re.compile(
     r"(?:ecg|ekg|signal|data)?[ _-]*(?:sampl\w*[ _-]*(?:rate|freq\w*)(?:[ _-]*hz)?|sampling|f[ _]?s(?:[ _-]?hz)?"
     r"|s[ _-]?rate|sfreq|frequency|freq|rate|abtast\w*|hz|taxa de amostragem|frecuencia de muestreo"

@@ -15,7 +15,7 @@ from monitor.sources.tables.cells import is_comment
 from monitor.sources.tables.layout import TableLayout, recognise
 from monitor.sources.tables.preamble import read_preamble
 from monitor.sources.tables.shape import has_number
-from monitor.sources.tables.text import TextLines, is_binary, utf16_order
+from monitor.sources.tables.text import QuotedLines, TextLines, is_binary, utf16_order
 from monitor.sources.timing.stamp_clock import StampClock
 from monitor.sources.timing.stamp_rate import thin
 
@@ -59,7 +59,7 @@ class TableReader:
         self.layout: TableLayout | None = None
         self.any_number = False
         self._options, self._name, self._live = options, name, live
-        self._text = TextLines()
+        self._text, self._quoted = TextLines(), QuotedLines()
         self._head: list[str] = []
         self._head_bytes = 0
         self._rows_seen = 0
@@ -78,21 +78,22 @@ class TableReader:
     def push(self, data: bytes) -> list[tuple[int, Floats]]:
         """Take bytes; return runs of samples, mV, with the index of the first, in order."""
         if self.layout is not None or self._live:
-            return self._lines(self._text.push(data))
+            return self._lines(self._quoted.push(self._text.push(data)))
         room = HEAD_BYTES - self._head_bytes
         head, rest = data[:room], data[room:]
         self._head_bytes += len(head)
         if self._head_bytes == len(head) and is_binary(head) and utf16_order(head) is None:
             raise SourceError(f"{self._name}: this is a binary file, no text; WFDB records are read with wfdb:PATH")
-        runs = self._lines(self._text.push(head))
+        runs = self._lines(self._quoted.push(self._text.push(head)))
         if rest:
             runs += self._recognise()
-            runs += self._lines(self._text.push(rest))
+            runs += self._lines(self._quoted.push(self._text.push(rest)))
         return runs
 
     def finish(self) -> list[tuple[int, Floats]]:
         """The text has ended: return the runs that are left."""
-        runs = self._lines(self._text.finish())
+        lines = self._quoted.push(self._text.finish())
+        runs = self._lines([*lines, *self._quoted.finish()])
         if self.layout is None:
             runs += self._recognise()
         if self._clock is not None:
@@ -163,7 +164,7 @@ class TableReader:
             rate = layout.time.rate
             self._clock = StampClock(rate.clock_hz, rate.late_s, rate.hold_s)
             self._packets = rate.packets
-        self._line = layout.shape.first
+        self._line = sum(1 + line.count("\n") for line in head[: layout.shape.first])
         return self._leads_off(head[: layout.shape.first]) + self._read(head[layout.shape.first :])
 
     def _leads_off(self, lines: Sequence[str]) -> list[tuple[int, Floats]]:
@@ -176,8 +177,10 @@ class TableReader:
         layout = self.layout
         if layout is None or not lines:
             return []
-        numbers = range(self._line + 1, self._line + len(lines) + 1)
-        self._line += len(lines)
+        numbers = [self._line + 1]
+        for line in lines:
+            numbers.append(numbers[-1] + 1 + line.count("\n"))
+        self._line = numbers.pop() - 1
         kept = [
             (number, line)
             for number, line in zip(numbers, lines, strict=True)

@@ -38,6 +38,8 @@ _KIND_WORDS = {
     "int",
 }
 _HERTZ = re.compile(r"\d ?k?hz", re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d+")
+_DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W\d_]")
 _FORMAT = re.compile(r"[hH:mMsSyYdD./\- ]{4,}(?:\.m+)?")  # hh:mm:ss.mmm in a unit row
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))  # cells without a value
@@ -56,6 +58,7 @@ class Shape:
         labels, units: of the header and the unit row; empty without.
         header: the header as a line; it may come again.
         width: number of columns.
+        joined: two cells are one number with a decimal comma.
     """
 
     delimiter: str | None
@@ -66,10 +69,12 @@ class Shape:
     units: tuple[str, ...]
     header: str
     width: int
+    joined: bool = False
 
     def cells(self, line: str) -> list[str]:
         """Split a row."""
-        return split(line, self.delimiter, self.quote)
+        row = split(line, self.delimiter, self.quote)
+        return _joined(row) if self.joined else row
 
 
 def is_value(cell: str) -> bool:
@@ -114,16 +119,19 @@ def recognise_shape(lines: Sequence[str], may_be_pair: bool, name: str) -> Shape
         width -= 1  # a delimiter ends each row
         rows = [row[:width] for row in rows]
     decimal_comma = any(_DECIMAL_COMMA.fullmatch(cell.strip(" \"'")) for row in rows for cell in row)
+    joined = delimiter == "," and not decimal_comma and _is_paired(lines, rows, width)
+    if joined:  # time and ECG as 0,004,-0,125
+        rows, width, decimal_comma = [_joined(row) for row in rows], width // 2, True
     valued = [
         i
         for i in range(width)
         if 2 * sum(is_value(row[i]) for row in rows if len(row) == width) > sum(len(row) == width for row in rows)
     ]
-    first = _first_row(lines, delimiter, quote, width, valued)
+    first = _first_row(lines, delimiter, quote, width, valued, joined)
     if not valued or first is None:
         raise SourceError(f"{name}: the text holds no number")
     labels, units, header = _header(lines[:first], delimiter, quote, width)
-    return Shape(delimiter, quote, decimal_comma, first, labels, units, header, width)
+    return Shape(delimiter, quote, decimal_comma, first, labels, units, header, width, joined)
 
 
 def _sample(lines: Sequence[str]) -> list[str]:
@@ -166,8 +174,23 @@ def _pair(lines: Sequence[str], sample: Sequence[str], name: str) -> str:
     )
 
 
+def _joined(row: Sequence[str]) -> list[str]:
+    """Cells of which two are one number."""
+    return [",".join(row[i : i + 2]) for i in range(0, len(row), 2)]
+
+
+def _is_paired(lines: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether the numbers are written 0,5 between commas: whole numbers, twice as many as names in the header."""
+    if width % 2 or not all(_WHOLE.fullmatch(row[i]) for row in rows if len(row) == width for i in range(0, width, 2)):
+        return False
+    if not all(_DIGITS.fullmatch(row[i]) for row in rows if len(row) == width for i in range(1, width, 2)):
+        return False
+    names = [line for line in lines[:_SAMPLE] if not is_comment(line) and not has_number(line) and line.strip()]
+    return bool(names) and len(split(names[-1], ",")) == width // 2
+
+
 def _first_row(
-    lines: Sequence[str], delimiter: str | None, quote: str, width: int, valued: Sequence[int]
+    lines: Sequence[str], delimiter: str | None, quote: str, width: int, valued: Sequence[int], joined: bool
 ) -> int | None:
     """The first line with values where the rows have them, if a row follows it; the only row, if there is one."""
     found: list[int] = []
@@ -176,6 +199,7 @@ def _first_row(
         if not line.strip() or is_comment(line):
             continue
         row = split(line, delimiter, quote)
+        row = _joined(row) if joined else row
         good = sum(i < len(row) and is_value(row[i]) for i in valued)
         blank = sum(i < len(row) and row[i].strip(" \"'").lower() in _MISSING for i in valued)
         if abs(len(row) - width) <= 2 and good and good + blank >= max(1, len(valued) - len(valued) // 3):
@@ -225,7 +249,8 @@ def _labels(line: str, delimiter: str | None, quote: str, width: int) -> tuple[s
     """The cells of a header; None where their number is not that of the columns."""
     row = split(line.strip("\r\n"), delimiter, quote)
     if delimiter is None and len(row) != width:
-        row = re.split(r"\t|\s{2,}|[;,]\s*", line.strip())
+        apart = re.split(r"\t|\s{2,}|[;,]\s*", line.strip())
+        row = apart if len(apart) == width else row
     if quote == '"' and all(cell.strip()[:1] == "'" for cell in row if cell.strip()):
         row = split(line, delimiter, "'")
     row = [cell.strip(" \t\r\"'\ufeff") for cell in row]

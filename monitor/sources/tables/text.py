@@ -8,13 +8,51 @@ from __future__ import annotations
 
 import codecs
 
-__all__ = ["MAX_LINE", "OVERLONG", "TextLines", "is_binary", "utf16_order"]
+__all__ = ["MAX_LINE", "OVERLONG", "QuotedLines", "TextLines", "is_binary", "utf16_order"]
 
 MAX_LINE = 65_536  # bytes; a longer line is no row of numbers
 OVERLONG = "(overlong line)"  # stands for such a line
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\0\t\n\r\f\x1a")
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_QUOTED_LINES = 4  # longest cell of several lines
 _START = 4  # bytes that show the encoding
+
+
+class QuotedLines:
+    """Joins lines whose quotes show that a cell holds line ends (RFC 4180).
+
+    A quote that is never closed costs nothing: after _QUOTED_LINES the lines are given as they are.
+
+    >>> lines = QuotedLines()
+    >>> lines.push(['1,"a']), lines.push(['b",2', "3"]), lines.push(['4"', "5", "6", "7"])
+    ([], ['1,"a\\nb",2', '3'], ['4"', '5', '6', '7'])
+    """
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+
+    def push(self, lines: list[str]) -> list[str]:
+        """Return the lines that are whole now."""
+        if not self._open and not any('"' in line for line in lines):
+            return lines
+        out: list[str] = []
+        for line in lines:
+            odd = line.count('"') % 2 == 1
+            if not self._open and not odd:
+                out.append(line)
+                continue
+            self._open.append(line)
+            if odd and len(self._open) > 1:
+                out.append("\n".join(self._open))
+                self._open = []
+            elif len(self._open) >= _QUOTED_LINES:
+                out += self.finish()
+        return out
+
+    def finish(self) -> list[str]:
+        """Return the lines that wait."""
+        lines, self._open = self._open, []
+        return lines
 
 
 def is_binary(head: bytes) -> bool:

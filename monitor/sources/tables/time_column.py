@@ -158,7 +158,7 @@ def _measured(
             return _scaled(base, stamps, 1.0 / fs_hz, fs_hz)
     if stated is not None and (_WIDEST_HZ[0] <= by_unit[stated] <= _WIDEST_HZ[1] or stated == "min"):
         return _scaled(base, stamps, TIME_UNITS[stated])
-    fits = [unit for unit in ("s", "ms", "us", "ns") if FS_MIN_HZ <= by_unit[unit] <= FS_MAX_HZ]
+    fits = [unit for unit in ("s", "ms", "us", "ns", "d") if FS_MIN_HZ <= by_unit[unit] <= FS_MAX_HZ]
     step = 1 / per_unit
     if not fits or (stated is None and abs(step - 1.0) < 1e-6 and column.kind == "index"):
         problem = (

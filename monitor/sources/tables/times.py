@@ -9,14 +9,15 @@ from collections.abc import Sequence
 
 __all__ = ["TIME_UNITS", "day_is_first", "is_time_name", "parse_stamp", "time_unit"]
 
-TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}  # s in one unit
 DAY_S = 86_400.0
+TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "d": DAY_S}  # s in one unit
 _NAMES = {
     "s": "s sec secs second seconds sek sekunde sekunden segundo segundos secondes",
     "ms": "ms msec msecs milli millis millisec millisecs millisecond milliseconds millisekunden milisegundos",
     "us": "us \u00b5s usec usecs micro micros microsec microsecond microseconds mikrosekunden",
     "ns": "ns nsec nsecs nano nanos nanosec nanosecond nanoseconds nanosekunden",
     "min": "min mins minute minutes minuten",
+    "d": "days tage",
 }
 _UNIT = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 _WORD = re.compile(r"[^\W\d_]+")
@@ -158,7 +159,7 @@ def _day(first: str, second: str, third: str, iso: bool, day_first: bool) -> int
             raise ValueError(second)
         month = named or int(second)
         day = int(first)
-        if named is None and not day_first:
+        if named is None and ((not day_first and month <= 12) or (month > 12 and day <= 12)):
             day, month = month, day
         date = datetime.date(year, month, day)
     return date.toordinal() - datetime.date(1970, 1, 1).toordinal()

@@ -124,7 +124,7 @@ def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> Sta
     regular = steps[np.abs(steps - middle) <= max(0.5 * middle, 1.01 * resolution_s)]
     period_s = float(regular.mean())
     fs_hz = snap(1 / period_s, min(_SNAP_LATE, max(1e-6, 1.5 * resolution_s / (period_s * steps.size))))
-    jitter_s = min(2 * resolution_s, float(np.quantile(np.abs(regular - 1 / fs_hz), 0.999)))
+    jitter_s = min(2 * resolution_s, float(np.abs(regular - 1 / fs_hz).max()))
     return StampRate(fs_hz, fs_hz, True, min(LATE_S, 0.6 / fs_hz + jitter_s), min(HOLD_S, 8 / fs_hz), jitter_s)
 
 
@@ -140,6 +140,13 @@ def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: fl
     if not rates.size:
         return None
     fs_hz, late_s = float(np.median(rates)), LATE_S
+    slope, offset = np.polyfit(rows, times, 1)
+    errors = times - (offset + slope * rows)
+    spread_s = float(np.quantile(errors, 0.999) - np.quantile(errors, 0.001))
+    caught_up_s = _caught_up(errors)
+    if slope > 0 and spread_s <= min(2 * LATE_S, 2 * caught_up_s):  # jitter alone, no loss
+        late_s = min(LATE_S, 0.5 * float(slope) + 1.5 * caught_up_s + resolution_s)
+        return StampRate(snap(1 / float(slope), _SNAP_LATE), 1 / float(slope), False, late_s, HOLD_S, late_s)
     for _ in range(4):
         lateness = times - rows / fs_hz
         sane = np.abs(lateness - np.median(lateness)) < 1e6
