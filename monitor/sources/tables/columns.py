@@ -18,6 +18,7 @@ __all__ = ["Column", "read_columns"]
 _ROWS = 3000  # rows that are judged
 _FEW_ROWS = 10  # under these only a column of equal steps is a time
 _LARGEST = 1e20  # a larger number is garbled; times in ns are under it
+_RISING = 0.75  # share of steps that do not fall, of a column named as a time: stamps may be out of order
 _MOST = 0.8  # share of cells of a kind
 
 Floats = NDArray[np.float64]
@@ -108,7 +109,7 @@ def _column(cells: Sequence[str], label: str, unit: str, decimal_comma: bool) ->
     if not filled:
         return Column(label, unit, "empty", values, first)
     if np.isfinite(values).mean() >= 0.5:
-        return Column(label, unit, _numeric_kind(values[np.isfinite(values)]), values, first)
+        return Column(label, unit, _numeric_kind(values[np.isfinite(values)], is_time_name(label)), values, first)
     day_first = day_is_first(filled)
     stamps: list[float] = []
     kinds: list[str] = []
@@ -132,7 +133,7 @@ def _number(cell: str, decimal_comma: bool) -> float:
         return float("nan")
 
 
-def _numeric_kind(values: Floats) -> str:
+def _numeric_kind(values: Floats, named_time: bool) -> str:
     values = values[np.abs(values) < _LARGEST]
     if values.size < 3:
         return "signal"
@@ -148,6 +149,8 @@ def _numeric_kind(values: Floats) -> str:
         return "index"  # a counter that starts again
     rising = float(np.mean(steps >= 0))
     line = float(np.corrcoef(np.arange(values.size), values)[0, 1]) if values.size >= 50 else 0.0
+    if named_time and values.size >= _FEW_ROWS and rising >= _RISING:
+        return "advancing"  # also where the clock was set back
     if values[-1] <= values[0] or (rising < 0.98 and (rising < 0.85 or line < 0.995)):  # stamps of a host jitter
         return "signal"
     if values.size < _FEW_ROWS:

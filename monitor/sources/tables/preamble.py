@@ -35,6 +35,8 @@ _LEAD_KEY = re.compile(
     re.IGNORECASE,
 )
 _KEY_VALUE = re.compile(r"\s*[\"']?(?P<key>[^\W\d][^:=;,\t|\"']*?)[\"']?\s*(?:[:=;,\t|]+)\s*(?P<value>.*?)\s*")
+_JSON = re.compile(r'\{.*"\s*:')
+_JSON_PAIR = re.compile(r'"(?P<key>[^"]+)"\s*:\s*(?:"(?P<text>[^"]*)"|(?P<number>[\d.]+)|\[(?P<cells>[^\]\[{}]*)\])')
 _VALUE_RATE = re.compile(rf"{_NUMBER}\s*(?:{_HERTZ})?", re.IGNORECASE)
 _VALUE_INTERVAL = re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d]+)?", re.IGNORECASE)
 _RATE_TEXT = re.compile(rf"(?<![\w.,-]){_NUMBER}\s*{_HERTZ}(?![a-z])", re.IGNORECASE)
@@ -75,6 +77,9 @@ def read_preamble(lines: Sequence[str]) -> Stated:
         text = line.strip().lstrip("#%/ \t")
         if _MICROVOLT_FILES.search(text) and stated.unit is None:
             stated.unit = "uV"
+        if _JSON.search(text):
+            _take_json(stated, text)
+            continue
         found = _KEY_VALUE.fullmatch(text)
         if found is None or not _take(stated, found["key"].strip(), found["value"]):
             for part in re.split(r"[;,|]\s", text):
@@ -130,6 +135,15 @@ def _take(stated: Stated, key: str, value: str) -> bool:
             stated.lead = stated.lead or first
         return True
     return False
+
+
+def _take_json(stated: Stated, text: str) -> None:
+    """Note what a JSON object says, e.g. the header of OpenSignals; its lists of columns are labels."""
+    for pair in _JSON_PAIR.finditer(text):
+        if pair["cells"] is None:
+            _take(stated, pair["key"], pair["text"] or pair["number"] or "")
+        elif pair["key"].lower() in ("column", "columns", "labels"):
+            stated.labels = [cell.strip(' "') for cell in pair["cells"].split(",")]
 
 
 def _over(step_s: float) -> float | None:

@@ -19,7 +19,8 @@ __all__ = ["Shape", "has_number", "is_value", "recognise_shape"]
 
 _SAMPLE = 200  # rows from which the delimiter is found
 _ROW_START = re.compile(r"[\s\"'\[+\-\u2212.,;|]*\d")
-_PIECES = re.compile(r"[;,|\t ]+")
+_PIECES = re.compile(r"[;,|\t :=]+")
+_NAMED_CELL = re.compile(r"(?:^|(?<=[,;|\t ]))(?P<name>[^\W\d][\w .()\[\]/-]*?)\s*[:=]\s*(?P<value>[+-]?\.?\d)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d+")
 _PAIR = re.compile(r"(?P<whole>[+-]?\d+),(?P<part>\d+)(?:[eE][+-]?\d+)?")
 _KIND_WORDS = {
@@ -59,6 +60,7 @@ class Shape:
         header: the header as a line; it may come again.
         width: number of columns.
         joined: two cells are one number with a decimal comma.
+        named: each number has its name before it, `ECG:0.12`.
     """
 
     delimiter: str | None
@@ -70,10 +72,11 @@ class Shape:
     header: str
     width: int
     joined: bool = False
+    named: bool = False
 
     def cells(self, line: str) -> list[str]:
         """Split a row."""
-        row = split(line, self.delimiter, self.quote)
+        row = split(_without_names(line) if self.named else line, self.delimiter, self.quote)
         return _joined(row) if self.joined else row
 
 
@@ -110,6 +113,10 @@ def recognise_shape(lines: Sequence[str], may_be_pair: bool, name: str) -> Shape
     if not sample:
         raise SourceError(f"{name}: the text holds no number")
     quote = "'" if any(line.lstrip().startswith("'") for line in sample) and not any('"' in s for s in sample) else '"'
+    named = _names_in_cells(sample)
+    if named:
+        sample = [_without_names(line) for line in sample]
+        lines = [_without_names(line) for line in lines]
     delimiter = _delimiter(sample, quote)
     if delimiter == "," and not may_be_pair and all(_PAIR.fullmatch(line.strip()) for line in sample):
         delimiter = _pair(lines, sample, name)
@@ -131,7 +138,8 @@ def recognise_shape(lines: Sequence[str], may_be_pair: bool, name: str) -> Shape
     if not valued or first is None:
         raise SourceError(f"{name}: the text holds no number")
     labels, units, header = _header(lines[:first], delimiter, quote, width)
-    return Shape(delimiter, quote, decimal_comma, first, labels, units, header, width, joined)
+    labels = named if len(named) == width and not labels else labels
+    return Shape(delimiter, quote, decimal_comma, first, labels, units, header, width, joined, bool(named))
 
 
 def _sample(lines: Sequence[str]) -> list[str]:
@@ -174,6 +182,17 @@ def _pair(lines: Sequence[str], sample: Sequence[str], name: str) -> str:
     )
 
 
+def _names_in_cells(sample: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns where each row repeats them, `ECG:0.12,RESP:3` (the plotter of the Arduino IDE); else empty."""
+    found = [tuple(pair["name"] for pair in _NAMED_CELL.finditer(line)) for line in sample]
+    names, count = Counter(found).most_common(1)[0]
+    return names if names and count >= 0.6 * len(sample) else ()
+
+
+def _without_names(line: str) -> str:
+    return _NAMED_CELL.sub(lambda pair: pair["value"], line)
+
+
 def _joined(row: Sequence[str]) -> list[str]:
     """Cells of which two are one number."""
     return [",".join(row[i : i + 2]) for i in range(0, len(row), 2)]
@@ -194,6 +213,7 @@ def _first_row(
 ) -> int | None:
     """The first line with values where the rows have them, if a row follows it; the only row, if there is one."""
     found: list[int] = []
+    blanks: list[int] = []
     waiting = 0
     for number, line in enumerate(lines):
         if not line.strip() or is_comment(line):
@@ -206,12 +226,13 @@ def _first_row(
             if is_statement(line) and width <= 2 and not found:
                 continue
             found.append(number)
+            blanks.append(blank)
             if len(found) == 2:
-                return found[0]
+                return found[blanks[0] > blanks[1]]  # a row of counts may stand above
         elif found and blank < len(valued):
             waiting += 1
             if waiting > 3 and len(lines) > number + 20:  # a lone number in a preamble
-                found, waiting = [], 0
+                found, blanks, waiting = [], [], 0
     return found[0] if found else None
 
 

@@ -12,7 +12,7 @@ from monitor.sources.options import FS_MAX_HZ, FS_MIN_HZ
 from monitor.sources.tables.cells import number
 from monitor.sources.tables.columns import Column
 from monitor.sources.tables.times import DAY_S, TIME_UNITS, is_time_name, parse_stamp, time_unit
-from monitor.sources.timing.stamp_rate import StampRate, measure_stamps
+from monitor.sources.timing.stamp_rate import StampRate, measure_stamps, rough_rate
 
 __all__ = ["TimeColumn", "find_time"]
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 _UNKNOWN = StampRate(0.0, 0.0, False, 0.0, 0.0, 0.0)
 _AGREES = 0.1  # by which a measured rate may differ from the given one
-_WIDEST_HZ = (50.0, 20_000.0)  # rates of which the unit of a time is plausible
+_WIDEST_HZ = (25.0, 4100.0)  # rates of which the unit of a time is plausible
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +142,13 @@ def _measured(
 ) -> TimeColumn | None:
     """The column with its unit and its rate; None where it does not advance."""
     stamps = base.unwrap(base.stamps(rows), None)
-    rate = measure_stamps(stamps, fs_hz)
-    if rate is None:
-        return None
     if base.kind != "number":
-        return replace(base, rate=rate)
+        rate = measure_stamps(stamps, fs_hz)
+        return None if rate is None else replace(base, rate=rate)
+    per_unit = rough_rate(stamps)  # samples in one unit of the column
+    if not per_unit:
+        return None
     stated = time_unit(column.label, column.unit)
-    per_unit = rate.fs_hz  # samples in one unit of the column
     by_unit = {unit: per_unit / scale for unit, scale in TIME_UNITS.items()}
     if fs_hz is not None:
         near = [unit for unit, hz in by_unit.items() if abs(hz / fs_hz - 1.0) <= _AGREES]
@@ -158,9 +158,11 @@ def _measured(
             return _scaled(base, stamps, 1.0 / fs_hz, fs_hz)
     if stated is not None and (_WIDEST_HZ[0] <= by_unit[stated] <= _WIDEST_HZ[1] or stated == "min"):
         return _scaled(base, stamps, TIME_UNITS[stated])
-    fits = [unit for unit in ("s", "ms", "us", "ns", "d") if FS_MIN_HZ <= by_unit[unit] <= FS_MAX_HZ]
+    plausible = ("s", "ms", "us", "ns", "d")
+    fits = [unit for unit in plausible if FS_MIN_HZ <= by_unit[unit] <= FS_MAX_HZ]
+    fits = fits or [unit for unit in plausible if _WIDEST_HZ[0] <= by_unit[unit] <= _WIDEST_HZ[1]]
     step = 1 / per_unit
-    if not fits or (stated is None and abs(step - 1.0) < 1e-6 and column.kind == "index"):
+    if not fits or (stated is None and abs(step - 1.0) < 1e-3 and column.kind == "index"):
         problem = (
             f"its time column {base.label!r} steps by {step:g}: in s, ms, us, ns or samples? give the rate,"
             " e.g. --fs 250"

@@ -105,6 +105,8 @@ def is_time_name(label: str) -> bool:
     [True, True, True, False, False]
     """
     words = set(_words(label))
+    if label.strip().lower() == "x":  # beside y
+        return True
     return bool(words & _TIME_WORDS) and not words & _NO_TIME
 
 

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from monitor.sources.timing.arrival_line import USUAL_HZ
 from monitor.sources.timing.stamp_clock import FOLLOW_S, HOLD_S, LATE_S, StampClock
 
-__all__ = ["StampRate", "measure_stamps", "snap", "thin"]
+__all__ = ["StampRate", "measure_stamps", "rough_rate", "snap", "thin"]
 
 Floats = NDArray[np.float64]
 
 _REGULAR = 0.7  # share of steps that are one period where stamps are regular but for losses
 _CAUGHT_UP = 0.002  # share of steps that are too short, above which stamps are late at times
 _SNAP_LATE = 0.005  # a usual rate this near is taken where stamps are late at times: clocks of hosts drift
-_WINDOW_S = 1.0
-_WINDOWS_MIN = 8
+_JITTER = 1.3  # spread of the errors, in decreases of the lateness, that jitter alone has
+_SHORT_WINDOW = 16  # stamps
+_WINDOWS = 20
 _ROWS_MAX = 20_000
 _NEXT_STAMPS = 8  # within which a late program has caught up
 _RESOLUTIONS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -95,6 +96,17 @@ def measure_stamps(stamps: Floats, fs_hz: float | None = None) -> StampRate | No
     return rate._replace(packets=packets, late_s=late_s)
 
 
+def rough_rate(stamps: Floats) -> float:
+    """Samples in one unit of the stamps, within some percent; 0 where they do not advance."""
+    known = np.flatnonzero(np.isfinite(stamps[:_ROWS_MAX]))
+    if known.size < 3:
+        return 0.0
+    apart = max(1, known.size // 10)
+    spans, lengths = stamps[known[apart:]] - stamps[known[:-apart]], known[apart:] - known[:-apart]
+    rates = lengths[spans > 0] / spans[spans > 0]
+    return float(np.median(rates)) if rates.size else 0.0
+
+
 def snap(fs_hz: float, tolerance: float) -> float:
     """A usual or whole rate where one is near, else the rate itself."""
     nearest = min((*USUAL_HZ, 130.0), key=lambda usual: abs(usual / fs_hz - 1.0))
@@ -117,11 +129,12 @@ def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> Sta
     if steps.size < 2 or (rows[-1] - rows[0]) > 1.5 * rows.size:
         return None
     middle = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-    near = np.abs(steps - middle) <= 0.3 * middle + 1.01 * resolution_s
-    early = (steps < 0.7 * middle - 1.01 * resolution_s) & (steps > -LATE_S)
+    rounding_s = 1.01 * resolution_s + 0.02 * middle
+    near = np.abs(steps - middle) <= rounding_s
+    early = (steps < middle - rounding_s) & (steps > -LATE_S)
     if middle <= 0 or near.mean() < _REGULAR or early.mean() > _CAUGHT_UP:
         return None
-    regular = steps[np.abs(steps - middle) <= max(0.5 * middle, 1.01 * resolution_s)]
+    regular = steps[near]
     period_s = float(regular.mean())
     fs_hz = snap(1 / period_s, min(_SNAP_LATE, max(1e-6, 1.5 * resolution_s / (period_s * steps.size))))
     jitter_s = min(2 * resolution_s, float(np.abs(regular - 1 / fs_hz).max()))
@@ -129,35 +142,43 @@ def _regular(times: Floats, rows: NDArray[np.int64], resolution_s: float) -> Sta
 
 
 def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: float) -> StampRate | None:
-    """Stamps that are late at times: the median rate of windows, then a line through the samples placed by it."""
-    span_s = float(np.median(times[-max(1, times.size // 20) :]) - np.median(times[: max(1, times.size // 20)]))
-    if span_s <= 0:
-        return None
-    count = max(_WINDOWS_MIN, math.floor(span_s / _WINDOW_S))
-    edges = np.unique(np.linspace(0, times.size - 1, min(count, times.size // 2) + 1).astype(int))
+    """Stamps that are late at times: a line through all samples, else through the samples placed by their stamps."""
+    slope, offset = np.polyfit(rows, times, 1)
+    errors = times - (offset + slope * rows)
+    caught_up_s = _caught_up(errors)
+    if slope > 0 and _spread(errors) <= min(2 * LATE_S, _JITTER * caught_up_s):  # jitter alone, no loss
+        late_s = min(LATE_S, 0.5 * float(slope) + 1.5 * caught_up_s + resolution_s)
+        return StampRate(snap(1 / float(slope), _SNAP_LATE), 1 / float(slope), False, late_s, HOLD_S, late_s)
+    # Losses hide in long windows, jitter in short ones: the rate that leaves the smaller errors is the right one.
+    found = [
+        placed
+        for length in (_SHORT_WINDOW, max(2, times.size // _WINDOWS))
+        if (placed := _placed(kept, times, rows, resolution_s, length)) is not None
+    ]
+    return min(found)[1] if found else None
+
+
+def _placed(
+    kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: float, length: int
+) -> tuple[float, StampRate] | None:
+    """The median rate of windows of `length` stamps, refined by a line through the samples it places: error, rate."""
+    edges = np.arange(0, times.size, length)
     spans, lengths = np.diff(times[edges]), np.diff(rows[edges])
     rates = lengths[spans > 0] / spans[spans > 0]
     if not rates.size:
         return None
     fs_hz, late_s = float(np.median(rates)), LATE_S
-    slope, offset = np.polyfit(rows, times, 1)
-    errors = times - (offset + slope * rows)
-    spread_s = float(np.quantile(errors, 0.999) - np.quantile(errors, 0.001))
-    caught_up_s = _caught_up(errors)
-    if slope > 0 and spread_s <= min(2 * LATE_S, 2 * caught_up_s):  # jitter alone, no loss
-        late_s = min(LATE_S, 0.5 * float(slope) + 1.5 * caught_up_s + resolution_s)
-        return StampRate(snap(1 / float(slope), _SNAP_LATE), 1 / float(slope), False, late_s, HOLD_S, late_s)
-    for _ in range(4):
+    errors = np.zeros(1)
+    for _ in range(3):
         lateness = times - rows / fs_hz
         sane = np.abs(lateness - np.median(lateness)) < 1e6
         late_s = min(LATE_S, 0.5 / fs_hz + 1.5 * _caught_up(lateness[sane]) + resolution_s)
         clock = StampClock(fs_hz, late_s)
         runs = clock.push(np.arange(kept.size, dtype=np.float64), kept) + clock.flush()
-        samples = np.concatenate([run.astype(np.int64) for _, run in runs])
-        places = np.concatenate([np.arange(first, first + run.size) for first, run in runs])
-        placed = np.zeros(kept.size)
-        placed[samples] = places
-        at = placed[rows]
+        places = np.zeros(kept.size)
+        for first, run in runs:
+            places[run.astype(np.int64)] = np.arange(first, first + run.size)
+        at = places[rows]
         if sane.sum() < 3 or np.ptp(at[sane]) == 0:
             return None
         slope, offset = np.polyfit(at[sane], times[sane], 1)
@@ -168,7 +189,11 @@ def _late(kept: Floats, times: Floats, rows: NDArray[np.int64], resolution_s: fl
         if not 0.5 < slope * fs_hz < 2.0:
             break
         fs_hz = 1 / float(slope)
-    return StampRate(snap(fs_hz, _SNAP_LATE), fs_hz, False, late_s, HOLD_S, late_s)
+    return _spread(errors), StampRate(snap(fs_hz, _SNAP_LATE), fs_hz, False, late_s, HOLD_S, late_s)
+
+
+def _spread(errors: Floats) -> float:
+    return float(np.quantile(errors, 0.999) - np.quantile(errors, 0.001))
 
 
 def _caught_up(lateness: Floats) -> float:

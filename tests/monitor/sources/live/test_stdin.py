@@ -255,6 +255,41 @@ def test_the_time_column_is_recognised_under_any_name(pipe: Pipe) -> None:
     assert signal_of(chunks) == [i % 7 for i in range(40)]
 
 
+ROWS = [(i, round(0.01 * (i % 90), 2)) for i in range(1500)]
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("time;ECG [uV]\n" + "".join(f"{i / 250:.3f};{v * 1000:.1f}\n" for i, v in ROWS), "uV"),
+        ("# fs: 250\nEKG\n" + "".join(f"{v}\n" for _, v in ROWS), "mV"),
+    ],
+)
+def test_the_rate_comes_from_the_rows(text: str, unit: str) -> None:
+    far, near = os.pipe()
+    writer = threading.Thread(target=lambda: (os.write(near, text.encode()), os.close(near)))
+    writer.start()
+    source = StdinSource(SourceOptions(), "-", far)
+    assert (source.fs_hz, source.unit) == (250, unit)
+    chunks: list[Chunk] = []
+    try:
+        while True:
+            if (chunk := source.read(1000)) is not None:
+                chunks.append(chunk)
+    except EndOfStream:
+        pass
+    writer.join()
+    os.close(far)
+    assert signal_of(chunks) == pytest.approx([v for _, v in ROWS])
+
+
+def test_a_jump_of_the_time_is_a_gap(pipe: Pipe) -> None:
+    rows = [i for i in range(1000) if not 500 <= i < 600]
+    chunks = pipe.rest("time,ecg\n" + "".join(f"{i / 250:.3f},{i / 1000}\n" for i in rows))
+    samples = {c.first_sample + i: v for c in chunks for i, v in enumerate(c.samples)}
+    assert samples == {i: i / 1000 for i in rows}
+
+
 HALF_RATE = """
 import sys, time
 from monitor.sources import SourceOptions, open_source

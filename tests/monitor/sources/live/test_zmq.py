@@ -351,3 +351,23 @@ def test_numbers_that_no_time_can_hold_are_refused(line: Line) -> None:
     samples, notices = line.read_until(0)
     assert list(samples) == [0]
     assert sum(notice.count for notice in notices) == 2
+
+
+def test_rows_as_text_are_read(tmp_path: Path) -> None:
+    rows = [f"{i * 4},{v * 1000:.1f}" for i, v in enumerate(WAVE)]
+    with contextlib.closing(Line(tmp_path)) as line:
+        line.send([("ms,ECG [uV]\n" + "\n".join(rows[:150])).encode()])
+        line.send([b"topic", "\n".join(["ms,ECG [uV]", *rows[150:], "?"]).encode()])
+        samples, notices = line.read_until(len(WAVE) - 1)
+        assert list(samples.values()) == pytest.approx(WAVE.tolist(), abs=1e-6)
+        assert (line.source.unit, line.source.lead) == ("uV", "ECG")
+        assert any("unreadable rows" in notice.text for notice in notices)
+
+
+def test_text_after_binary_messages_is_refused(tmp_path: Path) -> None:
+    with contextlib.closing(Line(tmp_path)) as line:
+        line.send(message(0, WAVE[:10]))
+        line.send([b"0.1\n0.2\n"])
+        line.send(message(10, WAVE[10:20]))
+        _, notices = line.read_until(19)
+        assert any("text after samples/1" in notice.text for notice in notices)

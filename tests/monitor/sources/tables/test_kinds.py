@@ -312,3 +312,19 @@ def test_unreadable_rows_are_missing_samples() -> None:
     found = read("ecg\n" + "\n".join(lines) + "\n", fs_hz=250)
     assert np.flatnonzero(np.isnan(found.mv)).tolist() == [100, 200, 300, 400]
     assert found.bad == 3
+
+
+def test_names_before_numbers_and_a_header_in_json() -> None:
+    found = read(rows(lambda i, v: f"ECG:{v},RESP:{math.sin(i / 300):.3f}"), fs_hz=250)
+    assert (found.lead, found.bad) == ("ECG", 0)
+    np.testing.assert_allclose(found.mv, WAVE, atol=1e-6)
+    header = '# {"dev": {"label": ["A1"], "sampling rate": 250, "column": ["nSeq", "A1"]}}\n# EndOfHeader\n'
+    found = read(header + rows(lambda i, v: f"{i % 16}\t{round(512 + 100 * v)}"), adc_bits=10, vref=3.3, gain=1100.0)
+    assert (found.fs_hz, found.lead, found.unit) == (250, "A1", "adc")
+
+
+def test_a_cell_with_line_ends_is_one_cell() -> None:
+    notes = ["a\nb" if i % 100 == 7 else "-" for i in range(N)]
+    found = read("time,note,ecg\n" + rows(lambda i, v: f'{i * 0.004:.3f},"{notes[i]}",{v}'))
+    np.testing.assert_allclose(found.mv, WAVE, atol=1e-6)
+    assert (found.fs_hz, found.bad) == (250, 0)
