@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import clients, keys, metrics, readers, requests, topics
+from attacks import beds, clients, keys, metrics, readers, requests, topics
 from attacks.attack import Attack
 
 __all__ = ["ATTACKS"]
@@ -21,6 +21,11 @@ ATTACKS: dict[str, Attack] = {
     "doubled-topics": topics.doubled,
     "dripping-metrics": metrics.dripping,
     "silent-metrics": metrics.silent,
+    "jumping-sender": beds.jumping_sender,
+    "flooding-sender": beds.flooding_sender,
+    "lying-sender": beds.lying_sender,
+    "locked-journal": beds.journal_locked,
+    "deleted-journal": beds.journal_moved,
     "full-disk": clients.full_disk,
     "names": clients.names,
     "terminal-escapes": clients.terminal_escapes,

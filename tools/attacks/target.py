@@ -66,6 +66,7 @@ class Target(ExitStack):
     Args:
         folder: for keys and other files.
         keys: make keys, with an operator for the listener and a viewer.
+        beds: a file of beds, p1 among them, instead of the one bed p1.
         words: more arguments of the monitor.
 
     Attributes:
@@ -75,12 +76,13 @@ class Target(ExitStack):
         began_s: monotonic time of the start of the attack, s.
     """
 
-    def __init__(self, folder: Path, *words: str, keys: bool = False) -> None:
+    def __init__(self, folder: Path, *words: str, keys: bool = False, beds: Path | None = None) -> None:
         super().__init__()
         self.folder = folder
         listen = f"tcp://127.0.0.1:{free_port()}"
         self.ends: BusEndpoints = endpoints_from(listen)
-        command = [*MONITOR, "--source", SOURCE, "--no-dashboard", "--bus", listen, *words]
+        source = ["--source", SOURCE] if beds is None else ["--beds", str(beds)]
+        command = [*MONITOR, *source, "--no-dashboard", "--bus", listen, *words]
         self.viewer = operator = None
         if keys:
             self.keys = folder / "keys"
