@@ -35,7 +35,6 @@ SCALE = {
     "chords": ("--adc-bits", "14", "--vref", "5", "--gain", "500"),
     "cyton": (),
     "olimex": ("--adc-bits", "10", "--vref", "5", "--gain", "1424"),
-    "healthypi4": (),
     "raw16": ("--format", "raw16", "--unit", "adc", "--mv-per-unit", "0.001"),
 }
 COUNTED = ("chords", "cyton", "olimex")  # the others have no counter: a single lost sample cannot be found
