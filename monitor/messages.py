@@ -273,14 +273,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         op: operation.
         id: returned with the reply.
         bed: bed of `acknowledge`, `pause_audio`, `strip` or `snapshot`; empty = all beds.
-        alarm_id: alarm to acknowledge, or alarm of the strip.
+        alarm_id: alarm to acknowledge, alarm of the strip, or of `history`: then the operator actions about it.
         who: name of the operator of `acknowledge` and `pause_audio`; written to the journal.
         topic, epoch, seq: `since`: returns the messages of `topic` after `seq` of `epoch`.
         seconds: `pause_audio`: length of the pause, s, at most AUDIO_PAUSE_MAX_S; 0 ends a pause.
         first_sample, n: `strip`: range of source samples, instead of the strip of an alarm.
     """
 
-    op: Literal["snapshot", "since", "acknowledge", "pause_audio", "strip", "ping"]
+    op: Literal["snapshot", "since", "acknowledge", "pause_audio", "strip", "history", "ping"]
     id: str = ""
     bed: str = ""
     alarm_id: str = ""
@@ -297,7 +297,8 @@ class Reply(msgspec.Struct, frozen=True):
     """Reply to a Request: `ok`, or `error` with the reason in one line.
 
     Attributes:
-        messages: JSON bodies. `snapshot`: status of each bed and every active alarm; `since`: the missed messages.
+        messages: JSON bodies. `snapshot`: status of each bed and every active alarm; `since`: the missed messages;
+            `strip` of an alarm of a named run: its beats.
         complete: `since`: False where the journal no longer holds all requested messages.
         data: other results, e.g. of `strip`: first_sample, fs_hz, raw_mv, filtered_mv, r_samples.
     """

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.bus.endpoints import BusEndpoints
+from monitor.bus.history import history_reply
 from monitor.bus.keys import ClientKey, ServerKeys
 from monitor.bus.last_values import LastValues
 from monitor.bus.request_socket import RequestSocket
@@ -263,6 +264,8 @@ class Bus:
         """Answer a request; None if only the pipeline can."""
         if request.op == "ping":
             return Reply(ok=True)
+        if request.op == "history":
+            return history_reply(self._journal, request)
         if request.op != "since":
             return None
         if not BED_TOPIC.fullmatch(request.topic):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
@@ -14,7 +12,6 @@ import typer
 from monitor.commands.journal import JOURNAL_FLAGS, JOURNAL_TEXTS, NEWEST, opened_journal, run_id
 from monitor.commands.options import Epoch, Given, takes
 from monitor.commands.stdout import standard_output
-from monitor.config import AlarmsConfig
 from monitor.errors import ConfigError
 from monitor.terminal import notice
 
@@ -25,14 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 _FORMATS: Final = ("table", "jsonl", "csv")
-_PRIORITIES: Final = ("high", "medium", "low")
-_OUTCOMES: Final = {  # word of --state -> outcome of a PastAlarm
-    "onset": "onset", "latched": "latched", "acknowledged": "acknowledged", "cleared": "cleared",
-    "ended": "monitor ended", "died": "monitor died",
-}  # fmt: skip
-_OPEN: Final = ("onset", "latched", "acknowledged")
 _ACTIONS: Final = 100_000  # newest operator actions that are searched
-_UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 app = typer.Typer(
     add_completion=False, invoke_without_command=True, help="List the alarms of a journal; show one alarm."
 )
@@ -61,26 +51,22 @@ def alarms(
     form: Annotated[str, typer.Option("--format", help="table, jsonl or csv.")] = "table",
 ) -> None:
     """List the alarms of a journal, oldest first. Times are those of the signal."""
+    from monitor.reports.alarm_search import alarm_search
+
     context.obj = given
     if context.invoked_subcommand is not None:
         return
-    _check("--format", [form], _FORMATS)
-    _check("--priority", priority, _PRIORITIES)
-    _check("--state", state, (*_OUTCOMES, "open"))
-    _check("--kind", kind, AlarmsConfig.__struct_fields__)
-    outcomes = {_OUTCOMES.get(word, word) for word in state or ()} | set(_OPEN if "open" in (state or ()) else ())
-    now = datetime.datetime.now(datetime.UTC)
-    first, last = _time("--since", since, now), _time("--until", until, now)
+    if form not in _FORMATS:
+        raise ConfigError(f"--format {form}: give {', '.join(_FORMATS)}")
+    search = alarm_search(
+        datetime.datetime.now(datetime.UTC),
+        beds=bed or (), kinds=kind or (), priorities=priority or (), states=state or (), since=since, until=until,
+    )  # fmt: skip
     with opened_journal(given) as reader:
         found = [
             alarm
             for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", run_id(reader, epoch))
-            if (not bed or alarm.last.bed in bed)
-            and (not kind or alarm.last.kind in kind)
-            and (not priority or alarm.last.priority in priority)
-            and (not state or alarm.outcome in outcomes)
-            and (first is None or alarm.onset_time >= first)
-            and (last is None or alarm.onset_time < last)
+            if search.matches(alarm)
         ]
     listed = found[-limit:] if limit else found
     with standard_output("alarms") as out:
@@ -176,61 +162,14 @@ def _drawing(reader: JournalReader, alarm: PastAlarm, raw: bool) -> str:
     Raises:
         ConfigError: the journal has no strip of it.
     """
-    import numpy as np
-
-    from detector.pacer import find_pulses
-    from monitor.messages import BeatMessage, decode
-    from monitor.reports.marked_beats import marked_beats
-    from monitor.reports.strip_svg import StripPicture, draw_strip
+    from monitor.reports.alarm_strip import draw_alarm_strip
 
     first = alarm.messages[0].alarm
     strip = reader.get_strip(first.alarm_id, alarm.epoch)
     if strip is None:
         raise ConfigError(f"--svg: the journal has no strip of {first.alarm_id}")
-    rows = strip.samples
-    samples = rows[0] if raw or len(rows) < 2 else np.where(np.isfinite(rows[0]), rows[1], np.nan)
-    end = strip.first_sample + rows.shape[1]
-    bodies = [decode(body) for body in reader.beats(first.bed, alarm.epoch, strip.first_sample, end)]
-    beats = marked_beats([body for body in bodies if isinstance(body, BeatMessage)], alarm.last)
+    end = strip.first_sample + strip.samples.shape[1]
+    beats = reader.beats(first.bed, alarm.epoch, strip.first_sample, end)
     session = next((s for s in reader.sessions(alarm.epoch) if s.bed == first.bed), None)
-    return draw_strip(
-        StripPicture(
-            strip.first_sample,
-            strip.fs_hz,
-            samples,
-            first,
-            beats,
-            f"{alarm.onset_time:%Y-%m-%d %H:%M:%S}",
-            session.lead if session else "",
-            session.source if session else "",
-            "unfiltered" if raw or len(rows) < 2 else "filter 0.5 to 40 Hz",
-            f"{first.alarm_id}  ·  run {alarm.epoch}  ·  model {alarm.messages[0].model.name}",
-            pulses=find_pulses(rows[0], strip.fs_hz, strip.first_sample),
-        )
-    )
-
-
-def _check(flag: str, values: list[str] | None, known: tuple[str, ...]) -> None:
-    for value in values or ():
-        if value not in known:
-            raise ConfigError(f"{flag} {value}: give {', '.join(known)}")
-
-
-def _time(flag: str, text: str, now: datetime.datetime) -> datetime.datetime | None:
-    """A date, a time, or a duration before now; empty = None.
-
-    Raises:
-        ConfigError: none of these.
-    """
-    from monitor.reports.episodes import moment
-
-    if not text:
-        return None
-    with contextlib.suppress(ValueError, OverflowError):
-        ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-        if ago is not None:
-            return now - datetime.timedelta(seconds=float(ago[1]) * _UNITS_S[ago[2]])
-        return moment(text)
-    raise ConfigError(
-        f"{flag} {text}: give a date (2026-01-31), a time (2026-01-31T08:00, UTC) or a time before now (90m, 2h, 3d)"
-    )
+    lead, source = (session.lead, session.source) if session else ("", "")
+    return draw_alarm_strip(alarm, *strip, beats, lead=lead, source=source, raw=raw)

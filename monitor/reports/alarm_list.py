@@ -12,12 +12,13 @@ from monitor.terminal import json_line, printable
 if TYPE_CHECKING:
     from monitor.reports.episodes import PastAlarm
 
-__all__ = ["COLUMNS", "write_csv", "write_json_lines"]
+__all__ = ["COLUMNS", "alarm_row", "write_csv", "write_json_lines"]
 
 COLUMNS = ("time", "bed", "kind", "priority", "state", "lasted_s", "text", "who", "count", "alarm_id", "epoch")
 
 
-def _row(alarm: PastAlarm) -> dict[str, Any]:
+def alarm_row(alarm: PastAlarm) -> dict[str, Any]:
+    """COLUMNS of one alarm."""
     last, lasted_s = alarm.last, alarm.lasted_s
     return {
         "time": alarm.onset_time.isoformat(timespec="milliseconds"),
@@ -44,7 +45,7 @@ def write_json_lines(alarms: list[PastAlarm], out: TextIO) -> None:
         ]
         last = alarm.last
         more = {"category": last.category, "onset_sample": last.onset_sample, "evidence": last.evidence}
-        out.write(json_line(msgspec.json.encode(_row(alarm) | more | {"states": states})) + "\n")
+        out.write(json_line(msgspec.json.encode(alarm_row(alarm) | more | {"states": states})) + "\n")
 
 
 def write_csv(alarms: list[PastAlarm], out: TextIO) -> None:
@@ -52,4 +53,4 @@ def write_csv(alarms: list[PastAlarm], out: TextIO) -> None:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for alarm in alarms:
-        writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in _row(alarm).items()})
+        writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in alarm_row(alarm).items()})

@@ -171,10 +171,11 @@ class Access:
         host = request.headers.get("Host", "")
         # Older Safari does not take 'self' for the WebSocket. A refused host is not repeated.
         socket = "" if response.status == _MISDIRECTED else f"{'wss' if self._tls else 'ws'}://{host}"
-        response.headers["Content-Security-Policy"] = (
+        policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
             f"connect-src 'self' {socket}; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
+        response.headers.setdefault("Content-Security-Policy", policy)
         if self._tls:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
 

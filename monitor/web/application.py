@@ -14,6 +14,8 @@ from monitor.messages import Request
 from monitor.web.access import Access, Person
 from monitor.web.feed import Feed
 from monitor.web.frames import MAX_REQUEST_BYTES, PageRequest, decode_request, own_frame, text_frame
+from monitor.web.history import History
+from monitor.web.history_routes import add_history
 from monitor.web.pages import Hub, Page
 from monitor.web.rates import Bucket
 
@@ -30,8 +32,8 @@ _REQUESTS_PER_S, _REQUESTS_BURST = 10.0, 60.0  # of a page; beyond that its requ
 _STATIC = resources.files("monitor.web") / "static"
 
 
-def build_application(hub: Hub, feed: Feed, access: Access) -> web.Application:
-    """The application for one hub and its feed."""
+def build_application(hub: Hub, feed: Feed, access: Access, history: History) -> web.Application:
+    """The application for one hub, its feed, and the past of its monitors."""
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     access.install(app)
 
@@ -43,6 +45,7 @@ def build_application(hub: Hub, feed: Feed, access: Access) -> web.Application:
 
     app.router.add_get("/", index)
     app.router.add_get("/ws", socket)
+    add_history(app, history)
     app.router.add_static("/static", str(_STATIC))
     return app
 

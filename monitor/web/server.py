@@ -23,6 +23,7 @@ from monitor.web.access import Access
 from monitor.web.application import build_application
 from monitor.web.connections import Acceptor
 from monitor.web.feed import Batch, Feed
+from monitor.web.history import History
 from monitor.web.pages import Hub
 from monitor.web.rates import Bucket
 from monitor.web.tokens import Tokens
@@ -174,7 +175,8 @@ async def _serve(
 
     feed = Feed(clients, loop, accept)
     hub = Hub([ends.alarms for ends in options.monitors], feed.set_detail)
-    acceptor = Acceptor(build_application(hub, feed, access), listening, tls)
+    history = History(options.monitors, options.key)
+    acceptor = Acceptor(build_application(hub, feed, access, history), listening, tls)
     try:
         feed.start()
         await acceptor.start()
@@ -185,6 +187,7 @@ async def _serve(
         with contextlib.suppress(RuntimeError):
             feed.close()
         await acceptor.close()
+        history.close()
 
 
 def _resolve(host: str, port: int, listen: str) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -1,0 +1,34 @@
+"""Reply to the request `history`: the runs and beds of the journal, or the operator actions about one alarm."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitor.journal import JournalReader
+from monitor.messages import Reply, Request
+
+__all__ = ["history_reply"]
+
+_RUNS: Final = 1_000  # newest runs, so that a reply has at most about 1 MB
+_SESSIONS: Final = 5_000  # newest beds of runs
+_ACTIONS: Final = 100_000  # newest operator actions that are searched
+
+
+def history_reply(journal: JournalReader, request: Request) -> Reply:
+    """Answer from the journal.
+
+    Returns:
+        `data`: `runs` and `sessions`, oldest first; or, where the request names an alarm, its `actions`, oldest first.
+    """
+    if request.alarm_id:
+        actions = [
+            {"wall_s": action.wall_s, "who": action.who, "what": action.what, "detail": action.detail}
+            for action in journal.actions(_ACTIONS)
+            if action.alarm_id == request.alarm_id and request.epoch in ("", action.epoch)
+        ]
+        return Reply(ok=True, data={"actions": actions})
+    sessions = [
+        {"epoch": row.epoch, "bed": row.bed, "source": row.source, "lead": row.lead, "fs_hz": row.fs_hz}
+        for row in journal.sessions()[-_SESSIONS:]
+    ]
+    return Reply(ok=True, data={"runs": [run._asdict() for run in journal.runs()[-_RUNS:]], "sessions": sessions})
