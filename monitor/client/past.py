@@ -17,6 +17,7 @@ from monitor.messages import HeartbeatMessage, Reply, Request
 __all__ = ["Action", "Past", "PastStrip", "Run", "Runs", "Session"]
 
 _POLL_S: Final = 0.25
+_REPLY_S: Final = 5.0  # longest wait for one reply
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -156,4 +157,4 @@ class Past:
         return PastStrip(reply.data["first_sample"], reply.data["fs_hz"], rows, beats)
 
     def _ask(self, request: Request) -> Reply:
-        return self._client.request(request, max(0.001, self.left_s))
+        return self._client.request(request, max(0.001, min(_REPLY_S, self.left_s)))

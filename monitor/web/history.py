@@ -31,7 +31,7 @@ from monitor.reports.episodes import PastAlarm, past_alarms
 __all__ = ["MAX_MESSAGES", "Entry", "History", "HistoryBusyError", "UnknownAlarmError"]
 
 MAX_MESSAGES: Final = 20_000  # alarm messages of one monitor in memory, a few kB each; the oldest are dropped
-_TIMEOUT_S: Final = 20.0  # of one question
+TIMEOUT_S: Final = 20.0  # of one question
 _THREADS: Final = 2
 _WAITING: Final = 16  # questions at once; more are refused
 
@@ -244,12 +244,12 @@ class History:
         if not 0 <= monitor < len(self._ends):
             raise ConfigError(f"no monitor {monitor}; there are {len(self._ends)}, from 0")
         ends, journal = self._ends[monitor], self._journals[monitor]
-        if not journal.lock.acquire(timeout=_TIMEOUT_S):
+        if not journal.lock.acquire(timeout=TIMEOUT_S):
             raise HistoryBusyError(f"{journal.where} is being read; ask again")
         try:
             client = AlarmClient(ends.alarms, ends.control, beds=(), streams=(), key=self._key)
             try:
-                yield Past(client, _TIMEOUT_S), journal
+                yield Past(client, TIMEOUT_S), journal
             finally:
                 client.close()
         finally:
@@ -272,7 +272,8 @@ class History:
                 self._read(journal, past)
                 found += [entry for entry in _entries(number, journal) if search.matches(entry.alarm)]
                 complete = complete and journal.complete
-        found.sort(key=lambda entry: entry.order, reverse=True)
+        found.sort(key=lambda entry: entry.order)
+        found.reverse()  # alarms with one onset, too
         return found, complete
 
     def _find(self, journal: _Journal, past: Past, monitor: int, alarm_id: str, epoch: str) -> Entry:

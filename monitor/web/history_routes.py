@@ -6,7 +6,6 @@ import datetime
 import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, TypeVar
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -158,6 +157,6 @@ def _json(**fields: Any) -> web.Response:
 def _file(text: str, kind: str, name: str, *, shown: bool = False) -> web.Response:
     """A text as a file: downloaded, or shown in the page."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-    disposition = f"{'inline' if shown else 'attachment'}; filename=\"{safe}\"; filename*=UTF-8''{quote(safe)}"
+    disposition = f'{"inline" if shown else "attachment"}; filename="{safe}"'
     headers = {"Content-Disposition": disposition}
     return web.Response(body=text.encode(), content_type=kind, charset="utf-8", headers=headers)
