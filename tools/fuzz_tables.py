@@ -120,7 +120,7 @@ def make(dice: random.Random) -> Table:
     states = preamble != "none" or (kind != "none" and not steps_by_1)
     stated_lead = lead if header or preamble not in ("none", "% sentence") else "ECG"
     canonical = "uV" if unit == "µV" else unit
-    lost = 0 if not losses else _LOST
+    lost = 0 if not losses or steps_by_1 else _LOST  # a column of steps of 1 without a name is an index
     kinds = {
         "delimiter": {"\t": "tab", " ": "blanks"}.get(delimiter, delimiter) if len(columns) > 1 else "one column",
         "encoding": encoding,
@@ -222,7 +222,7 @@ def failure(table: Table, dice: random.Random) -> str:
         try:
             reader, samples, lost = read(table, dice, live, **options)
         except SourceError as error:
-            if table.states_rate or "--fs" not in str(error):
+            if table.states_rate:
                 return f"refused: {error}"
             options = {"fs_hz": float(table.fs_hz)}
             try:
