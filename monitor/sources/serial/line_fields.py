@@ -200,5 +200,5 @@ def _number(item: object) -> float:
 def _without_flags(row: Row) -> Row:
     """NaN in every column if a leads-off flag is set."""
     if any(_OFF_NAME.fullmatch(field.name.rpartition(".")[2]) and field.values[0] not in (0.0,) for field in row):
-        return [field._replace(values=tuple(_NAN for _ in field.values)) for field in row]
+        return [field._replace(values=tuple(_NAN for _ in field.values), decimals=None) for field in row]
     return row

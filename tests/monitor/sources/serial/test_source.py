@@ -243,7 +243,7 @@ def test_unusable_options_are_refused_in_one_line(tmp_path: Path) -> None:
     refused(f"no port {port}; there are", port=port, fs_hz=250)
     refused("--port; there are", fs_hz=250)
     refused("--start", port=port, fs_hz=250, start_s=5.0)
-    refused("9999 Hz", port=port, fs_hz=9999)
+    refused("999999 Hz", port=port, fs_hz=999_999)
     refused("unknown format 'morse'; choose one of auto, lines", port=port, format="morse")
     refused("chords packets hold ADC counts|no port", port=port, format="chords", fs_hz=250)
     refused("raw16 packets hold ADC counts; give the scale", port=port, format="raw16", fs_hz=250)
