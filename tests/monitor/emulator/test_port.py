@@ -72,11 +72,13 @@ def opened(port: PtyPort) -> serial.Serial:
     return reader
 
 
-def fetch(reader: serial.Serial, n: int) -> bytes:
-    """Read `n` bytes; a pseudo-terminal delivers them with a short delay."""
+def fetch(reader: serial.Serial, n: int, stage: Stage | None = None) -> bytes:
+    """Read `n` bytes; a pseudo-terminal delivers them with a short delay, and takes what `stage` sends in parts."""
     data = bytearray()
 
     def enough() -> bool:
+        if stage is not None:
+            stage.player.step()  # at the same time of the device: sends what the terminal did not take yet
         data.extend(reader.read(65_536))
         return len(data) >= n
 
@@ -118,7 +120,7 @@ def test_an_unplugged_port_vanishes_and_returns_under_its_name(port: PtyPort) ->
     reader = opened(port)
     stage.begin()
     stage.go(1.9)
-    fetch(reader, stage.device.bytes_out)
+    fetch(reader, stage.device.bytes_out, stage)
     stage.go(0.2)
     with pytest.raises(serial.SerialException):
         wait_for(lambda: reader.read(1) is None, "the port to vanish")
@@ -132,7 +134,7 @@ def test_an_unplugged_port_vanishes_and_returns_under_its_name(port: PtyPort) ->
         before = stage.device.bytes_out
         stage.go(0.5)
         assert stage.device.sample in range(1400, 1402), "the device continued"
-        data = fetch(reader, stage.device.bytes_out - before)
+        data = fetch(reader, stage.device.bytes_out - before, stage)
         assert data[0] == 0xA0
     assert stage.device.plan.spans[0].end_sample == 1250
 
