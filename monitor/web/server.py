@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -31,6 +32,7 @@ from monitor.web.tokens import Tokens
 __all__ = ["WebOptions", "address_of", "bind", "serve"]
 
 _BACKLOG: Final = 128
+_LISTEN: Final = re.compile(r"((?P<host>\[[0-9A-Fa-f:.%a-z]+\]|[^:\[\]\s]+):)?(?P<port>[0-9]{1,5})")
 _LINES_PER_S, _LINES_BURST = 0.2, 20.0  # reports: an attack must not fill a log
 
 
@@ -69,15 +71,16 @@ def bind(listen: str, options: WebOptions) -> socket.socket:
             folder that cannot be used.
         BusError, PortInUse: the address cannot be bound.
     """
-    host, _, port = listen.rpartition(":") if ":" in listen else ("127.0.0.1", "", listen)
-    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
+    found = _LISTEN.fullmatch(listen)
+    host, port = (found["host"] or "127.0.0.1", int(found["port"])) if found else ("", 0)
+    if not host or port > 65_535:
         raise ConfigError(f"page on {listen!r}: give HOST:PORT, e.g. 127.0.0.1:8080")
     if bool(options.cert) != bool(options.tls_key):
         raise ConfigError("give --cert and --tls-key together")
     tls_context(options)
     if options.keys:
         Tokens(Path(options.keys), lambda _line: None, time.monotonic)
-    family, address = _resolve(host, int(port), listen)
+    family, address = _resolve(host, port, listen)
     if not ipaddress.ip_address(address[0].partition("%")[0]).is_loopback and not (options.keys and options.cert):
         raise ConfigError(
             f"page on {listen}: other machines could connect; give --keys DIR (ecg-monitor keys new DIR), "

@@ -22,9 +22,13 @@ from common.programs import FREE_BUS, MONITOR, Program
 from monitor.bus.keys import add_token, make_server_keys
 from monitor.web.server import WebOptions, address_of, bind, serve
 
-__all__ = ["Answer", "WebMonitor", "ask", "keys_in", "login", "opened", "raw", "served", "wait_for"]
+__all__ = ["UPGRADE", "Answer", "WebMonitor", "ask", "keys_in", "login", "opened", "raw", "served", "wait_for"]
 
 TIMEOUT_S = 60.0
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 
 @dataclass(frozen=True)
