@@ -6,7 +6,7 @@ threshold, the search back and the T-wave rule of Pan and Tompkins (1985, DOI 10
 Evidence and prices are in nats.
 
 The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb; those for
-intervals under 0.25 s and for blunt T waves on synthetic ECGs (150 to 300 bpm; T wave up to 1.5 times the QRS), where
+intervals under 0.25 s and for blunt T waves on synthetic ECGs (150 to 300 bpm; T wave up to 1.6 times the QRS), where
 they changed no figure of the records.
 """
 
@@ -24,7 +24,7 @@ _LONG_RR, _LONG_PRICE, _LONG_MOST = 1.3, 1.5, 4.0  # 1.5 nats for each further 1
 _FAST_S, _FAST_PRICE = 0.25, 6.0
 _T_WAVE_S, _T_WAVE_SHARE, _T_WAVE_PRICE = 0.36, 0.8, 8.0  # within 0.36 s of a QRS, and lower than 80 % of it
 # ... or lower than it and over 1.35 times as wide: a T wave may be taller than its QRS, but is never as steep
-_BLUNT, _BLUNT_SHARE, _BLUNT_PRICE = 1.35, 0.9, 16.0
+_BLUNT, _BLUNT_SHARE, _BLUNT_PRICE = 1.35, 0.95, 32.0
 _SILENCE_S, _SILENCE_PRICE = 4.0, 2.0  # what ends a standstill must look like a QRS by itself, or agree with others
 
 

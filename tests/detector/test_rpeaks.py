@@ -192,7 +192,7 @@ def test_noise_teaches_nothing() -> None:
     assert abs(beats_between(found, 32, 59, FS_HZ) - np.count_nonzero((r_s > 32) & (r_s < 59))) <= 1
 
 
-@pytest.mark.parametrize("t", [2.5, 3.5, 5.0])  # 0.7, 1.0 and 1.4 times the R wave
+@pytest.mark.parametrize("t", [2.5, 3.5, 5.0, 5.7])  # 0.7, 1.0, 1.4 and 1.6 times the R wave
 @pytest.mark.parametrize("from_start", [True, False])
 def test_a_tall_t_wave_is_counted_once(t: float, from_start: bool) -> None:
     before, _ = patient([("beats", 20)])
@@ -211,3 +211,16 @@ def test_every_height_is_counted_in_good_signal_from_the_start(mv: float) -> Non
     good = [e.quality is Quality.GOOD for e in events if isinstance(e, QualitySpan) and e.first_sample > 10 * FS_HZ]
     assert beats_between(found, 10.2, 28.8, FS_HZ) == np.count_nonzero((r_s > 10.2) & (r_s < 28.8))
     assert all(good)
+
+
+@pytest.mark.parametrize(("fs_hz", "bpm", "qt_s"), [(125, 50, 0.28), (125, 95, 0.244)])
+def test_a_t_wave_of_1_6_times_a_small_r_is_counted_once(fs_hz: int, bpm: int, qt_s: float) -> None:
+    t_s, at_s = np.arange(45 * fs_hz) / fs_hz, np.arange(0.6, 44.9, 60 / bpm)
+    after_s = t_s[:, None] - at_s
+    waves = ((0.05, -0.16, 0.022), (-0.04, -0.03, 0.01), (0.4, 0, 0.011), (-0.08, 0.03, 0.012), (0.64, qt_s, 0.045))
+    signal = np.random.default_rng(0).normal(0, 0.01, t_s.size)
+    for mv, s, width in waves:
+        signal += (mv * np.exp(-0.5 * ((after_s - s) / width) ** 2)).sum(axis=1)
+    found = r_samples(signal, fs_hz)
+    wanted = np.count_nonzero((at_s > 3) & (at_s < 44))
+    assert beats_between(found, 3, 44, fs_hz) == pytest.approx(wanted, abs=1)
