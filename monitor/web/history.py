@@ -158,15 +158,15 @@ class History:
         """Wait for no question any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool]:
-        """Alarms that match, newest first; False where a journal has more than is kept here."""
+    async def search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool, list[Entry]]:
+        """Alarms that match, newest first; False where a journal has more than is kept here; all alarms."""
         return await self._do(lambda: self._search(monitor, search))
 
     async def csv(self, monitor: int | None, search: AlarmSearch) -> str:
         """The alarms that match as CSV, oldest first."""
 
         def work() -> str:
-            found, _ = self._search(monitor, search)
+            found, _, _ = self._search(monitor, search)
             out = io.StringIO()
             write_csv([entry.alarm for entry in reversed(found)], out)
             return out.getvalue()
@@ -264,17 +264,17 @@ class History:
                 raise HistoryBusyError(f"{journal.where}: {journal.count} messages are read; ask again") from None
             raise
 
-    def _search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool]:
-        found: list[Entry] = []
+    def _search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool, list[Entry]]:
+        known: list[Entry] = []
         complete = True
         for number in range(len(self._ends)) if monitor is None else (monitor,):
             with self._opened(number) as (past, journal):
                 self._read(journal, past)
-                found += [entry for entry in _entries(number, journal) if search.matches(entry.alarm)]
+                known += _entries(number, journal)
                 complete = complete and journal.complete
-        found.sort(key=lambda entry: entry.order)
-        found.reverse()  # alarms with one onset, too
-        return found, complete
+        known.sort(key=lambda entry: entry.order)
+        known.reverse()  # alarms with one onset, too
+        return [entry for entry in known if search.matches(entry.alarm)], complete, known
 
     def _find(self, journal: _Journal, past: Past, monitor: int, alarm_id: str, epoch: str) -> Entry:
         self._read(journal, past)

@@ -69,7 +69,7 @@ def add_history(app: web.Application, history: History) -> None:
 
     async def alarms(request: web.Request) -> web.Response:
         query = _query(request, _List)
-        found, complete = await history.search(query.monitor, query.search())
+        found, complete, known = await history.search(query.monitor, query.search())
         first = 0
         if query.before:
             keys = [" ".join(map(str, entry.key)) for entry in found]
@@ -83,6 +83,8 @@ def add_history(app: web.Application, history: History) -> None:
             before=" ".join(map(str, page[-1].key)) if more else "",
             total=len(found),
             complete=complete,
+            beds=sorted({(entry.monitor, entry.alarm.last.bed) for entry in known}),
+            kinds=sorted({entry.alarm.last.kind for entry in known}),
         )
 
     async def csv(request: web.Request) -> web.Response:

@@ -5,6 +5,8 @@ import { Actions, AlarmView } from "./alarms.js";
 import { BedView } from "./bed.js";
 import { Connection } from "./connection.js";
 import { element, kindWords, setClass, setText } from "./format.js";
+import { HistoryView } from "./history.js";
+import { Inspector } from "./inspector.js";
 import { Sound } from "./sound.js";
 import { Store } from "./store.js";
 import { Ward } from "./ward.js";
@@ -13,6 +15,7 @@ const NOTE_S = 5;
 const KEYS = [
   ["w, Esc", "ward"], ["arrows, Enter", "choose and open a bed"], ["/", "find a bed"], ["b", "next bed"],
   ["a", "acknowledge the top alarm"], ["m", "pause alarm audio for 2 min; again: end the pause"], ["s", "sound on or off"],
+  ["i", "inspect single beats; there: arrows, with Shift from one anomalous beat to the next"],
   ["space", "freeze the trace; alarms continue"], ["+ -", "gain"], ["l", "list of alarms"], ["h", "history"],
   ["t", "dark or light"], ["?", "this page"],
 ];
@@ -29,10 +32,13 @@ const connection = new Connection(store);
 const sound = new Sound(store);
 const actions = new Actions(store, connection, note);
 const openBed = (bed) => (location.hash = `#/bed/${encodeURIComponent(bed.key)}`);
+const inspector = new Inspector(store, connection);
+document.body.append(inspector.root);
 const views = {
   ward: new Ward(store, connection, openBed),
-  bed: new BedView(store, connection, actions, () => {}),
+  bed: new BedView(store, connection, actions, (bed) => inspector.open(bed)),
   alarms: new AlarmView(store, connection, actions),
+  history: new HistoryView(store, connection),
 };
 let view = null;
 let noteTimer = 0;
@@ -49,6 +55,8 @@ function note(text) {
 function route() {
   const [, name = "", ...rest] = location.hash.split("/");
   const wanted = views[name] ? name : store.beds.length === 1 ? "bed" : "ward";
+  if (inspector.root.open) inspector.close();
+  if (wanted === "history") views.history.open(rest);
   if (wanted === "bed" && rest.length) views.bed.open(decodeURIComponent(rest.join("/")));
   if (view !== views[wanted]) {
     view?.leave();
@@ -109,7 +117,7 @@ function showHelp() {
 }
 
 function press(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || byId("help-page").open) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (typing) {
     if (event.key === "Escape" || event.key === "Enter") event.target.blur();
@@ -125,7 +133,8 @@ function press(event) {
   else if (event.key === "?") showHelp();
   else if (event.key === "w" || event.key === "Escape") location.hash = "#/ward";
   else if (event.key === "l") location.hash = "#/alarms";
-  else if (event.key === "h" && views.history) location.hash = "#/history";
+  else if (event.key === "i" && view === views.bed) inspector.open(view.chosen());
+  else if (event.key === "h") location.hash = "#/history";
 }
 
 store.addEventListener("alarm", ({ detail: { bed, alarm, update } }) => {
@@ -166,6 +175,7 @@ if (failure) note(failure);
 connection.open();
 setInterval(() => {
   view.update();
+  if (view === views.bed) inspector.update(view.chosen() ?? undefined);
   updateHead();
   sound.update();
 }, 250);

@@ -67,3 +67,21 @@ def monitor_with(path: Path, source: str = "sim:bigeminy=6000") -> Iterator[str]
     with Program([*MONITOR, *words]) as program:
         program.endpoint()
         yield endpoint
+
+
+@dataclass(frozen=True)
+class Ward:
+    """Addresses of page and monitor, the earlier run, and the file of the journal."""
+
+    address: str
+    endpoint: str
+    run: Run
+    path: str
+
+
+@contextlib.contextmanager
+def ward_with_past(path: Path) -> Iterator[Ward]:
+    """A page whose monitor's journal, at `path`, has an earlier run."""
+    run = earlier_run(path, Scorer())
+    with monitor_with(path) as endpoint, page_of(endpoint) as address:
+        yield Ward(address, endpoint, run, str(path))

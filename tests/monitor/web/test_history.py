@@ -7,38 +7,22 @@ import io
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from detector import Scorer
 from monitor.web import history
 from tests.monitor.bus.helpers import wait_for
 from tests.monitor.commands.helpers import ecg_monitor, free_endpoint
-from tests.monitor.engine.helpers import Run
-from tests.monitor.web.past_monitor import earlier_run, get, monitor_with, page_of
+from tests.monitor.web.past_monitor import Ward, get, page_of, ward_with_past
 
 pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Ward:
-    """Addresses of page and monitor, the earlier run, and the file of the journal."""
-
-    address: str
-    endpoint: str
-    run: Run
-    path: str
-
-
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """A page whose monitor's journal has an earlier run."""
-    path = tmp_path_factory.mktemp("ward") / "j.sqlite"
-    run = earlier_run(path, Scorer())
-    with monitor_with(path) as endpoint, page_of(endpoint) as address:
-        yield Ward(address, endpoint, run, str(path))
+    with ward_with_past(tmp_path_factory.mktemp("ward") / "j.sqlite") as made:
+        yield made
 
 
 def test_the_list_is_that_of_the_command(ward: Ward) -> None:
