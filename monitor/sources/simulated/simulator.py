@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.errors import SourceError
 from monitor.sources.base import Chunk
 from monitor.sources.options import SourceOptions, blank_beyond
 from monitor.sources.pieces import PieceSource
@@ -20,6 +21,7 @@ from monitor.sources.simulated.waves import Patient
 __all__ = ["Simulator"]
 
 BLOCK = 4096  # samples; the signal is made on this absolute grid, so it does not depend on the sizes asked for
+START_MAX_S = 21_600.0  # the signal before the start has to be made, 4 s for this much
 REACH_S = (0.45, 1.0)  # all events of a beat lie within this time before and after its R-peak
 
 Floats = NDArray[np.float64]
@@ -128,7 +130,7 @@ class Simulator(PieceSource):
         options: `seed` and `fs_hz` (where the scenario names none), `start_s`, `duration_s`.
 
     Raises:
-        SourceError: the scenario cannot be parsed, start after the end, no duration.
+        SourceError: the scenario cannot be parsed, start after the end or START_MAX_S, no duration.
     """
 
     lead = "II"
@@ -137,6 +139,8 @@ class Simulator(PieceSource):
         self.name = name
         self.scenario = parse_scenario(text, seed=options.seed, fs_hz=options.fs_hz)
         self.fs_hz = self.scenario.fs_hz
+        if options.start_s > START_MAX_S:
+            raise SourceError(f"{name}: start {options.start_s:g} s; the simulator starts at {START_MAX_S:g} s at most")
         self._begin(options, self.scenario.total_samples)
         self._blocks = enumerate(_Blocks(self.scenario))
 

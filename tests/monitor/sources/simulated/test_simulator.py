@@ -274,3 +274,9 @@ def test_the_seed_selects_the_patient() -> None:
     one, other = (simulate(f"sinus=10;seed={seed}")[1] for seed in (1, 2))
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(one, simulate("sinus=10", SourceOptions(seed=1))[1])
+
+
+@pytest.mark.parametrize("start_s", [21_601.0, 1e300])
+def test_a_start_that_would_take_minutes_to_reach_is_refused(start_s: float) -> None:
+    with pytest.raises(SourceError, match="starts at 21600 s at most"):
+        open_source("sim", SourceOptions(start_s=start_s))
