@@ -11,12 +11,13 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Stop:
-    """Handler that sets an event."""
+    """Handler that sets an event, once: further signals are ignored from then on, also while the interpreter ends."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
 
     def __call__(self, *_: object) -> None:
+        ignore_stops()  # first: a signal that arrives in the handler would call it again within itself
         self._stop.set()
 
 

@@ -64,9 +64,11 @@ def fails(error: Exception) -> Callable[[], Chunk | None]:
     [
         (fails(SourceError("bad: unplugged")), "bad: unplugged"),
         (fails(ZeroDivisionError("division by zero")), r"ZeroDivisionError: division by zero (test_isolation"),
-        pytest.param(lambda: Chunk(3, np.ones(5)), "first_sample=3 lies in the past", marks=pytest.mark.slow),
-        pytest.param(lambda: Chunk(5000, np.ones((2, 5))), "one lead", marks=pytest.mark.slow),
-        pytest.param(lambda: "no chunk", "AttributeError", marks=pytest.mark.slow),
+        pytest.param(
+            lambda: Chunk(3, np.ones(5)), "bad gave first_sample 3, at least 2500 was due", marks=pytest.mark.slow
+        ),
+        pytest.param(lambda: Chunk(5000, np.ones((2, 5))), "bad gave samples of shape (2, 5)", marks=pytest.mark.slow),
+        pytest.param(lambda: "no chunk", "bad gave no chunk (AttributeError", marks=pytest.mark.slow),
     ],
     ids=["source", "bug", "past", "shape", "type"],
 )
