@@ -7,30 +7,26 @@ Alarm messages that were read once are kept, and only the newer ones are request
 from __future__ import annotations
 
 import asyncio
-import datetime
 import io
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from monitor.bus.endpoints import BusEndpoints
 from monitor.bus.keys import ClientKey
 from monitor.client.client import AlarmClient
-from monitor.client.past import Past, Runs
+from monitor.client.past import Past
 from monitor.errors import ClientError, ConfigError
-from monitor.messages import AlarmMessage, bed_topic, decode
 from monitor.reports.alarm_export import fhir_text, find_alarm, hl7_text
-from monitor.reports.alarm_list import alarm_row, write_csv
+from monitor.reports.alarm_list import write_csv
 from monitor.reports.alarm_search import AlarmSearch
 from monitor.reports.alarm_strip import draw_alarm_strip
-from monitor.reports.episodes import PastAlarm, past_alarms
+from monitor.web.journal_copy import Entry, JournalCopy
 
-__all__ = ["MAX_MESSAGES", "Entry", "History", "HistoryBusyError", "UnknownAlarmError"]
+__all__ = ["Found", "History", "HistoryBusyError", "UnknownAlarmError"]
 
-MAX_MESSAGES: Final = 20_000  # alarm messages of one monitor in memory, a few kB each; the oldest are dropped
 TIMEOUT_S: Final = 20.0  # of one question
 _THREADS: Final = 2
 _WAITING: Final = 16  # questions at once; more are refused
@@ -47,90 +43,20 @@ class UnknownAlarmError(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An alarm of a monitor.
+class Found:
+    """Answer to a search.
 
     Attributes:
-        monitor: number of the monitor.
-        began_s: Unix time at which its run began, s; 0 = not known.
-        alarm: the alarm.
+        matching: alarms that match, newest first.
+        known: all alarms, newest first.
+        complete: no journal has more than is kept here.
+        missing: one line for each monitor that did not answer; of these, what was read before.
     """
 
-    monitor: int
-    began_s: float
-    alarm: PastAlarm
-
-    @property
-    def order(self) -> tuple[float, datetime.datetime]:
-        """Sort key, oldest first: a replayed record has its own time, so the run comes first."""
-        return self.began_s, self.alarm.onset_time
-
-    @property
-    def key(self) -> tuple[int, str, str]:
-        """What names it among all alarms."""
-        return self.monitor, self.alarm.epoch, self.alarm.last.alarm_id
-
-    def row(self) -> dict[str, Any]:
-        """For the list."""
-        return {"monitor": self.monitor, **alarm_row(self.alarm), "category": self.alarm.last.category}
-
-
-@dataclass(eq=False)
-class _Journal:
-    """What was read of one monitor's journal.
-
-    Attributes:
-        lock: held while it is read or used.
-        positions: by topic, run and number of the last message.
-        messages: by run and alarm id, oldest first.
-        count: number of those.
-        complete: no message was dropped.
-    """
-
-    where: str
-    runs: Runs = field(default_factory=Runs)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    positions: dict[str, tuple[str, int]] = field(default_factory=dict)
-    messages: dict[tuple[str, str], list[AlarmMessage]] = field(default_factory=dict)
-    count: int = 0
-    complete: bool = True
-
-    def read(self, past: Past) -> None:
-        """Read what is new.
-
-        Raises:
-            ClientError: no reply in time; what came before is kept.
-        """
-        self.runs = past.runs()
-        first = self.runs.runs[0].epoch if self.runs.runs else ""
-        for bed in dict.fromkeys((*(row.bed for row in self.runs.sessions), *past.beds(self.where))):
-            topic = bed_topic(bed, "alarm")
-            for bodies, epoch, seq in past.pages(topic, *self.positions.get(topic, (first, 0))):
-                self._add(map(decode, bodies))
-                self.positions[topic] = epoch, seq
-
-    def alarms(self) -> list[PastAlarm]:
-        """All alarms by run and onset."""
-        ended = {run.epoch: run.ended for run in self.runs.runs} or {epoch: "running" for epoch, _ in self.messages}
-        rates_hz = {(row.epoch, row.bed): row.fs_hz for row in self.runs.sessions}
-        return past_alarms((body for own in self.messages.values() for body in own), ended, rates_hz)
-
-    def _add(self, bodies: Iterable[object]) -> None:
-        for body in bodies:
-            if isinstance(body, AlarmMessage):
-                own = self.messages.setdefault((body.epoch, body.alarm.alarm_id), [])
-                if not own or own[-1].seq < body.seq:
-                    own.append(body)
-                    self.count += 1
-        if self.count <= MAX_MESSAGES:
-            return
-        self.complete = False
-        began_s = {run.epoch: run.started_s for run in self.runs.runs}
-        oldest = sorted(self.messages, key=lambda key: (began_s.get(key[0], 0.0), self.messages[key][-1].time))
-        for key in oldest:
-            if self.count <= MAX_MESSAGES * 9 // 10:
-                break
-            self.count -= len(self.messages.pop(key))
+    matching: Sequence[Entry]
+    known: Sequence[Entry]
+    complete: bool
+    missing: Sequence[str]
 
 
 class History:
@@ -139,6 +65,7 @@ class History:
     Args:
         monitors: endpoints.
         key: of the server, for monitors with keys.
+        is_lost: whether the connection to a monitor, by number, is lost; then it is not asked.
 
     Raises of each method:
         ConfigError: no such monitor.
@@ -147,10 +74,13 @@ class History:
         HistoryBusyError: ask again.
     """
 
-    def __init__(self, monitors: Sequence[BusEndpoints], key: ClientKey | None) -> None:
+    def __init__(
+        self, monitors: Sequence[BusEndpoints], key: ClientKey | None, is_lost: Callable[[int], bool] = lambda _: False
+    ) -> None:
         self._ends = monitors
         self._key = key
-        self._journals = [_Journal(ends.alarms) for ends in monitors]
+        self._is_lost = is_lost
+        self._journals = [JournalCopy(number, ends.alarms) for number, ends in enumerate(monitors)]
         self._threads = ThreadPoolExecutor(_THREADS, "web history")
         self._asked = 0
 
@@ -158,17 +88,19 @@ class History:
         """Wait for no question any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool, list[Entry]]:
-        """Alarms that match, newest first; False where a journal has more than is kept here; all alarms."""
+    async def search(self, monitor: int | None, search: AlarmSearch) -> Found:
+        """Alarms of one monitor, or of all, that match."""
         return await self._do(lambda: self._search(monitor, search))
 
     async def csv(self, monitor: int | None, search: AlarmSearch) -> str:
         """The alarms that match as CSV, oldest first."""
 
         def work() -> str:
-            found, _, _ = self._search(monitor, search)
+            found = self._search(monitor, search)
+            if found.missing:
+                raise ClientError(found.missing[0])
             out = io.StringIO()
-            write_csv([entry.alarm for entry in reversed(found)], out)
+            write_csv([entry.alarm for entry in reversed(found.matching)], out)
             return out.getvalue()
 
         return await self._do(work)
@@ -178,7 +110,7 @@ class History:
 
         def work() -> dict[str, Any]:
             with self._opened(monitor) as (past, journal):
-                found = self._find(journal, past, monitor, alarm_id, epoch)
+                found = self._find(journal, past, alarm_id, epoch)
                 own = found.alarm.epoch
                 run = next((run for run in journal.runs.runs if run.epoch == own), None)
                 bed = found.alarm.last.bed
@@ -200,7 +132,7 @@ class History:
 
         def work() -> str:
             with self._opened(monitor) as (past, journal):
-                alarm = self._find(journal, past, monitor, alarm_id, epoch).alarm
+                alarm = self._find(journal, past, alarm_id, epoch).alarm
                 strip = past.strip(alarm_id, alarm.epoch)
                 rows = [row for row in journal.runs.sessions if (row.epoch, row.bed) == (alarm.epoch, alarm.last.bed)]
             if strip is None:
@@ -215,7 +147,7 @@ class History:
 
         def work() -> str:
             with self._opened(monitor) as (past, journal):
-                own = self._find(journal, past, monitor, alarm_id, epoch).alarm.epoch
+                own = self._find(journal, past, alarm_id, epoch).alarm.epoch
 
                 def read(topic: str) -> Iterator[bytes]:
                     for bodies, _, _ in past.pages(topic, own, 0):
@@ -239,11 +171,13 @@ class History:
             self._asked -= 1
 
     @contextmanager
-    def _opened(self, monitor: int) -> Iterator[tuple[Past, _Journal]]:
+    def _opened(self, monitor: int) -> Iterator[tuple[Past, JournalCopy]]:
         """A client of a monitor, and its journal, for this thread alone."""
         if not 0 <= monitor < len(self._ends):
             raise ConfigError(f"no monitor {monitor}; there are {len(self._ends)}, from 0")
         ends, journal = self._ends[monitor], self._journals[monitor]
+        if self._is_lost(monitor):
+            raise ClientError(f"{journal.where} is not connected; its past alarms can be read when it is back")
         if not journal.lock.acquire(timeout=TIMEOUT_S):
             raise HistoryBusyError(f"{journal.where} is being read; ask again")
         try:
@@ -255,7 +189,7 @@ class History:
         finally:
             journal.lock.release()
 
-    def _read(self, journal: _Journal, past: Past) -> None:
+    def _read(self, journal: JournalCopy, past: Past) -> None:
         try:
             before = journal.count
             journal.read(past)
@@ -264,28 +198,32 @@ class History:
                 raise HistoryBusyError(f"{journal.where}: {journal.count} messages are read; ask again") from None
             raise
 
-    def _search(self, monitor: int | None, search: AlarmSearch) -> tuple[list[Entry], bool, list[Entry]]:
+    def _search(self, monitor: int | None, search: AlarmSearch) -> Found:
         known: list[Entry] = []
-        complete = True
-        for number in range(len(self._ends)) if monitor is None else (monitor,):
-            with self._opened(number) as (past, journal):
-                self._read(journal, past)
-                known += _entries(number, journal)
-                complete = complete and journal.complete
+        missing: list[str] = []
+        numbers = range(len(self._ends)) if monitor is None else (monitor,)
+        for number in numbers:
+            try:
+                with self._opened(number) as (past, journal):
+                    self._read(journal, past)
+                    known += journal.entries()
+            except ClientError as error:
+                if len(numbers) == 1:
+                    raise
+                missing.append(str(error))
+                with self._journals[number].lock:
+                    known += self._journals[number].entries()
         known.sort(key=lambda entry: entry.order)
         known.reverse()  # alarms with one onset, too
-        return [entry for entry in known if search.matches(entry.alarm)], complete, known
+        matching = [entry for entry in known if search.matches(entry.alarm)]
+        complete = all(self._journals[number].complete for number in numbers)
+        return Found(matching, known, complete, missing)
 
-    def _find(self, journal: _Journal, past: Past, monitor: int, alarm_id: str, epoch: str) -> Entry:
+    def _find(self, journal: JournalCopy, past: Past, alarm_id: str, epoch: str) -> Entry:
         self._read(journal, past)
-        for entry in reversed(_entries(monitor, journal)):
+        for entry in reversed(journal.entries()):
             if entry.alarm.last.alarm_id == alarm_id and epoch in ("", entry.alarm.epoch):
                 return entry
         raise UnknownAlarmError(
             f"no alarm {alarm_id!r}" + (f" in run {epoch!r}" if epoch else "") + f" of {journal.where}"
         )
-
-
-def _entries(number: int, journal: _Journal) -> list[Entry]:
-    began_s = {run.epoch: run.started_s for run in journal.runs.runs}
-    return [Entry(number, began_s.get(alarm.epoch, 0.0), alarm) for alarm in journal.alarms()]

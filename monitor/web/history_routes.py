@@ -14,6 +14,7 @@ from msgspec import Meta
 from monitor.errors import ClientError, ConfigError, plain_line
 from monitor.reports.alarm_search import AlarmSearch, alarm_search
 from monitor.web.history import History, HistoryBusyError, UnknownAlarmError
+from monitor.web.journal_copy import Entry
 
 __all__ = ["add_history"]
 
@@ -69,22 +70,23 @@ def add_history(app: web.Application, history: History) -> None:
 
     async def alarms(request: web.Request) -> web.Response:
         query = _query(request, _List)
-        found, complete, known = await history.search(query.monitor, query.search())
-        first = 0
+        found = await history.search(query.monitor, query.search())
+        rest = found.matching
         if query.before:
-            keys = [" ".join(map(str, entry.key)) for entry in found]
-            if query.before not in keys:
-                raise ConfigError("before: no such alarm in this list; start at its begin")
-            first = keys.index(query.before) + 1
-        page = found[first : first + query.limit]
-        more = first + len(page) < len(found)
+            place = next((n for n, entry in enumerate(found.known) if _cursor(entry) == query.before), None)
+            if place is None:
+                raise ConfigError("before: no such alarm; start at the begin of the list")
+            older = {entry.key for entry in found.known[place + 1 :]}
+            rest = [entry for entry in rest if entry.key in older]
+        page = rest[: query.limit]
         return _json(
             alarms=[entry.row() for entry in page],
-            before=" ".join(map(str, page[-1].key)) if more else "",
-            total=len(found),
-            complete=complete,
-            beds=sorted({(entry.monitor, entry.alarm.last.bed) for entry in known}),
-            kinds=sorted({entry.alarm.last.kind for entry in known}),
+            before=_cursor(page[-1]) if len(page) < len(rest) else "",
+            total=len(found.matching),
+            complete=found.complete,
+            missing=found.missing,
+            beds=sorted({(entry.monitor, entry.alarm.last.bed) for entry in found.known}),
+            kinds=sorted({entry.alarm.last.kind for entry in found.known}),
         )
 
     async def csv(request: web.Request) -> web.Response:
@@ -150,6 +152,11 @@ def _query(request: web.Request, kind: type[Q]) -> Q:
         return msgspec.convert(given, kind, strict=False)
     except ValueError as error:
         raise ConfigError(f"query: {error}") from None
+
+
+def _cursor(entry: Entry) -> str:
+    """Value of `before` for the alarms after this one in the list."""
+    return " ".join(map(str, entry.key))
 
 
 def _json(**fields: Any) -> web.Response:

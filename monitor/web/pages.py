@@ -115,6 +115,10 @@ class Hub:
         self._set_detail = set_detail
         self._details: list[tuple[frozenset[str], frozenset[str]]] = [(frozenset(), frozenset())] * len(names)
 
+    def is_lost(self, monitor: int) -> bool:
+        """Whether the connection to a monitor is lost, or the monitor has ended."""
+        return self._monitors[monitor].connection in ("lost", "ended")
+
     def accept(self, batch: Batch) -> None:
         """Take over what a monitor sent, and give it to the pages."""
         monitor = self._monitors[batch.monitor]

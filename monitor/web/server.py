@@ -178,7 +178,7 @@ async def _serve(
 
     feed = Feed(clients, loop, accept)
     hub = Hub([ends.alarms for ends in options.monitors], feed.set_detail)
-    history = History(options.monitors, options.key)
+    history = History(options.monitors, options.key, hub.is_lost)
     acceptor = Acceptor(build_application(hub, feed, access, history), listening, tls)
     try:
         feed.start()

@@ -79,7 +79,7 @@ export class HistoryView {
       this.answer?.abort();
       this.detail.replaceChildren();
     } else {
-      this.show({ monitor, epoch: decodeURIComponent(epoch), id: decodeURIComponent(id.join("/")) });
+      this.show({ monitor: decoded(monitor), epoch: decoded(epoch), id: decoded(id.join("/")) });
     }
     this.list.hidden = Boolean(this.wanted);
     this.detail.hidden = !this.wanted;
@@ -168,7 +168,7 @@ export class HistoryView {
   }
 
   fill(found) {
-    setText(this.failure, "");
+    setText(this.failure, found.missing.join(" · "));
     const some = this.rows.length < found.total ? `the newest ${this.rows.length} of ` : "";
     setText(this.count, found.total ? `${some}${found.total} alarm${found.total === 1 ? "" : "s"}${found.complete ? "" : "; older ones are in the journal only"}` : "no such alarm");
     for (const [monitor, bed] of found.beds) this.beds.set(`${monitor}/${bed}`, [monitor, bed]);
@@ -353,6 +353,15 @@ function download(text, href) {
   link.href = href;
   link.download = "";
   return link;
+}
+
+// A part of the address; a mistyped one as it is.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function lasted(seconds) {

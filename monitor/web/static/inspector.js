@@ -67,15 +67,20 @@ export class Inspector {
     this.rows = new Map();
   }
 
+  // Another bed, or the same one in another run of its monitor.
+  show(bed) {
+    if (bed === this.bed) return;
+    this.bed = bed;
+    this.beat = null;
+    this.changed = true;
+    this.cuts.clear();
+    this.rows.clear();
+    this.list.replaceChildren();
+  }
+
   open(bed) {
     if (!bed) return;
-    if (bed !== this.bed) {
-      this.bed = bed;
-      this.cuts.clear();
-      this.rows.clear();
-      this.list.replaceChildren();
-      this.beat = null;
-    }
+    this.show(bed);
     this.from = document.activeElement;
     if (!this.root.open) this.root.showModal();
     this.choose(this.bed.beats.findLast((beat) => beat.anomalous) ?? this.bed.beats.at(-1));
@@ -163,13 +168,8 @@ export class Inspector {
 
   // Called a few times a second, also while closed, so that the beats of this bed are there when it opens.
   update(bed = this.bed) {
-    if (!this.root.open && bed && bed !== this.bed) {
-      this.bed = bed;
-      this.beat = null;
-      this.cuts.clear();
-      this.rows.clear();
-      this.list.replaceChildren();
-    }
+    const shown = this.root.open ? this.store.bed(this.bed.key) ?? this.bed : bed;
+    if (shown) this.show(shown);
     const ring = this.bed?.rings.filtered;
     if (ring?.end) this.cutFrom(ring.begin, ring.end, ring.fsHz, (at) => ring.at(at));
     if (!this.root.open) return;

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from monitor.web import history
+from monitor.client import past
+from monitor.web import history, journal_copy
 from tests.monitor.bus.helpers import wait_for
 from tests.monitor.commands.helpers import ecg_monitor, free_endpoint
 from tests.monitor.web.past_monitor import Ward, get, page_of, ward_with_past
@@ -138,10 +139,31 @@ def test_a_monitor_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPa
     assert "no answer" in answer.text
 
 
+def test_a_monitor_that_does_not_answer_hides_no_other(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past, "_REPLY_S", 1.0)
+    everything = get(ward.address, "/api/alarms").data["total"]
+    silent = free_endpoint()
+    with page_of(silent, ward.endpoint) as address:
+        found = get(address, "/api/alarms").data
+        assert get(address, "/api/alarms.csv").status == 504  # a file must not lack what it does not name
+    assert len(found["missing"]) == 1
+    assert "no answer" in found["missing"][0]
+    assert found["total"] >= everything
+    assert {row["monitor"] for row in found["alarms"]} == {1}
+
+
+def test_a_page_goes_on_behind_an_alarm_that_no_longer_matches(ward: Ward) -> None:
+    rows = get(ward.address, "/api/alarms").data["alarms"]
+    place = next(n for n, row in enumerate(rows) if row["priority"] != "high")
+    at = f"0 {rows[place]['epoch']} {rows[place]['alarm_id']}"
+    found = get(ward.address, "/api/alarms", priority="high", before=at).data["alarms"]
+    assert found == [row for row in rows[place:] if row["priority"] == "high"]
+
+
 def test_of_a_long_journal_the_newest_alarms_are_kept(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = get(ward.address, "/api/alarms").data
     assert everything["complete"]
-    monkeypatch.setattr(history, "MAX_MESSAGES", 5)
+    monkeypatch.setattr(journal_copy, "MAX_MESSAGES", 5)
     with page_of(ward.endpoint) as other:
         found = get(other, "/api/alarms").data
     assert not found["complete"]
