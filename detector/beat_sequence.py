@@ -6,8 +6,9 @@ threshold, the search back and the T-wave rule of Pan and Tompkins (1985, DOI 10
 Evidence and prices are in nats.
 
 The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb; those for
-intervals under 0.25 s and for blunt T waves on synthetic ECGs (150 to 300 bpm; T wave up to 1.6 times the QRS), where
-they changed no figure of the records.
+intervals under 0.25 s and for blunt T waves on synthetic ECGs (150 to 300 bpm; T wave up to 1.6 times the QRS).
+With the price of blunt waves one beat of mitdb 233 is missed that half of it kept; the other 47 records are
+the same. On the 12 records of nstdb 5 more beats are missed and 22 fewer are false.
 """
 
 from __future__ import annotations
