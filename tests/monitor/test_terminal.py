@@ -124,7 +124,7 @@ def test_a_wrong_option_is_repeated_in_visible_characters(words: tuple[str, ...]
 
 
 def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ConfigError(HOSTILE)
 
     monkeypatch.setattr(app, "app", fail)

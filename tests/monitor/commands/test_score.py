@@ -71,7 +71,7 @@ def test_broken_records_do_not_stop_the_others(tmp_path: Path, here: Here) -> No
     archive, out = tmp_path / "archive", tmp_path / "out"
     for name in ("a", "b", "c"):
         write_record(archive / name, SHORT)
-    (archive / "b.dat").write_bytes(b"\0" * 64)
+    (archive / "b.dat").unlink()
     (archive / "d.hea").write_text("not a header\n")
     (archive / "e.edf").write_bytes(b"not EDF")
     done = here("score", str(archive), "--out", str(out), "--processes", "1", "--strips", "1")
