@@ -16,6 +16,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -57,6 +58,22 @@ WARD: Final[tuple[Stream, ...]] = ("alarm", "status")  # of every bed; `set_deta
 PAST_BEATS = 60  # beats from the journal for a bed in detail, so that its trend does not begin empty
 
 _reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A request of the owner that waits for its reply.
+
+    Attributes:
+        give: called with the reply; None = none came in time.
+        until_s: monotonic time, s.
+        id: of the request; empty until it could be sent.
+    """
+
+    request: Request
+    give: Callable[[Reply | None], None]
+    until_s: float
+    id: str = ""
 
 
 def wave_samples(header: WaveHeader, raw: bytes) -> NDArray[np.float32]:
@@ -114,7 +131,7 @@ class AlarmClient:
         self._out: list[Received] = []
         self._position = resume
         self._all_given = False  # `poll` has returned everything received, so the position may be read
-        self._answers: dict[str, Reply | None] = {}  # of `request`, by id
+        self._asked: list[_Asked] = []
         name = uuid.uuid4().hex[:8]
         self._ids = (f"{name}-{number}" for number in itertools.count(1))
         self._sockets = ClientSockets(alarms_endpoint, control_endpoint, waves_endpoint, receive_hwm, key)
@@ -181,6 +198,7 @@ class AlarmClient:
         while True:
             self._all_given = False
             self._read()
+            self._pursue()
             if self.state == "lost" and self._clock() - self._reconnected_s >= RECONNECT_S:
                 self._reconnected_s = self._clock()
                 self._sockets.reconnect()
@@ -202,27 +220,42 @@ class AlarmClient:
         Raises:
             ClientError: no reply in time.
         """
-        deadline_s = time.monotonic() + timeout_s
         _ = self.position  # messages that arrive meanwhile are not part of it
-        sent = ""
+        answers: list[Reply | None] = []
+        self.ask(request, answers.append, timeout_s)
+        asked = self._asked[-1]
         try:
             while True:
-                if not sent:
-                    sent = self._send(request)
-                    self._answers[sent] = None
                 self._read_replies()
-                if (reply := self._answers[sent]) is not None:
-                    return reply
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    endpoint = self._sockets.endpoints[self._sockets.control]
-                    raise ClientError(
-                        f"no answer to {request.op!r} from {endpoint} within {timeout_s:g} s; "
-                        f"check that a monitor runs there"
-                    )
-                self._sockets.control.poll(math.ceil(min(left_s, TICK_S if sent else CONNECT_TICK_S) * 1000))
+                self._pursue()
+                if answers:
+                    break
+                left_s = asked.until_s - time.monotonic()
+                self._sockets.control.poll(
+                    max(1, math.ceil(min(left_s, TICK_S if asked.id else CONNECT_TICK_S) * 1000))
+                )
         finally:
-            self._answers.clear()
+            if asked in self._asked:
+                self._asked.remove(asked)
+        if (reply := answers[0]) is None:
+            raise ClientError(self.no_answer(request, timeout_s))
+        return reply
+
+    def ask(self, request: Request, give: Callable[[Reply | None], None], timeout_s: float = 2.0) -> None:
+        """Send a request without waiting; `poll` calls `give` with the reply, or with None if none came in time.
+
+        Args:
+            request: its `id` is filled in.
+            give: called once, in the thread that calls `poll`.
+            timeout_s: for the connection and the reply together, s.
+        """
+        self._asked.append(_Asked(request, give, time.monotonic() + timeout_s))
+        self._pursue()
+
+    def no_answer(self, request: Request, timeout_s: float) -> str:
+        """One line that a request was not answered within `timeout_s`."""
+        endpoint = self._sockets.endpoints[self._sockets.control]
+        return f"no answer to {request.op!r} from {endpoint} within {timeout_s:g} s; check that a monitor runs there"
 
     def set_detail(self, wave_beds: Collection[str], beat_beds: Collection[str] = ()) -> None:
         """Choose the beds whose waves, beats and events are received besides those of the client.
@@ -284,12 +317,23 @@ class AlarmClient:
             return ""
         return request.id
 
+    def _pursue(self) -> None:
+        """Send the requests that could not be sent yet; end those without an answer in time."""
+        for asked in [*self._asked]:
+            if not asked.id:
+                asked.id = self._send(asked.request)
+            if time.monotonic() >= asked.until_s:
+                self._asked.remove(asked)
+                asked.give(None)
+
     def _read_replies(self) -> None:
         for frames in received(self._sockets.control, READ_MAX):
             try:
                 reply = _reply_decoder.decode(frames[-1])
-                if reply.id in self._answers:
-                    self._answers[reply.id] = reply
+                asked = next((asked for asked in self._asked if asked.id and asked.id == reply.id), None)
+                if asked is not None:
+                    self._asked.remove(asked)
+                    asked.give(reply)
                 elif reply.id:
                     self._out += self._recovery.accept_reply(reply)
             except ValueError:

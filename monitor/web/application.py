@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 
 from aiohttp import WSMsgType, web
 
 from monitor import VERSION
-from monitor.messages import Request
+from monitor.client.positions import Place, Position
+from monitor.errors import ClientError
+from monitor.messages import Reply, Request
 from monitor.web.access import Access, Person
 from monitor.web.feed import Feed
 from monitor.web.frames import MAX_REQUEST_BYTES, PageRequest, decode_request, own_frame, text_frame
@@ -27,6 +30,7 @@ _NO_ACCESS: Final = 4401
 _ROLE_CHANGED: Final = 4402  # the page connects again
 _TOO_MANY: Final = 4429
 _CHECK_S: Final = 0.4  # a removed token closes its pages within 1 s
+_FULL_S: Final = 0.05  # between two looks at a page that reads slowly
 _MAX_PAGES: Final = 200
 _REQUESTS_PER_S, _REQUESTS_BURST = 10.0, 60.0  # of a page; beyond that its requests wait, unread
 _STATIC = resources.files("monitor.web") / "static"
@@ -134,8 +138,10 @@ async def _answer(page: Page, wanted: PageRequest, hub: Hub, feed: Feed, person:
         hub.view(page, wanted.waves, wanted.beats)
         return
     if wanted.op == "start":
-        for number, topic, epoch, seq in hub.start(page, wanted.have):
-            await _recover(page, feed, number, topic, epoch, seq)
+        if not page.started:
+            hub.start(page)
+            numbers = range(len(hub.names))
+            await asyncio.gather(*(_recover(page, number, hub, feed, wanted.have) for number in numbers))
         return
     if not person.may(wanted.op):
         error = f"{wanted.op}: needs an operator; {person.name} is a {person.role}"
@@ -150,15 +156,38 @@ async def _answer(page: Page, wanted: PageRequest, hub: Hub, feed: Feed, person:
         first_sample=wanted.first_sample,
         n=wanted.n,
     )
-    reply = await feed.request(wanted.monitor, request)
+    try:
+        reply = await feed.request(wanted.monitor, request)
+    except ClientError as error:
+        reply = Reply(ok=False, error=str(error))
     page.put(own_frame("reply", id=wanted.id, ok=reply.ok, error=reply.error, data=reply.data))
 
 
-async def _recover(page: Page, feed: Feed, number: int, topic: str, epoch: str, seq: int) -> None:
-    """Give a page that was away the messages of a topic after `seq` of run `epoch`, from the monitor's journal."""
-    more = True
+async def _recover(page: Page, number: int, hub: Hub, feed: Feed, positions: Mapping[str, Position]) -> None:
+    """Give a page the alarm messages of a monitor that it missed: those kept here, then those of the journal."""
+    have = positions.get(hub.names[number])
+    wanted = [] if have is None else await hub.missed(page, number, have)
+    complete = True
+    for topic, place in wanted:
+        complete &= await _recover_topic(page, number, feed, topic, place)
+    await hub.set_recovered(page, number, complete)
+
+
+async def _recover_topic(page: Page, number: int, feed: Feed, topic: str, place: Place) -> bool:
+    """Give a page the messages of a topic after a place; returns whether the journal had all of them."""
+    complete = more = True
+    epoch, seq = place.epoch, place.seq
     while more:
-        reply = await feed.request(number, Request(op="since", topic=topic, epoch=epoch, seq=seq))
+        while page.full:
+            await asyncio.sleep(_FULL_S)
+        try:
+            reply = await feed.request(number, Request(op="since", topic=topic, epoch=epoch, seq=seq))
+        except ClientError:
+            continue  # the monitor is gone: its journal is read once it is back
+        if not reply.ok:
+            return False
         for raw in reply.messages:
             page.put(text_frame(number, topic, bytes(raw)))
-        more, epoch, seq = (reply.data[key] for key in ("more", "epoch", "seq")) if reply.ok else (False, "", 0)
+        more, epoch, seq = (reply.data[key] for key in ("more", "epoch", "seq"))
+        complete &= reply.complete
+    return complete

@@ -17,8 +17,9 @@ from typing import Final
 import zmq
 
 from monitor.client.client import AlarmClient, ConnectionState, Received
+from monitor.client.positions import Position
 from monitor.errors import ClientError
-from monitor.messages import Reply, Request
+from monitor.messages import AlarmMessage, Reply, Request
 
 __all__ = ["Batch", "Feed"]
 
@@ -36,12 +37,16 @@ class Batch:
         received: messages in the order of their topics.
         state: state of the connection.
         silent_s: time since the last heartbeat, s; None before the first.
+        epoch: run of the monitor; empty before the first message.
+        position: up to which all messages were received, if it may have changed for alarms; else None.
     """
 
     monitor: int
     received: Sequence[Received]
     state: ConnectionState
     silent_s: float | None
+    epoch: str = ""
+    position: Position | None = None
 
 
 class Feed:
@@ -59,6 +64,7 @@ class Feed:
         self._clients = clients
         self._loop = loop
         self._on_batch = on_batch
+        self._joined = [False] * len(clients)  # whether the position is known
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -84,27 +90,34 @@ class Feed:
         self._do(lambda: self._clients[monitor].set_detail(wave_beds, beat_beds))
 
     async def request(self, monitor: int, request: Request) -> Reply:
-        """Send a request to a monitor.
+        """Send a request to a monitor; messages go on meanwhile.
 
-        Returns:
-            Its reply; one that is not `ok` if the monitor does not answer in time.
+        Raises:
+            ClientError: no reply in time.
         """
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future: asyncio.Future[Reply | None] = self._loop.create_future()
 
-        def give(reply: Reply) -> None:
+        def settle(reply: Reply | None) -> None:
             if not future.done():
                 future.set_result(reply)
 
-        def ask() -> None:
-            try:
-                reply = self._clients[monitor].request(request, _REQUEST_S)
-            except ClientError as error:
-                reply = Reply(ok=False, error=str(error))
+        def give(reply: Reply | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(give, reply)
+                self._loop.call_soon_threadsafe(settle, reply)
 
-        self._do(ask)
-        return await future
+        self._do(lambda: self._clients[monitor].ask(request, give, _REQUEST_S))
+        if (reply := await future) is None:
+            raise ClientError(self._clients[monitor].no_answer(request, _REQUEST_S))
+        return reply
+
+    def _batch(self, number: int, client: AlarmClient) -> Batch:
+        received = client.poll()
+        position = None
+        # A position names every topic: with hundreds of beds it is too long to be made for each batch.
+        if not self._joined[number] or any(isinstance(body, AlarmMessage) for _, body, _ in received):
+            position = client.position
+            self._joined[number] = position is not None
+        return Batch(number, received, client.state, client.silent_s, client.epoch, position)
 
     def _do(self, work: Callable[[], None]) -> None:
         self._work.put(work)
@@ -131,7 +144,7 @@ class Feed:
                     while True:
                         self._work.get_nowait()()
                 for number, client in enumerate(self._clients):
-                    batch = Batch(number, client.poll(), client.state, client.silent_s)
+                    batch = self._batch(number, client)
                     with contextlib.suppress(RuntimeError):  # the loop is closed
                         self._loop.call_soon_threadsafe(self._on_batch, batch)
         finally:

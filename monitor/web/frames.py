@@ -6,7 +6,9 @@ Server to page:
   the number of the monitor, from 0.
 - a wave: binary; byte 0 the monitor, byte 1 zero, bytes 2 and 3 the length of the header (little-endian), the JSON
   header of the bus, zeros up to a multiple of 4, then float32 little-endian mV, row by row.
-- a message of the server itself: text, `*\n<JSON>` with a field `type`: `hello`, `connection`, `reply`, `current`.
+- a message of the server itself: text, `*\n<JSON>` with a field `type`: `hello`; `connection`, at least twice a second
+  for each monitor, with the run of the monitor and the time of the server; `current`, after the present state;
+  `recovered`, once a page has all alarms that it missed; `position`, up to which it then has them; `reply`.
 
 Page to server: text, one JSON object, see PageRequest.
 """
@@ -19,14 +21,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["MAX_REQUEST_BYTES", "Have", "PageRequest", "decode_request", "own_frame", "text_frame", "wave_frame"]
+from monitor.client.positions import Position
 
-MAX_REQUEST_BYTES = 65_536
+__all__ = ["MAX_REQUEST_BYTES", "PageRequest", "decode_request", "own_frame", "text_frame", "wave_frame"]
+
+MAX_REQUEST_BYTES = 524_288  # a position of 4,000 beds
 _MAX_BEDS = 4096
 
 Text = Annotated[str, Meta(max_length=256)]
 Number = Annotated[int, Meta(ge=0, le=255)]
-Have = dict[Text, Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]]
 
 
 class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +41,7 @@ class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         id: comes back with the reply.
         monitor: number of the monitor.
         waves, beats: `view`: `[monitor, bed]` pairs.
-        have: `start`: per monitor, the run and the last `seq` of each alarm topic that the page has.
+        have: `start`: per monitor, the position up to which the page has all alarms.
         bed, alarm_id, seconds, first_sample, n: as on the control socket.
         who: name of the person at the page, for the journal.
     """
@@ -48,7 +51,7 @@ class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monitor: Number = 0
     waves: Annotated[tuple[tuple[Number, Text], ...], Meta(max_length=_MAX_BEDS)] = ()
     beats: Annotated[tuple[tuple[Number, Text], ...], Meta(max_length=_MAX_BEDS)] = ()
-    have: dict[Text, tuple[Text, Have]] = {}
+    have: dict[Text, Position] = {}
     bed: Text = ""
     alarm_id: Text = ""
     seconds: Annotated[float, Meta(ge=0, le=120)] = 0.0

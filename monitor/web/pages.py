@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import deque
@@ -9,17 +10,18 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from monitor.client.client import ConnectionState
-from monitor.messages import AlarmMessage, BeatMessage, HeartbeatMessage, StatusMessage, WaveHeader
+from monitor.client.positions import Place, Position
+from monitor.messages import AlarmMessage, BeatMessage, HeartbeatMessage, StatusMessage, WaveHeader, encode
 from monitor.web.feed import Batch
-from monitor.web.frames import Have, own_frame, text_frame, wave_frame
+from monitor.web.frames import own_frame, text_frame, wave_frame
 
 __all__ = ["BEHIND_BYTES", "Hub", "Page"]
 
 WAVE_BYTES: Final = 262_144  # unsent bytes of a page beyond which its waves are left out
 BEHIND_BYTES: Final = 8_388_608  # unsent bytes beyond which a page is cut off; it returns with its positions
-_ALARMS: Final = 5_000  # alarm messages of a monitor kept for pages that return
+_ALARMS: Final = 5_000  # alarm messages of a monitor kept for pages that return; older ones are in its journal
 _BEATS: Final = 240  # of a bed that a page shows in detail
-_CONNECTION_S: Final = 1.0  # between two frames on the connection: a page that gets none takes the server for lost
+_CONNECTION_S: Final = 0.4  # between two frames on the connection: a page that gets none takes the server for lost
 
 View = frozenset[tuple[int, str]]
 
@@ -30,6 +32,7 @@ class Page:
     Attributes:
         waves, beats: (monitor, bed) pairs whose waves, and whose beats and events it wants.
         started: whether its request `start` came; before that it gets nothing.
+        recovered: monitors of which it has all alarms; of the others it keeps its old position.
         behind: more than BEHIND_BYTES wait: the connection has to be closed.
         dropped_waves: waves left out because too much was waiting.
     """
@@ -37,11 +40,17 @@ class Page:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.waves: View = frozenset()
         self.beats: View = frozenset()
+        self.recovered: set[int] = set()
         self.started = self.behind = False
         self.dropped_waves = 0
         self._wake = wake
         self._frames: deque[str | bytes] = deque()
         self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that what is not live should wait, too."""
+        return self._bytes > WAVE_BYTES
 
     def put(self, frame: str | bytes) -> None:
         """Add a frame."""
@@ -56,7 +65,7 @@ class Page:
 
     def put_wave(self, frame: bytes) -> None:
         """Add a wave, unless too much is waiting already."""
-        if self._bytes > WAVE_BYTES:
+        if self.full:
             self.dropped_waves += 1
         else:
             self.put(frame)
@@ -71,7 +80,10 @@ class Page:
 
 
 class _Monitor:
-    """Present state of one monitor: last values, active alarms, recent alarm messages."""
+    """Present state of one monitor: last values, active alarms, recent alarm messages.
+
+    Many attributes: what a new or returning page gets is one state.
+    """
 
     def __init__(self) -> None:
         self.epoch = ""
@@ -80,17 +92,32 @@ class _Monitor:
         self.connection_sent_s = -math.inf
         self.heartbeat = ""
         self.statuses: dict[str, str] = {}
-        self.active: dict[str, str] = {}
-        self.alarms: deque[tuple[str, int, str]] = deque(maxlen=_ALARMS)  # topic, seq, frame
+        self.active: dict[str, tuple[int, str]] = {}  # alarm id -> seq, frame
+        self.alarms: deque[tuple[str, Place, str]] = deque(maxlen=_ALARMS)  # topic, place, frame; also of past runs
         self.beats: dict[str, deque[str]] = {}
+        self.position: Position | None = None  # of the server, which has all alarm messages up to it
+        self.joined = asyncio.Event()  # set once the position is known
 
-    def clear(self) -> None:
-        """Forget an earlier run."""
+    def begin_run(self, epoch: str) -> None:
+        """Forget the state of an earlier run."""
+        self.epoch = epoch
         self.statuses.clear()
         self.active.clear()
-        self.alarms.clear()
         self.beats.clear()
         self.heartbeat = ""
+
+    def keep_alarm(self, topic: str, body: AlarmMessage, frame: str) -> None:
+        """Keep an alarm message, of this run or of the one before."""
+        self.alarms.append((topic, Place(body.epoch, body.seq), frame))
+        if body.epoch != self.epoch:
+            return
+        alarm_id = body.alarm.alarm_id
+        if body.seq < self.active.get(alarm_id, (0, ""))[0]:
+            return  # late, from the journal
+        if body.alarm.state == "cleared":
+            self.active.pop(alarm_id, None)
+        else:
+            self.active[alarm_id] = body.seq, frame
 
 
 class Hub:
@@ -122,60 +149,91 @@ class Hub:
     def accept(self, batch: Batch) -> None:
         """Take over what a monitor sent, and give it to the pages."""
         monitor = self._monitors[batch.monitor]
+        if batch.epoch and batch.epoch != monitor.epoch:
+            monitor.begin_run(batch.epoch)
+            monitor.connection_sent_s = -math.inf  # before all messages of this run
+        self._accept_connection(batch, monitor)
         for topic, body, raw in batch.received:
-            if body.epoch and body.epoch != monitor.epoch:
-                monitor.clear()
-                monitor.epoch = body.epoch
+            if isinstance(body, AlarmMessage):
+                frame = text_frame(batch.monitor, topic, bytes(raw))
+                monitor.keep_alarm(topic, body, frame)
+                self._give(frame)
+                continue
+            if body.epoch != monitor.epoch:
+                continue
             if isinstance(body, WaveHeader):
                 self._give_wave(batch.monitor, body, raw)
                 continue
             frame = text_frame(batch.monitor, topic, bytes(raw))
-            bed = ""
             if isinstance(body, HeartbeatMessage):
                 monitor.heartbeat = frame
+                self._give(frame)
             elif isinstance(body, StatusMessage):
                 monitor.statuses[body.bed] = frame
-            elif isinstance(body, AlarmMessage):
-                monitor.alarms.append((topic, body.seq, frame))
-                if body.alarm.state == "cleared":
-                    monitor.active.pop(body.alarm.alarm_id, None)
-                else:
-                    monitor.active[body.alarm.alarm_id] = frame
+                self._give(frame)
             else:
-                bed = body.bed
                 if isinstance(body, BeatMessage):
-                    monitor.beats.setdefault(bed, deque(maxlen=_BEATS)).append(frame)
-            for page in self.pages:
-                if page.started and (not bed or (batch.monitor, bed) in page.beats):
-                    page.put(frame)
-        now_s = self._clock()
-        monitor.silent_s = batch.silent_s
-        if batch.state != monitor.connection or now_s - monitor.connection_sent_s >= _CONNECTION_S:
-            monitor.connection, monitor.connection_sent_s = batch.state, now_s
-            self._give_connection(batch.monitor, batch.silent_s)
+                    monitor.beats.setdefault(body.bed, deque(maxlen=_BEATS)).append(frame)
+                self._give(frame, (batch.monitor, body.bed))
+        if batch.position is not None:
+            self._accept_position(batch.monitor, batch.position)
 
-    def start(self, page: Page, have: dict[str, tuple[str, Have]]) -> list[tuple[int, str, str, int]]:
-        """Give a page the present state, and the alarm messages that it has missed.
-
-        Args:
-            page: new.
-            have: monitor's name -> run and last `seq` of each alarm topic that the page has.
-
-        Returns:
-            Requests `since` for what is no longer kept here: (monitor, topic, run, seq).
-        """
+    def start(self, page: Page) -> None:
+        """Give a page the present state."""
         page.started = True
-        missing: list[tuple[int, str, str, int]] = []
-        for number, (name, monitor) in enumerate(zip(self.names, self._monitors, strict=True)):
-            epoch, seqs = have.get(name, ("", {}))
-            if epoch:
-                missing += self._missed(page, number, monitor, epoch, seqs)
-            for frame in (monitor.heartbeat, *monitor.statuses.values(), *monitor.active.values()):
+        for number, monitor in enumerate(self._monitors):
+            page.put(self._connection_frame(number))
+            for frame in (
+                monitor.heartbeat,
+                *monitor.statuses.values(),
+                *(frame for _, frame in monitor.active.values()),
+            ):
                 if frame:
                     page.put(frame)
-            page.put(own_frame("connection", monitor=number, state=monitor.connection, silent_s=monitor.silent_s))
         page.put(own_frame("current"))
-        return missing
+
+    async def missed(self, page: Page, number: int, have: Position) -> list[tuple[str, Place]]:
+        """Give a page the alarm messages after its position that are kept here.
+
+        Waits until this server itself has the messages of the monitor.
+
+        Returns:
+            Topics whose messages have to come from the journal, and the place in each after which they begin.
+        """
+        monitor = self._monitors[number]
+        await monitor.joined.wait()
+        assert monitor.position is not None
+        position = monitor.position
+        kept: dict[str, dict[Place, str]] = {}
+        for topic, place, frame in monitor.alarms:
+            kept.setdefault(topic, {})[place] = frame
+        wanted = []
+        for topic in sorted({*have.topics, *position.topics}):
+            if not topic.endswith("/alarm/"):
+                continue
+            begin = have.topics.get(topic, Place(have.epoch, 0))
+            end = position.topics.get(topic, Place(position.epoch, 0))
+            frames = {place.seq: frame for place, frame in kept.get(topic, {}).items() if place.epoch == begin.epoch}
+            if begin.epoch != end.epoch or any(seq not in frames for seq in range(begin.seq + 1, end.seq + 1)):
+                wanted.append((topic, begin))
+            for seq in sorted(frames):
+                if seq > begin.seq:  # perhaps beyond a message that this server itself waits for
+                    page.put(frames[seq])
+        return wanted
+
+    async def set_recovered(self, page: Page, number: int, complete: bool) -> None:
+        """Tell a page that it has all alarm messages of a monitor up to the server's own position.
+
+        Args:
+            page: started.
+            number: of the monitor.
+            complete: the journal had all messages that were missing.
+        """
+        monitor = self._monitors[number]
+        await monitor.joined.wait()
+        page.recovered.add(number)
+        page.put(own_frame("recovered", monitor=number, active=[*monitor.active], complete=complete))
+        page.put(own_frame("position", monitor=number, position=_of_alarms(monitor.position, None)))
 
     def view(self, page: Page, waves: Iterable[tuple[int, str]], beats: Iterable[tuple[int, str]]) -> None:
         """Set what a page wants in detail; beats that are known are given at once."""
@@ -206,35 +264,44 @@ class Hub:
         frame = b""
         for page in self.pages:
             if (number, header.bed) in page.waves:
-                frame = frame or wave_frame(number, _wave_json(header), samples)
+                frame = frame or wave_frame(number, encode(header), samples)
                 page.put_wave(frame)
 
-    def _give_connection(self, number: int, silent_s: float | None) -> None:
-        frame = own_frame("connection", monitor=number, state=self._monitors[number].connection, silent_s=silent_s)
+    def _give(self, frame: str, bed: tuple[int, str] | None = None) -> None:
+        """Give a frame to all pages, or to those that want the beats and events of a bed."""
         for page in self.pages:
-            if page.started:
+            if page.started and (bed is None or bed in page.beats):
                 page.put(frame)
 
-    def _missed(
-        self, page: Page, number: int, monitor: _Monitor, epoch: str, seqs: Have
-    ) -> list[tuple[int, str, str, int]]:
-        """Give the kept alarm messages after `seqs`; return the requests for what is not kept."""
-        first: dict[str, int] = {}
-        for topic, seq, _ in monitor.alarms:
-            first.setdefault(topic, seq)
-        wanted = []
-        for topic, seq in seqs.items():
-            if epoch != monitor.epoch or first.get(topic, seq + 1) > seq + 1:
-                wanted.append((number, topic, epoch, seq))
-        if epoch == monitor.epoch:
-            asked = {topic for _, topic, _, _ in wanted}
-            for topic, seq, frame in monitor.alarms:
-                if topic not in asked and seq > seqs.get(topic, 0):
-                    page.put(frame)
-        return wanted
+    def _accept_connection(self, batch: Batch, monitor: _Monitor) -> None:
+        now_s = self._clock()
+        monitor.silent_s = batch.silent_s
+        if batch.state != monitor.connection or now_s - monitor.connection_sent_s >= _CONNECTION_S:
+            monitor.connection, monitor.connection_sent_s = batch.state, now_s
+            self._give(self._connection_frame(batch.monitor))
+
+    def _accept_position(self, number: int, position: Position) -> None:
+        monitor = self._monitors[number]
+        changed = _of_alarms(position, monitor.position)
+        monitor.position = position
+        monitor.joined.set()
+        frame = own_frame("position", monitor=number, position=changed)
+        for page in self.pages:
+            if number in page.recovered:
+                page.put(frame)
+
+    def _connection_frame(self, number: int) -> str:
+        monitor = self._monitors[number]
+        return own_frame(
+            "connection", monitor=number, state=monitor.connection, silent_s=monitor.silent_s, epoch=monitor.epoch,
+            at_s=self._clock(),
+        )  # fmt: skip
 
 
-def _wave_json(header: WaveHeader) -> bytes:
-    from monitor.messages import encode
-
-    return encode(header)
+def _of_alarms(position: Position | None, before: Position | None) -> Position | None:
+    """The places of a position in topics of alarms that differ from those of an earlier position."""
+    if position is None:
+        return None
+    old = {} if before is None else before.topics
+    places = {name: place for name, place in position.topics.items() if name.endswith("/alarm/")}
+    return Position(position.epoch, {name: place for name, place in places.items() if old.get(name) != place})

@@ -26,6 +26,13 @@ const SIGNS = [
   "Times are those of the signal, in UTC.",
 ];
 
+const LINK_MARKS = { connecting: "✕ CONNECTING", lost: "✕ SERVER LOST", late: "✕ TOO SLOW" };
+const LINK_WORDS = {
+  connecting: "",
+  lost: "CONNECTION TO THE SERVER LOST: what this page shows is old. It reconnects by itself.",
+  late: "THE CONNECTION OR THIS BROWSER IS TOO SLOW: what this page shows comes late.",
+};
+
 const byId = (id) => document.getElementById(id);
 const store = new Store();
 const connection = new Connection(store);
@@ -83,11 +90,10 @@ function updateHead() {
   const states = store.monitors.map((monitor) => monitor.connection());
   const down = states.filter((state) => state !== "connected");
   const link = byId("link");
-  setText(link, refused ? "✕ NO ACCESS" : store.link !== "open" ? "✕ SERVER LOST" : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
+  setText(link, refused ? "✕ NO ACCESS" : store.link !== "open" ? LINK_MARKS[store.link] : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
   setClass(link, store.link !== "open" || down.length ? "bad" : "good");
   const banner = byId("banner");
-  const words = refused ? refused : store.link === "lost" ? "CONNECTION TO THE SERVER LOST: what this page shows is old. It reconnects by itself."
-    : down.length ? store.monitors.filter((monitor) => monitor.connection() !== "connected").map((monitor) => `${monitor.address}: ${monitor.connection().toUpperCase()}`).join("   ") : "";
+  const words = refused ? refused : store.link !== "open" ? LINK_WORDS[store.link] : down.length ? store.monitors.filter((monitor) => monitor.connection() !== "connected").map((monitor) => `${monitor.address}: ${monitor.connection().toUpperCase()}`).join("   ") : "";
   banner.hidden = !words || (store.link === "connecting" && !refused);
   byId("logout").hidden = !store.name;
   byId("logout").title = `${store.name} (${store.role})`;
@@ -145,6 +151,8 @@ connection.addEventListener("link", () => {
   if (!location.hash && store.link === "open") route(); // one bed is shown at once, several as a ward
   updateHead();
 });
+connection.addEventListener("alive", () => sound.update()); // timers of a page in the background run once a minute
+connection.addEventListener("incomplete", () => note("Some alarms of the time without connection are no longer in the journal."));
 connection.addEventListener("refused", async ({ detail }) => {
   if (await again()) {
     connection.open();

@@ -3,7 +3,9 @@
 import { now } from "./store.js";
 
 const RETRY_S = [0.3, 1, 2, 4, 5];
-const SILENT_S = 2.5; // the server sends at least once a second; then the link is taken for lost
+const SILENT_S = 1.7; // the server sends at least twice a second; after this the page says that the link is lost
+const CLOSE_S = 5; // after this it connects again: a cut cable or a stopped program closes no socket
+const LATE_S = 1.5; // frames that come later than this are old: the connection is too slow
 
 export class Connection extends EventTarget {
   constructor(store) {
@@ -23,18 +25,32 @@ export class Connection extends EventTarget {
     const socket = new WebSocket(`${scheme}://${location.host}/ws`);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
-    this.openedAt = this.heardAt = now();
+    this.current = false; // whether the present state has come
+    this.offsetS = Infinity; // from the server's clock to this page's, with the shortest way that was seen
+    this.lateS = 0; // how much longer than that the last frames took
+    this.heardAt = now();
     socket.onmessage = (event) => socket === this.socket && this.receive(event.data);
     socket.onclose = (event) => socket === this.socket && this.closed(event.code, event.reason);
   }
 
-  // Whether the server is silent: a cut cable or a stopped program closes no socket.
+  // Whether the server is silent, or its frames come late.
   watch() {
-    if (this.socket && now() - this.heardAt > SILENT_S) {
+    if (!this.socket) return;
+    const silentS = now() - this.heardAt;
+    if (silentS > CLOSE_S) {
       const socket = this.socket;
       this.closed(0);
       socket.close();
+    } else if (this.current) {
+      this.setLink(silentS > SILENT_S ? "lost" : this.lateS > LATE_S ? "late" : "open");
     }
+  }
+
+  // The clocks of server and page are compared, never read as times of day; both may be wrong.
+  measure(atS) {
+    const offsetS = now() - atS;
+    this.offsetS = Math.min(this.offsetS, offsetS);
+    this.lateS = offsetS - this.offsetS;
   }
 
   closed(code, reason = "") {
@@ -79,9 +95,18 @@ export class Connection extends EventTarget {
       this.send({ op: "view", ...this.view });
     } else if (body.type === "current") {
       this.retries = 0;
-      this.setLink("open");
+      this.current = true;
+      this.watch();
     } else if (body.type === "connection") {
       this.store.setConnection(body);
+      this.measure(body.at_s);
+      this.watch();
+      this.dispatchEvent(new Event("alive"));
+    } else if (body.type === "position") {
+      this.store.setPosition(body);
+    } else if (body.type === "recovered") {
+      this.store.setRecovered(body);
+      if (!body.complete) this.dispatchEvent(new Event("incomplete"));
     } else if (body.type === "reply") {
       const waiting = this.replies.get(body.id);
       this.replies.delete(body.id);

@@ -12,7 +12,7 @@ const QUALITY = {
 
 export const CONDITION_WORDS = {
   starting: "STARTING", no_data: "NO DATA", source_lost: "SOURCE LOST", ended: "ENDED", stale: "STALE",
-  lost: "CONNECTION LOST", connecting: "CONNECTING",
+  lost: "CONNECTION LOST", connecting: "CONNECTING", behind: "MONITOR IS BEHIND",
 };
 
 export function qualityWords(quality) {

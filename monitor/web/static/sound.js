@@ -36,7 +36,8 @@ export class Sound {
 
   // The highest priority that has to sound; empty = silence.
   due() {
-    let best = "";
+    // What cannot be watched has to sound as well.
+    let best = this.store.monitors.some((monitor) => ["lost", "stale"].includes(monitor.connection())) ? "medium" : "";
     for (const bed of this.store.beds) {
       if (bed.audioPausedS() > 0) continue;
       for (const { alarm } of bed.active.values()) {

@@ -7,11 +7,15 @@ import { Ring } from "./ring.js";
 export const STALE_S = 2; // without a heartbeat
 export const LOST_S = 5;
 const NO_DATA_S = 2;
+const BEHIND_S = 2; // samples have waited for this time in the monitor
+const SELDOM_STATUS_S = 7; // a busy monitor sends the status every 5 s
 const CLOCK_STILL_S = 3; // as NO_DATA_S without waves, from the status once a second
 const NO_RATE_S = 5;
 const RING_S = 40;
 const BEATS = 240;
 const CLEARED = 50;
+const LOG = 2000;
+const SEEN = 20_000; // alarm messages of a monitor by which doubled ones are found
 const ORDER = { onset: 0, latched: 1, acknowledged: 2 };
 
 export const now = () => performance.now() / 1000;
@@ -80,13 +84,15 @@ class Bed {
       return now() - this.waveAt <= NO_DATA_S;
     }
     if (this.wavesSince !== null && now() - this.wavesSince > NO_DATA_S) return false;
-    return this.advancedAt !== null && this.stillS() <= CLOCK_STILL_S;
+    const seldom = this.monitor.heartbeat?.thinned?.includes("status");
+    return this.advancedAt !== null && this.stillS() <= (seldom ? SELDOM_STATUS_S : CLOCK_STILL_S);
   }
 
   condition() {
     const connection = this.monitor.connection();
     const stream = this.streamCondition();
     if (connection === "ended" || stream === "ended") return "ended";
+    if (connection === "connected" && stream !== "source_lost" && this.monitor.behindS() >= BEHIND_S) return "behind";
     return connection === "connected" ? stream : connection;
   }
 
@@ -122,7 +128,7 @@ class Bed {
     const alarm = this.topAlarm();
     let rank = 90;
     if (alarm) rank = (alarm.state === "acknowledged" ? 40 : 0) + (2 - RANK[alarm.priority]) * 10 + (ORDER[alarm.state] ?? 3);
-    if (["no_data", "source_lost", "stale", "lost"].includes(this.condition())) rank = Math.min(rank, 35);
+    if (["no_data", "source_lost", "stale", "lost", "behind"].includes(this.condition())) rank = Math.min(rank, 35);
     return rank;
   }
 }
@@ -141,18 +147,30 @@ class Monitor {
     this.address = address;
     this.clear("");
     this.state = "connecting"; // as the server sees it
-    this.oldEpochs = new Set();
-    this.have = null; // position before the last loss of the link
+    this.position = null; // up to which this page has all alarm messages: {epoch, topics}; the server says it
+    this.seen = new Set(); // `epoch topic seq` of alarm messages that were folded, the oldest first
   }
 
+  // Begins a run of the monitor.
   clear(epoch) {
-    if (this.epoch) this.oldEpochs.add(this.epoch);
     this.epoch = epoch;
     this.beds = new Map();
     this.heartbeat = null;
     this.heartbeatAt = null;
-    this.seqs = {}; // topic of alarms -> last seq
-    this.seen = new Set(); // `topic seq` of alarm messages that were folded
+  }
+
+  // For how long samples have waited in the monitor, s.
+  behindS() {
+    return this.heartbeat?.late_s ?? 0;
+  }
+
+  // Whether an alarm message is new to this page.
+  isNew(topic, body) {
+    const key = `${body.epoch} ${topic} ${body.seq}`;
+    if (this.seen.has(key)) return false;
+    this.seen.add(key);
+    if (this.seen.size > SEEN) this.seen.delete(this.seen.values().next().value);
+    return true;
   }
 
   // The worst of the link to the server, of the server's view, and of the age of the heartbeat.
@@ -179,7 +197,7 @@ class Monitor {
 export class Store extends EventTarget {
   constructor() {
     super();
-    this.link = "connecting"; // to the server: connecting, open, lost
+    this.link = "connecting"; // to the server: connecting, open, lost, late
     this.role = "viewer";
     this.name = "";
     this.monitors = [];
@@ -197,10 +215,10 @@ export class Store extends EventTarget {
     this.dispatchEvent(new Event("beds"));
   }
 
-  // Run and last alarm of each topic, for the request `start`.
+  // Up to where this page has the alarms of each monitor, for the request `start`.
   have() {
     const positions = {};
-    for (const monitor of this.monitors) if (monitor.epoch) positions[monitor.address] = [monitor.epoch, monitor.seqs];
+    for (const monitor of this.monitors) if (monitor.position) positions[monitor.address] = monitor.position;
     return positions;
   }
 
@@ -230,22 +248,41 @@ export class Store extends EventTarget {
       .map((entry) => entry[1]);
   }
 
+  // State of a monitor as the server sees it; its run is the present one.
   setConnection(message) {
     const monitor = this.monitors[message.monitor];
-    if (monitor) monitor.state = message.state;
+    if (!monitor) return;
+    monitor.state = message.state;
+    if (message.epoch && message.epoch !== monitor.epoch) {
+      const before = monitor.epoch;
+      monitor.clear(message.epoch);
+      if (before) this.dispatchEvent(new Event("beds"));
+    }
+  }
+
+  setPosition(message) {
+    const monitor = this.monitors[message.monitor];
+    if (!monitor || !message.position) return;
+    monitor.position ??= { epoch: message.position.epoch, topics: {} };
+    Object.assign(monitor.position.topics, message.position.topics);
+  }
+
+  // The alarms of the time without connection have come: what is not active any more is over.
+  setRecovered(message) {
+    const monitor = this.monitors[message.monitor];
+    if (!monitor) return;
+    const active = new Set(message.active);
+    for (const bed of monitor.beds.values()) {
+      for (const id of bed.active.keys()) if (!active.has(id)) bed.active.delete(id);
+    }
   }
 
   fold(number, topic, body) {
     const monitor = this.monitors[number];
     if (!monitor) return;
-    if (body.epoch && body.epoch !== monitor.epoch) {
-      if (monitor.oldEpochs.has(body.epoch)) {
-        if (body.schema === "alarm/1") this.foldPast(monitor, topic, body); // of the run before, from the journal
-        return;
-      }
-      const before = monitor.epoch;
-      monitor.clear(body.epoch);
-      if (before) this.dispatchEvent(new Event("beds"));
+    if (body.epoch !== monitor.epoch) {
+      if (body.schema === "alarm/1") this.foldPast(monitor, topic, body); // of the run before, from the journal
+      return;
     }
     if (body.schema === "heartbeat/1") {
       monitor.heartbeat = body;
@@ -276,18 +313,13 @@ export class Store extends EventTarget {
   }
 
   foldAlarm(monitor, topic, body) {
-    const key = `${topic} ${body.seq}`;
-    if (monitor.seen.has(key)) return;
-    monitor.seen.add(key);
-    const latest = body.seq > (monitor.seqs[topic] ?? 0);
-    if (latest) monitor.seqs[topic] = body.seq;
+    if (!monitor.isNew(topic, body)) return;
     const alarm = body.alarm;
     const bed = monitor.bed(alarm.bed);
     bed.advance(body.sample, body.time);
+    this.keep({ monitor, bed, topic, body });
     const known = bed.active.get(alarm.alarm_id);
     if (known && known.seq > body.seq) return; // an older state, from the journal
-    this.log.unshift({ monitor, bed, body });
-    this.log.length = Math.min(this.log.length, 2000);
     if (alarm.state === "cleared") {
       bed.active.delete(alarm.alarm_id);
       bed.cleared.unshift({ alarm, body });
@@ -299,15 +331,17 @@ export class Store extends EventTarget {
   }
 
   foldPast(monitor, topic, body) {
-    const key = `${body.epoch} ${topic} ${body.seq}`;
-    if (monitor.seen.has(key)) return;
-    monitor.seen.add(key);
-    this.log.unshift({ monitor, bed: monitor.bed(body.alarm.bed), body, past: true });
+    if (monitor.isNew(topic, body)) this.keep({ monitor, bed: monitor.bed(body.alarm.bed), topic, body, past: true });
+  }
+
+  keep(entry) {
+    this.log.unshift(entry);
+    this.log.length = Math.min(this.log.length, LOG);
   }
 
   foldWave(number, header, samples) {
     const monitor = this.monitors[number];
-    if (!monitor || (monitor.epoch && header.epoch !== monitor.epoch)) return;
+    if (!monitor || header.epoch !== monitor.epoch) return;
     const bed = monitor.bed(header.bed);
     header.channels.forEach((name, row) => {
       let ring = bed.rings[name];

@@ -1,0 +1,70 @@
+"""Test that a page loses no alarm: python tools/web_faults.py [--short] [--only server_killed,cable]
+
+Starts a monitor, a web server and pages in Chromium; kills, stops and cuts them off; and compares the alarm messages in
+the monitor's journal with those that the page was given. Ends with 1 where an alarm was lost or doubled, or where the
+page did not say in time that it knows nothing. The figures are kept in --json, for the table of docs/web.md.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # test this working tree
+
+from common.browser import started_browser  # noqa: E402
+from common.pages import save_json, write_page  # noqa: E402
+from common.programs import ToolError, run_command  # noqa: E402
+from stress.web_faults import FAULTS, SHORT, Sizes, faults_table, run_fault  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results" / "web_faults.json"
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.command(help=__doc__)
+def main(
+    only: Annotated[str, typer.Option(help=f"Of {', '.join(FAULTS)}, with commas.")] = ",".join(FAULTS),
+    short: Annotated[bool, typer.Option("--short", help="Small sizes, as in the tests; keeps no figures.")] = False,
+    json: Annotated[Path, typer.Option(help="File that keeps the figures.")] = RESULTS,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into docs/web.md and end.")] = False,
+) -> None:
+    """Carry out the faults, print the table, keep the figures."""
+    if write:
+        return write_page("docs/web.md", "faults", faults_table(json_module.loads(json.read_text("utf-8"))))
+    names = only.split(",")
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise ToolError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
+    outcomes = []
+    with started_browser() as browser:
+        for name in names:
+            began_s = time.monotonic()
+            outcomes += run_fault(name, browser, SHORT if short else Sizes())
+            print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    figures = {
+        "command": " ".join(["python tools/web_faults.py", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+    }
+    if not short:
+        save_json(json, figures)
+    print(faults_table(figures))
+    for outcome in outcomes:
+        if not outcome.good:
+            print(f"failed: {outcome}", file=sys.stderr)
+    raise typer.Exit(int(not all(outcome.good for outcome in outcomes)))
+
+
+if __name__ == "__main__":
+    run_command("web_faults", app)
