@@ -20,6 +20,7 @@ __all__ = ["BEHIND_BYTES", "Hub", "Page"]
 WAVE_BYTES: Final = 262_144  # unsent bytes of a page beyond which its waves are left out
 BEHIND_BYTES: Final = 8_388_608  # unsent bytes beyond which a page is cut off; it returns with its positions
 _ALARMS: Final = 5_000  # alarm messages of a monitor kept for pages that return; older ones are in its journal
+_CLEARED: Final = 1_000  # alarms by which a late message of one that is over is found
 _BEATS: Final = 240  # of a bed that a page shows in detail
 _CONNECTION_S: Final = 0.4  # between two frames on the connection: a page that gets none takes the server for lost
 
@@ -93,6 +94,7 @@ class _Monitor:
         self.heartbeat = ""
         self.statuses: dict[str, str] = {}
         self.active: dict[str, tuple[int, str]] = {}  # alarm id -> seq, frame
+        self.cleared: dict[str, int] = {}  # alarm id -> seq, the oldest first
         self.alarms: deque[tuple[str, Place, str]] = deque(maxlen=_ALARMS)  # topic, place, frame; also of past runs
         self.beats: dict[str, deque[str]] = {}
         self.position: Position | None = None  # of the server, which has all alarm messages up to it
@@ -103,6 +105,7 @@ class _Monitor:
         self.epoch = epoch
         self.statuses.clear()
         self.active.clear()
+        self.cleared.clear()
         self.beats.clear()
         self.heartbeat = ""
 
@@ -112,10 +115,13 @@ class _Monitor:
         if body.epoch != self.epoch:
             return
         alarm_id = body.alarm.alarm_id
-        if body.seq < self.active.get(alarm_id, (0, ""))[0]:
+        if body.seq < max(self.active.get(alarm_id, (0, ""))[0], self.cleared.get(alarm_id, 0)):
             return  # late, from the journal
         if body.alarm.state == "cleared":
             self.active.pop(alarm_id, None)
+            self.cleared[alarm_id] = body.seq
+            if len(self.cleared) > _CLEARED:
+                del self.cleared[next(iter(self.cleared))]
         else:
             self.active[alarm_id] = body.seq, frame
 

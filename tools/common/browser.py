@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from common.programs import ToolError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 __all__ = ["started_browser"]
 
 
 @contextlib.contextmanager
-def started_browser(*arguments: str) -> Iterator["Browser"]:  # noqa: UP037, F821
+def started_browser(*arguments: str) -> Iterator[Browser]:
     """Start Chromium; it ends with the block.
 
     Raises:

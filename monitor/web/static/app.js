@@ -86,6 +86,12 @@ function setTheme(theme) {
   }
 }
 
+function monitorWords(monitor) {
+  const state = monitor.connection();
+  if (state !== "connected") return `${monitor.address}: ${state.toUpperCase()}`;
+  return monitor.isBehind ? `${monitor.address}: BEHIND BY ${Math.round(monitor.heartbeat.late_s)} s` : "";
+}
+
 function updateHead() {
   const states = store.monitors.map((monitor) => monitor.connection());
   const down = states.filter((state) => state !== "connected");
@@ -93,7 +99,7 @@ function updateHead() {
   setText(link, refused ? "✕ NO ACCESS" : store.link !== "open" ? LINK_MARKS[store.link] : down.length ? `✕ ${down.length} of ${states.length} not connected` : "● connected");
   setClass(link, store.link !== "open" || down.length ? "bad" : "good");
   const banner = byId("banner");
-  const words = refused ? refused : store.link !== "open" ? LINK_WORDS[store.link] : down.length ? store.monitors.filter((monitor) => monitor.connection() !== "connected").map((monitor) => `${monitor.address}: ${monitor.connection().toUpperCase()}`).join("   ") : "";
+  const words = refused ? refused : store.link !== "open" ? LINK_WORDS[store.link] : store.monitors.map(monitorWords).filter(Boolean).join("   ");
   banner.hidden = !words || (store.link === "connecting" && !refused);
   byId("logout").hidden = !store.name;
   byId("logout").title = `${store.name} (${store.role})`;

@@ -92,7 +92,7 @@ class Bed {
     const connection = this.monitor.connection();
     const stream = this.streamCondition();
     if (connection === "ended" || stream === "ended") return "ended";
-    if (connection === "connected" && stream !== "source_lost" && this.monitor.behindS() >= BEHIND_S) return "behind";
+    if (connection === "connected" && stream !== "source_lost" && this.monitor.isBehind) return "behind";
     return connection === "connected" ? stream : connection;
   }
 
@@ -159,9 +159,9 @@ class Monitor {
     this.heartbeatAt = null;
   }
 
-  // For how long samples have waited in the monitor, s.
-  behindS() {
-    return this.heartbeat?.late_s ?? 0;
+  // Whether samples wait in the monitor.
+  get isBehind() {
+    return (this.heartbeat?.late_s ?? 0) >= BEHIND_S;
   }
 
   // Whether an alarm message is new to this page.

@@ -1,24 +1,22 @@
-"""One browser for all tests of the page."""
+"""One browser for the tests of a module.
+
+Playwright keeps an event loop running in the main thread, in which `asyncio.run` fails: so not one for all modules.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from common.browser import started_browser
+from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; `.ci/run` installs it."""
-    found = shutil.which("chromium")
-    assert found, "no chromium; install it: apt-get install chromium"
-    with sync_playwright() as playwright:
-        # Without a sandbox, because root cannot have one.
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with started_browser() as started:
         yield started
-        started.close()
 
 
 class Complaints(list[str]):
