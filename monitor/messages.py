@@ -277,7 +277,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         who: name of the operator of `acknowledge` and `pause_audio`; written to the journal.
         topic, epoch, seq: `since`: returns the messages of `topic` after `seq` of `epoch`.
         seconds: `pause_audio`: length of the pause, s, at most AUDIO_PAUSE_MAX_S; 0 ends a pause.
-        first_sample, n: `strip`: range of source samples, instead of the strip of an alarm.
+        first_sample, n: `strip`: range of source samples, instead of the strip of an alarm; `history` of an alarm:
+            range of the beats to return.
     """
 
     op: Literal["snapshot", "since", "acknowledge", "pause_audio", "strip", "history", "ping"]
@@ -298,7 +299,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     Attributes:
         messages: JSON bodies. `snapshot`: status of each bed and every active alarm; `since`: the missed messages;
-            `strip` of an alarm of a named run: its beats.
+            `history` of an alarm: the beats in that range.
         complete: `since`: False where the journal no longer holds all requested messages.
         data: other results, e.g. of `strip`: first_sample, fs_hz, raw_mv, filtered_mv, r_samples.
     """

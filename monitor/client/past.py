@@ -153,8 +153,12 @@ class Past:
         if not reply.ok:
             return None
         rows = np.array([reply.data["raw_mv"], reply.data["filtered_mv"]], dtype=np.float32)  # null becomes NaN
-        beats = tuple(map(bytes, reply.messages))
-        return PastStrip(reply.data["first_sample"], reply.data["fs_hz"], rows, beats)
+        first = reply.data["first_sample"]
+        # The hub of a fleet has the beats, and a shard of it the signal.
+        marks = self._ask(
+            Request(op="history", alarm_id=alarm_id, epoch=epoch, first_sample=first, n=max(1, rows.shape[1]))
+        )
+        return PastStrip(first, reply.data["fs_hz"], rows, tuple(map(bytes, marks.messages)))
 
     def _ask(self, request: Request) -> Reply:
         return self._client.request(request, max(0.001, min(_REPLY_S, self.left_s)))

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from monitor.bus.requests import ControlRequest
 from monitor.bus.server import Bus
 from monitor.engine.bed import Bed
@@ -49,11 +47,7 @@ class Control:
             strip = self.journal.get_strip(request.alarm_id, request.epoch)
             if strip is None:
                 return Reply(ok=False, error=f"no strip of alarm {request.alarm_id!r}: unknown, or no longer kept")
-            end = strip.first_sample + strip.samples.shape[1]
-            bed_name = request.alarm_id.partition("/")[0]
-            beats = self.journal.beats(bed_name, request.epoch, strip.first_sample, end)
-            data = strip_data(strip.first_sample, strip.fs_hz, strip.samples)
-            return Reply(ok=True, messages=tuple(map(msgspec.Raw, beats)), data=data)
+            return Reply(ok=True, data=strip_data(strip.first_sample, strip.fs_hz, strip.samples))
         only = next(iter(self.beds)) if len(self.beds) == 1 else ""
         bed_name = request.bed or request.alarm_id.partition("/")[0] or only
         if (bed := self.beds.get(bed_name)) is None:

@@ -13,8 +13,10 @@ from fhir.resources.R4B.bundle import Bundle
 
 from monitor.client import past
 from monitor.web import history, journal_copy
+from monitor.web.server import WebOptions
 from tests.monitor.bus.helpers import wait_for
 from tests.monitor.commands.helpers import ecg_monitor, free_endpoint
+from tests.monitor.web.helpers import ask, keys_in, login, served
 from tests.monitor.web.past_monitor import Ward, get, page_of, ward_with_past
 
 pytestmark = pytest.mark.slow
@@ -169,3 +171,19 @@ def test_of_a_long_journal_the_newest_alarms_are_kept(ward: Ward, monkeypatch: p
     assert not found["complete"]
     assert 0 < found["total"] < everything["total"]
     assert {row["alarm_id"] for row in found["alarms"]} <= {row["alarm_id"] for row in everything["alarms"][:5]}
+
+
+@pytest.mark.parametrize("path", ["/api/alarms", "/api/alarms.csv", "/api/alarm", "/api/strip.svg", "/api/export"])
+def test_with_keys_a_session_is_needed(path: str, keys: tuple[str, str]) -> None:
+    address, cookie = keys
+    assert ask(address, f"{path}?id=x").status == 401
+    assert ask(address, f"{path}?bad=x", Cookie=cookie).status == 400
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Address of a page with keys, and the cookie of a viewer."""
+    folder = tmp_path_factory.mktemp("keys") / "keys"
+    tokens = keys_in(folder)
+    with served(WebOptions(keys=str(folder))) as address:
+        yield address, login(address, tokens["ward"])
