@@ -1,4 +1,4 @@
-"""`python -m train`: fit, evaluate, table, words, export, import-published, data. Bad input: one line, exit code 2."""
+"""`python -m train`: fit, evaluate, table, curves, words, export, import-published, data. Bad input: one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -214,6 +214,16 @@ def table(
             typer.echo(f"wrote {path}")
     if outdated:
         raise typer.Exit(1)
+
+
+@app.command()
+def curves(
+    out: Annotated[Path | None, typer.Option(help="JSON file. Default: beside the shipped model.")] = None,
+) -> None:
+    """Write ROC and score histogram of the shipped model as numbers; the demo draws them."""
+    from train.evaluate.curves import write_card_curves
+
+    typer.echo(f"wrote {write_card_curves(out, lambda text: typer.echo(text, err=True))}")
 
 
 @app.command()

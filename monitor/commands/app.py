@@ -8,6 +8,7 @@ import sys
 import typer
 
 from monitor.commands import alarms, keys
+from monitor.commands.demo import demo
 from monitor.commands.emulate import emulate
 from monitor.commands.export import export
 from monitor.commands.fleet import fleet
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.callback(invoke_without_command=True, epilog=EPILOG)(run)
 app.command()(watch)
 app.command()(web)
+app.command()(demo)
 app.command()(tail)
 app.add_typer(alarms.app, name="alarms")
 app.command()(export)

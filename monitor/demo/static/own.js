@@ -1,0 +1,125 @@
+// A visitor's file: rows of beats, or a recording. Read, cut into beats, set beside their own median beat.
+
+import { detect } from "./detect.js";
+import { Recording } from "./recording.js";
+
+const BEAT = 187;
+const R = 62;
+const MAX_BYTES = 60e6;
+const UNITS = { mV: 1, uV: 1e-3, V: 1e3 };
+const MIN_BEATS = 8;
+
+// Numbers of a text table: rows of equal or unequal length; lines without a number are left out. Decimal commas are
+// understood where columns are separated by semicolons, tabs or blanks.
+export function parseTable(text) {
+  const lines = text.split(/\r\n|\r|\n/).filter((line) => line.trim() && !/^\s*[#%]/.test(line));
+  const sample = lines.slice(0, 50).join("\n");
+  const separator = sample.includes(";") ? ";" : sample.includes("\t") ? "\t" : sample.includes(",") ? "," : /\s+/;
+  const decimalComma = separator !== "," && /\d,\d/.test(sample);
+  const rows = [];
+  let dropped = 0;
+  for (const line of lines) {
+    const cells = line.trim().split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
+    const row = cells.map((cell) => (cell === "" ? NaN : Number(decimalComma ? cell.replace(",", ".") : cell)));
+    if (row.some((value) => Number.isFinite(value))) rows.push(row);
+    else dropped += 1;
+  }
+  return { rows, dropped };
+}
+
+// What a table is: { kind: "beats", rows } or { kind: "recording", column values, fsHz }.
+export function understand({ rows }, settings = {}) {
+  if (!rows.length) throw new Error("no number in the file; give a CSV file of samples");
+  const columns = mode(rows.map((row) => row.length));
+  const full = rows.filter((row) => row.length === columns);
+  if (columns === BEAT || columns === BEAT + 1) {
+    const values = full.flatMap((row) => row.slice(0, BEAT));
+    if (values.every((value) => value >= 0 && value <= 1)) {
+      throw new Error("these beats are scaled to 0..1 with the R-peak first, as in the public CSV set; this model needs mV, 125 Hz and the R-peak at sample 62 of 187");
+    }
+    return { kind: "beats", rows: full.map((row) => row.slice(0, BEAT)).filter((row) => row.every(Number.isFinite)) };
+  }
+  if (columns > BEAT + 1 || (columns > 40 && full.length < 50)) {
+    throw new Error(`rows of ${columns} numbers; give rows of ${BEAT} samples (beats), or one sample a row (a recording)`);
+  }
+  const first = full.map((row) => row[0]).filter(Number.isFinite);
+  const timed = columns > 1 && first.every((value, i) => !i || value > first[i - 1]);
+  const column = settings.column ?? (timed ? 1 : 0);
+  if (column >= columns) throw new Error(`no column ${column + 1}; the file has ${columns}`);
+  let fsHz = settings.fsHz || null;
+  if (!fsHz && timed) {
+    const step = (first.at(-1) - first[0]) / (first.length - 1);
+    const perSecond = step >= 0.5 && step < 100 && Number.isInteger(first[1] - first[0]) && first[1] - first[0] === 1 ? null : step > 0.2 ? 1000 / step : 1 / step;
+    fsHz = perSecond && perSecond >= 50 && perSecond <= 5000 ? Math.round(perSecond * 100) / 100 : null;
+  }
+  return { kind: "recording", samples: Float64Array.from(full, (row) => row[column]), fsHz, columns, column };
+}
+
+const mode = (values) => {
+  const counts = new Map();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+};
+
+// Factor to mV: as chosen, or by the height of the signal.
+function toMillivolt(samples, unit) {
+  if (unit && unit !== "auto") return [UNITS[unit], unit];
+  const sorted = Float64Array.from(samples.filter(Number.isFinite)).sort();
+  const range = sorted[Math.floor(0.995 * (sorted.length - 1))] - sorted[Math.floor(0.005 * sorted.length)];
+  if (!(range > 0)) throw new Error("all samples are equal: there is no ECG in this column; choose another one");
+  if (range > 30) return [1e-3, "uV"];
+  return range < 0.02 ? [1e3, "V"] : [1, "mV"];
+}
+
+// Makes a recording of a file; settings: fsHz, unit, column; own: filter of index.json. Throws an Error with the remedy.
+export function ownRecording(name, text, settings, own) {
+  if (text.length > MAX_BYTES) throw new Error(`${name} has ${(text.length / 1e6).toFixed(0)} MB; give at most ${MAX_BYTES / 1e6} MB, e.g. an hour`);
+  if (text.includes("\0")) throw new Error(`${name} is no text; give a CSV file`);
+  const found = understand(parseTable(text), settings);
+  return found.kind === "beats" ? beatRows(name, found.rows) : signalRecording(name, found, settings, own);
+}
+
+function facts(name, fsHz, beats, note) {
+  return {
+    key: `own ${name}`, title: name, text: note, spec: name, credit: "yours; it does not leave this page", training: false, annotated: false,
+    own: true, lead: "", fs_hz: fsHz, first_sample: 0, rate_low_bpm: null, rate_high_bpm: null, beats, alarms: [], pulses: [], status: [],
+  };
+}
+
+const plainBeat = (r, rr) => ({ r_sample: r, rr_s: rr, p_value: null, threshold: null, anomalous: false, quality: "good", words: [], paced: false });
+
+// Rows of 187 samples; their median is the usual beat where there are enough. No rhythm is known.
+function beatRows(name, rows) {
+  if (!rows.length) throw new Error(`${name}: no complete row of ${BEAT} numbers`);
+  const n = rows.length;
+  const beats = Float32Array.from(rows.flat());
+  const values = new Float32Array(8 * n).fill(NaN);
+  const templates = new Float32Array(n >= MIN_BEATS ? 2 * BEAT : 0);
+  if (n >= MIN_BEATS) {
+    for (let i = 0; i < BEAT; i++) templates[i] = templates[BEAT + i] = median(rows.map((row) => row[i]));
+    const heights = rows.map((row) => row.slice(R - 12, R + 18)).map((qrs) => Math.max(...qrs) - Math.min(...qrs));
+    for (let at = 0; at < n; at++) values[8 * at + 6] = Math.max(0.05, median(heights));
+  }
+  const note = `${n} beats; ${n >= MIN_BEATS ? "their median is taken for the usual beat" : `no usual beat is known (from ${MIN_BEATS} rows on, their median is)`}; no rhythm is known.`;
+  const none = new Float32Array(0);
+  return new Recording(facts(name, 125, rows.map((_, at) => plainBeat(at, null)), note), {
+    raw: none, filtered: none, beats, values, templates, template_of: new Int32Array(n).fill(n >= MIN_BEATS ? 0 : -1), scores: new Float32Array(2 * n).fill(NaN),
+  });
+}
+
+export const median = (values) => {
+  const sorted = Float64Array.from(values).sort();
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+};
+
+function signalRecording(name, found, settings, own) {
+  if (!found.fsHz) throw new Error("the sampling rate is not in the file; type it above (Hz) and drop the file again");
+  if (found.fsHz < 100 || found.fsHz > 5000) throw new Error(`${found.fsHz} Hz is out of range; give 100 to 5000 Hz`);
+  const [factor, unit] = toMillivolt(found.samples, settings.unit);
+  const seconds = found.samples.length / found.fsHz;
+  if (seconds < 5) throw new Error(`${seconds.toFixed(1)} s are too short; give at least 5 s`);
+  const { raw, filtered, fsHz, beats, arrays } = detect(found.samples, found.fsHz, factor, own);
+  if (!beats.length) throw new Error("no heartbeat was found; check column, sampling rate and unit");
+  const note = `column ${found.column + 1}, ${found.fsHz} Hz, read as ${unit}; ${beats.length} beats by the simple R-peak finder of this page.`;
+  return new Recording(facts(name, fsHz, beats.map(({ r, rr }) => plainBeat(r, rr)), note), { raw, filtered, ...arrays });
+}
