@@ -1,4 +1,4 @@
-"""`python -m train`: fit, evaluate, table, curves, words, export, import-published, data. Bad input: one line, exit code 2."""
+"""`python -m train`: fit, evaluate, table, curves, words, export, data. Bad input: one line, exit code 2."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES, CONTEXT_FIELDS, Beat, Gap, Scorer
+from detector.bandpass import qrs_delay_samples
 from detector.lockstep import run
 from monitor.config import Config, SourceConfig
 from monitor.demo.annotations import classes_of
@@ -136,6 +137,7 @@ class JudgedRecording:
             "lead": source.lead,
             "fs_hz": source.fs_hz,
             "first_sample": first,
+            "delay_samples": qrs_delay_samples(source.fs_hz),  # of the filtered signal, at the R-peak
             "uv_per_count": UV_PER_COUNT,
             "rate_low_bpm": msgspec.to_builtins(status.rate_low_bpm),
             "rate_high_bpm": msgspec.to_builtins(status.rate_high_bpm),

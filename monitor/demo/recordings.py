@@ -74,24 +74,45 @@ def _mitdb(record: str, title: str, text: str, start_s: float) -> Recording:
 
 RECORDINGS: Final[Sequence[Recording]] = (
     _sim(
-        "tour", "Tour", "Sinus rhythm, single ectopic beats, a ventricular run, an arrest and electrode motion.",
+        "tour",
+        "Tour",
+        "Sinus rhythm, single ectopic beats, a ventricular run, an arrest and electrode motion.",
         "sinus=25,pvc=20,pac=16,vt@180=8,sinus=14,asystole=7,sinus=14,noise=6,sinus=10",
     ),
     _sim("sinus", "Sinus rhythm", "Nothing happens: no alarm is the right answer.", "sinus=90"),
-    _sim("pvc", "Ventricular ectopic beats", "Every fourth or fifth beat is wide and early.", "sinus=25,pvc=50,couplet=20"),
-    _sim("bigeminy", "Bigeminy", "From 30 s on, every second beat is a ventricular one.", "sinus=30,bigeminy=40,sinus=15"),
+    _sim(
+        "pvc",
+        "Ventricular ectopic beats",
+        "Every fourth or fifth beat is wide and early, later in pairs.",
+        "sinus=25,pvc=50,couplet=20",
+    ),
+    _sim("bigeminy", "Bigeminy", "From 30 s on, every second beat is wide and early.", "sinus=30,bigeminy=40,sinus=15"),
     _sim("vt", "Ventricular tachycardia", "A monomorphic run at 180 a minute.", "sinus=35,vt@180=14,sinus=25"),
-    _sim("vf", "Ventricular fibrillation", "Sinus rhythm, a short run, then no QRS complex at all.", "sinus=35,vt@200=5,vf=25"),
+    _sim(
+        "vf",
+        "Ventricular fibrillation",
+        "Sinus rhythm, a short run, then no QRS complex at all.",
+        "sinus=35,vt@200=5,vf=25",
+    ),
     _sim("torsades", "Torsades de pointes", "A polymorphic run whose axis twists.", "sinus=35,torsades=12,sinus=20"),
     _sim("af", "Atrial fibrillation", "Irregular intervals, no P waves, narrow QRS complexes.", "sinus=30,af=70"),
-    _sim("asystole", "Asystole", "A pause of 3 s, later no heartbeat for 12 s.", "sinus=30,pause=12,sinus=10,asystole=12,sinus=15"),
+    _sim(
+        "asystole",
+        "Asystole",
+        "A pause of 3 s, later no heartbeat for 12 s.",
+        "sinus=30,pause=12,sinus=10,asystole=12,sinus=15",
+    ),
     _sim("block", "Complete AV block", "P waves go on; slow, wide escape beats.", "sinus=30,block_wide=35,sinus=15"),
     _sim(
-        "paced", "Pacemaker", "Pulses with capture, then pulses without it. The violet lines are the pulses.",
+        "paced",
+        "Pacemaker",
+        "Pulses with capture, then pulses without it. The violet lines are the pulses.",
         "paced=50,capture_lost=8,paced=20",
     ),
     _sim(
-        "signal", "Bad signal", "Muscle noise, electrode motion, electrode off: beats that cannot be scored are not scored.",
+        "signal",
+        "Bad signal",
+        "Muscle noise, electrode motion, electrode off: beats that cannot be scored are not scored.",
         "sinus=25,muscle=10,sinus=8,motion=12,sinus=8,leadsoff=8,sinus=20",
     ),
     _mitdb("100", "sinus rhythm", "A few premature atrial beats (A). A patient that the model has not seen.", 0.0),
@@ -99,17 +120,29 @@ RECORDINGS: Final[Sequence[Recording]] = (
     _mitdb("119", "bigeminy, trigeminy", "Ventricular beats in changing patterns.", 0.0),
     _mitdb("208", "ventricular and fusion", "Many ventricular beats, and fusions of both kinds (F).", 60.0),
     _mitdb("233", "ventricular, couplets", "Ventricular beats of several shapes, in pairs and runs.", 0.0),
-    _mitdb("219", "atrial fibrillation", "Intervals that cannot be foretold. A patient that the model has not seen.", 0.0),
+    _mitdb("219", "atrial fibrillation", "Irregular intervals. A patient that the model has not seen.", 0.0),
     _mitdb("207", "ventricular flutter", "Bundle branch block, then ventricular flutter.", 0.0),
-    _mitdb("213", "where it fails: fusion", "Fusion beats (F) differ little from this patient's normal one: half are missed.", 0.0),
     _mitdb(
-        "232", "where it fails: most beats abnormal",
-        "Most beats are premature atrial ones (A), so they become the usual beat, and nearly all are missed.", 0.0,
+        "213",
+        "where it fails: fusion",
+        "Fusion beats (F) differ little from this patient's normal one: half are missed.",
+        0.0,
+    ),
+    _mitdb(
+        "232",
+        "where it fails: most beats abnormal",
+        "Most beats are premature atrial ones (A), so they become the usual beat, and nearly all are missed.",
+        0.0,
     ),
     Recording(
-        "cudb-cu01", "cu01: ventricular fibrillation", "A real onset of ventricular fibrillation.", "cudb:cu01", 90.0, 180.0
+        "cudb-cu01",
+        "cu01: ventricular fibrillation",
+        "A real onset of ventricular fibrillation.",
+        "cudb:cu01",
+        90.0,
+        180.0,
     ),
-)  # fmt: skip
+)
 
 
 def available() -> list[Recording]:

@@ -1,4 +1,4 @@
-"""The files of onnxruntime-web that run the model in a browser: of an installed package, of the cache, or downloaded."""
+"""The files of onnxruntime-web that run the model in a browser: of a package, the cache or the registry."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def _downloaded() -> dict[str, bytes]:
         with urlopen(url, timeout=_TIMEOUT_S) as reply:
             tarball = reply.read(_TARBALL_MAX)
     except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
-        raise ConfigError(f"{PACKAGE} {VERSION} is not in {_cache()} and {url} cannot be read ({error}); {_REMEDY}") from None
+        why = f"is not in {_cache()}, and {url} cannot be read ({error})"
+        raise ConfigError(f"{PACKAGE} {VERSION} {why}; {_REMEDY}") from None
     if base64.b64encode(hashlib.sha512(tarball).digest()).decode() != _SHA512:
         raise ConfigError(f"{url}: its SHA-512 is not that of {PACKAGE} {VERSION}; {_REMEDY}")
     files = {}
@@ -120,7 +121,7 @@ def _downloaded() -> dict[str, bytes]:
 
 def _registry() -> str:
     """The registry that npm uses: of its variable, of its configuration where npm is installed, else the public one."""
-    named = os.environ.get("npm_config_registry") or os.environ.get("NPM_CONFIG_REGISTRY") or ""
+    named = os.environ.get("NPM_CONFIG_REGISTRY", "")
     if not named:
         try:
             asked = subprocess.run(

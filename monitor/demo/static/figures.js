@@ -135,7 +135,7 @@ function about(model, curves) {
 }
 
 function limits() {
-  const box = element("div", "panel prose limits");
+  const box = element("div", "panel prose caveats");
   box.append(element("h3", "", "What it is not"));
   const list = element("ul");
   for (const text of [

@@ -46,7 +46,7 @@ export class Inspector extends EventTarget {
       this.rescore();
     });
     this.meter = new Meter();
-    this.root = element("div", "inspector");
+    this.root = element("div", "workbench");
     this.root.append(this.buildTools(), this.plot.root, this.buildFacts(), this.buildBench());
   }
 
@@ -72,7 +72,7 @@ export class Inspector extends EventTarget {
 
   buildFacts() {
     const box = element("div", "panel beat-facts");
-    this.headline = element("p", "verdict");
+    this.headline = element("p", "beat-verdict");
     this.words = element("ul", "words-list");
     this.list = element("dl");
     this.note = element("p", "dim small");
@@ -243,7 +243,7 @@ export class Inspector extends EventTarget {
     const words = explain(measure(samples, recording.template(at), values));
     const head = unscored ? `○ not scored: ${qualityWords(beat.quality)}` : verdict.anomalous ? "▲ anomalous" : "✓ like this patient's normal beats";
     setText(this.headline, plain ? head : `${head}, bent`);
-    setClass(this.headline, `verdict ${unscored ? "dim" : verdict.anomalous ? "bad" : "good"}`);
+    setClass(this.headline, `beat-verdict ${unscored ? "dim" : verdict.anomalous ? "bad" : "good"}`);
     this.plot.colour(unscored ? "unscored" : verdict.anomalous ? "anomalous" : "normal");
     this.meter.show(score, verdict.threshold, plain ? null : recording.score(at));
     const spoken = words.length ? words : [[verdict.anomalous ? "unlikely shape" : "as usual", ""]];

@@ -82,7 +82,7 @@ export function ownRecording(name, text, settings, own) {
 function facts(name, fsHz, beats, note) {
   return {
     key: `own ${name}`, title: name, text: note, spec: name, credit: "yours; it does not leave this page", training: false, annotated: false,
-    own: true, lead: "", fs_hz: fsHz, first_sample: 0, rate_low_bpm: null, rate_high_bpm: null, beats, alarms: [], pulses: [], status: [],
+    own: true, lead: "", fs_hz: fsHz, first_sample: 0, delay_samples: 0, rate_low_bpm: null, rate_high_bpm: null, beats, alarms: [], pulses: [], status: [],
   };
 }
 

@@ -89,7 +89,7 @@ export class Recording {
   // Filtered signal `offset` s from the R-peak of a beat, mV; NaN outside.
   near(at, offset) {
     if (!this.arrays.filtered.length) return NaN;
-    const place = this.beats[at].r_sample - this.first + offset * this.fsHz;
+    const place = this.beats[at].r_sample - this.first + this.facts.delay_samples + offset * this.fsHz;
     const left = Math.floor(place);
     if (left < 0 || left + 1 >= this.arrays.filtered.length) return NaN;
     const t = place - left;

@@ -1,0 +1,155 @@
+"""The demo in Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.monitor.demo.conftest import Served
+from tests.monitor.web.conftest import Complaints
+
+pytestmark = pytest.mark.slow
+
+LOADING_MS = 60_000
+
+
+def ready(page: Page, served: Served, where: str = "") -> None:
+    page.goto(served.address + where)
+    expect(page.locator("#link")).to_have_text("● model ready", timeout=LOADING_MS)
+    expect(page.locator(".beat-verdict")).not_to_be_empty(timeout=LOADING_MS)
+
+
+def slide(page: Page, name: str, value: str) -> None:
+    page.locator(".sliders label", has_text=name).locator("input").fill(value)
+
+
+def test_all_shipped_scores_equal_pythons(page: Page, served_demo: Served, complaints: Complaints) -> None:
+    page.goto(served_demo.address + "?selftest")
+    shown = page.locator("#selftest")
+    expect(shown).to_be_visible(timeout=3 * LOADING_MS)
+    result = json.loads(shown.text_content() or "")
+    assert result["beats"] > 500
+    assert result["anomalous"] > 100
+    assert result["worst"]["score"] < 0.01
+    assert result["worst"]["log_prob"] < 0.01
+    assert result["worst"]["p_value"] < 1e-4
+    assert result["worst"]["threshold"] < 0.01
+    assert result["other_side"] == 0
+    assert result["other_words"] == []
+    assert complaints == []  # no violation of the CSP either
+
+
+def test_no_network_after_loading(page: Page, served_demo: Served, complaints: Complaints) -> None:
+    ready(page, served_demo)
+    page.locator("[data-key=bigeminy]").click()
+    expect(page.locator(".stage h3").first).to_have_text("Bigeminy")
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Random").click()
+    page.get_by_role("button", name="Ventricular", exact=True).click()
+    expect(page.locator(".beat-verdict")).to_have_text("▲ anomalous, bent")
+    page.get_by_role("button", name="Try an example").click()
+    expect(page.locator(".result")).to_have_class(re.compile("good"))
+    assert complaints == []
+
+
+def test_bending_a_normal_beat_makes_it_anomalous_and_reset_undoes_it(page: Page, served_demo: Served) -> None:
+    ready(page, served_demo, "#bigeminy")
+    page.get_by_label("Verdict").select_option("normal")
+    expect(page.locator(".beat-verdict")).to_have_text("✓ like this patient's normal beats")
+    score = page.locator(".beat-facts dd").first
+    before = score.text_content()
+    slide(page, "QRS width", "2.2")
+    expect(page.locator(".words-list")).to_contain_text("wide")
+    slide(page, "earlier by", "0.3")
+    expect(page.locator(".words-list")).to_contain_text("early")
+    expect(page.locator(".beat-verdict")).to_have_text("▲ anomalous, bent")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Reset").click()
+    expect(score).to_have_text(before or "")
+    box = page.locator(".beat-plot > svg").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.1 * box["height"], steps=5)
+    page.mouse.up()
+    expect(page.locator(".beat-verdict")).to_have_text("▲ anomalous, bent")
+
+
+def test_missed_beats_of_a_record_can_be_listed(page: Page, served_demo: Served) -> None:
+    ready(page, served_demo, "#mitdb-232")
+    page.get_by_label("Verdict").select_option("missed")
+    expect(page.locator(".beat-facts dl")).to_contain_text("S: supraventricular")
+    expect(page.locator(".beat-verdict")).to_have_class(re.compile("good"))
+    page.get_by_label("Annotated class").select_option("V")
+    expect(page.locator(".beat-tools")).to_contain_text("no beat of this kind")
+
+
+def test_alarms_come_with_the_trace(page: Page, served_demo: Served) -> None:
+    ready(page, served_demo, "#tour")
+    timeline = page.get_by_label("Position in the recording")
+    box = timeline.bounding_box()
+    assert box is not None
+    timeline.click(position={"x": box["width"] * 68 / 120, "y": 30})  # in the ventricular run
+    alarm = page.locator(".alarm.high")
+    expect(alarm.first).to_be_visible(timeout=20_000)
+    alarm.first.get_by_role("button").click()
+    expect(page.locator(".alarm.high.quiet").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("empty.csv", "", "no number in the file"),
+        ("words.csv", "a,b\nc,d\n", "no number in the file"),
+        (
+            "short.csv",
+            "time,mV\n" + "\n".join(f"{i / 250},{i % 7}" for i in range(500)),
+            "too short; give at least 5 s",
+        ),
+        ("flat.csv", "\n".join(f"{i / 250},1" for i in range(5000)), "all samples are equal"),
+        ("norate.csv", "\n".join("1" for _ in range(5000)), "the sampling rate is not in the file"),
+        ("public.csv", "\n".join(",".join(["0.5"] * 187) for _ in range(9)), "scaled to 0..1"),
+        ("wide.csv", "\n".join(",".join(["0.5"] * 300) for _ in range(9)), "rows of 300 numbers"),
+        ("<img src=x onerror=alert(1)>.csv", "\0\0", "is no text"),
+    ],
+)
+def test_a_file_that_is_no_ecg_is_refused_in_words(
+    page: Page, served_demo: Served, name: str, text: str, says: str, complaints: Complaints
+) -> None:
+    ready(page, served_demo)
+    page.get_by_label("CSV file").set_input_files({"name": name, "mimeType": "text/csv", "buffer": text.encode()})
+    expect(page.locator(".result")).to_contain_text(says)
+    expect(page.locator(".result")).to_have_class(re.compile("bad"))
+    assert complaints == []
+
+
+def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served) -> None:
+    import numpy as np
+
+    from detector import Scorer
+
+    facts = json.loads((served_demo.folder / "data" / "bigeminy.json").read_bytes())
+    entry = facts["arrays"]["beats"]
+    content = (served_demo.folder / "data" / "bigeminy.bin").read_bytes()
+    beats = np.frombuffer(content, "<f4", int(np.prod(entry["shape"])), entry["offset"]).reshape(entry["shape"])[10:15]
+    text = "\n".join(",".join(map(str, row.tolist())) for row in beats)
+    ready(page, served_demo)
+    page.get_by_label("CSV file").set_input_files({"name": "five.csv", "mimeType": "text/csv", "buffer": text.encode()})
+    expect(page.locator(".result")).to_contain_text("5 beats; no usual beat is known")
+    expect(page.locator(".stage h3").first).to_have_text("five.csv")
+    expected = float(Scorer().score(beats).score[0])
+    expect(page.locator(".beat-facts dd").first).to_have_text(f"{expected:.2f}")
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_wider_than_the_screen(page: Page, served_demo: Served, width: int, theme: str) -> None:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": 800})
+    ready(page, served_demo)
+    assert page.locator("html").get_attribute("data-theme") == theme
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
