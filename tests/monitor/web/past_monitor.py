@@ -60,9 +60,9 @@ def earlier_run(path: Path, scorer: Scorer) -> Run:
 
 
 @contextlib.contextmanager
-def monitor_with(path: Path, source: str = "sim:bigeminy=6000") -> Iterator[str]:
+def monitor_with(path: Path, source: str = "sim:bigeminy=6000", endpoint: str = "") -> Iterator[str]:
     """A monitor process on that journal; gives its alarm endpoint."""
-    endpoint = free_endpoint()
+    endpoint = endpoint or free_endpoint()
     words = ["--source", source, "--no-dashboard", "--bus", endpoint, "--journal", str(path)]
     with Program([*MONITOR, *words]) as program:
         program.endpoint()

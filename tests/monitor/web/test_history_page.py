@@ -13,8 +13,9 @@ from monitor.bus.endpoints import endpoints_from
 from monitor.client.client import AlarmClient
 from monitor.messages import Request
 from tests.monitor.bus.helpers import wait_for
+from tests.monitor.commands.helpers import free_endpoint
 from tests.monitor.web.conftest import Complaints
-from tests.monitor.web.past_monitor import Ward, get, ward_with_past
+from tests.monitor.web.past_monitor import Ward, get, monitor_with, page_of, ward_with_past
 
 pytestmark = pytest.mark.slow
 
@@ -145,3 +146,21 @@ def test_live_beats_do_not_move_the_chosen_one(ward: Ward, page: Page, complaint
     expect(inspector).to_be_hidden()
     assert page.url.endswith("#/bed")
     assert complaints == []
+
+
+def test_the_inspector_follows_a_restart_of_the_monitor(page: Page, tmp_path: Path) -> None:
+    endpoint, path = free_endpoint(), tmp_path / "j.sqlite"
+    inspector = page.get_by_role("dialog", name="Beat inspector")
+    rows, head = inspector.locator(".beat-list button"), inspector.locator(".inspector-head")
+    with page_of(endpoint) as address:
+        with monitor_with(path, endpoint=endpoint):
+            page.goto(address + "#/bed")
+            expect(page.locator(".counters")).to_contain_text("beats")
+            page.keyboard.press("i")
+            expect(rows).not_to_have_count(0)
+        expect(head).to_contain_text(re.compile("ENDED|STALE|LOST"))  # nothing old looks present
+        expect(head).to_contain_text("---")
+        with monitor_with(path, endpoint=endpoint):
+            expect(head).to_contain_text(re.compile(r"\d+ bpm"))
+            expect(rows).not_to_have_count(0)
+            expect(inspector.locator(".facts")).to_contain_text("nats")
