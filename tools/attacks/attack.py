@@ -31,10 +31,10 @@ Attack = Callable[[Path], Outcome]
 """Carries out one attack; its argument is an empty folder for files."""
 
 
-def attacks_table(figures: dict[str, Any]) -> str:
+def attacks_table(figures: dict[str, Any], command: str = "python tools/attacks.py") -> str:
     """The outcomes as a Markdown table, from the JSON of a run."""
     rows = [(row["attack"], row["now"] if row["good"] else f"**{row['now']}**") for row in figures["outcomes"]]
     return (
         markdown_table(("attack", "what happens now"), rows, "ll")
-        + f"\n\nMeasured by `python tools/attacks.py` on {figures['machine']}."
+        + f"\n\nMeasured by `{command}` on {figures['machine']}."
     )

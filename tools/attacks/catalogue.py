@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attacks import beds, clients, keys, metrics, readers, requests, topics
+from attacks import beds, clients, keys, metrics, page, readers, requests, topics
 from attacks.attack import Attack
 
-__all__ = ["ATTACKS"]
+__all__ = ["ATTACKS", "PAGE_ATTACKS"]
 
 ATTACKS: dict[str, Attack] = {
     "strip-flood": requests.flood_without_keys,
@@ -29,4 +29,18 @@ ATTACKS: dict[str, Attack] = {
     "full-disk": clients.full_disk,
     "names": clients.names,
     "terminal-escapes": clients.terminal_escapes,
+}
+
+PAGE_ATTACKS: dict[str, Attack] = {
+    "foreign": page.foreign_requests,
+    "guessed-tokens": page.guessed_tokens,
+    "stolen-cookie": page.stolen_cookie,
+    "removed-token": page.removed_token,
+    "paths": page.paths,
+    "connections": page.connections_in_turn,
+    "slow-loris": page.slow_loris,
+    "large-frame": page.large_frame,
+    "request-flood": page.request_flood,
+    "stopped-reader": page.stopped_reader,
+    "killed-server": page.killed_server,
 }
