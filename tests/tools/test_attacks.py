@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attacks.attack import Outcome, attacks_table
-from attacks.catalogue import ATTACKS
+from attacks.catalogue import ATTACKS, PAGE_ATTACKS
 from common.pages import page_with
 
 from tests import ROOT
+
+ALL = ATTACKS | PAGE_ATTACKS
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +26,29 @@ def outcomes(request, tmp_path_factory):
         if getattr(item, "originalname", "") == test_the_monitor_withstands.__name__
     ]
     with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(ATTACKS[name], tmp_path_factory.mktemp(name)) for name in wanted}
+        yield {name: pool.submit(ALL[name], tmp_path_factory.mktemp(name)) for name in wanted}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", ALL)
 def test_the_monitor_withstands(attack, outcomes):
     outcome = outcomes[attack].result()
     assert outcome.good, outcome
 
 
-def test_the_page_has_the_table_of_the_recorded_results():
-    """Else: python tools/attacks.py --write."""
-    kept = json.loads((ROOT / "docs" / "results" / "attacks.json").read_text("utf-8"))
-    page = ROOT / "docs" / "bus.md"
-    assert page.read_text("utf-8") == page_with(page, "attacks", attacks_table(kept))
+@pytest.mark.parametrize(
+    ("results", "document", "command"),
+    [
+        ("attacks.json", "bus.md", "python tools/attacks.py"),
+        ("page_attacks.json", "web.md", "python tools/attacks.py --page"),
+    ],
+)
+def test_the_document_has_the_table_of_the_recorded_results(results, document, command):
+    """Else: the command with --write."""
+    kept = json.loads((ROOT / "docs" / "results" / results).read_text("utf-8"))
+    page = ROOT / "docs" / document
+    assert page.read_text("utf-8") == page_with(page, "attacks", attacks_table(kept, command))
     assert all(row["good"] for row in kept["outcomes"])
 
 

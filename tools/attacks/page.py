@@ -59,7 +59,8 @@ def guessed_tokens(folder: Path) -> Outcome:
         )
         name = f"ecg-session-{urlsplit(target.address).port}"
         cookies = Counter(ask(target.address, path="/api/alarms", Cookie=f"{name}={n}")[0] for n in range(200))
-        now = f"{statuses[403]} are compared, {statuses[429]} refused unread; made-up cookies get {', '.join(map(str, cookies))}"
+        given = ", ".join(map(str, cookies))
+        now = f"{statuses[403]} are compared, {statuses[429]} refused unread; made-up cookies get {given}"
         good = set(statuses) == {403, 429} and statuses[403] < 100 and set(cookies) == {401}
         return target.page_outcome("2,000 logins with made-up tokens, 200 made-up cookies", now, good=good)
 
@@ -155,7 +156,9 @@ def request_flood(folder: Path) -> Outcome:
             while time.monotonic() < end_s:
                 page.sendall(frame * 100)
                 sent += 100
-        return target.page_outcome("`strip` requests without end on a page", f"it is held back after {sent:,}")
+        return target.page_outcome(
+            "`strip` requests without end on a page", f"10 a second are read, the rest waits in the sockets ({sent:,})"
+        )
 
 
 def stopped_reader(folder: Path) -> Outcome:
@@ -168,7 +171,9 @@ def stopped_reader(folder: Path) -> Outcome:
             for body in (b'{"op": "start"}', wanted):
                 page.sendall(bytes([0x81, 0x80 | len(body)]) + bytes(4) + body)
         time.sleep(30.0)
-        return target.page_outcome("50 pages that want every wave and read nothing for 30 s", "they cost their queue")
+        return target.page_outcome(
+            "50 pages that want every wave and read nothing for 30 s", "their waves are left out"
+        )
 
 
 def killed_server(folder: Path) -> Outcome:
