@@ -139,7 +139,13 @@ def run_local_dashboard(
     worker = threading.Thread(target=work, name="pipeline")
     worker.start()
     try:
-        run_dashboard(client, Console(), time.monotonic, should_stop=lambda: stop.is_set() or bool(failed))
+        run_dashboard(
+            client,
+            Console(),
+            time.monotonic,
+            should_stop=lambda: stop.is_set() or bool(failed),
+            greeting="" if page is None else f"page on {page.address}",
+        )
     finally:
         stop.set()
         worker.join()

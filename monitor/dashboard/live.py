@@ -39,6 +39,7 @@ def run_dashboard(
     clock: Callable[[], float],
     bed: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    greeting: str = "",
 ) -> int:
     """Show the dashboard until the person quits, a signal arrives, or `should_stop` returns True.
 
@@ -51,6 +52,7 @@ def run_dashboard(
         clock: monotonic time, s.
         bed: the bed shown first; None = the ward, or the bed where there is only one.
         should_stop: called many times a second; True ends the dashboard.
+        greeting: one line shown at the start, e.g. the address of the page.
 
     Returns:
         0; 1 if the terminal could no longer be written to.
@@ -61,7 +63,7 @@ def run_dashboard(
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
     by_address = clients if isinstance(clients, Mapping) else {"": clients}
-    driver = _Driver(Station(by_address, _user(), bed), console, clock, Keyboard(_stdin()))
+    driver = _Driver(Station(by_address, _user(), bed, greeting), console, clock, Keyboard(_stdin()))
     try:
         with _signals(driver):
             while driver.run(should_stop):

@@ -26,6 +26,7 @@ __all__ = ["Station"]
 BED_FRAMES_PER_S = 12.0  # smooth to the eye; a frame of 100 x 30 cells costs a few ms
 WARD_FRAMES_PER_S = 3.0
 NOTE_S = 5.0
+GREETING_S = 30.0
 FIND_MAX = 40
 OTHERS = 64  # beds in the line below an opened one; more than fit any terminal
 
@@ -37,13 +38,14 @@ class Station:
         clients: by address of the monitor; not closed here.
         who: name sent with acknowledgements and pauses.
         bed: name of the bed shown first; None = the ward, or the bed if there is only one.
+        greeting: shown in the line of the keys for GREETING_S, or until another note.
 
     Attributes:
         left: the person has quit.
         order: all beds.
     """
 
-    def __init__(self, clients: Mapping[str, BusClient], who: str, bed: str | None = None) -> None:
+    def __init__(self, clients: Mapping[str, BusClient], who: str, bed: str | None = None, greeting: str = "") -> None:
         self.left = False
         self._monitors = Monitors(clients)
         self.order = self._monitors.order
@@ -51,8 +53,8 @@ class Station:
         self._wanted = bed or ""
         self._mode: Literal["auto", "ward", "bed"] = "auto"
         self._open: BedRef | None = None
-        self._view = BedView()
-        self._ward = WardView()
+        self._view = BedView(note=greeting)
+        self._ward = WardView(note=greeting)
         self._note_until_s: float | None = None
         self._size = (80, 24)
         self._ordered_s = -math.inf
@@ -116,6 +118,8 @@ class Station:
 
     def frame(self, width: int, height: int, now_s: float) -> Frame:
         """The present screen."""
+        if self._ward.note and self._note_until_s is None:
+            self._note_until_s = now_s + GREETING_S
         if self._note_until_s is not None and now_s >= self._note_until_s:
             self._note("", now_s)
         if (width, height) != self._size:

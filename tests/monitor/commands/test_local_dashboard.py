@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,21 @@ def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path
     child.expect_exact("acknowledged: ")
     child.send("q")
     assert ended(child, tmp_path, 0) == ""
+
+
+@pytest.mark.slow
+def test_the_address_of_the_page_is_shown_on_the_dashboard(shell: Start, tmp_path: Path) -> None:
+    child = shell("--web", "0", *FREE_BUS)
+    child.expect(r"page on (http://127\.0\.0\.1:[0-9]+/)")
+    address = child.match[1].decode() if isinstance(child.match[1], bytes) else child.match[1]
+    wait_for_trace(child)
+    child.expect_exact(f"page on {address}")  # once more, on the dashboard
+    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
+        assert b"ecg-monitor" in answer.read()
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=TIMEOUT_S)
 
 
 @pytest.mark.slow

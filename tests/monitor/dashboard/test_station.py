@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -69,6 +70,16 @@ def press(station: Station, *keys: str, now_s: float = 10.0) -> str:
     for key in keys:
         station.press(key, now_s)
     return shown(station, now_s)
+
+
+@pytest.mark.parametrize("beds", [("p1",), ("p1", "p2")], ids=["bed", "ward"])
+def test_a_greeting_is_shown_at_the_start(beds: tuple[str, ...]) -> None:
+    client = ScriptedClient()
+    client.beds(*beds)
+    station = Station({"": client}, "jd", greeting="page on http://127.0.0.1:8080/")
+    assert "page on http://127.0.0.1:8080/" in shown(station, 10.0)
+    assert "page on" in shown(station, 39.0)
+    assert "page on" not in shown(station, 41.0)
 
 
 def test_one_bed_is_shown_at_once_and_more_are_a_ward() -> None:
