@@ -220,8 +220,8 @@ def table(
 def curves(
     out: Annotated[Path | None, typer.Option(help="JSON file. Default: beside the shipped model.")] = None,
 ) -> None:
-    """Write ROC and score histogram of the shipped model as numbers; the demo draws them."""
-    from train.evaluate.curves import write_card_curves
+    """Write figures, ROC and score histogram of the shipped model as numbers; the demo draws them."""
+    from train.curves import write_card_curves
 
     typer.echo(f"wrote {write_card_curves(out, lambda text: typer.echo(text, err=True))}")
 

@@ -10,7 +10,20 @@ from typing import Any, Final
 
 from train.evaluate.results import FOLDER, read_results
 
-__all__ = ["BEGIN", "END", "QUALITY_PAGE", "README", "SHORT_MARKERS", "put", "render", "render_short", "rendered_pages"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "OURS",
+    "QUALITY_PAGE",
+    "README",
+    "SHORT_MARKERS",
+    "SHORT_NOTE",
+    "put",
+    "render",
+    "render_short",
+    "rendered_pages",
+    "short_rows",
+]
 
 README: Final = Path(__file__).parents[1] / "README.md"
 QUALITY_PAGE: Final = README.parent / "docs" / "quality.md"
@@ -25,7 +38,7 @@ Get = Callable[[Result, str], Found]
 
 _COMMAND: Final = "python -m train evaluate --protocol all"
 _NOT_MEASURED: Final = f"Not measured yet: `{_COMMAND}`, then `python -m train table`."
-_OURS: Final = "ours"
+OURS: Final = "ours"
 _PUBLISHED: Final = "published"
 # Reference method without learning of each protocol.
 _REFERENCES: Final[Mapping[str, str]] = {
@@ -95,7 +108,7 @@ def _worst_fpr(result: Result, name: str) -> Found:
 
 def _r_peaks(key: str) -> Get:
     def get(result: Result, name: str) -> Found:
-        if name != _OURS:  # all models share the detector
+        if name != OURS:  # all models share the detector
             return None, None
         return _at(result, "r_peaks", "gross", "rates", key), _at(result, "r_peaks", "gross", "intervals", key)
 
@@ -104,7 +117,7 @@ def _r_peaks(key: str) -> Get:
 
 def _worst_r_peaks(result: Result, name: str) -> Found:
     quality = _at(result, "r_peaks", "worst_record_outside_flutter", "lower_of_se_and_ppv")
-    return (quality, None) if name == _OURS else (None, None)
+    return (quality, None) if name == OURS else (None, None)
 
 
 def _noise(key: str, kind: str = "noisy") -> Get:
@@ -117,7 +130,7 @@ def _noise(key: str, kind: str = "noisy") -> Get:
 
 def _twice_clean(result: Result) -> float | None:
     """Goal for false positives in noise: at most twice those of the clean minutes."""
-    clean = _noise("fpr_scored", "clean")(result, _OURS)[0]
+    clean = _noise("fpr_scored", "clean")(result, OURS)[0]
     return None if clean is None else 2 * clean
 
 
@@ -180,7 +193,7 @@ _SHORT: Final = (
     _ShortFigure("R-peak sensitivity, 48 records", "stream", _r_peaks("r_se"), "%", "99.6 % (goal)"),
     _ShortFigure("R-peak positive predictivity, 48 records", "stream", _r_peaks("r_ppv"), "%", "99.6 % (goal)"),
 )
-_SHORT_NOTE: Final = "¹ DS2 of MIT-BIH without record 232, as the monitor runs; decisions at the shipped threshold."
+SHORT_NOTE: Final = "¹ DS2 of MIT-BIH without record 232, as the monitor runs; decisions at the shipped threshold."
 
 
 def render_short(results: Mapping[str, Result]) -> str:
@@ -192,14 +205,21 @@ def render_short(results: Mapping[str, Result]) -> str:
     if not results:
         return _NOT_MEASURED
     lines = ["| figure | ours | reference |", "|---|---:|---:|"]
+    lines += [f"| {title} | **{value}** | {reference} |" for title, value, reference in short_rows(results)]
+    return "\n".join([*lines, "", SHORT_NOTE])
+
+
+def short_rows(results: Mapping[str, Result]) -> list[tuple[str, str, str]]:
+    """Title, our value and reference of each line of the short table, as text."""
+    rows = []
     for figure in _SHORT:
         result = results.get(figure.protocol)
-        value = "" if result is None else _text(figure.get(result, _OURS)[0], figure.unit)
+        value = "" if result is None else _text(figure.get(result, OURS)[0], figure.unit)
         if result is not None and value:
             method = _REFERENCES[figure.protocol]
             reference = figure.reference or f"{_text(figure.get(result, method)[0], figure.unit)} (no learning)"
-            lines.append(f"| {figure.title} | **{value}** | {reference} |")
-    return "\n".join([*lines, "", _SHORT_NOTE])
+            rows.append((figure.title, value, reference))
+    return rows
 
 
 def render(results: Mapping[str, Result]) -> str:
@@ -265,7 +285,7 @@ def _line(figure: _Figure, result: Result) -> str:
         _text(figure.get(result, name)[0], figure.unit) if name else ""
         for name in (_PUBLISHED, _REFERENCES.get(figure.protocol))
     )
-    ours, bounds = figure.get(result, _OURS)
+    ours, bounds = figure.get(result, OURS)
     between = "" if bounds is None else " to ".join(_text(bound, figure.unit) for bound in bounds)
     wanted = figure.goal(result) if callable(figure.goal) else figure.goal
     goal = ""
@@ -314,7 +334,7 @@ def _notes(results: Mapping[str, Result]) -> str:
 
 
 def _noise_table(result: Result) -> str:
-    by_snr = result["noise"].get(_OURS) or next(iter(result["noise"].values()), None)
+    by_snr = result["noise"].get(OURS) or next(iter(result["noise"].values()), None)
     if not by_snr:
         return ""
     columns: Sequence[tuple[str, str, bool]] = (

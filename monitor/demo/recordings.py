@@ -124,14 +124,14 @@ RECORDINGS: Final[Sequence[Recording]] = (
     _mitdb("207", "ventricular flutter", "Bundle branch block, then ventricular flutter.", 0.0),
     _mitdb(
         "213",
-        "where it fails: fusion",
-        "Fusion beats (F) differ little from this patient's normal one: half are missed.",
+        "missed fusion beats",
+        "Where it fails: fusion beats (F) differ little from this patient's normal one.",
         0.0,
     ),
     _mitdb(
         "232",
-        "where it fails: most beats abnormal",
-        "Most beats are premature atrial ones (A), so they become the usual beat, and nearly all are missed.",
+        "most beats missed",
+        "Where it fails: most beats are premature atrial ones (A), so they become the usual beat.",
         0.0,
     ),
     Recording(

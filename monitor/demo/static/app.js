@@ -173,6 +173,10 @@ async function start() {
   setText(byId("link"), "● model ready");
   setClass(byId("link"), "good");
   const demo = new Demo(index, model);
+  window.addEventListener("hashchange", () => {
+    const key = location.hash.slice(1);
+    if (key !== demo.key && index.recordings.some((one) => one.key === key)) demo.open(key);
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help-page").open) return;
     if (event.target.closest?.("input, select, textarea") || (event.key === " " && event.target.closest?.("button, a"))) return;

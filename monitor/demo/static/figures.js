@@ -1,4 +1,4 @@
-// What the model is and how good it is: figures of new patients, ROC, histogram of scores.
+// What the model is and how good it is: the short table of the README, ROC, histogram of scores.
 
 import { element } from "./format.js";
 import { TICKS, path, share, svg } from "./scale.js";
@@ -19,28 +19,27 @@ export class Figures {
     this.root.append(limits());
   }
 
-  rates({ decisions, beats, records, without }) {
+  rates({ figures, note, decisions, without }) {
     const box = element("div", "panel");
-    box.append(element("h3", "", "New patients, as the monitor decides"));
-    const { rates, intervals } = decisions[`gross_without_${without}`];
-    const rows = [
-      ["ventricular beats found", "veb_se"], ["supraventricular beats found", "sveb_se"], ["all abnormal beats found", "abnormal_se"],
-      ["normal beats called abnormal", "fpr"], ["R-peaks found", "r_se"],
-    ];
+    box.append(element("h3", "", "Measured"));
     const table = element("table", "list");
-    for (const [name, key] of rows) {
+    const head = element("tr");
+    head.append(element("th", "", "figure"), element("th", "number", "ours"), element("th", "number", "reference"));
+    table.append(head);
+    const { rates, intervals } = decisions[`gross_without_${without}`];
+    const percent = (value) => (100 * value).toFixed(1);
+    const kinds = [["ventricular beats found¹", "veb_se"], ["supraventricular beats found¹", "sveb_se"]]
+      .map(([name, key]) => [name, `${percent(rates[key])} %`, `${percent(intervals[key][0])} to ${percent(intervals[key][1])} (95 %)`]);
+    const at = figures.findIndex(([name]) => name.startsWith("abnormal beats found")) + 1;
+    for (const [name, value, reference] of [...figures.slice(0, at), ...kinds, ...figures.slice(at)]) {
       const row = element("tr");
-      const percent = (value) => (100 * value).toFixed(value < 0.1 ? 1 : value > 0.99 ? 2 : 1);
-      row.append(element("td", "", name), element("td", "number strong", `${percent(rates[key])} %`),
-        element("td", "number dim", `${percent(intervals[key][0])} to ${percent(intervals[key][1])}`));
+      row.append(element("td", "", name), element("td", "number strong", value), element("td", "number dim", reference));
       table.append(row);
     }
     const all = decisions.gross.rates;
-    const total = Object.values(beats).reduce((a, b) => a + b, 0);
     box.append(table, element("p", "dim small",
-      `${records.length - 1} records of MIT-BIH that the model has not seen (DS2 without ${without}), 95 % interval by bootstrap over records; ` +
-      `${total.toLocaleString("en")} beats with ${without}. In record ${without} most beats are abnormal, so they become the usual beat: with it, ` +
-      `${(100 * all.abnormal_se).toFixed(0)} % of all abnormal and ${(100 * all.sveb_se).toFixed(0)} % of the supraventricular beats are found.`));
+      `${note} In record ${without} most beats are abnormal, so they become the usual beat: with it, ` +
+      `${percent(all.abnormal_se)} % of all abnormal and ${percent(all.sveb_se)} % of the supraventricular beats are found.`));
     return box;
   }
 
@@ -91,7 +90,7 @@ export class Figures {
 function roc({ roc: lines }) {
   const box = element("figure", "panel chart");
   box.append(element("h3", "", "ROC"));
-  const picture = svg("svg", { viewBox: `-62 -8 ${SIDE + 78} ${SIDE + 50}`, role: "img" });
+  const picture = svg("svg", { viewBox: `-62 -8 ${SIDE + 84} ${SIDE + 50}`, role: "img" });
   picture.setAttribute("aria-label", lines.map((line) => `${line.name}: AUROC ${line.auroc.toFixed(3)}`).join("; "));
   const x = (fpr) => (Math.log10(Math.max(fpr, FPR_MIN) / FPR_MIN) / -Math.log10(FPR_MIN)) * SIDE;
   const y = (tpr) => (1 - tpr) * SIDE;
@@ -101,7 +100,7 @@ function roc({ roc: lines }) {
   for (const tpr of [0, 0.25, 0.5, 0.75, 1]) {
     picture.append(svg("line", { x1: 0, x2: SIDE, y1: y(tpr), y2: y(tpr), class: "gridline" }), svg("text", { x: -6, y: y(tpr) + 4, class: "tick end" }, `${100 * tpr} %`));
   }
-  lines.forEach((line, n) => picture.append(svg("path", { d: path(line.points.map(([fpr, tpr]) => [x(fpr), y(tpr)])), class: `roc-${n}` })));
+  lines.forEach((line, n) => picture.append(svg("path", { d: path(line.points.filter(([fpr]) => fpr >= FPR_MIN).map(([fpr, tpr]) => [x(fpr), y(tpr)])), class: `roc-${n}` })));
   picture.append(svg("text", { x: SIDE / 2, y: SIDE + 34, class: "axis" }, "normal beats called abnormal (logarithmic)"));
   picture.append(svg("text", { x: -SIDE / 2, y: -48, class: "axis", transform: "rotate(-90)" }, "abnormal beats found"));
   box.append(picture, legend(lines.map((line, n) => [`roc-${n}`, `${line.name}: AUROC ${line.auroc.toFixed(3)}`])));

@@ -168,7 +168,8 @@ export class Player extends EventTarget {
     setText(this.rate, own === null ? "---" : String(own));
     const urgent = alarms.some((alarm) => alarm.priority === "high" && alarm.category === "physiological");
     setClass(this.rate, own === null ? "rate none" : urgent ? "rate urgent" : "rate");
-    setText(this.rhythm, rhythm || (recording.facts.own ? "no alarms for your own files" : "rhythm –"));
+    setText(this.rhythm, rhythm || (recording.facts.own ? "Alarms need ecg-monitor: this page raises none for your own files." : "rhythm –"));
+    setClass(this.rhythm, recording.facts.own ? "rhythm plain" : "rhythm");
     setText(this.quality, quality ? `signal ${quality === "good" ? "good" : qualityWords(quality).toUpperCase()}${scorable ? "" : ": BEATS NOT SCORED"}` : "");
     setClass(this.quality, quality === "good" ? "good" : "bad");
     const last = this.bed.beats.at(-1);

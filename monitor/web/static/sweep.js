@@ -149,13 +149,20 @@ export class Sweep {
   drawFrom(ring, from, to) {
     const c = this.context;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    const first = Math.floor(from);
+    // Erasing cuts off half of the line's width where it was steep: the samples before are drawn again, in what was
+    // erased alone.
+    const first = Math.floor(from - (2 * this.options.lineWidth * this.spanS * ring.fsHz) / this.width);
     const last = Math.min(Math.floor(to), ring.end - 1);
     // Erase from the old head to a little beyond the new one.
-    let x0 = this.x(from, ring.fsHz);
+    const x0 = Math.floor(this.x(from, ring.fsHz) * this.ratio) / this.ratio;
     const wide = ((to - from) / ring.fsHz / this.spanS) * this.width + ERASE_PX;
-    c.clearRect(x0, 0, wide, this.height);
-    if (x0 + wide > this.width) c.clearRect(0, 0, x0 + wide - this.width, this.height);
+    const over = x0 + wide - this.width;
+    c.save();
+    c.beginPath();
+    c.rect(x0, 0, wide, this.height);
+    if (over > 0) c.rect(0, 0, over, this.height);
+    c.clip();
+    c.clearRect(0, 0, this.width, this.height);
     c.beginPath();
     c.lineWidth = this.options.lineWidth;
     c.lineJoin = "round";
@@ -175,6 +182,7 @@ export class Sweep {
       before = x;
     }
     c.stroke();
+    c.restore();
     if (this.options.marks && this.bed) for (const pulse of this.bed.pulses) if (pulse >= from && pulse < to) this.pulse(pulse);
   }
 

@@ -145,6 +145,27 @@ def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served) 
     expect(page.locator(".beat-facts dd").first).to_have_text(f"{expected:.2f}")
 
 
+def test_a_recording_gives_nearly_the_beats_and_verdicts_of_python(page: Page, served_demo: Served) -> None:
+    import numpy as np
+
+    facts = json.loads((served_demo.folder / "data" / "mitdb-200.json").read_bytes())
+    entry = facts["arrays"]["signal"]
+    content = (served_demo.folder / "data" / "mitdb-200.bin").read_bytes()
+    raw = np.frombuffer(content, "<i2", entry["shape"][1], entry["offset"])
+    rows = [f"{i / facts['fs_hz']:.5f};{value / 1000:.3f}".replace(".", ",") for i, value in enumerate(raw.tolist())]
+    text = "Zeit;EKG\r\n" + "\r\n".join(rows)  # as spreadsheets write it where the decimal sign is a comma
+    ready(page, served_demo)
+    page.get_by_label("CSV file").set_input_files({"name": "200.csv", "mimeType": "text/csv", "buffer": text.encode()})
+    result = page.locator(".result")
+    expect(result).to_have_class(re.compile("good"), timeout=LOADING_MS)
+    said = re.search(r"column 2, 360 Hz, read as mV; (\d+) beats .* (\d+) of", result.text_content() or "")
+    assert said is not None, result.text_content()
+    beats, anomalous = map(int, said.groups())
+    assert abs(beats - len(facts["beats"])) <= 5
+    expected = sum(beat["anomalous"] for beat in facts["beats"])
+    assert abs(anomalous - expected) <= 0.15 * expected
+
+
 @pytest.mark.parametrize("width", [360, 2560])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_nothing_is_wider_than_the_screen(page: Page, served_demo: Served, width: int, theme: str) -> None:

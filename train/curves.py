@@ -1,8 +1,9 @@
-"""ROC and score histogram of the shipped model as numbers, for pages that draw them: `detector/models/ecg_maf.json`."""
+"""Figures, ROC and score histogram as numbers, for pages that draw them: `detector/models/ecg_maf.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,25 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scorer import shipped_model
+from train.atomic_file import replace_file
 from train.data.records import CLASSES, DS2
 from train.evaluate.metrics import auroc
 from train.evaluate.protocols import Outcome, Progress, no_progress
 from train.evaluate.record_decisions import LEARNING_S
+from train.evaluate.results import FOLDER, read_results
 from train.evaluate.stream_protocol import evaluate_stream
 from train.export.loaded_model import load_model
-from train.fit.checkpoint import write_json
+from train.tables import OURS, SHORT_NOTE, short_rows
 
-__all__ = ["card_curves", "histogram", "roc_points", "write_card_curves"]
+__all__ = ["card_curves", "card_figures", "histogram", "roc_points", "write_card_curves"]
 
 # In 232 most beats are abnormal, so its usual beat is not a normal one; the README states figures without it.
 LEFT_OUT: Final = "232"
+_DECISIONS: Final = ("gross", f"gross_without_{LEFT_OUT}")
 _POINTS: Final = 160
 _EDGES: Final = (-4.0, 32.0, 72)  # of the histogram: lowest, highest score, bins; scores beyond count in the outer bins
 _FPR_MIN: Final = 1e-4
 
 
 def write_card_curves(path: Path | None = None, progress: Progress = no_progress) -> Path:
-    """Evaluate the shipped model on DS2 as the monitor runs, and write its curves beside it.
+    """Evaluate the shipped model on DS2 as the monitor runs, and write curves and figures beside it.
 
     Returns:
         The written file.
@@ -36,16 +40,29 @@ def write_card_curves(path: Path | None = None, progress: Progress = no_progress
     model = load_model(shipped_model())
     outcome = evaluate_stream([model], DS2, progress=progress)
     path = path or shipped_model().with_suffix(".json")
-    write_json(path, {"sha256": model.sha256, "learning_s": LEARNING_S, **card_curves(outcome)})
+    known = {"sha256": model.sha256, "learning_s": LEARNING_S, **card_figures(read_results(FOLDER))}
+    replace_file(path, json.dumps({**known, **card_curves(outcome)}, separators=(",", ":")).encode() + b"\n")
     return path
+
+
+def card_figures(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The short table of the README, and how the model decides on new patients, from the stored results.
+
+    Args:
+        results: by protocol, from `read_results`.
+    """
+    decided = results["stream"]["decisions"][OURS]
+    return {
+        "figures": short_rows(results),
+        "note": SHORT_NOTE,
+        "decisions": {name: {key: decided[name][key] for key in ("rates", "intervals")} for name in _DECISIONS},
+    }
 
 
 def card_curves(outcome: Outcome) -> dict[str, Any]:
     """Curves of the first row of the protocol `stream` (the model) and of its last (the template, no learning)."""
     ours, template = outcome.rows[0], outcome.rows[-1]
     kept = outcome.test.records != LEFT_OUT
-    rates = outcome.extra["decisions"][ours.name]
-    decided = {name: {key: rates[name][key] for key in ("rates", "intervals")} for name in rates if "gross" in name}
     return {
         "records": list(outcome.extra["records"]),
         "without": LEFT_OUT,
@@ -56,7 +73,6 @@ def card_curves(outcome: Outcome) -> dict[str, Any]:
             _curve("no learning, all records", template.scores, template.labels),
         ],
         "histogram": histogram(ours.scores, ours.labels),
-        "decisions": decided,
     }
 
 
@@ -78,8 +94,9 @@ def roc_points(scores: NDArray[np.float64], abnormal: NDArray[np.bool_], most: i
     tpr = np.append(0.0, np.cumsum(ordered)[ends] / max(int(abnormal.sum()), 1))
     fpr = np.append(0.0, np.cumsum(~ordered)[ends] / max(int((~abnormal).sum()), 1))
     at = np.append(0.0, np.geomspace(_FPR_MIN, 1.0, most))
-    chosen = np.unique(np.searchsorted(fpr, at, side="right") - 1)
-    return [[round(float(fpr[i]), 6), round(float(tpr[i]), 6)] for i in np.union1d(chosen, [0, fpr.size - 1])]
+    chosen = np.union1d(np.searchsorted(fpr, at, side="right") - 1, [0, fpr.size - 1])
+    chosen = np.arange(fpr.size) if fpr.size <= most else chosen
+    return [[round(float(fpr[i]), 6), round(float(tpr[i]), 6)] for i in chosen]
 
 
 def histogram(
