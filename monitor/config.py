@@ -154,6 +154,9 @@ class DashboardConfig(_Section, frozen=True):
     enabled: Annotated[
         bool, _option("--dashboard/--no-dashboard", "Dashboard on the terminal, or one line per alarm.")
     ] = True
+    bell: Annotated[
+        bool, _option("--bell/--no-bell", "Dashboard: ring the terminal's bell for alarms that are not acknowledged.")
+    ] = False
 
 
 class WebConfig(_Section, frozen=True):

@@ -13,16 +13,17 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TextIO
 
+from monitor.commands.run_summary import BEDS, file_lines, summary_lines
 from monitor.commands.stdout import discard
+from monitor.config import Config
 from monitor.terminal import print_line, printable
 
 if TYPE_CHECKING:
     from monitor.engine.pipeline import Pipeline
-    from monitor.messages import AlarmMessage, StatusMessage
+    from monitor.messages import AlarmMessage
 
 __all__ = ["ConsolePrinter"]
 
-_BEDS: Final = 20  # beds with a line of their own at the beginning and the end
 _QUEUED_LINES: Final = 10_000  # about 2 MB; further lines are counted and dropped
 _POLL_S: Final = 0.1  # period of looking at `stop` while waiting
 _GRACE_S: Final = 2.0  # time for the remaining lines after `stop` is set
@@ -94,11 +95,11 @@ class ConsolePrinter:
     def begin(self, pipeline: Pipeline) -> None:
         """Print the beds and the addresses of the monitor."""
         beds = list(pipeline.beds.values())
-        for bed in beds[:_BEDS]:
+        for bed in beds[:BEDS]:
             s = bed.source
             self.line(f"{bed.name}: {s.name}, lead {s.lead}, {s.fs_hz:g} Hz, model {bed.model.name}")
-        if len(beds) > _BEDS:
-            self.line(f"... and {len(beds) - _BEDS} more beds, to {beds[-1].name}")
+        if len(beds) > BEDS:
+            self.line(f"... and {len(beds) - BEDS} more beds, to {beds[-1].name}")
         self.line(f"alarms on {pipeline.bus.endpoints.alarms} (not a medical device)")
         if pipeline.metrics is not None:
             self.line(f"metrics on {pipeline.metrics.url}")
@@ -115,13 +116,10 @@ class ConsolePrinter:
             f"sample {alarm.onset_sample}: {alarm.text}{count}{now}"
         )
 
-    def end(self, pipeline: Pipeline) -> None:
-        """Print the counts of the beds."""
-        statuses = {bed.name: bed.status() for bed in pipeline.beds.values()}
-        for name, status in list(statuses.items())[:_BEDS]:
-            self.line(_counts(name, [status]))
-        if len(statuses) > _BEDS:
-            self.line(_counts(f"all {len(statuses)} beds", list(statuses.values())))
+    def end(self, pipeline: Pipeline, config: Config) -> None:
+        """Print the summary of the run."""
+        for line in (*summary_lines(pipeline), *file_lines(config)):
+            self.line(line)
 
     def _put(self, stream: TextIO, line: str) -> None:
         while True:
@@ -161,15 +159,6 @@ class ConsolePrinter:
             else:
                 self.failed = True
                 self._write(self._err, f"ecg-monitor: standard output: {error.strerror}; no more alarms are printed")
-
-
-def _counts(name: str, statuses: list[StatusMessage]) -> str:
-    return (
-        f"{name}: {sum(s.samples_in / s.fs_hz for s in statuses):.1f} s watched, "
-        f"{sum(s.beats for s in statuses)} beats, {sum(s.anomalous_beats for s in statuses)} anomalous, "
-        f"{sum(s.unscored_beats for s in statuses)} not scored, "
-        f"{sum(s.gaps for s in statuses)} gaps, {sum(s.samples_lost for s in statuses)} samples lost"
-    )
 
 
 def _write_line(stream: TextIO, line: str) -> None:

@@ -5,6 +5,7 @@ The first frame is drawn before the numeric libraries are imported: their import
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -17,14 +18,18 @@ from monitor.bus.endpoints import BusEndpoints
 from monitor.bus.keys import ClientKey
 from monitor.client.client import WARD, AlarmClient, Received
 from monitor.client.liveness import ConnectionState
+from monitor.commands.run_summary import file_lines, summary_lines
+from monitor.commands.stdout import discard
 from monitor.config import Config
 from monitor.dashboard.live import run_dashboard
 from monitor.errors import ClientError, SourceError
 from monitor.messages import Reply, Request
 from monitor.sources import Source
 from monitor.terminal import notice as print_notice
+from monitor.terminal import print_line
 
 if TYPE_CHECKING:
+    from monitor.engine.pipeline import Pipeline
     from monitor.web.beside import WebBeside
 
 __all__ = ["DeferredClient", "run_local_dashboard"]
@@ -91,7 +96,7 @@ class DeferredClient:
 def run_local_dashboard(
     sources: dict[str, Source], config: Config, stop: threading.Event, page: WebBeside | None = None
 ) -> tuple[str, ...]:
-    """Run the monitor with its dashboard until the user quits or `stop` is set.
+    """Run the monitor with its dashboard until the user quits or `stop` is set; then print a summary.
 
     Args:
         sources: bed name -> open source; closed here.
@@ -108,6 +113,7 @@ def run_local_dashboard(
     client = DeferredClient()
     incomplete: list[str] = []
     failed: list[Exception] = []
+    started: list[Pipeline] = []
     refused: deque[str] = deque(maxlen=_REFUSED_LINES)
 
     def notice(line: str) -> None:
@@ -125,6 +131,7 @@ def run_local_dashboard(
                 source.close()
             failed.append(error)
             return
+        started.append(pipeline)
         client.connect(pipeline.bus.endpoints, pipeline.bus.screen_key)
         if page is not None:
             page.start(pipeline.bus.endpoints, pipeline.bus.web_key)
@@ -145,13 +152,25 @@ def run_local_dashboard(
             time.monotonic,
             should_stop=lambda: stop.is_set() or bool(failed),
             greeting="" if page is None else f"page on {page.address}",
+            bell=config.dashboard.bell,
         )
     finally:
         stop.set()
         worker.join()
         client.close()
+        _print_summary(started, config)
         for line in refused:
             print_notice(line)
     if failed and not isinstance(failed[0], SourceError):
         raise failed[0]
     return tuple(incomplete)
+
+
+def _print_summary(started: list[Pipeline], config: Config) -> None:
+    """Print the summary of a monitor that has started; a terminal that hung up is no error."""
+    try:
+        for pipeline in started:
+            for line in (*summary_lines(pipeline), *file_lines(config)):
+                print_line(line)
+    except OSError:
+        discard(sys.stdout)

@@ -66,6 +66,8 @@ def run(
     if context.invoked_subcommand is None:
         settings = settings_of(given)
         on_screen = settings.dashboard.enabled and sys.stdin.isatty() and _has_screen()
+        if settings.dashboard.bell and not on_screen:
+            notice("--bell: without the dashboard no bell rings")
         incomplete = _with_dashboard(settings) if on_screen else _with_lines(settings)
         raise typer.Exit(EXIT_INCOMPLETE if incomplete else 0)
 
@@ -109,7 +111,7 @@ def _with_lines(settings: Config) -> bool:
             printer.line(f"page on {page.address}")
         with contextlib.suppress(SourceError):  # already printed as a notice
             pipeline.run(stop.is_set)
-        printer.end(pipeline)
+        printer.end(pipeline, settings)
     return bool(pipeline.incomplete) or printer.failed
 
 

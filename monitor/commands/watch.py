@@ -10,14 +10,16 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import KeyFile
+from monitor.commands.options import Given, KeyFile, settings_of, takes
 from monitor.config import BusConfig
 from monitor.errors import ConfigError
 
 __all__ = ["watch"]
 
 
+@takes("--bell/--no-bell")
 def watch(
+    given: Given,
     connect: Annotated[
         list[str] | None,
         typer.Option(help="Alarm socket of a running monitor; may be repeated.", show_default=BusConfig().listen),
@@ -36,7 +38,7 @@ def watch(
     from monitor.dashboard.live import fits_dashboard, run_dashboard
     from monitor.dashboard.picture import take_picture
 
-    console = Console()
+    console, bell = Console(), settings_of(given).dashboard.bell
     addresses = list(dict.fromkeys(connect or [BusConfig().listen]))  # without duplicates
     if svg is None and not (fits_dashboard(console) and sys.stdin.isatty()):
         raise ConfigError(f"watch needs a UTF-8 terminal; for pipes use: ecg-monitor tail --connect {addresses[0]}")
@@ -48,7 +50,7 @@ def watch(
             client = AlarmClient(ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves, key=client_key)
             clients[address] = stack.enter_context(contextlib.closing(client))
         if svg is None:
-            raise typer.Exit(run_dashboard(clients, console, time.monotonic, bed=bed))
+            raise typer.Exit(run_dashboard(clients, console, time.monotonic, bed=bed, bell=bell))
         try:
             take_picture(clients, svg, after, time.monotonic, time.sleep, bed)
         except OSError as error:

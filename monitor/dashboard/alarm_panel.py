@@ -13,7 +13,7 @@ from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.watch import not_watched
 from monitor.messages import Alarm, Priority
 
-__all__ = ["FULL_INK", "MARKS", "TEXT_INK", "draw_alarms", "format_clock"]
+__all__ = ["FULL_INK", "MARKS", "TEXT_INK", "draw_alarms", "format_age", "format_clock"]
 
 # Priority marks of patient monitors (IEC 60601-1-8): the number of exclamation marks gives the priority without colour.
 MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!! ", "low": "!  "}
@@ -25,6 +25,15 @@ def format_clock(seconds: float) -> str:
     """Hours, minutes and seconds, e.g. `0:05:12`."""
     whole = max(0, int(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def format_age(seconds: float | None) -> str:
+    """How long ago, e.g. `0:42 ago`, `1:05:12 ago`; `--` where that is not known."""
+    if seconds is None:
+        return "--"
+    seconds = max(0.0, seconds)
+    short = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return f"{short if seconds < 3600 else format_clock(seconds)} ago"
 
 
 def draw_alarms(
@@ -53,9 +62,10 @@ def draw_alarms(
     shown = alarms if len(alarms) <= rows else alarms[: max(1, rows - 1)]
     kind_cells = max(len(_kind(alarm)) for alarm in shown)
     kind_cells = min(kind_cells, 32 if canvas.width >= 100 else 24)
+    state_cells = max(len(alarm.state) for alarm in shown)
     row, spare = top, rows - len(alarms)
     for alarm in shown:
-        used = _draw_alarm(canvas, row, alarm, kind_cells, bed.age_s(alarm, now_s), spare)
+        used = _draw_alarm(canvas, row, alarm, kind_cells, state_cells, bed.age_s(alarm, now_s), spare)
         row, spare = row + used, spare - (used - 1)
     if len(shown) < len(alarms) and rows > 1:
         rest = alarms[len(shown) :]
@@ -71,7 +81,9 @@ def _kind(alarm: Alarm) -> str:
     return f"TECHNICAL {kind}" if alarm.category == "technical" else kind
 
 
-def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: float | None, spare: int) -> int:
+def _draw_alarm(
+    canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, state_cells: int, age_s: float | None, spare: int
+) -> int:
     """Draw one alarm: with a coloured background, or as coloured text once it is acknowledged.
 
     A long text continues below if there are `spare` rows; else it loses its numbers in brackets.
@@ -88,10 +100,9 @@ def _draw_alarm(canvas: Canvas, row: int, alarm: Alarm, kind_cells: int, age_s: 
     # Colour the whole line of a high alarm, only the head of others, so that high alarms stand out.
     wide_ink = ink if alarm.priority == "high" else Ink.PLAIN
     label = f"{head} {kind.ljust(kind_cells)} "
-    age = "--" if age_s is None else format_clock(age_s)[2 if age_s < 3600 else 0 :]
     who = f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else ""
     times = f"  ({alarm.count} times)" if alarm.count > 1 else ""
-    state = f"{alarm.state.upper():<12} {age:>5}"
+    state = f"{alarm.state.upper():<{state_cells}} {format_age(age_s):>9}"
     at = cell_len(label) + 1 + len(state) + 2
     lines = _wrapped(alarm.text, f"{times}{who}", canvas.width - at, 1 + max(spare, 0))
     if alarm.priority == "high" and not quiet:
@@ -118,11 +129,11 @@ def _draw_cleared(canvas: Canvas, top: int, rows: int, bed: DashboardBed, now_s:
     """Draw the last cleared alarms, dimmed."""
     for number, alarm in enumerate(list(bed.alarms.cleared)[: -rows - 1 : -1]):
         age_s = bed.age_s(alarm, now_s)
-        ago = "" if age_s is None else f"  began {format_clock(age_s)} ago"
+        ago = "" if age_s is None else f"  began {format_age(age_s)}"
         canvas.text(top + number, 1, f"cleared: {MARKS[alarm.priority]} {_kind(alarm)}{ago}", Ink.DIM)
 
 
 def _draw_pause(canvas: Canvas, row: int, paused_s: float) -> None:
     if paused_s > 0:
-        text = f" AUDIO PAUSED {format_clock(paused_s)[3:]} "
+        text = f" AUDIO PAUSED, {format_clock(paused_s)[3:]} left "
         canvas.text(row, canvas.width - len(text), text, Ink.BED)

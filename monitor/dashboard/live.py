@@ -17,6 +17,7 @@ from types import FrameType
 from rich.console import Console
 from rich.live import Live
 
+from monitor.dashboard.bell import Bell
 from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keyboard import Keyboard
 from monitor.dashboard.monitors import BusClient
@@ -40,6 +41,8 @@ def run_dashboard(
     bed: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     greeting: str = "",
+    *,
+    bell: bool = False,
 ) -> int:
     """Show the dashboard until the person quits, a signal arrives, or `should_stop` returns True.
 
@@ -53,6 +56,7 @@ def run_dashboard(
         bed: the bed shown first; None = the ward, or the bed where there is only one.
         should_stop: called many times a second; True ends the dashboard.
         greeting: one line shown at the start, e.g. the address of the page.
+        bell: ring the terminal's bell for what `Station.sounding` returns.
 
     Returns:
         0; 1 if the terminal could no longer be written to.
@@ -63,7 +67,8 @@ def run_dashboard(
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
     by_address = clients if isinstance(clients, Mapping) else {"": clients}
-    driver = _Driver(Station(by_address, _user(), bed, greeting), console, clock, Keyboard(_stdin()))
+    station = Station(by_address, _user(), bed, greeting, bell=bell)
+    driver = _Driver(station, console, clock, Keyboard(_stdin()))
     try:
         with _signals(driver):
             while driver.run(should_stop):
@@ -92,6 +97,7 @@ class _Driver:
         self.left = False
         self.suspend = False
         self.drawing = False
+        self.bell = Bell()
 
     def run(self, should_stop: Callable[[], bool]) -> bool:
         """Run on the terminal's alternate screen; True if it ended only to be suspended."""
@@ -117,6 +123,8 @@ class _Driver:
                 self.station.fold(self.clock())
                 self.drawing = True
                 live.refresh()
+                if self.station.bell and self.bell.rings(self.station.sounding(self.clock()), self.clock()):
+                    self.console.bell()
                 self.drawing = False
                 # From now, not from the due time: a slow terminal gets fewer frames instead of a queue.
                 next_frame_s = max(next_frame_s + 1 / self.station.frames_per_s, self.clock())

@@ -12,7 +12,7 @@ from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, DashboardState
-from monitor.dashboard.watch import limit_words, not_watched, rhythm_words
+from monitor.dashboard.watch import draw_no_rate, limit_words, no_rate, not_watched, rhythm_words
 from monitor.quality_labels import quality_words
 
 __all__ = [
@@ -33,6 +33,7 @@ WHY_S = 10.0  # reasons of an anomalous beat stay as long as its alarm's hold ti
 EVENT_SHOWN_S = 10.0
 EVENT_MIN_CELLS = 12
 COUNTERS = 8
+CLOCK_FROM_WIDTH = 72  # in a narrower header the source is more important than the time since its begin
 RHYTHM_CELLS = 28  # `regular, premature beats` and a margin
 NOTICE = "Not a medical device"
 CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
@@ -55,6 +56,8 @@ LEGEND = (
     "!!! high   !! medium   ! low   TECHNICAL: signal or monitor",
     "score: higher is less usual; dashed: this patient's limit",
 )
+BELL = "bell: high every 8 s, medium every 20 s, low once"
+NO_BELL = "no bell on this terminal; with one: --bell"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class BedView:
         ward: whether there is a ward to return to.
         others: label, state and condition of all beds for the line of beds, this one first; None = those of the state.
         warning: shown before the line of beds, e.g. about another monitor.
+        bell: whether the terminal's bell rings.
     """
 
     bed: str | None = None
@@ -84,6 +88,7 @@ class BedView:
     ward: bool = False
     others: Sequence[tuple[str, DashboardBed, Condition]] | None = None
     warning: str = ""
+    bell: bool = False
 
 
 def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None, now_s: float, label: str = "") -> None:
@@ -95,16 +100,19 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None,
     optional: list[tuple[str, Ink]] = []
     if bed is not None:
         status, fs_hz, time = bed.status, bed.fs_hz, bed.clock.time
-        if fs_hz:
-            left.append((format_clock(bed.clock.sample / fs_hz), Ink.BOLD))
+        since = f"signal {format_clock(bed.clock.sample / fs_hz)}" if fs_hz else ""
+        if canvas.width >= CLOCK_FROM_WIDTH:
+            left.append((since, Ink.BOLD))
+            since = ""
         if status is not None:
             left.append((status.source, Ink.PLAIN))
         optional = [
+            (since, Ink.BOLD),
             ("" if status is None else status.lead, Ink.PLAIN),
             (f"{fs_hz:g} Hz" if fs_hz else "", Ink.PLAIN),
             ("" if status is None else "×max" if status.speed == 0 else f"×{status.speed:g}", Ink.PLAIN),
+            (_date_and_time(time), Ink.PLAIN),
             (bed.model_name, Ink.DIM),
-            (time[:19].replace("T", " ") if len(time) >= 19 else "", Ink.DIM),
         ]
     optional = [part for part in optional if part[0]]
     right_cells = sum(len(text) + 2 for text, _ in right)
@@ -116,6 +124,18 @@ def draw_header(canvas: Canvas, state: DashboardState, bed: DashboardBed | None,
     col = max(canvas.width - right_cells + 1, 0)
     for text, part_ink in right:
         col = canvas.text(0, col, text, part_ink) + 2
+
+
+def _date_and_time(time: str) -> str:
+    """Time of the signal, e.g. `2026-11-30 02:05:12 UTC`, with its zone; empty where a message has none.
+
+    >>> _date_and_time("2026-11-30T02:05:12.250+00:00"), _date_and_time("2026-11-30T02:05:12.250+01:00")
+    ('2026-11-30 02:05:12 UTC', '2026-11-30 02:05:12 +01:00')
+    """
+    if len(time) < 19:
+        return ""
+    zone = time[19:].lstrip(".0123456789")
+    return f"{time[:19].replace('T', ' ')} {'UTC' if zone in ('Z', '+00:00') else zone}".rstrip()
 
 
 def _cells(parts: list[tuple[str, Ink]]) -> int:
@@ -138,13 +158,17 @@ def draw_vitals(
     rate = bed.shown_rate_bpm(now_s) if live else None
     text = "---" if rate is None else f"{min(rate, 999):.0f}".rjust(3)
     large = rows >= LARGE_ROWS + 5 and cols >= 28
+    why = no_rate(bed, now_s) if live and rate is None else None
     digits = big_number(text, large=large)
     digit_rows = LARGE_ROWS if large else SMALL_ROWS
     urgent = any(a.priority == "high" and a.category == "physiological" for a in bed.alarms.active.values())
     ink = Ink.DIM if rate is None else Ink.ANOMALOUS if urgent else Ink.GOOD
     row = top + 1 + (1 if large else 0)
     if row + digit_rows <= top + rows:
-        canvas.block(row, left + 1, digits, ink)
+        if why is None:
+            canvas.block(row, left + 1, digits, ink)
+        else:
+            draw_no_rate(canvas, row + digit_rows // 2, left + 1, digits.shape[1], why)
     status = bed.status
     last = bed.last_beat
     rr = f"RR {last.rr_s:.2f} s" if rate is not None and last is not None and last.rr_s else "RR --"
@@ -153,6 +177,8 @@ def draw_vitals(
         word = quality_words(status.quality)
         good = status.quality == "good"
         quality, ink = (f"signal {word}", Ink.GOOD) if good else (f"signal {word.upper()}", Ink.HIGH_TEXT)
+        if len(quality) > cols - 1:
+            quality = quality.removeprefix("signal ")
     scored = "" if status is None or not live else "scored" if status.scorable else "NOT SCORED"
     row += digit_rows + (1 if large else 0)
     side = left + 1 + digits.shape[1] + 2
@@ -286,9 +312,10 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, 
             canvas.text(row, canvas.width - len(text) - 1, text, Ink.LOW_TEXT)
 
 
-def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str]) -> None:
+def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str], *, bell: bool) -> None:
     """Draw a page with keys and signs in the middle of the screen."""
-    lines = [*(f"{key:>9}  {word}" for key, word in keys), "", *(f" {line}" for line in legend)]
+    sound = BELL if bell else NO_BELL
+    lines = [*(f"{key:>9}  {word}" for key, word in keys), "", *(f" {line}" for line in (*legend, sound))]
     width = min(canvas.width - 4, max(map(len, lines)) + 4)
     height = min(canvas.height - 2, len(lines) + 2)
     top, left = (canvas.height - height) // 2, (canvas.width - width) // 2

@@ -17,13 +17,13 @@ from monitor.dashboard.panels import (
     draw_page,
     draw_vitals,
 )
-from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH, draw_small
+from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH, draw_small, draw_tiny
 from monitor.dashboard.state import Condition, DashboardState
 from monitor.dashboard.trend import draw_trend
 from monitor.dashboard.watch import not_watched
 from monitor.dashboard.waveform import draw_waveform
 
-__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "render", "too_small"]
+__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "BedView", "is_tiny", "render"]
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16  # with waveform, trend and counters
 SIDE_FROM_WIDTH = 96  # from this width on, numbers are beside the waveform, as on a bedside monitor
@@ -32,22 +32,24 @@ COUNTER_ROWS = 9
 
 
 def render(state: DashboardState, width: int, height: int, now_s: float, view: BedView | None = None) -> Frame:
-    """The screen of one bed, `width` x `height` cells; under 60 x 16 only what matters most, from 20 x 6 on.
+    """The screen of one bed, `width` x `height` cells; under 60 x 16 only what matters most.
 
     `now_s` is the subscriber's monotonic clock, s, as for `state.apply`.
     """
     view = view or BedView()
     canvas = Canvas(max(1, width), max(1, height))
-    if too_small(canvas):
-        return canvas.frame()
     bed = state.beds.get(view.bed or "") if view.only else state.bed(view.bed)
     condition: Condition = "starting" if bed is None else state.condition(bed, now_s)
+    if is_tiny(canvas):
+        draw_tiny(canvas, bed, condition, view.label or ("" if bed is None else bed.name), now_s)
+        return canvas.frame()
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         draw_small(canvas, bed, condition, state.connection_now(now_s), view, now_s)
     else:
         _draw_panels(canvas, state, bed, condition, view, now_s)
     if view.help:
-        draw_page(canvas, (*HELP, ("w, Esc", "back to the ward")) if view.ward else HELP, LEGEND)
+        keys = (*HELP, ("w, Esc", "back to the ward")) if view.ward else HELP
+        draw_page(canvas, keys, LEGEND, bell=view.bell)
     return canvas.frame()
 
 
@@ -77,13 +79,9 @@ def _draw_panels(
         _draw_below(canvas, top, bottom - top, bed, condition, view, now_s)
 
 
-def too_small(canvas: Canvas) -> bool:
-    """Whether the screen is under 20 x 6 cells; then write so."""
-    if canvas.width >= SMALL_WIDTH and canvas.height >= SMALL_HEIGHT:
-        return False
-    needs = f"{SMALL_WIDTH}x{SMALL_HEIGHT}"
-    canvas.text(0, 0, f"Terminal too small: {canvas.width}x{canvas.height}, needs {needs}", Ink.BOLD)
-    return True
+def is_tiny(canvas: Canvas) -> bool:
+    """Whether the screen is under 20 x 6 cells: then there is room for the rate and one alarm only."""
+    return canvas.width < SMALL_WIDTH or canvas.height < SMALL_HEIGHT
 
 
 def _draw_beside(
@@ -108,6 +106,8 @@ def _draw_below(
     band_rows = max(4, min(7, rows * 2 // 5))
     vitals, counters = (34, 24) if canvas.width >= 92 else (18, 24)
     rhythm = "" if bed.status is None or not live or vitals >= RHYTHM_CELLS else bed.status.rhythm
+    if not_watched(bed, now_s) is not None:
+        rhythm = ""  # in a line above the trace
     _draw_plot(canvas, top, rows - band_rows, canvas.width, bed, condition, view, now_s, rhythm)
     band = top + rows - band_rows
     middle = canvas.width - vitals - counters - 2
@@ -127,9 +127,12 @@ def _draw_plot(
     now_s: float,
     rhythm: str = "",
 ) -> None:
+    # Missing samples are labelled within the trace.
+    off = bed.status is not None and bed.status.quality == "leads_off"
+    unseen = None if off else not_watched(bed, now_s)
     draw_waveform(
         canvas, top, 0, rows, cols, view.frozen or bed, condition, bed.clock.silent_s(now_s),
-        unseen=not_watched(bed, now_s), rhythm=rhythm,
+        unseen=unseen, rhythm=rhythm,
     )  # fmt: skip
     if view.frozen is not None:
         canvas.text(top, cols // 4, f" FROZEN {now_s - view.frozen_at_s:.0f} s ", Ink.MEDIUM)

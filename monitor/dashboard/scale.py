@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VerticalScale", "axis_ticks", "fit_scale"]
+__all__ = ["VerticalScale", "even_axis", "fit_scale", "tick_label"]
 
 # mV from the middle to an edge. At least 0.5 mV, so that noise on a flat line does not look like a rhythm.
 HALF_STEPS_MV = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0)
 MARGIN = 1.12  # room above the tallest wave
 SHRINK_BELOW = 0.55  # a smaller step is taken if the whole buffer uses less than this share of the plot
 OUTLIER_RATIO = 4.0  # a motion artefact beyond 4 usual amplitudes is clipped instead of flattening the beats
+MIN_TICK_ROWS = 9  # a lower plot may have a tick in every row
+USUAL_TICK_ROWS = 3
+ROW_COST = 0.04  # growth of the range that one row nearer to the usual distance of ticks is worth
 _BLOCKS = 12
 
 
@@ -59,18 +64,52 @@ def fit_scale(values: NDArray[np.float32], current: VerticalScale) -> VerticalSc
     return VerticalScale(centre, half)
 
 
-def axis_ticks(low: float, high: float, most: int) -> list[float]:
-    """Ticks from low to high, spaced 1, 2 or 5 times a power of ten, at most about `most`.
+def even_axis(scale: VerticalScale, rows: int) -> tuple[VerticalScale, dict[int, float]]:
+    """A scale that holds `scale` and whose ticks are the same whole number of rows apart.
+
+    Ticks are multiples of 1, 2, 2.5 or 5 times a power of ten. From 6 rows on the range grows by half at most.
+
+    Args:
+        scale: the range to show.
+        rows: height of the plot, at least 1; each row has four levels, see `braille.quantise`.
 
     Returns:
-        Ticks in rising order; their unit is that of `low` and `high`.
+        The scale, and row (0 = top) -> value of its tick, mV.
     """
-    span = high - low
-    if not span > 0 or most < 1:
-        return []
-    raw = span / most
-    power = 10.0 ** np.floor(np.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-    first = int(np.ceil(low / step - 1e-9))
-    last = int(np.floor(high / step + 1e-9))
-    return [float(k * step) for k in range(first, last + 1)]
+    levels = 4 * rows
+    least = 2 * scale.half_mv / (levels - 1)  # mV from level to level
+    choices = []
+    for apart in range(1 if rows < MIN_TICK_ROWS else 2, max(2, rows // 2) + 1):  # rows from tick to tick
+        step = _round_up(4 * apart * least)
+        growth = step / (4 * apart * least)
+        choices.append((growth + ROW_COST * abs(apart - USUAL_TICK_ROWS), apart, step))
+    _, apart, step = min(choices)
+    level_mv = step / (4 * apart)
+    zero = round((levels - 1) / 2 - scale.centre_mv / level_mv)  # level of 0 mV; may be outside the plot
+    low, high = -zero * level_mv, (levels - 1 - zero) * level_mv
+    numbers = range(-(zero // (4 * apart)), (levels - 1 - zero) // (4 * apart) + 1)
+    ticks = {rows - 1 - (zero + 4 * apart * number) // 4: number * step for number in numbers}
+    return VerticalScale((low + high) / 2, (high - low) / 2), ticks
+
+
+def tick_label(value: float, ticks: Collection[float]) -> str:
+    """A tick with its sign and the decimals that its neighbours need, at most 5 characters up to 999 mV.
+
+    >>> tick_label(0.5, [0.0, 0.5]), tick_label(0.0, [0.0, 0.25]), tick_label(-200.0, [-200.0, 0.0])
+    ('+0.5', '0.00', '-200')
+    """
+    decimals = next(digits for digits in range(4) if digits == 3 or all(_is_whole(t * 10**digits) for t in ticks))
+    if max(map(abs, ticks), default=0.0) < 10:
+        decimals = max(1, decimals)
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def _is_whole(value: float) -> bool:
+    return abs(value - round(value)) < 1e-6
+
+
+def _round_up(value: float) -> float:
+    """The next 1, 2, 2.5 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= value * (1 - 1e-9))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -19,7 +19,7 @@ from monitor.dashboard.panels import BedView
 from monitor.dashboard.render import render
 from monitor.dashboard.state import Condition
 from monitor.dashboard.ward import Page, WardView, page_of, render_ward
-from monitor.messages import AUDIO_PAUSE_MAX_S, Request
+from monitor.messages import AUDIO_PAUSE_MAX_S, Priority, Request
 
 __all__ = ["Station"]
 
@@ -39,13 +39,22 @@ class Station:
         who: name sent with acknowledgements and pauses.
         bed: name of the bed shown first; None = the ward, or the bed if there is only one.
         greeting: shown in the line of the keys for GREETING_S, or until another note.
+        bell: whether the terminal's bell rings for `sounding`.
 
     Attributes:
         left: the person has quit.
         order: all beds.
     """
 
-    def __init__(self, clients: Mapping[str, BusClient], who: str, bed: str | None = None, greeting: str = "") -> None:
+    def __init__(
+        self,
+        clients: Mapping[str, BusClient],
+        who: str,
+        bed: str | None = None,
+        greeting: str = "",
+        *,
+        bell: bool = False,
+    ) -> None:
         self.left = False
         self._monitors = Monitors(clients)
         self.order = self._monitors.order
@@ -53,11 +62,16 @@ class Station:
         self._wanted = bed or ""
         self._mode: Literal["auto", "ward", "bed"] = "auto"
         self._open: BedRef | None = None
-        self._view = BedView(note=greeting)
-        self._ward = WardView(note=greeting)
+        self._view = BedView(note=greeting, bell=bell)
+        self._ward = WardView(note=greeting, bell=bell)
         self._note_until_s: float | None = None
         self._size = (80, 24)
         self._ordered_s = -math.inf
+
+    @property
+    def bell(self) -> bool:
+        """Whether the terminal's bell rings."""
+        return self._view.bell
 
     @property
     def in_ward(self) -> bool:
@@ -103,7 +117,7 @@ class Station:
             self._open = self.order.entries[0].ref
         if self._open is not None and self._monitors.is_gone(self._open):
             self._open, self._mode = None, "auto"
-            self._view = BedView()
+            self._view = BedView(bell=self.bell)
 
     def _subscribe(self, now_s: float) -> None:
         """Subscribe to what is on the screen. Behind an opened bed the page stays subscribed, to be complete later."""
@@ -143,6 +157,25 @@ class Station:
     @property
     def _has_ward(self) -> bool:
         return len(self.order.entries) > 1 or len(self.order.states) > 1
+
+    def sounding(self, now_s: float) -> dict[Hashable, Priority]:
+        """Alarms of all beds that are not acknowledged and whose audio is not paused, and lost monitors as low ones.
+
+        A monitor that has ended sounds no more: its alarms can no longer be acknowledged.
+        """
+        found: dict[Hashable, Priority] = {}
+        for address, state in self.order.states.items():
+            connection = state.connection_now(now_s)
+            if connection == "ended":
+                continue
+            if connection == "lost":
+                found[address] = "low"
+            for bed in state.beds.values():
+                if bed.alarms.active and bed.audio_paused_s(now_s) <= 0:
+                    for alarm in bed.alarms.active.values():
+                        if alarm.state != "acknowledged":
+                            found[address, alarm.alarm_id] = alarm.priority
+        return found
 
     def _others(self, shown: WardBed | None) -> list[tuple[str, DashboardBed, Condition]]:
         """The opened bed, then the most urgent ones."""

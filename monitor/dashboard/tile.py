@@ -15,7 +15,7 @@ from monitor.dashboard.braille import plot_seconds, plot_trace
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind
 from monitor.dashboard.state import Condition
-from monitor.dashboard.watch import not_watched
+from monitor.dashboard.watch import limit_words, not_watched
 from monitor.dashboard.waveform import CONDITION_WORDS
 from monitor.quality_labels import quality_words
 from monitor.terminal import printable
@@ -114,7 +114,7 @@ def _draw_words(
             parts.append((f"signal {words}", Ink.BOLD))
     paused_s = bed.audio_paused_s(now_s)
     if paused_s > 0:
-        parts.append((f"audio off {format_clock(paused_s)[3:]}", Ink.NOTICE))
+        parts.append((f"audio paused, {format_clock(paused_s)[3:]} left", Ink.NOTICE))
     if not parts and bed.status is not None:
         parts.append((bed.status.rhythm or bed.status.source, Ink.DIM))
     at = left
@@ -122,6 +122,10 @@ def _draw_words(
         if at > left and at + cell_len(text) > left + cols:
             continue  # only the first text is cut; others are left out if they do not fit
         at = canvas.text(row, at, text, ink, left + cols - at) + 1
+    low, high = limit_words(bed.status)
+    limits = f"{low}-{high}"
+    if low and at + len(limits) <= left + cols:  # under the rate
+        canvas.text(row, left + cols - len(limits), limits, Ink.DIM)
 
 
 def _condition_ink(condition: Condition) -> Ink:

@@ -14,6 +14,7 @@ __all__ = ["draw_trend", "format_p"]
 
 AXIS_CELLS = 7
 MAX_BEATS = 120
+LIMIT = " ⠄⠄⠄ this patient's limit "
 
 
 def format_p(p_value: float | None) -> str:
@@ -41,8 +42,8 @@ def draw_trend(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: D
         note = f"last {last.score:.1f}  {format_p(last.p_value)}"
     title = "score" if cols < 48 or not bed.model_name else f"score  {bed.model_name}"
     canvas.rule(top, left, cols, title, note)
-    if cols >= 60:
-        canvas.text(top, left + len(title) + 4, " ⠄⠄⠄ this patient's limit ", Ink.THRESHOLD if live else Ink.DIM)
+    if len(title) + len(LIMIT) + len(note) + 9 <= cols:
+        canvas.text(top, left + len(title) + 4, LIMIT, Ink.THRESHOLD if live else Ink.DIM)
     plot_rows, plot_cols = rows - 1, cols - AXIS_CELLS
     beats = list(bed.beats)[-min(plot_cols, MAX_BEATS) :]
     axis = _axis(beats)

@@ -13,8 +13,8 @@ from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
 from monitor.dashboard.bed_order import NO_DATA, BedOrder, BedRef, WardBed, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
 from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
-from monitor.dashboard.render import too_small
-from monitor.dashboard.small import SMALL_WIDTH
+from monitor.dashboard.render import is_tiny
+from monitor.dashboard.small import SMALL_WIDTH, draw_tiny
 from monitor.dashboard.tile import HEAD_ROWS, draw_tile
 from monitor.dashboard.watch import not_watched
 
@@ -54,6 +54,7 @@ class WardView:
         finding: whether the letters are being typed.
         help: whether the help page covers the screen.
         note: one line for the person.
+        bell: whether the terminal's bell rings.
     """
 
     cursor: BedRef | None = None
@@ -62,6 +63,7 @@ class WardView:
     finding: bool = False
     help: bool = False
     note: str = ""
+    bell: bool = False
 
 
 class Grid(NamedTuple):
@@ -134,13 +136,18 @@ def page_of(order: BedOrder, view: WardView, width: int, height: int) -> Page:
 
 
 def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: WardView | None = None) -> Frame:
-    """The ward on `width` x `height` cells; under 20 x 6 only a message about the size is drawn.
+    """The ward on `width` x `height` cells; under 20 x 6 only the most urgent bed is drawn.
 
     `order` must be updated; `now_s` is the subscriber's monotonic clock, s.
     """
     view = view or WardView()
     canvas = Canvas(max(1, width), max(1, height))
-    if too_small(canvas):
+    if is_tiny(canvas):
+        first = order.entries[0] if order.entries else None
+        if first is None:
+            draw_tiny(canvas, None, "starting", "", now_s)
+        else:
+            draw_tiny(canvas, first.bed, first.condition, first.label, now_s)
         return canvas.frame()
     page = page_of(order, view, width, height)
     _draw_header(canvas, order, now_s)
@@ -158,7 +165,7 @@ def render_ward(order: BedOrder, width: int, height: int, now_s: float, view: Wa
         canvas.text(height // 2, 0, text.center(width), Ink.BOLD)
     _draw_footer(canvas, height - 1, page, view)
     if view.help:
-        draw_page(canvas, WARD_HELP, WARD_LEGEND)
+        draw_page(canvas, WARD_HELP, WARD_LEGEND, bell=view.bell)
     return canvas.frame()
 
 

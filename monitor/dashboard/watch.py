@@ -1,16 +1,28 @@
-"""How a bed is watched, in words: limits of the rate alarms, rhythm, and the state "not watched". Pure."""
+"""How a bed is watched, in words: limits of the rate alarms, rhythm, "not watched", why there is no rate. Pure."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from msgspec import UnsetType
 
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.canvas import Ink
+from monitor.dashboard.canvas import Canvas, Ink
 from monitor.messages import StatusMessage
 
-__all__ = ["limit_words", "not_watched", "rhythm_words"]
+__all__ = ["NoRate", "draw_no_rate", "limit_words", "no_rate", "not_watched", "rhythm_words"]
 
 NOT_WATCHED_AFTER_S = 5.0  # as in the rhythm of the status
+NO_HEARTBEAT = {"asystole": ("ASYSTOLE", "━"), "ventricular_fibrillation": ("V-FIB", "∿")}  # kind -> word, sign
+NO_ELECTRODE = ("leads_off", "flat")
+
+
+class NoRate(NamedTuple):
+    """What stands in place of the rate: a word in a line of signs, which differ without colour, too."""
+
+    word: str
+    sign: str
+    ink: Ink
 
 
 def limit_words(status: StatusMessage | None) -> tuple[str, str]:
@@ -26,6 +38,8 @@ def limit_words(status: StatusMessage | None) -> tuple[str, str]:
 def not_watched(bed: DashboardBed, now_s: float) -> tuple[str, Ink] | None:
     """`NOT WATCHED 0:42` and its colour, where a live bed has had no good signal for 5 s or more; else None.
 
+    With an electrode off it is `LEADS OFF 0:42`.
+
     The colour is that of the technical alarm that is up, at least that of a medium one.
     """
     status = bed.status
@@ -33,7 +47,26 @@ def not_watched(bed: DashboardBed, now_s: float) -> tuple[str, Ink] | None:
         return None
     seconds = int(status.unwatched_s)
     high = any(alarm.priority == "high" and alarm.category == "technical" for alarm in bed.alarms.active.values())
-    return f"NOT WATCHED {seconds // 60}:{seconds % 60:02d}", Ink.HIGH if high else Ink.MEDIUM
+    word = "LEADS OFF" if status.quality in NO_ELECTRODE else "NOT WATCHED"
+    return f"{word} {seconds // 60}:{seconds % 60:02d}", Ink.HIGH if high else Ink.MEDIUM
+
+
+def no_rate(bed: DashboardBed, now_s: float) -> NoRate | None:
+    """Why a live bed has no rate: no heartbeat, electrode off, or not watched; None = not known yet."""
+    for alarm in bed.alarms.active.values():
+        if alarm.kind in NO_HEARTBEAT and alarm.state != "latched":
+            return NoRate(*NO_HEARTBEAT[alarm.kind], Ink.HIGH)
+    if bed.status is not None and bed.status.quality in NO_ELECTRODE:
+        return NoRate("LEADS OFF", "╌", Ink.MEDIUM)
+    unseen = not_watched(bed, now_s)
+    return None if unseen is None else NoRate("NOT WATCHED", "░", unseen[1])
+
+
+def draw_no_rate(canvas: Canvas, row: int, col: int, cells: int, why: NoRate) -> None:
+    """Draw it in one line of that many cells."""
+    canvas.fill(row, col, 1, cells, why.sign, Ink.BOLD)
+    word = f" {why.word} " if len(why.word) + 4 <= cells else why.word
+    canvas.text(row, col + max(0, (cells - len(word)) // 2), word, why.ink, cells)
 
 
 def rhythm_words(bed: DashboardBed, now_s: float) -> tuple[str, Ink]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.braille import BLANK, dots_to_chars, draw_extrema, plot_seconds, plot_trace, quantise
+from monitor.dashboard.braille import BLANK, dots_to_chars, draw_extrema, plot_seconds, plot_trace
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.ring import SampleKind, WaveRing
-from monitor.dashboard.scale import VerticalScale, axis_ticks
+from monitor.dashboard.scale import VerticalScale, even_axis, tick_label
 from monitor.dashboard.state import Condition
 
 __all__ = ["CONDITION_WORDS", "draw_waveform"]
@@ -62,8 +62,9 @@ def draw_waveform(
     pulses = bed.lead.pulses
     signs = ("╿ pacing pulse  " if pulses else "") + "▲ anomalous  ╵ normal  ○ not scored"
     canvas.rule(top, left, cols, f"{lead}, mV" + (f"  {rhythm}" if rhythm else ""), signs)
-    live, wave, scale = condition == "live", bed.lead.wave, bed.lead.scale
-    _draw_axis(canvas, top + 1, left, plot_rows, scale, live)
+    live, wave = condition == "live", bed.lead.wave
+    scale, ticks = even_axis(bed.lead.scale, plot_rows)
+    _draw_axis(canvas, top + 1, left, plot_rows, scale, ticks, live)
     if wave is None or wave.end is None:
         _banner(canvas, top + 1, plot_left, plot_rows, plot_cols, condition, silent_s)
         return
@@ -108,18 +109,14 @@ def _second_marks(edges: NDArray[np.int64], wave: WaveRing) -> list[tuple[int, i
     return [(int(dot) // 2, int(second)) for dot, second in zip(dots, at, strict=True)]
 
 
-def _draw_axis(canvas: Canvas, top: int, left: int, rows: int, scale: VerticalScale, live: bool) -> None:
+def _draw_axis(
+    canvas: Canvas, top: int, left: int, rows: int, scale: VerticalScale, ticks: dict[int, float], live: bool
+) -> None:
     """Draw ticks in mV and the calibration pulse: 1 mV if it fits, else 0.1 mV."""
     for row in range(rows):
         canvas.text(top + row, left + AXIS_CELLS - 1, "│", Ink.DIM)
-    taken: set[int] = set()
-    for tick in axis_ticks(scale.low_mv, scale.high_mv, max(2, rows // 2)):
-        level = int(quantise(np.array([tick], np.float32), scale.low_mv, scale.high_mv, 4 * rows)[0])
-        row = rows - 1 - level // 4
-        if row in taken:
-            continue
-        taken.add(row)
-        canvas.text(top + row, left, f"{tick:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").rjust(5))
+    for row, tick in ticks.items():
+        canvas.text(top + row, left, tick_label(tick, ticks.values()).rjust(AXIS_CELLS - 1))
         canvas.text(top + row, left + AXIS_CELLS - 1, "┤", Ink.DIM)
     height_mv = 1.0 if scale.half_mv >= 0.55 else 0.1
     height = round(height_mv / (2 * scale.half_mv) * (4 * rows - 1))

@@ -79,6 +79,16 @@ def ended(child: pexpect.spawn, tmp_path: Path, code: int) -> str:
     return written.rpartition(LEAVE)[2].partition("code:")[0].replace(SHOW, "").strip()
 
 
+SUMMARY = r"p1: [\d.]+ s watched, \d+ beats, .* samples lost, alarms: \d+ high, \d+ medium, \d+ low"
+
+
+def summary_of(child: pexpect.spawn, tmp_path: Path, code: int = 0) -> list[str]:
+    """Lines after the summary of the only bed, which comes first."""
+    first, *rest = ended(child, tmp_path, code).splitlines()
+    assert re.fullmatch(SUMMARY, first.strip()), first
+    return rest
+
+
 def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path) -> None:
     child = shell("--speed", "20", "--bus", free_endpoint())
     child.expect_exact(NOTICE)
@@ -94,7 +104,41 @@ def test_it_shows_the_synthetic_patient_and_q_quits(shell: Start, tmp_path: Path
     child.send("a")
     child.expect_exact("acknowledged: ")
     child.send("q")
+    assert summary_of(child, tmp_path) == []
+
+
+def test_the_bell_rings_until_the_alarm_is_acknowledged(shell: Start, ward: Ward, tmp_path: Path) -> None:
+    monitor = ward(["p1"], [("p1", "asystole", "high")])
+    child = shell("watch", "--bell", "--connect", monitor.endpoint)
+    child.expect_exact("\x07")
+    child.expect_exact("\x07")  # 8 s later
+    child.send("a")
+    child.expect_exact("ACKNOWLEDGED")
+    child.send("q")
     assert ended(child, tmp_path, 0) == ""
+    assert child.logfile_read is not None
+    assert "\x07" not in child.logfile_read.getvalue().rpartition("ACKNOWLEDGED")[2]
+
+
+def test_without_the_option_no_bell_rings(shell: Start, ward: Ward, tmp_path: Path) -> None:
+    monitor = ward(["p1"], [("p1", "asystole", "high")])
+    child = shell("watch", "--connect", monitor.endpoint)
+    child.expect_exact("asystole")
+    child.send("a")
+    child.expect_exact("ACKNOWLEDGED")
+    child.send("q")
+    assert ended(child, tmp_path, 0) == ""
+    assert child.logfile_read is not None
+    assert "\x07" not in child.logfile_read.getvalue()
+
+
+def test_a_bell_without_the_dashboard_is_refused_in_a_line() -> None:
+    command = [*COMMAND, "--bell", "--no-dashboard", "--duration", "5", "--speed", "max", *FREE_BUS]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0
+    assert "ecg-monitor: --bell: without the dashboard no bell rings" in done.stderr
+    assert "\x07" not in done.stdout
+    assert re.search(SUMMARY, done.stdout)
 
 
 @pytest.mark.slow
@@ -115,10 +159,18 @@ def test_the_address_of_the_page_is_shown_on_the_dashboard(shell: Start, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_signals_end_it_in_order(shell: Start, tmp_path: Path, number: signal.Signals | None) -> None:
-    child = shell("--speed", "10", *FREE_BUS, "--record", str(tmp_path / "out"))
+    files = {"recording": ("--record", tmp_path / "out"), "journal": ("--journal", tmp_path / "a b.sqlite")}
+    child = shell("--speed", "10", *FREE_BUS, *(str(word) for option in files.values() for word in option))
     wait_for_trace(child)
     interrupt(child, tmp_path, number)
-    assert ended(child, tmp_path, 0) == ""
+    lines = summary_of(child, tmp_path)
+    assert [line.partition(":")[0] for line in lines] == list(files)
+    for line, (_, path) in zip(lines, files.values(), strict=True):
+        assert str(path) in line
+        argv = shlex.split(line.partition("its alarms: ecg-monitor ")[2])
+        assert (
+            subprocess.run([*COMMAND, *argv], env=environment(), capture_output=True, timeout=TIMEOUT_S).returncode == 0
+        )
     assert '"state": "closed"' in (tmp_path / "out" / "p1" / "session.json").read_text()
 
 
@@ -128,8 +180,7 @@ def test_a_source_that_breaks_ends_in_one_line(shell: Start, tmp_path: Path) -> 
     child = shell("--source", f"wfdb:{record}", "--speed", "40", *FREE_BUS)
     wait_for_trace(child)
     record.with_suffix(".dat").unlink()
-    line = ended(child, tmp_path, 3)
-    assert len(line.splitlines()) == 1, line
+    (line,) = [text for text in ended(child, tmp_path, 3).splitlines() if " s watched, " not in text]
     assert line.startswith("ecg-monitor: wfdb:")
     assert "rec" in line
 
@@ -169,7 +220,7 @@ def test_after_the_end_of_the_record_the_screen_stays_until_q(shell: Start, tmp_
     wait_for_trace(child)
     child.expect_exact("MONITOR ENDED")
     child.send("q")
-    assert ended(child, tmp_path, 0) == ""
+    assert summary_of(child, tmp_path) == []
 
 
 @pytest.mark.slow
@@ -238,7 +289,8 @@ def test_a_monitor_of_many_beds_starts_with_its_ward(shell: Start, tmp_path: Pat
         child.send(key)
         child.expect_exact(seen)
     child.send("q")
-    assert ended(child, tmp_path, 0) == ""
+    lines = ended(child, tmp_path, 0).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"b000{number}" for number in range(1, 6)]
 
 
 @pytest.mark.slow
@@ -323,7 +375,8 @@ if shutil.which("tmux"):  # the screen as a terminal renders it, cell by cell
             assert any("quit" in line for line in lines[-2:])
             tmux(tmp_path, "send-keys", "q")
             after = until("code:")
-            assert after[:2] == ["before", "code:0"]
-            assert not "".join(after[2:]).strip()
+            assert after[0] == "before"
+            assert re.match(r"p1: [\d.]+ s watched, ", after[1])
+            assert sum(bool(line.strip()) for line in after) <= 4
         finally:
             tmux(tmp_path, "kill-server")

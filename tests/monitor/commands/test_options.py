@@ -140,7 +140,11 @@ def test_the_example_file_names_the_option_of_each_key() -> None:
             section = line.strip("[]")
         elif line.rstrip().endswith(")") and "(--" in line and not line.startswith("#"):
             named[section, line.split()[0]] = line.rpartition("(")[2].strip(" )")
-    assert named == {(option.section, option.key): option.flag.split("/")[-1] for option in OPTIONS.values()}
+    shown = {  # of a switch: the flag that differs from the default
+        (option.section, option.key): option.flag.split("/")[0 if option.default is False else -1]
+        for option in OPTIONS.values()
+    }
+    assert named == shown
 
 
 def test_a_file_of_beds_excludes_the_options_of_one_bed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from monitor.dashboard.braille import column_edges, column_extrema, dots_to_chars, draw_extrema, quantise
 from monitor.dashboard.ring import SampleKind, WaveRing
-from monitor.dashboard.scale import HALF_STEPS_MV, VerticalScale, axis_ticks, fit_scale
+from monitor.dashboard.scale import HALF_STEPS_MV, VerticalScale, even_axis, fit_scale, tick_label
 
 MV = st.floats(-4, 4, width=32)
 SIGNALS = hnp.arrays(np.float32, st.integers(1, 600), elements=MV | st.just(np.nan))
@@ -139,7 +139,23 @@ def test_an_artefact_does_not_flatten_the_beats():
     assert fit_scale(beats, before).half_mv <= 5.0
 
 
-def test_ticks_are_round_numbers_within_the_axis():
-    assert axis_ticks(-1.0, 1.0, 4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
-    assert axis_ticks(-0.7, 2.3, 3) == [0.0, 1.0, 2.0]
-    assert axis_ticks(1.0, 1.0, 4) == []
+@given(st.sampled_from(HALF_STEPS_MV), st.integers(-30, 30), st.integers(1, 80))
+def test_ticks_are_evenly_spaced_round_numbers_and_the_range_stays_in_the_plot(half, centre, rows):
+    scale = VerticalScale(centre * half / 10, half)
+    shown, ticks = even_axis(scale, rows)
+    level_mv = 2 * shown.half_mv / (4 * rows - 1)
+    assert shown.low_mv <= scale.low_mv + level_mv
+    assert shown.high_mv >= scale.high_mv - level_mv
+    if rows >= 6:
+        assert shown.half_mv <= 1.5 * half
+        assert len(ticks) >= 2
+    order = sorted(ticks)
+    assert len(set(np.diff(order))) <= 1
+    values = [ticks[row] for row in order]
+    assert all(0 <= row < rows for row in order)
+    levels = quantise(np.array(values, np.float32), shown.low_mv, shown.high_mv, 4 * rows)
+    assert [rows - 1 - int(level) // 4 for level in levels] == order or half > 100  # float32
+    labels = [tick_label(value, values) for value in values]
+    assert len(set(labels)) == len(labels)
+    assert all(len(label) <= 5 for label in labels) or half >= 500
+    assert np.allclose([float(label) for label in labels], values)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from rich.cells import cell_len
 
-from monitor.dashboard import bed_order, keyboard, tile, trend
+from monitor.dashboard import bed_order, keyboard, panels, scale, tile, trend
 from monitor.dashboard.braille import BLANK
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import big_number
@@ -80,12 +80,22 @@ def test_a_frame_has_exactly_the_given_size(width, height, help_page):
     assert [cell_len(line) for line in lines] == [width] * height
 
 
-@pytest.mark.parametrize(("width", "height"), [(19, 24), (80, 5), (10, 3)])
-def test_a_tiny_terminal_gets_a_message_about_its_size(width, height):
-    text = "".join(screen(running_state(), width, height)).strip()
-    assert text.startswith("Terminal too small"[:9])
-    if width > 50:
-        assert f"{width}x{height}, needs {SMALL_WIDTH}x{SMALL_HEIGHT}" in text
+@pytest.mark.parametrize(("width", "height"), [(19, 24), (80, 5), (14, 3), (30, 1)])
+def test_a_tiny_terminal_shows_the_rate_and_the_most_urgent_alarm(width, height):
+    state = running_state()
+    assert "HR 60" in "".join(screen(state, width, height))
+    state.apply(alarm("anomalous_beat", "low"), now_s=20.0)
+    state.apply(alarm("ventricular_run", "high"), now_s=20.0)
+    lines = screen(state, width, height)
+    assert [cell_len(line) for line in lines] == [width] * height
+    assert "!!! ventricu" in lines[0]
+    assert "HR 60" in "".join(lines)
+    state.apply(status(5000, state="no_data"), now_s=20.0)
+    assert "NO DATA" in "".join(screen(state, width, height))
+
+
+def test_without_any_bed_a_tiny_terminal_says_so():
+    assert screen(DashboardState(), 12, 2, 0.0)[0].strip() == "no bed yet"
 
 
 SMALL_SIZES = [(SMALL_WIDTH, SMALL_HEIGHT), (20, 12), (40, 12), (59, 30), (MIN_WIDTH, MIN_HEIGHT - 1)]
@@ -143,6 +153,40 @@ def test_not_watched_has_the_colour_of_its_alarm():
     assert colour() == {"red"}
 
 
+NO_RATE = {
+    "ASYSTOLE": ("━", {}, ("asystole", "high", "physiological")),
+    "V-FIB": ("∿", {}, ("ventricular_fibrillation", "high", "physiological")),
+    "LEADS OFF": ("╌", {"quality": "leads_off"}, ("leads_off", "medium", "technical")),
+    "NOT WATCHED": ("░", {"quality": "muscle"}, ("poor_signal", "low", "technical")),
+}
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (40, 12), (59, 30)])
+def test_what_has_no_rate_differs_in_word_and_sign(width, height):
+    seen = set()
+    for word, (sign, fields, (kind, priority, category)) in NO_RATE.items():
+        state = watched_state(**UNSEEN | {"quality": "good", "unwatched_s": 9.0 if fields else 0.0} | fields)
+        state.apply(alarm(kind, priority, category=category), now_s=20.0)
+        lines = screen(state, width, height)
+        found = [line for line in lines if re.search(f"{sign} ?{word} ?{sign}?", line)]
+        assert len(found) == 1, word
+        text = "\n".join(lines)
+        assert "▀▀▀" not in text
+        assert "██████" not in text
+        others = {other for other in NO_RATE if other != word and other in text}
+        assert not others, (word, others)
+        seen.add(text)
+    assert len(seen) == len(NO_RATE)
+
+
+def test_times_have_names_and_a_zone():
+    state = running_state()
+    state.apply(status(5250, time="2026-11-30T02:05:12.250+00:00"), now_s=21.0)
+    header = screen(state, 160, 30)[0]
+    assert "signal 0:00:21" in header
+    assert "2026-11-30 02:05:12 UTC" in header
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_limits_stand_beside_the_rate_and_the_rhythm_in_words(width, height):
     text = "\n".join(screen(watched_state(rhythm="ventricular bigeminy"), width, height))
@@ -168,7 +212,7 @@ def test_every_size_shows_the_most_urgent_alarm_with_mark_state_and_age(width, h
     state.apply(alarm("asystole", "high", "latched", onset=2500, sample=5000), now_s=20.0)
     lines = screen(state, width, height)
     assert "!!! HIGH" in lines[1]
-    for word in ("asystole", "LATCHED", "00:10"):
+    for word in ("asystole", "LATCHED", "0:10 ago"):
         assert word in lines[1]
     assert "more:" in "\n".join(lines)
     assert "no active alarms" not in "\n".join(lines)
@@ -429,7 +473,7 @@ def test_help_audio_pause_and_notes_are_shown():
     for word in ("keys", "quit", "freeze", "acknowledge the top alarm", "higher is less usual; dashed: this patient's"):
         assert word in text
     state.apply(status(1250, audio_paused_s=103.0), now_s=5.0)
-    assert "AUDIO PAUSED 1:43" in screen(state)[1]
+    assert "AUDIO PAUSED, 1:43 left" in screen(state)[1]
     assert "refused: no such alarm" in screen(state, view=BedView(note="refused: no such alarm"))[-1]
 
 
@@ -470,7 +514,9 @@ def test_wide_characters_cut_in_half_leave_the_line_whole():
     assert canvas.text(0, 8, "床床", room=2) <= 10
 
 
-@pytest.mark.parametrize("module", [bed_order, keyboard, tile, trend], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [bed_order, keyboard, panels, scale, tile, trend], ids=lambda module: module.__name__
+)
 def test_docstring_examples(module):
     assert doctest.testmod(module) == (0, 1)
 

@@ -60,6 +60,21 @@ def test_every_bed_of_the_page_has_name_and_rate(width: int, height: int, beds: 
     assert (f"page 1 of {page.pages:,}" in lines[-1]) == (page.pages > 1)
 
 
+@pytest.mark.parametrize(("width", "height"), [(30, 8), *SIZES])
+def test_limits_stand_under_the_rate(width: int, height: int) -> None:
+    state = ward_state(["bed-1"])
+    state.apply(status(5000, bed="bed-1", rate_low_bpm=45.0, rate_high_bpm=None), now_s=20.0)
+    lines = screen(ordered(m=state), width, height)
+    rate = next(number for number, line in enumerate(lines) if re.search(r" 60\b", line))
+    assert lines[rate + 1].rstrip().endswith("45-off")
+
+
+def test_a_tiny_ward_shows_rate_and_alarm_of_the_most_urgent_bed() -> None:
+    state = ward_state(["bed-1", "bed-2"], [("bed-2", "tachycardia", "high", "onset")])
+    lines = screen(ordered(m=state), 16, 3)
+    assert [line.strip() for line in lines] == ["!!! tachycardia", "HR 60", "bed-2"]
+
+
 @pytest.mark.parametrize(("width", "height"), [(20, 6), (40, 12), *SIZES])
 def test_a_bed_that_is_not_watched_says_so(width: int, height: int) -> None:
     state = ward_state(["bed-1"])
