@@ -32,12 +32,15 @@ def summary_lines(pipeline: Pipeline) -> Iterator[str]:
 
 def file_lines(config: Config) -> Iterator[str]:
     """Where the recording and the journal are, and how to read them."""
-    for word, flag, path in (
-        ("recording", "--record", config.record.folder),
-        ("journal", "--journal", config.journal.path),
-    ):
-        if path:
-            yield f"{word}: {path}; its alarms: ecg-monitor alarms {flag} {shlex.quote(path)}"
+    journal, recording = config.journal.path, config.record.folder
+    if recording:
+        yield f"recording: {recording}" + ("" if journal else _alarms("--record", recording))  # has no own journal then
+    if journal:
+        yield f"journal: {journal}" + _alarms("--journal", journal)
+
+
+def _alarms(flag: str, path: str) -> str:
+    return f"; its alarms: ecg-monitor alarms {flag} {shlex.quote(path)}"
 
 
 def _counts(name: str, statuses: list[StatusMessage], alarms: Counter[str]) -> str:

@@ -136,7 +136,8 @@ def test_a_monitor_whose_output_is_not_read_runs_to_the_end(tmp_path: Path) -> N
         process.kill()
         process.wait()
     assert sum(len(line) for line in printed) > 2 * PIPE_BYTES, "too little to fill the pipe"
-    assert printed[-1].startswith("p1: 300.0 s watched")
+    assert printed[-2].startswith("p1: 300.0 s watched")
+    assert printed[-1].startswith(f"recording: {tmp_path / 'rec'}; its alarms: ecg-monitor alarms --record ")
 
 
 def test_an_alarm_that_comes_back_is_printed_each_time_with_its_count() -> None:
