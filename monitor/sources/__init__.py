@@ -93,7 +93,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     from monitor.sources.decimated import DecimatedSource
 
     decimated = DecimatedSource(source)
-    options.note("rate", f"{source.fs_hz:g} Hz, decimated to {decimated.fs_hz:g} Hz")
+    options.note("decimated", f"from {source.fs_hz:g} to {decimated.fs_hz:g} Hz")
     return decimated
 
 

@@ -175,7 +175,7 @@ def test_any_source_is_decimated(tmp_path: Path) -> None:
     options = SourceOptions(fs_hz=2000, unit="mV", note=lambda name, text: noted.append((name, text)))
     source = open_source(f"csv:{path}", options)
     assert source.fs_hz == 500
-    assert ("rate", "2000 Hz, decimated to 500 Hz") in noted
+    assert ("decimated", "from 2000 to 500 Hz") in noted
     np.testing.assert_allclose(read_signal(source)[1][10:-10], wave[::4][10:-10], atol=2e-3)
     first, part = read_signal(open_source(f"csv:{path}", SourceOptions(fs_hz=2000, unit="mV", start_s=1.0)))
     assert first == 500
