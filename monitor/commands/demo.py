@@ -24,12 +24,14 @@ def demo(
 ) -> None:
     """Write the live demo: a page for any static host that runs the model in the browser."""
     from monitor.config import ModelConfig
-    from monitor.demo.build import build
+    from monitor.demo.annotations import classes_known
+    from monitor.demo.build import build, check_folder
     from monitor.demo.recordings import RECORDINGS, available
     from monitor.demo.runtime import runtime_files
     from monitor.engine.assembly import load_scorer
     from monitor.errors import ConfigError
 
+    check_folder(out)
     recordings = available()
     if only:
         known = {one.key: one for one in recordings}
@@ -40,7 +42,10 @@ def demo(
                 raise ConfigError(f"--only {key}: {why}; there are {', '.join(known)}")
         recordings = [known[key] for key in dict.fromkeys(only)]
     runtime = runtime_files(ort)
+    noun = "recording" if len(recordings) == 1 else "recordings"
     size = build(out, recordings, runtime, load_scorer(ModelConfig()), notice)
-    if not any(one.database for one in recordings):
+    if any(one.database == "mitdb" for one in recordings) and not classes_known():
+        notice("without the annotated classes of beats; install wfdb to add them: python -m pip install wfdb")
+    if not only and not any(one.database for one in recordings):
         notice("without real records; set ECG_MONITOR_DATA to a folder that holds mitdb/ to add them")
-    notice(f"{len(recordings)} recordings, {size / 1e6:.0f} MB in {out}; see it with: python -m http.server -d {out}")
+    notice(f"{len(recordings)} {noun}, {size / 1e6:.0f} MB in {out}; see it with: python -m http.server -d {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from monitor.demo.recordings import Recording
 from monitor.errors import SourceError
 from monitor.sources.files.record_files import find_record
 
-__all__ = ["CLASS_OF", "classes_of", "matched_classes"]
+__all__ = ["CLASS_OF", "classes_known", "classes_of", "matched_classes"]
 
 CLASS_OF: Final = {
     **dict.fromkeys("NLRej", "N"),
@@ -23,18 +24,21 @@ CLASS_OF: Final = {
 _WINDOW_S: Final = 0.15  # EC57: a beat is the annotated one within 150 ms
 
 
+def classes_known() -> bool:
+    """Whether wfdb, which reads annotations, is installed."""
+    return importlib.util.find_spec("wfdb") is not None
+
+
 def classes_of(recording: Recording, r_samples: NDArray[np.int64], fs_hz: float) -> list[str] | None:
     """Class of each beat; empty where no annotation is near. None without wfdb, or for a record without classes.
 
     Raises:
         SourceError: the annotations cannot be read.
     """
-    if recording.database != "mitdb":
+    if recording.database != "mitdb" or not classes_known():
         return None
-    try:
-        import wfdb
-    except ModuleNotFoundError:
-        return None
+    import wfdb
+
     try:
         read = wfdb.rdann(str(find_record(recording.database, recording.record)), "atr")
     except (OSError, ValueError, IndexError) as error:

@@ -22,7 +22,7 @@ from monitor.demo.recordings import Recording
 from monitor.demo.runtime import VERSION as ORT_VERSION
 from monitor.errors import ConfigError, plain_line
 
-__all__ = ["FORMAT", "build"]
+__all__ = ["FORMAT", "build", "check_folder"]
 
 FORMAT: Final = "ecg-monitor-demo/1"
 INDEX: Final = "index.json"
@@ -50,7 +50,7 @@ def build(
         ConfigError: the folder holds something else, or cannot be written.
         SourceError: a recording cannot be read.
     """
-    _check_free(out)
+    check_folder(out)
     try:
         with _draft_of(out) as draft:
             _write_page(draft, runtime)
@@ -62,7 +62,12 @@ def build(
         raise ConfigError(f"--out {out}: {error.strerror or plain_line(error)}; give another folder") from None
 
 
-def _check_free(out: Path) -> None:
+def check_folder(out: Path) -> None:
+    """Refuse a folder that `build` would not write to.
+
+    Raises:
+        ConfigError: it holds something else than an earlier demo, or cannot be read.
+    """
     try:
         if not out.exists() and not out.is_symlink():
             return
@@ -79,7 +84,7 @@ def _check_free(out: Path) -> None:
 @contextlib.contextmanager
 def _draft_of(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place at the end; removed after an error."""
-    out = out.absolute()
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         draft = Path(folder) / "new"

@@ -46,7 +46,7 @@ export class Figures {
   histogram({ histogram }) {
     const box = element("figure", "panel chart wide");
     box.append(element("h3", "", "Score of new patients' beats, by annotated class"));
-    const width = 1000;
+    const width = window.innerWidth < 640 ? 420 : 1000;
     const picture = svg("svg", { viewBox: `-34 -8 ${width + 44} ${BIN_HEIGHT + 42}`, role: "img" });
     picture.setAttribute("aria-label", "Histogram of scores by class, each class scaled to its own number of beats");
     for (const tick of TICKS) {
