@@ -36,8 +36,10 @@ class Tokens:
         self._signature = file_signature(folder)
         self._persons = self._load()
 
-    def __len__(self) -> int:
-        return len(self._persons)
+    @property
+    def any(self) -> bool:
+        """Whether the list in force has a token."""
+        return bool(self._persons)
 
     def person(self, digest: str) -> WebClient | None:
         """The person whose token has this digest (`monitor.bus.keys.token_digest`); None if there is none."""

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from monitor.bus.allow_list import load_allow_list, locked, save_allow_list
-from monitor.bus.keys import remove_client
+from monitor.bus.keys import make_server_keys, remove_client
 from monitor.web.access import _LOGINS_BURST
 from monitor.web.server import WebOptions
 from tests.monitor.web.helpers import ask, closed, keys_in, login, opened, raw, reply_to, served
@@ -133,6 +133,14 @@ def test_without_a_token_nothing_but_the_empty_page_is_given(page: str, tokens: 
         assert asyncio.run(code(cookie)) == 4401
         assert ask(page, "/api/alarms", cookie=cookie).status == 401
         assert ask(page, "/").status == 200
+
+
+def test_a_list_without_tokens_is_reported_with_the_remedy(tmp_path: Path) -> None:
+    make_server_keys(tmp_path / "keys")
+    reports: list[str] = []
+    with served(WebOptions(keys=str(tmp_path / "keys")), reports) as address:
+        (line,) = reports
+        assert line.endswith(f"ecg-monitor keys add {tmp_path / 'keys'} NAME --web --page {address}")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class HostileMonitor(threading.Thread):
         if sample % 900 == 0:
             raised = alarm(sample, "acknowledged" if sample % 1800 else "onset", BED, f"kind {SCRIPT}".replace("/", ""))
             changed = replace(raised.alarm, text=SCRIPT, acknowledged_by=SCRIPT if sample % 1800 else "")
-            yield "alarm", replace(raised, alarm=changed, time=SCRIPT)
+            yield "alarm", replace(raised, alarm=changed)
 
 
 @pytest.fixture
