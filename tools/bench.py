@@ -1,4 +1,4 @@
-"""Benchmarks, one sub-command each: python tools/bench.py replay | latency | rpeaks | score | beds | fleet.
+"""Benchmarks, one sub-command each: python tools/bench.py replay | latency | rpeaks | score | beds | fleet | web.
 
 `all` runs every one, `table` prints their figures. Each prints a table with its ratios; --json FILE writes the same
 for a program. Programs that are compared run in turn, repeat by repeat, so that a busy machine slows both alike:
@@ -29,6 +29,7 @@ QUICK = {  # name of each benchmark -> options of a trial
     "replay": ("--seconds", "60", "--repeats", "1"),
     "beds": ("--beds", "20", "--minutes", "0.2"),
     "fleet": ("--beds", "12", "--minutes", "0.3", "--shards", "2"),
+    "web": ("--beds", "4", "--seconds", "8"),
 }
 
 app = typer.Typer(
@@ -106,6 +107,18 @@ def fleet(
     from benchmarks.beds import measure_fleet
 
     show(measure_fleet(beds, minutes, shards), json)
+
+
+@app.command()
+def web(
+    beds: Beds = 32,
+    seconds: Annotated[float, typer.Option(min=8, help="Length of each of the three parts, s.")] = 30,
+    json: Json = None,
+) -> None:
+    """The page in Chromium: delay from sample to pixel, frames a second, the server's cost, many and slow clients."""
+    from benchmarks.web import measure
+
+    show(measure(beds, seconds), json)
 
 
 @app.command("all")

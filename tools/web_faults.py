@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))  # test this working tree
 from common.browser import started_browser  # noqa: E402
 from common.pages import save_json, write_page  # noqa: E402
 from common.programs import ToolError, run_command  # noqa: E402
-from stress.web_faults import FAULTS, SHORT, Sizes, faults_table, run_fault  # noqa: E402
+from stress.web_faults import FAULTS, SHORT, Sizes, run_fault  # noqa: E402
+from stress.web_verdict import faults_table  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "web_faults.json"
 

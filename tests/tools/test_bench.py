@@ -116,3 +116,11 @@ def test_a_model_that_is_missing_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "absent.onnx" in done.stderr
+
+
+@pytest.mark.slow
+def test_web_draws_every_bed(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "web", "--beds", "3", "--seconds", "8")
+    assert figures["frames a second"] > 0
+    assert figures["bytes a second, a bed"] > 1_000  # waves, not only words
+    assert figures["50 clients: disconnected"] == 0

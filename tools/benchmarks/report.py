@@ -13,7 +13,7 @@ import numpy as np
 from common.pages import machine, markdown_table, save_json
 from common.programs import ToolError
 
-_ORDER = ("replay", "latency", "rpeaks", "score", "beds", "fleet")
+_ORDER = ("replay", "latency", "rpeaks", "score", "beds", "fleet", "web")
 # Lines of the README: title, benchmark, name of the figure, format of its value.
 _README = (
     ("half-hour record, all files written: time of `neurokit2.ecg_process` / ours", "replay",

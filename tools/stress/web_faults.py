@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
-from common.pages import markdown_table
 from common.programs import MONITOR, ToolError, wait_for
 
-from stress.subjects import Given, Monitor, Programs, Subject, free_port
+from stress.subjects import Monitor, Programs, Subject, free_port
 from stress.web_page import WebPage
+from stress.web_verdict import Outcome, read_journal
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SAYS_S = 2.0  # goal: time within which the page says what it does not know
-# What the test itself adds: the time between two looks, and to the signal on a busy machine.
-SLACK_S = 0.5
 WRONG_CLOCK = """(() => {
   const real = Date;
   let calls = 0;
@@ -39,7 +35,6 @@ WRONG_CLOCK = """(() => {
     static now() { return wrong(); }
   };
 })();"""
-_HEADS = ("fault", "alarm messages sent", "on the page", "twice", "says so after, s", "live again after, s", "says")
 
 
 @dataclass(frozen=True)
@@ -50,47 +45,6 @@ class Sizes:
 
 
 SHORT = Sizes(alarms=4, stopped_s=4.0, deaths=2)
-
-
-@dataclass
-class Outcome:
-    """One line of the table.
-
-    Attributes:
-        fault, detail: what was done.
-        sent: alarm messages in the journal since the page knew the monitor.
-        given: those of them that the page was given.
-        twice, strange: alarm messages that it was given twice, and that the journal does not have.
-        active_right: it shows the alarms as active that the monitor has.
-        says_s: time until the trace was covered, s; None = it did not have to be.
-        live_s: time from the end of the fault until the trace was live again, s.
-        words: on the page at `says_s`.
-        errors: of the scripts of the page.
-    """
-
-    fault: str
-    detail: str
-    sent: int
-    given: int
-    twice: int
-    strange: int
-    active_right: bool
-    says_s: float | None
-    live_s: float | None
-    words: str
-    errors: list[str]
-
-    @property
-    def good(self) -> bool:
-        """No alarm lost, doubled or invented; and the page said so in time."""
-        return (
-            self.given == self.sent > 0
-            and not self.twice
-            and not self.strange
-            and self.active_right
-            and not self.errors
-            and (self.says_s is None or self.says_s <= SAYS_S + SLACK_S)
-        )
 
 
 class Scene:
@@ -173,30 +127,15 @@ class Scene:
             given, shown = page.given(), page.active()
         finally:
             self.monitor.program.process.send_signal(signal.SIGCONT)
-        after = set(sent) - set(page.first)
         runs = list(dict.fromkeys(epoch for _, epoch, _ in sent))
-        began = {topic: (runs.index(epoch), seq) for topic, epoch, seq in page.first}
-        after = {place for place in after if (runs.index(place[1]), place[2]) > began.get(place[0], (0, 0))}
+        first = {topic: (runs.index(epoch), seq) for topic, (epoch, seq) in page.joined.items() if epoch in runs}
+        after = {place for place in sent if (runs.index(place[1]), place[2]) > first.get(place[0], (0, 0))}
         return Outcome(
             fault, detail,
             sent=len(after), given=len(after & set(given)), twice=len(given) - len(set(given)),
             strange=len(set(given) - set(sent)), active_right=shown == active,
             says_s=self.says[0], live_s=live_s, words=self.says[1], errors=page.errors,
         )  # fmt: skip
-
-
-def read_journal(path: Path) -> tuple[list[Given], list[str]]:
-    """The alarm messages of a journal, oldest first, and the alarms that are active at its end."""
-    import json
-
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        rows = db.execute("SELECT topic, epoch, seq, body FROM log").fetchall()
-    alarms = [(topic, epoch, seq, json.loads(body)) for topic, epoch, seq, body in rows if topic.endswith("/alarm/")]
-    active: dict[str, str] = {}
-    for _, epoch, _, body in alarms:
-        if epoch == alarms[-1][1]:
-            active[body["alarm"]["alarm_id"]] = body["alarm"]["state"]
-    return [place[:3] for place in alarms], sorted(name for name, state in active.items() if state != "cleared")
 
 
 def monitor_killed(scene: Scene) -> list[Outcome]:
@@ -288,30 +227,17 @@ def cable(scene: Scene) -> list[Outcome]:
 
 
 def page_frozen(scene: Scene) -> list[Outcome]:
-    """Chromium freezes the page, as it does in the background to save power."""
-    scene.page.command("Page.setWebLifecycleState", state="frozen")
-    scene.monitor.wait_for_alarms(scene.sizes.alarms)
-    time.sleep(scene.sizes.stopped_s)
-    scene.page.command("Page.setWebLifecycleState", state="active")
-    scene.mend()
-    scene.check_stood_still()
-    return scene.finish("page frozen by the browser", f"{scene.sizes.stopped_s:g} s")
+    """The process of the page stops, as in a browser that saves power; the browser goes on receiving."""
+    with _browser_stopped(scene, "--type=renderer"):
+        pass
+    return scene.finish("page stopped by the browser", f"{scene.sizes.stopped_s:g} s")
 
 
 def laptop_sleeps(scene: Scene) -> list[Outcome]:
     """All processes of the browser stop, as in a laptop that sleeps."""
-    browser = [process for process in psutil.Process().children(recursive=True) if "chrom" in process.name()]
-    for process in browser:
-        process.suspend()
-    try:
-        scene.monitor.wait_for_alarms(scene.sizes.alarms)
-        time.sleep(scene.sizes.stopped_s)
-    finally:
-        for process in browser:
-            process.resume()
-    scene.mend()
-    scene.check_stood_still()
-    return scene.finish("laptop sleeps (browser stopped)", f"{scene.sizes.stopped_s:g} s")
+    with _browser_stopped(scene, ""):
+        pass
+    return scene.finish("laptop sleeps (all of the browser stopped)", f"{scene.sizes.stopped_s:g} s")
 
 
 def two_tabs(scene: Scene) -> list[Outcome]:
@@ -354,18 +280,6 @@ def run_fault(name: str, browser: Browser, sizes: Sizes) -> list[Outcome]:
         return FAULTS[name](Scene(programs, browser, sizes, script, tunnel=name == "cable"))
 
 
-def faults_table(figures: dict[str, Any]) -> str:
-    """A line for each fault and page, as Markdown for docs/web.md."""
-    rows = []
-    for row in figures["outcomes"]:
-        counts = (f"{row[name]:,}" for name in ("sent", "given", "twice"))
-        times = ("-" if row[name] is None else f"{row[name]:.1f}" for name in ("says_s", "live_s"))
-        title = f"{row['fault']}, {row['detail']}" if row["detail"] else row["fault"]
-        rows.append((title, *counts, *times, row["words"].replace("|", "/") or "-"))
-    table = markdown_table(_HEADS, rows, "lrrrrrl")
-    return f"{table}\n\nMeasured by `{figures['command']}` on {figures['machine']}."
-
-
 @contextlib.contextmanager
 def _stopped(scene: Scene, program: Subject) -> Iterator[None]:
     """A program is stopped until the page says so, and for `stopped_s` in all."""
@@ -379,6 +293,24 @@ def _stopped(scene: Scene, program: Subject) -> Iterator[None]:
     finally:
         program.process.send_signal(signal.SIGCONT)
     scene.mend()
+
+
+@contextlib.contextmanager
+def _browser_stopped(scene: Scene, word: str) -> Iterator[None]:
+    """The processes of the browser with a word on their command line are stopped for `stopped_s`."""
+    children = psutil.Process().children(recursive=True)
+    stopped = [child for child in children if "chrom" in child.name() and (not word or word in child.cmdline())]
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+        scene.monitor.wait_for_alarms(scene.sizes.alarms)
+        time.sleep(scene.sizes.stopped_s)
+    finally:
+        for process in stopped:
+            process.resume()
+    scene.mend()
+    scene.check_stood_still()
 
 
 def _listens(port: int) -> bool:

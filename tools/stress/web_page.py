@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from common.programs import ToolError, wait_for
 from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -32,10 +30,14 @@ _READY = "() => window.ecgMonitor?.store.monitors.some((monitor) => monitor.posi
 class WebPage:
     """A page of its own browser context.
 
+    Attributes:
     Args:
         browser: Chromium.
         address: of the web server.
         script: run before those of the page.
+
+    Attributes:
+        joined: topic -> run and number of the last alarm message before the page; it gets all later ones.
     """
 
     def __init__(self, browser: Browser, address: str, script: str = "") -> None:
@@ -49,7 +51,8 @@ class WebPage:
         self.wait_until(_READY, "position of the page")
         self.page.evaluate(_WATCH, STEP_MS)
         self.wait_until_live(0.0)
-        self.first: list[Given] = self.given()
+        position = self.page.evaluate("() => window.ecgMonitor.store.monitors[0].position.topics")
+        self.joined = {topic: (place["epoch"], place["seq"]) for topic, place in position.items()}
 
     def wait_until(self, condition: str, what: str) -> None:
         wait_for(lambda: self.page.evaluate(condition), what)
@@ -100,10 +103,6 @@ class WebPage:
             wait_for(lambda: newest in self.given(), "newest alarm on the page", 60.0)
         except ToolError:
             return  # the verdict reports it as lost
-
-    def command(self, method: str, **values: Any) -> None:
-        """A command of Chromium's debugging protocol."""
-        self.context.new_cdp_session(self.page).send(method, values)
 
     def close(self) -> None:
         self.context.close()

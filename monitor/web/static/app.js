@@ -198,4 +198,4 @@ function frame() {
   requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);
-window.ecgMonitor = { store, connection, sound }; // for tests and the curious
+window.ecgMonitor = { store, connection, sound, views }; // for tests and the curious

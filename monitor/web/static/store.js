@@ -36,6 +36,7 @@ class Bed {
     this.time = "";
     this.advancedAt = null;
     this.waveAt = null;
+    this.waveS = 0.05; // mean length of a wave
     this.wavesSince = null; // since when waves are subscribed
     this.rate = null;
     this.event = null;
@@ -353,6 +354,7 @@ export class Store extends EventTarget {
       if (bed.pulses.length > 400) bed.pulses.splice(0, bed.pulses.length - 200);
     }
     bed.waveAt = now();
+    bed.waveS += 0.1 * (Math.min(0.5, header.n / header.fs_hz) - bed.waveS);
     bed.advance(header.first_sample + header.n, header.time);
   }
 }

@@ -3,7 +3,7 @@
 import { now } from "./store.js";
 
 export const PX_PER_MM = 96 / 25.4; // CSS pixels
-const DELAY_S = 0.12; // behind the newest sample, so that pieces that arrive late do not make the trace jump
+const LATE_S = 0.07; // a wave may come this late without stopping the trace
 const CATCH_UP_S = 1.0; // further behind than this: jump
 const ERASE_PX = 14;
 const STEPS_MV = [0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 50];
@@ -86,7 +86,8 @@ export class Sweep {
       if (this.full && ring && ring.end !== null && this.head !== null) this.drawAll(ring);
       return;
     }
-    const target = ring.end - DELAY_S * ring.fsHz;
+    // The trace runs evenly while the samples come in pieces: on the mean it is half a piece behind, and LATE_S.
+    const target = ring.end - (LATE_S + this.bed.waveS / 2) * ring.fsHz;
     if (this.head === null || Math.abs(target - this.head) > CATCH_UP_S * ring.fsHz || this.head > ring.end) {
       this.head = target;
       this.full = true;

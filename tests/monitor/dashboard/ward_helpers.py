@@ -9,7 +9,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -21,7 +22,7 @@ from monitor.dashboard.bed_order import BedOrder
 from monitor.dashboard.live import run_dashboard
 from monitor.dashboard.state import DashboardState
 from monitor.journal import Journal
-from monitor.messages import AlarmMessage, Reply, Request, WaveHeader, bed_topic
+from monitor.messages import AlarmMessage, Reply, Request, StatusMessage, WaveHeader, bed_topic
 from tests.monitor.commands.helpers import free_endpoint
 from tests.monitor.dashboard.helpers import FS_HZ, MODEL, alarm, ecg, heartbeat, status
 
@@ -59,6 +60,7 @@ class WardMonitor(threading.Thread):
         beds: names.
         alarms: (bed, kind, priority), active from the start.
         epoch: of the run.
+        conditions: bed -> fields of its status.
 
     Attributes:
         endpoint: of its alarms.
@@ -66,7 +68,13 @@ class WardMonitor(threading.Thread):
         silent: beds without waves and with a still sample clock; tests may add to it.
     """
 
-    def __init__(self, beds: Sequence[str], alarms: Iterable[tuple[str, str, str]] = (), epoch: str = "e1") -> None:
+    def __init__(
+        self,
+        beds: Sequence[str],
+        alarms: Iterable[tuple[str, str, str]] = (),
+        epoch: str = "e1",
+        conditions: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
         super().__init__(daemon=True)
         self.endpoint = ""
         self.acknowledged: list[tuple[str, str]] = []
@@ -77,6 +85,7 @@ class WardMonitor(threading.Thread):
             body.alarm_id: body for body in (alarm(kind, priority, bed=bed).alarm for bed, kind, priority in alarms)
         }
         self._epoch = epoch
+        self._conditions = conditions or {}
         self._listens = threading.Event()
         self._halt = threading.Event()
         self._clocks = dict.fromkeys(beds, 0)
@@ -111,13 +120,16 @@ class WardMonitor(threading.Thread):
                 bus.publish_wave(WaveHeader(sample=first, bed=name, first_sample=first, n=n, fs_hz=FS_HZ), rows)
                 self._clocks[name] += n
             if turn % 5 == 0:
-                bus.publish(bed_topic(name, "status"), status(self._clocks[name], bed=name, beats=turn))
+                bus.publish(bed_topic(name, "status"), self._status(name, turn))
         if turn % 5 == 0:
             bus.heartbeat(heartbeat(1, beds=self._beds))
         until_s = time.monotonic() + 0.1
         while (left_s := until_s - time.monotonic()) > 0:
             for waiting in bus.service(left_s):
                 waiting.reply(self._answer(bus, waiting.request))
+
+    def _status(self, name: str, turn: int) -> StatusMessage:
+        return status(self._clocks[name], bed=name, **{"beats": turn} | self._conditions.get(name, {}))
 
     def _answer(self, bus: Bus, request: Request) -> Reply:
         if request.op == "snapshot":
