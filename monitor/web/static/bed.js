@@ -1,7 +1,7 @@
 // One bed: trace, rate with its limits, rhythm, signal, alarms, score trend, counters.
 
 import { AlarmRows } from "./alarms.js";
-import { CONDITION_WORDS, clock, dateTime, element, kindWords, number, qualityWords, setClass, setText } from "./format.js";
+import { CONDITION_WORDS, clock, compareLabels, dateTime, element, kindWords, number, qualityWords, setClass, setText } from "./format.js";
 import { Sweep } from "./sweep.js";
 import { Trend } from "./trend.js";
 
@@ -134,7 +134,7 @@ export class BedView {
   press(key) {
     if (key === " ") this.freeze();
     else if (key === "b") {
-      const beds = [...this.store.beds].sort((a, b) => (a.label < b.label ? -1 : 1));
+      const beds = [...this.store.beds].sort((a, b) => compareLabels(a.label, b.label));
       const next = beds[(beds.indexOf(this.bed) + 1) % beds.length];
       if (next) location.hash = `#/bed/${encodeURIComponent(next.key)}`;
     } else if (key === "+" || key === "-") {

@@ -159,8 +159,9 @@ def test_alarms_are_announced_to_screen_readers_and_every_control_has_a_name(pag
         expect(page.locator(".trace-head h1")).to_have_text("p1")
         unnamed = page.evaluate(
             "() => [...document.querySelectorAll('button, select, input, canvas')].filter((node) =>"
-            " !(node.getAttribute('aria-label') || node.title || node.textContent.trim() || node.getAttribute('aria-hidden')"
-            " || node.closest('label')?.textContent.trim())).map((node) => node.outerHTML)"
+            " !(node.getAttribute('aria-label') || node.title || node.textContent.trim()"
+            " || node.getAttribute('aria-hidden') || node.closest('label')?.textContent.trim()))"
+            ".map((node) => node.outerHTML)"
         )
         assert unnamed == []
 
