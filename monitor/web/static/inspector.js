@@ -35,6 +35,7 @@ export class Inspector {
     head.append(this.title, this.alarm, close);
     const box = element("div", "beat-box");
     this.canvas = element("canvas");
+    this.canvas.setAttribute("aria-label", "no beat yet");
     this.canvas.setAttribute("role", "img");
     box.append(this.canvas);
     this.legend = element("p", "dim");

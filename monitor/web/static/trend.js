@@ -9,7 +9,6 @@ export class Trend {
     const plot = element("div", "plot");
     plot.append(this.canvas);
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", "Trend of the score");
     this.canvas.setAttribute("aria-label", "Anomaly score of the last beats");
     this.root.append(element("h2", "", "Anomaly score of the last beats: higher is less usual; dashed: this patient's limit"), plot);
     this.bed = null;
