@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "alarm_row", "write_csv", "write_json_lines"]
 
+_FORMULA = ("=", "+", "-", "@")
 COLUMNS = ("time", "bed", "kind", "priority", "state", "lasted_s", "text", "who", "count", "alarm_id", "epoch")
 
 
@@ -49,8 +50,17 @@ def write_json_lines(alarms: list[PastAlarm], out: TextIO) -> None:
 
 
 def write_csv(alarms: list[PastAlarm], out: TextIO) -> None:
-    """Write COLUMNS with a header; in the texts each character is a visible one."""
+    """Write COLUMNS with a header.
+
+    In the texts each character is a visible one, and a text that a spreadsheet would take for a formula begins with an
+    apostrophe: an operator's name is whatever a client sent.
+    """
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for alarm in alarms:
-        writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in alarm_row(alarm).items()})
+        writer.writerow({k: _cell(v) if isinstance(v, str) else v for k, v in alarm_row(alarm).items()})
+
+
+def _cell(text: str) -> str:
+    text = printable(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -132,6 +132,8 @@ def _answered(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Any:
         except HistoryBusyError as error:
             headers = {"Retry-After": "1"}
             raise web.HTTPServiceUnavailable(text=f"{plain_line(error)}\n", headers=headers) from None
+        except ValueError as error:  # a message of the monitor: the query was checked before
+            raise web.HTTPBadGateway(text=f"the monitor's journal: {plain_line(error)}\n") from None
 
     return answer
 
