@@ -53,6 +53,8 @@ def draw_alarms(
             else:
                 col = canvas.text(top, 0, f" {unseen[0]} ", unseen[1])
                 canvas.text(top, col + 1, "no alarm of the heart can be raised", Ink.BOLD)
+        elif connection == "ended":
+            canvas.text(top, 1, "no alarm was active when the monitor ended", Ink.BOLD)
         else:
             canvas.text(top, 1, "alarms unknown: not connected", Ink.BOLD)
         if bed is not None and bed.alarms.cleared and rows > 1:

@@ -269,8 +269,8 @@ def draw_beds(
         text = f" {name} {'--' if rate is None else f'{rate:.0f}'} "
         if condition != "live":
             text += f"{condition.replace('_', ' ').upper()} "
-        elif not_watched(bed, now_s) is not None:
-            text += "NOT WATCHED "
+        elif (unseen := not_watched(bed, now_s)) is not None:
+            text += f"{unseen[0].rpartition(' ')[0]} "
         ink = Ink.PLAIN
         if alarm is not None:
             text += f"{MARKS[alarm.priority].strip()} "

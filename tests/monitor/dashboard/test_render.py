@@ -343,7 +343,7 @@ def test_a_stopped_stream_is_dimmed_and_labelled(prepare, now_s, words):
             assert run.style.dim  # dimmed
 
 
-@pytest.mark.parametrize("connection", ["connecting", "stale", "lost", "ended"])
+@pytest.mark.parametrize("connection", ["connecting", "stale", "lost"])
 def test_without_a_connection_alarms_are_unknown(connection):
     state = running_state(20)
     state.set_connection(connection, 20.0)
@@ -351,6 +351,14 @@ def test_without_a_connection_alarms_are_unknown(connection):
     assert "alarms unknown" in lines[1]
     assert "no active alarms" not in "\n".join(lines)
     state.apply(alarm("asystole", "high"), now_s=20.0)  # known alarms stay
+    assert "asystole" in screen(state)[1]
+
+
+def test_a_monitor_that_has_ended_says_whether_alarms_were_active():
+    state = running_state(20)
+    state.apply(heartbeat(21, state="goodbye"), now_s=20.0)
+    assert "no alarm was active when the monitor ended" in screen(state)[1]
+    state.apply(alarm("asystole", "high"), now_s=20.0)
     assert "asystole" in screen(state)[1]
 
 
@@ -465,6 +473,16 @@ def test_several_beds_are_listed_with_their_most_urgent_alarm():
     assert "b next bed" in lines[-1]
     assert "no active alarms" in lines[1]
     assert "asystole" in screen(state, view=BedView(bed="p2"))[1]
+
+
+def test_the_line_of_beds_says_which_bed_is_not_watched_and_which_has_an_electrode_off():
+    state = running_state(beds=("p1", "p2", "p3"))
+    for bed, quality in (("p2", "leads_off"), ("p3", "motion")):
+        fields = UNSEEN | {"quality": quality}
+        state.apply(status(5250, bed=bed, **fields), now_s=21.0)
+    line = screen(state, 120, 30)[-2]
+    assert "p2 -- LEADS OFF" in line
+    assert "p3 -- NOT WATCHED" in line
 
 
 def test_help_audio_pause_and_notes_are_shown():
