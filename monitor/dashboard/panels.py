@@ -188,7 +188,9 @@ def draw_vitals(
         at = left + 1
     lines = [(rr, Ink.PLAIN), (quality, ink), (scored, Ink.PLAIN if scored == "scored" else Ink.HIGH_TEXT)]
     if cols >= RHYTHM_CELLS:
-        lines.insert(0, rhythm_words(bed, now_s) if live else ("rhythm --", Ink.DIM))
+        rhythm, rhythm_ink = rhythm_words(bed, now_s) if live else ("rhythm --", Ink.DIM)
+        parts = [rhythm] if len(rhythm) < left + cols - at else textwrap.wrap(rhythm, left + cols - at - 1)
+        lines[:0] = [(part, rhythm_ink) for part in parts]
     for line, line_ink in lines:
         if row < top + rows:
             canvas.text(row, at, line, line_ink, left + cols - at)

@@ -196,6 +196,13 @@ def test_the_limits_stand_beside_the_rate_and_the_rhythm_in_words(width, height)
     assert " off-off " in "\n".join(screen(watched_state(rate_low_bpm=None, rate_high_bpm=None), width, height))
 
 
+def test_a_long_rhythm_continues_below():
+    text = "\n".join(screen(watched_state(rhythm="irregular, frequent ventricular beats"), 100, 30))
+    assert "irregular, frequent" in text
+    assert "ventricular beats" in text
+    assert "RR 1.00 s" in text
+
+
 @pytest.mark.parametrize(("width", "height"), [*SIZES, *SMALL_SIZES])
 def test_a_status_without_limits_shows_none(width, height):
     text = "\n".join(screen(watched_state(rate_low_bpm=UNSET, rate_high_bpm=UNSET), width, height))
