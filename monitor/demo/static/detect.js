@@ -10,6 +10,8 @@ const QRS = [R - 12, R + 18];
 const QRS_AND_T = [R - 17, R + 44];
 const REFRACTORY_S = 0.25;
 const WINDOW_S = 0.1;
+const LEAST_SHARE = 0.2; // of the usual energy of the whole recording
+const BRIDGE_S = 0.06; // longest gap that is filled by a straight line; beats over a longer one are left out
 
 const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -20,20 +22,33 @@ const median = (values) => {
 // of a recording; every beat is to be scored.
 export function detect(samples, inHz, factor, own) {
   const fsHz = own.fs_hz;
-  const raw = resampled(samples, inHz, fsHz, factor);
+  const raw = resampled(bridged(samples, BRIDGE_S * inHz), inHz, fsHz, factor);
   const valid = raw.map((value) => (Number.isFinite(value) ? 1 : 0));
   const filtered = bandpass(held(raw), own.sections);
   for (let i = 0; i < filtered.length; i++) if (!valid[i]) filtered[i] = NaN;
   const peaks = rPeaks(filtered, fsHz);
+  const whole = (from, to) => valid.subarray(from, to).every(Boolean);
   const reach = [R / BEAT_HZ, (BEAT - 1 - R) / BEAT_HZ];
   const beats = peaks
-    .map((r, n) => ({ r, rr: n ? (r - peaks[n - 1]) / fsHz : null }))
+    .map((r, n) => ({ r, rr: n && whole(peaks[n - 1], r) ? (r - peaks[n - 1]) / fsHz : null }))
     .filter(({ r }) => r - reach[0] * fsHz >= 2 && r + reach[1] * fsHz < filtered.length - 3);
   const cut = beats.map(({ r }) => cutBeat(filtered, r, fsHz));
-  const whole = beats.filter((_, n) => cut[n].every(Number.isFinite));
-  const arrays = contexts(whole, cut.filter((row) => row.every(Number.isFinite)));
-  const shown = beats.length ? whole : [];
-  return { raw, filtered, fsHz, beats: shown.map(({ r, rr }) => ({ r, rr: rr !== null && rr > 0.2 && rr < 3 ? rr : null })), arrays };
+  const kept = beats.filter((_, n) => cut[n].every(Number.isFinite));
+  return { raw, filtered, fsHz, beats: kept, arrays: contexts(kept, cut.filter((row) => row.every(Number.isFinite))) };
+}
+
+// Gaps of at most `most` samples filled by straight lines.
+function bridged(samples, most) {
+  const made = Float64Array.from(samples);
+  let last = -1;
+  made.forEach((sample, i) => {
+    if (!Number.isFinite(sample)) return;
+    if (last >= 0 && i - last > 1 && i - last - 1 <= most) {
+      for (let k = last + 1; k < i; k++) made[k] = made[last] + ((made[i] - made[last]) * (k - last)) / (i - last);
+    }
+    last = i;
+  });
+  return made;
 }
 
 function resampled(samples, inHz, outHz, factor) {
@@ -104,11 +119,12 @@ export function rPeaks(signal, fsHz) {
     for (let i = first; i < Math.min(n, first + second); i++) top = Math.max(top, energy[i]);
     highest.push(top);
   }
+  const least = LEAST_SHARE * [...highest].sort((a, b) => a - b)[Math.floor(0.75 * highest.length)]; // else noise beats in asystole
   const peaks = [];
   const refractory = REFRACTORY_S * fsHz;
   for (let i = 1; i < n - 1; i++) {
     const at = Math.floor(i / second);
-    const limit = 0.25 * median(highest.slice(Math.max(0, at - 5), at + 6));
+    const limit = 0.25 * Math.max(least, median(highest.slice(Math.max(0, at - 5), at + 6)));
     if (!(energy[i] > limit) || energy[i] < energy[i - 1] || energy[i] < energy[i + 1]) continue;
     const r = steepPeak(signal, i, Math.round(0.07 * fsHz));
     if (peaks.length && r - peaks.at(-1).r < refractory) {

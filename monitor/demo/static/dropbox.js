@@ -3,6 +3,7 @@
 import { element, setClass, setText } from "./format.js";
 import { ownRecording } from "./own.js";
 import { button, choice } from "./player.js";
+import { decoded } from "./table.js";
 
 export class DropBox {
   // scored(recording): scores and opens it, returns a line on the result.
@@ -21,7 +22,7 @@ export class DropBox {
     Object.assign(this.rate, { type: "number", min: 100, max: 5000, placeholder: "from the file" });
     this.column = element("input");
     Object.assign(this.column, { type: "number", min: 1, max: 500, placeholder: "auto" });
-    this.unit = choice("Unit", [["auto", "unit: by height"], ["mV", "mV"], ["uV", "µV"], ["V", "V"]], "auto", () => this.again());
+    this.unit = choice("Unit", [["auto", "unit: by height"], ["mV", "mV"], ["uV", "µV"], ["V", "V"], ["counts", "counts"]], "auto", () => this.again());
     for (const input of [this.rate, this.column]) input.addEventListener("change", () => this.again());
     tools.append(this.file, labelled("sampling rate, Hz", this.rate), labelled("column", this.column), this.unit,
       button("Try an example", () => this.example()));
@@ -46,7 +47,7 @@ export class DropBox {
     this.name = file.name;
     setText(this.result, `reading ${file.name} …`);
     try {
-      this.text = await file.text();
+      this.text = decoded(await file.arrayBuffer());
     } catch (error) {
       return this.say(`${file.name} cannot be read (${error.message})`, false);
     }

@@ -2,71 +2,41 @@
 
 import { detect } from "./detect.js";
 import { Recording } from "./recording.js";
+import { median, mode, parseTable, recordingOf, value } from "./table.js";
 
 const BEAT = 187;
 const R = 62;
 const MAX_BYTES = 60e6;
 const UNITS = { mV: 1, uV: 1e-3, V: 1e3 };
+const COUNTS_MV = 1.5; // taken for the height of an ECG whose counts have no unit
 const MIN_BEATS = 8;
 
-// Numbers of a text table: rows of equal or unequal length; lines without a number are left out. Decimal commas are
-// understood where columns are separated by semicolons, tabs or blanks.
-export function parseTable(text) {
-  const lines = text.split(/\r\n|\r|\n/).filter((line) => line.trim() && !/^\s*[#%]/.test(line));
-  const sample = lines.slice(0, 50).join("\n");
-  const separator = sample.includes(";") ? ";" : sample.includes("\t") ? "\t" : sample.includes(",") ? "," : /\s+/;
-  const decimalComma = separator !== "," && /\d,\d/.test(sample);
-  const rows = [];
-  let dropped = 0;
-  for (const line of lines) {
-    const cells = line.trim().split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
-    const row = cells.map((cell) => (cell === "" ? NaN : Number(decimalComma ? cell.replace(",", ".") : cell)));
-    if (row.some((value) => Number.isFinite(value))) rows.push(row);
-    else dropped += 1;
-  }
-  return { rows, dropped };
-}
-
-// What a table is: { kind: "beats", rows } or { kind: "recording", column values, fsHz }.
-export function understand({ rows }, settings = {}) {
-  if (!rows.length) throw new Error("no number in the file; give a CSV file of samples");
-  const columns = mode(rows.map((row) => row.length));
-  const full = rows.filter((row) => row.length === columns);
-  if (columns === BEAT || columns === BEAT + 1) {
-    const values = full.flatMap((row) => row.slice(0, BEAT));
-    if (values.every((value) => value >= 0 && value <= 1)) {
-      throw new Error("these beats are scaled to 0..1 with the R-peak first, as in the public CSV set; this model needs mV, 125 Hz and the R-peak at sample 62 of 187");
-    }
-    return { kind: "beats", rows: full.map((row) => row.slice(0, BEAT)).filter((row) => row.every(Number.isFinite)) };
-  }
-  if (columns > BEAT + 1 || (columns > 40 && full.length < 50)) {
+// What a table is: { kind: "beats", rows } or { kind: "recording", samples, fsHz, column, unit }.
+function understand(table, settings) {
+  if (!table.rows.length) throw new Error("no number in the file; give a CSV file of samples");
+  const columns = mode(table.rows.map((row) => row.length));
+  if (columns < BEAT - 100) return { kind: "recording", ...recordingOf(table, settings) };
+  if (columns !== BEAT && columns !== BEAT + 1) {
     throw new Error(`rows of ${columns} numbers; give rows of ${BEAT} samples (beats), or one sample a row (a recording)`);
   }
-  const first = full.map((row) => row[0]).filter(Number.isFinite);
-  const timed = columns > 1 && first.every((value, i) => !i || value > first[i - 1]);
-  const column = settings.column ?? (timed ? 1 : 0);
-  if (column >= columns) throw new Error(`no column ${column + 1}; the file has ${columns}`);
-  let fsHz = settings.fsHz || null;
-  if (!fsHz && timed) {
-    const step = (first.at(-1) - first[0]) / (first.length - 1);
-    const perSecond = step >= 0.5 && step < 100 && Number.isInteger(first[1] - first[0]) && first[1] - first[0] === 1 ? null : step > 0.2 ? 1000 / step : 1 / step;
-    fsHz = perSecond && perSecond >= 50 && perSecond <= 5000 ? Math.round(perSecond * 100) / 100 : null;
+  const rows = table.rows.filter((row) => row.length === columns).map((row) => row.slice(0, BEAT).map(value)).filter((row) => row.every(Number.isFinite));
+  if (rows.every((row) => row.every((one) => one >= 0 && one <= 1))) {
+    throw new Error("these beats are scaled to 0..1 with the R-peak first, as in the public CSV set; this model needs mV, 125 Hz and the R-peak at sample 62 of 187");
   }
-  return { kind: "recording", samples: Float64Array.from(full, (row) => row[column]), fsHz, columns, column };
+  return { kind: "beats", rows };
 }
 
-const mode = (values) => {
-  const counts = new Map();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
-};
-
 // Factor to mV: as chosen, or by the height of the signal.
-function toMillivolt(samples, unit) {
-  if (unit && unit !== "auto") return [UNITS[unit], unit];
-  const sorted = Float64Array.from(samples.filter(Number.isFinite)).sort();
-  const range = sorted[Math.floor(0.995 * (sorted.length - 1))] - sorted[Math.floor(0.005 * sorted.length)];
-  if (!(range > 0)) throw new Error("all samples are equal: there is no ECG in this column; choose another one");
+function toMillivolt(samples, unit, stated) {
+  const known = samples.filter(Number.isFinite).sort();
+  const range = known[Math.floor(0.995 * (known.length - 1))] - known[Math.floor(0.005 * known.length)];
+  if (!(known.at(-1) > known[0])) throw new Error("all samples are equal: there is no ECG in this column; choose another one");
+  const chosen = unit && unit !== "auto" ? unit : stated;
+  if (chosen === "counts") return [COUNTS_MV / range, `counts, scaled to ${COUNTS_MV} mV from peak to peak`];
+  if (chosen) return [UNITS[chosen], chosen];
+  if (range > 30 && known[0] >= 0 && known.every(Number.isInteger)) {
+    throw new Error("these look like counts of a converter (whole numbers, none negative), and the file states no unit; choose the unit above");
+  }
   if (range > 30) return [1e-3, "uV"];
   return range < 0.02 ? [1e3, "V"] : [1, "mV"];
 }
@@ -107,15 +77,10 @@ function beatRows(name, rows) {
   });
 }
 
-export const median = (values) => {
-  const sorted = Float64Array.from(values).sort();
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-};
-
 function signalRecording(name, found, settings, own) {
   if (!found.fsHz) throw new Error("the sampling rate is not in the file; type it above (Hz) and drop the file again");
   if (found.fsHz < 100 || found.fsHz > 5000) throw new Error(`${found.fsHz} Hz is out of range; give 100 to 5000 Hz`);
-  const [factor, unit] = toMillivolt(found.samples, settings.unit);
+  const [factor, unit] = toMillivolt(found.samples, settings.unit, found.unit);
   const seconds = found.samples.length / found.fsHz;
   if (seconds < 5) throw new Error(`${seconds.toFixed(1)} s are too short; give at least 5 s`);
   const { raw, filtered, fsHz, beats, arrays } = detect(found.samples, found.fsHz, factor, own);

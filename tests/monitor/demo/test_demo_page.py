@@ -112,6 +112,13 @@ def test_alarms_come_with_the_trace(page: Page, served_demo: Served) -> None:
         ),
         ("flat.csv", "\n".join(f"{i / 250},1" for i in range(5000)), "all samples are equal"),
         ("norate.csv", "\n".join("1" for _ in range(5000)), "the sampling rate is not in the file"),
+        (
+            "counts.csv",
+            "t,v\n" + "\n".join(f"{i / 250:.3f},{512 + i * i % 97}" for i in range(5000)),
+            "counts of a converter",
+        ),
+        ("columns.csv", "a,b\n" + "\n".join(f"{i % 9},{i % 7}" for i in range(5000)), "2 columns could be the ECG"),
+        ("back.csv", "t,v\n" + "\n".join(f"{i % 3000 / 250:.3f},{i % 7}" for i in range(5000)), "the times jump back"),
         ("public.csv", "\n".join(",".join(["0.5"] * 187) for _ in range(9)), "scaled to 0..1"),
         ("wide.csv", "\n".join(",".join(["0.5"] * 300) for _ in range(9)), "rows of 300 numbers"),
         ("<img src=x onerror=alert(1)>.csv", "\0\0", "is no text"),
@@ -143,6 +150,65 @@ def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served) 
     expect(page.locator(".stage h3").first).to_have_text("five.csv")
     expected = float(Scorer().score(beats).score[0])
     expect(page.locator(".beat-facts dd").first).to_have_text(f"{expected:.2f}")
+
+
+def tables() -> dict[str, tuple[list[str], str]]:
+    """Name -> lines of 36 s of a synthetic patient (40 beats) as programs write them, and what the page reads."""
+    from monitor.sources import SourceOptions, open_source
+
+    samples: list[float] = []
+    source = open_source("sim:sinus=36;hr=68;fs=250;seed=3", SourceOptions())
+    while len(samples) < 9000 and (chunk := source.read(9000)) is not None:
+        samples += chunk.samples.tolist()
+    source.close()
+    times = [0.004 * i for i in range(len(samples))]
+    rows = list(zip(times, samples, strict=True))
+    quiet = "Name,Test\nSample Rate,250 hertz\nUnit,µV\n"
+    return {
+        "seconds": (["t,ecg", *(f"{t:.3f},{v:.4f}" for t, v in rows)], "250 Hz, read as mV"),
+        "microseconds": (
+            ["timestamp,ecg_mv", *(f"{6034140 + 1e6 * t:.0f},{v:.4f}" for t, v in rows)],
+            "250 Hz, read as mV",
+        ),
+        "iso": (["datetime,ecg", *(f"2016-11-24 13:58:{t:06.3f},{v:.4f}" for t, v in rows if t < 60)], "250 Hz"),
+        "clock": (
+            ["'Elapsed time','MLII'", "'hh:mm:ss.mmm','mV'", *(f"'0:{t:06.3f}',{v:.3f}" for t, v in rows)],
+            "250 Hz",
+        ),
+        "quoted": (['"Zeit (s)","EKG (mV)"', *(f'"{t:.3f}","{v:.4f}"'.replace(".", ",") for t, v in rows)], "250 Hz"),
+        "decimal comma alone": ([quiet, *(f"{1000 * v:.3f}".replace(".", ",") for _, v in rows)], "250 Hz, read as uV"),
+        "an index first": (
+            [",time,ECG", *(f"{i},{t:.3f},{v:.4f}" for i, (t, v) in enumerate(rows))],
+            "column 3, 250 Hz",
+        ),
+        "losses": (["time,ecg", *(f"{t:.3f},{v:.4f}" for i, (t, v) in enumerate(rows) if i % 50 > 2)], "250 Hz"),
+    }
+
+
+def test_tables_as_programs_write_them(page: Page, served_demo: Served, complaints: Complaints) -> None:
+    ready(page, served_demo)
+    for name, (lines, says) in tables().items():
+        file = {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()}
+        page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
+        expect(page.locator(".stage h3").first).to_have_text(f"{name}.csv", timeout=LOADING_MS)
+        result = page.locator(".result")
+        expect(result).to_contain_text(says)
+        found = re.search(r"(\d+) beats", result.text_content() or "")
+        assert found is not None
+        assert 36 <= int(found[1]) <= 41, f"{name}: {result.text_content()}"
+    assert complaints == []
+
+
+def test_noise_of_an_asystole_gives_no_beats(page: Page, served_demo: Served) -> None:
+    lines, _ = tables()["seconds"]
+    flat = [f"{36 + 0.004 * i:.3f},{0.01 * (i * 7919 % 13 - 6) / 6:.4f}" for i in range(9000)]
+    ready(page, served_demo)
+    file = {"name": "stops.csv", "mimeType": "text/csv", "buffer": "\n".join([*lines, *flat]).encode()}
+    page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
+    expect(page.locator(".stage h3").first).to_have_text("stops.csv", timeout=LOADING_MS)
+    found = re.search(r"(\d+) beats", page.locator(".result").text_content() or "")
+    assert found is not None
+    assert int(found[1]) <= 42
 
 
 def test_a_recording_gives_nearly_the_beats_and_verdicts_of_python(page: Page, served_demo: Served) -> None:
