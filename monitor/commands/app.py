@@ -15,6 +15,7 @@ from monitor.commands.fleet import fleet
 from monitor.commands.inspect import inspect
 from monitor.commands.options import EXIT_BAD_INPUT
 from monitor.commands.ports import ports
+from monitor.commands.rr import rr
 from monitor.commands.run import EPILOG, run
 from monitor.commands.score import score
 from monitor.commands.stdout import discard, standard_output
@@ -40,6 +41,7 @@ app.command()(tail)
 app.add_typer(alarms.app, name="alarms")
 app.command()(export)
 app.command()(score)
+app.command()(rr)
 app.command()(fleet)
 app.add_typer(keys.app, name="keys")
 app.command()(inspect)

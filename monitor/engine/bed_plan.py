@@ -15,7 +15,7 @@ from monitor.errors import ConfigError, SourceError
 from monitor.sources import Source, SourceOptions, open_source
 from monitor.terminal import notice
 
-__all__ = ["BedPlan", "open_bed", "open_beds", "planned_beds"]
+__all__ = ["WAITED_FOR", "BedPlan", "open_bed", "open_beds", "planned_beds"]
 
 WAITED_FOR: Final = frozenset({"serial", "zmq", "lsl", "brainflow"})  # may appear later; a missing file is an error
 _HELD_S: Final = 10.0  # signal that each of many replays holds in memory

@@ -1,0 +1,53 @@
+"""`ecg-monitor rr`: RR intervals as text, for programs that analyse heart rate variability."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+
+from monitor.commands.options import Given, settings_of, takes
+from monitor.commands.stdout import standard_output
+from monitor.errors import ConfigError
+from monitor.terminal import notice
+
+__all__ = ["RECORD_FLAGS", "RECORD_TEXTS", "rr"]
+
+RECORD_FLAGS: Final = (
+    "--start", "--duration", "--channel", "--fs", "--column", "--unit", "--mv-per-unit", "--seed", "--mains", "--model",
+    "--config",
+)  # fmt: skip
+RECORD_TEXTS: Final = {
+    "--start": "Start within the record, s.",
+    "--duration": "Length of the record, s; 0 = to the end.",
+    "--fs": "csv, sim: sampling rate, Hz.",
+    "--column": "csv: column by name or number.",
+    "--unit": "csv, edf, ishne: mV, uV, V or adc.",
+}
+_FORMATS: Final = ("text", "csv")
+
+
+@takes(*RECORD_FLAGS, texts=RECORD_TEXTS)
+def rr(
+    record: Annotated[
+        str,
+        typer.Argument(help="Folder of a recorded bed or of a scored record, or a record: mitdb:208, FILE.edf, ..."),
+    ],
+    given: Given,
+    form: Annotated[
+        str, typer.Option("--format", help="text: ms, one a line; csv: also time, kind and quality.")
+    ] = "text",
+    nn: Annotated[bool, typer.Option("--nn", help="Only intervals between two usual beats.")] = False,
+) -> None:
+    """Print the RR intervals of a recording, a scored record, or a record that is scored now."""
+    from monitor.archive.stored import stored_or_scored
+    from monitor.reports.holter.beats import write_rr_csv, write_rr_text
+
+    if form not in _FORMATS:
+        raise ConfigError(f"--format {form}: give {' or '.join(_FORMATS)}")
+    with stored_or_scored(record, settings_of(given)) as stored, standard_output("rr") as out:
+        write = write_rr_text if form == "text" else write_rr_csv
+        n = write(stored.beats, out, only_nn=nn)
+        unknown = int(np.isnan(stored.beats.rr_s).sum())
+    notice(f"{n} RR intervals of {stored.beats.r_sample.size} beats; {unknown} beats have none (start, gaps)")
