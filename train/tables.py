@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from train.evaluate.results import FOLDER, read_results
+from train.table_notes import COMMAND, notes
 
 __all__ = [
     "BEGIN",
@@ -36,8 +36,7 @@ Bounds = tuple[float, float]
 Found = tuple[float | None, Bounds | None]
 Get = Callable[[Result, str], Found]
 
-_COMMAND: Final = "python -m train evaluate --protocol all"
-_NOT_MEASURED: Final = f"Not measured yet: `{_COMMAND}`, then `python -m train table`."
+_NOT_MEASURED: Final = f"Not measured yet: `{COMMAND}`, then `python -m train table`."
 OURS: Final = "ours"
 _PUBLISHED: Final = "published"
 # Reference method without learning of each protocol.
@@ -237,7 +236,7 @@ def render(results: Mapping[str, Result]) -> str:
             continue
         lines.append(f"| **{title}** | | | | | |")
         lines += [_line(figure, result) for figure in _FIGURES if figure.protocol == protocol]
-    parts = ["\n".join(lines), _notes(results)]
+    parts = ["\n".join(lines), notes(results)]
     if "nstdb" in results and (noise := _noise_table(results["nstdb"])):
         parts.append(noise)
     return "\n\n".join(parts)
@@ -306,31 +305,6 @@ def _text(value: float | None, unit: str, plain: bool = False) -> str:
     if unit == "%":
         return f"{100 * value:.3g} %" if plain else f"{100 * value:.2f} %"
     return f"{value:g}" if plain else f"{value:.3f}"
-
-
-def _notes(results: Mapping[str, Result]) -> str:
-    """Explanation of the columns, and the SHA-256 of the models."""
-    models = {
-        f"{model['name']} ({protocol})": model["sha256"]
-        for protocol, result in results.items()
-        if protocol in ("kaggle", "stream")
-        for model in result["models"]
-    }
-    hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in models.items())
-    first = next(iter(results.values()))
-    kept = [f"{', '.join(result['kept'])} in {name}" for name, result in results.items() if result.get("kept")]
-    earlier = f"Kept from an earlier version of the detector: {'; '.join(kept)}. " if kept else ""
-    text = (
-        "published: the published architecture, trained by the same commands (its model card states AUROC 0.930 and "
-        "best F1 0.880 on its own split). no learning: distance to the nearest training normal in the raw samples "
-        "(kaggle); distance to the patient's template plus prematurity (inter, stream; one threshold that 2 % of the "
-        "training patients' normal beats exceed). called: classified as abnormal. Intervals: bootstrap over records, "
-        f"{first['resamples']} draws, seed {first['seed']}; in nstdb over two-minute stretches. In record 232 most "
-        "beats are abnormal, so its usual beat is not a normal one. "
-        f"{earlier}SHA-256: {hashes}. Written by `python -m train table` from [train/results](../train/results), the "
-        f"output of `{_COMMAND}`."
-    )
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _noise_table(result: Result) -> str:

@@ -16,7 +16,7 @@ export class Player extends EventTarget {
     this.at = 0; // sample that is played up to
     this.playing = true;
     this.speed = 1;
-    this.bed = { rings: { raw: null, filtered: null }, beats: [], pulses: [] };
+    this.bed = { rings: { raw: null, filtered: null }, beats: [], pulses: [], waveS: 1 / 60 }; // as sweep.js reads a bed
     this.acknowledged = new Set();
     this.root = element("div", "stage");
     this.buildTrace();

@@ -88,6 +88,26 @@ def test_missed_beats_of_a_record_can_be_listed(page: Page, served_demo: Served)
     expect(page.locator(".beat-tools")).to_contain_text("no beat of this kind")
 
 
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_trace_runs(page: Page, served_demo: Served, width: int) -> None:
+    """sweep.js is shared with the live page: what it reads of a bed must be there."""
+    page.set_viewport_size({"width": width, "height": 800})
+    ready(page, served_demo, "#tour")
+    count = """canvas => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.filter((value, i) => i % 4 === 3 && value > 0).length;
+    }"""
+    canvas = page.locator(".trace-box canvas")
+    before = 0
+    for _ in range(2):  # it is drawn, and goes on
+        for _ in range(200):
+            if (found := canvas.evaluate(count)) > before + 100:
+                break
+            page.wait_for_timeout(50)
+        assert found > before + 100
+        before = found
+
+
 def test_alarms_come_with_the_trace(page: Page, served_demo: Served) -> None:
     ready(page, served_demo, "#tour")
     timeline = page.get_by_label("Position in the recording")
