@@ -1,7 +1,7 @@
 // Alarms: the list of a bed or of all beds with its buttons, and the requests to the monitor.
 
 import { byUrgency } from "./store.js";
-import { clock, element, kindWords, MARKS, setClass, setText } from "./format.js";
+import { element, kindWords, MARKS, setClass, setText } from "./format.js";
 
 const PAUSE_S = 120;
 
@@ -108,8 +108,7 @@ export class AlarmRows {
     row.mark.setAttribute("aria-label", `${alarm.priority} priority`);
     setText(row.kind, (alarm.category === "technical" ? "TECHNICAL " : "") + kindWords(alarm.kind));
     setText(row.state, alarm.state + (alarm.acknowledged_by ? ` by ${alarm.acknowledged_by}` : ""));
-    const age = bed.ageS(alarm);
-    setText(row.age, age === null ? "" : clock(age));
+    setText(row.age, bed.ageWords(alarm));
     row.age.title = "time since its onset";
     setText(row.text, alarm.text + (alarm.count > 1 ? ` (${alarm.count} times)` : ""));
     row.button.hidden = quiet || !this.actions.allowed;

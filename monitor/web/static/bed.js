@@ -177,7 +177,7 @@ export class BedView {
     } else if (condition !== "live") {
       setClass(this.cover, `cover ${condition}`);
       const silent = bed ? bed.stillS() : 0;
-      text = CONDITION_WORDS[condition] + (silent >= 1 && condition !== "starting" && condition !== "ended" ? ` ${clock(silent)}` : "");
+      text = CONDITION_WORDS[condition] + (silent >= 1 && condition !== "starting" && condition !== "ended" ? ` ${bed.stillWords()}` : "");
     } else if (unwatched) {
       setClass(this.cover, "cover unwatched");
       text = `NOT WATCHED ${clock(bed.unwatchedS())}`;
@@ -210,6 +210,7 @@ export class BedView {
     const recent = odd && bed.fsHz && (bed.sample - odd.r_sample) / bed.fsHz < WHY_S;
     setText(this.why, recent && live ? `▲ ${odd.words.join(", ")}` : "");
     setText(this.source, status ? `${status.source} · ${status.lead} · ${status.fs_hz} Hz` + (status.speed === 1 ? "" : status.speed === 0 ? " · ×max" : ` · ×${status.speed}`) : "");
+    this.source.title = this.source.textContent;
     setText(this.footTexts[0], `${dateTime(bed.time)} UTC`);
     const event = bed.event && (performance.now() / 1000 - bed.event.at) < 10 ? bed.event.body.text : "";
     setText(this.footTexts[2], event);

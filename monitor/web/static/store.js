@@ -1,7 +1,7 @@
 // State of all monitors and beds, folded from the messages of the bus (docs/bus.md). No drawing, no socket.
 // Times are seconds of the page's monotonic clock; the wall clock of the browser may be wrong and is not used.
 
-import { compareLabels, RANK, shortAddress } from "./format.js";
+import { clock, compareLabels, RANK, shortAddress } from "./format.js";
 import { Ring } from "./ring.js";
 
 export const STALE_S = 2; // without a heartbeat
@@ -35,6 +35,7 @@ class Bed {
     this.sample = 0;
     this.time = "";
     this.advancedAt = null;
+    this.seenMoving = false; // while this page was open
     this.waveAt = null;
     this.waveS = 0.05; // mean length of a wave
     this.wavesSince = null; // since when waves are subscribed
@@ -52,6 +53,7 @@ class Bed {
 
   advance(sample, time) {
     if (sample > this.sample) {
+      this.seenMoving = this.advancedAt !== null;
       this.sample = sample;
       this.advancedAt = now();
       if (time) this.time = time;
@@ -60,6 +62,18 @@ class Bed {
 
   stillS() {
     return this.advancedAt === null ? 0 : now() - this.advancedAt;
+  }
+
+  // How long the samples have stood still, for people; a page that has never seen them move knows a least time only.
+  stillWords() {
+    return `${this.seenMoving ? "" : "> "}${clock(this.stillS())}`;
+  }
+
+  // Age of an alarm for people; empty without a rate.
+  ageWords(alarm) {
+    const age = this.ageS(alarm);
+    if (age === null) return "";
+    return `${this.seenMoving || this.stillS() <= NO_DATA_S ? "" : "> "}${clock(age)}`;
   }
 
   // Age of an alarm by the sample clock, and by the page's while that stands still, s; null without a rate.

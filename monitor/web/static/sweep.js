@@ -154,9 +154,10 @@ export class Sweep {
     // erased alone.
     const first = Math.floor(from - (2 * this.options.lineWidth * this.spanS * ring.fsHz) / this.width);
     const last = Math.min(Math.floor(to), ring.end - 1);
-    // Erase from the old head to a little beyond the new one.
-    const x0 = Math.floor(this.x(from, ring.fsHz) * this.ratio) / this.ratio;
-    const wide = ((to - from) / ring.fsHz / this.spanS) * this.width + ERASE_PX;
+    // Erase from the last sample that was drawn, which is a little before the old head, to a little beyond the new head.
+    const begin = Math.floor(from);
+    const x0 = Math.floor(this.x(begin, ring.fsHz) * this.ratio) / this.ratio;
+    const wide = ((to - begin) / ring.fsHz / this.spanS) * this.width + ERASE_PX;
     const over = x0 + wide - this.width;
     c.save();
     c.beginPath();

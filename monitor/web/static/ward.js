@@ -52,7 +52,7 @@ class Tile {
     if (condition !== "live") {
       setClass(this.cover, `cover ${condition}`);
       const silent = bed.stillS();
-      setText(this.coverText, CONDITION_WORDS[condition] + (silent >= 1 && condition !== "ended" && condition !== "starting" ? ` ${clock(silent)}` : ""));
+      setText(this.coverText, CONDITION_WORDS[condition] + (silent >= 1 && condition !== "ended" && condition !== "starting" ? ` ${bed.stillWords()}` : ""));
     } else if (unwatched) {
       setClass(this.cover, "cover unwatched");
       setText(this.coverText, `NOT WATCHED ${clock(bed.unwatchedS())}`);
