@@ -9,6 +9,7 @@ import typer
 
 from monitor.commands import alarms, keys
 from monitor.commands.demo import demo
+from monitor.commands.doctor import doctor
 from monitor.commands.emulate import emulate
 from monitor.commands.export import export
 from monitor.commands.fleet import fleet
@@ -29,7 +30,6 @@ from monitor.terminal import notice
 __all__ = ["app", "run_app"]
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -46,6 +46,7 @@ app.command()(fleet)
 app.add_typer(keys.app, name="keys")
 app.command()(inspect)
 app.command()(ports)
+app.command()(doctor)
 app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
 
 # Error of a command line: typer exports only a class derived from it.

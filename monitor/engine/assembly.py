@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from monitor.engine.recordings import Recordings
 from monitor.engine.resume import ResumePoint
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
+from monitor.engine.service_manager import ServiceManager
 from monitor.errors import ModelError
 from monitor.journal import Journal, RetentionLimits
 from monitor.messages import AlarmMessage
@@ -124,6 +126,8 @@ def build_pipeline(
         for bed in beds.values():  # last: a port in use must not leave files that block the next attempt
             recordings.begin(bed)
         undo.pop_all()
+    service = ServiceManager(os.environ.get("NOTIFY_SOCKET", ""))
+    closing.callback(service.close)
     closing.callback(readers.close)
     closing.callback(batches.close)
     feed = DisplayFeed(bus, scheduler.thinning, 1.0 / config.bus.waves_hz, clock)
@@ -144,6 +148,7 @@ def build_pipeline(
         journal_watch=JournalWatch(beds, journal, publisher, on_notice),
         counters=counters,
         metrics=metrics,
+        service=service,
         closing=closing,
         clock=clock,
         wall=wall,

@@ -28,6 +28,7 @@ from monitor.engine.publisher import Publisher
 from monitor.engine.recordings import Recordings
 from monitor.engine.scheduler import Scheduler
 from monitor.engine.scoring import Batches
+from monitor.engine.service_manager import ServiceManager
 from monitor.errors import RecorderError, SourceError, plain_line
 from monitor.journal import Journal
 from monitor.messages import HeartbeatMessage
@@ -59,6 +60,7 @@ class Pipeline:
         speed: of replays, times real time; 0 = as fast as possible.
         warm_first: load the numeric libraries before the first bed starts, not beside it.
         metrics: the server of `--metrics`, None without one.
+        service: systemd, where it runs this program.
         closing: closes the parts when `run` ends.
         clock: monotonic, s.
         wall: wall time now.
@@ -82,6 +84,7 @@ class Pipeline:
     journal_watch: JournalWatch
     counters: Counters
     metrics: MetricsServer | None
+    service: ServiceManager
     closing: contextlib.ExitStack
     clock: Callable[[], float]
     wall: Callable[[], datetime.datetime]
@@ -248,6 +251,7 @@ class Pipeline:
                 thinned=self.scheduler.thinning.thinned,
             )
         )
+        self.service.heartbeat(state)
 
     def _close(self) -> None:
         """Publish the last status of each bed and the goodbye, then close all parts."""

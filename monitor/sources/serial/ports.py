@@ -14,7 +14,7 @@ from monitor.errors import SourceError
 if TYPE_CHECKING:
     import serial
 
-__all__ = ["PortInfo", "choose_port", "find_again", "list_ports", "open_port"]
+__all__ = ["PortInfo", "choose_port", "find_again", "list_ports", "open_port", "permission_remedy"]
 
 _PROC = Path("/proc")
 
@@ -95,13 +95,17 @@ def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Ser
 def _why(error: Exception, device: str, baud: int) -> str:
     code = getattr(error, "errno", None)
     if code in (errno.EACCES, errno.EPERM):
-        group = _group_of(device)
-        return f"no permission for {device}; join its group: sudo usermod -aG {group} $USER, and log in again"
+        return f"no permission for {device}; {permission_remedy(device)}"
     if code in (errno.EBUSY, errno.EAGAIN):
         return f"{device} is in use by {_holders(device)}; close it, or name another port of {_listed(list_ports())}"
     if code == errno.ENOENT or not Path(device).exists():
         return f"there is no port {device}; there are {_listed(list_ports())}"
     return f"{device} at {baud} baud cannot be opened ({error}); there are {_listed(list_ports())}"
+
+
+def permission_remedy(device: str) -> str:
+    """The command that permits this user to open a port."""
+    return f"join its group: sudo usermod -aG {_group_of(device)} $USER, and log in again"
 
 
 def _group_of(device: str) -> str:
