@@ -128,6 +128,9 @@ class _Driver:
                 self.drawing = False
                 # From now, not from the due time: a slow terminal gets fewer frames instead of a queue.
                 next_frame_s = max(next_frame_s + 1 / self.station.frames_per_s, self.clock())
+            self.drawing = True
+            self.console.clear()  # tmux, if it was resized, puts rests of this screen above what is printed next
+            self.drawing = False
         return self.suspend and not self.left
 
     def wait(self, until_s: float, should_stop: Callable[[], bool]) -> None:
