@@ -12,6 +12,7 @@ from monitor.commands.demo import demo
 from monitor.commands.doctor import doctor
 from monitor.commands.emulate import emulate
 from monitor.commands.export import export
+from monitor.commands.fetch import fetch
 from monitor.commands.fleet import fleet
 from monitor.commands.inspect import inspect
 from monitor.commands.options import EXIT_BAD_INPUT
@@ -46,6 +47,7 @@ app.command()(fleet)
 app.add_typer(keys.app, name="keys")
 app.command()(inspect)
 app.command()(ports)
+app.command()(fetch)
 app.command()(doctor)
 app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
 

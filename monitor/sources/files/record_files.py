@@ -1,21 +1,18 @@
-"""Files of database records: in the user's data folder, in our cache, or on PhysioNet."""
+"""Files of database records: in the user's data folder, or in our cache, where `ecg-monitor fetch` puts them."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from monitor.errors import SourceError
 
 __all__ = ["DATABASES", "PHYSIONET_URL", "data_folders", "find_record", "is_file", "is_folder", "nearest", "records"]
 
-DATABASES = {"mitdb": "1.0.0", "nstdb": "1.0.0", "cudb": "1.0.0"}  # the version to download
+DATABASES = {"mitdb": "1.0.0", "nstdb": "1.0.0", "cudb": "1.0.0"}  # the version that `fetch` downloads
 PHYSIONET_URL = "https://physionet.org/files"
-_SUFFIXES = ("dat", "atr", "hea")  # the header last: a record with a header is complete
-_TIMEOUT_S = 20.0
 _RECORD_NAME = re.compile(r"\w{1,40}")
 
 
@@ -37,10 +34,7 @@ def records(db: str) -> list[str]:
     folders = data_folders(db)
     names = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.hea")})
     if not names:
-        raise SourceError(
-            f"{db}:* : no record in {' or '.join(map(str, dict.fromkeys(folders)))}; set ECG_MONITOR_DATA to a folder "
-            f"that holds {db}/"
-        )
+        raise SourceError(f"{db}:* : no record in {_listed(folders)}; {_remedy(db, db)}")
     return names
 
 
@@ -66,16 +60,15 @@ def nearest(name: str, names: list[str]) -> str:
     return f"; nearest: {', '.join(near)}" if near else f"; there are {', '.join(sorted(names)[:12])} ..."
 
 
-def find_record(db: str, record: str, base_url: str = PHYSIONET_URL) -> Path:
-    """Return the path of a record without suffix: in ECG_MONITOR_DATA, else in the cache, else downloaded into it.
+def find_record(db: str, record: str) -> Path:
+    """Return the path of a record without suffix: in ECG_MONITOR_DATA, else in the cache.
 
     Args:
         db: one of DATABASES.
         record: name of the record, e.g. `208`.
-        base_url: URL of the folder of databases; another one for a mirror.
 
     Raises:
-        SourceError: no such record (names the nearest), or the download failed.
+        SourceError: no such record (names the nearest), or it is not on this machine.
     """
     if not _RECORD_NAME.fullmatch(record):
         raise SourceError(f"{db}: {record!r} is no record name; write e.g. mitdb:208, nstdb:118e06 or cudb:cu01")
@@ -85,37 +78,15 @@ def find_record(db: str, record: str, base_url: str = PHYSIONET_URL) -> Path:
             return folder / record
     for folder in folders:
         if (listing := folder / "RECORDS").is_file():
-            _check_listed(db, record, listing.read_text(encoding="utf-8", errors="replace"))
-    return _download(db, record, folders[1], f"{base_url}/{db}/{DATABASES[db]}")
+            names = listing.read_text(encoding="utf-8", errors="replace").split()
+            if record not in names:
+                raise SourceError(f"{db} has no record {record!r}{nearest(record, names)}")
+    raise SourceError(f"{db}:{record} is not in {_listed(folders)}; {_remedy(db, f'{db}:{record}')}")
 
 
-def _check_listed(db: str, record: str, listing: str) -> None:
-    names = listing.split()
-    if record not in names:
-        raise SourceError(f"{db} has no record {record!r}{nearest(record, names)}")
+def _listed(folders: tuple[Path, ...]) -> str:
+    return " or ".join(map(str, dict.fromkeys(folders)))
 
 
-def _download(db: str, record: str, cache: Path, url: str) -> Path:
-    """Download a record; it appears in the cache complete or not at all.
-
-    Not by `wfdb.dl_database`: it prints, has no timeout, and leaves half a record when it is interrupted.
-    """
-    from urllib.request import urlopen
-
-    try:
-        with urlopen(f"{url}/RECORDS", timeout=_TIMEOUT_S) as reply:
-            listing = reply.read().decode("utf-8", "replace")
-        _check_listed(db, record, listing)
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            for suffix in _SUFFIXES:
-                with urlopen(f"{url}/{record}.{suffix}", timeout=_TIMEOUT_S) as reply:
-                    (Path(folder) / suffix).write_bytes(reply.read())
-            for suffix in _SUFFIXES:
-                (Path(folder) / suffix).replace(cache / f"{record}.{suffix}")
-    except OSError as error:  # URLError, HTTPError and timeouts are OSErrors too
-        raise SourceError(
-            f"{db}:{record} is neither in ECG_MONITOR_DATA nor in {cache}, and could not be downloaded from {url}"
-            f" ({error}); set ECG_MONITOR_DATA to a folder that holds {db}/{record}.hea"
-        ) from None
-    return cache / record
+def _remedy(db: str, what: str) -> str:
+    return f"download it with `ecg-monitor fetch {what}`, or set ECG_MONITOR_DATA to a folder that holds {db}/"

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +14,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import SourceError
 from monitor.sources import EndOfStream, Source, SourceOptions, open_source
-from monitor.sources.files.record_files import find_record
+from monitor.sources.files.record_files import find_record, records
 from monitor.sources.files.wfdb_segments import open_record
 from tests.monitor.sources.helpers import read_signal
 
@@ -224,49 +220,22 @@ def test_a_short_or_missing_signal_file_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Web server with a database of one record: URL and folder."""
-    folder = tmp_path / "site" / "mitdb" / "1.0.0"
-    folder.mkdir(parents=True)
-    write_record(folder, "100")
-    (folder / "100.atr").write_bytes(b"\x00\x00")
-    (folder / "RECORDS").write_text("100\n101\n")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "site"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ECG_MONITOR_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "ecg-monitor" / "mitdb"
 
 
-def test_a_record_is_downloaded_once_and_complete(mirror: tuple[str, Path], empty_cache: Path) -> None:
-    url, folder = mirror
-    path = find_record("mitdb", "100", url)
-    assert path == empty_cache / "100"
-    assert sorted(file.name for file in empty_cache.iterdir()) == ["100.atr", "100.dat", "100.hea"]
-    for suffix in (".hea", ".dat", ".atr"):
-        assert path.with_suffix(suffix).read_bytes() == (folder / f"100{suffix}").read_bytes()
-    assert find_record("mitdb", "100", "http://127.0.0.1:9") == path, "from the cache"
-
-
-def test_a_failed_download_leaves_no_file(mirror: tuple[str, Path], empty_cache: Path) -> None:
-    url, _ = mirror
+def test_a_record_is_found_in_the_cache_and_never_downloaded(empty_cache: Path) -> None:
+    remedy = r"ecg-monitor fetch mitdb:100.*set ECG_MONITOR_DATA"
+    with pytest.raises(SourceError, match=remedy):
+        find_record("mitdb", "100")
+    with pytest.raises(SourceError, match=r"ecg-monitor fetch mitdb`.*set ECG_MONITOR_DATA"):
+        records("mitdb")
+    assert not empty_cache.exists()
+    empty_cache.mkdir(parents=True)
+    write_record(empty_cache, "100")
+    assert find_record("mitdb", "100") == empty_cache / "100"
+    (empty_cache / "RECORDS").write_text("100\n101\n")
     with pytest.raises(SourceError, match=r"no record '10'; nearest: 101, 100"):
-        find_record("mitdb", "10", url)
-    with pytest.raises(SourceError, match=r"404.*set ECG_MONITOR_DATA"):
-        find_record("mitdb", "101", url)  # in RECORDS, but missing
-    assert list(empty_cache.iterdir()) == []
-    with pytest.raises(SourceError, match=r"refused.*set ECG_MONITOR_DATA"):
-        find_record("mitdb", "100", "http://127.0.0.1:9")
+        find_record("mitdb", "10")
