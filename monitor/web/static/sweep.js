@@ -185,7 +185,8 @@ export class Sweep {
     }
     c.stroke();
     c.restore();
-    if (this.options.marks && this.bed) for (const pulse of this.bed.pulses) if (pulse >= from && pulse < to) this.pulse(pulse);
+    // Erasing may have cut the line of a pulse shortly before.
+    if (this.options.marks && this.bed) for (const pulse of this.bed.pulses) if (pulse >= first && pulse < to) this.pulse(pulse);
   }
 
   visible(sample) {
@@ -226,9 +227,9 @@ export class Sweep {
     if (!this.ring || !this.visible(sample)) return;
     const c = this.context;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    const x = this.x(sample, this.ring.fsHz);
+    const x = Math.round(this.x(sample, this.ring.fsHz)); // whole pixels: each line is as wide as the others
     c.strokeStyle = this.ink.pacer;
-    c.lineWidth = 1.5;
+    c.lineWidth = 2;
     c.beginPath();
     c.moveTo(x, 4);
     c.lineTo(x, this.height - 26);

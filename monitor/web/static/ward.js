@@ -4,7 +4,7 @@ import { CONDITION_WORDS, clock, element, kindWords, MARKS, qualityWords, setCla
 import { now } from "./store.js";
 import { Sweep } from "./sweep.js";
 
-const MOST = 40; // tiles with a trace
+const MOST = 80; // tiles with a trace
 const SORT_EVERY_S = 5; // tiles keep their places; a new high alarm sorts at once
 
 class Tile {
@@ -33,7 +33,7 @@ class Tile {
     this.sweep.show(bed);
   }
 
-  update(chosen, traces) {
+  update(chosen, traces, drawn) {
     const { bed } = this;
     const alarm = bed.topAlarm();
     const condition = bed.condition();
@@ -48,7 +48,11 @@ class Tile {
     setText(this.limits, limitsText(bed));
     setText(this.words, tileWords(bed, alarm, condition));
     const unwatched = condition === "live" && bed.unwatchedS() >= 5;
-    this.cover.hidden = condition === "live" && !unwatched;
+    // An old trace is never left standing: a tile without waves says so.
+    const untraced = condition === "live" && traces && !drawn;
+    if (untraced && !this.untraced) this.sweep.clear();
+    this.untraced = untraced;
+    this.cover.hidden = condition === "live" && !unwatched && !untraced;
     if (condition !== "live") {
       setClass(this.cover, `cover ${condition}`);
       const silent = bed.stillS();
@@ -56,6 +60,9 @@ class Tile {
     } else if (unwatched) {
       setClass(this.cover, "cover unwatched");
       setText(this.coverText, `NOT WATCHED ${clock(bed.unwatchedS())}`);
+    } else if (untraced) {
+      setClass(this.cover, "cover untraced");
+      setText(this.coverText, "trace not shown here");
     }
     this.plot.hidden = !traces;
   }
@@ -161,7 +168,9 @@ export class Ward {
       }
     }
     if (now() - this.sortedAt >= SORT_EVERY_S) this.sort();
-    for (const tile of this.tiles.values()) tile.update(tile.bed === this.cursor, this.withTraces);
+    const drawn = new Set(this.drawn);
+    for (const tile of this.tiles.values()) tile.update(tile.bed === this.cursor, this.withTraces, drawn.has(tile.bed));
+    this.grid.classList.toggle("many", beds.length > 60);
     const alarmed = beds.filter((bed) => bed.active.size).length;
     setText(this.summary, beds.length ? `${beds.length} bed${beds.length > 1 ? "s" : ""}, ${alarmed} with alarms` : "");
     setText(this.empty, beds.length ? "" : "Waiting for the monitor: no bed is known yet.");

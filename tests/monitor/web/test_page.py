@@ -231,7 +231,11 @@ def test_traces_out_of_view_are_not_subscribed(page: Page) -> None:
     beds = [f"b{n}" for n in range(1, 101)]
     waves = "() => window.ecgMonitor.connection.view.waves.length"
     with shown(page, beds, ()):
-        wait_for(lambda: 0 < page.evaluate(waves) <= 40, "subscriptions of the beds in view")
+        wait_for(lambda: 0 < page.evaluate(waves) <= 80, "subscriptions of the beds in view")
+        page.set_viewport_size({"width": 3000, "height": 2000})
+        wait_for(lambda: page.evaluate(waves) == 80, "subscriptions of as many beds as may be drawn")
+        expect(page.locator(".tile .cover.untraced:visible")).to_have_count(20)  # the others say so
+        page.set_viewport_size({"width": 800, "height": 400})
         page.get_by_role("button", name="Traces").click()
         wait_for(lambda: page.evaluate(waves) == 0, "end of the subscriptions")
         page.get_by_role("button", name="Traces").click()
