@@ -26,6 +26,7 @@ __all__ = [
     "KindConfig",
     "MetricsConfig",
     "ModelConfig",
+    "NotifyConfig",
     "RecordConfig",
     "SignalConfig",
     "SourceConfig",
@@ -170,6 +171,27 @@ class WebConfig(_Section, frozen=True):
     tls_key: Annotated[str, _option("--tls-key", "Page: file of the TLS certificate's key (PEM).")] = ""
 
 
+class NotifyConfig(_Section, frozen=True):
+    """`[notify]`: what is done about an alarm; config.toml explains each key.
+
+    Many attributes: one per key of the section.
+    """
+
+    command: str = ""
+    webhook: str = ""
+    webhook_body: Literal["alarm", "text"] = "alarm"
+    webhook_secret: str = ""
+    ca: str = ""
+    insecure: bool = False
+    kinds: str = ""
+    priorities: str = "high"
+    states: str = "onset"
+    beds: str = ""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
+    per_minute: Annotated[int, Meta(ge=1, le=6000)] = 30
+    retry_s: NotNegative = 86_400.0
+
+
 class BedConfig(_Section, frozen=True, omit_defaults=True):
     """`[beds.<name>]`: the settings of one bed.
 
@@ -213,6 +235,7 @@ class Config(_Section, frozen=True):
     record: RecordConfig = RecordConfig()
     dashboard: DashboardConfig = DashboardConfig()
     web: WebConfig = WebConfig()
+    notify: NotifyConfig = NotifyConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     beds: dict[BedName, BedConfig] = {}
 

@@ -15,6 +15,7 @@ __all__ = [
     "JournalInUse",
     "MetricsError",
     "ModelError",
+    "NotifyError",
     "PortInUse",
     "PositionError",
     "RecorderError",
@@ -56,6 +57,14 @@ class MetricsError(EcgMonitorError):
 
 class ClientError(EcgMonitorError):
     """A monitor cannot be reached, or refused a request."""
+
+
+class NotifyError(EcgMonitorError):
+    """A receiver of `[notify]` did not take an alarm; `final`: another attempt would give the same."""
+
+    def __init__(self, text: str, *, final: bool = False) -> None:
+        super().__init__(text)
+        self.final = final
 
 
 class PositionError(EcgMonitorError):

@@ -30,6 +30,7 @@ from monitor.terminal import print_line
 
 if TYPE_CHECKING:
     from monitor.engine.pipeline import Pipeline
+    from monitor.notify.notifier import Notifier
     from monitor.web.beside import WebBeside
 
 __all__ = ["DeferredClient", "run_local_dashboard"]
@@ -94,7 +95,11 @@ class DeferredClient:
 
 
 def run_local_dashboard(
-    sources: dict[str, Source], config: Config, stop: threading.Event, page: WebBeside | None = None
+    sources: dict[str, Source],
+    config: Config,
+    stop: threading.Event,
+    page: WebBeside | None = None,
+    notifier: Notifier | None = None,
 ) -> tuple[str, ...]:
     """Run the monitor with its dashboard until the user quits or `stop` is set; then print a summary.
 
@@ -103,6 +108,7 @@ def run_local_dashboard(
         config: the whole configuration.
         stop: set by a signal.
         page: web server beside the monitor, not yet started; the caller closes it.
+        notifier: receivers of `[notify]`, not yet started; closed here.
 
     Returns:
         One line per recording or journal that is incomplete.
@@ -136,12 +142,16 @@ def run_local_dashboard(
         if page is not None:
             page.start(pipeline.bus.endpoints, pipeline.bus.web_key)
         try:
+            if notifier is not None:
+                notifier.start(pipeline)
             pipeline.wait_for_subscriber(_JOIN_S)
             pipeline.run(stop.is_set)
         except Exception as error:
             failed.append(error)
         finally:
             incomplete.extend(pipeline.incomplete)
+            if notifier is not None:
+                incomplete.extend(notifier.close())
 
     worker = threading.Thread(target=work, name="pipeline")
     worker.start()

@@ -21,6 +21,7 @@ from monitor.errors import SourceError
 from monitor.terminal import notice, print_line
 
 if TYPE_CHECKING:
+    from monitor.notify.notifier import Notifier
     from monitor.web.beside import WebBeside
 
 __all__ = ["EPILOG", "run"]
@@ -79,12 +80,13 @@ def _with_dashboard(settings: Config) -> bool:
 
     stop = threading.Event()
     lines: deque[str] = deque(maxlen=_WEB_LINES)
+    notifier = _notifier(settings, lines.append)
     with _page(settings, lines.append) as page:
         sources = open_beds(settings)  # before the screen is switched: most errors occur here
         if page is not None:
             notice(f"page on {page.address} (not a medical device)")
         stop_on_signals(stop)
-        incomplete = run_local_dashboard(sources, settings, stop, page)
+        incomplete = run_local_dashboard(sources, settings, stop, page, notifier)
     for line in (*lines, *incomplete):
         notice(line)
     return bool(incomplete)
@@ -99,6 +101,7 @@ def _with_lines(settings: Config) -> bool:
     stop = threading.Event()
     scorer = load_scorer(settings.model)
     with contextlib.ExitStack() as ending:
+        notifier = _notifier(settings, notice)
         page = ending.enter_context(_page(settings, notice))
         sources = open_beds(settings)
         may_wait = settings.source.speed == 0 and not any(source.live for source in sources.values())
@@ -109,10 +112,21 @@ def _with_lines(settings: Config) -> bool:
         if page is not None:
             page.start(pipeline.bus.endpoints, pipeline.bus.web_key)
             printer.line(f"page on {page.address}")
+        notifier.start(pipeline)
         with contextlib.suppress(SourceError):  # already printed as a notice
             pipeline.run(stop.is_set)
+        undelivered = notifier.close()
         printer.end(pipeline, settings)
-    return bool(pipeline.incomplete) or printer.failed
+        for line in undelivered:
+            notice(line)
+    return bool(pipeline.incomplete or undelivered) or printer.failed
+
+
+def _notifier(settings: Config, report: Callable[[str], None]) -> Notifier:
+    """The receivers of `[notify]`."""
+    from monitor.notify.notifier import Notifier
+
+    return Notifier(settings, report)
 
 
 def _page(settings: Config, report: Callable[[str], None]) -> AbstractContextManager[WebBeside | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
+import queue
 import threading
 import traceback
 from collections.abc import Callable
@@ -66,6 +67,8 @@ class Pipeline:
         wall: wall time now.
         report: adds a line to `incomplete`.
         incomplete: what could not be kept or read, without ending the run; one line each.
+        incidents: events from other threads, published with the next heartbeat: bed (empty = the first), kind, text,
+            count.
     """
 
     beds: dict[str, Bed]
@@ -90,6 +93,7 @@ class Pipeline:
     wall: Callable[[], datetime.datetime]
     report: Callable[[str], None]
     incomplete: list[str]
+    incidents: queue.SimpleQueue[tuple[str, str, str, int]] = field(default_factory=queue.SimpleQueue, init=False)
     _lost: set[str] = field(default_factory=set, init=False)  # beds that have ended by an error
     _broken: SourceError | None = field(default=None, init=False)  # of the source that broke last
     _heartbeat_due_s: float = field(default=0.0, init=False)
@@ -169,6 +173,7 @@ class Pipeline:
         self._lose_faulty()
         if self.clock() >= self._heartbeat_due_s:
             self._check_files()
+            self._publish_incidents()
             self._heartbeat("running")
         for bed in beds:
             self.scheduler.put_back(bed, bed.name in moved)
@@ -235,6 +240,14 @@ class Pipeline:
             with self.beds[name].guard():
                 self.publisher.event(self.beds[name], "recording_failed", why, 1)
 
+    def _publish_incidents(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                name, kind, text, count = self.incidents.get_nowait()
+                bed = self.beds.get(name) or next(iter(self.beds.values()))
+                with bed.guard():
+                    self.publisher.event(bed, kind, text, count)
+
     def _heartbeat(self, state: Literal["running", "goodbye"]) -> None:
         """Publish the message by which a subscriber knows that the monitor runs."""
         now_s, wall = self.clock(), self.wall()
@@ -255,6 +268,7 @@ class Pipeline:
 
     def _close(self) -> None:
         """Publish the last status of each bed and the goodbye, then close all parts."""
+        self._publish_incidents()
         for bed in self.beds.values():
             bed.input.stop()
             bed.view.wave_due_s = bed.view.status_due_s = -math.inf

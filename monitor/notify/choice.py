@@ -1,0 +1,57 @@
+"""Which alarm messages `[notify]` delivers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, get_args
+
+from monitor.alarm_config import AlarmsConfig
+from monitor.alarm_state import PRIORITY_RANK, AlarmState
+from monitor.config import NotifyConfig
+from monitor.errors import ConfigError
+from monitor.messages import AlarmMessage
+
+__all__ = ["Choice"]
+
+_KNOWN_ALARMS: Final = 1_000  # alarms whose priority is remembered; a forgotten one may be delivered again
+
+
+class Choice:
+    """The filter of `[notify]`; an update of an alarm counts only where its priority has risen.
+
+    Raises:
+        ConfigError: an unknown kind, priority or state.
+    """
+
+    def __init__(self, config: NotifyConfig) -> None:
+        self._kinds = _names("kinds", config.kinds, AlarmsConfig.__struct_fields__)
+        self._priorities = _names("priorities", config.priorities, PRIORITY_RANK)
+        self._states = _names("states", config.states, get_args(AlarmState))
+        self._beds = _names("beds", config.beds, None)
+        self._ranks: OrderedDict[str, int] = OrderedDict()  # alarm id -> highest rank of its priority
+
+    def has_place(self, message: AlarmMessage) -> bool:
+        """Whether bed, kind and priority are chosen, whatever the state."""
+        alarm = message.alarm
+        chosen = ((self._kinds, alarm.kind), (self._priorities, alarm.priority), (self._beds, alarm.bed))
+        return all(not names or name in names for names, name in chosen)
+
+    def wants(self, message: AlarmMessage) -> bool:
+        """Whether this message is delivered; call it once for every message, in their order."""
+        alarm = message.alarm
+        rank = PRIORITY_RANK[alarm.priority]
+        before = self._ranks.pop(alarm.alarm_id, -1)
+        self._ranks[alarm.alarm_id] = max(rank, before)
+        if len(self._ranks) > _KNOWN_ALARMS:
+            self._ranks.popitem(last=False)
+        if alarm.update and rank <= before:
+            return False
+        return self.has_place(message) and (not self._states or alarm.state in self._states)
+
+
+def _names(key: str, given: str, known: Iterable[str] | None) -> frozenset[str]:
+    names = frozenset(name for part in given.split(",") if (name := part.strip()))
+    if known is not None and (unknown := sorted(names - set(known))):
+        raise ConfigError(f"notify.{key}: no {unknown[0]!r}; give some of {', '.join(known)}, with commas")
+    return names

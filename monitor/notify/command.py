@@ -1,0 +1,106 @@
+"""A command for each alarm: the message as JSON on its standard input, the main fields as variables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from typing import IO, Final
+
+from monitor.config import NotifyConfig
+from monitor.errors import ConfigError, NotifyError, plain_line
+from monitor.messages import AlarmMessage
+
+__all__ = ["CommandReceiver"]
+
+_MOST_OUTPUT: Final = 2_000  # bytes of standard error that are kept; the rest is read and dropped
+_READ_S: Final = 0.5  # for the rest of it after the end of the command: a child in the background may hold it open
+
+
+class CommandReceiver:
+    """Runs `notify.command`; exit code 0 means delivered.
+
+    The command runs without a shell, in a session of its own. If it takes longer than `timeout_s` it is killed with
+    its children; a child that started a session of its own escapes.
+
+    Raises:
+        ConfigError: it is not a command line, or there is no such program.
+    """
+
+    name: str = "command"
+
+    def __init__(self, config: NotifyConfig) -> None:
+        try:
+            self._words = shlex.split(config.command)
+        except ValueError as error:
+            raise ConfigError(f"notify.command = {config.command!r}: {error}; close every quotation mark") from None
+        if not self._words or shutil.which(self._words[0]) is None:
+            word = self._words[0] if self._words else config.command
+            raise ConfigError(f"notify.command: no program {word!r} that can be run; give its path, or install it")
+        self._timeout_s = config.timeout_s
+
+    def send(self, message: AlarmMessage, raw: bytes) -> None:
+        """Run the command with one alarm.
+
+        Raises:
+            NotifyError: it could not be started, was killed, or ended with another code than 0.
+        """
+        with tempfile.TemporaryFile() as body:  # a file, not a pipe: the command need not read it
+            body.write(raw + b"\n")
+            body.seek(0)
+            try:
+                process = subprocess.Popen(
+                    self._words,
+                    stdin=body,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, **_variables(message)},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NotifyError(f"{self._words[0]}: {error.strerror}") from None
+        assert process.stderr is not None
+        kept = bytearray()
+        reader = threading.Thread(target=_keep_end, args=(process.stderr, kept), daemon=True)
+        reader.start()
+        try:
+            code = process.wait(self._timeout_s)
+        except subprocess.TimeoutExpired:
+            raise NotifyError(f"{self._words[0]}: killed, not finished after {self._timeout_s:g} s") from None
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            reader.join(_READ_S)
+        if code != 0:
+            words = plain_line(kept[-_MOST_OUTPUT:].decode(errors="replace"))[-200:]
+            raise NotifyError(f"{self._words[0]}: ended with code {code}" + (f": {words}" if words else ""))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _variables(message: AlarmMessage) -> dict[str, str]:
+    alarm = message.alarm
+    return {
+        "ALARM_BED": alarm.bed,
+        "ALARM_KIND": alarm.kind,
+        "ALARM_PRIORITY": alarm.priority,
+        "ALARM_STATE": alarm.state,
+        "ALARM_TEXT": plain_line(alarm.text),
+        "ALARM_TIME": message.time,
+        "ALARM_ID": alarm.alarm_id,
+    }
+
+
+def _keep_end(pipe: IO[bytes], kept: bytearray) -> None:
+    with contextlib.suppress(OSError, ValueError), pipe:
+        while part := os.read(pipe.fileno(), 65_536):
+            kept += part
+            del kept[: max(0, len(kept) - _MOST_OUTPUT)]

@@ -1,0 +1,143 @@
+"""A webhook: one POST with JSON for each alarm, signed with HMAC-SHA256 where a secret is given."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from monitor import VERSION
+from monitor.bus.secret_files import check_mode, file_errors
+from monitor.config import NotifyConfig
+from monitor.errors import ConfigError, NotifyError, first_line
+from monitor.messages import AlarmMessage
+
+__all__ = ["SIGNATURE_HEADER", "WebhookReceiver", "is_loopback", "read_secret", "tls_context"]
+
+SIGNATURE_HEADER: Final = "X-ECG-Monitor-Signature-256"  # sha256=HEX of the body
+_LATER: Final = frozenset({408, 425, 429})  # answers of the kind 4xx that ask to try again
+
+
+class WebhookReceiver:
+    """Posts to `notify.webhook`; an answer of the kind 2xx means delivered.
+
+    Redirects are not followed. An answer of the kind 4xx is final, but for those of `_LATER`.
+
+    Raises:
+        ConfigError: no URL, http to another host, or a file of a secret or certificate that cannot be used.
+    """
+
+    name: str = "webhook"
+
+    def __init__(self, config: NotifyConfig) -> None:
+        self._url, self._timeout_s, self._body = config.webhook, config.timeout_s, config.webhook_body
+        try:
+            parts = urlsplit(config.webhook)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https"):
+            raise ConfigError("notify.webhook is no URL; give https://HOST/PATH")  # it may hold a token: not repeated
+        if parts.scheme == "http" and not is_loopback(host) and not config.insecure:
+            raise ConfigError(
+                f"notify.webhook: http to {host} sends alarms readable by others; give https://..., or insecure = true"
+            )
+        self._host = host
+        self._tls = tls_context(config) if parts.scheme == "https" else None
+        self._secret = read_secret(config.webhook_secret) if config.webhook_secret else b""
+
+    def send(self, message: AlarmMessage, raw: bytes) -> None:
+        """Post one alarm.
+
+        Raises:
+            NotifyError: no connection, no answer within `timeout_s`, or an answer other than 2xx.
+        """
+        body = raw if self._body == "alarm" else msgspec.json.encode({"text": _text(message)})
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"ecg-monitor/{VERSION}",
+            "Idempotency-Key": f"{message.epoch}/{message.alarm.bed}/{message.seq}",
+        }
+        if self._secret:
+            headers[SIGNATURE_HEADER] = "sha256=" + hmac.new(self._secret, body, hashlib.sha256).hexdigest()
+        status = asyncio.run(self._post(body, headers))
+        if not 200 <= status < 300:
+            final = 300 <= status < 500 and status not in _LATER
+            raise NotifyError(f"{self._host} answered {status}", final=final)
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
+        import aiohttp
+
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s)) as session,
+                session.post(
+                    self._url,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=True if self._tls is None else self._tls,
+                ) as answer,
+            ):
+                return answer.status
+        except TimeoutError:
+            raise NotifyError(f"{self._host}: no answer within {self._timeout_s:g} s") from None
+        except aiohttp.InvalidURL:  # its text would repeat the URL, which may hold a token
+            raise NotifyError("notify.webhook is no URL; give https://HOST/PATH", final=True) from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise NotifyError(f"{self._host}: {first_line(error.certificate_error)}; check notify.ca") from None
+        except aiohttp.ClientConnectorError as error:
+            raise NotifyError(f"{self._host}: {error.os_error.strerror or first_line(error.os_error)}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NotifyError(f"{self._host}: {first_line(error)}") from None
+
+    def close(self) -> None:
+        """Nothing is open between two alarms."""
+
+
+def _text(message: AlarmMessage) -> str:
+    """One line for a person."""
+    alarm = message.alarm
+    return f"{alarm.bed}: {alarm.kind} ({alarm.priority}, {alarm.state}): {alarm.text} [{message.time}]"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, without asking a name server."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def tls_context(config: NotifyConfig) -> ssl.SSLContext:
+    """Check certificates against those of the system, or of `notify.ca`.
+
+    Raises:
+        ConfigError: that file cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=config.ca or None)
+    except OSError as error:  # ssl.SSLError, too
+        reason = error.strerror or "no certificate in it"
+        raise ConfigError(f"notify.ca {config.ca}: {reason}; give a file of certificates (PEM)") from None
+
+
+def read_secret(path: str) -> bytes:
+    """The first line of a file that others cannot read.
+
+    Raises:
+        ConfigError: missing, readable by others, or empty.
+    """
+    check_mode(Path(path))
+    with file_errors(Path(path)):
+        lines = Path(path).read_bytes().splitlines()
+    if not lines or not lines[0].strip():
+        raise ConfigError(f"{path} is empty; write the secret into its first line")
+    return lines[0].strip()
