@@ -20,34 +20,42 @@ _KNOWN_ALARMS: Final = 1_000  # alarms whose priority is remembered; a forgotten
 class Choice:
     """The filter of `[notify]`; an update of an alarm counts only where its priority has risen.
 
+    Args:
+        config: `[notify]`.
+        follow: the receiver has states: an alarm that was chosen once is chosen in every later state.
+
     Raises:
         ConfigError: an unknown kind, priority or state.
     """
 
-    def __init__(self, config: NotifyConfig) -> None:
+    def __init__(self, config: NotifyConfig, *, follow: bool = False) -> None:
+        self._follow = follow
         self._kinds = _names("kinds", config.kinds, AlarmsConfig.__struct_fields__)
         self._priorities = _names("priorities", config.priorities, PRIORITY_RANK)
         self._states = _names("states", config.states, get_args(AlarmState))
         self._beds = _names("beds", config.beds, None)
-        self._ranks: OrderedDict[str, int] = OrderedDict()  # alarm id -> highest rank of its priority
-
-    def has_place(self, message: AlarmMessage) -> bool:
-        """Whether bed, kind and priority are chosen, whatever the state."""
-        alarm = message.alarm
-        chosen = ((self._kinds, alarm.kind), (self._priorities, alarm.priority), (self._beds, alarm.bed))
-        return all(not names or name in names for names, name in chosen)
+        # alarm id -> highest rank of its priority, whether it was chosen and is followed
+        self._known: OrderedDict[str, tuple[int, bool]] = OrderedDict()
 
     def wants(self, message: AlarmMessage) -> bool:
         """Whether this message is delivered; call it once for every message, in their order."""
         alarm = message.alarm
         rank = PRIORITY_RANK[alarm.priority]
-        before = self._ranks.pop(alarm.alarm_id, -1)
-        self._ranks[alarm.alarm_id] = max(rank, before)
-        if len(self._ranks) > _KNOWN_ALARMS:
-            self._ranks.popitem(last=False)
+        before, chosen_before = self._known.pop(alarm.alarm_id, (-1, False))
+        chosen = chosen_before or all(
+            not names or name in names
+            for names, name in (
+                (self._kinds, alarm.kind),
+                (self._priorities, alarm.priority),
+                (self._beds, alarm.bed),
+            )
+        )
+        self._known[alarm.alarm_id] = max(rank, before), chosen and self._follow
+        if len(self._known) > _KNOWN_ALARMS:
+            self._known.popitem(last=False)
         if alarm.update and rank <= before:
             return False
-        return self.has_place(message) and (not self._states or alarm.state in self._states)
+        return chosen and (self._follow or not self._states or alarm.state in self._states)
 
 
 def _names(key: str, given: str, known: Iterable[str] | None) -> frozenset[str]:

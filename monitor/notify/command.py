@@ -44,6 +44,9 @@ class CommandReceiver:
             raise ConfigError(f"notify.command: no program {word!r} that can be run; give its path, or install it")
         self._timeout_s = config.timeout_s
 
+    def begin(self, epoch: str) -> None:
+        """Nothing is to be prepared."""
+
     def send(self, message: AlarmMessage, raw: bytes) -> None:
         """Run the command with one alarm.
 

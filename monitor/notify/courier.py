@@ -29,13 +29,16 @@ Incident = Callable[[str, str, str, int], None]  # bed, kind of event, text, cou
 
 
 class Receiver(Protocol):
-    """A command, a webhook.
+    """A command, a webhook, a broker.
 
     Attributes:
-        name: `command`, `webhook`.
+        name: `command`, `webhook`, `mqtt`.
     """
 
     name: str
+
+    def begin(self, epoch: str) -> None:
+        """Prepare for a run within `timeout_s`; NotifyError where the receiver cannot be reached yet."""
 
     def send(self, message: AlarmMessage, raw: bytes) -> None:
         """Deliver one alarm within `timeout_s`; NotifyError where it was not taken."""
@@ -72,7 +75,7 @@ class Courier:
 
     def start(self, endpoints: BusEndpoints, key: ClientKey | None, epoch: str) -> None:
         """Start the thread; without earlier progress it begins with the first message of the run `epoch`."""
-        self._endpoints, self._key = endpoints, key
+        self._endpoints, self._key, self._epoch = endpoints, key, epoch
         if self._progress.position is None:
             self._progress = Progress(Position(epoch, {}), self._progress.waiting)
         self._thread.start()
@@ -96,6 +99,10 @@ class Courier:
         now_s = time.monotonic()
         self._waiting.add(Item(message, encode(message), now_s) for message in self._progress.waiting)
         with contextlib.closing(self._receiver):
+            try:
+                self._receiver.begin(self._epoch)
+            except NotifyError as error:
+                self._incident("", "notify_failed", f"{self._receiver.name}: {plain_line(error)}", 1)
             while True:
                 try:
                     self._deliver_all()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Notifier"]
 
 _JOIN_S: Final = 2.0
+_STATES_PER_MINUTE: Final = 60_000  # a broker takes thousands a second; a state that is left out would stay wrong
 END_S: Final = 5.0  # at the end of the monitor, for the last alarms, besides the attempt that runs
 
 
@@ -60,6 +61,13 @@ class Notifier:
             )
             for receiver in receivers
         ]
+        if settings.mqtt:
+            from monitor.notify.mqtt import MqttReceiver
+
+            # No file: a broker holds states, and a state of an earlier run is over.
+            waiting = Waiting(_STATES_PER_MINUTE, settings.retry_s, newest_only=True)
+            choice = Choice(settings, follow=True)
+            self._couriers.append(Courier(MqttReceiver(settings), choice, waiting, None, self._handle))
         self.active = bool(self._couriers)
 
     def start(self, pipeline: Pipeline) -> None:

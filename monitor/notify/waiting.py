@@ -35,6 +35,11 @@ class Item:
         """Rank of the priority; higher = more urgent."""
         return PRIORITY_RANK[self.message.alarm.priority]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Bed and kind."""
+        return self.message.alarm.bed, self.message.alarm.kind
+
 
 class Waiting:
     """Alarms that wait for one receiver.
@@ -46,13 +51,15 @@ class Waiting:
     Args:
         per_minute: attempts per minute of new alarms. Above it, high alarms wait and others are given up.
         retry_s: an alarm that could not be delivered for this time is given up, s.
+        newest_only: the receiver has states: a message replaces a waiting one of the same kind at the same bed.
 
     Attributes:
         items: waiting alarms, oldest first; at most MOST_WAITING.
         given_up: alarms that will not be delivered, since `take_given_up`.
     """
 
-    def __init__(self, per_minute: int, retry_s: float) -> None:
+    def __init__(self, per_minute: int, retry_s: float, *, newest_only: bool = False) -> None:
+        self._newest_only = newest_only
         self._per_minute, self._retry_s = per_minute, retry_s
         self._room, self._room_s = float(per_minute), 0.0
         self._failures = 0  # consecutive
@@ -62,7 +69,10 @@ class Waiting:
 
     def add(self, items: Iterable[Item]) -> None:
         """Add alarms; if there are too many, give up the oldest of the lowest priority."""
-        self.items += items
+        for item in items:
+            if self._newest_only:
+                self.items = [other for other in self.items if other.place != item.place]
+            self.items.append(item)
         while len(self.items) > MOST_WAITING:
             self._give_up(min(self.items, key=lambda item: item.rank))  # the first of them is the oldest
 

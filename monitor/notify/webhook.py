@@ -53,6 +53,9 @@ class WebhookReceiver:
         self._tls = tls_context(config) if parts.scheme == "https" else None
         self._secret = read_secret(config.webhook_secret) if config.webhook_secret else b""
 
+    def begin(self, epoch: str) -> None:
+        """Nothing is to be prepared: each alarm has its own connection."""
+
     def send(self, message: AlarmMessage, raw: bytes) -> None:
         """Post one alarm.
 

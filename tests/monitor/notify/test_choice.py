@@ -38,3 +38,11 @@ def test_every_filter() -> None:
 def test_an_unknown_name_is_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"notify.{key}: no 'hihg'; give some of .*, with commas"):
         Choice(NotifyConfig(**{key: "hihg"}))
+
+
+def test_a_receiver_with_states_gets_every_later_state_of_a_chosen_alarm() -> None:
+    choice = Choice(NotifyConfig(), follow=True)
+    assert not choice.wants(alarm_message(1, priority="medium"))
+    assert not choice.wants(alarm_message(1, priority="medium", state="cleared"))
+    assert choice.wants(alarm_message(2))
+    assert choice.wants(alarm_message(2, priority="medium", state="cleared")), "or it would stay on"

@@ -92,3 +92,14 @@ def test_the_queue_is_bounded_and_keeps_the_most_urgent() -> None:
     waiting.add([newest := item(2000)])
     assert waiting.items == [*high[1:], newest]
     assert len(waiting.take_given_up()) == 3
+
+
+def test_of_states_only_the_newest_waits() -> None:
+    waiting = Waiting(60, 1000.0, newest_only=True)
+    onset, cleared = item(1), item(1)
+    waiting.add([onset])
+    assert waiting.next(0.0) is onset
+    waiting.failed(onset, 0.0, final=False)
+    waiting.add([cleared])
+    assert waiting.items == [cleared]
+    assert waiting.take_given_up() == []
