@@ -17,7 +17,7 @@ from monitor.errors import ConfigError, SourceError
 
 __all__ = ["ArchiveRecord", "find_records"]
 
-_LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow")
+_LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow", "ble")
 _FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf", ".bdf"), "ishne": (".ecg",), "csv": (".csv", ".txt")}
 _IN_FOLDERS: Final = ("wfdb", "edf", "ishne")  # a text file may be anything: it must be named
 _NAME_MAX: Final = 100  # file systems allow 255 bytes, with `.part` or `.lock`

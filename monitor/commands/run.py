@@ -31,7 +31,7 @@ _WEB_LINES = 20  # of the web server, printed after the dashboard is closed
 EPILOG = (
     "Sources: sim (a synthetic patient, the default), sim:sinus=60,vt=8,asystole=6 (--help-sim lists more), "
     "mitdb:208, nstdb:118e06, cudb:cu01, wfdb:PATH, edf:PATH, ishne:PATH, csv:PATH, or the PATH alone, "
-    "- (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, "
+    "- (standard input), serial, zmq:ENDPOINT, lsl:NAME, brainflow:BOARD, ble:NAME, "
     "or a source of an installed package (docs/sources.md). "
     "Exit codes: 0 the end, also by Ctrl-C or SIGTERM; 2 bad input; 3 the recording or the journal is incomplete, or "
     "the source failed. One line on standard error gives the reason. "

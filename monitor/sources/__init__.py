@@ -58,6 +58,9 @@ SOURCES: dict[str, SourceKind] = {
         "a board supported by BrainFlow, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
         "live.brainflow:BrainflowSource",
     ),
+    "ble": SourceKind(
+        "a chest strap over Bluetooth, ble:NAME or ble:ADDRESS (Polar H10); needs the extra ble", "ble.source:BleSource"
+    ),
     "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource"),
 }
 

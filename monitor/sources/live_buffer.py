@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,35 @@ from monitor.sources.timing.arrival_line import COUNTER
 from monitor.sources.timing.sample_clock import Run, SampleClock
 from monitor.sources.timing.sample_runs import SampleRuns
 
-__all__ = ["LiveBuffer", "RateWatch"]
+__all__ = ["LiveBuffer", "LiveClock", "RateWatch"]
 
 _MAX_NOTICES: Final = 64  # of a port that is lost and found again while the source is not read
 _RIGHT_AGAIN: Final = 0.75  # hysteresis: share of the tolerance
+
+
+class LiveClock(Protocol):
+    """What is common to SampleClock and FrameClock."""
+
+    fs_hz: float
+    end: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the samples come at about the nominal rate."""
+        ...
+
+    @property
+    def drift(self) -> float | None:
+        """Measured rate / nominal rate - 1; None until known."""
+        ...
+
+    def cut(self) -> list[Run]:
+        """Mark the loss of the device; return the held samples."""
+        ...
+
+    def time_s(self, sample: int) -> float | None:
+        """Return the time at which `sample` was taken, monotonic, s; None before the first."""
+        ...
 
 
 class RateWatch:
@@ -33,7 +58,7 @@ class RateWatch:
         self._subject, self._remedy = subject, remedy
         self._wrong = False
 
-    def check(self, clock: SampleClock) -> tuple[str, str] | None:
+    def check(self, clock: LiveClock) -> tuple[str, str] | None:
         """Return kind and text of a notice if the state has changed, else None."""
         limit = self._tolerance * (_RIGHT_AGAIN if self._wrong else 1.0)
         wrong = not clock.trusted or (clock.drift is not None and abs(clock.drift) > limit)
@@ -59,6 +84,7 @@ class LiveBuffer:
         now_s: monotonic time, s.
         duration: samples to give; None = no limit.
         counter_values: the device's counter starts again after this number of samples.
+        clock: another clock, whose runs come by `add`; None = a SampleClock, for `push`.
     """
 
     def __init__(
@@ -70,9 +96,11 @@ class LiveBuffer:
         now_s: float,
         duration: int | None = None,
         counter_values: int = COUNTER,
+        clock: LiveClock | None = None,
     ) -> None:
         self._name, self._held_s, self._rate, self._arrival_s = name, held_s, rate, now_s
-        self._clock = SampleClock(fs_hz, counter_values)
+        self._samples = SampleClock(fs_hz, counter_values)
+        self._clock: LiveClock = self._samples if clock is None else clock
         self._runs = SampleRuns(duration)
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_MAX_NOTICES)  # (samples before it, notice)
         self._dropped = 0
@@ -89,7 +117,11 @@ class LiveBuffer:
 
     def push(self, mv: NDArray[np.float64], now_s: float, counters: NDArray[np.int64] | None = None) -> None:
         """Add the samples that arrived together; none = time has passed. See SampleClock.push."""
-        if runs := self._clock.push(mv, now_s, counters):
+        self.add(self._samples.push(mv, now_s, counters), now_s)
+
+    def add(self, runs: list[Run], now_s: float) -> None:
+        """Add runs that the clock has placed; `now_s`: the present time, s."""
+        if runs:
             self._arrival_s = now_s
             self._put(runs)
             if (changed := self._rate.check(self._clock)) is not None:

@@ -1,0 +1,1 @@
+"""Chest straps over Bluetooth Low Energy: the Polar H10; needs the extra `ble`."""
