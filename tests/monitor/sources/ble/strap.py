@@ -101,12 +101,13 @@ class Strap:
             else:
                 await asyncio.sleep(0.002)
                 self.clock.now_s += FRAME / self.fs_hz
-            while i in self.stalls and connected():
-                await asyncio.sleep(0.002)
-                if self.clock is not None:
-                    self.clock.now_s += FRAME / self.fs_hz
-            if not connected():
-                self.stalls.discard(i)
+            if i in self.stalls:
+                while connected():  # until the task is cancelled
+                    self.stalls.discard(i)
+                    self.frame += 1
+                    await asyncio.sleep(0.002)
+                    if self.clock is not None:
+                        self.clock.now_s += FRAME / self.fs_hz
                 return True
             if (away_s := self.breaks.pop(i, None)) is not None:
                 if self.clock is not None:
