@@ -35,6 +35,7 @@ _ANSWER_S: Final = 5.0
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to find the strap again
 _LOW_BATTERY: Final = 15  # %
+_SENDS_ECG: Final = "a Polar H10 with firmware 3.0.35 or newer sends it; update it by the vendor's app"
 _ALREADY: Final = 6  # error of the control point: the ECG runs already
 
 
@@ -180,7 +181,7 @@ class BleSource(Source):
         async with client_of(device, broken.set) as client:
             self._arrival_s = self._clock()
             if client.services.get_service(polar.PMD_SERVICE) is None:
-                raise SourceError(f"{device.name or device.address} has no ECG service; a Polar H10 has one")
+                raise SourceError(f"{device.name or device.address} has no ECG; {_SENDS_ECG}")
             self._wanted = device.address  # another strap with such a name must not take its place
             try:
                 await self._describe(client, device.name or device.address)
@@ -201,7 +202,7 @@ class BleSource(Source):
 
     def _why_silent(self) -> str:
         if self._odd:
-            return f"it sends no ECG that is understood ({self._odd}); update its firmware by the vendor's app"
+            return f"it sends no ECG that is understood ({self._odd}); {_SENDS_ECG}"
         return f"it sent no ECG for {SILENT_S:g} s; is it worn, with wet electrodes?"
 
     async def _describe(self, client: BleakClient, device: str) -> None:
@@ -229,9 +230,7 @@ class BleSource(Source):
             await self._ask(client, answers, polar.STOP_ECG)
             answer = await self._ask(client, answers, polar.START_ECG)
         if answer.error:
-            raise SourceError(
-                f"the strap refuses to send its ECG ({answer.text}); update its firmware by the vendor's app"
-            )
+            raise SourceError(f"the strap refuses to send its ECG ({answer.text}); {_SENDS_ECG}")
 
     async def _ask(self, client: BleakClient, answers: asyncio.Queue[bytes], command: bytes) -> polar.Answer:
         await client.write_gatt_char(polar.PMD_CONTROL, command, response=True)
@@ -249,7 +248,7 @@ class BleSource(Source):
                 if got
                 else "does not answer the start of its ECG"
             )
-            raise SourceError(f"the strap {what}; update its firmware by the vendor's app") from None
+            raise SourceError(f"the strap {what}; {_SENDS_ECG}") from None
 
     def _take_frame(self, data: bytes) -> None:
         now_s = self._clock()

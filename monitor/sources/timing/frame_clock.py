@@ -21,7 +21,8 @@ __all__ = ["HOLD_S", "FrameClock"]
 
 Floats = NDArray[np.float64]
 
-HOLD_S: Final = 1.0  # a frame after a gap waits for the missing one until the next frame, and at most this long
+HOLD_S: Final = 0.25  # a frame after a gap waits for the missing one until the next frame, and at most this long
+_SILENT_S: Final = 1.0  # a longer silence before a frame of a clock that was set is a loss
 _AHEAD_S: Final = 1.0  # a frame that arrives so much earlier than it was taken shows a clock that was set forward
 _SAME_S: Final = 2.0  # after a loss of the connection: largest difference of stamps and arrivals on one clock,
 _DRIFT: Final = 1e-4  # and its growth with the time without connection
@@ -89,8 +90,9 @@ class FrameClock:
             self._delays.clear()
             self._rates.clear()
             silent = round((arrival_s - last.arrival_s) * self.fs_hz) - samples.size
-            lost = silent if silent > max(samples.size, HOLD_S * self.fs_hz) else 0
-            return [*runs, self._place(frame, max(lost, int(self._was_cut)))]
+            if self._was_cut:
+                return [*runs, self._place(frame, max(silent, 1))]
+            return [*runs, self._place(frame, silent if silent > _SILENT_S * self.fs_hz else 0)]
         if stamp_s <= last.stamp_s or any(held.stamp_s == stamp_s for held in self._waiting):
             self.old += 1
             self._old_row += 1

@@ -182,11 +182,14 @@ DENIED = "no permission for Bluetooth; Linux: sudo usermod -aG bluetooth"
 @pytest.mark.parametrize(
     ("faults", "text"),
     [
-        ({"answers": [bytes([0xF0, 2, 0, 3, 0])]}, r"refuses to send its ECG \(not supported\); update its firmware"),
+        (
+            {"answers": [bytes([0xF0, 2, 0, 3, 0])]},
+            r"refuses to send its ECG \(not supported\); a Polar H10 with firmware 3.0.35",
+        ),
         ({"answers": [bytes([0xF0, 2, 0, 99])]}, r"refuses to send its ECG \(error 99\)"),
-        ({"answers": [b"\x01\x02"]}, "answers 01 02, which is not understood; update its firmware"),
+        ({"answers": [b"\x01\x02"]}, "answers 01 02, which is not understood; a Polar H10 with firmware 3.0.35"),
         ({"answers": [b""]}, "does not answer the start of its ECG"),
-        ({"service": False}, "has no ECG service; a Polar H10 has one"),
+        ({"service": False}, "has no ECG; a Polar H10 with firmware 3.0.35 or newer"),
         ({"stalls": {0}}, "sent no ECG for 5 s; is it worn"),
         ({"garble": dict.fromkeys(range(20), b"\x00" * 12), "stalls": {19}}, "no ECG that is understood"),
         ({"connect_error": TimeoutError()}, "the strap does not answer; bring it nearer"),
