@@ -17,19 +17,23 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.archive.results import ALARMS, BEATS, SUMMARY
 from monitor.archive.summary import FORMAT, Summary
-from monitor.config import Config
-from monitor.engine.bed_plan import WAITED_FOR
+from monitor.config import Config, SourceConfig
+from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.errors import ConfigError, SourceError
-from monitor.messages import Alarm, AlarmMessage, ModelInfo, decode
+from monitor.messages import AlarmMessage, ModelInfo, decode
 from monitor.reports.holter.beats import HolterBeats
+from monitor.reports.holter.measures import Episode
+from monitor.sources import EndOfStream
 
-__all__ = ["StoredRecord", "stored_or_scored", "stored_record"]
+__all__ = ["StoredRecord", "signal_of", "stored_or_scored", "stored_record"]
 
 _SESSION: Final = "session.json"
 _RECORDED: Final = "beats.csv"
+_PIECE_S: Final = 20.0  # per read
 _NAMED: Final = 8  # folders in an error
 
 
@@ -44,7 +48,7 @@ class StoredRecord:
         samples_lost: samples missing in gaps.
         model: that scored the beats.
         beats: in order.
-        alarms: last state of each alarm, in order of their first.
+        episodes: alarms, in the order in which they were raised.
         signals: source of each piece of the signal, and its first sample.
         settings: keys of `[source]` with which the signal is opened.
     """
@@ -56,7 +60,7 @@ class StoredRecord:
     samples_lost: int
     model: ModelInfo
     beats: HolterBeats
-    alarms: tuple[Alarm, ...]
+    episodes: tuple[Episode, ...]
     signals: tuple[tuple[str, int], ...]
     settings: dict[str, Any]
 
@@ -109,6 +113,25 @@ def stored_record(folder: Path) -> StoredRecord:
     return _recording(found[0]) if (found[0] / _SESSION).is_file() else _result(found[0])
 
 
+def signal_of(record: StoredRecord) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The signal of a record: first sample and (n,) samples, mV, NaN = no valid sample, piece by piece.
+
+    Raises:
+        SourceError: it cannot be read, or has another rate than the beats.
+    """
+    for spec, first_sample in record.signals:
+        options = SourceConfig(spec=spec, **record.settings)
+        with contextlib.closing(open_bed(BedPlan(record.name, options), Config(source=options))) as source:
+            if source.fs_hz != record.beats.fs_hz:
+                raise SourceError(
+                    f"{spec}: has {source.fs_hz:g} Hz, its beats were found at {record.beats.fs_hz:g} Hz; "
+                    "score it again"
+                )
+            with contextlib.suppress(EndOfStream):
+                while (chunk := source.read(round(_PIECE_S * source.fs_hz))) is not None:
+                    yield first_sample + chunk.first_sample, chunk.samples
+
+
 def _holds_record(folder: Path) -> bool:
     return any(all((folder / name).is_file() for name in names) for names in ((_SESSION, _RECORDED), (SUMMARY, BEATS)))
 
@@ -139,7 +162,7 @@ def _result(folder: Path) -> StoredRecord:
         raise ConfigError(f"{folder}: damaged ({str(error).splitlines()[0]}); score the record again") from None
     return StoredRecord(
         summary.name, summary.source, summary.lead, summary.start_time, summary.samples_lost, summary.model, beats,
-        _alarms(folder / ALARMS), ((summary.source, 0),), dict(summary.settings["source"]),
+        _episodes(folder / ALARMS), ((summary.source, 0),), dict(summary.settings["source"]),
     )  # fmt: skip
 
 
@@ -156,7 +179,7 @@ def _recording(folder: Path) -> StoredRecord:
             about["bed"], about["config"]["source"]["spec"], about["lead"], about["start_time"],
             about["recorded"]["lost_samples"], msgspec.convert(about["model"], ModelInfo),
             _recorded_beats(folder / _RECORDED, fs_hz),
-            _alarms(folder / ALARMS), tuple(signals), {},
+            _episodes(folder / ALARMS), tuple(signals), {},
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: {error.strerror}") from None
@@ -191,15 +214,22 @@ def _number(text: str) -> float:
     return float(text) if text else math.nan
 
 
-def _alarms(path: Path) -> tuple[Alarm, ...]:
-    """The last state of each alarm; a last line that is not whole is left out."""
-    last: dict[str, Alarm] = {}
+def _episodes(path: Path) -> tuple[Episode, ...]:
+    """Alarms as episodes; a last line that is not whole is left out. One that lasts at the end has no end: -1."""
+    found: dict[str, Episode] = {}
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     for number, line in enumerate(lines, 1):
         try:
             message = decode(line)
         except ValueError:
             raise ConfigError(f"{path}: line {number} is no alarm; take it out") from None
-        if isinstance(message, AlarmMessage):
-            last[message.alarm.alarm_id] = message.alarm
-    return tuple(last.values())
+        if not isinstance(message, AlarmMessage):
+            continue
+        alarm = message.alarm
+        known = found.get(alarm.alarm_id)
+        ended = alarm.state in ("latched", "cleared")
+        if known is not None and known.end_sample >= 0 and ended:
+            continue  # cleared by an acknowledgement: the cause had ended before
+        end = alarm.decided_sample if ended else -1 if alarm.state == "onset" or known is None else known.end_sample
+        found[alarm.alarm_id] = Episode(alarm.kind, alarm.onset_sample, end, alarm.text)
+    return tuple(found.values())

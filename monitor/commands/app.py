@@ -17,6 +17,7 @@ from monitor.commands.fleet import fleet
 from monitor.commands.inspect import inspect
 from monitor.commands.options import EXIT_BAD_INPUT
 from monitor.commands.ports import ports
+from monitor.commands.report import report
 from monitor.commands.rr import rr
 from monitor.commands.run import EPILOG, run
 from monitor.commands.score import score
@@ -42,6 +43,7 @@ app.command()(tail)
 app.add_typer(alarms.app, name="alarms")
 app.command()(export)
 app.command()(score)
+app.command()(report)
 app.command()(rr)
 app.command()(fleet)
 app.add_typer(keys.app, name="keys")

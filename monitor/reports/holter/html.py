@@ -1,0 +1,342 @@
+"""The report as one HTML document: inline CSS and SVG, no script, for A4 and Letter."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from monitor.messages import ModelInfo
+from monitor.reports.holter.beats import HolterBeats
+from monitor.reports.holter.charts import beat_picture, disclosure_line, ectopy_chart, rate_chart
+from monitor.reports.holter.clusters import Shape
+from monitor.reports.holter.elements import (
+    LIMITS,
+    clock,
+    embedded,
+    escaped_html,
+    facts_table,
+    moment_of,
+    rows_table,
+    share,
+    span,
+    value_text,
+)
+from monitor.reports.holter.hrv import HeartRateVariability
+from monitor.reports.holter.measures import PAUSE_S, Episode, HourFigures, Kinds, Pattern, Patterns
+from monitor.reports.holter.strips import ChosenStrip, draw_chosen
+from monitor.reports.holter.style import STYLE
+from monitor.reports.holter.survey import LINE_S, SignalSurvey
+
+__all__ = ["HolterFacts", "holter_html"]
+
+_SHAPES: Final = 12
+_LISTED: Final = 8
+_LINES_OF_A_PAGE: Final = 24
+_EPISODES: Final = {
+    "ventricular_fibrillation": "ventricular fibrillation",
+    "ventricular_run": "ventricular run (VT)",
+    "asystole": "asystole",
+    "irregular_rhythm": "irregular rhythm (suspected AF)",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HolterFacts:
+    """Content of a report.
+
+    Many attributes: each is a part of the document.
+
+    Attributes:
+        name, source, lead: of the record.
+        start_time: ISO 8601 time of sample 0; None if unknown.
+        made: when the report was made, as shown.
+        version: of the program.
+        model: that scored the beats.
+        patient: heading and text of each field of the patient line.
+        samples_lost: samples missing in gaps.
+        beats, kinds, patterns, hours, hrv, shapes, episodes, strips, survey: results.
+        full: add the full disclosure.
+    """
+
+    name: str
+    source: str
+    lead: str
+    start_time: str | None
+    made: str
+    version: str
+    model: ModelInfo
+    patient: Sequence[tuple[str, str]]
+    samples_lost: int
+    beats: HolterBeats
+    kinds: Kinds
+    patterns: Patterns
+    hours: Sequence[HourFigures]
+    hrv: HeartRateVariability
+    shapes: Sequence[Shape]
+    episodes: Sequence[Episode]
+    strips: Sequence[ChosenStrip]
+    survey: SignalSurvey
+    full: bool = False
+
+
+def holter_html(facts: HolterFacts) -> str:
+    """The document."""
+    return _Document(facts).text()
+
+
+class _Document:
+    def __init__(self, facts: HolterFacts) -> None:
+        self._f = facts
+        self._fs_hz = facts.beats.fs_hz
+        self._start = moment_of(facts.start_time)
+        self._end_s = facts.survey.end_sample / self._fs_hz
+        self._analysed_s = sum(hour.analysed_s for hour in facts.hours)
+
+    def text(self) -> str:
+        """The HTML."""
+        f = self._f
+        parts = [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            f"<title>ECG report: {escaped_html(f.name)}</title>",
+            '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">',
+            f"<style>{STYLE}</style></head><body>",
+            "<h1>ECG report</h1>",
+            "<p class=warn>Not a medical device. For research and teaching only. Not checked by a person.</p>",
+            facts_table(f.patient),
+            facts_table(self._record()),
+            "<h2>Summary</h2>",
+            facts_table(self._summary()),
+            "<section><h2>Heart rate by hour</h2><p>Bar: lowest to highest mean of 8 intervals, beats a minute. Line: "
+            f"mean of the hour.</p>{rate_chart(f.hours, self._hour)}</section>",
+            "<section><h2>Anomalous beats by hour</h2><p><b class=k-v></b>ventricular-looking <b class=k-s></b>early, "
+            f"usual shape <b class=k-o></b>other</p>{ectopy_chart(f.hours, self._hour)}</section>",
+            self._hour_table(),
+            self._hrv(),
+            self._patterns(),
+            self._pauses(),
+            self._episodes(),
+            self._shapes(),
+            self._about(),
+            self._strips(),
+            self._disclosure() if f.full else "",
+            "</body></html>",
+        ]
+        return "\n".join(part for part in parts if part) + "\n"
+
+    # -- times ---------------------------------------------------------------------------------------------------
+
+    def _hour(self, hour: int) -> str:
+        if self._start is None:
+            return f"{hour}:00"
+        return f"{self._start + datetime.timedelta(hours=hour):%H:%M}"
+
+    def _at(self, sample: float) -> str:
+        """Time of a sample: by the clock where the start is known, with the day after the first."""
+        if self._start is None:
+            return clock(sample / self._fs_hz)
+        moment = self._start + datetime.timedelta(seconds=sample / self._fs_hz)
+        days = (moment.date() - self._start.date()).days
+        return f"{moment:%H:%M:%S}" + (f" +{days} d" if days else "")
+
+    # -- sections ------------------------------------------------------------------------------------------------
+
+    def _record(self) -> list[tuple[str, str]]:
+        f = self._f
+        start = "not known" if self._start is None else f"{self._start:%Y-%m-%d %H:%M:%S} {self._start.tzname() or ''}"
+        return [
+            ("Record", f.name),
+            ("Source", f.source),
+            ("Lead", f"{f.lead or 'not known'}, {self._fs_hz:g} Hz"),
+            ("Start", start.strip() + ("" if self._start else "; times count from the start of the record")),
+            ("Made", f"{f.made}, ecg-monitor {f.version}"),
+        ]
+
+    def _summary(self) -> list[tuple[str, str]]:
+        f, beats, survey = self._f, self._f.beats, self._f.survey
+        read_s = survey.samples / self._fs_hz
+        scored, odd = int(beats.scored.sum()), int(beats.anomalous.sum())
+        rr_s = beats.rr_s[beats.between_scored]
+        lows = [h.min_bpm for h in f.hours if h.min_bpm is not None]
+        highs = [h.max_bpm for h in f.hours if h.max_bpm is not None]
+        rate = "not known"
+        if rr_s.size:
+            rate = f"mean {60 / rr_s.mean():.0f}"
+            rate += f", lowest {min(lows):.0f}, highest {max(highs):.0f} a minute" if lows and highs else " a minute"
+        reasons: dict[str, int] = {}
+        for row in np.flatnonzero(~beats.scored).tolist():
+            reasons[beats.quality[row]] = reasons.get(beats.quality[row], 0) + 1
+        why = ", ".join(f"{word} {n}" for word, n in sorted(reasons.items(), key=lambda pair: -pair[1])[:6])
+        return [
+            ("Signal", f"{span(read_s)} read, {span(f.samples_lost / self._fs_hz)} missing in gaps, "
+                       f"{span(survey.invalid / self._fs_hz)} without a valid value"),
+            ("Analysed", f"{span(self._analysed_s)} between scored beats, {share(self._analysed_s, read_s)} of it"),
+            ("Beats", f"{beats.r_sample.size}, {scored} scored" + (f"; not scored: {why}" if why else "")),
+            ("Heart rate", rate),
+            ("Anomalous", f"{odd} beats, {share(odd, scored)} of scored: "
+                          f"{int(f.kinds.ventricular.sum())} ventricular-looking, {int(f.kinds.early.sum())} early of "
+                          f"usual shape, {int(f.kinds.other.sum())} other"),
+            ("Irregular", self._burden()),
+        ]  # fmt: skip
+
+    def _burden(self) -> str:
+        own = [e for e in self._f.episodes if e.kind == "irregular_rhythm"]
+        total_s = sum(self._lasted_s(e) for e in own)
+        return (
+            f"{span(total_s)} of irregular rhythm (suspected AF) in {len(own)} episodes, "
+            f"{share(total_s, self._analysed_s)} of the analysed time"
+        )
+
+    def _hour_table(self) -> str:
+        rows = [
+            (
+                self._hour(h.hour), str(h.beats), str(h.unscored), f"{h.analysed_s / 60:.1f}", value_text(h.min_bpm),
+                value_text(h.mean_bpm), value_text(h.max_bpm), str(h.ventricular), str(h.early), str(h.other),
+            )
+            for h in self._f.hours
+        ]  # fmt: skip
+        heads = ("from", "beats", "not scored", "analysed, min", "min", "mean", "max", "ventricular", "early", "other")
+        return f"<section class=long><h2>By hour</h2>{rows_table(heads, rows)}</section>"
+
+    def _hrv(self) -> str:
+        v = self._f.hrv
+        rows = [
+            ("NN intervals", str(v.intervals), "between two usual beats"),
+            ("mean NN", value_text(v.mean_nn_ms, " ms"), ""),
+            ("SDNN", value_text(v.sdnn_ms, " ms", 1), "standard deviation of all NN intervals"),
+            ("SDANN", value_text(v.sdann_ms, " ms", 1), "standard deviation of 5-min means"),
+            ("RMSSD", value_text(v.rmssd_ms, " ms", 1), "root mean square of successive differences"),
+            ("pNN50", "-" if v.pnn50 is None else f"{100 * v.pnn50:.1f} %", "successive differences above 50 ms"),
+            ("LF", value_text(v.lf_ms2, " ms²"), "0.04 to 0.15 Hz"),
+            ("HF", value_text(v.hf_ms2, " ms²"), "0.15 to 0.40 Hz"),
+            ("LF/HF", value_text(v.lf_hf, "", 2), f"mean over {v.segments} segments of 5 min"),
+        ]
+        note = (
+            "Definitions of the Task Force of 1996 (doi:10.1161/01.CIR.93.5.1043). A figure without enough signal is "
+            "left out (-). With frequent missed ectopic beats or atrial fibrillation the figures mean nothing."
+        )
+        table = rows_table(("figure", "value", "meaning"), rows, left=(0, 2))
+        return f"<section><h2>Heart rate variability</h2><p>{note}</p>{table}</section>"
+
+    def _patterns(self) -> str:
+        p = self._f.patterns
+        rows = [
+            ("single", str(p.single), "-"),
+            ("couplets", str(len(p.couplets)), self._first_of(p.couplets)),
+            ("runs of three or more", str(len(p.runs)), self._first_of(p.runs)),
+            ("bigeminy, three cycles or more", str(len(p.bigeminy)), self._longest_of(p.bigeminy)),
+            ("trigeminy, three cycles or more", str(len(p.trigeminy)), self._longest_of(p.trigeminy)),
+        ]
+        text = rows_table(("ventricular-looking beats", "number", "where"), rows, left=(0, 2))
+        runs = sorted(p.runs, key=lambda run: -run.beats)[:_LISTED]
+        if runs:
+            listed = [(self._at(self._r(run.first)), str(run.beats), self._rate(run)) for run in runs]
+            text += f"<h3>Longest runs</h3>{rows_table(('time', 'beats', 'rate, a minute'), listed)}"
+        return f"<section><h2>Ectopic beats</h2>{text}</section>"
+
+    def _pauses(self) -> str:
+        beats = self._f.beats
+        rr_s = np.where(beats.between_scored, beats.rr_s, 0.0)
+        rows = np.flatnonzero(rr_s >= PAUSE_S)
+        rows = rows[np.argsort(-rr_s[rows], kind="stable")]
+        text = f"<p>{rows.size} RR intervals of {PAUSE_S:g} s or more, {int(np.sum(rr_s >= 3.0))} of 3 s or more.</p>"
+        if rows.size:
+            listed = [(self._at(self._r(row - 1)), f"{rr_s[row]:.2f}") for row in rows[:_LISTED].tolist()]
+            text += rows_table(("after the beat at", "RR, s"), listed)
+        return f"<section><h2>Pauses</h2>{text}</section>"
+
+    def _episodes(self) -> str:
+        rows: list[tuple[str, ...]] = []
+        listed: list[tuple[str, ...]] = []
+        for kind, name in _EPISODES.items():
+            own = [e for e in self._f.episodes if e.kind == kind]
+            spans_s = [self._lasted_s(e) for e in own]
+            rows.append((name, str(len(own)), span(sum(spans_s)), span(max(spans_s, default=0.0))))
+            longest = sorted(zip(spans_s, own, strict=True), key=lambda pair: -pair[0])[:_LISTED]
+            for s, e in longest:
+                lasted = span(s) + ("" if e.end_sample >= 0 else ", to the end")
+                listed.append((self._at(e.first_sample), name, lasted, e.text))
+        text = rows_table(("alarm", "episodes", "in all", "longest"), rows, left=(0,))
+        if listed:
+            text += (
+                f"<h3>Longest of each</h3>{rows_table(('time', 'alarm', 'duration', 'reason'), listed, left=(0, 1, 3))}"
+            )
+        note = "An alarm that is switched off, or covered by a more serious one, is not counted."
+        return f"<section><h2>Rhythm episodes</h2><p>{note}</p>{text}<p>ST segments: left out.</p></section>"
+
+    def _shapes(self) -> str:
+        shapes = self._f.shapes
+        scored = int(self._f.beats.scored.sum())
+        cells = []
+        for number, shape in enumerate(shapes[:_SHAPES], 1):
+            n, odd = shape.rows.size, int(self._f.beats.anomalous[shape.rows].sum())
+            cells.append(
+                f"<figure>{beat_picture(shape.mean_mv, shapes[0].mean_mv)}<figcaption><b>{number}</b>: {n} beats, "
+                f"{share(n, scored)}<br>{odd} anomalous, likeness {shape.likeness:.2f}<br>first at "
+                f"{escaped_html(self._at(self._r(int(shape.rows[0]))))}</figcaption></figure>"
+            )
+        in_more = sum(shape.rows.size for shape in shapes[_SHAPES:])
+        left = scored - sum(shape.rows.size for shape in shapes)
+        more = f"<p>{in_more} beats in {len(shapes) - _SHAPES} further shapes.</p>" if len(shapes) > _SHAPES else ""
+        more += f"<p>{left} scored beats at the edge of the signal or in no shape.</p>" if left > 0 else ""
+        note = (
+            "Scored beats whose QRS correlates. Black: mean of the shape; grey: mean of shape 1, the one with most "
+            "usual beats; likeness is their correlation."
+        )
+        grid = f"<div class=grid>{''.join(cells)}</div>"
+        return f"<section class=long><h2>Shapes of beats</h2><p>{note}</p>{grid}{more}</section>"
+
+    def _strips(self) -> str:
+        f = self._f
+        drawn = [
+            embedded(draw_chosen(strip, samples, f.beats, f.name, f.lead, self._at(strip.at_sample)), number)
+            for number, (strip, samples) in enumerate(zip(f.strips, f.survey.strips, strict=True))
+        ]
+        body = "".join(f"<div class=strip>{svg}</div>" for svg in drawn) or "<p>No strip: no scored beat.</p>"
+        return f"<section class='long page'><h2>Strips</h2>{body}</section>"
+
+    def _about(self) -> str:
+        f = self._f
+        limits = "".join(f"<li>{escaped_html(limit)}</li>" for limit in LIMITS)
+        model = f"Model {escaped_html(f.model.name)}, SHA-256 <code>{escaped_html(f.model.sha256)}</code>."
+        return f"<section><h2>Limits</h2><ul>{limits}</ul><p>{model}</p></section>"
+
+    def _disclosure(self) -> str:
+        f, beats = self._f, self._f.beats
+        odd_s = beats.time_s[beats.anomalous]
+        pages: list[str] = []
+        for first in range(0, len(f.survey.lowest), _LINES_OF_A_PAGE):
+            lines = []
+            for n in range(first, min(first + _LINES_OF_A_PAGE, len(f.survey.lowest))):
+                low, high = np.searchsorted(odd_s, [n * LINE_S, (n + 1) * LINE_S]).tolist()
+                marks = (odd_s[low:high] / LINE_S - n).tolist()
+                label = self._at(n * LINE_S * self._fs_hz).split(" ")[0]
+                lines.append(disclosure_line(f.survey.lowest[n], f.survey.highest[n], label, marks))
+            pages.append(f"<div class=full>{''.join(lines)}</div>")
+        note = "One line is one minute, 3 mm/mV; a red mark is an anomalous beat; no trace: no valid signal."
+        return f"<section class='long page'><h2>Full disclosure</h2><p>{note}</p>{''.join(pages)}</section>"
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _r(self, row: int) -> int:
+        return int(self._f.beats.r_sample[row])
+
+    def _rate(self, run: Pattern) -> str:
+        seconds = (self._r(run.last) - self._r(run.first)) / self._fs_hz
+        return f"{60 * (run.beats - 1) / seconds:.0f}"
+
+    def _first_of(self, patterns: Sequence[Pattern]) -> str:
+        return f"first at {self._at(self._r(patterns[0].first))}" if patterns else "-"
+
+    def _longest_of(self, patterns: Sequence[Pattern]) -> str:
+        if not patterns:
+            return "-"
+        longest = max(patterns, key=lambda pattern: pattern.beats)
+        return f"longest: {longest.beats} beats at {self._at(self._r(longest.first))}"
+
+    def _lasted_s(self, episode: Episode) -> float:
+        end = episode.end_sample if episode.end_sample >= 0 else self._f.survey.end_sample
+        return max(0.0, (end - episode.first_sample) / self._fs_hz)
