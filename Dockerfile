@@ -9,8 +9,8 @@ RUN python -m venv --without-pip /opt/ecg-monitor \
 
 FROM python:3.13-slim
 COPY --from=build /opt/ecg-monitor /opt/ecg-monitor
-ENV PATH=/opt/ecg-monitor/bin:$PATH PYTHONUNBUFFERED=1
-RUN useradd --no-log-init --uid 10001 --create-home ecg && install -d -o ecg -g ecg /data
+ENV PATH=/opt/ecg-monitor/bin:$PATH HOME=/data PYTHONUNBUFFERED=1
+RUN useradd --no-log-init --uid 10001 --home-dir /data ecg && install -d -o ecg -g ecg /data
 USER ecg
 WORKDIR /data
 VOLUME /data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -41,6 +42,11 @@ _OUTPUTS = (["log_prob"], ["log_prob", "score"])
 
 # Created at import: two threads that create it at the same time crash msgspec.
 _calibration_decoder = msgspec.json.Decoder(Calibration)
+
+
+# The packages of onnxruntime 1.32 for Linux keep an identifier of the machine in the user's cache and send events to
+# Microsoft. Read when onnxruntime is imported, so it is set before; a user's own value stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class ModelError(Exception):

@@ -71,6 +71,7 @@ def test_the_image_runs_the_program_as_another_user() -> None:
     assert "ecg-monitor" in PROJECT["project"]["scripts"]
     journal = Path(check_command(command)["--journal"])
     assert instructions("VOLUME") == instructions("WORKDIR")[-1:] == [str(journal.parent)]
+    assert f" HOME={journal.parent} " in final, "records that `fetch` downloads are kept, also with compose's read_only"
     assert health[0] == "ecg-monitor"
     assert check_command(health[1:]) == {"--connect": BusConfig().listen}
 

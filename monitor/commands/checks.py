@@ -109,6 +109,8 @@ def check_heartbeat(endpoint: str, key_file: Path | None) -> Check:
 
 
 def _versions(_: Config) -> Iterator[Check]:
+    import detector.scorer  # noqa: F401 - switches the telemetry of onnxruntime off before it is imported
+
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     yield Check("ecg-monitor", "ok", f"{VERSION}, Python {platform.python_version()}, {system}")
     for package, module in PACKAGES.items():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PortInfo", "choose_port", "find_again", "list_ports", "open_port", "permission_remedy"]
 
 _PROC = Path("/proc")
+_USUAL_GROUP = "dialout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,17 @@ def _why(error: Exception, device: str, baud: int) -> str:
 
 def permission_remedy(device: str) -> str:
     """The command that permits this user to open a port."""
-    return f"join its group: sudo usermod -aG {_group_of(device)} $USER, and log in again"
+    if (group := _group_of(device)) == "root":  # its members could do anything
+        make = f"sudo chgrp {_USUAL_GROUP} {device} && sudo chmod g+rw {device}"
+        return f"give it to a group: {make}; then join it: sudo usermod -aG {_USUAL_GROUP} $USER, and log in again"
+    return f"join its group: sudo usermod -aG {group} $USER, and log in again"
 
 
 def _group_of(device: str) -> str:
     try:
         return Path(device).group()
     except (OSError, KeyError):
-        return "dialout"
+        return _USUAL_GROUP
 
 
 def _holders(device: str) -> str:

@@ -165,3 +165,14 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
     words = {"COMP_WORDS": "ecg-monitor doc", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "ecg-monitor doc"}
     action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     assert "doctor" in ecg_monitor(_ECG_MONITOR_COMPLETE=f"complete_{shell}", **words, **action).stdout
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("--duration", "5", "--speed", "max", "--no-dashboard")])
+def test_no_library_stores_an_identifier_of_the_machine(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """onnxruntime's telemetry keeps one under HOME, or warns on standard error where it cannot."""
+    home = environment(HOME=str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+        home.pop(name, None)
+    ended = subprocess.run([*COMMAND, *command, *FREE_BUS], capture_output=True, timeout=120, env=home, check=True)
+    assert b"telemetry" not in ended.stderr
+    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -227,9 +228,21 @@ def test_no_permission_names_the_group(device: Device, monkeypatch: pytest.Monke
         raise serial.SerialException(13, "could not open port: [Errno 13] Permission denied")
 
     monkeypatch.setattr(serial, "Serial", refused)
-    group = grp.getgrgid(device.path.stat().st_gid).gr_name
+    group = grp.getgrgid(device.path.stat().st_gid).gr_name.replace("root", "dialout")
     with pytest.raises(SourceError, match=f"no permission for .*usermod -aG {group} "):
         opened(device)
+
+
+def test_the_remedy_never_names_the_group_root(tmp_path: Path) -> None:
+    """Its members may do far more than open a port."""
+    from monitor.sources.serial import ports
+
+    device = tmp_path / "ttyS0"
+    device.touch()
+    os.chown(device, -1, 0)
+    remedy = ports.permission_remedy(str(device))
+    assert f"chgrp dialout {device} && sudo chmod g+rw {device}" in remedy
+    assert "usermod -aG dialout $USER" in remedy
 
 
 def test_unusable_options_are_refused_in_one_line(tmp_path: Path) -> None:
