@@ -48,6 +48,10 @@ def fleet(
         raise ConfigError(f"--speed {given['--speed']}: a fleet keeps a pace; give a number above 0 (1 = real time)")
     if settings.record.folder:
         raise ConfigError("a fleet keeps journals, not recordings; omit [record]")
+    if settings.notify.command or settings.notify.webhook or settings.notify.mqtt:
+        raise ConfigError(
+            "a fleet has no receivers; omit [notify], and pipe `ecg-monitor tail --resume FILE` to a program"
+        )
     incomplete = _run(settings, folder, address, cores, shards)
     for line in incomplete:
         notice(line)

@@ -140,10 +140,10 @@ class Pipeline:
         if self._broken is not None and all(bed.input.state == "source_lost" for bed in self.beds.values()):
             raise self._broken
 
-    def wait_for_subscriber(self, timeout_s: float) -> None:
-        """Before `run`: wait for a subscriber, which then receives all messages from the first one."""
+    def wait_for_subscriber(self, timeout_s: float, subscriptions: int = 1) -> None:
+        """Before `run`: wait for subscriptions; their subscribers receive all messages from the first one."""
         until_s = self.clock() + timeout_s
-        while not self.bus.counters["subscriptions"] and self.clock() < until_s:
+        while self.bus.counters["subscriptions"] < subscriptions and self.clock() < until_s:
             self.control.serve(LOOP_S)
 
     def _warm_up(self) -> None:

@@ -67,7 +67,7 @@ class Courier:
         self._receiver, self._choice, self._waiting = receiver, choice, waiting
         self._file, self._incident = file, incident
         self._progress = load_progress(file) if file is not None else Progress()
-        self._file_failed = False
+        self._file_failed = self._begun = False
         self._given_up_due_s = 0.0
         self._end_s: float | None = None  # monotonic s, when the thread must end
         self._ending = threading.Event()
@@ -99,10 +99,6 @@ class Courier:
         now_s = time.monotonic()
         self._waiting.add(Item(message, encode(message), now_s) for message in self._progress.waiting)
         with contextlib.closing(self._receiver):
-            try:
-                self._receiver.begin(self._epoch)
-            except NotifyError as error:
-                self._incident("", "notify_failed", f"{self._receiver.name}: {plain_line(error)}", 1)
             while True:
                 try:
                     self._deliver_all()
@@ -122,20 +118,33 @@ class Courier:
             key=self._key,
         )
         with contextlib.closing(client):
+            if not self._begun:  # after the subscription, so that messages arrive meanwhile
+                self._begun = True
+                try:
+                    self._receiver.begin(self._epoch)
+                except NotifyError as error:
+                    self._incident("", "notify_failed", f"{self._receiver.name}: {plain_line(error)}", 1)
             while not self._over(client):
-                now_s = time.monotonic()
-                bodies = client.poll(0.0 if any(not item.tries for item in self._waiting.items) else POLL_S)
-                self._waiting.add(
-                    Item(body, raw, now_s)
-                    for _, body, raw in bodies
-                    if isinstance(body, AlarmMessage) and self._choice.wants(body)
-                )
-                self._keep(client.position)
+                self._read(client, 0.0 if any(not item.tries for item in self._waiting.items) else POLL_S)
                 if (item := self._waiting.next(time.monotonic())) is not None:
                     self._deliver(item)
                 self._report_given_up()
                 self._keep(client.position)
+            while self._read(client, 0.0):  # what there was no time for is counted, and kept for the next start
+                pass
             self._report_given_up(at_end=True)
+
+    def _read(self, client: AlarmClient, timeout_s: float) -> bool:
+        """Add the chosen messages that have arrived; whether there were any messages."""
+        now_s = time.monotonic()
+        bodies = client.poll(timeout_s)
+        self._waiting.add(
+            Item(body, raw, now_s)
+            for _, body, raw in bodies
+            if isinstance(body, AlarmMessage) and self._choice.wants(body)
+        )
+        self._keep(client.position)
+        return bool(bodies)
 
     def _over(self, client: AlarmClient) -> bool:
         """Whether the thread ends: time is over, or all messages were read and each alarm was tried."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import Any, Final
@@ -149,6 +150,8 @@ class MqttReceiver:
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         self._connected.clear()
+        error = sys.exc_info()[1]  # paho calls this while it handles the error, and does not pass it
+        self._reason = "no connection" if error is None else first_line(error)
 
     def _on_message(self, _client: Any, _data: Any, found: Any) -> None:
         """Clear an alarm that an earlier run left at the broker."""

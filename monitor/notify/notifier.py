@@ -77,7 +77,8 @@ class Notifier:
         for courier in self._couriers:
             courier.start(bus.endpoints, bus.screen_key, bus.epoch)
         if self._couriers and pipeline.speed == 0:
-            pipeline.wait_for_subscriber(_JOIN_S)  # a short record would end before
+            # A short record would end before. Each subscriber has two subscriptions: its stream and the heartbeat.
+            pipeline.wait_for_subscriber(_JOIN_S, 2 * len(self._couriers))
 
     def close(self) -> tuple[str, ...]:
         """Deliver the last alarms, each tried once, and end; one line per receiver that did not get all."""

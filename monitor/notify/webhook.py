@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import os
 import ssl
 from pathlib import Path
 from typing import Final
@@ -97,7 +98,9 @@ class WebhookReceiver:
         except aiohttp.ClientConnectorCertificateError as error:
             raise NotifyError(f"{self._host}: {first_line(error.certificate_error)}; check notify.ca") from None
         except aiohttp.ClientConnectorError as error:
-            raise NotifyError(f"{self._host}: {error.os_error.strerror or first_line(error.os_error)}") from None
+            number = error.os_error.errno or 0  # negative: of the name server
+            reason = os.strerror(number) if number > 0 else first_line(error.os_error)
+            raise NotifyError(f"{self._host}: {reason}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NotifyError(f"{self._host}: {first_line(error)}") from None
 

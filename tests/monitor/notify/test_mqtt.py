@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -28,11 +30,11 @@ PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin
 
 
 class Broker:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true\n", listener: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{listener}{settings}")
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.start()
 
@@ -133,6 +135,40 @@ def test_without_the_broker_an_alarm_is_not_delivered_and_later_it_is(broker: Br
 
     wait_for(delivered, "the connection")
     sender.close()
+
+
+@pytest.mark.may_skip("mosquitto")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a refused TLS socket open
+def test_password_and_certificate_are_used(tmp_path: Path) -> None:
+    if PROGRAM is None or (passwords := shutil.which("mosquitto_passwd")) is None:
+        pytest.skip("no mosquitto; run: apt-get install mosquitto")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    subprocess.run([passwords, "-b", "-c", tmp_path / "users", "ana", "s3cret"], check=True, capture_output=True)
+    for name in (".", "users", "server.pem"):
+        (tmp_path / name).chmod(0o755)  # mosquitto gives up the rights of root
+    tls = f"certfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.pem\n"
+    broker = Broker(tmp_path, f"user root\npassword_file {tmp_path}/users\nallow_anonymous false\n", tls)
+    url = f"mqtts://ana@127.0.0.1:{broker.port}"
+    try:
+        for password, ca, expected in (
+            ("s3cret", True, ""),
+            ("wrong", True, "Not authorized"),
+            ("s3cret", False, "certificate verify failed"),
+        ):
+            secret = tmp_path / "secret"
+            secret.write_text(password)
+            secret.chmod(0o600)
+            own = {"ca": str(tmp_path / "ca.pem")} if ca else {}
+            timeout_s = 10.0 if not expected else 2.0
+            sender = MqttReceiver(NotifyConfig(mqtt=url, mqtt_password=str(secret), timeout_s=timeout_s, **own))
+            with pytest.raises(NotifyError, match=expected) if expected else contextlib.nullcontext():
+                sender.begin("run")
+            sender.close()
+    finally:
+        broker.stop()
 
 
 @pytest.mark.slow

@@ -140,6 +140,23 @@ def test_a_command_that_hangs_does_not_hold_up_the_monitor(tmp_path: Path) -> No
     assert "0 samples lost" in summary
 
 
+def test_each_receiver_gets_all_and_what_was_not_delivered_is_counted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = f"sh -c 'echo $ALARM_KIND >> {out}'"
+    dead = {"webhook": "http://127.0.0.1:9/", "mqtt": "mqtt://127.0.0.1:9"}
+    done = ecg_monitor(*words(tmp_path, TWO_ALARMS, command=command, timeout_s=7.0, **dead), "--speed", "max")
+    assert out.read_text().split() == ["asystole", "ventricular_run"]
+    assert done.returncode == 3
+    assert "notify: webhook: 2 alarms were not delivered" in done.stderr
+    assert "notify: mqtt: 2 alarms were not delivered" in done.stderr
+
+
+def test_a_fleet_refuses_receivers(tmp_path: Path) -> None:
+    done = ecg_monitor("fleet", "--config", str(config(tmp_path, command="true")), "--source", "sim")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "omit [notify]" in done.stderr
+
+
 def test_a_damaged_file_of_waiting_alarms_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "j.sqlite.notify-command.json").write_text("nonsense")
     done = ecg_monitor(*words(tmp_path, "sim:sinus=5", command="true"), "--speed", "max")
