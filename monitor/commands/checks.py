@@ -35,6 +35,7 @@ PACKAGES: Final = {  # package that the monitor needs -> module
 EXTRAS: Final = {  # extra -> what pip installs, module, what it is for
     "lsl": (("pylsl>=1.18.6",), "pylsl", "the source lsl:"),
     "brainflow": (("brainflow>=5.16", "setuptools<82"), "brainflow", "the source brainflow:"),
+    "ble": (("bleak>=2.0",), "bleak", "the source ble:"),
     "archive": (("pyarrow>=18",), "pyarrow", "Parquet files of score"),
     "cluster": (("ray>=2.60",), "ray", "fleet and score --ray"),
 }
