@@ -29,6 +29,7 @@ __all__ = [
 SCAN_S: Final = 10.0
 _CONNECT_S: Final = 20.0
 _ANY: Final = "Polar H10"  # first words of the names of all straps of this kind
+_KILLED: Final = " (after one was killed, on Linux: bluetoothctl disconnect)"  # a connected strap is not found
 _LISTED: Final = 8  # devices in one line
 
 _PERMISSION: Final = (
@@ -137,7 +138,7 @@ async def find(wanted: str) -> BLEDevice:
         raise SourceError(f"several devices match: {_listing([info for _, info in alike])}; give one address")
     there = f"in reach: {_listing([info for _, info in found])}" if found else "no device with a name is in reach"
     raise SourceError(
-        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes and end other programs that use it; {there}"
+        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes, end programs that use it{_KILLED}; {there}"
     )
 
 

@@ -31,6 +31,7 @@ __all__ = ["BUFFER_S", "SILENT_S", "BleSource"]
 BUFFER_S: Final = 30.0  # unread samples that are kept; older ones are dropped, and missing
 SILENT_S: Final = 5.0  # a connection without ECG for this time is closed and opened again
 _POLL_S: Final = 0.05
+_OPEN_S: Final = 60.0  # to find the strap, to connect and to start its ECG
 _ANSWER_S: Final = 5.0
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to find the strap again
@@ -176,29 +177,25 @@ class BleSource(Source):
         Raises:
             Exception: always; the reason of the loss, see `radio.reason`.
         """
-        device = await find(self._wanted)
         broken = asyncio.Event()
-        async with client_of(device, broken.set) as client:
-            self._arrival_s = self._clock()
-            if client.services.get_service(polar.PMD_SERVICE) is None:
-                raise SourceError(f"{device.name or device.address} has no ECG; {_SENDS_ECG}")
-            self._wanted = device.address  # another strap with such a name must not take its place
-            try:
+        async with contextlib.AsyncExitStack() as connection:
+            async with asyncio.timeout(_OPEN_S):  # a backend may hang
+                device = await find(self._wanted)
+                client = await connection.enter_async_context(client_of(device, broken.set))
+                connection.push_async_callback(_stop_ecg, client)
+                if client.services.get_service(polar.PMD_SERVICE) is None:
+                    raise SourceError(f"{device.name or device.address} has no ECG; {_SENDS_ECG}")
+                self._wanted = device.address  # another strap with such a name must not take its place
                 await self._describe(client, device.name or device.address)
                 await self._start(client)
-                self._arrival_s = self._clock()
-                while not broken.is_set():
-                    if self._clock() - self._arrival_s > SILENT_S:
-                        raise SourceError(self._why_silent())
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL_S):
-                            await broken.wait()
-                raise SourceError("the connection broke: out of reach, taken off, or an empty battery")
-            finally:
-                if client.is_connected:
-                    with contextlib.suppress(Exception):
-                        async with asyncio.timeout(_STOP_S):
-                            await client.write_gatt_char(polar.PMD_CONTROL, polar.STOP_ECG, response=True)
+            self._arrival_s = self._clock()
+            while not broken.is_set():
+                if self._clock() - self._arrival_s > SILENT_S:
+                    raise SourceError(self._why_silent())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_S):
+                        await broken.wait()
+            raise SourceError("the connection broke: out of reach, taken off, or an empty battery")
 
     def _why_silent(self) -> str:
         if self._odd:
@@ -206,18 +203,21 @@ class BleSource(Source):
         return f"it sent no ECG for {SILENT_S:g} s; is it worn, with wet electrodes?"
 
     async def _describe(self, client: BleakClient, device: str) -> None:
-        """Read firmware and battery, and follow battery and contact, where the strap has them."""
-        firmware = ""
-        if client.services.get_characteristic(polar.FIRMWARE) is not None:
-            read = bytes(await client.read_gatt_char(polar.FIRMWARE))
-            firmware = f", firmware {plain_line(read.decode(errors='replace').strip(chr(0)))}"
-        self._format = f"{plain_line(device)} ({client.address}){firmware}, {self.fs_hz:g} Hz"
-        if client.services.get_characteristic(polar.BATTERY) is not None:
-            self._take_battery(bytes(await client.read_gatt_char(polar.BATTERY)))
-            with contextlib.suppress(Exception):  # some firmware only lets it be read
-                await client.start_notify(polar.BATTERY, lambda _, data: self._take_battery(bytes(data)))
+        """Read firmware and battery, and follow battery and contact; the ECG does without what the strap refuses."""
+        from bleak.exc import BleakError
+
+        firmware = battery = b""
+        with contextlib.suppress(BleakError):
+            firmware = bytes(await client.read_gatt_char(polar.FIRMWARE)).strip(b"\0 ")
+        version = f", firmware {plain_line(firmware.decode(errors='replace'))}" if firmware else ""
+        self._format = f"{plain_line(device)} ({client.address}){version}, {self.fs_hz:g} Hz"
+        with contextlib.suppress(BleakError):
+            battery = bytes(await client.read_gatt_char(polar.BATTERY))
+        self._take_battery(battery)
+        with contextlib.suppress(BleakError):
+            await client.start_notify(polar.BATTERY, lambda _, data: self._take_battery(bytes(data)))
         self._off, self._odd = False, ""
-        if client.services.get_characteristic(polar.HEART_RATE) is not None:
+        with contextlib.suppress(BleakError):
             await client.start_notify(polar.HEART_RATE, lambda _, data: self._take_contact(bytes(data)))
 
     async def _start(self, client: BleakClient) -> None:
@@ -281,3 +281,11 @@ class BleSource(Source):
         low = "; replace the battery" if data[0] <= _LOW_BATTERY else ""
         with self._lock:
             self._buffer.notice("battery", f"battery {data[0]} %{low}")
+
+
+async def _stop_ecg(client: BleakClient) -> None:
+    """Ask the strap to stop, which saves its battery; a broken connection does not matter."""
+    if client.is_connected:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_STOP_S):
+                await client.write_gatt_char(polar.PMD_CONTROL, polar.STOP_ECG, response=True)

@@ -14,6 +14,7 @@ from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakGATTProtocolError
 from numpy.typing import NDArray
 
 from monitor.sources.ble import polar
@@ -56,6 +57,8 @@ class Strap:
         answers: answers to the start command in turn, whole; the last one stays. Empty = success.
         garble: frame -> bytes sent in its place.
         scan_error, connect_error: raised by the scanner, by the client.
+        hangs: connecting never ends.
+        refused: characteristics that can neither be read nor followed.
         service: it has the ECG service.
         jitter_s: largest delay of a frame, s, in real time.
     """
@@ -76,6 +79,8 @@ class Strap:
     garble: dict[int, bytes] = field(default_factory=dict)
     scan_error: Exception | None = None
     connect_error: Exception | None = None
+    hangs: bool = False
+    refused: set[str] = field(default_factory=set)
     service: bool = True
     jitter_s: float = 0.0
     commands: list[bytes] = field(default_factory=list)
@@ -188,6 +193,8 @@ class _Client(BaseBleakClient):
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         if self.strap.connect_error is not None:
             raise self.strap.connect_error
+        if self.strap.hangs:
+            await asyncio.Event().wait()
         services, handle = BleakGATTServiceCollection(), 1
         for service_uuid, characteristics in CHARACTERISTICS.items():
             if service_uuid == polar.PMD_SERVICE and not self.strap.service:
@@ -214,6 +221,7 @@ class _Client(BaseBleakClient):
     async def unpair(self) -> None: ...
 
     async def read_gatt_char(self, characteristic: BleakGATTCharacteristic, **kwargs: Any) -> bytearray:
+        self._check(characteristic)
         values = {polar.BATTERY: bytes([self.strap.battery.get(-1, 80)]), polar.FIRMWARE: b"3.1.1\0"}
         return bytearray(values[characteristic.uuid])
 
@@ -224,6 +232,7 @@ class _Client(BaseBleakClient):
         raise NotImplementedError
 
     async def start_notify(self, characteristic: BleakGATTCharacteristic, callback: Any, **kwargs: Any) -> None:
+        self._check(characteristic)
         self._callbacks[characteristic.uuid] = callback
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
@@ -243,6 +252,10 @@ class _Client(BaseBleakClient):
             self._notify(polar.PMD_CONTROL, answer)
         if answer[:4] == bytes([0xF0, 2, 0, 0]):
             self._task = asyncio.create_task(self._send())
+
+    def _check(self, characteristic: BleakGATTCharacteristic) -> None:
+        if characteristic.uuid in self.strap.refused:
+            raise BleakGATTProtocolError(2)
 
     def _notify(self, uuid: str, data: bytes) -> None:
         if self._connected and uuid in self._callbacks:

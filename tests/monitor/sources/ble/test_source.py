@@ -24,8 +24,9 @@ UV = np.round(900 * np.sin(np.arange(FRAME * 60) / 15)) + np.arange(FRAME * 60) 
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ble_source, "_BACKOFF_S", (0.01, 0.02))
     monkeypatch.setattr(ble_source, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(ble_source, "_OPEN_S", 2.0)
     monkeypatch.setattr(ble_source, "BUFFER_S", 3600.0)
-    monkeypatch.setattr(radio, "SCAN_S", 0.1)
+    monkeypatch.setattr(radio, "SCAN_S", 1.0)
     yield
     radio.use_backend(radio.Backend())
 
@@ -151,6 +152,13 @@ def test_the_battery_is_an_event_at_each_change() -> None:
     assert texts == ["battery 60 %", "battery 59 %", "battery 12 %; replace the battery"]
 
 
+def test_a_strap_without_battery_firmware_and_contact_still_gives_its_ecg() -> None:
+    strap = strap_of(5, refused={polar.BATTERY, polar.FIRMWARE, polar.HEART_RATE})
+    samples, notices = received(strap)
+    assert len(samples) == 5 * FRAME
+    assert kinds(notices) == ["format"]
+
+
 def test_garbled_notifications_are_counted_and_missing() -> None:
     strap = strap_of(
         20, garble={3: b"", 4: b"\0" * 11, 5: bytes([2]) + b"\0" * 30, 6: b"\0" * 9 + b"\x80" + b"\0" * 30}
@@ -192,6 +200,8 @@ DENIED = "no permission for Bluetooth; Linux: sudo usermod -aG bluetooth"
         ({"service": False}, "has no ECG; a Polar H10 with firmware 3.0.35 or newer"),
         ({"stalls": {0}}, "sent no ECG for 5 s; is it worn"),
         ({"garble": dict.fromkeys(range(20), b"\x00" * 12), "stalls": {19}}, "no ECG that is understood"),
+        ({"hangs": True}, "the strap does not answer; bring it nearer"),
+        ({"refused": {polar.PMD_DATA}}, "Bluetooth: .*Read Not Permitted"),
         ({"connect_error": TimeoutError()}, "the strap does not answer; bring it nearer"),
         ({"connect_error": BleakDBusError("org.bluez.Error.NotAuthorized", [])}, DENIED),
         ({"connect_error": BleakError("failed to discover services, device disconnected")}, "Bluetooth: failed to"),
