@@ -11,7 +11,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from monitor.archive.summary import FORMAT, Summary
 from monitor.config import Config, SourceConfig
 from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.errors import ConfigError, SourceError
-from monitor.messages import AlarmMessage, ModelInfo, decode
+from monitor.messages import Alarm, AlarmMessage, ModelInfo, decode
 from monitor.reports.holter.beats import HolterBeats
 from monitor.reports.holter.measures import Episode
 from monitor.sources import EndOfStream
@@ -89,7 +89,7 @@ def stored_or_scored(asked: str, config: Config) -> Iterator[StoredRecord]:
         outcome = score_record(Task(name, asked, Path(folder), config, sha256, 0, tuple(sys.argv)))
         if outcome.state == "failed":
             raise SourceError(outcome.text)
-        yield stored_record(Path(folder, name))
+        yield replace(stored_record(Path(folder, name)), name=asked)
 
 
 def stored_record(folder: Path) -> StoredRecord:
@@ -216,7 +216,8 @@ def _number(text: str) -> float:
 
 def _episodes(path: Path) -> tuple[Episode, ...]:
     """Alarms as episodes; a last line that is not whole is left out. One that lasts at the end has no end: -1."""
-    found: dict[str, Episode] = {}
+    found: list[Episode] = []
+    newest: dict[str, int] = {}  # alarm_id -> its episode
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     for number, line in enumerate(lines, 1):
         try:
@@ -226,10 +227,20 @@ def _episodes(path: Path) -> tuple[Episode, ...]:
         if not isinstance(message, AlarmMessage):
             continue
         alarm = message.alarm
-        known = found.get(alarm.alarm_id)
-        ended = alarm.state in ("latched", "cleared")
-        if known is not None and known.end_sample >= 0 and ended:
-            continue  # cleared by an acknowledgement: the cause had ended before
-        end = alarm.decided_sample if ended else -1 if alarm.state == "onset" or known is None else known.end_sample
-        found[alarm.alarm_id] = Episode(alarm.kind, alarm.onset_sample, end, alarm.text)
-    return tuple(found.values())
+        at = newest.get(alarm.alarm_id)
+        known = None if at is None else found[at]
+        end = alarm.decided_sample if alarm.state in ("latched", "cleared") else -1
+        if at is not None and known is not None and known.end_sample < 0:
+            found[at] = Episode(alarm.kind, known.first_sample, end, alarm.text)
+        elif known is None or alarm.state == "onset":  # a latched alarm that comes back keeps its id
+            newest[alarm.alarm_id] = len(found)
+            found.append(Episode(alarm.kind, _first_sample(alarm, known), end, alarm.text))
+    return tuple(found)
+
+
+def _first_sample(alarm: Alarm, before: Episode | None) -> int:
+    """Onset of an alarm. When it comes back, its `onset_sample` is still the first one."""
+    if before is None:
+        return alarm.onset_sample
+    beats = [sample for sample in alarm.evidence.r_samples if sample > before.end_sample]
+    return min([*beats, alarm.decided_sample])

@@ -39,7 +39,9 @@ _LINES_OF_A_PAGE: Final = 24
 _EPISODES: Final = {
     "ventricular_fibrillation": "ventricular fibrillation",
     "ventricular_run": "ventricular run (VT)",
+    "extreme_tachycardia": "extreme tachycardia",
     "asystole": "asystole",
+    "extreme_bradycardia": "extreme bradycardia",
     "irregular_rhythm": "irregular rhythm (suspected AF)",
 }
 
@@ -287,7 +289,7 @@ class _Document:
             "usual beats; likeness is their correlation."
         )
         grid = f"<div class=grid>{''.join(cells)}</div>"
-        return f"<section class=long><h2>Shapes of beats</h2><p>{note}</p>{grid}{more}</section>"
+        return f"<section><h2>Shapes of beats</h2><p>{note}</p>{grid}{more}</section>"
 
     def _strips(self) -> str:
         f = self._f

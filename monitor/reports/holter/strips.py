@@ -21,6 +21,7 @@ STRIP_S: Final = 6.0  # the widest at 25 mm/s that stands upright on A4 and Lett
 _BEFORE_S: Final = 2.0
 _APART_S: Final = 30.0
 _WORST: Final = 4
+_NAME: Final = 24  # characters of a record's name on a strip
 _AROUND: Final = 9  # beats
 _SERIOUS: Final = ("ventricular_fibrillation", "ventricular_run", "asystole")
 _OF_A_KIND: Final = 2
@@ -95,6 +96,7 @@ def draw_chosen(
     chosen: ChosenStrip, samples: NDArray[np.float32], beats: HolterBeats, name: str, lead: str, time: str
 ) -> str:
     """Draw a strip as an SVG document."""
+    name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"  # the title stands on the same line
     low, high = np.searchsorted(beats.r_sample, [chosen.first_sample, chosen.first_sample + chosen.n]).tolist()
     marked = [
         MarkedBeat(

@@ -22,7 +22,8 @@ th.l,td.l{text-align:left}thead th{font-weight:bold;border-bottom:.2mm solid #66
 thead{display:table-header-group}tr{break-inside:avoid}
 .facts th{text-align:left;width:26mm;font-weight:bold}
 .facts td{text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}
-section{break-inside:avoid}section.long{break-inside:auto}section.page{break-before:page}section.page h2{margin-top:0}
+section{break-inside:avoid}p{break-inside:avoid}
+section.long{break-inside:auto}section.page{break-before:page}section.page h2{margin-top:0}
 .grid{display:grid;grid-template-columns:repeat(4,1fr);gap:2mm}
 figure{margin:0;border:.1mm solid #ccc;padding:1mm;break-inside:avoid;font-size:8pt}
 figure svg{display:block;margin:0 auto;max-width:100%}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.archive.stored import stored_record
 from tests.monitor.commands.conftest import Here, Session
 
 VOID = {"meta", "br", "link", "img"}
@@ -100,6 +101,30 @@ def test_a_record_with_few_beats_or_none(scenario: str, here: Here, tmp_path: Pa
     _, text = read(out)
     assert "nan" not in text.lower().replace("sdann", "")
     assert "None" not in text
+
+
+def test_each_return_of_a_latched_alarm_is_an_episode(here: Here, tmp_path: Path) -> None:
+    """Nobody acknowledges in `score`: the second arrest has the id of the first."""
+    story = "sim:sinus=40,asystole=8,sinus=60,asystole=12,sinus=30"
+    assert here("score", story, "--out", str(tmp_path), "--processes", "1", "--strips", "0").code == 0
+    record = stored_record(tmp_path)
+    arrests = [episode for episode in record.episodes if episode.kind == "asystole"]
+    times_s = [(e.first_sample / record.beats.fs_hz, e.end_sample / record.beats.fs_hz) for e in arrests]
+    assert len(times_s) == 2
+    for (first_s, end_s), begin_s, length_s in zip(times_s, (40, 108), (8, 12), strict=True):
+        assert begin_s - 2 < first_s < begin_s + 6
+        assert begin_s + length_s - 1 < end_s < begin_s + length_s + 6
+
+
+def test_an_update_of_an_alarm_is_no_new_episode(here: Here, tmp_path: Path) -> None:
+    assert here("score", "sim:sinus=40,af=400,sinus=90", "--out", str(tmp_path), "--processes", "1").code == 0
+    (alarms,) = tmp_path.glob("*/alarms.jsonl")
+    assert '"update":true' in alarms.read_text()
+    record = stored_record(tmp_path)
+    irregular = [e for e in record.episodes if e.kind == "irregular_rhythm"]
+    lasted_s = [(e.end_sample - e.first_sample) / record.beats.fs_hz for e in irregular]
+    assert len(lasted_s) == 1
+    assert 350 < lasted_s[0] < 450
 
 
 def test_what_cannot_be_used_is_one_line(session: Session, here: Here, tmp_path: Path) -> None:
