@@ -44,7 +44,12 @@ class WebhookReceiver:
             host, _ = parts.hostname, parts.port
         except ValueError:
             host = None
-        if not host or parts.scheme not in ("http", "https"):
+        if (
+            not host
+            or parts.scheme not in ("http", "https")
+            or not config.webhook.isprintable()
+            or " " in config.webhook
+        ):
             raise ConfigError("notify.webhook is no URL; give https://HOST/PATH")  # it may hold a token: not repeated
         if parts.scheme == "http" and not is_loopback(host) and not config.insecure:
             raise ConfigError(

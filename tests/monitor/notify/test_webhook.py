@@ -120,6 +120,7 @@ def test_certificates_are_checked(tmp_path: Path) -> None:
     ("settings", "expected"),
     [
         ({"webhook": "nonsense"}, "give https://HOST/PATH"),
+        ({"webhook": "https://ex ample/"}, "give https://HOST/PATH"),
         ({"webhook": "http://[::1/"}, "give https://HOST/PATH"),
         ({"webhook": "http://192.0.2.7/x"}, "http to 192.0.2.7 .*insecure = true"),
         ({"webhook": "http://127.0.0.1.example.org/x"}, "http to 127.0.0.1.example.org"),
