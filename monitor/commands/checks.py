@@ -37,6 +37,7 @@ EXTRAS: Final = {  # extra -> what pip installs, module, what it is for
     "brainflow": (("brainflow>=5.16", "setuptools<82"), "brainflow", "the source brainflow:"),
     "ble": (("bleak>=2.0",), "bleak", "the source ble:"),
     "archive": (("pyarrow>=18",), "pyarrow", "Parquet files of score"),
+    "mqtt": (("paho-mqtt>=2.1",), "paho.mqtt.client", "[notify] mqtt"),
     "cluster": (("ray>=2.60",), "ray", "fleet and score --ray"),
 }
 _LATE_MS: Final = 50.0  # to score a beat: a third of the 150 ms in which a beat is published
@@ -280,7 +281,7 @@ def _import_failure(module: str) -> str:
             warnings.simplefilter("ignore")
             importlib.import_module(module)
     except ModuleNotFoundError as error:
-        return "not installed" if error.name == module else plain_line(error)
+        return "not installed" if f"{module}.".startswith(f"{error.name}.") else plain_line(error)
     except Exception as error:  # e.g. RuntimeError where a shared library is missing
         return plain_line(error)
     return ""
