@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.archive.inputs import InputFile, files_of, unchanged
 from monitor.archive.results import ALARMS, BEATS, SUMMARY
 from monitor.archive.summary import FORMAT, Summary
 from monitor.config import Config, SourceConfig
@@ -51,6 +52,7 @@ class StoredRecord:
         episodes: alarms, in the order in which they were raised.
         signals: source of each piece of the signal, and its first sample.
         settings: keys of `[source]` with which the signal is opened.
+        inputs: files of a scored record, as they were then.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StoredRecord:
     episodes: tuple[Episode, ...]
     signals: tuple[tuple[str, int], ...]
     settings: dict[str, Any]
+    inputs: tuple[InputFile, ...] = ()
 
 
 @contextlib.contextmanager
@@ -117,8 +120,10 @@ def signal_of(record: StoredRecord) -> Iterator[tuple[int, NDArray[np.float64]]]
     """The signal of a record: first sample and (n,) samples, mV, NaN = no valid sample, piece by piece.
 
     Raises:
-        SourceError: it cannot be read, or has another rate than the beats.
+        SourceError: it cannot be read, has changed since it was scored, or has another rate than the beats.
     """
+    if record.inputs and not unchanged(record.inputs, files_of(record.source)):
+        raise SourceError(f"{record.source}: its files were moved or changed since it was scored; score it again")
     for spec, first_sample in record.signals:
         options = SourceConfig(spec=spec, **record.settings)
         with contextlib.closing(open_bed(BedPlan(record.name, options), Config(source=options))) as source:
@@ -163,6 +168,7 @@ def _result(folder: Path) -> StoredRecord:
     return StoredRecord(
         summary.name, summary.source, summary.lead, summary.start_time, summary.samples_lost, summary.model, beats,
         _episodes(folder / ALARMS), ((summary.source, 0),), dict(summary.settings["source"]),
+        summary.inputs,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.archive.stored import stored_record
+from tests.monitor.archive.helpers import write_record
 from tests.monitor.commands.conftest import Here, Session
 
 VOID = {"meta", "br", "link", "img"}
@@ -125,6 +126,16 @@ def test_an_update_of_an_alarm_is_no_new_episode(here: Here, tmp_path: Path) -> 
     lasted_s = [(e.end_sample - e.first_sample) / record.beats.fs_hz for e in irregular]
     assert len(lasted_s) == 1
     assert 350 < lasted_s[0] < 450
+
+
+def test_a_record_that_changed_since_it_was_scored_is_refused(here: Here, tmp_path: Path) -> None:
+    path, out = write_record(tmp_path / "in" / "a", "sinus=25"), tmp_path / "r.html"
+    assert here("score", str(path), "--out", str(tmp_path / "s"), "--processes", "1").code == 0
+    assert here("report", str(tmp_path / "s"), "--out", str(out)).code == 0
+    write_record(path, "sinus=30")
+    done = here("report", str(tmp_path / "s"), "--out", str(out))
+    assert done.code == 2
+    assert "changed since it was scored; score it again" in done.err
 
 
 def test_what_cannot_be_used_is_one_line(session: Session, here: Here, tmp_path: Path) -> None:
