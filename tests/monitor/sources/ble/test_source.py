@@ -119,6 +119,19 @@ def test_out_of_reach_is_lost_then_back_with_the_gap_of_the_straps_clock() -> No
     assert strap.connections == 3
 
 
+def test_after_a_loss_only_the_same_strap_is_taken() -> None:
+    strap = strap_of(60, breaks={50: 0.0})
+    assert strap.clock is not None
+    source = open_source("ble:polar", SourceOptions(clock=strap.clock))
+    strap.others.append("Polar H10 99999999")  # as well in reach from now on; "polar" is no longer one strap
+    try:
+        _, notices = gather(source, lambda samples, _: bool(samples) and max(samples) >= 59 * FRAME)
+    finally:
+        source.close()
+    assert "source_back" in kinds(notices)
+    assert not any("several" in notice.text for notice in notices)
+
+
 def test_a_stall_is_a_loss_and_the_strap_is_connected_again() -> None:
     strap = strap_of(60, stalls={8})
     samples, notices = received(strap)
