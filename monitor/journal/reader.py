@@ -117,9 +117,9 @@ class JournalReader:
         chosen = self._epoch_id(epoch) if epoch else None
         for topic in topics:
             for (body,) in self._db.execute(
-                "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?1) "
-                "AND (?2 = '' OR epoch = ?3) AND (?4 = '' OR alarm_id = ?4) ORDER BY epoch, seq",
-                (topic, epoch, chosen, alarm_id),
+                "SELECT body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = :topic) "
+                "AND (:epoch = '' OR epoch = :number) AND (:alarm = '' OR alarm_id = :alarm) ORDER BY epoch, seq",
+                {"topic": topic, "epoch": epoch, "number": chosen, "alarm": alarm_id},
             ):
                 yield body
 
@@ -168,9 +168,9 @@ class JournalReader:
     def get_strip(self, alarm_id: str, epoch: str = "") -> Strip | None:
         """Signal around an alarm, or None; of the newest run where no epoch is named (replays repeat alarm ids)."""
         row = self._db.execute(
-            "SELECT first_sample, fs_hz, channels, samples FROM alarm_strips WHERE alarm_id = ?1 "
-            "AND (?2 = '' OR epoch = (SELECT id FROM epochs WHERE name = ?2)) ORDER BY epoch DESC LIMIT 1",
-            (alarm_id, epoch),
+            "SELECT first_sample, fs_hz, channels, samples FROM alarm_strips WHERE alarm_id = :alarm "
+            "AND (:epoch = '' OR epoch = (SELECT id FROM epochs WHERE name = :epoch)) ORDER BY epoch DESC LIMIT 1",
+            {"alarm": alarm_id, "epoch": epoch},
         ).fetchone()
         if row is None:
             return None
@@ -211,8 +211,8 @@ class JournalReader:
         """Beds of one run, or of all, oldest run first."""
         rows = self._db.execute(
             "SELECT s.bed, s.source, s.lead, s.fs_hz, s.model, s.sha256, e.name FROM sessions s "
-            "JOIN epochs e ON e.id = s.epoch WHERE ?1 = '' OR e.name = ?1 ORDER BY e.id, s.bed",
-            (epoch,),
+            "JOIN epochs e ON e.id = s.epoch WHERE :epoch = '' OR e.name = :epoch ORDER BY e.id, s.bed",
+            {"epoch": epoch},
         )
         return [Session(*row) for row in rows]
 
