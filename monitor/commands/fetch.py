@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from monitor.sources.files.record_files import DATABASES, PHYSIONET_URL, data_folders
 from monitor.terminal import notice, printable
 
 __all__ = ["fetch"]
@@ -19,16 +18,19 @@ def fetch(
         Path | None, typer.Option(help="Folder; the database becomes a folder in it. Default: the cache of this user.")
     ] = None,
     version: Annotated[str, typer.Option(help="Version of the database; default: the newest.")] = "",
-    mirror: Annotated[str, typer.Option(help="URL of a folder of databases.", show_default=True)] = PHYSIONET_URL,
+    mirror: Annotated[
+        str, typer.Option(help="URL of a folder of databases.", show_default="https://physionet.org/files/")
+    ] = "",
 ) -> None:
     """Download a PhysioNet database, or one record of it, and check it. Repeated, it continues."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     from monitor.sources.files import physionet
+    from monitor.sources.files.record_files import DATABASES, PHYSIONET_URL, data_folders
 
     name, _, record = what.partition(":")
-    database = physionet.find_database(name, "" if record == "*" else record, version, mirror)
+    database = physionet.find_database(name, "" if record == "*" else record, version, mirror or PHYSIONET_URL)
     folder = data_folders(name)[1] if to is None else to / name
     columns = (
         TextColumn("{task.description}"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import numpy as np
 import typer
 
 from monitor.commands.options import Given, settings_of, takes
@@ -41,6 +40,8 @@ def rr(
     nn: Annotated[bool, typer.Option("--nn", help="Only intervals between two usual beats.")] = False,
 ) -> None:
     """Print the RR intervals of a recording, a scored record, or a record that is scored now."""
+    import numpy as np
+
     from monitor.archive.stored import stored_or_scored
     from monitor.reports.holter.beats import write_rr_csv, write_rr_text
 

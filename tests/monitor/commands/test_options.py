@@ -26,6 +26,7 @@ WITHOUT_VARIABLE = {
     "tail": {"--bed"},
     "alarms": {"--bed", "--format"},
     "export": {"--format"},
+    "rr": {"--format"},
 }
 
 probe = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -151,7 +151,9 @@ def test_nearest_neighbour_threshold_leaves_a_beat_out_of_its_own_neighbours() -
     own = np.arange(len(normals))
     distances = nearest_neighbour_scores(normals, normals.beats, own)
     assert distances.min() > 0.05
-    assert nearest_neighbour_threshold(normals, 0.05) == pytest.approx(np.quantile(distances, 0.95))
+    assert nearest_neighbour_threshold(normals, 0.05) == pytest.approx(
+        np.quantile(distances, 0.95), rel=1e-3
+    )  # float32
 
 
 def test_counts_of_a_stream_by_hand() -> None:
