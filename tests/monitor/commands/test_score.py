@@ -217,7 +217,7 @@ def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
         COMMAND[0], [*arguments, str(tmp_path)], env=environment(TERM="xterm"), dimensions=(24, 200), encoding="utf-8"
     )
     run.expect("0/3", timeout=PATIENCE_S)
-    run.expect("README.md: column .* holds no number", timeout=PATIENCE_S)
+    run.expect("README.md: the text holds no number", timeout=PATIENCE_S)
     run.expect("3/3", timeout=PATIENCE_S)
     run.expect("2 scored, 0 scored before, 1 failed", timeout=PATIENCE_S)
     run.expect(pexpect.EOF, timeout=PATIENCE_S)

@@ -231,11 +231,14 @@ def test_a_stream_of_events_is_refused(name: str, monkeypatch: pytest.MonkeyPatc
         ({"nominal_srate": 32.0}, {}, "sampling rate 32 Hz; between 100 and 100000 Hz"),
         ({}, {"fs_hz": 360.0}, "--fs 360 Hz, but the stream has 250 Hz"),
         pytest.param({"channel_format": "string"}, {}, "holds text", marks=pytest.mark.slow),
-        pytest.param({}, {"channel": "V9"}, "no channel 'V9'; channels: 0 II, 1 V5", marks=pytest.mark.slow),
+        pytest.param({}, {"channel": "V9"}, "no channel 'V9'; channels: 0 II .*, 1 V5", marks=pytest.mark.slow),
         pytest.param(
-            {"type": "EEG", "labels": ["Cz", "Pz"]}, {}, "choose one with --channel: 0 Cz, 1 Pz", marks=pytest.mark.slow
+            {"type": "EEG", "labels": ["Cz", "Pz"]},
+            {},
+            "choose one with --channel: 0 Cz .*, 1 Pz",
+            marks=pytest.mark.slow,
         ),
-        pytest.param({"units": ["mmHg", "mV"]}, {}, "in mmHg, which is no voltage", marks=pytest.mark.slow),
+        pytest.param({"units": ["mmHg", "mV"]}, {"channel": 0}, "in mmHg, which is no voltage", marks=pytest.mark.slow),
         pytest.param({"units": None}, {}, "names no unit; give it, e.g. --unit uV", marks=pytest.mark.slow),
         pytest.param({}, {"start_s": 2.0}, "leave out --start", marks=pytest.mark.slow),
         pytest.param({}, {"duration_s": -2.0}, "duration -2 s", marks=pytest.mark.slow),
