@@ -35,17 +35,29 @@ class ResumedSource(SourceWrapper):
         self._wall = wall
         self._shift: int | None = None  # of a live source: clock of the bed less the source's own
         self._skipped = False
+        self._rest: Chunk | None = None  # what skipping read beyond the samples that were asked for
 
     def read(self, max_samples: int) -> Chunk | None:
         """As Source.read."""
         if not self.live:
-            return self._source.read(max_samples) if self._skipped else self._skip()
+            return self._replayed(max_samples)
         chunk = self._source.read(max_samples)
         if chunk is None or (chunk.samples.size == 0 and self._shift is None):
             return chunk
         if self._shift is None:
             self._shift = self._live_shift(chunk)
         return replace(chunk, first_sample=chunk.first_sample + self._shift)
+
+    def _replayed(self, max_samples: int) -> Chunk | None:
+        if not self._skipped:
+            self._rest = self._skip()
+            if not self._skipped:
+                return self._rest
+        if self._rest is None:
+            return self._source.read(max_samples)
+        chunk, more = self._rest, self._rest.samples.size > max_samples
+        self._rest = replace(_cut(chunk, max_samples), notices=()) if more else None
+        return replace(chunk, samples=chunk.samples[:max_samples]) if more else chunk
 
     def _live_shift(self, chunk: Chunk) -> int:
         clock = self._state.clock

@@ -50,6 +50,12 @@ def test_a_replay_continues_at_the_sample_that_is_due(clock, away_s, speed):
     np.testing.assert_array_equal(samples, SIGNAL[chunks[0].first_sample :])
 
 
+@given(clock=st.integers(0, 14_000), piece=st.integers(1, 2000))
+def test_a_replay_gives_no_more_than_was_asked_for(clock, piece):
+    source = ResumedSource(sim("sinus=60"), state(clock), 0.0, wall=lambda: NOW_S)
+    assert max(chunk.samples.size for chunk in rest(source, piece)) <= piece
+
+
 def test_a_replay_at_its_end_ends():
     source = ResumedSource(sim("sinus=60"), state(SIGNAL.size), 1.0, wall=lambda: NOW_S)
     with pytest.raises(EndOfStream):
