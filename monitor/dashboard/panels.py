@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from monitor.client.liveness import ConnectionState
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import DashboardBed
+from monitor.dashboard.bell import EVERY_S
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, DashboardState
@@ -56,7 +57,7 @@ LEGEND = (
     "!!! high   !! medium   ! low   TECHNICAL: signal or monitor",
     "score: higher is less usual; dashed: this patient's limit",
 )
-BELL = "bell: high every 8 s, medium every 20 s, low once"
+BELL = f"bell: high every {EVERY_S['high']:g} s, medium every {EVERY_S['medium']:g} s, low once"
 NO_BELL = "no bell on this terminal; with one: --bell"
 
 
