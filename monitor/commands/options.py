@@ -26,10 +26,13 @@ __all__ = [
     "EXIT_BAD_INPUT",
     "EXIT_INCOMPLETE",
     "OPTIONS",
+    "RECORD_FLAGS",
+    "RECORD_TEXTS",
     "ConfigOption",
     "Epoch",
     "Given",
     "KeyFile",
+    "Record",
     "settings_of",
     "takes",
     "variable",
@@ -44,6 +47,21 @@ Epoch = Annotated[str, typer.Option(help="Only this run: its id, the beginning o
 KeyFile = Annotated[
     Path | None, typer.Option(envvar="ECG_MONITOR_KEY", help="Client key file, for a monitor with --keys.")
 ]
+Record = Annotated[
+    str, typer.Argument(help="Folder of a recorded bed or of a scored record, or a record: mitdb:208, FILE.edf, ...")
+]
+
+RECORD_FLAGS: Final = (  # of the commands that read stored records
+    "--start", "--duration", "--channel", "--fs", "--column", "--unit", "--mv-per-unit", "--seed", "--mains", "--model",
+    "--config",
+)  # fmt: skip
+RECORD_TEXTS: Final = {
+    "--start": "Start within each record, s.",
+    "--duration": "Length of each record, s; 0 = to the end.",
+    "--fs": "csv, sim: sampling rate, Hz.",
+    "--column": "csv: column by name or number.",
+    "--unit": "csv, edf, ishne: mV, uV, V or adc.",
+}
 
 
 def variable(flag: str) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.commands.options import Given, settings_of, takes
-from monitor.commands.rr import RECORD_FLAGS, RECORD_TEXTS
+from monitor.commands.options import RECORD_FLAGS, RECORD_TEXTS, Given, Record, settings_of, takes
 from monitor.errors import ConfigError
 from monitor.terminal import notice
 
@@ -23,10 +22,7 @@ __all__ = ["report"]
 
 @takes(*RECORD_FLAGS, texts=RECORD_TEXTS)
 def report(
-    record: Annotated[
-        str,
-        typer.Argument(help="Folder of a recorded bed or of a scored record, or a record: mitdb:208, FILE.edf, ..."),
-    ],
+    record: Record,
     out: Annotated[Path, typer.Option(help="HTML file to write; an existing one is replaced.")],
     given: Given,
     name: Annotated[str, typer.Option("--name", help="Name of the patient.")] = "",

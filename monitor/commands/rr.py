@@ -6,33 +6,19 @@ from typing import Annotated, Final
 
 import typer
 
-from monitor.commands.options import Given, settings_of, takes
+from monitor.commands.options import RECORD_FLAGS, RECORD_TEXTS, Given, Record, settings_of, takes
 from monitor.commands.stdout import standard_output
 from monitor.errors import ConfigError
 from monitor.terminal import notice
 
-__all__ = ["RECORD_FLAGS", "RECORD_TEXTS", "rr"]
+__all__ = ["rr"]
 
-RECORD_FLAGS: Final = (
-    "--start", "--duration", "--channel", "--fs", "--column", "--unit", "--mv-per-unit", "--seed", "--mains", "--model",
-    "--config",
-)  # fmt: skip
-RECORD_TEXTS: Final = {
-    "--start": "Start within the record, s.",
-    "--duration": "Length of the record, s; 0 = to the end.",
-    "--fs": "csv, sim: sampling rate, Hz.",
-    "--column": "csv: column by name or number.",
-    "--unit": "csv, edf, ishne: mV, uV, V or adc.",
-}
 _FORMATS: Final = ("text", "csv")
 
 
 @takes(*RECORD_FLAGS, texts=RECORD_TEXTS)
 def rr(
-    record: Annotated[
-        str,
-        typer.Argument(help="Folder of a recorded bed or of a scored record, or a record: mitdb:208, FILE.edf, ..."),
-    ],
+    record: Record,
     given: Given,
     form: Annotated[
         str, typer.Option("--format", help="text: ms, one a line; csv: also time, kind and quality.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.commands.options import EXIT_INCOMPLETE, Given, settings_of, takes
+from monitor.commands.options import EXIT_INCOMPLETE, RECORD_FLAGS, RECORD_TEXTS, Given, settings_of, takes
 from monitor.commands.stdout import standard_output
 from monitor.terminal import notice, print_line
 
@@ -25,17 +25,7 @@ __all__ = ["score"]
 _STRIPS_MAX = 100
 
 
-@takes(
-    "--start", "--duration", "--channel", "--fs", "--column", "--unit", "--mv-per-unit", "--seed", "--mains", "--model",
-    "--config",
-    texts={
-        "--start": "Start within each record, s.",
-        "--duration": "Length of each record to score, s; 0 = to the end.",
-        "--fs": "csv, sim: sampling rate, Hz.",
-        "--column": "csv: column by name or number.",
-        "--unit": "csv, edf, ishne: mV, uV, V or adc.",
-    },
-)  # fmt: skip
+@takes(*RECORD_FLAGS, texts=RECORD_TEXTS)
 def score(
     records: Annotated[
         list[str],
