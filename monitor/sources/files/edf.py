@@ -10,7 +10,6 @@ import bisect
 import datetime
 import io
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.files.edf_header import FIXED_BYTES, EdfHeader, EdfSignal, read_header, signal_bytes
 from monitor.sources.files.edf_times import MAX_GAP_S, TIME_BYTES, find_gaps, record_time, tolerance
 from monitor.sources.files.foreign import HEAD_BYTES, is_edf, named_format
+from monitor.sources.files.opening import opened
 from monitor.sources.options import FS_MIN_HZ, FS_READ_MAX_HZ, SourceOptions, check_fs
 from monitor.sources.pieces import PieceSource
 from monitor.sources.units import ADC, canonical_unit, is_no_voltage, mv_per, unit_in_label
@@ -59,21 +59,8 @@ class EdfSource(PieceSource):
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:
         self.name = name
-        if not path:
-            raise SourceError(f"{name}: name the file, edf:PATH")
-        try:
-            self._file = Path(path).expanduser().open("rb")
-        except (OSError, RuntimeError, ValueError) as error:  # the last two: no such user, a NUL in the path
-            reason = getattr(error, "strerror", None) or first_line(error)
-            raise SourceError(f"{name}: {path!r} cannot be read ({reason})") from None
-        try:
+        with opened(path, "edf", name) as self._file:
             self._open(options)
-        except OSError as error:
-            self._file.close()
-            raise SourceError(f"{name}: {path} cannot be read ({error.strerror})") from None
-        except BaseException:
-            self._file.close()
-            raise
 
     def _open(self, options: SourceOptions) -> None:
         self._header = header = self._read_header()

@@ -7,7 +7,7 @@ interruptions; files named EDF+C have them too, so the times decide and not the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 __all__ = ["MAX_GAP_S", "TIME_BYTES", "find_gaps", "record_time", "tolerance"]
 
@@ -48,25 +48,28 @@ def find_gaps(
     A negative number means that the time runs back. Only times that are needed are read: two for a recording without
     gaps, else about log2(records) for each gap.
     """
-    first = next((r for r in range(min(records, _ENDS)) if time_of(r) is not None), None)
-    last = next((r for r in range(records - 1, max(-1, records - 1 - _ENDS), -1) if time_of(r) is not None), None)
+
+    def timed(numbers: Iterable[int]) -> tuple[int, float] | None:
+        """The first of these records that has a time, and its time, s."""
+        return next(((r, time_s) for r in numbers if (time_s := time_of(r)) is not None), None)
+
+    first = timed(range(min(records, _ENDS)))
+    last = timed(range(records - 1, max(-1, records - 1 - _ENDS), -1))
     if first is None or last is None:
         return []
     found: list[tuple[int, float]] = []
     spans = [(first, last)] if last > first else []
     while spans:
-        low, high = spans.pop()
-        begin_s, end_s = time_of(low), time_of(high)
-        assert begin_s is not None
-        assert end_s is not None
+        begin, end = spans.pop()
+        (low, begin_s), (high, end_s) = begin, end
         missing_s = end_s - begin_s - (high - low) * record_s
         if abs(missing_s) <= tolerance_s:
             continue
         middle = (low + high) // 2
         between = sorted(range(max(low + 1, middle - _ENDS), min(high, middle + _ENDS)), key=lambda r: abs(r - middle))
-        split = next((r for r in between if time_of(r) is not None), None)
+        split = timed(between)
         if split is None:
             found.append((high, missing_s))
         else:
-            spans += [(split, high), (low, split)]
+            spans += [(split, end), (begin, split)]
     return found

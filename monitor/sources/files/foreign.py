@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["HEAD_BYTES", "bare_samples", "is_edf", "is_text", "named_format"]
+__all__ = ["BRAINVISION", "HEAD_BYTES", "bare_samples", "is_edf", "is_text", "named_format"]
 
 HEAD_BYTES = 4096  # enough for every format below
 
@@ -19,6 +19,7 @@ _MNE = (
     "convert it with the Python packages mne and edfio: mne.export.export_raw('out.edf', mne.io.{}('FILE')), then open "
     "edf:out.edf"
 )
+BRAINVISION = ("a BrainVision header", _MNE.format("read_raw_brainvision"))  # name and remedy
 _SAVE = "convert it in Python: numpy.savetxt('out.csv', {}), then open csv:out.csv with --fs and --unit"
 _HDF5 = _SAVE.format("h5py.File('FILE')['NAME']")
 _XDF = _SAVE.format("pyxdf.load_xdf('FILE')[0][0]['time_series'][:, 0]")
@@ -65,8 +66,8 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
         "an XDF file of the lab streaming layer",
         _XDF,
     ),
-    (b"Brain Vision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),
-    (b"BrainVision Data Exchange", "a BrainVision header", _MNE.format("read_raw_brainvision")),
+    (b"Brain Vision Data Exchange", *BRAINVISION),
+    (b"BrainVision Data Exchange", *BRAINVISION),
     (b"Version 3.0\0", "a Neuroscan CNT file", _MNE.format("read_raw_cnt")),
     (b"EEG-1100", "a Nihon Kohden file", _MNE.format("read_raw_nihon")),
     (b"POLY SAMPLE FILE", "a TMSi Poly5 file", _BIOSIG),
@@ -165,7 +166,7 @@ def _named_text(head: bytes) -> tuple[str, str] | None:
         return None
     text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
     if text.startswith((b"brain vision data exchange", b"brainvision data exchange")):
-        return "a BrainVision header", _MNE.format("read_raw_brainvision")
+        return BRAINVISION
     if re.match(rb"<[?!a-z]", text):
         for word, name, remedy in _XML:
             if word in text:

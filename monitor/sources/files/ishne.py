@@ -10,7 +10,6 @@ import datetime
 import io
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from monitor.errors import SourceError, first_line
 from monitor.sources.base import Notice
 from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.files.foreign import HEAD_BYTES, named_format
+from monitor.sources.files.opening import opened
 from monitor.sources.options import SourceOptions, check_fs
 from monitor.sources.pieces import PieceSource
 from monitor.sources.units import ADC, mv_per
@@ -127,21 +127,8 @@ class IshneSource(PieceSource):
 
     def __init__(self, path: str, options: SourceOptions, name: str) -> None:
         self.name = name
-        if not path:
-            raise SourceError(f"{name}: name the file, ishne:PATH")
-        try:
-            self._file = Path(path).expanduser().open("rb")
-        except (OSError, RuntimeError, ValueError) as error:  # the last two: no such user, a NUL in the path
-            reason = getattr(error, "strerror", None) or first_line(error)
-            raise SourceError(f"{name}: {path!r} cannot be read ({reason})") from None
-        try:
+        with opened(path, "ishne", name) as self._file:
             self._open(options)
-        except OSError as error:
-            self._file.close()
-            raise SourceError(f"{name}: {path} cannot be read ({error.strerror})") from None
-        except BaseException:
-            self._file.close()
-            raise
 
     def _open(self, options: SourceOptions) -> None:
         head = self._file.read(HEAD_BYTES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.errors import SourceError
-from monitor.sources.files.foreign import HEAD_BYTES, bare_samples, is_edf, is_text, named_format
+from monitor.sources.files.foreign import BRAINVISION, HEAD_BYTES, bare_samples, is_edf, is_text, named_format
 
 __all__ = ["recognised"]
 
@@ -42,13 +42,7 @@ def recognised(text: str) -> tuple[str, str] | None:
     if (named := named_format(head)) is not None:
         raise SourceError(f"{text} is {named[0]}; {named[1]}")
     if path.with_suffix(".vhdr").is_file():
-        raise SourceError(f"{text} is a part of a BrainVision recording; {_brainvision()}")
+        raise SourceError(f"{text} is a part of a BrainVision recording; {BRAINVISION[1]}")
     if not is_text(head):
         raise SourceError(f"{text} is a binary file of no known format; {bare_samples(path)}")
     return "csv", text
-
-
-def _brainvision() -> str:
-    named = named_format(b"BrainVision Data Exchange Header File")
-    assert named is not None
-    return named[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.serial.packets import FixedPacket, Parsed, rows_of
+from monitor.sources.serial.packets import FixedPacket, rows_of
 
 __all__ = ["Cyton", "CytonDaisy", "is_interleaved"]
 
@@ -45,7 +45,8 @@ class CytonDaisy(Cyton):
     """Cyton with the Daisy module: packets of two boards in turn, 16 channels, each board at half the packets' rate.
 
     Packets with an odd counter hold channels 0 to 7 (Cyton), those with an even one 8 to 15 (Daisy); only those of the
-    selected channel's board are returned. The counter of a board's samples has 7 bits.
+    selected channel's board are returned, with 0 in the channels of the other one. The counter of a board's samples has
+    7 bits.
 
     Source: docs.openbci.com/Cyton/CytonDataFormat, section 16 channels; BrainFlow's cyton_daisy.cpp reads it likewise.
     """
@@ -61,20 +62,22 @@ class CytonDaisy(Cyton):
         """Announce the channel that is read, from 0."""
         self._is_daisy = channel >= 8
 
-    def feed(self, data: bytes) -> Parsed:
-        """Parse the next bytes of the stream, any number of them; channels of the other board are 0."""
-        parsed = super().feed(data)
-        assert parsed.counters is not None
-        kept = parsed.counters % 2 == (0 if self._is_daisy else 1)
-        samples = np.zeros((int(kept.sum()), 16), dtype=np.int64)
-        samples[:, 8 if self._is_daisy else 0 :][:, :8] = parsed.samples[kept]
-        return Parsed(samples, parsed.counters[kept] // 2, parsed.skipped)
-
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Return the two packets of each of `samples`, (n, 16); the first pair has the counters 2 * counter and + 1."""
         rows = rows_of(samples, 16, -(2**23), 2**23 - 1)
         boards = np.stack((rows[:, 8:], rows[:, :8]), axis=1).reshape(-1, 8)  # Daisy, Cyton, Daisy, ...
         return Cyton().encode(boards, 2 * counter % 256)
+
+    def _is_read(self, packet: bytes) -> bool:
+        return packet[1] % 2 == (0 if self._is_daisy else 1)
+
+    def _counters(self, packets: list[bytes]) -> NDArray[np.int64]:
+        return np.array([packet[1] // 2 for packet in packets], dtype=np.int64)
+
+    def _decode(self, packets: list[bytes]) -> NDArray[np.int64]:
+        samples = np.zeros((len(packets), 16), dtype=np.int64)  # channels of the other board stay 0
+        samples[:, 8 if self._is_daisy else 0 :][:, :8] = super()._decode(packets)
+        return samples
 
 
 def is_interleaved(samples: NDArray[np.int64], counters: NDArray[np.int64]) -> bool:

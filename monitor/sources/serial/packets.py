@@ -134,9 +134,12 @@ class FixedPacket(PacketParser):
                 skipped += 1
                 at += 1
         self._rest = stream[at:]
+        return Parsed(self._decode(packets), self._counters(packets), skipped)
+
+    def _counters(self, packets: list[bytes]) -> NDArray[np.int64] | None:
+        """The device's counter of each packet, (n,); None if the format has none."""
         place = self._counter_at
-        counters = None if place is None else np.array([packet[place] for packet in packets], dtype=np.int64)
-        return Parsed(self._decode(packets), counters, skipped)
+        return None if place is None else np.array([packet[place] for packet in packets], dtype=np.int64)
 
     def _candidate(self, stream: bytes, at: int) -> int:
         """Return the first position from `at` on where a packet may begin."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import edfio
@@ -17,22 +16,12 @@ from monitor.sources import EndOfStream, Source, SourceOptions, open_source
 from monitor.sources.files import edf as edf_source
 from monitor.sources.files.edf_times import find_gaps, record_time, tolerance
 from tests.monitor.sources.files.edf_files import FS_HZ, MV, EdfFile
+from tests.monitor.sources.files.opening import open_bytes
 from tests.monitor.sources.helpers import notices_of, read_chunks, read_signal
 
-OPENED: list[Source] = []
 
-
-def open_edf(path: Path, data: bytes, **options: object) -> Source:
-    (path / "a.edf").write_bytes(data)
-    OPENED.append(open_source(f"edf:{path / 'a.edf'}", SourceOptions(**options)))  # type: ignore[arg-type]
-    return OPENED[-1]
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
+def open_edf(folder: Path, data: bytes, **options: object) -> Source:
+    return open_bytes(folder / "a.edf", data, **options)
 
 
 UV = {"physical": (b"-5000", b"5000")}

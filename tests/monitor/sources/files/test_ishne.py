@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +14,15 @@ from monitor.errors import SourceError
 from monitor.sources import EndOfStream, Source, SourceOptions, open_source
 from monitor.sources.files import ishne
 from tests.monitor.sources.files.ishne_files import ishne_file
+from tests.monitor.sources.files.opening import open_bytes
 from tests.monitor.sources.helpers import notices_of, read_chunks, read_signal
 
 COUNTS = np.rint(400 * np.sin(np.arange(6000)[:, None] / np.array([9.0, 11.0, 13.0]))).astype(np.int16)
 MV = COUNTS * 2.5e-3
-OPENED: list[Source] = []
 
 
-def open_ishne(path: Path, data: bytes, **options: object) -> Source:
-    (path / "a.ecg").write_bytes(data)
-    OPENED.append(open_source(f"ishne:{path / 'a.ecg'}", SourceOptions(**options)))  # type: ignore[arg-type]
-    return OPENED[-1]
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
+def open_ishne(folder: Path, data: bytes, **options: object) -> Source:
+    return open_bytes(folder / "a.ecg", data, **options)
 
 
 THREE = {"codes": (15, 6, 17), "resolution_nv": (2500, 2500, 2500)}
