@@ -13,13 +13,14 @@ from detector import Detector, QualitySpan, Tick
 from monitor.engine.scale_report import unit_text
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, Source
+from monitor.sources.checks import checked_chunk
 
 __all__ = ["DRAWN_S", "Inspection", "inspect_source"]
 
 DRAWN_S: Final = 5.0
 _CHUNK_S = 0.5
 _LIVE_WAIT_S = 0.01
-_LATE_S = 10.0  # beyond the wanted span: a live source that gives nothing for so long is not waited for
+_LATE_S = 10.0  # beyond the wanted span; then a live source without signal is not waited for any more
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class Inspection:
 def inspect_source(source: Source, span_s: float) -> Inspection:
     """Read the first `span_s` seconds of signal of an open source, and find R-peaks in them.
 
-    A live source is read for `span_s` seconds of its own time, and for 10 s more at most.
+    A live source is read for `span_s` seconds of its own time, and is waited for 10 s more at most.
     """
     found = Inspection()
     detector = Detector(source.fs_hz, source.rails_mv)
@@ -69,31 +70,34 @@ def inspect_source(source: Source, span_s: float) -> Inspection:
     next_sample: int | None = None
     until_s = time.monotonic() + span_s + _LATE_S
     while found.read_s < span_s and not found.ended and not found.error:
+        most = max(1, round(min(_CHUNK_S, span_s - found.read_s) * source.fs_hz))
         try:
-            chunk = source.read(max(1, round(min(_CHUNK_S, span_s - found.read_s) * source.fs_hz)))
+            if (chunk := source.read(most)) is not None:
+                chunk = checked_chunk(chunk, source.name, due=next_sample or 0, most=most, fs_hz=source.fs_hz)
         except EndOfStream:
             found.ended = True
             break
         except SourceError as error:
             found.error = str(error)
             break
-        if chunk is None:
-            if time.monotonic() > until_s:
+        if chunk is not None:
+            found.notices += [notice.text for notice in chunk.notices]
+        if chunk is None or not chunk.samples.size:
+            if (chunk is None or source.live) and time.monotonic() > until_s:
                 found.error = f"{source.name}: {found.read_s:.1f} s of signal came in {span_s + _LATE_S:g} s"
             time.sleep(_LIVE_WAIT_S)
             continue
-        found.notices += [notice.text for notice in chunk.notices]
         if next_sample is None:
             next_sample = found.first_sample = chunk.first_sample
         _take(found, chunk, next_sample, source.fs_hz)
-        for event in detector.advance(chunk.samples, max(chunk.first_sample, next_sample)):
+        for event in detector.advance(chunk.samples, chunk.first_sample):
             if isinstance(event, Tick):
                 r_peaks += event.r_samples
             elif isinstance(event, QualitySpan) and event.scale is not None:
                 found.unit_hint = unit_text(
                     event.scale, getattr(source, "unit", "mV"), getattr(source, "mv_per_unit", 1.0)
                 )
-        next_sample = max(next_sample, chunk.first_sample + chunk.samples.size)
+        next_sample = chunk.first_sample + chunk.samples.size
         found.read_s = (next_sample - found.first_sample) / source.fs_hz
     found.beats = len(r_peaks)
     if found.beats >= 3:

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from monitor.commands.app import app
 from monitor.config import Config, merge
+from monitor.engine import inspection
 from monitor.engine.bed_plan import BedPlan, open_bed
 from monitor.engine.inspection import inspect_source
 from monitor.errors import SourceError
-from monitor.sources import SourceOptions, open_source
+from monitor.sources import Chunk, Notice, SourceOptions, open_source
+from tests.monitor.engine.helpers import FedSource
 from tests.monitor.sources.helpers import read_signal
 
 
@@ -98,3 +100,27 @@ def test_the_drawing_begins_where_the_signal_is_read() -> None:
     found = inspect_source(source, 5.0)
     assert found.first_sample == 2500
     assert np.isfinite(found.drawn).all()
+
+
+class ChunkSource(FedSource):
+    """Gives the same chunk at each call."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        super().__init__()
+        self._chunk = chunk
+
+    def read(self, max_samples: int) -> Chunk | None:
+        return self._chunk
+
+
+def test_samples_that_run_back_are_an_error() -> None:
+    found = inspect_source(ChunkSource(Chunk(5, np.zeros(10), 0.0)), 5.0)
+    assert found.error == "fed gave first_sample 5, at least 15 was due"
+
+
+def test_a_live_source_without_a_sample_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_LATE_S", 0.0)
+    garbage = ChunkSource(Chunk(0, np.empty(0), None, (Notice("bad_input", "1 line is no number"),)))
+    found = inspect_source(garbage, 0.01)
+    assert "0.0 s of signal" in found.error
+    assert found.notices
