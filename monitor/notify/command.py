@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from typing import IO, Final
+from typing import Final
 
 from monitor.config import NotifyConfig
 from monitor.errors import ConfigError, NotifyError, plain_line
@@ -67,9 +67,8 @@ class CommandReceiver:
                 )
             except OSError as error:
                 raise NotifyError(f"{self._words[0]}: {error.strerror}") from None
-        assert process.stderr is not None
         kept = bytearray()
-        reader = threading.Thread(target=_keep_end, args=(process.stderr, kept), daemon=True)
+        reader = threading.Thread(target=_keep_end, args=(process, kept), daemon=True)
         reader.start()
         try:
             code = process.wait(self._timeout_s)
@@ -102,7 +101,10 @@ def _variables(message: AlarmMessage) -> dict[str, str]:
     }
 
 
-def _keep_end(pipe: IO[bytes], kept: bytearray) -> None:
+def _keep_end(process: subprocess.Popen[bytes], kept: bytearray) -> None:
+    """Read standard error to its end; `kept` receives the last `_MOST_OUTPUT` bytes."""
+    if (pipe := process.stderr) is None:
+        raise ValueError(f"{process.args!r} was started without stderr=PIPE")
     with contextlib.suppress(OSError, ValueError), pipe:
         while part := os.read(pipe.fileno(), 65_536):
             kept += part
