@@ -17,7 +17,6 @@ from monitor.errors import ConfigError, SourceError
 
 __all__ = ["ArchiveRecord", "find_records"]
 
-_LIVE: Final = ("-", "serial", "zmq", "lsl", "brainflow", "ble")
 _FILE_KINDS: Final = {"wfdb": (".hea",), "edf": (".edf", ".bdf"), "ishne": (".ecg",), "csv": (".csv", ".txt")}
 _IN_FOLDERS: Final = ("wfdb", "edf", "ishne")  # a text file may be anything: it must be named
 _NAME_MAX: Final = 100  # file systems allow 255 bytes, with `.part` or `.lock`
@@ -54,11 +53,12 @@ def find_records(asked: Iterable[str]) -> list[ArchiveRecord]:
 
 
 def _expand(text: str) -> Iterator[ArchiveRecord]:
+    from monitor.engine.bed_plan import WAITED_FOR
     from monitor.sources.files.record_files import DATABASES
     from monitor.sources.plugin import plugin_kinds
 
     kind, colon, what = text.partition(":")
-    if text == "-" or (kind in _LIVE and (colon or not Path(text).exists())):
+    if text == "-" or (kind in WAITED_FOR and (colon or not Path(text).exists())):
         raise ConfigError(f"score {text}: a live source has no end; score records, e.g. mitdb:208 or FILE.edf")
     if kind in DATABASES and colon:
         names = _of_database(kind, what) if glob.has_magic(what) else [what]

@@ -17,9 +17,8 @@ from monitor.terminal import notice
 
 __all__ = ["WAITED_FOR", "BedPlan", "open_bed", "open_beds", "planned_beds"]
 
-WAITED_FOR: Final = frozenset(
-    {"serial", "zmq", "lsl", "brainflow", "ble"}
-)  # may appear later; a missing file is an error
+# Live kinds that may appear later; a missing file is an error.
+WAITED_FOR: Final = frozenset({"serial", "zmq", "lsl", "brainflow", "ble"})
 _HELD_S: Final = 10.0  # signal that each of many replays holds in memory
 _MANY: Final = 8  # beds
 _NAMED_ERRORS: Final = 20  # in one line
