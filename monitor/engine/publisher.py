@@ -50,7 +50,8 @@ class Publisher:
     on_alarm: Callable[[AlarmMessage], None]
     on_notice: Callable[[str], None]
     clock: Callable[[], float]
-    _repeats: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)  # (bed, kind) -> not published yet
+    # (bed, kind) -> number not published yet; of `gap` in samples
+    _repeats: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
     _events_room: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict, init=False)
     _repeat_due_s: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
 
@@ -153,7 +154,8 @@ class Publisher:
     def publish_repeats(self, beds: dict[str, Bed]) -> None:
         """At the end: publish the counts of frequent notices not published yet."""
         for (name, kind), count in self._repeats.items():
-            text = f"{kind.replace('_', ' ')}: {count} more since"
+            what = "more samples" if kind == "gap" else "more"
+            text = f"{kind.replace('_', ' ')}: {count} {what} since"
             self.on_notice(f"{name}: {text}")
             with beds[name].guard():
                 self.event(beds[name], kind, f"{beds[name].source.name}: {text}", count)
