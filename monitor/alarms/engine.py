@@ -60,7 +60,7 @@ class AlarmEngine:
 
     @property
     def not_watched(self) -> bool:
-        """Whether no beat could be judged for so long that `poor_signal` has risen above its priority."""
+        """Whether `poor_signal` has risen above its priority, because no beat could be judged."""
         return self._technical.not_watched
 
     @property

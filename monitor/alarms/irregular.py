@@ -44,7 +44,7 @@ _P_LIKENESS, _P_RELIEF = 0.85, 0.05  # likeness of the P waves below which there
 _LATE = 0.8  # after a shorter share of the usual interval, the T wave before hides the P wave
 _IN_A_ROW = 8  # intervals at which the window must look so before the alarm is raised
 _WINDOW_S = 120.0  # older intervals say nothing about now
-_UNKNOWN_S = 60.0  # without an interval for so long, the rhythm is not known any more
+_UNKNOWN_S = 60.0  # after this time without an interval the rhythm is unknown
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ __all__ = ["NotWatched"]
 
 _WATCHED_WEIGHT = 9.0  # one good second makes up for 9: the time grows while under a tenth of the signal can be judged
 _NO_SIGNAL = frozenset((Quality.LEADS_OFF, Quality.FLAT, Quality.UNIT, Quality.CALIBRATION))  # each has its own alarm
-_AWAY_S = 10.0  # after so long without any signal the time starts anew
+_AWAY_S = 10.0  # after this time without any signal the count starts again
 
 
 class NotWatched:

@@ -133,7 +133,7 @@ class Silence:
         return (until - self._since - lost) / self._book.fs_hz
 
     def _lose(self, first: int, end: int, *, restarts: bool) -> bool:
-        """The signal is away; returns whether for so long that nothing is known any more."""
+        """Note that the signal is away; returns whether it has been for `_AWAY_S`, after which nothing is known."""
         self._away += end - first
         if restarts:
             first = min(first, self._decided)

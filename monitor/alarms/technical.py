@@ -26,7 +26,7 @@ class Technical:
     is not watched, noise and losses together.
 
     Attributes:
-        not_watched: whether for so long that `poor_signal` has risen.
+        not_watched: whether `poor_signal` has risen above its priority.
     """
 
     def __init__(self, book: AlarmBook) -> None:

@@ -62,14 +62,14 @@ class WaitingRows:
         return row.stream
 
     def locked(self) -> bool:
-        """An attempt met the lock; returns whether it has been held so long that it is a failure."""
+        """Note that an attempt failed by the lock; returns whether the lock was held for `_REPORT_S`: a failure."""
         now_s = self._clock()
         self._locked_s = min(self._locked_s, now_s)
         self._retry_s = now_s + _RETRY_S
         return now_s - self._locked_s >= _REPORT_S
 
     def released(self) -> None:
-        """An attempt succeeded, or no further one is to wait."""
+        """Note that an attempt succeeded, or that the next one is to be made at once."""
         self._locked_s, self._retry_s = math.inf, -math.inf
 
 

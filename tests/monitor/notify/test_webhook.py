@@ -1,4 +1,4 @@
-"""The webhook against a real HTTP server: up, down, slow, failing, and with a certificate of somebody else."""
+"""The webhook against a real HTTP server: up, down, slow, failing, and with the certificate of another host."""
 
 from __future__ import annotations
 
