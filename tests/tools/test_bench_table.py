@@ -32,6 +32,23 @@ def test_a_table_has_value_range_and_goal(tmp_path: Path, capsys: pytest.Capture
     assert "- a note" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("value", "goal", "more_is_better", "row"),
+    [
+        (59.97, 60.0, True, "59.97 |  | ≥ 60, missed |"),
+        (59.9984, 60.0, True, "59.998 |  | ≥ 60, missed |"),
+        (60.0004, 60.0, True, "60 |  | ≥ 60, met |"),
+        (1000.2, 1000.0, False, "1000.2 |  | ≤ 1,000, missed |"),
+        (50.00001, 50.0, False, "50.00001 |  | ≤ 50, missed |"),
+    ],
+)
+def test_a_rounded_value_does_not_contradict_its_verdict(
+    tmp_path: Path, value: float, goal: float, more_is_better: bool, row: str
+) -> None:
+    figure = Figure("f", value, "", goal, more_is_better=more_is_better)
+    assert f"| f | {row}" in written(tmp_path, figure)
+
+
 def test_a_ratio_is_the_median_over_pairs() -> None:
     figure = paired_ratio("r", theirs=[2.0, 9.0, 8.0], ours=[1.0, 3.0, 2.0], goal=4.0)
     assert (figure.value, figure.low, figure.high) == (3.0, 2.0, 4.0)

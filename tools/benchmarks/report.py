@@ -14,15 +14,15 @@ from common.pages import machine, markdown_table, save_json
 from common.programs import ToolError
 
 _ORDER = ("replay", "latency", "rpeaks", "score", "beds", "fleet", "web")
-# Lines of the README: title, benchmark, name of the figure, format of its value.
+# Lines of the README: title, benchmark, name of the figure, format of its number.
 _README = (
     ("half-hour record, all files written: time of `neurokit2.ecg_process` / ours", "replay",
-     "ratio: our process / their call", "{:.1f}"),
-    ("one bed: latency of a beat, p99", "latency", "deciding sample to beat received, p99", "{:.0f} ms"),
+     "ratio: our process / their call", ".1f"),
+    ("one bed: latency of a beat, p99", "latency", "deciding sample to beat received, p99", ".0f"),
     ("{beds:,} beds in one process: latency of an alarm, p99", "beds",
-     "deciding sample to alarm received, p99", "{:,.0f} ms"),
+     "deciding sample to alarm received, p99", ",.0f"),
     ("{beds:,} beds in a fleet on 2 cores: latency of an alarm, p99", "fleet",
-     "deciding sample to alarm received, p99", "{:,.0f} ms"),
+     "deciding sample to alarm received, p99", ",.0f"),
 )  # fmt: skip
 
 
@@ -89,7 +89,9 @@ def readme_table(folder: Path) -> str:
         figures = {figure.what: figure for figure in report.figures}
         if what not in figures:
             raise ToolError(f"{folder / name}.json has no figure {what!r}: measure it again")
-        rows.append((title.format_map(report.settings), form.format(figures[what].value), _goal_text(figures[what])))
+        figure = figures[what]
+        value = _with_unit(_shown(figure, format(figure.value, form)), figure)
+        rows.append((title.format_map(report.settings), value, _goal_text(figure)))
     return markdown_table(("speed", "measured", "goal"), rows, "lrl")
 
 
@@ -104,7 +106,8 @@ def _figures_table(report: Report) -> str:
     for figure in report.figures:
         title = f"... {figure.what.strip()}" if figure.what.startswith(" ") else figure.what
         span = "" if figure.low is None or figure.high is None else f"{_number(figure.low)} to {_number(figure.high)}"
-        rows.append((title, f"{_number(figure.value)} {figure.unit}".strip(), span, _goal_text(figure)))
+        value = f"{_shown(figure, _number(figure.value))} {figure.unit}".strip()
+        rows.append((title, value, span, _goal_text(figure)))
     return markdown_table((heading, "value", "range", "goal"), rows, "lrrl")
 
 
@@ -112,10 +115,27 @@ def _goal_text(figure: Figure) -> str:
     """The goal of a figure, and whether it is met."""
     if figure.goal is None:
         return ""
-    met = figure.value >= figure.goal if figure.more_is_better else figure.value <= figure.goal
     sign = "≥" if figure.more_is_better else "≤"
-    unit = "" if figure.unit == "x" else f" {figure.unit}"
-    return f"{sign} {_number(figure.goal)}{unit}, {'met' if met else 'missed'}"
+    goal = _with_unit(_number(figure.goal), figure)
+    return f"{sign} {goal}, {'met' if _meets(figure, figure.value) else 'missed'}"
+
+
+def _meets(figure: Figure, value: float) -> bool:
+    """Whether a value meets the goal of a figure; without a goal each does."""
+    if figure.goal is None:
+        return True
+    return value >= figure.goal if figure.more_is_better else value <= figure.goal
+
+
+def _shown(figure: Figure, rounded: str) -> str:
+    """The rounded value, with more digits where it would be on the other side of the goal than the value itself."""
+    texts = (rounded, *(f"{figure.value:.{digits}g}" for digits in range(4, 18)))
+    met = _meets(figure, figure.value)
+    return next(text for text in texts if _meets(figure, float(text.replace(",", ""))) == met)
+
+
+def _with_unit(number: str, figure: Figure) -> str:
+    return number if figure.unit in ("", "x") else f"{number} {figure.unit}"
 
 
 def _machine_line(report: Report) -> str:
