@@ -230,7 +230,8 @@ def failure(table: Table, dice: random.Random) -> str:
             except SourceError as again:
                 return f"refused with --fs: {again}"
         layout = reader.layout
-        assert layout is not None
+        if layout is None:
+            return "read to the end, but its layout is not known"
         if abs(layout.fs_hz / table.fs_hz - 1) > 2e-3:
             return f"rate {layout.fs_hz:g}, not {table.fs_hz}"
         if layout.unit != table.unit:

@@ -194,8 +194,8 @@ def _samples(world: World, form: str) -> list[Check]:
 
 def _clock(world: World, bed: Bed, gap_samples: int, form: str) -> list[Check]:
     ledger, tap, plan, status = world.ledger, world.tap, world.device.plan, bed.status()
-    assert tap is not None
-    assert tap.end is not None
+    if tap is None or tap.end is None:
+        raise ValueError("the device was not tapped to its end")
     counts = status.samples_in == tap.given and tap.given + status.samples_lost == tap.end
     stray = [
         at

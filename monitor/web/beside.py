@@ -66,7 +66,6 @@ class WebBeside:
         self._socket = bind(config.web.listen, self._options)
         self.address = address_of(self._socket, self._options)
         self._stop = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
 
     def start(self, endpoints: BusEndpoints, key: ClientKey | None) -> None:
@@ -107,24 +106,25 @@ class WebBeside:
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,  # Ctrl-C is for the monitor, which then ends this process
         )
-        assert process.stdin is not None
-        assert process.stderr is not None
-        lines = threading.Thread(target=self._read, args=(process.stderr,), daemon=True)
+        settings, errors = process.stdin, process.stderr
+        if settings is None or errors is None:
+            raise RuntimeError("subprocess.Popen made no pipe for stdin or stderr, though both are PIPE")
+        lines = threading.Thread(target=self._read, args=(errors,), daemon=True)
         lines.start()
         with contextlib.suppress(OSError):  # it has ended already
-            process.stdin.write(msgspec.json.encode(self._options) + b"\n")
-            process.stdin.flush()
+            settings.write(msgspec.json.encode(self._options) + b"\n")
+            settings.flush()
         while process.poll() is None and not self._stop.wait(0.2):
             pass
         with contextlib.suppress(OSError):
-            process.stdin.close()
+            settings.close()
         try:
             code = process.wait(_END_S)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
         lines.join(1.0)
-        process.stderr.close()
+        errors.close()
         return code
 
     def _read(self, errors: IO[bytes]) -> None:

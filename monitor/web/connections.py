@@ -93,8 +93,11 @@ class Acceptor:
     async def start(self) -> None:
         """Begin to accept connections."""
         await self._runner.setup()
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("web.AppRunner has no server after setup()")
         self._listening.setblocking(False)
-        self._accepting = asyncio.create_task(self._accept())
+        self._accepting = asyncio.create_task(self._accept(server))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -104,7 +107,7 @@ class Acceptor:
             task.cancel()
         await self._runner.cleanup()
 
-    async def _accept(self) -> None:
+    async def _accept(self, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -118,16 +121,14 @@ class Acceptor:
                 sock.close()
                 continue
             self._of_address[host] += 1
-            task = asyncio.create_task(self._serve(sock, host))
+            task = asyncio.create_task(self._serve(server, sock, host))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, sock: socket.socket, host: str) -> None:
+    async def _serve(self, server: web.Server, sock: socket.socket, host: str) -> None:
         """Serve one connection until it is closed."""
         loop = asyncio.get_running_loop()
         closed = asyncio.Event()
-        server = self._runner.server
-        assert server is not None  # set up in `start`
         timeout = {"ssl_handshake_timeout": REQUEST_S} if self._tls else {}
         try:
             with contextlib.suppress(OSError):  # also of TLS: no handshake, not TLS, gone

@@ -22,6 +22,7 @@ BEHIND_BYTES: Final = 8_388_608  # unsent bytes beyond which a page is cut off; 
 _ALARMS: Final = 5_000  # alarm messages of a monitor kept for pages that return; older ones are in its journal
 _CLEARED: Final = 1_000  # alarms by which a late message of one that is over is found
 _BEATS: Final = 240  # of a bed that a page shows in detail
+_NO_POSITION: Final = Position("", {})
 _CONNECTION_S: Final = 0.4  # between two frames on the connection: a page that gets none takes the server for lost
 
 View = frozenset[tuple[int, str]]
@@ -97,7 +98,7 @@ class _Monitor:
         self.cleared: dict[str, int] = {}  # alarm id -> seq, the oldest first
         self.alarms: deque[tuple[str, Place, str]] = deque(maxlen=_ALARMS)  # topic, place, frame; also of past runs
         self.beats: dict[str, deque[str]] = {}
-        self.position: Position | None = None  # of the server, which has all alarm messages up to it
+        self.position = _NO_POSITION  # of the server, which has all alarm messages up to it
         self.joined = asyncio.Event()  # set once the position is known
 
     def begin_run(self, epoch: str) -> None:
@@ -208,7 +209,6 @@ class Hub:
         """
         monitor = self._monitors[number]
         await monitor.joined.wait()
-        assert monitor.position is not None
         position = monitor.position
         kept: dict[str, dict[Place, str]] = {}
         for topic, place, frame in monitor.alarms:
@@ -228,7 +228,7 @@ class Hub:
         return wanted
 
     async def set_recovered(self, page: Page, number: int, complete: bool) -> None:
-        """Tell a page that it has all alarm messages of a monitor up to the server's own position.
+        """Inform a page that it has all alarm messages of a monitor up to the server's own position.
 
         Args:
             page: started.
@@ -239,7 +239,7 @@ class Hub:
         await monitor.joined.wait()
         page.recovered.add(number)
         page.put(own_frame("recovered", monitor=number, active=[*monitor.active], complete=complete))
-        page.put(own_frame("position", monitor=number, position=_of_alarms(monitor.position, None)))
+        page.put(own_frame("position", monitor=number, position=_of_alarms(monitor.position, _NO_POSITION)))
 
     def view(self, page: Page, waves: Iterable[tuple[int, str]], beats: Iterable[tuple[int, str]]) -> None:
         """Set what a page wants in detail; beats that are known are given at once."""
@@ -304,10 +304,7 @@ class Hub:
         )  # fmt: skip
 
 
-def _of_alarms(position: Position | None, before: Position | None) -> Position | None:
+def _of_alarms(position: Position, before: Position) -> Position:
     """The places of a position in topics of alarms that differ from those of an earlier position."""
-    if position is None:
-        return None
-    old = {} if before is None else before.topics
     places = {name: place for name, place in position.topics.items() if name.endswith("/alarm/")}
-    return Position(position.epoch, {name: place for name, place in places.items() if old.get(name) != place})
+    return Position(position.epoch, {name: place for name, place in places.items() if before.topics.get(name) != place})

@@ -167,7 +167,7 @@ async def _serve(
     tokens = Tokens(Path(options.keys), limited, time.monotonic) if options.keys else None
     if tokens is not None and not tokens.any:
         make = f"ecg-monitor keys add {options.keys} NAME --web --page {address_of(listening, options)}"
-        report(f"web: nobody can open the page yet; make a link with: {make}")
+        report(f"web: no person has a link to the page; make one with: {make}")
     tls = tls_context(options)
     access = Access(options.hosts, tokens, tls=tls is not None, clock=time.monotonic)
     clients: list[AlarmClient] = []

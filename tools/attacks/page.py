@@ -145,7 +145,7 @@ def large_frame(folder: Path) -> Outcome:
 
 
 def request_flood(folder: Path) -> Outcome:
-    """Requests without end on an open page, whose replies nobody reads."""
+    """An open page sends requests without end and reads no reply."""
     with PageTarget(folder) as target, raw_page(target.address, target.login()) as page:
         body = json.dumps({"op": "strip", "id": 1, "bed": "p1"}).encode()
         frame = bytes([0x81, 0x80 | len(body)]) + bytes(4) + body

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
-from common.programs import Watch, rss_mb, wait_for
+from common.programs import ToolError, Watch, rss_mb, wait_for
 
 from attacks.attack import Outcome
 from attacks.target import Target
@@ -124,7 +124,8 @@ class PageTarget(Target):
     def login(self, token: str = "") -> str:
         """Cookie of a new session, of the visitor or of another token."""
         status, headers = ask(self.address, "POST", "/login", json.dumps({"token": token or self._token}))
-        assert status == 204, status
+        if status != 204:
+            raise ToolError(f"POST /login was answered with {status}, not with 204")
         return headers["Set-Cookie"].partition(";")[0]
 
     def page_outcome(self, attack: str, now: str, *, good: bool = True) -> Outcome:

@@ -40,8 +40,8 @@ def silent_reader(folder: Path) -> Outcome:
             [sys.executable, "-c", READER, target.ends.alarms, target.ends.control],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         )  # fmt: skip
-        assert reader.stdin is not None
-        assert reader.stdout is not None
+        if reader.stdin is None or reader.stdout is None:
+            raise RuntimeError("subprocess.Popen made no pipe for stdin or stdout, though both are PIPE")
         try:
             reader.stdout.readline()
             time.sleep(50.0)

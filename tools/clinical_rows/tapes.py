@@ -123,7 +123,8 @@ def simulated(text: str, fs_hz: float, seed: int) -> Tape:
     """The signal of a scenario of `sim:`, with its beats."""
     simulator = Simulator(f"{text};seed={seed};fs={fs_hz:g}", SourceOptions(), "sim")
     n = simulator.total_samples
-    assert n is not None
+    if n is None:
+        raise ValueError(f"scenario {text!r} has no end: give each part a duration")
     pieces = []
     while sum(piece.size for piece in pieces) < n:
         pieces.append(simulator.read(n).samples)

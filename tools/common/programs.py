@@ -114,7 +114,8 @@ class Program:
 
     def send_line(self, line: str) -> None:
         """Write a line to its standard input."""
-        assert self.process.stdin is not None
+        if self.process.stdin is None:
+            raise ValueError("this program was started without a pipe for its standard input")
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 

@@ -220,7 +220,8 @@ def all_killed(scene: Scene) -> list[Outcome]:
 
 def cable(scene: Scene) -> list[Outcome]:
     """The network between server and browser loses everything and reports nothing."""
-    assert scene.tunnel is not None
+    if scene.tunnel is None:
+        raise ValueError("cable: the scene was made without a tunnel")
     with _stopped(scene, scene.tunnel):
         pass
     return scene.finish("network between server and browser silent", f"{scene.sizes.stopped_s:g} s")
