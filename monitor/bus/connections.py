@@ -23,6 +23,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from monitor.bus.receive import received
 from monitor.bus.refusals import Refusals
+from monitor.token_bucket import TokenBucket
 
 __all__ = ["ByteLimit", "Connection", "Connections"]
 
@@ -60,8 +61,7 @@ class Connection:
     """An open connection.
 
     Attributes:
-        filled_s, checked_s: when `messages` and `bytes_left` were last filled.
-        messages, bytes_left: what it may send now.
+        message_rate, byte_rate: what it may send.
         key: public key, once it has sent a message; empty without keys.
         spoke: it has sent a message.
         closing: it was shut down here; its event is still to come, and its messages no longer count.
@@ -70,10 +70,8 @@ class Connection:
         bytes_received: by the kernel, when last checked.
     """
 
-    filled_s: float
-    checked_s: float
-    messages: float
-    bytes_left: float
+    message_rate: TokenBucket
+    byte_rate: TokenBucket
     key: str = ""
     spoke: bool = False
     closing: bool = False
@@ -141,10 +139,7 @@ class Connections:
         if not connection.spoke:
             connection.spoke, connection.key = True, key
             self._silent -= 1
-        now_s = self._clock()
-        passed_s, connection.filled_s = max(0.0, now_s - connection.filled_s), now_s
-        connection.messages = min(MESSAGES_BURST, connection.messages + passed_s * MESSAGES_PER_S) - 1.0
-        if connection.messages < 0.0:
+        if connection.message_rate.take(self._clock()) > 0.0:
             self.close(descriptor, f"more than {MESSAGES_PER_S:g} messages a second")
             return None
         return connection
@@ -232,7 +227,9 @@ class Connections:
         if (earlier := self._open.pop(descriptor, None)) is not None:
             self._drop_topics(earlier)
         now_s = self._clock()
-        self._open[descriptor] = Connection(now_s, now_s, MESSAGES_BURST, self._limit.burst)
+        self._open[descriptor] = Connection(
+            TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now_s), TokenBucket(self._limit.per_s, self._limit.burst, now_s)
+        )
         if len(self._open) > MAX_CONNECTIONS:
             self.close(descriptor, f"a connection over the limit of {MAX_CONNECTIONS} per socket")
 
@@ -260,9 +257,7 @@ class Connections:
         """
         total = _bytes_received(descriptor)
         fresh, connection.bytes_received = max(0, total - connection.bytes_received), total
-        passed_s, connection.checked_s = max(0.0, now_s - connection.checked_s), now_s
-        connection.bytes_left = min(self._limit.burst, connection.bytes_left + passed_s * self._limit.per_s) - fresh
-        if connection.bytes_left < 0.0 and not connection.closing:
+        if not connection.byte_rate.spend(now_s, fresh) and not connection.closing:
             self.close(descriptor, f"more than {self._limit.burst / 1024:g} KiB at once")
 
     def _drop_topics(self, connection: Connection) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import zmq
 
 from monitor.bus.requests import ControlRequest, RequestError, parse_request
 from monitor.bus.sockets import BusSockets, Sender
+from monitor.errors import plain_line
 from monitor.messages import Reply, Request, encode
+from monitor.token_bucket import TokenBucket
 
 __all__ = ["RequestSocket"]
 
@@ -32,11 +34,9 @@ ANSWER_BYTES_BURST = 32e6
 MAX_CLIENTS = 1_000  # the client with the oldest request is forgotten first; it begins again with full buckets
 
 
-@dataclass(slots=True)
-class _Bucket:
-    requests: float
-    answer_bytes: float
-    filled_s: float
+class _Limits(NamedTuple):
+    requests: TokenBucket
+    answer_bytes: TokenBucket
 
 
 class ClientRateLimits:
@@ -44,36 +44,35 @@ class ClientRateLimits:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
+        self._clients: OrderedDict[bytes, _Limits] = OrderedDict()
 
     def request(self, client: bytes) -> float:
         """Count a request; returns 0 if it may be served, else the time to wait before the next request, s.
 
         `client` is its public key, or without keys the identity of its connection.
         """
-        bucket = self._bucket(client)
-        wait_s = max((1.0 - bucket.requests) / REQUESTS_PER_S, -bucket.answer_bytes / ANSWER_BYTES_PER_S)
-        if wait_s > 0.0:
-            return wait_s
-        bucket.requests -= 1.0
-        return 0.0
+        limits, now_s = self._of(client), self._clock()
+        wait_s = max(limits.requests.wait_s(now_s), limits.answer_bytes.wait_s(now_s, 0.0))
+        if wait_s == 0.0:
+            limits.requests.take(now_s)
+        return wait_s
 
     def answered(self, client: bytes, n_bytes: int) -> None:
         """Count an answer; the answer that empties the bucket is still sent whole."""
-        self._bucket(client).answer_bytes -= n_bytes
+        self._of(client).answer_bytes.spend(self._clock(), n_bytes)
 
-    def _bucket(self, client: bytes) -> _Bucket:
-        now_s = self._clock()
-        bucket = self._buckets.get(client)
-        if bucket is None:
-            bucket = self._buckets[client] = _Bucket(REQUESTS_BURST, ANSWER_BYTES_BURST, now_s)
-            if len(self._buckets) > MAX_CLIENTS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(client)
-        passed_s, bucket.filled_s = max(0.0, now_s - bucket.filled_s), now_s
-        bucket.requests = min(REQUESTS_BURST, bucket.requests + passed_s * REQUESTS_PER_S)
-        bucket.answer_bytes = min(ANSWER_BYTES_BURST, bucket.answer_bytes + passed_s * ANSWER_BYTES_PER_S)
-        return bucket
+    def _of(self, client: bytes) -> _Limits:
+        limits = self._clients.get(client)
+        if limits is None:
+            now_s = self._clock()
+            limits = self._clients[client] = _Limits(
+                TokenBucket(REQUESTS_PER_S, REQUESTS_BURST, now_s),
+                TokenBucket(ANSWER_BYTES_PER_S, ANSWER_BYTES_BURST, now_s),
+            )
+            if len(self._clients) > MAX_CLIENTS:
+                self._clients.popitem(last=False)
+        self._clients.move_to_end(client)
+        return limits
 
 
 class RequestSocket:
@@ -157,7 +156,7 @@ class RequestSocket:
                 answer(error.request_id, Reply(ok=False, error=str(error)))
             except Exception as error:  # no request may stop the monitor
                 self._counters["internal_errors"] += 1
-                answer("", Reply(ok=False, error=f"internal error: {error}"))
+                answer("", Reply(ok=False, error=f"internal error: {plain_line(error)}"))
             else:
                 if reply is None:
                     waiting.append(ControlRequest(request, partial(answer, request.id)))
@@ -171,7 +170,9 @@ class RequestSocket:
             body = encode(msgspec.structs.replace(reply, id=request_id, epoch=self._epoch))
         except (TypeError, ValueError) as error:  # data that is not JSON: a bug here, but the client needs a reply
             self._counters["internal_errors"] += 1
-            body = encode(Reply(ok=False, id=request_id, epoch=self._epoch, error=f"internal error: {error}"))
+            body = encode(
+                Reply(ok=False, id=request_id, epoch=self._epoch, error=f"internal error: {plain_line(error)}")
+            )
         self._limits.answered(peer, len(body))
         self._answered_bytes += len(body)
         try:

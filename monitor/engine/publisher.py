@@ -24,12 +24,15 @@ from monitor.journal import Journal, Session
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, EventMessage, bed_topic
 from monitor.recording.recorder import Recorder
 from monitor.sources import Chunk, Notice
+from monitor.token_bucket import TokenBucket
 
 __all__ = ["Publisher"]
 
 _REPEATED_NOTICES = ("bad_input", "overrun", "not_scored")  # a device that sends garbage does so in every line
 _REPEAT_S = 10.0  # shortest time between two notices of these kinds; those in between are counted
-_EVENTS_AT_ONCE = 60  # of one kind of a live bed; more are published once a second, with the number in between
+# Of one kind of a live bed; those beyond are counted, and published with the next one.
+_EVENTS_PER_S = 1.0
+_EVENTS_AT_ONCE = 60.0
 
 
 @dataclass(eq=False)
@@ -52,7 +55,7 @@ class Publisher:
     clock: Callable[[], float]
     # (bed, kind) -> number not published yet; of `gap` in samples
     _repeats: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
-    _events_room: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict, init=False)
+    _events: dict[tuple[str, str], TokenBucket] = field(default_factory=dict, init=False)  # of live beds
     _repeat_due_s: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
 
     # -- the output of a bed --------------------------------------------------------------------------------
@@ -101,11 +104,10 @@ class Publisher:
         if not bed.source.live:
             return True
         now_s = self.clock()
-        room, since_s = self._events_room.get((bed.name, kind), (_EVENTS_AT_ONCE, now_s))
-        room = min(_EVENTS_AT_ONCE, room + now_s - since_s)
-        has_room = room >= 1.0
-        self._events_room[bed.name, kind] = room - has_room, now_s
-        return has_room
+        bucket = self._events.get((bed.name, kind))
+        if bucket is None:
+            bucket = self._events[bed.name, kind] = TokenBucket(_EVENTS_PER_S, _EVENTS_AT_ONCE, now_s)
+        return bucket.take(now_s) == 0.0
 
     def pacer(self, bed: Bed, samples: tuple[int, ...]) -> None:
         """Record pacing pulses; displays get them with the waves."""

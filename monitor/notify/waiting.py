@@ -8,6 +8,7 @@ from typing import Final
 
 from monitor.alarm_state import PRIORITY_RANK
 from monitor.messages import AlarmMessage
+from monitor.token_bucket import TokenBucket
 
 __all__ = ["Item", "Waiting"]
 
@@ -60,8 +61,8 @@ class Waiting:
 
     def __init__(self, per_minute: int, retry_s: float, *, newest_only: bool = False) -> None:
         self._newest_only = newest_only
-        self._per_minute, self._retry_s = per_minute, retry_s
-        self._room, self._room_s = float(per_minute), 0.0
+        self._retry_s = retry_s
+        self._attempts = TokenBucket(per_minute / 60.0, per_minute, 0.0)  # of new alarms
         self._failures = 0  # consecutive
         self._due_s = 0.0
         self.items: list[Item] = []
@@ -81,12 +82,9 @@ class Waiting:
         for item in [item for item in self.items if item.tries and now_s - item.since_s > self._retry_s]:
             self._give_up(item)
         fresh = [item for item in self.items if not item.tries]
-        self._room = min(float(self._per_minute), self._room + (now_s - self._room_s) * self._per_minute / 60.0)
-        self._room_s = now_s
         while fresh:
             item = max(fresh, key=lambda item: item.rank)
-            if self._room >= 1.0:
-                self._room -= 1.0
+            if self._attempts.take(now_s) == 0.0:
                 return item
             fresh.remove(item)
             if item.rank < PRIORITY_RANK["high"]:

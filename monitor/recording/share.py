@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from monitor.token_bucket import TokenBucket
+
 __all__ = ["DiskShare", "bytes_per_s"]
 
 _BURST_BYTES: Final = 64 << 20
@@ -18,7 +20,7 @@ def bytes_per_s(fs_hz: float) -> float:
 
 
 class DiskShare:
-    """A bucket of bytes that fills with time.
+    """Limits the bytes that a bed writes.
 
     Args:
         fs_hz: sampling rate of the bed, Hz.
@@ -32,8 +34,7 @@ class DiskShare:
         self.refused = 0
         self._rate = bytes_per_s(fs_hz)
         self._clock = clock
-        self._room: float = _BURST_BYTES
-        self._filled_s = clock()
+        self._bucket = TokenBucket(self._rate, _BURST_BYTES, clock())
 
     @property
     def text(self) -> str:
@@ -43,11 +44,10 @@ class DiskShare:
     def take(self, size: int) -> bool:
         """Whether `size` bytes may be written; counts them."""
         now_s = self._clock()
-        self._room = min(_BURST_BYTES, self._room + (now_s - self._filled_s) * self._rate)
-        self._filled_s = now_s
-        if self._room < size or (self.refused and self._room < _AGAIN_BYTES):
+        least = max(size, _AGAIN_BYTES) if self.refused else size
+        if self._bucket.wait_s(now_s, least) > 0.0:
             self.refused += 1
             return False
-        self._room -= size
+        self._bucket.take(now_s, size)
         self.refused = 0
         return True

@@ -14,13 +14,13 @@ from monitor import VERSION
 from monitor.client.positions import Place, Position
 from monitor.errors import ClientError
 from monitor.messages import Reply, Request
+from monitor.token_bucket import TokenBucket
 from monitor.web.access import Access, Person
 from monitor.web.feed import Feed
 from monitor.web.frames import MAX_REQUEST_BYTES, PageRequest, decode_request, own_frame, text_frame
 from monitor.web.history import History
 from monitor.web.history_routes import add_history
 from monitor.web.pages import Hub, Page
-from monitor.web.rates import Bucket
 
 __all__ = ["build_application"]
 
@@ -72,12 +72,12 @@ async def _serve_page(request: web.Request, hub: Hub, feed: Feed, access: Access
     sender = asyncio.create_task(_send(ws, page, waiting))
     watcher = asyncio.create_task(_watch_access(ws, request, person, access, page, hub, sender))
     tasks: set[asyncio.Task[None]] = set()
-    rate = Bucket(_REQUESTS_PER_S, _REQUESTS_BURST, time.monotonic)
+    rate = TokenBucket(_REQUESTS_PER_S, _REQUESTS_BURST, time.monotonic())
     try:
         async for message in ws:
             if message.type is not WSMsgType.TEXT:
                 break
-            while (wait_s := rate.take()) > 0.0:
+            while (wait_s := rate.take(time.monotonic())) > 0.0:
                 await asyncio.sleep(wait_s)
             if access.person(request) != person:
                 continue  # the watcher closes the page

@@ -20,13 +20,13 @@ from monitor.bus.endpoints import BusEndpoints, bind_error
 from monitor.bus.keys import ClientKey
 from monitor.client.client import WARD, AlarmClient
 from monitor.errors import ConfigError, first_line
+from monitor.token_bucket import TokenBucket
 from monitor.web.access import Access
 from monitor.web.application import build_application
 from monitor.web.connections import Acceptor
 from monitor.web.feed import Batch, Feed
 from monitor.web.history import History
 from monitor.web.pages import Hub
-from monitor.web.rates import Bucket
 from monitor.web.tokens import Tokens
 
 __all__ = ["WebOptions", "address_of", "bind", "serve"]
@@ -210,10 +210,10 @@ def _resolve(host: str, port: int, listen: str) -> tuple[socket.AddressFamily, t
 
 def _limited(report: Callable[[str], None]) -> Callable[[str], None]:
     """`report` with a limited rate; lines beyond it are left out."""
-    bucket = Bucket(_LINES_PER_S, _LINES_BURST, time.monotonic)
+    bucket = TokenBucket(_LINES_PER_S, _LINES_BURST, time.monotonic())
 
     def give(line: str) -> None:
-        if bucket.take() == 0.0:
+        if bucket.take(time.monotonic()) == 0.0:
             report(line)
 
     return give

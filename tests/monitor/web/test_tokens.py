@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.bus.allow_list import CLIENTS_FILE, load_allow_list
 from monitor.bus.keys import add_client, add_token, make_server_keys, remove_client, token_digest
 from monitor.errors import ConfigError
-from monitor.web.rates import Bucket, Buckets
+from monitor.web.rates import Buckets
 from monitor.web.sessions import SESSION_S, Sessions
 from monitor.web.tokens import Tokens
 
@@ -99,25 +97,6 @@ def test_sessions_are_bounded(folder: Path) -> None:
     ids = [sessions.open(digest) for _ in range(100)]
     valid = [session_id for session_id in ids if sessions.person(session_id) is not None]
     assert valid == ids[-20:]
-
-
-@given(st.lists(st.floats(0.0, 3.0), max_size=200))
-def test_a_bucket_never_permits_more_than_its_rate(waits_s: list[float]) -> None:
-    clock = Clock()
-    bucket = Bucket(2.0, 5.0, clock)
-    began_s, permitted = clock.now_s, 0
-    for wait_s in waits_s:
-        clock.now_s += wait_s
-        permitted += bucket.take() == 0.0
-        assert permitted <= 5.0 + 2.0 * (clock.now_s - began_s) + 1e-6
-
-
-def test_a_bucket_permits_after_the_time_it_gives() -> None:
-    clock = Clock()
-    bucket = Bucket(2.0, 1.0, clock)
-    assert bucket.take() == 0.0
-    clock.now_s += bucket.take()
-    assert bucket.take() == 0.0
 
 
 def test_buckets_are_separate_and_bounded() -> None:
