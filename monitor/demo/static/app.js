@@ -1,14 +1,16 @@
 // The demo: choose a recording, watch it, look at its beats, bend them, bring one's own.
 
 import { judgeAll } from "./baseline.js";
+import { button, showKeys } from "./controls.js";
 import { DropBox } from "./dropbox.js";
 import { Figures } from "./figures.js";
 import { clock, element, setClass, setText } from "./format.js";
 import { Inspector } from "./inspector.js";
 import { Model } from "./model.js";
-import { Player, button } from "./player.js";
+import { Player } from "./player.js";
 import { fetchJson, loadRecording } from "./recording.js";
 import { selftest } from "./selftest.js";
+import { startTheme, toggleTheme } from "./theme.js";
 import { explain, measure } from "./words.js";
 
 const KEYS = [
@@ -21,15 +23,6 @@ const SIGNS = [
   "▲ anomalous beat   ╵ normal beat   ○ beat not scored. A line over the whole trace is a pacing pulse.",
 ];
 const byId = (id) => document.getElementById(id);
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("theme", theme);
-  } catch {
-    // storage is off: the choice lasts as long as the page
-  }
-}
 
 function fail(text) {
   byId("failure").hidden = false;
@@ -143,29 +136,11 @@ class Demo {
   }
 }
 
-function showHelp() {
-  const page = byId("help-page");
-  const table = element("table");
-  for (const [key, text] of KEYS) {
-    const row = element("tr");
-    const cell = element("td");
-    cell.append(element("kbd", "", key));
-    row.append(cell, element("td", "", text));
-    table.append(row);
-  }
-  page.replaceChildren(element("h2", "", "Keys"), table, ...SIGNS.map((text) => element("p", "", text)), button("Close", () => page.close()));
-  page.showModal();
-}
+const showHelp = () => showKeys(byId("help-page"), element("h2", "", "Keys"), KEYS, SIGNS);
 
 async function start() {
-  let stored = null;
-  try {
-    stored = localStorage.getItem("theme");
-  } catch {
-    // storage is off
-  }
-  setTheme(stored ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
-  byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  startTheme();
+  byId("theme").addEventListener("click", toggleTheme);
   byId("help").addEventListener("click", showHelp);
   const wanted = location.hash.slice(1);
   const index = await fetchJson("index.json");
@@ -180,7 +155,7 @@ async function start() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help-page").open) return;
     if (event.target.closest?.("input, select, textarea") || (event.key === " " && event.target.closest?.("button, a"))) return;
-    if (event.key === "t") byId("theme").click();
+    if (event.key === "t") toggleTheme();
     else if (event.key === "?") showHelp();
     else demo.press(event);
   });

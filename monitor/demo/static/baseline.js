@@ -7,7 +7,7 @@ const QUANTILES = [0.1, 0.3, 0.5];
 const DOUBT_BEATS = 128;
 
 // Linear interpolation as numpy.interp; xs rise.
-export function interp(x, xs, ys) {
+function interp(x, xs, ys) {
   if (x <= xs[0]) return ys[0];
   if (x >= xs.at(-1)) return ys.at(-1);
   let low = 0;

@@ -102,7 +102,7 @@ function bandpass(values, sections) {
 }
 
 // R-peaks: energy of the slope over 100 ms against half of its median height in the 10 s around.
-export function rPeaks(signal, fsHz) {
+function rPeaks(signal, fsHz) {
   const n = signal.length;
   const energy = new Float64Array(n);
   const wide = Math.round(WINDOW_S * fsHz);

@@ -1,8 +1,8 @@
 // Where a visitor's file is dropped or chosen.
 
+import { button, choice } from "./controls.js";
 import { element, setClass, setText } from "./format.js";
 import { ownRecording } from "./own.js";
-import { button, choice } from "./player.js";
 import { decoded } from "./table.js";
 
 export class DropBox {

@@ -2,10 +2,10 @@
 
 import { PatientReference } from "./baseline.js";
 import { Bend, PLAIN } from "./bend.js";
+import { button, choice } from "./controls.js";
 import { element, number, qualityWords, setClass, setText } from "./format.js";
 import { Meter } from "./meter.js";
 import { BeatPlot } from "./plot.js";
-import { button, choice } from "./player.js";
 import { path, svg } from "./scale.js";
 import { explain, measure } from "./words.js";
 

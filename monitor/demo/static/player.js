@@ -1,5 +1,6 @@
 // Plays a recording: sweep trace, rate, rhythm, signal quality and alarms, as the monitor published them.
 
+import { button, choice } from "./controls.js";
 import { MARKS, RANK, clock, element, kindWords, qualityWords, setClass, setText } from "./format.js";
 import { Ring } from "./ring.js";
 import { Sweep } from "./sweep.js";
@@ -208,26 +209,4 @@ function ownRate(recording, at) {
   const known = recording.beats.filter((beat) => beat.r_sample <= at && beat.rr_s).slice(-5);
   if (!known.length) return null;
   return Math.round((60 * known.length) / known.reduce((total, beat) => total + beat.rr_s, 0));
-}
-
-export function button(text, action) {
-  const made = element("button", "", text);
-  made.type = "button";
-  made.addEventListener("click", action);
-  return made;
-}
-
-export function choice(name, options, chosen, change) {
-  const label = element("label");
-  label.append(element("span", "unseen", name));
-  const made = element("select");
-  for (const [value, text] of options) {
-    const option = element("option", "", text);
-    option.value = value;
-    made.append(option);
-  }
-  made.value = chosen;
-  made.addEventListener("change", () => change(made.value));
-  label.append(made);
-  return label;
 }

@@ -1,5 +1,6 @@
 // Alarms: the list of a bed or of all beds with its buttons, and the requests to the monitor.
 
+import { button } from "./controls.js";
 import { byUrgency } from "./store.js";
 import { element, kindWords, MARKS, setClass, setText } from "./format.js";
 
@@ -86,9 +87,7 @@ export class AlarmRows {
     const root = element("li");
     const row = { root, alarm: null };
     for (const name of ["mark", "bed", "kind", "state", "age", "text"]) row[name] = element("span", name);
-    row.button = element("button", "", "Acknowledge");
-    row.button.type = "button";
-    row.button.addEventListener("click", () => this.actions.acknowledge(bed, row.alarm));
+    row.button = button("Acknowledge", () => this.actions.acknowledge(bed, row.alarm));
     row.bed.hidden = !this.withBed;
     if (this.withBed) {
       const link = element("a", "", bed.label);

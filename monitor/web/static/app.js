@@ -4,11 +4,13 @@ import { again, enter, leave } from "./access.js";
 import { Actions, AlarmView } from "./alarms.js";
 import { BedView } from "./bed.js";
 import { Connection } from "./connection.js";
+import { showKeys } from "./controls.js";
 import { element, kindWords, setClass, setText } from "./format.js";
 import { HistoryView } from "./history.js";
 import { Inspector } from "./inspector.js";
 import { Sound } from "./sound.js";
 import { Store } from "./store.js";
+import { startTheme, toggleTheme } from "./theme.js";
 import { Ward } from "./ward.js";
 
 const NOTE_S = 5;
@@ -77,15 +79,6 @@ function route() {
   view.enter();
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("theme", theme);
-  } catch {
-    // storage is off: the choice lasts as long as the page
-  }
-}
-
 function monitorWords(monitor) {
   const state = monitor.connection();
   if (state !== "connected") return `${monitor.address}: ${state.toUpperCase()}`;
@@ -112,21 +105,7 @@ function updateHead() {
   setClass(button, sound.on ? "" : "needed");
 }
 
-function showHelp() {
-  const page = byId("help-page");
-  const table = element("table");
-  for (const [key, text] of KEYS) {
-    const row = element("tr");
-    const cell = element("td");
-    cell.append(element("kbd", "", key));
-    row.append(cell, element("td", "", text));
-    table.append(row);
-  }
-  const close = element("button", "", "Close");
-  close.addEventListener("click", () => page.close());
-  page.replaceChildren(element("h1", "", "Keys and signs"), table, ...SIGNS.map((text) => element("p", "", text)), close);
-  page.showModal();
-}
+const showHelp = () => showKeys(byId("help-page"), element("h1", "", "Keys and signs"), KEYS, SIGNS);
 
 function press(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
@@ -141,7 +120,7 @@ function press(event) {
   else if (event.key === "a") actions.acknowledgeTop(view.chosen());
   else if (event.key === "m") actions.pauseAudio(view.chosen());
   else if (event.key === "s") sound.toggle().then(updateHead);
-  else if (event.key === "t") setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  else if (event.key === "t") toggleTheme();
   else if (event.key === "?") showHelp();
   else if (event.key === "w" || event.key === "Escape") location.hash = "#/ward";
   else if (event.key === "l") location.hash = "#/alarms";
@@ -170,18 +149,12 @@ connection.addEventListener("refused", async ({ detail }) => {
 });
 byId("logout").addEventListener("click", () => leave().catch(() => note("not logged out: the server cannot be reached")));
 byId("sound").addEventListener("click", () => sound.toggle().then(updateHead));
-byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+byId("theme").addEventListener("click", toggleTheme);
 byId("help").addEventListener("click", showHelp);
 window.addEventListener("hashchange", route);
 window.addEventListener("keydown", press);
 
-let saved = null;
-try {
-  saved = localStorage.getItem("theme");
-} catch {
-  // storage is off
-}
-setTheme(saved ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+startTheme();
 const failure = await enter();
 route();
 updateHead();

@@ -1,6 +1,7 @@
 // One bed: trace, rate with its limits, rhythm, signal, alarms, score trend, counters.
 
 import { AlarmRows } from "./alarms.js";
+import { button, choice } from "./controls.js";
 import { CONDITION_WORDS, clock, compareLabels, dateTime, element, kindWords, number, qualityWords, setClass, setText } from "./format.js";
 import { Sweep } from "./sweep.js";
 import { Trend } from "./trend.js";
@@ -36,20 +37,13 @@ export class BedView {
     const head = element("div", "trace-head");
     this.title = element("h1");
     this.source = element("span", "dim");
-    this.speed = select("Speed", [["12.5", "12.5 mm/s"], ["25", "25 mm/s"], ["50", "50 mm/s"]], "25", (value) => this.sweep.set({ speed: Number(value) }));
-    this.gain = select("Gain", [["auto", "auto"], ["5", "5 mm/mV"], ["10", "10 mm/mV"], ["20", "20 mm/mV"], ["40", "40 mm/mV"]], "10",
+    this.speed = choice("Speed", [["12.5", "12.5 mm/s"], ["25", "25 mm/s"], ["50", "50 mm/s"]], "25", (value) => this.sweep.set({ speed: Number(value) }));
+    this.gain = choice("Gain", [["auto", "auto"], ["5", "5 mm/mV"], ["10", "10 mm/mV"], ["20", "20 mm/mV"], ["40", "40 mm/mV"]], "10",
       (value) => this.sweep.set({ gain: value === "auto" ? value : Number(value) }));
-    this.channel = select("Signal", [["filtered", "0.5–40 Hz"], ["raw", "unfiltered"]], "filtered", (value) => this.sweep.set({ channel: value }));
-    this.freezing = element("button", "", "Freeze");
-    this.freezing.type = "button";
-    this.freezing.addEventListener("click", () => this.freeze());
-    const pause = element("button", "", "Pause audio");
-    pause.type = "button";
-    pause.addEventListener("click", () => actions.pauseAudio(this.bed));
-    const beats = element("button", "", "Beats");
-    beats.type = "button";
-    beats.title = "Inspect single beats (i)";
-    beats.addEventListener("click", () => this.bed && inspect(this.bed));
+    this.channel = choice("Signal", [["filtered", "0.5–40 Hz"], ["raw", "unfiltered"]], "filtered", (value) => this.sweep.set({ channel: value }));
+    this.freezing = button("Freeze", () => this.freeze());
+    const pause = button("Pause audio", () => actions.pauseAudio(this.bed));
+    const beats = button("Beats", () => this.bed && inspect(this.bed), "Inspect single beats (i)");
     head.append(this.title, this.source, this.speed, this.gain, this.channel, this.freezing, pause, beats);
     const box = element("div", "trace-box");
     this.canvas = element("canvas");
@@ -247,19 +241,4 @@ export class BedView {
     this.sweep.draw();
     this.trend.draw();
   }
-}
-
-function select(name, options, chosen, change) {
-  const label = element("label");
-  label.append(element("span", "unseen", name));
-  const made = element("select");
-  for (const [value, text] of options) {
-    const option = element("option", "", text);
-    option.value = value;
-    made.append(option);
-  }
-  made.value = chosen;
-  made.addEventListener("change", () => change(made.value));
-  label.append(made);
-  return label;
 }

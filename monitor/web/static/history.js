@@ -1,6 +1,7 @@
 // History: past alarms of all runs, from the journals of the monitors; one alarm with its strip and exports.
 
 import { address, ask } from "./api.js";
+import { button, labelled, option } from "./controls.js";
 import { clock, compareLabels, dateTime, element, kindWords, MARKS, number, qualityWords, setText } from "./format.js";
 
 const PAGE = 100;
@@ -35,11 +36,11 @@ export class HistoryView {
     const tools = element("form", "history-tools");
     tools.addEventListener("submit", (event) => event.preventDefault());
     this.filters = {
-      bed: choice("Bed", [["", "all beds"]]),
-      kind: choice("Alarm", [["", "all alarms"]]),
-      priority: choice("Priority", [["", "all priorities"], ...["high", "medium", "low"].map((word) => [word, `${MARKS[word]} ${word}`])]),
-      state: choice("State", [["", "all states"], ...STATES.map((word) => [word, { open: "not cleared", ended: "monitor ended", died: "monitor died" }[word] ?? word])]),
-      range: choice("Time", RANGES),
+      bed: filter("Bed", [["", "all beds"]]),
+      kind: filter("Alarm", [["", "all alarms"]]),
+      priority: filter("Priority", [["", "all priorities"], ...["high", "medium", "low"].map((word) => [word, `${MARKS[word]} ${word}`])]),
+      state: filter("State", [["", "all states"], ...STATES.map((word) => [word, { open: "not cleared", ended: "monitor ended", died: "monitor died" }[word] ?? word])]),
+      range: filter("Time", RANGES),
       since: field("From (UTC)", "datetime-local"),
       until: field("To (UTC)", "datetime-local"),
       text: field("Text", "search"),
@@ -63,9 +64,7 @@ export class HistoryView {
     top.append(head);
     this.body = element("tbody");
     this.table.append(top, this.body);
-    this.more = element("button", "", "Show more");
-    this.more.type = "button";
-    this.more.addEventListener("click", () => this.load(true));
+    this.more = button("Show more", () => this.load(true));
     this.list.append(element("h1", "", "Past alarms"), tools, this.count, this.failure, this.table, this.more);
     this.showRange();
   }
@@ -368,27 +367,15 @@ function lasted(seconds) {
   return seconds < 60 ? `${seconds.toFixed(1)} s` : clock(seconds);
 }
 
-function option(value, text) {
-  const made = element("option", "", text);
-  made.value = value;
-  return made;
-}
-
-function labelled(name, input) {
-  const label = element("label");
-  label.append(element("span", "unseen", name), input);
-  return { label, input };
-}
-
-function choice(name, options) {
+function filter(name, options) {
   const input = element("select");
   input.append(...options.map(([value, text]) => option(value, text)));
-  return labelled(name, input);
+  return { label: labelled(name, input), input };
 }
 
 function field(name, type) {
   const input = element("input");
   input.type = type;
   input.title = name;
-  return labelled(name, input);
+  return { label: labelled(name, input), input };
 }

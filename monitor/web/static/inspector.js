@@ -1,5 +1,6 @@
 // Beat inspector: one beat over the patient's usual beat, its score against the limit, and the reasons.
 
+import { button } from "./controls.js";
 import { clock, element, kindWords, MARKS, number, qualityWords, setClass, setText } from "./format.js";
 
 const BEFORE_S = 0.25; // of the R-peak, as much of a beat as is shown
@@ -31,7 +32,7 @@ export class Inspector {
     const head = element("div", "inspector-head");
     this.title = element("h1");
     this.alarm = element("span");
-    const close = button("Close", "Esc", () => this.close());
+    const close = button("Close", () => this.close(), "Esc");
     head.append(this.title, this.alarm, close);
     const box = element("div", "beat-box");
     this.canvas = element("canvas");
@@ -41,11 +42,11 @@ export class Inspector {
     this.legend = element("p", "dim");
     const steps = element("div", "steps");
     this.buttons = {
-      anomalyBefore: button("◀ ▲", "earlier anomalous beat (Shift + left)", () => this.anomaly(-1)),
-      before: button("◀", "beat before (left)", () => this.step(-1)),
-      after: button("▶", "beat after (right)", () => this.step(1)),
-      anomalyAfter: button("▲ ▶", "later anomalous beat (Shift + right, n)", () => this.anomaly(1)),
-      newest: button("newest", "newest beat (End)", () => this.choose(this.bed?.beats.at(-1))),
+      anomalyBefore: button("◀ ▲", () => this.anomaly(-1), "earlier anomalous beat (Shift + left)"),
+      before: button("◀", () => this.step(-1), "beat before (left)"),
+      after: button("▶", () => this.step(1), "beat after (right)"),
+      anomalyAfter: button("▲ ▶", () => this.anomaly(1), "later anomalous beat (Shift + right, n)"),
+      newest: button("newest", () => this.choose(this.bed?.beats.at(-1)), "newest beat (End)"),
     };
     steps.append(...Object.values(this.buttons));
     const left = element("div", "inspector-beat");
@@ -246,7 +247,7 @@ export class Inspector {
       let row = this.rows.get(beat.r_sample);
       if (!row) {
         row = element("li");
-        const open = button("", "", () => this.choose(beat));
+        const open = button("", () => this.choose(beat));
         open.append(element("span", "number", beat.time.slice(11, 19)), element("span", "number", number(beat.score)), element("span", "", beat.words.join(", ")));
         row.append(open);
         this.rows.set(beat.r_sample, row);
@@ -351,12 +352,4 @@ export class Inspector {
       if (s >= -BEFORE_S && s <= AFTER_S) line(x(s), top, x(s), top + 24);
     }
   }
-}
-
-function button(text, title, click) {
-  const made = element("button", "", text);
-  made.type = "button";
-  if (title) made.title = title;
-  made.addEventListener("click", click);
-  return made;
 }

@@ -4,8 +4,8 @@
 import { clock, compareLabels, RANK, shortAddress } from "./format.js";
 import { Ring } from "./ring.js";
 
-export const STALE_S = 2; // without a heartbeat
-export const LOST_S = 5;
+const STALE_S = 2; // without a heartbeat
+const LOST_S = 5;
 const NO_DATA_S = 2;
 const BEHIND_S = 2; // samples have waited for this time in the monitor
 const SELDOM_STATUS_S = 7; // a busy monitor sends the status every 5 s

@@ -2,7 +2,7 @@
 
 import { now } from "./store.js";
 
-export const PX_PER_MM = 96 / 25.4; // CSS pixels
+const PX_PER_MM = 96 / 25.4; // CSS pixels
 const LATE_S = 0.07; // a wave may come this late without stopping the trace
 const CATCH_UP_S = 1.0; // further behind than this: jump
 const ERASE_PX = 14;

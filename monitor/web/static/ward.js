@@ -1,5 +1,6 @@
 // The ward: a tile for each bed, the most urgent first. Only tiles in view have waves, at most MOST of them.
 
+import { button } from "./controls.js";
 import { CONDITION_WORDS, clock, element, kindWords, MARKS, qualityWords, setClass, setText } from "./format.js";
 import { now } from "./store.js";
 import { Sweep } from "./sweep.js";
@@ -68,7 +69,7 @@ class Tile {
   }
 }
 
-export function limitsText(bed) {
+function limitsText(bed) {
   const { rate_low_bpm: low, rate_high_bpm: high } = bed.status ?? {};
   if (low === undefined || high === undefined) return "";
   return `${low === null ? "off" : Math.round(low)}–${high === null ? "off" : Math.round(high)}`;
@@ -102,14 +103,11 @@ export class Ward {
     this.find.placeholder = "Find a bed ( / )";
     this.find.setAttribute("aria-label", "Find a bed");
     this.find.addEventListener("input", () => (this.sortedAt = -Infinity));
-    this.traces = element("button", "", "Traces");
-    this.traces.type = "button";
-    this.traces.title = "Show or hide the traces";
-    this.traces.setAttribute("aria-pressed", "true");
-    this.traces.addEventListener("click", () => {
+    this.traces = button("Traces", () => {
       this.traces.setAttribute("aria-pressed", String(!this.withTraces));
       this.subscribe();
-    });
+    }, "Show or hide the traces");
+    this.traces.setAttribute("aria-pressed", "true");
     this.summary = element("span", "dim");
     tools.append(this.find, this.traces, this.summary);
     this.grid = element("div", "ward");
