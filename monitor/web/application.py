@@ -10,7 +10,6 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from monitor import VERSION
 from monitor.client.positions import Place, Position
 from monitor.errors import ClientError
 from monitor.messages import Reply, Request
@@ -67,7 +66,7 @@ async def _serve_page(request: web.Request, hub: Hub, feed: Feed, access: Access
         return ws
     waiting = asyncio.Event()
     page = Page(waiting.set)
-    page.put(own_frame("hello", version=VERSION, monitors=hub.names, name=person.name, role=person.role))
+    page.put(own_frame("hello", monitors=hub.names, name=person.name, role=person.role))
     hub.pages.add(page)
     sender = asyncio.create_task(_send(ws, page, waiting))
     watcher = asyncio.create_task(_watch_access(ws, request, person, access, page, hub, sender))

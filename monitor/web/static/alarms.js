@@ -2,7 +2,7 @@
 
 import { button } from "./controls.js";
 import { byUrgency } from "./store.js";
-import { element, kindWords, MARKS, setClass, setText } from "./format.js";
+import { dateTime, element, kindWords, MARKS, setClass, setText } from "./format.js";
 
 const PAUSE_S = 120;
 
@@ -147,8 +147,7 @@ export class AlarmView {
   draw() {}
 
   update() {
-    const pairs = this.store.beds.flatMap((bed) => bed.alarms().map((alarm) => [bed, alarm]));
-    pairs.sort((a, b) => byUrgency(a[1], b[1]));
+    const pairs = this.pairs();
     this.rows.update(pairs);
     const unknown = this.store.monitors.some((monitor) => monitor.connection() !== "connected");
     setText(this.none, pairs.length ? "" : unknown ? "Alarms unknown: a monitor is not connected." : "No active alarms.");
@@ -159,7 +158,7 @@ export class AlarmView {
         const row = element("tr");
         const { alarm } = body;
         const state = alarm.update ? `${alarm.state} (update)` : alarm.state;
-        const cells = [body.time.slice(0, 19).replace("T", " "), bed.label, "", kindWords(alarm.kind), state, alarm.text];
+        const cells = [dateTime(body.time), bed.label, "", kindWords(alarm.kind), state, alarm.text];
         row.append(...cells.map((text) => element("td", "", text)));
         row.children[2].append(element("span", `mark ${alarm.priority}`, MARKS[alarm.priority]));
         return row;
@@ -167,11 +166,15 @@ export class AlarmView {
     }
   }
 
+  // Active alarms of all beds as [bed, alarm], the most urgent first.
+  pairs() {
+    const pairs = this.store.beds.flatMap((bed) => bed.alarms().map((alarm) => [bed, alarm]));
+    return pairs.sort((a, b) => byUrgency(a[1], b[1]));
+  }
+
   // The bed of the most urgent alarm.
   chosen() {
-    const pairs = this.store.beds.flatMap((bed) => bed.alarms().map((alarm) => [bed, alarm]));
-    pairs.sort((a, b) => byUrgency(a[1], b[1]));
-    return pairs[0]?.[0] ?? null;
+    return this.pairs()[0]?.[0] ?? null;
   }
 
   press() {

@@ -128,8 +128,8 @@ function press(event) {
   else if (event.key === "h") location.hash = "#/history";
 }
 
-store.addEventListener("alarm", ({ detail: { bed, alarm, update } }) => {
-  if (update || alarm.state !== "onset") return;
+store.addEventListener("alarm", ({ detail: { bed, alarm } }) => {
+  if (alarm.update || alarm.state !== "onset") return;
   setText(byId("announce"), `${bed.label}: ${alarm.priority} alarm, ${kindWords(alarm.kind)}. ${alarm.text}`);
 });
 connection.addEventListener("link", () => {

@@ -16,7 +16,7 @@ export class Connection extends EventTarget {
     this.nextId = 1;
     this.view = { waves: [], beats: [] };
     this.socket = null;
-    this.heardAt = now();
+    this.lastFrameAt = now();
     setInterval(() => this.watch(), 250);
   }
 
@@ -28,7 +28,7 @@ export class Connection extends EventTarget {
     this.current = false; // whether the present state has come
     this.offsetS = Infinity; // from the server's clock to this page's, with the shortest way that was seen
     this.lateS = 0; // how much longer than that the last frames took
-    this.heardAt = now();
+    this.lastFrameAt = now();
     socket.onmessage = (event) => socket === this.socket && this.receive(event.data);
     socket.onclose = (event) => socket === this.socket && this.closed(event.code, event.reason);
   }
@@ -36,7 +36,7 @@ export class Connection extends EventTarget {
   // Whether the server is silent, or its frames come late.
   watch() {
     if (!this.socket) return;
-    const silentS = now() - this.heardAt;
+    const silentS = now() - this.lastFrameAt;
     if (silentS > CLOSE_S) {
       const socket = this.socket;
       this.closed(0);
@@ -74,7 +74,7 @@ export class Connection extends EventTarget {
   }
 
   receive(data) {
-    this.heardAt = now();
+    this.lastFrameAt = now();
     if (typeof data !== "string") {
       const view = new DataView(data);
       const length = view.getUint16(2, true);

@@ -332,7 +332,7 @@ export class Store extends EventTarget {
     const alarm = body.alarm;
     const bed = monitor.bed(alarm.bed);
     bed.advance(body.sample, body.time);
-    this.keep({ monitor, bed, topic, body });
+    this.keep({ bed, topic, body });
     const known = bed.active.get(alarm.alarm_id);
     if (known && known.seq > body.seq) return; // an older state, from the journal
     if (alarm.state === "cleared") {
@@ -342,11 +342,11 @@ export class Store extends EventTarget {
     } else if (!bed.cleared.some((entry) => entry.alarm.alarm_id === alarm.alarm_id && entry.body.seq > body.seq)) {
       bed.active.set(alarm.alarm_id, { alarm, body, seq: body.seq });
     }
-    this.dispatchEvent(new CustomEvent("alarm", { detail: { bed, alarm, isNew: !known && alarm.state === "onset", update: alarm.update } }));
+    this.dispatchEvent(new CustomEvent("alarm", { detail: { bed, alarm, isNew: !known && alarm.state === "onset" } }));
   }
 
   foldPast(monitor, topic, body) {
-    if (monitor.isNew(topic, body)) this.keep({ monitor, bed: monitor.bed(body.alarm.bed), topic, body, past: true });
+    if (monitor.isNew(topic, body)) this.keep({ bed: monitor.bed(body.alarm.bed), topic, body });
   }
 
   keep(entry) {
