@@ -51,7 +51,7 @@ def checked_chunk(chunk: Any, name: str, *, due: int, most: int, fs_hz: float, n
         first, samples = int(chunk.first_sample), np.asarray(chunk.samples, dtype=np.float64)
         notices = tuple(_checked_notice(notice) for notice in chunk.notices)
         arrival_s, time_s = _stamp(chunk.arrival_s, now_s), _stamp(chunk.time_s, now_s)
-        lied = (arrival_s is None) != (chunk.arrival_s is None) or (time_s is None) != (chunk.time_s is None)
+        broken_stamp = (arrival_s is None) != (chunk.arrival_s is None) or (time_s is None) != (chunk.time_s is None)
     except Exception as error:  # an object of another package may raise anything
         raise SourceError(f"{name} gave no chunk ({type(error).__name__}: {first_line(error)})") from None
     if samples.ndim != 1 or samples.size > most:
@@ -63,7 +63,7 @@ def checked_chunk(chunk: Any, name: str, *, due: int, most: int, fs_hz: float, n
     if len(notices) > _MOST_NOTICES:
         more = len(notices) - _MOST_NOTICES
         notices = (*notices[:_MOST_NOTICES], Notice("bad_input", f"{name}: {more} more notices at once", more))
-    if lied:
+    if broken_stamp:
         notices = (*notices, Notice("bad_input", f"{name}: a time stamp is no time of this machine; it is not used"))
     return Chunk(first, samples, arrival_s, notices, time_s)
 

@@ -23,7 +23,7 @@ from monitor.sources.channels import Channel, channel_list, choose
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
 from monitor.sources.timing.arrival_line import usual_rate
 from monitor.sources.timing.sample_runs import SampleRuns
-from monitor.sources.timing.stamp_clock import StampClock
+from monitor.sources.timing.stamp_clock import LONGEST_GAP_S, StampClock
 from monitor.sources.units import ADC, canonical_unit, mv_per, unit_in_label
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class LslSource(Source):
         if found.source_id():
             self._key, self._value = "source_id", found.source_id()
         self._stamps = StampClock(self.fs_hz)
-        self._arrival_s = self._clock()
+        self._arrival_s = self._began_s = self._clock()
         self._broken = False  # the stream was lost since the last sample
         self._beyond = self._resets = 0
         self._pending: list[Notice] = []
@@ -245,6 +245,7 @@ class LslSource(Source):
     def _take(self, samples: Any, stamps: NDArray[np.float64]) -> None:
         mv = np.asarray(samples[:, self._channel], dtype=np.float64) * self._mv
         self._beyond += blank_beyond(mv)
+        self._stamps.longest_s = LONGEST_GAP_S + self._arrival_s - self._began_s  # as ZmqSource limits it
         self._keep(self._stamps.push(mv, stamps))
 
     def _keep(self, runs: list[tuple[int, Any]]) -> None:

@@ -24,13 +24,13 @@ from monitor.sources.tables.reader import TableReader
 from monitor.sources.tables.shape import has_number
 from monitor.sources.tables.text import is_binary
 from monitor.sources.timing.sample_runs import SampleRuns
+from monitor.sources.timing.stamp_clock import LONGEST_GAP_S
 from monitor.sources.units import mv_per
 
 __all__ = ["FRAME_BYTES", "ZmqSource"]
 
 FRAME_BYTES = 1_048_576  # 4 min of float32 at 1 kHz; ZeroMQ disconnects a sender of a larger frame
 QUEUED = 64  # messages that ZeroMQ holds for us; times FRAME_BYTES it bounds the memory
-LONGEST_GAP_S = 86_400.0  # jumps of first_sample beyond this and real time, in sum, are broken numbers, no gaps
 _FIRST_MESSAGE_S = 10.0
 _MESSAGES_AT_ONCE = 1000  # messages per read: a flood must not block the pipeline
 _EARLIER_EPOCHS = 16
@@ -196,6 +196,7 @@ class ZmqSource(Source):
         if self._next is not None and self._table is None:
             raise ValueError("a message of text after samples/1; does a second program send?")
         table = self._table or TableReader(self._options, self.name, live=True)
+        table.limit_gaps(LONGEST_GAP_S + self._clock() - self._began_s)
         runs = table.push(text if text.endswith(b"\n") else text + b"\n")
         self._table = table
         layout = table.layout
@@ -245,6 +246,7 @@ class ZmqSource(Source):
         if ahead < 0:
             raise ValueError(f"first_sample {header.first_sample} runs back, {self._next - self._offset} was due")
         ahead_s = ahead / self.fs_hz
+        # Jumps beyond a day and real time, in sum, are broken numbers, no gaps.
         # A sender that jumps at each message would be a gap, an event and an alarm each time.
         if self._skipped_s + ahead_s > LONGEST_GAP_S + self._clock() - self._began_s:
             raise ValueError(

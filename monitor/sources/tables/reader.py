@@ -68,6 +68,7 @@ class TableReader:
         self._bad = 0
         self._example = ""
         self._clock: StampClock | None = None
+        self._longest_s = math.inf
         self._packets = False
         self._next = 0  # index of the next sample, without a clock
         self._last_s: float | None = None  # the last time, for a clock over midnight
@@ -100,6 +101,12 @@ class TableReader:
             runs += self._place(self._settled([], []))
             runs += self._clock.flush()
         return runs
+
+    def limit_gaps(self, longest_s: float) -> None:
+        """Limit the sum of all gaps, s; times that jump beyond it are resets."""
+        self._longest_s = longest_s
+        if self._clock is not None:
+            self._clock.longest_s = longest_s
 
     def take_bad(self) -> tuple[int, str]:
         """Rows without a number since the last call, and the first of them."""
@@ -163,6 +170,7 @@ class TableReader:
         if layout.time is not None:
             rate = layout.time.rate
             self._clock = StampClock(rate.clock_hz, rate.late_s, rate.hold_s)
+            self._clock.longest_s = self._longest_s
             self._packets = rate.packets
         self._line = sum(1 + line.count("\n") for line in head[: layout.shape.first])
         return self._leads_off(head[: layout.shape.first]) + self._read(head[layout.shape.first :])

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "StampClock"]
+__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "LONGEST_GAP_S", "StampClock"]
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ HOLD_S = 0.5  # stamps that stay late for this time mean a loss
 _CATCHING_UP = 0.25  # decrease of lateness, of late_s, that shows a sender catching up; the decision waits
 _HELD_S = 10.0  # longest signal that waits for the decision
 FOLLOW_S = 2.0  # time constant of the drift correction: 2 % drift is then 40 ms, well under LATE_S
-_LONGEST_S = 86_400.0  # a stamp later than this is a reset, not a delay
+LONGEST_GAP_S = 86_400.0  # a stamp later than this is a reset, not a delay
 
 
 class StampClock:
@@ -40,7 +40,9 @@ class StampClock:
 
     Attributes:
         next: index of the next sample, unless samples before it were lost.
-        resets: number of resets of the stamps: they ran back, or jumped by more than a day.
+        resets: number of resets of the stamps: they ran back, or jumped by more than a day or beyond `longest_s`.
+        longest_s: longest sum of all losses, s; a live source sets it, because a stream cannot lose more than a fault
+            of its clock and the time that has passed.
 
     >>> clock = StampClock(100.0)
     >>> [(first, len(s)) for first, s in clock.push(np.zeros(100), np.arange(100) / 100)]
@@ -54,6 +56,8 @@ class StampClock:
         self._late_s, self._hold_s = late_s, hold_s
         self.next = 0
         self.resets = 0
+        self.longest_s = math.inf
+        self._lost_s = 0.0  # sum of all losses
         self._due_s: float | None = None  # expected stamp of the next sample; None = take the stamp of the next one
         self._held: list[tuple[float, float]] = []  # (sample, stamp)
         self._least_late_s = math.inf  # of the held samples
@@ -103,7 +107,7 @@ class StampClock:
                 self._due_s = stamp_s - before if math.isfinite(stamp_s) else None
             due_s = stamp_s if self._due_s is None else self._due_s + (len(certain) + len(self._held)) / self.fs_hz
             late_s = stamp_s - due_s if math.isfinite(stamp_s) else self._least_late_s if self._held else 0.0
-            if not -LATE_S <= late_s <= _LONGEST_S:
+            if not -LATE_S <= late_s <= min(LONGEST_GAP_S, self.longest_s - self._lost_s):
                 self.resets += 1
                 if self._due_s is not None:
                     self._due_s += late_s
@@ -130,6 +134,7 @@ class StampClock:
         """Assume a loss before the held samples and return them, to be placed again; the least late is then on time."""
         lost = max(1, round(self._least_late_s * self.fs_hz))
         self.next += lost
+        self._lost_s += lost / self.fs_hz
         if self._due_s is not None:
             self._due_s += lost / self.fs_hz
         return self._release()

@@ -105,6 +105,17 @@ def test_lost_samples_are_a_gap_and_late_samples_are_not(stream: tuple[Publisher
     assert notices == []
 
 
+def test_stamps_that_jump_again_and_again_lose_at_most_a_day(stream: tuple[Publisher, Source, Clock]) -> None:
+    outlet, source, _ = stream
+    for number in range(5):
+        outlet.push(250 * number, 250, 10.0 + number * 23 * 3600.0)
+    samples, notices = read_until(source, 1249)
+    assert list(samples.values()) == [float(i) for i in range(1250)]
+    assert max(samples) < FS_HZ * 86_400 + 1250
+    assert [notice.kind for notice in notices] == ["bad_input"] * len(notices)
+    assert sum(notice.count for notice in notices) == 3
+
+
 def test_impossible_values_are_nan_and_counted(stream: tuple[Publisher, Source, Clock]) -> None:
     outlet, source, _ = stream
     outlet.push_stamped([1.0, np.nan, np.inf, -np.inf, 5e12, 7.0], [5.0 + i / FS_HZ for i in range(6)])

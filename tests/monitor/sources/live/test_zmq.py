@@ -344,6 +344,16 @@ def test_a_sender_that_jumps_at_each_message_is_refused_after_a_day(line: Line) 
     assert sum(notice.count for notice in notices if notice.kind == "bad_input") == 58
 
 
+def test_rows_whose_time_jumps_at_each_message_lose_at_most_a_day(line: Line) -> None:
+    for number in range(60):
+        start_s = number * 23 * 3600
+        line.send([b"".join(b"%.3f,%.4f\n" % (start_s + i / 250, np.sin(i / 9)) for i in range(1000))])
+    line.send([b"5000000,9.5\n5000000.004,9.5\n"])
+    samples, notices = gather(line.source, lambda samples, _: 9.5 in samples.values(), 10_000)
+    assert max(samples) < 250 * (2 * 86_400 + 60 * 4)
+    assert sum(notice.count for notice in notices if notice.kind == "bad_input") >= 58
+
+
 def test_numbers_that_no_time_can_hold_are_refused(line: Line) -> None:
     line.send(message(2**53, [0.5]))
     line.send(message(0, [0.5], time="9999-12-31T23:00:00"))

@@ -84,6 +84,23 @@ def test_a_late_sender_that_catches_up_loses_nothing(
     assert list(out) == list(range(sent.size))
 
 
+@settings(max_examples=30)
+@given(jumps_s=st.lists(st.floats(0.7, 86_000), min_size=1, max_size=20), cuts=CUTS)
+def test_the_sum_of_all_losses_is_limited_and_no_sample_is_lost(jumps_s: list[float], cuts: list[int]) -> None:
+    clock = StampClock(100.0)
+    clock.longest_s = 100_000.0
+    stamps = np.arange(100 * (len(jumps_s) + 1)) / 100 + np.repeat(np.cumsum([0.0, *jumps_s]), 100)
+    runs = [
+        run
+        for at in range(0, stamps.size, cuts[0])
+        for run in clock.push(stamps[at:][: cuts[0]], stamps[at:][: cuts[0]])
+    ]
+    runs += clock.flush()
+    assert np.concatenate([samples for _, samples in runs]).tolist() == stamps.tolist()
+    assert clock.next - stamps.size <= 100_000 * 100
+    assert (clock.resets > 0) == (sum(jumps_s) > 100_000) or abs(sum(jumps_s) - 100_000) < 1
+
+
 @given(cuts=CUTS, other=CUTS, seed=st.integers(0, 10_000))
 def test_indices_do_not_depend_on_the_pieces(cuts: list[int], other: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
