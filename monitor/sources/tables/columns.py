@@ -51,6 +51,11 @@ class Column:
         return self.kind in ("signal", "constant", "index", "advancing")
 
     @property
+    def is_ordinal(self) -> bool:
+        """Whether it holds the place of each row: a time, a date or an index."""
+        return self.kind in ("advancing", "index", "clock", "date", "date and clock")
+
+    @property
     def is_time(self) -> bool:
         """Whether it may be the time: by its values and its name."""
         if self.kind in ("clock", "date and clock"):

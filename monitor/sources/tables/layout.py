@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from monitor.sources.channels import channel_list, choose
 from monitor.sources.options import SourceOptions
 from monitor.sources.tables.cells import is_comment, number
 from monitor.sources.tables.columns import Column, read_columns
-from monitor.sources.tables.preamble import Stated, rate_in, read_preamble
+from monitor.sources.tables.preamble import Stated, rate_in, read_preamble, units_in_words
 from monitor.sources.tables.shape import Shape, recognise_shape
 from monitor.sources.tables.time_column import TimeColumn, find_time
 from monitor.sources.units import canonical_unit, mv_per, without_unit
@@ -24,6 +25,7 @@ __all__ = ["TableLayout", "recognise"]
 
 Floats = NDArray[np.float64]
 
+_SUMMARY = re.compile(r"(?!(?:nan|nat|na|null|none|inf)\b)[^\W\d_][^\d]+", re.IGNORECASE)
 _SPACED_ROWS = 4  # rows that show it
 
 
@@ -42,6 +44,7 @@ class TableLayout:
         fs_hz: sampling rate, Hz.
         notice: what the user has to know of the layout; empty = nothing.
         blank_is_sample: an empty line is a missing sample.
+        ordinals: columns with the place of the row: times, dates, an index.
     """
 
     shape: Shape
@@ -55,10 +58,19 @@ class TableLayout:
     fs_hz: float
     notice: str
     blank_is_sample: bool
+    ordinals: tuple[int, ...] = ()
 
     def number(self, cell: str) -> float:
         """Parse a cell; ValueError if it is no number."""
         return number(cell, self.shape.decimal_comma)
+
+    def is_summary(self, row: Sequence[str]) -> bool:
+        """Whether a row has a word where the others have their time or index: a footer, `Total,7500`."""
+        for i in self.ordinals:
+            cell = row[i].strip(" \"'") if i < len(row) else ""
+            if cell[:1].isalpha() and _SUMMARY.fullmatch(cell):  # the first test is cheap: this runs for each row
+                return True
+        return False
 
 
 def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableLayout:
@@ -83,6 +95,8 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
     column = _choose(columns, wanted, name)
     lead = _lead(columns[column], stated)
     options.note("lead", lead)
+    if stated.unit is None and options.unit is None and columns[column].mv_unit is None:
+        stated.unit = _unit_in_words(lines[: shape.first], shape, name)
     unit, mv, zero, rails = _scale(columns[column], stated, options, name)
     options.note("unit", unit)
     time, fs_hz, notice = _rate(shape, rows, columns, column, stated, options, name)
@@ -98,6 +112,7 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
         fs_hz,
         notice,
         blank_is_sample=shape.width == 1 and time is None and not _is_spaced(lines[shape.first :]),
+        ordinals=tuple(i for i, each in enumerate(columns) if i != column and each.is_ordinal),
     )
 
 
@@ -116,6 +131,20 @@ def _with_stated_labels(shape: Shape, stated: Stated) -> Shape:
     if units and not shape.units and len(units) in (shape.width, shape.width - 1):
         shape = replace(shape, units=("",) * (shape.width - len(units)) + units)
     return shape
+
+
+def _unit_in_words(above: Sequence[str], shape: Shape, name: str) -> str | None:
+    """The unit in the lines above the first row that are no header, e.g. `# all values in uV`.
+
+    Raises:
+        SourceError: several units.
+    """
+    labels = [label for label in shape.labels if label]
+    units = units_in_words([line for line in above if not labels or not all(label in line for label in labels)])
+    if len(units) > 1:
+        named = " and ".join(sorted(units))
+        raise SourceError(f"{name}: the lines above its numbers name {named}; give the ECG's unit, e.g. --unit uV")
+    return next(iter(units), None)
 
 
 def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions) -> None:
@@ -159,6 +188,10 @@ def _scale(
     unit = options.unit or column.mv_unit or stated.unit
     if unit is None and options.mv_per_unit:
         unit = "adc"
+    counts = unit == "adc" or (unit is None and looks_like_counts(column.values) is not None)
+    if counts and stated.mv_per_count and not options.mv_per_unit:
+        options.note("scale", f"{stated.mv_per_count:g} mV a count, stated")
+        return "adc", stated.mv_per_count, 0.0, None
     if unit == "adc" and not options.mv_per_unit:
         problem = looks_like_counts(column.values)
         if options.unit is None and problem:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.sources.tables.times import TIME_UNITS, time_unit
-from monitor.sources.units import canonical_unit
+from monitor.sources.units import UNITS, canonical_unit
 
-__all__ = ["Stated", "is_statement", "rate_in", "read_preamble"]
+__all__ = ["Stated", "is_statement", "rate_in", "read_preamble", "units_in_words"]
 
 _NUMBER = r"(?P<n>\d+(?:[.,]\d+)?)"
 _HERTZ = r"(?P<kilo>k)?(?:hz|hertz|herz|hercios?|sps|samples? ?(?:/|per) ?s(?:ec(?:ond)?)?)"
@@ -41,6 +41,19 @@ _VALUE_RATE = re.compile(rf"{_NUMBER}\s*(?:{_HERTZ})?", re.IGNORECASE)
 _VALUE_INTERVAL = re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d]+)?", re.IGNORECASE)
 _RATE_TEXT = re.compile(rf"(?<![\w.,-]){_NUMBER}\s*{_HERTZ}(?![a-z])", re.IGNORECASE)
 _PER_SAMPLE = re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d]+)\s*(?:/|per)\s*sample", re.IGNORECASE)
+_COUNT = r"(?:lsb|bits?|counts?|ad(?:u|c)s?|a/d|digits?|steps?)"
+_COUNT_SCALES = (  # of one count
+    re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d]*v(?:olts?)?)\s*(?:/|per|an?)\s*{_COUNT}\b", re.IGNORECASE),
+    re.compile(rf"\b1\s*{_COUNT}\s*[=:]\s*{_NUMBER}\s*(?P<unit>[^\W\d]*v(?:olts?)?)\b", re.IGNORECASE),
+    re.compile(
+        rf"\b(?:scale|resolution|lsb|step|count)\b(?:\s*(?:factor|size|value))?\s*[=:,;\t]\s*{_NUMBER}\s*"
+        r"(?P<unit>[^\W\d]*v(?:olts?)?)\s*\Z",
+        re.IGNORECASE,
+    ),
+)
+_COUNTS_IN_ONE = re.compile(rf"{_NUMBER}\s*{_COUNT}\s*(?:/|per)\s*(?P<unit>[^\W\d]*v(?:olts?)?)\b", re.IGNORECASE)
+_BRACKETS = frozenset("([")
+_WORDS = re.compile(r"[\s,;|:=()\[\]{}\"']+")
 _FILTER = re.compile(r"filt|notch|pass|cut|band|mains|line|power|hum|bereich", re.IGNORECASE)
 _MICROVOLT_FILES = re.compile(r"OpenBCI", re.IGNORECASE)  # its files are in uV and do not say so
 
@@ -52,12 +65,14 @@ class Stated:
     Attributes:
         fs_hz: sampling rate, Hz; None = not stated.
         unit: unit of the ECG, as `canonical_unit` gives it; None = not stated.
+        mv_per_count: scale of ADC counts, mV; None = not stated.
         lead: name of the ECG's column; empty = not stated.
         labels, units: of several columns, in order.
     """
 
     fs_hz: float | None = None
     unit: str | None = None
+    mv_per_count: float | None = None
     lead: str = ""
     labels: Sequence[str] = ()
     units: Sequence[str] = ()
@@ -67,7 +82,7 @@ def read_preamble(lines: Sequence[str]) -> Stated:
     """Read the lines before the first row: comments, `key: value`, `key,value`, words.
 
     >>> read_preamble(["Sample Rate,512 hertz", "Lead,Lead I", "Unit,µV"])
-    Stated(fs_hz=512.0, unit='uV', lead='Lead I', labels=(), units=())
+    Stated(fs_hz=512.0, unit='uV', mv_per_count=None, lead='Lead I', labels=(), units=())
     >>> read_preamble(["# recorded at 250 Hz, notch filter 50 Hz", "fs: 1 kHz"]).fs_hz
     1000.0
     """
@@ -77,6 +92,7 @@ def read_preamble(lines: Sequence[str]) -> Stated:
         text = line.strip().lstrip("#%/ \t")
         if _MICROVOLT_FILES.search(text) and stated.unit is None:
             stated.unit = "uV"
+        stated.mv_per_count = stated.mv_per_count or _count_scale(text)
         if _JSON.search(text):
             _take_json(stated, text)
             continue
@@ -90,9 +106,12 @@ def read_preamble(lines: Sequence[str]) -> Stated:
 
 
 def is_statement(line: str) -> bool:
-    """Whether a line states a rate, a unit or a lead as key and value, so that it is no header."""
-    found = _KEY_VALUE.fullmatch(line.strip().lstrip("#%/ \t"))
-    return found is not None and _take(Stated(), found["key"].strip(), found["value"])
+    """Whether a line states a rate, a unit or a lead as key and value, or a scale of counts; then it is no header."""
+    text = line.strip().lstrip("#%/ \t")
+    found = _KEY_VALUE.fullmatch(text)
+    if found is not None and _take(Stated(), found["key"].strip(), found["value"]):
+        return True
+    return not _BRACKETS.intersection(text) and _count_scale(text) is not None  # `ecg [2.5 uV/bit]` is a header
 
 
 def rate_in(text: str) -> float | None:
@@ -144,6 +163,36 @@ def _take_json(stated: Stated, text: str) -> None:
             _take(stated, pair["key"], pair["text"] or pair["number"] or "")
         elif pair["key"].lower() in ("column", "columns", "labels"):
             stated.labels = [cell.strip(' "') for cell in pair["cells"].split(",")]
+
+
+def units_in_words(lines: Sequence[str]) -> set[str]:
+    """Units of voltage that stand in words above a table, not after a number; as `canonical_unit` gives them.
+
+    >>> units_in_words(["all values in uV, range +-5 mV, gain 10 mm/mV", "Time (s) ECG lead (uV)"])
+    {'uV'}
+    """
+    found = set()
+    for line in lines:
+        words = [word for word in _WORDS.split(line) if word]
+        for before, word in zip(["", *words], words, strict=False):
+            unit = canonical_unit(word) if len(word) > 1 else None  # V alone may be a lead
+            if unit in UNITS and not any(map(str.isdigit, before)):
+                found.add(unit)
+    return found
+
+
+def _count_scale(text: str) -> float | None:
+    """The scale of ADC counts that a line states, mV in one.
+
+    >>> [_count_scale(text) for text in ("1 LSB = 2.5 uV", "2.5 uV/bit", "gain: 200 adu/mV", "scale: 0,005 mV", "5 mV")]
+    [0.0025, 0.0025, 0.005, 0.005, None]
+    """
+    for pattern in (*_COUNT_SCALES, _COUNTS_IN_ONE):
+        found = pattern.search(text)
+        unit = canonical_unit(found["unit"]) if found else None
+        if found and unit in UNITS and (number := _number(found["n"])):
+            return round(UNITS[unit] / number if pattern is _COUNTS_IN_ONE else UNITS[unit] * number, 12)
+    return None
 
 
 def _over(step_s: float) -> float | None:

@@ -217,9 +217,11 @@ class TableReader:
         return self._place(self._settled(mv.tolist(), stamps.tolist()))
 
     def _values(self, layout: TableLayout, rows: Sequence[Sequence[str]]) -> Floats:
-        """The ECG's column, mV; NaN where it holds no usable number."""
+        """The ECG's column, mV; NaN where it holds no usable number, or the number of a summary."""
         values = np.full(len(rows), np.nan)
         for i, row in enumerate(rows):
+            if layout.is_summary(row):
+                continue
             try:
                 values[i] = layout.number(row[layout.column])
             except (ValueError, IndexError):

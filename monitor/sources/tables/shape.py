@@ -39,6 +39,8 @@ _KIND_WORDS = {
     "int",
 }
 _HERTZ = re.compile(r"\d ?k?hz", re.IGNORECASE)
+_BRACKETED_NAME = re.compile(r"[^()\[\]]+[(\[][^()\[\]]*[)\]]")
+_SPACED_NAME = re.compile(r"\S+(?:\s+(?:[(\[][^()\[\]]*[)\]]|\d+(?!\S)))*")  # with its number and unit
 _WHOLE = re.compile(r"[+-]?\d+")
 _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W\d_]")
@@ -271,7 +273,7 @@ def _labels(line: str, delimiter: str | None, quote: str, width: int) -> tuple[s
     row = split(line.strip("\r\n"), delimiter, quote)
     if delimiter is None and len(row) != width:
         apart = re.split(r"\t|\s{2,}|[;,]\s*", line.strip())
-        row = apart if len(apart) == width else row
+        row = apart if len(apart) == width else _names_of_words(line) if len(row) > width else row
     if quote == '"' and all(cell.strip()[:1] == "'" for cell in row if cell.strip()):
         row = split(line, delimiter, "'")
     row = [cell.strip(" \t\r\"'\ufeff") for cell in row]
@@ -282,6 +284,18 @@ def _labels(line: str, delimiter: str | None, quote: str, width: int) -> tuple[s
     if width == 1 and len(row) > 1:
         return None
     return tuple(row) if len(row) == width else None
+
+
+def _names_of_words(line: str) -> list[str]:
+    """Names of columns of several words between blanks, where each ends with its unit in brackets or has one word.
+
+    >>> _names_of_words("Time (s) ECG lead II [uV]"), _names_of_words("time (s) Channel 1")
+    (['Time (s)', 'ECG lead II [uV]'], ['time (s)', 'Channel 1'])
+    """
+    bracketed = _BRACKETED_NAME.findall(line)
+    if bracketed and not _BRACKETED_NAME.sub("", line).strip():
+        return [name.strip() for name in bracketed]
+    return _SPACED_NAME.findall(line)
 
 
 def _is_label(cell: str) -> bool:

@@ -199,6 +199,26 @@ KINDS: dict[str, tuple[str | bytes, str, str]] = {  # text, lead, unit; all at 2
     "blanks": ("  time    ecg\n" + rows(lambda i, v: f"  {i * 0.004:8.3f}   {v:9.4f}"), "ecg", "mV"),
     "pipes": ("time|ecg\n" + rows(lambda i, v: f"{i * 0.004:.3f}|{v}"), "ecg", "mV"),
     "volts": ("Time [s],Voltage [V]\n" + rows(lambda i, v: f"{i * 0.004:.3f},{v / 1000:.7f}"), "Voltage", "V"),
+    "names of two words between blanks": (
+        "Time (s) Channel 1 (uV)\n" + rows(lambda i, v: f"{i * 0.004:.3f} {v * 1000:.1f}"),
+        "Channel 1",
+        "uV",
+    ),
+    "a unit in brackets ends each name": (
+        "Time [s] ECG lead II [uV]\n" + rows(lambda i, v: f"{i * 0.004:.3f} {v * 1000:.1f}"),
+        "ECG lead II",
+        "uV",
+    ),
+    "names that cannot be divided": (
+        "Elapsed time ECG signal uV\n" + rows(lambda i, v: f"{i * 0.004:.3f} {v * 1000:.1f}"),
+        "ECG",
+        "uV",
+    ),
+    "a sentence with the unit": (
+        "# all values in uV, range +-5 mV\ntime,ecg\n" + rows(lambda i, v: f"{i * 0.004:.3f},{v * 1000:.1f}"),
+        "ecg",
+        "uV",
+    ),
     "minutes": ("min,CH1,\n" + rows(lambda i, v: f"{i * 0.004 / 60:.8f},{v},"), "CH1", "mV"),
 }
 
@@ -304,6 +324,38 @@ def test_the_remedy_of_a_refusal_works(text: str, flag: str, options: dict[str, 
         read(text, **({"fs_hz": 250} if flag == "--column" else {}))
     assert "\n" not in str(refused.value)
     assert read(text, **options).fs_hz == 250
+
+
+@pytest.mark.parametrize(
+    "stated", ["1 LSB = 2.5 uV", "scale: 2.5 uV/LSB", "# resolution,0.0025 mV", "gain: 400 adu/mV", "2500 nV per count"]
+)
+@pytest.mark.parametrize("label", ["ecg", "ecg [counts]"])
+def test_a_stated_scale_of_counts_is_used(stated: str, label: str) -> None:
+    found = read(f"fs: 250\n{stated}\n{label}\n" + rows(lambda i, v: f"{round(400 * v)}"))
+    assert found.unit == "adc"
+    np.testing.assert_allclose(found.mv, np.round(400 * np.array(WAVE)) / 400)
+    text = f"fs: 250\n{stated}\n" + rows(lambda i, v: f"{v}")
+    np.testing.assert_allclose(read(text).mv, WAVE, err_msg="numbers with decimals are no counts")
+
+
+def test_two_units_above_the_numbers_are_refused() -> None:
+    text = "# EMG in mV, ECG in uV\n" + rows(lambda i, v: f"{v * 1000:.1f}")
+    with pytest.raises(SourceError, match="name mV and uV; give the ECG's unit"):
+        read(text, fs_hz=250)
+    np.testing.assert_allclose(read(text, fs_hz=250, unit="uV").mv, WAVE, atol=1e-6)
+
+
+@pytest.mark.parametrize("footer", ["Total,7500", '"Mean:",0.3', "Mittelwert,0.3\nSumme,7500"])
+@pytest.mark.parametrize(
+    "head", ["time,ecg\n{i:.3f},{v}\n", "n,ecg\n{n},{v}\n", "clock,ecg\n13:00:{i:06.3f},{v}\n"], ids=lambda h: h[:5]
+)
+def test_a_footer_is_no_value(head: str, footer: str) -> None:
+    header, row = head.split("\n", 1)
+    text = header + "\n" + "".join(row.format(i=i / 250, n=i, v=v) for i, v in enumerate(WAVE)) + footer
+    found = read(text, fs_hz=250)
+    np.testing.assert_allclose(found.mv[:N], WAVE, atol=1e-6)
+    assert np.isnan(found.mv[N:]).all()
+    assert found.bad == footer.count("\n") + 1
 
 
 def test_unreadable_rows_are_missing_samples() -> None:
