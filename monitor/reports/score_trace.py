@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from monitor.reports.marked_beats import MarkedBeat
 from monitor.reports.svg_text import svg_text
 
-__all__ = ["draw_scores"]
+__all__ = ["draw_scores", "round_step"]
 
 
 def draw_scores(
-    beats: Sequence[MarkedBeat], x_of: Callable[[int], float], left: float, right: float, top: float, bottom: float
-) -> list[str]:
-    """Draw one stem per scored beat, and the threshold as a dashed line; edges and `x_of` (a source sample) in mm."""
+    beats: Sequence[MarkedBeat], x_of: Callable[[int], float], left: float, right: float, top: float, bottom: float,
+    within: str = "",
+) -> list[str]:  # fmt: skip
+    """Draw one stem per scored beat, and the threshold as a dashed line; edges and `x_of` (a source sample) in mm.
+
+    `within` is the beginning of its ids, as of a `StripPicture`.
+    """
     out = [f'<path class="axis" d="M{left:g} {top:g}V{bottom:g}"/>']
     scored = [beat for beat in beats if beat.score is not None and math.isfinite(beat.score)]
     limits = [beat for beat in scored if beat.threshold is not None and math.isfinite(beat.threshold)]
@@ -29,14 +33,14 @@ def draw_scores(
         return bottom - (value - low) * scale
 
     out.append(f'<path class="axis" d="M{left:g} {y_of(0.0):.2f}H{right:g}"/>')
-    step = _round_step((high - low) / 4)
+    step = round_step((high - low) / 4)
     for n in range(math.ceil(low / step), math.floor(high / step) + 1):
         out.append(f'<path class="axis" d="M{left:g} {y_of(n * step):.2f}h-1.2"/>')
         out.append(svg_text(left - 2, y_of(n * step) + 0.9, 2.4, f"{n * step:g}", anchor="end"))
     if limits:
         d = f"M{left:g} {y_of(limits[0].threshold or 0.0):.3f}"
         d += "".join(f"H{x_of(b.r_sample):.3f}V{y_of(b.threshold or 0.0):.3f}" for b in limits) + f"H{right:g}"
-        out.append(f'<path id="threshold" class="limit" d="{d}"/>')
+        out.append(f'<path id="{within}threshold" class="limit" d="{d}"/>')
     last = f"; dashed: threshold for anomalous ({limits[-1].threshold:.1f})" if limits else ""
     out.append(svg_text(left, top - 1.5, 2.6, f"anomaly score of each beat{last}"))
     for beat in scored:
@@ -46,7 +50,7 @@ def draw_scores(
     return out
 
 
-def _round_step(step: float) -> float:
+def round_step(step: float) -> float:
     """The next larger value among 1, 2, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step)

@@ -33,6 +33,7 @@ UP_MM: Final = (20.0, 45.0)  # minimum and maximum above the baseline: 2 to 4.5 
 DOWN_MM: Final = (15.0, 35.0)
 SCORE_GAP_MM: Final = 12.0  # between paper and score panel
 SCORE_MM: Final = 22.0  # height of the score panel
+FOOTER_MM: Final = 8.0
 PACER_MM: Final = 8.0  # height of the mark of a pacing pulse
 CLIP_MARK_MM: Final = 3.0  # least distance between two marks of clipped signal
 GAP_WORDS_MM: Final = 22.0  # least width of a gap that gets a label
@@ -82,14 +83,21 @@ class StripPicture:
     pulses: Sequence[int] = ()
 
 
-def draw_strip(picture: StripPicture) -> str:
-    """Draw a strip as an SVG document."""
-    return _Drawing(picture).document()
+def draw_strip(picture: StripPicture, within: str = "") -> str:
+    """Draw a strip as SVG.
+
+    Args:
+        picture: its content.
+        within: beginning of its ids, unique in a page that holds several strips: then an element of that page, without
+            XML declaration and footer; empty = a document of its own.
+    """
+    return _Drawing(picture, within).document()
 
 
 class _Drawing:
-    def __init__(self, picture: StripPicture) -> None:
+    def __init__(self, picture: StripPicture, within: str) -> None:
         self._p = picture
+        self._within = within
         finite = picture.samples[np.isfinite(picture.samples)]
         # The median, not the mean: a few large beats must not shift the baseline.
         self._zero_mv = float(np.median(finite)) if finite.size else 0.0
@@ -103,17 +111,18 @@ class _Drawing:
         self._beats = [beat for beat in picture.beats if picture.first_sample <= beat.r_sample < last]
 
     def document(self) -> str:
-        """The SVG document."""
+        """The SVG."""
         score_top = self._bottom + SCORE_GAP_MM
         score_bottom = score_top + SCORE_MM
-        width, height = self._right + RIGHT_MM, score_bottom + 14.0
+        own = self._within
+        width, height = self._right + RIGHT_MM, score_bottom + 6.0 + (0.0 if own else FOOTER_MM)
         parts = [
-            '<?xml version="1.0" encoding="UTF-8"?>',
+            "" if own else '<?xml version="1.0" encoding="UTF-8"?>',
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}mm" height="{height:g}mm" '
             f'viewBox="0 0 {width:g} {height:g}">',
             f"<title>{escaped(self._p.alarm.alarm_id)}</title>",
             f"<style>{_STYLE}</style>",
-            f'<clipPath id="paper"><rect x="{LEFT_MM:g}" y="{TOP_MM:g}" width="{self._right - LEFT_MM:g}" '
+            f'<clipPath id="{own}paper"><rect x="{LEFT_MM:g}" y="{TOP_MM:g}" width="{self._right - LEFT_MM:g}" '
             f'height="{self._bottom - TOP_MM:g}"/></clipPath>',
             f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
             *self._header(width),
@@ -127,8 +136,8 @@ class _Drawing:
             *self._clip_marks(),
             *self._marks(),
             *self._seconds_axis(),
-            *draw_scores(self._beats, self._x, TRACE_MM, self._right, score_top, score_bottom),
-            *self._footer(height),
+            *draw_scores(self._beats, self._x, TRACE_MM, self._right, score_top, score_bottom, own),
+            *([] if own else self._footer(height)),
             "</svg>",
         ]
         return "\n".join(part for part in parts if part) + "\n"
@@ -169,14 +178,14 @@ class _Drawing:
             (fine if mm % 5 else bold).append(f"M{LEFT_MM:g} {TOP_MM + mm:g}h{width:g}")
         return [
             f'<rect x="{LEFT_MM:g}" y="{TOP_MM:g}" width="{width:g}" height="{height:g}" fill="#fffafa"/>',
-            f'<path id="grid-1mm" class="mm" d="{"".join(fine)}"/>',
-            f'<path id="grid-5mm" class="cm" d="{"".join(bold)}"/>',
+            f'<path id="{self._within}grid-1mm" class="mm" d="{"".join(fine)}"/>',
+            f'<path id="{self._within}grid-5mm" class="cm" d="{"".join(bold)}"/>',
         ]
 
     def _pulse(self) -> str:
         high, wide = MM_PER_MV, 0.2 * MM_PER_S
         d = f"M{LEFT_MM + 2:g} {self._base:g}h3v{-high:g}h{wide:g}v{high:g}h3"
-        return f'<path id="calibration" class="ecg" d="{d}"/>'
+        return f'<path id="{self._within}calibration" class="ecg" d="{d}"/>'
 
     def _seconds_axis(self) -> list[str]:
         """Seconds from the onset (without an alarm: from the beat)."""
@@ -205,7 +214,10 @@ class _Drawing:
         for first, end in _runs(np.isfinite(self._p.samples)):
             points = [f"{self._x(self._p.first_sample + n):.3f} {y[n]:.3f}" for n in range(first, end)]
             pieces.append(f"M{points[0]}" + ("L" + " ".join(points[1:]) if len(points) > 1 else "h0"))
-        return f'<path id="trace" class="ecg" clip-path="url(#paper)" d="{"".join(pieces)}"/>' if pieces else ""
+        if not pieces:
+            return ""
+        own = self._within
+        return f'<path id="{own}trace" class="ecg" clip-path="url(#{own}paper)" d="{"".join(pieces)}"/>'
 
     def _gaps(self) -> list[str]:
         """Label of each gap that is wide enough."""

@@ -9,7 +9,7 @@ from typing import Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RR_HEADER", "HolterBeats", "write_rr_csv", "write_rr_text"]
+__all__ = ["RR_HEADER", "HolterBeats", "and_before", "write_rr_csv", "write_rr_text"]
 
 RR_HEADER: Final = ("time_s", "rr_ms", "nn", "kind", "quality")
 
@@ -47,15 +47,19 @@ class HolterBeats:
     @property
     def between_scored(self) -> NDArray[np.bool_]:
         """(n,) whether the RR interval is known, and the beats at both its ends were scored."""
-        scored = self.scored
-        both: NDArray[np.bool_] = scored & np.concatenate(([False], scored[:-1]))[: scored.size]
-        return both & np.isfinite(self.rr_s)
+        return and_before(self.scored) & np.isfinite(self.rr_s)
 
     @property
     def nn(self) -> NDArray[np.bool_]:
         """(n,) whether the RR interval is normal-to-normal: between two scored beats, neither of them anomalous."""
-        usual = ~self.anomalous
-        return self.between_scored & usual & np.concatenate(([False], usual[:-1]))[: usual.size]
+        return self.between_scored & and_before(~self.anomalous)
+
+
+def and_before(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) whether the flag of a beat and that of the beat before are set; False for the first beat."""
+    both = np.zeros_like(flags)
+    both[1:] = flags[1:] & flags[:-1]
+    return both
 
 
 def write_rr_text(beats: HolterBeats, out: TextIO, *, only_nn: bool = False) -> int:

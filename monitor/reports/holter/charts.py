@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.reports.holter.clusters import CUT_OFFSETS_S
 from monitor.reports.holter.measures import HourFigures
+from monitor.reports.score_trace import round_step
 from monitor.reports.svg_text import escaped, svg_text
 
 __all__ = ["WIDTH_MM", "beat_picture", "disclosure_line", "ectopy_chart", "rate_chart"]
@@ -112,7 +113,7 @@ def _axes(
     n: int, top: float, name_of: Callable[[int], str], hours: Sequence[int]
 ) -> tuple[float, Callable[[int], float], Callable[[float], float], list[str]]:
     """Width of a bar's place, position of bar and value, and the drawing of the axes."""
-    unit = _nice(top / 4)
+    unit = round_step(top / 4)
     most = unit * np.ceil(top / unit)
     step = (WIDTH_MM - _LEFT - _RIGHT) / n
     room = _HEIGHT - _TOP - _BOTTOM
@@ -132,12 +133,6 @@ def _axes(
         svg_text(x_of(bar), _HEIGHT - 1.5, 2.5, name_of(hours[bar]), anchor="middle") for bar in range(0, n, every)
     ]
     return step, x_of, y_of, parts
-
-
-def _nice(least: float) -> float:
-    """The next of 1, 2, 5, 10, 20, ... from `least` on."""
-    power = 10.0 ** np.floor(np.log10(least))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least))
 
 
 def _picture(width: float, height: float, title: str, parts: Sequence[str]) -> str:

@@ -1,21 +1,18 @@
-"""Parts of the HTML of a report: tables, embedded drawings, times and numbers as text."""
+"""Parts of the HTML of a report: tables, times and numbers as text."""
 
 from __future__ import annotations
 
 import datetime
 import html
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from monitor.terminal import printable
 
 __all__ = [
-    "LIMITS", "clock", "embedded", "escaped_html", "facts_table", "moment_of", "rows_table", "share", "span",
-    "value_text",
+    "LIMITS", "clock", "escaped_html", "facts_table", "moment_of", "rows_table", "share", "span", "value_text",
 ]  # fmt: skip
 
-_FOOTER_MM: Final = 8.0  # of a strip
 LIMITS: Final = (
     "One lead: the origin of a beat cannot be proved. Ventricular-looking means anomalous and of another QRS shape "
     "than the usual one; aberrant conduction and bundle branch block look alike.",
@@ -50,21 +47,6 @@ def rows_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: Sequen
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<table><thead><tr>{cells('th', heads)}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def embedded(svg: str, number: int) -> str:
-    """An SVG document as an element of the page, without its footer, which the page has.
-
-    Its ids must differ from those of the other strips.
-    """
-    element = svg[svg.index("<svg") :]
-    element = re.sub(r'(\bid="|url\(#)', rf"\g<1>s{number}-", element)
-    return re.sub(
-        r'height="([\d.]+)mm" viewBox="0 0 ([\d.]+) [\d.]+"',
-        lambda m: f'height="{float(m[1]) - _FOOTER_MM:g}mm" viewBox="0 0 {m[2]} {float(m[1]) - _FOOTER_MM:g}"',
-        element,
-        count=1,
-    )
 
 
 def clock(seconds: float) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.signal import welch
 
-from monitor.reports.holter.beats import HolterBeats
+from monitor.reports.holter.beats import HolterBeats, and_before
 
 __all__ = ["SEGMENT_S", "HeartRateVariability", "heart_rate_variability"]
 
@@ -63,8 +63,7 @@ def heart_rate_variability(beats: HolterBeats) -> HeartRateVariability:
     rr_ms, time_s = 1000.0 * beats.rr_s[nn], beats.time_s[nn]
     if rr_ms.size < 2:
         return HeartRateVariability(int(rr_ms.size))
-    following = nn & np.concatenate(([False], nn[:-1]))  # and the interval before is NN too
-    steps = np.diff(1000.0 * beats.rr_s, prepend=np.nan)[following]
+    steps = np.diff(1000.0 * beats.rr_s, prepend=np.nan)[and_before(nn)]
     segment = (time_s // SEGMENT_S).astype(np.int64)
     means: list[float] = []
     powers: list[tuple[float, float]] = []

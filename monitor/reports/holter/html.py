@@ -16,7 +16,6 @@ from monitor.reports.holter.clusters import Shape
 from monitor.reports.holter.elements import (
     LIMITS,
     clock,
-    embedded,
     escaped_html,
     facts_table,
     moment_of,
@@ -294,7 +293,7 @@ class _Document:
     def _strips(self) -> str:
         f = self._f
         drawn = [
-            embedded(draw_chosen(strip, samples, f.beats, f.name, f.lead, self._at(strip.at_sample)), number)
+            draw_chosen(strip, samples, f.beats, f.name, f.lead, self._at(strip.at_sample), f"s{number}-")
             for number, (strip, samples) in enumerate(zip(f.strips, f.survey.strips, strict=True))
         ]
         body = "".join(f"<div class=strip>{svg}</div>" for svg in drawn) or "<p>No strip: no scored beat.</p>"

@@ -127,7 +127,7 @@ def kinds_of(beats: HolterBeats, shapes: Sequence[Shape]) -> Kinds:
 def by_hour(beats: HolterBeats, kinds: Kinds, end_s: float) -> list[HourFigures]:
     """Every hour from sample 0 to `end_s`, also hours without a beat."""
     rr_s = np.where(beats.between_scored, beats.rr_s, np.nan)
-    rates = _rates_bpm(rr_s)
+    rates = smoothed_rates_bpm(beats)
     hour = (beats.time_s // _HOUR_S).astype(np.int64)
     hours = max(1, int(np.ceil(end_s / _HOUR_S)), *(hour[-1:] + 1).tolist())
     found = []
@@ -186,10 +186,7 @@ def patterns_of(beats: HolterBeats, ventricular: NDArray[np.bool_]) -> Patterns:
 
 def smoothed_rates_bpm(beats: HolterBeats) -> NDArray[np.float64]:
     """(n,) heart rate over the last 8 intervals between scored beats, beats a minute; NaN where not known."""
-    return _rates_bpm(np.where(beats.between_scored, beats.rr_s, np.nan))
-
-
-def _rates_bpm(rr_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    rr_s = np.where(beats.between_scored, beats.rr_s, np.nan)
     rates = np.full(rr_s.size, np.nan)
     if rr_s.size >= _RATE_BEATS:
         sums = np.lib.stride_tricks.sliding_window_view(rr_s, _RATE_BEATS).sum(axis=1)

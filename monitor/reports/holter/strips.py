@@ -93,9 +93,10 @@ def choose_strips(beats: HolterBeats, episodes: Sequence[Episode]) -> list[Chose
 
 
 def draw_chosen(
-    chosen: ChosenStrip, samples: NDArray[np.float32], beats: HolterBeats, name: str, lead: str, time: str
-) -> str:
-    """Draw a strip as an SVG document."""
+    chosen: ChosenStrip, samples: NDArray[np.float32], beats: HolterBeats, name: str, lead: str, time: str,
+    within: str,
+) -> str:  # fmt: skip
+    """Draw a strip as an SVG element; its ids begin with `within`."""
     name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"  # the title stands on the same line
     low, high = np.searchsorted(beats.r_sample, [chosen.first_sample, chosen.first_sample + chosen.n]).tolist()
     marked = [
@@ -121,8 +122,18 @@ def draw_chosen(
     )
     return draw_strip(
         StripPicture(
-            chosen.first_sample, beats.fs_hz, samples, mark, marked, time, lead, "", "0.5-40 Hz", title=chosen.title
-        )
+            chosen.first_sample,
+            beats.fs_hz,
+            samples,
+            mark,
+            marked,
+            time,
+            lead,
+            "",
+            "0.5-40 Hz",
+            title=chosen.title,
+        ),
+        within,
     )
 
 

@@ -1,4 +1,4 @@
-"""Style sheet of a report; the paper (A4 or Letter) is the choice of who prints it."""
+"""Style sheet of a report; the paper (A4 or Letter) is chosen when it is printed."""
 
 from __future__ import annotations
 

@@ -182,3 +182,17 @@ def test_evidence_adds_beats_and_words_to_the_journal():
     assert found[0].words == ("wide", "then a pause"), "found later"
     assert [b.anomalous for b in found] == [True, False, False]
     assert found[1] == MarkedBeat(200, 1.0, 4.0, False, ())
+
+
+def test_a_strip_within_a_page_has_its_own_ids_and_no_footer() -> None:
+    beats = [MarkedBeat(FIRST + 500, 20.0, 4.0, True, ())]
+    whole = drawn(picture(np.zeros(N), beats, foot="model m"))
+    text = draw_strip(picture(np.zeros(N), beats, foot="model m"), within="s1-")
+    part = ET.fromstring(text)
+    assert text.startswith("<svg ")
+    assert "Not a medical device" not in text
+    assert "model m" not in text
+    ids = [element.get("id", "") for element in part.iter() if element.get("id")]
+    assert ids == [f"s1-{element.get('id')}" for element in whole.iter() if element.get("id")]
+    assert "url(#s1-paper)" in text
+    assert float(whole.attrib["height"][:-2]) - float(part.attrib["height"][:-2]) == 8.0
