@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from monitor.client.liveness import ConnectionState
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK, format_clock
 from monitor.dashboard.bed import DashboardBed
-from monitor.dashboard.bell import EVERY_S
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, DashboardState
@@ -17,8 +16,6 @@ from monitor.dashboard.watch import draw_no_rate, limit_words, no_rate, not_watc
 from monitor.quality_labels import quality_words
 
 __all__ = [
-    "HELP",
-    "LEGEND",
     "NOTICE",
     "RHYTHM_CELLS",
     "BedView",
@@ -26,7 +23,6 @@ __all__ = [
     "draw_counters",
     "draw_footer",
     "draw_header",
-    "draw_page",
     "draw_vitals",
 ]
 
@@ -44,21 +40,6 @@ CONNECTION: dict[ConnectionState, tuple[str, Ink]] = {
     "lost": ("✕ CONNECTION LOST", Ink.HIGH),
     "ended": ("■ MONITOR ENDED", Ink.BED),
 }
-HELP = (
-    ("q", "quit"),
-    ("space, p", "freeze the waveform; alarms continue"),
-    ("b", "next bed"),
-    ("a", "acknowledge the top alarm"),
-    ("m", "pause alarm audio for 2 min; again: end the pause"),
-    ("?", "this page"),
-)
-LEGEND = (
-    "▲ anomalous beat    ╵ normal beat    ○ beat not scored",
-    "!!! high   !! medium   ! low   TECHNICAL: signal or monitor",
-    "score: higher is less usual; dashed: this patient's limit",
-)
-BELL = f"bell: high every {EVERY_S['high']:g} s, medium every {EVERY_S['medium']:g} s, low once"
-NO_BELL = "no bell on this terminal; with one: --bell"
 
 
 @dataclass(frozen=True)
@@ -313,19 +294,3 @@ def draw_footer(canvas: Canvas, row: int, state: DashboardState, view: BedView, 
         if room >= EVENT_MIN_CELLS:
             text = text if len(text) <= room else f"{text[: room - 1]}…"
             canvas.text(row, canvas.width - len(text) - 1, text, Ink.LOW_TEXT)
-
-
-def draw_page(canvas: Canvas, keys: Sequence[tuple[str, str]], legend: Sequence[str], *, bell: bool) -> None:
-    """Draw a page with keys and signs in the middle of the screen."""
-    sound = BELL if bell else NO_BELL
-    lines = [*(f"{key:>9}  {word}" for key, word in keys), "", *(f" {line}" for line in (*legend, sound))]
-    width = min(canvas.width - 4, max(map(len, lines)) + 4)
-    height = min(canvas.height - 2, len(lines) + 2)
-    top, left = (canvas.height - height) // 2, (canvas.width - width) // 2
-    canvas.fill(top, left, height, width)
-    canvas.text(top, left, f"┌{' keys '.center(width - 2, '─')}┐", Ink.BOLD)
-    canvas.text(top + height - 1, left, f"└{'─' * (width - 2)}┘", Ink.BOLD)
-    for row in range(top + 1, top + height - 1):
-        canvas.text(row, left, "│", Ink.BOLD)
-        canvas.text(row, left + width - 1, "│", Ink.BOLD)
-        canvas.text(row, left + 2, lines[row - top - 1], Ink.PLAIN, width - 3)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from monitor.dashboard.alarm_panel import draw_alarms
 from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Frame, Ink
+from monitor.dashboard.help_page import HELP, LEGEND, draw_page
 from monitor.dashboard.panels import (
-    HELP,
-    LEGEND,
     RHYTHM_CELLS,
     BedView,
     draw_beds,
     draw_counters,
     draw_footer,
     draw_header,
-    draw_page,
     draw_vitals,
 )
 from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH, draw_small, draw_tiny

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from monitor.dashboard.alarm_panel import FULL_INK, MARKS, TEXT_INK
 from monitor.dashboard.bed_order import NO_DATA, BedOrder, BedRef, WardBed, short_address
 from monitor.dashboard.canvas import Canvas, Frame, Ink
-from monitor.dashboard.panels import CONNECTION, NOTICE, draw_page
+from monitor.dashboard.help_page import draw_page
+from monitor.dashboard.panels import CONNECTION, NOTICE
 from monitor.dashboard.render import is_tiny
 from monitor.dashboard.small import SMALL_WIDTH, draw_tiny
 from monitor.dashboard.tile import HEAD_ROWS, draw_tile
