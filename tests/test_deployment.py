@@ -142,6 +142,8 @@ def test_the_workflow_runs_on_every_supported_python() -> None:
     named = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["project"]["classifiers"]), re.MULTILINE)
     assert versions == named
     assert PROJECT["project"]["requires-python"] == f">={versions[0]}"
+    systems = {name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]}
+    assert systems <= {"ubuntu", "macos"}, "fcntl, termios and SIGHUP: the classifiers say POSIX"
     commands = [step["run"] for step in job["steps"] if "run" in step]
     extras = set(re.findall(r"\[([\w,]+)\]", commands[0])[0].split(","))
     assert extras <= PROJECT["project"]["optional-dependencies"].keys()
