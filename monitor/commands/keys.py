@@ -60,7 +60,7 @@ def add(
         token = add_token(folder, name, cast("Role", role))
         with standard_output("keys") as out:
             print_line(f"{link}#token={token}", out)
-            print_line(f"link of {name} ({role}), shown this once; who has it may do what {name} may", out)
+            print_line(f"link of {name} ({role}), shown only once; its holder has the rights of {name}", out)
         return
     path = add_client(folder, name, cast("Role", role), file)
     with standard_output("keys") as out:

@@ -51,7 +51,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, mode: str) -> None:
         (LINE[:-3], True, ""),
         (LINE[:-3], False, f"{LINE[:-3]}\n"),  # it does not come again
         (LINE, True, f"{LINE}\n"),  # whole: only the line break is missing
-        ("notes of somebody", True, "notes of somebody\n"),
+        ("other text", True, "other text\n"),
     ],
 )
 def test_a_last_line_without_its_end_is_mended_at_the_start(

@@ -105,7 +105,7 @@ def test_a_record_with_few_beats_or_none(scenario: str, here: Here, tmp_path: Pa
 
 
 def test_each_return_of_a_latched_alarm_is_an_episode(here: Here, tmp_path: Path) -> None:
-    """Nobody acknowledges in `score`: the second arrest has the id of the first."""
+    """`score` has no acknowledgements: the second arrest has the id of the first."""
     story = "sim:sinus=40,asystole=8,sinus=60,asystole=12,sinus=30"
     assert here("score", story, "--out", str(tmp_path), "--processes", "1", "--strips", "0").code == 0
     record = stored_record(tmp_path)
