@@ -8,11 +8,8 @@ with --page the page for browsers is attacked, and the table stands in docs/web.
 from __future__ import annotations
 
 import json as json_module
-import os
-import platform
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +21,8 @@ sys.path.insert(0, str(ROOT))  # test this working tree
 from attacks.attack import attacks_table  # noqa: E402
 from attacks.catalogue import ATTACKS, PAGE_ATTACKS  # noqa: E402
 from common.pages import save_json, write_page  # noqa: E402
-from common.programs import ToolError, run_command  # noqa: E402
+from common.programs import run_command  # noqa: E402
+from common.trials import chosen_trials, figures_of  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results"
 
@@ -49,19 +47,13 @@ def main(
     if write:
         table = attacks_table(json_module.loads(json.read_text("utf-8")), command)
         return write_page("docs/web.md" if page else "docs/bus.md", "attacks", table)
-    names = only.split(",") if only else list(attacks)
-    if unknown := [name for name in names if name not in attacks]:
-        raise ToolError(f"--only {unknown[0]}: there are {', '.join(attacks)}")
     outcomes = []
-    for name in names:
+    for name in chosen_trials(only, attacks):
         with tempfile.TemporaryDirectory(prefix="ecg-attack-") as folder:
             outcome = attacks[name](Path(folder))
         print(f"{name}: {'good' if outcome.good else 'BAD'}: {outcome.now}", file=sys.stderr, flush=True)
         outcomes.append(outcome)
-    figures = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "outcomes": [asdict(outcome) for outcome in outcomes],
-    }
+    figures = figures_of(outcomes)
     kept = json_module.loads(json.read_text("utf-8"))["outcomes"] if only and json.exists() else []
     by_attack = {row["attack"]: row for row in (*kept, *figures["outcomes"])}  # in the order of the first run
     save_json(json, figures | {"outcomes": list(by_attack.values())})

@@ -8,11 +8,8 @@ page did not say in time that it knows nothing. The figures are kept in --json, 
 from __future__ import annotations
 
 import json as json_module
-import os
-import platform
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +20,8 @@ sys.path.insert(0, str(ROOT))  # test this working tree
 
 from common.browser import started_browser  # noqa: E402
 from common.pages import save_json, write_page  # noqa: E402
-from common.programs import ToolError, run_command  # noqa: E402
+from common.programs import run_command  # noqa: E402
+from common.trials import chosen_trials, figures_of  # noqa: E402
 from stress.web_faults import FAULTS, SHORT, Sizes, run_fault  # noqa: E402
 from stress.web_verdict import faults_table  # noqa: E402
 
@@ -44,20 +42,13 @@ def main(
     """Carry out the faults, print the table, keep the figures."""
     if write:
         return write_page("docs/web.md", "faults", faults_table(json_module.loads(json.read_text("utf-8"))))
-    names = only.split(",")
-    if unknown := [name for name in names if name not in FAULTS]:
-        raise ToolError(f"--only {unknown[0]}: there are {', '.join(FAULTS)}")
     outcomes = []
     with started_browser() as browser:
-        for name in names:
+        for name in chosen_trials(only, FAULTS):
             began_s = time.monotonic()
             outcomes += run_fault(name, browser, SHORT if short else Sizes())
             print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-    figures = {
-        "command": " ".join(["python tools/web_faults.py", *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "outcomes": [asdict(outcome) for outcome in outcomes],
-    }
+    figures = {"command": " ".join(["python tools/web_faults.py", *sys.argv[1:]]), **figures_of(outcomes)}
     if not short:
         save_json(json, figures)
     print(faults_table(figures))
