@@ -193,5 +193,7 @@ class DashboardBed:
     def fold_event(self, event: EventMessage, now_s: float) -> None:
         """Add an event, unless an alarm reports it as well."""
         self.clock.advance(event.sample, "", now_s)
+        if event.kind == "gap" and (wave := self.lead.wave) is not None:
+            wave.note_gap(event.first_sample, event.n_samples)
         if event.kind not in _ALARMED_EVENTS:
             self.event = event, now_s

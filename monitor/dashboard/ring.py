@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["SampleKind", "WaveRing"]
+
+_GAPS_MAX: Final = 100  # newest gaps of which the samples are labelled
 
 
 class SampleKind(IntEnum):
@@ -16,7 +20,7 @@ class SampleKind(IntEnum):
     NEVER = 0  # before the first wave message
     VALID = 1
     LEADS_OFF = 2  # it arrived without a valid value
-    LOST = 3  # missing at the source: the sample index jumped
+    LOST = 3  # missing at the source: the sample index jumped, or an event reported the gap
     DROPPED = 4  # message left out for this display; the monitor scored it
 
 
@@ -34,6 +38,11 @@ class WaveRing:
         self.end: int | None = None
         self._values = np.full(self.capacity, np.nan, dtype=np.float32)
         self._kinds = np.zeros(self.capacity, dtype=np.uint8)
+        self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)  # reported: first sample, end
+
+    def note_gap(self, first_sample: int, n: int) -> None:
+        """Note `n` samples that are missing at the source: a wave message has NaN for them, as for leads off."""
+        self._gaps.append((first_sample, first_sample + n))
 
     def write(self, first_sample: int, values: NDArray[np.float32], *, dropped: bool = False) -> None:
         """Add samples. A jump forward leaves a gap; a jump back clears the buffer.
@@ -48,6 +57,7 @@ class WaveRing:
         if self.end is not None and first_sample < self.end:
             self._kinds[:] = SampleKind.NEVER
             self._values[:] = np.nan
+            self._gaps.clear()
             self.end = None
         if self.end is not None and first_sample > self.end:
             missing = min(first_sample - self.end, self.capacity)
@@ -76,6 +86,9 @@ class WaveRing:
             at = np.arange(start, stop) % self.capacity
             values[start - first_sample : stop - first_sample] = self._values[at]
             kinds[start - first_sample : stop - first_sample] = self._kinds[at]
+            for gap_first, gap_end in self._gaps:
+                gap = kinds[max(0, gap_first - first_sample) : max(0, gap_end - first_sample)]
+                gap[gap == SampleKind.LEADS_OFF] = SampleKind.LOST
         return values, kinds
 
     def latest(self, seconds: float) -> NDArray[np.float32]:

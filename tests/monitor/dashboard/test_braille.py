@@ -119,6 +119,21 @@ def test_a_jump_back_clears_the_ring():
     assert np.isnan(ring.latest(2.0)[:-10]).all()
 
 
+def test_a_reported_gap_is_no_leads_off():
+    ring = WaveRing(100.0, 2.0)
+    ring.note_gap(-500, 10)  # not in the ring
+    ring.note_gap(20, 5)  # the event may come before the wave or after it
+    ring.write(0, np.full(60, np.nan, np.float32))
+    ring.note_gap(30, 10)
+    ring.note_gap(58, 1000)
+    _, kinds = ring.read(10, 50)
+    lost = [10 + at for at in np.flatnonzero(kinds == SampleKind.LOST)]
+    assert lost == [*range(20, 25), *range(30, 40), 58, 59]
+    assert (kinds[kinds != SampleKind.LOST] == SampleKind.LEADS_OFF).all()
+    ring.write(60, np.ones(10, np.float32))
+    assert (ring.read(60, 10)[1] == SampleKind.VALID).all()
+
+
 @given(hnp.arrays(np.float32, st.integers(24, 400), elements=st.floats(-30, 30, width=32)))
 def test_the_scale_fits_the_usual_amplitude_and_is_stable(values):
     scale = fit_scale(values, VerticalScale())

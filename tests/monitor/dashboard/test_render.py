@@ -554,6 +554,20 @@ def test_large_digits_are_distinct():
     assert big_number("102", large=True).shape == (6, 28)
 
 
+def test_a_gap_in_the_trace_is_not_labelled_leads_off():
+    state = running_state()
+    bed = state.beds["p1"]
+    first = bed.lead.wave.end
+    lost = np.where(np.arange(750) < 500, np.nan, ecg(first, 750)).astype(np.float32)
+    state.apply(*wave(first, lost, seq=1000), now_s=state.updated_s)
+    assert "LEADS OFF" in "\n".join(screen(state, 120, 34))
+    event = EventMessage(epoch="e1", bed="p1", kind="gap", text="lost", first_sample=first, n_samples=500)
+    state.apply(event, now_s=state.updated_s)
+    shown = "\n".join(screen(state, 120, 34))
+    assert "LEADS OFF" not in shown
+    assert "╌GAP╌" in shown
+
+
 def test_an_event_is_shown_at_the_bottom_for_ten_seconds():
     state = running_state()
     now_s = state.updated_s
