@@ -257,7 +257,7 @@ def test_a_flood_of_gaps_and_notices_is_published_once_a_second(tmp_path: Path, 
             source.notice("format", f"notice {n}")
 
     acts = [(0.25 * n, feed) for n in range(1, 81)]
-    script = Script([*acts, (21.0, int)], step_s=0.02)  # a piece is read in each turn
+    script = Script([*acts, (20.1, source.end), (60.0, int)], step_s=0.02)  # a turn reads one piece at most
     config = settings(source={"speed": 1.0}, record={"folder": str(tmp_path)})
     run = Run({"p1": source}, scorer, config, clock=script.clock)
     run.pipeline.run(script)
@@ -267,4 +267,6 @@ def test_a_flood_of_gaps_and_notices_is_published_once_a_second(tmp_path: Path, 
         assert 60 < len(of_kind) < 90, kind
         if total:
             assert sum(row["count"] for row in of_kind) == total, "all are counted"
+    left_out = rows[-1]
+    assert left_out["text"] == f"fed: gap: {left_out['count']} more samples since"
     assert run.status().gaps >= 478
