@@ -65,7 +65,9 @@ def alarms(
     with opened_journal(given) as reader:
         found = [
             alarm
-            for alarm in _past(reader, bed[0] if bed and len(bed) == 1 else "", run_id(reader, epoch))
+            for alarm in _past(
+                reader, bed[0] if bed and len(bed) == 1 else "", run_id(reader.epochs(), epoch, reader.path)
+            )
             if search.matches(alarm)
         ]
     listed = found[-limit:] if limit else found
@@ -99,7 +101,7 @@ def show(
 ) -> None:
     """Show one alarm: its states, its evidence, its operators and its strip."""
     with opened_journal({**(context.obj or {}), **given}) as reader:  # options may stand before or after `show`
-        alarm = _find(reader, alarm_id, run_id(reader, epoch))
+        alarm = _find(reader, alarm_id, run_id(reader.epochs(), epoch, reader.path))
         drawing = _drawing(reader, alarm, raw) if svg is not None else ""
         text = _report(reader, alarm)
     if svg is not None and str(svg) != "-":

@@ -72,7 +72,8 @@ def _from_journal(given: Given, alarm_id: str, epoch: str) -> FoundAlarm:
     from monitor.reports.alarm_export import find_alarm, last_alarm
 
     with opened_journal(given) as reader:
-        run, first = run_id(reader, epoch), next(iter(reader.epochs()), "")
+        epochs = reader.epochs()
+        run, first = run_id(epochs, epoch, reader.path), next(iter(epochs), "")
 
         def read(topic: str) -> Iterator[bytes]:
             for page in reader.pages(topic, first, 0):
@@ -80,7 +81,7 @@ def _from_journal(given: Given, alarm_id: str, epoch: str) -> FoundAlarm:
 
         if alarm_id == LAST:
             beds = [topic.split("/")[1] for topic in reader.topics() if topic.endswith("/alarm/")]
-            alarm_id, run = last_alarm(read, beds, run, reader.path, reader.epochs())
+            alarm_id, run = last_alarm(read, beds, run, reader.path, epochs)
         found = find_alarm(read, alarm_id, run, reader.path)
         strip = reader.get_strip(alarm_id, found.states[0].epoch)
     return found if strip is None else found._replace(strip=(strip.first_sample, strip.fs_hz, strip.samples))
@@ -105,6 +106,8 @@ def _from_bus(connect: str, alarm_id: str, epoch: str, key: Path | None) -> Foun
     past = Past(client, _TIMEOUT_S)
     try:
         epochs = [run.epoch for run in past.runs().runs]
+        if epochs:  # none of an older monitor
+            epoch = run_id(epochs, epoch, connect)
         first = epoch or next(iter(epochs), "")
 
         def read(topic: str) -> Iterator[bytes]:

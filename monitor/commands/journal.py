@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -54,13 +54,17 @@ def opened_journal(given: Given) -> Iterator[JournalReader]:
         reader.close()
 
 
-def run_id(reader: JournalReader, given: str) -> str:
+def run_id(epochs: Sequence[str], given: str, where: str) -> str:
     """Id of a run from its id, the beginning of its id, or `last`; empty = all runs.
+
+    Args:
+        epochs: ids of the runs, oldest first.
+        given: value of `--epoch`.
+        where: journal or endpoint, for the error.
 
     Raises:
         ConfigError: no run, or more than one.
     """
-    epochs = reader.epochs()
     if not given or given in epochs:
         return given
     if given == "last" and epochs:
@@ -69,5 +73,5 @@ def run_id(reader: JournalReader, given: str) -> str:
     if len(matching) != 1:
         problem = "several runs" if matching else "no run"
         newest = ", ".join(epochs[-NEWEST:])
-        raise ConfigError(f"--epoch {given}: {problem} of {reader.path}; the newest are {newest or 'none'}")
+        raise ConfigError(f"--epoch {given}: {problem} of {where}; the newest are {newest or 'none'}")
     return matching[0]

@@ -158,6 +158,11 @@ def test_a_running_monitor_with_keys(scorer: Scorer, tmp_path: Path, here: Here)
         last = here("export", "last", "--connect", place, "--key", str(key))
         assert (last.code, last.err) == (0, "")
         assert run.alarms[-1].alarm.bed in last.out
+        for epoch in ("last", run.pipeline.bus.epoch, run.pipeline.bus.epoch[:6]):
+            same = here("export", alarm_id, "--connect", place, "--key", str(key), "--epoch", epoch)
+            assert (same.code, same.out) == (0, done.out)
+        other = here("export", alarm_id, "--connect", place, "--key", str(key), "--epoch", "x")
+        assert (other.code, f"--epoch x: no run of {place}" in other.err) == (2, True)
         unknown = here("export", "p1/asystole/1", "--connect", place, "--key", str(key))
         assert unknown.code == 2
         assert alarm_id in unknown.err
