@@ -23,9 +23,9 @@ import msgspec
 
 from monitor import VERSION
 from monitor.config import Config
-from monitor.errors import ClientError, EcgMonitorError, plain_line
+from monitor.errors import EcgMonitorError, plain_line
 
-__all__ = ["CHECKS", "EXTRAS", "PACKAGES", "Check", "check_heartbeat", "run_checks"]
+__all__ = ["CHECKS", "EXTRAS", "PACKAGES", "Check", "run_checks"]
 
 PACKAGES: Final = {  # package that the monitor needs -> module
     "numpy": "numpy", "scipy": "scipy", "neurokit2": "neurokit2", "onnxruntime": "onnxruntime", "pyzmq": "zmq",
@@ -42,7 +42,6 @@ EXTRAS: Final = {  # extra -> what pip installs, module, what it is for
 }
 _LATE_MS: Final = 50.0  # to score a beat: a third of the 150 ms in which a beat is published
 _FREE_MB: Final = 100  # below this a journal soon fails
-_HEARTBEAT_PATIENCE_S: Final = 5.0
 _COMMAND_PATIENCE_S: Final = 5.0
 
 
@@ -70,44 +69,6 @@ def run_checks(settings: Config) -> Iterator[Check]:
         except Exception as error:
             name = check.__name__.lstrip("_").replace("_", " ")
             yield Check(name, "fail", f"{type(error).__name__}: {plain_line(error)}", "please report this")
-
-
-def check_heartbeat(endpoint: str, key_file: Path | None) -> Check:
-    """Whether the monitor at `endpoint` sends its heartbeat."""
-    import zmq
-
-    from monitor.bus.endpoints import endpoints_from
-    from monitor.bus.keys import load_client_key
-    from monitor.client.sockets import ClientSockets
-    from monitor.messages import HeartbeatMessage
-
-    endpoints = endpoints_from(endpoint)
-    if "*" in endpoints.alarms:
-        raise ClientError(f"--connect {endpoint}: give the port that the monitor prints when it starts")
-    key = load_client_key(key_file) if key_file is not None else None
-    sockets = ClientSockets(endpoints.alarms, endpoints.control, None, 1_000, key)
-    try:
-        sockets.alarms.setsockopt(zmq.SUBSCRIBE, b"v1/monitor/heartbeat/")
-        until_s = time.monotonic() + _HEARTBEAT_PATIENCE_S
-        while (left_s := until_s - time.monotonic()) > 0:
-            if sockets.alarms.poll(round(left_s * 1e3)) and len(frames := sockets.alarms.recv_multipart()) == 2:
-                beat = msgspec.json.decode(frames[1], type=HeartbeatMessage)
-                # The last one of a monitor that runs may be up to 1 s old; a goodbye is that of an ended one.
-                if beat.state == "running":
-                    beds = f"{len(beat.beds)} bed{'s' if len(beat.beds) != 1 else ''}"
-                    return Check(
-                        "heartbeat", "ok", f"{endpoint}: version {beat.version}, {beds}, {beat.uptime_s:.0f} s"
-                    )
-    except msgspec.DecodeError:
-        return Check("heartbeat", "fail", f"{endpoint}: another program sends there", "give the --bus of the monitor")
-    finally:
-        sockets.close()
-    return Check(
-        "heartbeat",
-        "fail",
-        f"{endpoint}: none in {_HEARTBEAT_PATIENCE_S:g} s",
-        "start the monitor, give the --bus that it has, and --key FILE if it has --keys",
-    )
 
 
 def _versions(_: Config) -> Iterator[Check]:

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from monitor.commands.checks import Check, check_heartbeat, run_checks
+from monitor.commands.checks import Check, run_checks
+from monitor.commands.heartbeat import check_heartbeat
 from monitor.commands.options import EXIT_BAD_INPUT, Given, KeyFile, settings_of, takes
 from monitor.commands.stdout import standard_output
 from monitor.terminal import json_line, print_line
