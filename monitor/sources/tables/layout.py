@@ -144,7 +144,8 @@ def _unit_in_words(above: Sequence[str], shape: Shape, name: str) -> str | None:
     if len(units) > 1:
         named = " and ".join(sorted(units))
         raise SourceError(f"{name}: the lines above its numbers name {named}; give the ECG's unit, e.g. --unit uV")
-    return next(iter(units), None)
+    # mV is the default; named in a sentence, it does not show that whole numbers such as 512 are no counts.
+    return next(iter(units - {"mV"}), None)
 
 
 def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions) -> None:

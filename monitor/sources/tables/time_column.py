@@ -113,9 +113,7 @@ def find_time(
         kind = "number" if column.kind in ("advancing", "index") else column.kind
         period_s = 0.0 if kind != "clock" or len(wanted) > 1 else _period(rows, i)
         day_first = columns[wanted[0]].day_first
-        base = TimeColumn(
-            label, wanted, kind, 1.0, period_s, day_first, decimal_comma, StampRate(0.0, 0.0, False, 0.0, 0.0, 0.0)
-        )
+        base = TimeColumn(label, wanted, kind, 1.0, period_s, day_first, decimal_comma, _UNKNOWN)
         made = _measured(base, rows, column, fs_hz)
         if made is not None:
             rate = made.rate

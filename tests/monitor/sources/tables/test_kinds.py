@@ -338,6 +338,11 @@ def test_a_stated_scale_of_counts_is_used(stated: str, label: str) -> None:
     np.testing.assert_allclose(read(text).mv, WAVE, err_msg="numbers with decimals are no counts")
 
 
+def test_counts_below_a_sentence_with_mv_are_refused() -> None:
+    with pytest.raises(SourceError, match="look like ADC counts"):
+        read("# the sensor has a range in mV\n" + COUNTS, fs_hz=250)
+
+
 def test_two_units_above_the_numbers_are_refused() -> None:
     text = "# EMG in mV, ECG in uV\n" + rows(lambda i, v: f"{v * 1000:.1f}")
     with pytest.raises(SourceError, match="name mV and uV; give the ECG's unit"):
