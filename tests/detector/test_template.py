@@ -139,7 +139,7 @@ def test_there_is_no_context_for_the_first_beats_and_after_a_reset() -> None:
         patient.learn(samples, 0.8)
     assert patient.context(None) is not None
     assert np.isnan(context(patient, None).values[FIELD["rr_s"]])
-    assert np.isnan(context(patient).values[FIELD["usual_residual"]])  # no beat has met a template yet
+    assert np.isnan(context(patient).values[FIELD["usual_residual"]])  # no beat was compared with a template yet
     patient.reset()
     assert patient.context(0.8) is None
     assert patient.rr_ratio(0.8) is None
