@@ -8,12 +8,12 @@ import io
 import os
 import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from monitor.atomic_file import replace_file
 from monitor.errors import ConfigError
 
 __all__ = ["FILES", "VERSION", "runtime_files"]
@@ -54,9 +54,7 @@ def runtime_files(package: Path | None = None, cache: Path | None = None) -> dic
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as draft:
-                draft.write(content)
-            Path(draft.name).replace(cache / name)
+            replace_file(cache / name, content)
     except OSError:
         pass  # a cache that cannot be written costs the next run a download
     return files
