@@ -20,6 +20,7 @@ function understand(table, settings) {
     throw new Error(`rows of ${columns} numbers; give rows of ${BEAT} samples (beats), or one sample a row (a recording)`);
   }
   const rows = table.rows.filter((row) => row.length === columns).map((row) => row.slice(0, BEAT).map(value)).filter((row) => row.every(Number.isFinite));
+  if (!rows.length) throw new Error(`no row has ${BEAT} numbers; give rows without empty cells`);
   if (rows.every((row) => row.every((one) => one >= 0 && one <= 1))) {
     throw new Error("these beats are scaled to 0..1 with the R-peak first, as in the public CSV set; this model needs mV, 125 Hz and the R-peak at sample 62 of 187");
   }
@@ -46,7 +47,7 @@ export function ownRecording(name, text, settings, own) {
   if (text.length > MAX_BYTES) throw new Error(`${name} has ${(text.length / 1e6).toFixed(0)} MB; give at most ${MAX_BYTES / 1e6} MB, e.g. an hour`);
   if (text.includes("\0")) throw new Error(`${name} is no text; give a CSV file`);
   const found = understand(parseTable(text), settings);
-  return found.kind === "beats" ? beatRows(name, found.rows) : signalRecording(name, found, settings, own);
+  return found.kind === "beats" ? beatRows(name, found.rows, settings) : signalRecording(name, found, settings, own);
 }
 
 function facts(name, fsHz, beats, note) {
@@ -59,8 +60,9 @@ function facts(name, fsHz, beats, note) {
 const plainBeat = (r, rr) => ({ r_sample: r, rr_s: rr, p_value: null, threshold: null, anomalous: false, quality: "good", words: [], paced: false });
 
 // Rows of 187 samples; their median is the usual beat where there are enough. No rhythm is known.
-function beatRows(name, rows) {
-  if (!rows.length) throw new Error(`${name}: no complete row of ${BEAT} numbers`);
+function beatRows(name, read, settings) {
+  const [factor, unit] = toMillivolt(Float64Array.from(read.flat()), settings.unit, null);
+  const rows = read.map((row) => row.map((sample) => sample * factor));
   const n = rows.length;
   const beats = Float32Array.from(rows.flat());
   const values = new Float32Array(8 * n).fill(NaN);
@@ -70,7 +72,7 @@ function beatRows(name, rows) {
     const heights = rows.map((row) => row.slice(R - 12, R + 18)).map((qrs) => Math.max(...qrs) - Math.min(...qrs));
     for (let at = 0; at < n; at++) values[8 * at + 6] = Math.max(0.05, median(heights));
   }
-  const note = `${n} beats; ${n >= MIN_BEATS ? "their median is taken for the usual beat" : `no usual beat is known (from ${MIN_BEATS} rows on, their median is)`}; no rhythm is known.`;
+  const note = `${n} beats; ${n >= MIN_BEATS ? "their median is taken for the usual beat" : `no usual beat is known (from ${MIN_BEATS} rows on, their median is)`}; no rhythm is known; read as ${unit}.`;
   const none = new Float32Array(0);
   return new Recording(facts(name, 125, rows.map((_, at) => plainBeat(at, null)), note), {
     raw: none, filtered: none, beats, values, templates, template_of: new Int32Array(n).fill(n >= MIN_BEATS ? 0 : -1), scores: new Float32Array(2 * n).fill(NaN),

@@ -140,6 +140,12 @@ def test_alarms_come_with_the_trace(page: Page, served_demo: Served) -> None:
         ("columns.csv", "a,b\n" + "\n".join(f"{i % 9},{i % 7}" for i in range(5000)), "2 columns could be the ECG"),
         ("back.csv", "t,v\n" + "\n".join(f"{i % 3000 / 250:.3f},{i % 7}" for i in range(5000)), "the times jump back"),
         ("public.csv", "\n".join(",".join(["0.5"] * 187) for _ in range(9)), "scaled to 0..1"),
+        (
+            "empty cells.csv",
+            "\n".join(",".join(["0.5", "", *["-0.5"] * 185]) for _ in range(9)),
+            "no row has 187 numbers",
+        ),
+        ("equal.csv", "\n".join(",".join(["-0.5"] * 187) for _ in range(9)), "all samples are equal"),
         ("wide.csv", "\n".join(",".join(["0.5"] * 300) for _ in range(9)), "rows of 300 numbers"),
         ("<img src=x onerror=alert(1)>.csv", "\0\0", "is no text"),
     ],
@@ -154,7 +160,8 @@ def test_a_file_that_is_no_ecg_is_refused_in_words(
     assert complaints == []
 
 
-def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served) -> None:
+@pytest.mark.parametrize(("unit", "per_mv"), [("mV", 1.0), ("uV", 1e3), ("V", 1e-3)])
+def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served, unit: str, per_mv: float) -> None:
     import numpy as np
 
     from detector import Scorer
@@ -163,10 +170,11 @@ def test_rows_of_beats_are_scored_as_in_python(page: Page, served_demo: Served) 
     entry = facts["arrays"]["beats"]
     content = (served_demo.folder / "data" / "bigeminy.bin").read_bytes()
     beats = np.frombuffer(content, "<f4", int(np.prod(entry["shape"])), entry["offset"]).reshape(entry["shape"])[10:15]
-    text = "\n".join(",".join(map(str, row.tolist())) for row in beats)
+    text = "\n".join(",".join(map(str, row.tolist())) for row in beats.astype(float) * per_mv)
     ready(page, served_demo)
     page.get_by_label("CSV file").set_input_files({"name": "five.csv", "mimeType": "text/csv", "buffer": text.encode()})
     expect(page.locator(".result")).to_contain_text("5 beats; no usual beat is known")
+    expect(page.locator(".result")).to_contain_text(f"read as {unit}")
     expect(page.locator(".stage h3").first).to_have_text("five.csv")
     expected = float(Scorer().score(beats).score[0])
     expect(page.locator(".beat-facts dd").first).to_have_text(f"{expected:.2f}")
