@@ -12,7 +12,7 @@ from monitor.config import NotifyConfig
 from monitor.errors import ConfigError
 from monitor.messages import AlarmMessage
 
-__all__ = ["Choice"]
+__all__ = ["Choice", "names_in"]
 
 _KNOWN_ALARMS: Final = 1_000  # alarms whose priority is remembered; a forgotten one may be delivered again
 
@@ -33,7 +33,7 @@ class Choice:
         self._kinds = _names("kinds", config.kinds, AlarmsConfig.__struct_fields__)
         self._priorities = _names("priorities", config.priorities, PRIORITY_RANK)
         self._states = _names("states", config.states, get_args(AlarmState))
-        self._beds = _names("beds", config.beds, None)
+        self._beds = names_in(config.beds)
         # alarm id -> highest rank of its priority, whether it was chosen and is followed
         self._known: OrderedDict[str, tuple[int, bool]] = OrderedDict()
 
@@ -58,8 +58,13 @@ class Choice:
         return chosen and (self._follow or not self._states or alarm.state in self._states)
 
 
-def _names(key: str, given: str, known: Iterable[str] | None) -> frozenset[str]:
-    names = frozenset(name for part in given.split(",") if (name := part.strip()))
-    if known is not None and (unknown := sorted(names - set(known))):
+def names_in(given: str) -> frozenset[str]:
+    """The names of a text with commas."""
+    return frozenset(name for part in given.split(",") if (name := part.strip()))
+
+
+def _names(key: str, given: str, known: Iterable[str]) -> frozenset[str]:
+    names = names_in(given)
+    if unknown := sorted(names - set(known)):
         raise ConfigError(f"notify.{key}: no {unknown[0]!r}; give some of {', '.join(known)}, with commas")
     return names

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor.config import Config
-from monitor.errors import plain_line
-from monitor.notify.choice import Choice
+from monitor.errors import ConfigError, plain_line
+from monitor.notify.choice import Choice, names_in
 from monitor.notify.courier import Courier, Receiver
 from monitor.notify.waiting import Waiting
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Notifier"]
 
 _JOIN_S: Final = 2.0
+_NAMED_BEDS: Final = 20  # in one line
 _STATES_PER_MINUTE: Final = 60_000  # a broker takes thousands a second; a state that is left out would stay wrong
 END_S: Final = 5.0  # at the end of the monitor, for the last alarms, besides the attempt that runs
 
@@ -42,6 +43,7 @@ class Notifier:
         self._pipeline: Pipeline | None = None
         receivers: list[Receiver] = []
         Choice(settings)  # checks the names, also without a receiver
+        _check_beds(config)
         if settings.command:
             from monitor.notify.command import CommandReceiver
 
@@ -94,3 +96,22 @@ class Notifier:
         self._report(f"notify: {line}")
         if self._pipeline is not None:
             self._pipeline.incidents.put((bed, kind, line, count))
+
+
+def _check_beds(config: Config) -> None:
+    """Check that `notify.beds` names beds of this monitor: a wrong name would leave out alarms without a word.
+
+    Raises:
+        ConfigError: a name that no bed has.
+    """
+    asked = names_in(config.notify.beds)
+    if not asked:
+        return
+    from monitor.engine.bed_plan import planned_beds
+
+    known = [plan.name for plan in planned_beds(config)]
+    if unknown := sorted(asked - set(known)):
+        more = ", ..." if len(known) > _NAMED_BEDS else ""
+        raise ConfigError(
+            f"notify.beds: no bed {unknown[0]!r}; give some of {', '.join(known[:_NAMED_BEDS])}{more}, with commas"
+        )

@@ -163,3 +163,10 @@ def test_a_damaged_file_of_waiting_alarms_is_refused_at_the_start(tmp_path: Path
     assert done.returncode == 2
     assert "remove it to begin anew" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_name_that_no_bed_has_is_refused_at_the_start(tmp_path: Path) -> None:
+    done = ecg_monitor(*words(tmp_path, "sim:sinus=5", command="true", beds="p1, p-1"), "--speed", "max")
+    assert done.returncode == 2
+    assert "notify.beds: no bed 'p-1'; give some of p1, with commas" in done.stderr
+    assert done.stderr.count("\n") == 1
