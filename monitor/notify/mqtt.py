@@ -13,7 +13,7 @@ import msgspec
 from monitor.config import NotifyConfig
 from monitor.errors import ConfigError, NotifyError, first_line
 from monitor.messages import AlarmMessage, decode, encode
-from monitor.notify.webhook import is_loopback, read_secret, tls_context
+from monitor.notify.protection import is_loopback, read_secret, tls_context
 
 __all__ = ["MqttReceiver"]
 
@@ -114,7 +114,8 @@ class MqttReceiver:
         except (RuntimeError, ValueError) as error:  # paho: no connection, or its queue is full
             raise NotifyError(f"{self._at}: {first_line(error)}") from None
         if not acknowledged:
-            raise NotifyError(f"{self._at}: not acknowledged within {self._timeout_s:g} s")
+            late = f"not acknowledged within {self._timeout_s:g} s"
+            raise NotifyError(f"{self._at}: {late if self._connected.is_set() else self._reason}")
 
     def _found_as(self, topic: str, bed: str, kind: str) -> bytes:
         """The entity of Home Assistant: on unless the alarm is cleared."""

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import os
-import ssl
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from monitor import VERSION
-from monitor.bus.secret_files import check_mode, file_errors
 from monitor.config import NotifyConfig
 from monitor.errors import ConfigError, NotifyError, first_line
 from monitor.messages import AlarmMessage
+from monitor.notify.protection import is_loopback, read_secret, tls_context
 
-__all__ = ["SIGNATURE_HEADER", "WebhookReceiver", "is_loopback", "read_secret", "tls_context"]
+__all__ = ["SIGNATURE_HEADER", "WebhookReceiver"]
 
 SIGNATURE_HEADER: Final = "X-ECG-Monitor-Signature-256"  # sha256=HEX of the body
 _LATER: Final = frozenset({408, 425, 429})  # answers of the kind 4xx that ask to try again
@@ -117,38 +114,3 @@ def _text(message: AlarmMessage) -> str:
     """One line for a person."""
     alarm = message.alarm
     return f"{alarm.bed}: {alarm.kind} ({alarm.priority}, {alarm.state}): {alarm.text} [{message.time}]"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, without asking a name server."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def tls_context(config: NotifyConfig) -> ssl.SSLContext:
-    """Check certificates against those of the system, or of `notify.ca`.
-
-    Raises:
-        ConfigError: that file cannot be used.
-    """
-    try:
-        return ssl.create_default_context(cafile=config.ca or None)
-    except OSError as error:  # ssl.SSLError, too
-        reason = error.strerror or "no certificate in it"
-        raise ConfigError(f"notify.ca {config.ca}: {reason}; give a file of certificates (PEM)") from None
-
-
-def read_secret(path: str) -> bytes:
-    """The first line of a file that others cannot read.
-
-    Raises:
-        ConfigError: missing, readable by others, or empty.
-    """
-    check_mode(Path(path))
-    with file_errors(Path(path)):
-        lines = Path(path).read_bytes().splitlines()
-    if not lines or not lines[0].strip():
-        raise ConfigError(f"{path} is empty; write the secret into its first line")
-    return lines[0].strip()
