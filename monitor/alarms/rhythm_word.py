@@ -18,7 +18,7 @@ _UNWATCHED_S = 5.0  # without a second of good signal
 _BEATS = 8
 _MIN_BEATS = 4
 _VARIABLE = 0.1  # mean change from one RR interval to the next, in usual intervals
-# Alarms that name the rhythm while their cause holds, the most urgent first.
+# Alarms that name the rhythm while they are up, so that word and alarm agree; the most urgent first.
 _NAMED = {
     "ventricular_fibrillation": "ventricular fibrillation",
     "asystole": "asystole",
@@ -67,7 +67,7 @@ class RhythmWord:
     def word(self, sample: int) -> str:
         """The rhythm at this sample; empty while it is not known yet."""
         for kind, word in _NAMED.items():
-            if self._book.holds(kind):
+            if self._book.up(kind) is not None:
                 return word
         if self._good_until is None or self.unwatched_s(sample) > _UNWATCHED_S:
             return "" if self._good_until is None else NOT_WATCHED
