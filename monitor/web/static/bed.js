@@ -147,10 +147,10 @@ export class BedView {
     const condition = bed ? bed.condition() : this.store.link === "open" ? "starting" : "lost";
     this.updateCover(bed, condition);
     const known = bed && bed.monitor.connection() === "connected";
-    const unwatched = bed && condition === "live" ? bed.unwatchedS() : 0;
-    const words = !known ? "Alarms unknown: not connected." : unwatched >= 5 ? `NOT WATCHED ${clock(unwatched)}: no alarm of the heart can be raised.` : "No active alarms.";
+    const unwatched = bed && condition === "live" ? bed.unwatchedWords() : "";
+    const words = !known ? "Alarms unknown: not connected." : unwatched ? `${unwatched}: no alarm of the heart can be raised.` : "No active alarms.";
     setText(this.none, pairs.length ? "" : words);
-    setClass(this.none, known && unwatched < 5 ? "all-clear" : "bad");
+    setClass(this.none, known && !unwatched ? "all-clear" : "bad");
     const paused = bed ? bed.audioPausedS() : 0;
     setText(this.paused, paused > 0 ? `AUDIO PAUSED ${clock(paused)}` : "");
     this.paused.hidden = paused <= 0;
@@ -163,7 +163,7 @@ export class BedView {
   }
 
   updateCover(bed, condition) {
-    const unwatched = bed && condition === "live" && bed.unwatchedS() >= 5;
+    const unwatched = bed && condition === "live" ? bed.unwatchedWords() : "";
     let text = "";
     if (this.frozen) {
       setClass(this.cover, "cover unwatched");
@@ -174,7 +174,7 @@ export class BedView {
       text = CONDITION_WORDS[condition] + (silent >= 1 && condition !== "starting" && condition !== "ended" ? ` ${bed.stillWords()}` : "");
     } else if (unwatched) {
       setClass(this.cover, "cover unwatched");
-      text = `NOT WATCHED ${clock(bed.unwatchedS())}`;
+      text = unwatched;
     }
     this.cover.hidden = !text;
     setText(this.coverText, text);

@@ -11,6 +11,7 @@ const BEHIND_S = 2; // samples have waited for this time in the monitor
 const SELDOM_STATUS_S = 7; // a busy monitor sends the status every 5 s
 const CLOCK_STILL_S = 3; // as NO_DATA_S without waves, from the status once a second
 const NO_RATE_S = 5;
+const UNWATCHED_S = 5; // without good signal, a bed is said to be not watched
 const RING_S = 40;
 const BEATS = 240;
 const CLEARED = 50;
@@ -78,7 +79,7 @@ class Bed {
 
   // Age of an alarm by the sample clock, and by the page's while that stands still, s; null without a rate.
   ageS(alarm) {
-    if (!this.fsHz) return null;
+    if (!this.fsHz || this.advancedAt === null) return null;
     const still = this.stillS();
     return Math.max(0, (this.sample - alarm.onset_sample) / this.fsHz + (still > NO_DATA_S ? still : 0));
   }
@@ -122,6 +123,13 @@ class Bed {
     const beds = this.monitor.store.detail;
     if (beds.has(this.key) && last && this.fsHz && (this.sample - last.r_sample) / this.fsHz > NO_RATE_S) return null;
     return this.rate;
+  }
+
+  // Why no alarm of the heart can be raised, with the time; empty while the bed is watched.
+  unwatchedWords() {
+    if (this.unwatchedS() < UNWATCHED_S) return "";
+    const why = this.status.quality === "leads_off" ? "LEADS OFF" : "NOT WATCHED";
+    return `${why} ${clock(this.unwatchedS())}`;
   }
 
   unwatchedS() {

@@ -1,7 +1,7 @@
 // The ward: a tile for each bed, the most urgent first. Only tiles in view have waves, at most MOST of them.
 
 import { button } from "./controls.js";
-import { CONDITION_WORDS, clock, element, kindWords, MARKS, qualityWords, setClass, setText } from "./format.js";
+import { CONDITION_WORDS, element, kindWords, MARKS, qualityWords, setClass, setText } from "./format.js";
 import { now } from "./store.js";
 import { Sweep } from "./sweep.js";
 
@@ -48,7 +48,7 @@ class Tile {
     setClass(this.rate, rate === null ? "rate none" : "rate");
     setText(this.limits, limitsText(bed));
     setText(this.words, tileWords(bed, alarm, condition));
-    const unwatched = condition === "live" && bed.unwatchedS() >= 5;
+    const unwatched = condition === "live" ? bed.unwatchedWords() : "";
     // An old trace is never left standing: a tile without waves says so.
     const untraced = condition === "live" && traces && !drawn;
     if (untraced && !this.untraced) this.sweep.clear();
@@ -60,7 +60,7 @@ class Tile {
       setText(this.coverText, CONDITION_WORDS[condition] + (silent >= 1 && condition !== "ended" && condition !== "starting" ? ` ${bed.stillWords()}` : ""));
     } else if (unwatched) {
       setClass(this.cover, "cover unwatched");
-      setText(this.coverText, `NOT WATCHED ${clock(bed.unwatchedS())}`);
+      setText(this.coverText, unwatched);
     } else if (untraced) {
       setClass(this.cover, "cover untraced");
       setText(this.coverText, "trace not shown here");

@@ -199,7 +199,7 @@ def test_every_state_is_told_by_words(page: Page) -> None:
     states: dict[str, dict[str, Any]] = {
         "sinus": {"rhythm": "regular"},
         "asystole": {"rhythm": "asystole", "heart_rate_bpm": None},
-        "leads-off": {"quality": "leads_off", "scorable": False},
+        "leads-off": {"quality": "leads_off", "scorable": False, "unwatched_s": 42.0, "rhythm": "not watched"},
         "no-data": {"state": "no_data"},
         "source-lost": {"state": "source_lost"},
         "ended": {"state": "ended"},
@@ -218,7 +218,7 @@ def test_every_state_is_told_by_words(page: Page) -> None:
     for first, second in combinations(states, 2):
         assert words[first] != words[second], (first, second, words[first])
     for name, said in (
-        ("asystole", "!!!"), ("leads-off", "leads off"), ("no-data", "NO DATA"), ("source-lost", "SOURCE LOST"),
+        ("asystole", "!!!"), ("leads-off", "LEADS OFF"), ("no-data", "NO DATA"), ("source-lost", "SOURCE LOST"),
         ("ended", "ENDED"), ("not-watched", "NOT WATCHED"), ("noisy", "muscle noise"),
     ):  # fmt: skip
         assert said in words[name]
