@@ -5,7 +5,7 @@ import { Actions, AlarmView } from "./alarms.js";
 import { BedView } from "./bed.js";
 import { Connection } from "./connection.js";
 import { showKeys } from "./controls.js";
-import { element, kindWords, setClass, setText } from "./format.js";
+import { decoded, element, kindWords, setClass, setText } from "./format.js";
 import { HistoryView } from "./history.js";
 import { Inspector } from "./inspector.js";
 import { Sound } from "./sound.js";
@@ -66,7 +66,7 @@ function route() {
   const wanted = views[name] ? name : store.beds.length === 1 ? "bed" : "ward";
   if (inspector.root.open) inspector.close();
   if (wanted === "history") views.history.open(rest);
-  if (wanted === "bed" && rest.length) views.bed.open(decodeURIComponent(rest.join("/")));
+  if (wanted === "bed" && rest.length) views.bed.open(decoded(rest.join("/")));
   if (view !== views[wanted]) {
     view?.leave();
     view = views[wanted];

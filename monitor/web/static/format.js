@@ -37,6 +37,15 @@ export function dateTime(iso) {
   return iso.length >= 19 ? iso.slice(0, 19).replace("T", " ") : iso;
 }
 
+// A part of the page's address; a mistyped one as it is.
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 export function shortAddress(address) {
   return address.replace(/^(tcp|ipc):\/\//, "");
 }

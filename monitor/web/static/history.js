@@ -2,7 +2,7 @@
 
 import { address, ask } from "./api.js";
 import { button, labelled, option } from "./controls.js";
-import { clock, compareLabels, dateTime, element, kindWords, MARKS, number, qualityWords, setText } from "./format.js";
+import { clock, compareLabels, dateTime, decoded, element, kindWords, MARKS, number, qualityWords, setText } from "./format.js";
 
 const PAGE = 100;
 const TYPING_MS = 300;
@@ -352,15 +352,6 @@ function download(text, href) {
   link.href = href;
   link.download = "";
   return link;
-}
-
-// A part of the address; a mistyped one as it is.
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 function lasted(seconds) {

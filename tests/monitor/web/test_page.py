@@ -124,6 +124,13 @@ def test_a_lost_monitor_sounds(page: Page) -> None:
         assert page.evaluate("() => window.ecgMonitor.sound.due()") == "medium"
 
 
+@pytest.mark.parametrize("view", ["bed/%E0%A4%A", "bed/9%2Fx", "history/0/%/x", "nothing"])
+def test_a_mistyped_address_stops_nothing(page: Page, view: str) -> None:
+    with shown(page, view=view):
+        page.keyboard.press("w")
+        expect(page.locator(".tile")).to_have_count(len(BEDS))
+
+
 def test_the_theme_is_kept(page: Page) -> None:
     with shown(page):
         before = page.locator("html").get_attribute("data-theme")
