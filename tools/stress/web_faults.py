@@ -300,18 +300,31 @@ def _stopped(scene: Scene, program: Subject) -> Iterator[None]:
 def _browser_stopped(scene: Scene, word: str) -> Iterator[None]:
     """The processes of the browser with a word on their command line are stopped for `stopped_s`."""
     children = psutil.Process().children(recursive=True)
-    stopped = [child for child in children if "chrom" in child.name() and (not word or word in child.cmdline())]
-    for process in stopped:
-        process.suspend()
+    stopped = [child for child in children if _is_browser(child, word)]
+    stopped = [process for process in stopped if _signalled(process.suspend)]
     try:
         yield
         scene.monitor.wait_for_alarms(scene.sizes.alarms)
         time.sleep(scene.sizes.stopped_s)
     finally:
         for process in stopped:
-            process.resume()
+            _signalled(process.resume)
     scene.mend()
     scene.check_stood_still()
+
+
+def _is_browser(process: psutil.Process, word: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "chrom" in process.name() and (not word or word in process.cmdline())
+    return False
+
+
+def _signalled(send: Callable[[], None]) -> bool:
+    """False if the process has ended meanwhile: a browser starts and ends helpers at any time."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        send()
+        return True
+    return False
 
 
 def _listens(port: int) -> bool:

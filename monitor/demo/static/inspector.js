@@ -41,10 +41,7 @@ export class Inspector extends EventTarget {
     this.at = null;
     this.bend = new Bend();
     this.run = 0;
-    this.plot = new BeatPlot((place, mv, width) => {
-      this.bend.pull(place, mv, width);
-      this.rescore();
-    });
+    this.plot = new BeatPlot((place, mv, width) => this.bending(() => this.bend.pull(place, mv, width)));
     this.meter = new Meter();
     this.root = element("div", "workbench");
     this.root.append(this.buildTools(), this.plot.root, this.buildFacts(), this.buildBench());
@@ -91,21 +88,17 @@ export class Inspector extends EventTarget {
       const input = element("input");
       Object.assign(input, { type: "range", min: low, max: high, step, value: PLAIN[key] });
       const shown = element("output", "number");
-      input.addEventListener("input", () => {
-        this.bend.set[key] = Number(input.value);
-        this.rescore();
-      });
+      input.addEventListener("input", () => this.bending(() => (this.bend.set[key] = Number(input.value))));
       label.append(element("span", "", name), input, shown);
       this.sliders[key] = [input, shown, words];
       grid.append(label);
     }
     const presets = element("div", "presets");
     for (const [name, set] of PRESETS) {
-      presets.append(button(name, () => {
+      presets.append(button(name, () => this.bending(() => {
         this.bend.reset();
         Object.assign(this.bend.set, set);
-        this.rescore();
-      }));
+      })));
     }
     this.resetting = button("Reset", () => this.reset());
     presets.append(this.resetting);
@@ -154,7 +147,7 @@ export class Inspector extends EventTarget {
 
   // A beat was decided while the trace runs.
   followed(at) {
-    if (this.follow.checked && this.bend.plain && this.listed.includes(at)) this.choose(at);
+    if (this.follow.checked && this.listed.includes(at)) this.choose(at);
   }
 
   choose(at) {
@@ -164,9 +157,15 @@ export class Inspector extends EventTarget {
     this.dispatchEvent(new CustomEvent("chosen", { detail: at }));
   }
 
-  reset() {
-    this.bend.reset();
+  // A change by hand: the beat stays, also after a reset, while the trace runs on.
+  bending(change) {
+    this.follow.checked = false;
+    change();
     this.rescore();
+  }
+
+  reset() {
+    this.bending(() => this.bend.reset());
   }
 
   showNone() {
@@ -218,8 +217,7 @@ export class Inspector extends EventTarget {
     if (this.busy) return;
     this.busy = true;
     const began = performance.now();
-    const found = await this.model.scoreOne(samples, recording.templates(at), values);
-    this.busy = false;
+    const found = await this.model.scoreOne(samples, recording.templates(at), values).finally(() => (this.busy = false));
     if (recording === this.recording && at === this.at) this.showScore(samples, values, found, performance.now() - began);
     if (run !== this.run && this.at !== null) this.rescore();
   }

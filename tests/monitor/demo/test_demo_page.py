@@ -59,6 +59,7 @@ def test_no_network_after_loading(page: Page, served_demo: Served, complaints: C
 def test_bending_a_normal_beat_makes_it_anomalous_and_reset_undoes_it(page: Page, served_demo: Served) -> None:
     ready(page, served_demo, "#bigeminy")
     page.get_by_label("Verdict").select_option("normal")
+    page.get_by_label("follow the trace").uncheck()
     expect(page.locator(".beat-verdict")).to_have_text("✓ like this patient's normal beats")
     score = page.locator(".beat-facts dd").first
     before = score.text_content()
@@ -70,13 +71,28 @@ def test_bending_a_normal_beat_makes_it_anomalous_and_reset_undoes_it(page: Page
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Reset").click()
     expect(score).to_have_text(before or "")
-    box = page.locator(".beat-plot > svg").bounding_box()
+    plot = page.locator(".beat-plot > svg")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.5 * box["height"])
+    at = {"x": 0.55 * box["width"], "y": 0.5 * box["height"]}
+    plot.hover(position=at)  # waits until the picture stands still
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.1 * box["height"], steps=5)
+    plot.hover(position={**at, "y": 0.1 * box["height"]})
     page.mouse.up()
     expect(page.locator(".beat-verdict")).to_have_text("▲ anomalous, bent")
+
+
+def test_the_trace_leaves_a_bent_beat_alone_also_after_a_reset(page: Page, served_demo: Served) -> None:
+    ready(page, served_demo, "#bigeminy")
+    follow = page.get_by_label("follow the trace")
+    expect(follow).to_be_checked()
+    slide(page, "T wave", "-1")
+    expect(page.locator(".beat-verdict")).to_contain_text("bent")
+    expect(follow).not_to_be_checked()
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator(".beat-verdict")).not_to_contain_text("bent")
+    expect(follow).not_to_be_checked()
 
 
 def test_missed_beats_of_a_record_can_be_listed(page: Page, served_demo: Served) -> None:
