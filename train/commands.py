@@ -33,11 +33,12 @@ Runs = Annotated[Path, typer.Option(help="Folder of all runs, one per configurat
 
 @app.command()
 def data() -> None:
-    """Find (or download) the MIT-BIH records, rebuild the public beats and check their counts."""
+    """Find (or download) mitdb and qtdb, rebuild the public beats and check their counts."""
     from train.data.kaggle import kaggle_beats, kaggle_split
     from train.data.records import class_counts, data_folder
 
-    typer.echo(f"mitdb: {data_folder('mitdb')}")
+    for name in ("mitdb", "qtdb"):
+        typer.echo(f"{name}: {data_folder(name)}")
     beats = kaggle_beats()
     parts = {"all": beats} | dict(zip(("train", "test"), kaggle_split(beats), strict=True))
     for name, part in parts.items():
@@ -63,13 +64,21 @@ def fit(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, for a trial.")] = None,
+    groups: Annotated[
+        str, typer.Option(help="stream: patients to train on: ds1, sele, qtother, with commas between.")
+    ] = "ds1",
+    leads: Annotated[str, typer.Option(help="stream: first (MLII if there is one) or both leads.")] = "first",
     csv_dir: CsvDir = None,
 ) -> None:
     """Fit encoder and flow on normal beats: `RUNS/CONFIG-kaggle`, then `RUNS/CONFIG-stream`, or one run folder."""
     import torch
 
+    from train.config import load_config
+    from train.data.groups import check_groups, check_leads
     from train.evaluate.comparison import DATA, run_folder
+    from train.evaluate.fitting import finished_run
 
+    patients, wanted_leads = check_groups(groups.split(",")), check_leads(leads)
     flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
     overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     if threads:
@@ -79,49 +88,18 @@ def fit(
     else:
         wanted = [(name, run_folder(runs, config, name)) for name in ((data,) if data else DATA)]
     for name, folder in wanted:
-        _fit_one(config, overrides, name, folder, device, limit_records, csv_dir if name == "kaggle" else None)
-
-
-def _fit_one(
-    config: str,
-    overrides: list[str],
-    data: str,
-    out: Path,
-    device: str,
-    limit_records: int | None,
-    csv_dir: Path | None,
-) -> None:
-    """Fit one configuration on one data set, unless that fit is finished."""
-    from detector import BEAT_DEFINITION
-    from train.config import load_config
-    from train.data.kaggle import KAGGLE_DEFINITION
-    from train.data.records import NormalBeats
-    from train.evaluate.comparison import finished_fit
-    from train.export.loaded_model import training_beats
-    from train.fit.fit import fit as run_fit
-
-    settings = load_config(config, overrides, data)
-    facts = {"limit_records": limit_records, "csv": csv_dir is not None}
-    if finished := finished_fit(out, settings, data, facts):
-        typer.echo(f"{out}: already finished, held-out -log p {finished['held_out_nll']:.4f} nats; delete it to refit")
-        return
-    normals = NormalBeats(training_beats(data, csv_dir, limit_records))
-    typer.echo(f"{len(normals)} normal beats of {data}; configuration {config}, seed {settings.seed}")
-    result = run_fit(
-        normals,
-        settings,
-        out,
-        data=data,
-        beat_definition=KAGGLE_DEFINITION if data == "kaggle" else BEAT_DEFINITION,
-        by_record=data != "kaggle",
-        command=_command(),
-        facts=facts,
-        device=device,
-    )
-    typer.echo(
-        f"{result.out}: held-out -log p {result.held_out_nll:.4f} nats, "
-        f"threshold score > {result.score_threshold:.4f} (quantile {1 - settings.threshold_quantile:g})"
-    )
+        finished_run(
+            folder,
+            load_config(config, overrides, name),
+            name,
+            csv_dir=csv_dir if name == "kaggle" else None,
+            limit_records=limit_records,
+            groups=patients,
+            leads=wanted_leads,
+            device=device,
+            command=_command(),
+            say=typer.echo,
+        )
 
 
 @app.command()
@@ -129,7 +107,17 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="An .onnx file or a run folder. Default: all runs in --runs, shipped model.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="kaggle, inter, stream, nstdb, or all (that fit the model).")] = "all",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="kaggle, inter, stream, nstdb, or all of these (that fit the model). "
+            "databases: fits and reports the trials of train/trials.toml."
+        ),
+    ] = "all",
+    trial: Annotated[
+        list[str] | None, typer.Option(help="databases: only this trial; may be repeated. Default: all.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="databases: CPU threads of the fits.")] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of all runs. Default: runs.")] = None,
     results: Annotated[
         Path | None,
@@ -156,11 +144,23 @@ def evaluate(
     from train.errors import DataError
     from train.evaluate import evaluate as ev
     from train.evaluate.console_tables import print_tables
-    from train.evaluate.results import FOLDER, write_result
+    from train.evaluate.results import FOLDER, TRIALS, write_result
+    from train.run_trials import run_trials
 
     def progress(text: str) -> None:
         typer.echo(text, err=True)
 
+    if protocol == "databases":
+        if model is not None or recording is not None:
+            raise DataError("--protocol databases fits its own models: give --trial NAME, not --model or --recording")
+        target = json or (results or FOLDER) / TRIALS
+        if limit_records is not None and json is None and results is None:
+            raise DataError("--limit-records is for a trial run: give --json or --results as well")
+        run_trials(trial or (), runs or Path("runs"), target, limit_records, seed, threads, typer.echo, progress)
+        typer.echo(f"wrote {target}")
+        return
+    if trial:
+        raise DataError("--trial belongs to --protocol databases")
     conditions = ev.Conditions(csv_dir, limit_records, learning_s, seed)
     evaluations: Iterable[ev.Evaluation]
     folder = None
@@ -197,13 +197,19 @@ def table(
     results: Annotated[Path | None, typer.Option(help="Folder of the JSON files. Default: train/results.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Page for the short table. Default: README.md.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page for all tables. Default: docs/quality.md.")] = None,
+    experiments: Annotated[
+        Path | None, typer.Option(help="Page for the table of trials. Default: docs/experiments.md.")
+    ] = None,
 ) -> None:
-    """Write the results into docs/quality.md (all tables) and README.md (a short table)."""
+    """Write the results into docs/quality.md (all tables), README.md (a short table), docs/experiments.md (trials)."""
+    from train.databases_table import EXPERIMENTS_PAGE, rendered_experiments
     from train.evaluate.results import FOLDER
     from train.tables import QUALITY_PAGE, README, rendered_pages
 
     outdated = False
-    for path, text in rendered_pages(results or FOLDER, readme or README, page or QUALITY_PAGE).items():
+    pages = rendered_pages(results or FOLDER, readme or README, page or QUALITY_PAGE)
+    pages |= rendered_experiments(results or FOLDER, experiments or EXPERIMENTS_PAGE)
+    for path, text in pages.items():
         if text == path.read_text("utf-8"):
             typer.echo(f"{path.name} agrees with the results")
         elif check:

@@ -41,6 +41,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         feature_noise: standard deviation of the noise on standardised features during the fit of the flow; contextual
             only.
         likelihood_weight: weight of -log p in the score of all evidence; contextual only.
+        beats_per_epoch: normal beats drawn anew for each epoch, each lead of each patient with the same weight;
+            0 = all beats; contextual only.
         epochs_autoencoder, epochs_flow: maximum number of epochs.
         patience_autoencoder, patience_flow: epochs without a better held-out loss before stopping.
         batch_autoencoder, batch_flow: beats per step.
@@ -67,6 +69,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     encoder_hidden: Count = 192
     feature_noise: Decay = 0.05
     likelihood_weight: Positive = 0.5
+    beats_per_epoch: Annotated[int, Meta(ge=0)] = 0
     epochs_autoencoder: Count
     epochs_flow: Count
     patience_autoencoder: Count

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import BEAT_SAMPLES, Beat, Detector, advance_together, cut_beat, template_score
+from detector import BEAT_SAMPLES, Beat, Detector, Quality, advance_together, cut_beat, template_score
 from detector.bandpass import Bandpass, qrs_delay_samples
 from detector.sample_hold import SampleHold
 from detector.short_repr import short_repr
@@ -25,6 +25,7 @@ __all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled_stream", "m
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
 _IN_STEP: Final = 8  # records; more gain little
+_VERDICT_LETTERS: Final = max(len(quality.value) for quality in Quality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class StreamedRecord:
 
     Attributes:
         name: of the record.
+        database: of the record.
+        lead: name of the lead.
         fs_hz: sampling rate, Hz.
         samples: length of the record, samples.
         r_samples: (n,) int64, detected R-peaks.
         beats: (n, 187) float32, mV.
         rr_s: (n,) float64, interval to the previous R-peak, s; NaN = unknown.
-        scorable: (n,) bool, quality good.
+        verdicts: (n,) str, quality of each beat, a value of `detector.Quality`.
         template_scores: (n,) float64, `detector.template_score`; NaN = none.
         templates: (n, 2, 187) float32, mV, the patient's two templates at the time of each beat; NaN = none.
         context_values: (n, 8) float32, `BeatContext.values`; NaN = unknown.
@@ -53,12 +56,14 @@ class StreamedRecord:
     """
 
     name: str
+    database: str
+    lead: str
     fs_hz: float
     samples: int
     r_samples: NDArray[np.int64]
     beats: NDArray[np.float32]
     rr_s: NDArray[np.float64]
-    scorable: NDArray[np.bool_]
+    verdicts: NDArray[np.str_]
     template_scores: NDArray[np.float64]
     templates: NDArray[np.float32]
     context_values: NDArray[np.float32]
@@ -70,6 +75,12 @@ class StreamedRecord:
     matched: NDArray[np.int64]
 
     __repr__ = short_repr
+
+    @property
+    def scorable(self) -> NDArray[np.bool_]:
+        """(n,) bool, quality good."""
+        good: NDArray[np.bool_] = self.verdicts == Quality.GOOD.value
+        return good
 
     @property
     def contexts(self) -> Contexts:
@@ -102,7 +113,7 @@ def match_beats(detected: NDArray[np.int64], annotated: NDArray[np.int64], toler
     return matched
 
 
-def stream_beats(names: Sequence[str], data_set: str = "mitdb") -> Iterable[StreamedRecord]:
+def stream_beats(names: Sequence[str], data_set: str = "mitdb", second: bool = False) -> Iterable[StreamedRecord]:
     """Run the detector over records, in order; annotations give only the labels.
 
     Results are stored in the user's cache; a change to any file of `detector` makes new entries. Records that are not
@@ -111,11 +122,12 @@ def stream_beats(names: Sequence[str], data_set: str = "mitdb") -> Iterable[Stre
     Args:
         names: records of the data set.
         data_set: `mitdb`, or another data set that `train.data.records.read_record` can read.
+        second: True = the second lead of each record.
     """
     for first in range(0, len(names), _IN_STEP):
-        paths = {name: _cache_path(name, data_set) for name in names[first : first + _IN_STEP]}
+        paths = {name: _cache_path(name, data_set, second) for name in names[first : first + _IN_STEP]}
         known = {name: _cached(path) for name, path in paths.items()}
-        computed = _run_detectors([read_record(name, data_set) for name in paths if known[name] is None])
+        computed = _run_detectors([read_record(name, data_set, second) for name in paths if known[name] is None])
         for name, path in paths.items():
             streamed = known[name]
             if streamed is None:
@@ -124,14 +136,18 @@ def stream_beats(names: Sequence[str], data_set: str = "mitdb") -> Iterable[Stre
             yield streamed
 
 
-def labelled_stream(names: Sequence[str]) -> LabelledBeats:
-    """Scorable detected beats with the class of the matching annotated beat, by record and in order of time."""
+def labelled_stream(names: Sequence[str], data_set: str = "mitdb", second: bool = False) -> LabelledBeats:
+    """Scorable detected beats with the class of the matching annotated beat, by record and in order of time.
+
+    Args:
+        names, data_set, second: as in `stream_beats`.
+    """
     parts = []
-    for record in stream_beats(names):
+    for record in stream_beats(names, data_set, second):
         keep = record.scorable & (record.matched >= 0)
         labels = record.annotated_labels[record.matched[keep]]
-        names_of = np.full(len(labels), record.name)
-        parts.append(LabelledBeats(record.beats[keep], labels, names_of, record.contexts.rows(keep)))
+        name, database, lead = (np.full(len(labels), word) for word in (record.name, record.database, record.lead))
+        parts.append(LabelledBeats(record.beats[keep], labels, name, record.contexts.rows(keep), database, lead))
     return join_beats(parts)
 
 
@@ -162,7 +178,7 @@ def _cached(path: Path) -> StreamedRecord | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             values = {field.name: arrays[field.name] for field in fields(StreamedRecord)}
-        scalars = {key: values[key].item() for key in ("name", "fs_hz", "samples")}
+        scalars = {key: values[key].item() for key in ("name", "database", "lead", "fs_hz", "samples")}
         return StreamedRecord(**(values | scalars))
     except (OSError, ValueError, KeyError):  # incomplete, or an older layout: compute it again
         path.unlink(missing_ok=True)
@@ -193,12 +209,14 @@ def _streamed(record: Record, beats: list[Beat]) -> StreamedRecord:
     scores = [template_score(beat.residual, beat.rr_ratio, beat.rr_ratio_8) for beat in beats]
     return StreamedRecord(
         name=record.name,
+        database=record.database,
+        lead=record.lead,
         fs_hz=record.fs_hz,
         samples=len(record.samples_mv),
         r_samples=r_samples,
         beats=samples,
         rr_s=rr_s,
-        scorable=np.array([beat.scorable for beat in beats], dtype=np.bool_),
+        verdicts=np.array([beat.quality.value for beat in beats], dtype=f"<U{_VERDICT_LETTERS}"),
         template_scores=_numbers(scores),
         templates=contexts.templates,
         context_values=contexts.values,
@@ -218,7 +236,7 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _cache_path(name: str, data_set: str) -> Path:
+def _cache_path(name: str, data_set: str, second: bool) -> Path:
     import platformdirs
 
     code = hashlib.sha256()
@@ -226,4 +244,5 @@ def _cache_path(name: str, data_set: str) -> Path:
     here = Path(__file__)
     for path in (*detector, here.with_name("contexts.py"), here.with_name("records.py"), here):
         code.update(path.read_bytes())
-    return platformdirs.user_cache_path("ecg-monitor") / "streamed" / f"{data_set}-{name}-{code.hexdigest()[:16]}.npz"
+    entry = f"{data_set}-{name}-{2 if second else 1}-{code.hexdigest()[:16]}.npz"
+    return platformdirs.user_cache_path("ecg-monitor") / "streamed" / entry

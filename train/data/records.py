@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +63,8 @@ class Record:
 
     Attributes:
         name: e.g. `208`.
-        lead: name of the lead, `MLII` where the record has it.
+        database: e.g. `mitdb`.
+        lead: name of the lead, in the file's words.
         fs_hz: sampling rate, Hz.
         samples_mv: (n,) float64, mV; NaN = marked invalid in the file.
         beat_samples: (k,) int64, annotated R-peaks in samples, in order, beats only.
@@ -71,6 +72,7 @@ class Record:
     """
 
     name: str
+    database: str
     lead: str
     fs_hz: float
     samples_mv: NDArray[np.float64]
@@ -87,24 +89,33 @@ class LabelledBeats:
     Attributes:
         beats: (n, 187) float32.
         labels: (n,) `<U1`, each one of `CLASSES`.
-        records: (n,) str, record of each beat; empty strings if unknown.
+        records: (n,) str, record of each beat, the same for all leads of it; empty strings if unknown.
         contexts: context of each beat; None for beats without order (protocol `kaggle`).
+        databases: (n,) str, database of each record; empty strings if unknown, which is the default.
+        leads: (n,) str, lead of each beat; empty strings if unknown, which is the default.
     """
 
     beats: NDArray[np.float32]
     labels: NDArray[np.str_]
     records: NDArray[np.str_]
     contexts: Contexts | None = None
+    databases: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "<U1"))
+    leads: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "<U1"))
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
+        for name in ("databases", "leads"):
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, np.zeros(len(self.labels), "<U1"))
         if self.beats.ndim != 2 or not len(self.beats) == len(self.labels) == len(self.records):
             raise ValueError(
                 f"beats {self.beats.shape}, labels {self.labels.shape} and records {self.records.shape} "
                 "must be (n, samples), (n,) and (n,)"
             )
+        if not len(self.databases) == len(self.leads) == len(self.labels):
+            raise ValueError(f"databases {self.databases.shape} and leads {self.leads.shape} must be (n,)")
         if unknown := set(np.unique(self.labels)) - set(CLASSES):
             raise ValueError(f"unknown beat classes {sorted(unknown)}: known are {', '.join(CLASSES)}")
 
@@ -114,7 +125,14 @@ class LabelledBeats:
     def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> LabelledBeats:
         """The beats at `index` (positions or mask), in its order."""
         contexts = None if self.contexts is None else self.contexts.rows(index)
-        return LabelledBeats(self.beats[index], self.labels[index], self.records[index], contexts)
+        return LabelledBeats(
+            self.beats[index],
+            self.labels[index],
+            self.records[index],
+            contexts,
+            self.databases[index],
+            self.leads[index],
+        )
 
 
 class NormalBeats:
@@ -124,11 +142,12 @@ class NormalBeats:
 
     Attributes:
         beats: (n, 187) float32, all of class N.
-        records: (n,) str, record of each beat, to hold out whole patients.
+        records: (n,) str, record of each beat, to hold out whole patients with all their leads.
         contexts: context of each beat; None for beats without order.
+        databases, leads: (n,) str, database and lead of each beat; empty strings if unknown.
     """
 
-    __slots__ = ("beats", "contexts", "records")
+    __slots__ = ("beats", "contexts", "databases", "leads", "records")
 
     def __init__(self, source: LabelledBeats) -> None:
         normal = source.labels == "N"
@@ -136,16 +155,39 @@ class NormalBeats:
             raise DataError("no normal beat to train on: give records with beats of class N")
         self.beats: NDArray[np.float32] = np.ascontiguousarray(source.beats[normal], dtype=np.float32)
         self.records: NDArray[np.str_] = source.records[normal]
+        self.databases: NDArray[np.str_] = source.databases[normal]
+        self.leads: NDArray[np.str_] = source.leads[normal]
         self.contexts: Contexts | None = None if source.contexts is None else source.contexts.rows(normal)
 
     def __len__(self) -> int:
         return len(self.beats)
 
-    def _part(self, mask: NDArray[np.bool_]) -> NormalBeats:
+    @property
+    def signals(self) -> NDArray[np.str_]:
+        """(n,) str, name of the signal of each beat: one lead of one record, in order of time within it."""
+        return np.strings.add(np.strings.add(self.records, " "), self.leads)
+
+    def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> NormalBeats:
+        """The beats at `index` (positions or mask), in its order."""
         part = object.__new__(NormalBeats)
-        part.beats, part.records = self.beats[mask], self.records[mask]
-        part.contexts = None if self.contexts is None else self.contexts.rows(mask)
+        part.beats, part.records = self.beats[index], self.records[index]
+        part.databases, part.leads = self.databases[index], self.leads[index]
+        part.contexts = None if self.contexts is None else self.contexts.rows(index)
         return part
+
+    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Positions of `n` beats without repetition, each signal with the same weight; all beats for 0 or n too large.
+
+        Args:
+            n: number of beats; 0 = all.
+            rng: source of the draw.
+        """
+        if not 0 < n < len(self):
+            return np.arange(len(self))
+        _, signal, counts = np.unique(self.signals, return_inverse=True, return_counts=True)
+        weight = 1.0 / counts[signal]
+        drawn: NDArray[np.int64] = rng.choice(len(self), n, replace=False, p=weight / weight.sum())
+        return drawn
 
     def hold_out(self, fraction: float, seed: int, by_record: bool) -> tuple[NormalBeats, NormalBeats]:
         """Split into beats to fit and held-out beats (early stopping, threshold).
@@ -167,7 +209,7 @@ class NormalBeats:
             raise ValueError(f"{len(units)} {what} cannot be split with {fraction:g} held out: give more {what}")
         drawn = np.random.default_rng(seed).permutation(units)[:held]
         watched = np.isin(self.records if by_record else units, drawn)
-        return self._part(~watched), self._part(watched)
+        return self.rows(~watched), self.rows(watched)
 
 
 def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
@@ -178,6 +220,8 @@ def join_beats(parts: Sequence[LabelledBeats]) -> LabelledBeats:
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.records for part in parts]),
         join_contexts(contexts) if len(contexts) == len(parts) else None,
+        np.concatenate([part.databases for part in parts]),
+        np.concatenate([part.leads for part in parts]),
     )
 
 
@@ -227,11 +271,16 @@ def record_names(name: str = "mitdb") -> list[str]:
     return (data_folder(name) / "RECORDS").read_text().split()
 
 
-def read_record(record: str, data_set: str = "mitdb") -> Record:
+def read_record(record: str, data_set: str = "mitdb", second: bool = False) -> Record:
     """Read one lead of one record with its annotated beats: MLII if present, else the first signal.
 
+    Args:
+        record: name.
+        data_set: `mitdb`, `qtdb`, `nstdb`, or another that has annotations `.atr`.
+        second: True = the other lead of a record with two.
+
     Raises:
-        DataError: no such record, or its files cannot be read.
+        DataError: no such record or second lead, or its files cannot be read.
     """
     import wfdb
 
@@ -245,9 +294,15 @@ def read_record(record: str, data_set: str = "mitdb") -> Record:
         raise DataError(f"{path}: cannot be read ({error}); download {data_set} again") from error
     names: list[str] = list(signal.sig_name)
     channel = names.index("MLII") if "MLII" in names else 0
+    if second:
+        others = [k for k in range(len(names)) if k != channel]
+        if not others:
+            raise DataError(f"{path}: has only the lead {names[channel]}; take its first lead")
+        channel = others[0]
     beats = [(at, AAMI[s]) for at, s in zip(marks.sample, marks.symbol, strict=True) if s in AAMI]
     return Record(
         name=record,
+        database=data_set,
         lead=names[channel],
         fs_hz=float(signal.fs),
         samples_mv=np.asarray(signal.p_signal[:, channel], dtype=np.float64),

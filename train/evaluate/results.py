@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from train.evaluate.protocols import Outcome
     from train.export.loaded_model import LoadedModel
 
-__all__ = ["FOLDER", "PROTOCOLS", "read_results", "result_of", "rounded", "write_report", "write_result"]
+__all__ = [
+    "FOLDER",
+    "PROTOCOLS",
+    "TRIALS",
+    "read_results",
+    "read_trials",
+    "result_of",
+    "rounded",
+    "write_report",
+    "write_result",
+    "write_trial",
+]
 
 FOLDER: Final = Path(__file__).parents[1] / "results"
 PROTOCOLS: Final = ("kaggle", "inter", "stream", "nstdb")
+TRIALS: Final = "databases.json"  # results of the protocol `databases`, by trial
 _BY_MODEL: Final = ("models", "rows", "decisions", "noise")  # entries with a part per model
 _DIGITS: Final = 6  # significant digits: the same on machines that round differently
 _TRAINING: Final = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
@@ -128,6 +140,30 @@ def read_results(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: not a result of `python -m train evaluate` ({error}); run it again") from error
     return found
+
+
+def read_trials(path: Path) -> dict[str, Any]:
+    """The result of the protocol `databases`; without trials if there is none.
+
+    Raises:
+        ValueError: the file is not such a result.
+    """
+    if not path.is_file():
+        return {"protocol": "databases", "trials": {}}
+    try:
+        result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if result["protocol"] != "databases" or not isinstance(result["trials"], dict):
+            raise ValueError("another protocol")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a result of the protocol databases ({error}); give another file") from error
+    return result
+
+
+def write_trial(path: Path, name: str, found: dict[str, Any]) -> Path:
+    """Put the figures of one trial into a result of the protocol `databases`; other trials are kept."""
+    result = read_trials(path)
+    result["trials"][name] = rounded(found)
+    return write_report(path, result)
 
 
 def rounded(value: Any) -> Any:

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Calibration, calibrate
+from detector import Calibration, PatientReference, calibrate
 from train.data.records import NormalBeats
 from train.errors import RunError
 from train.fit.checkpoint import FinishedRun
 
-__all__ = ["PUBLISHED_ALPHA", "calibrate_run", "fixed_calibration"]
+__all__ = [
+    "PUBLISHED_ALPHA",
+    "CalibratedOn",
+    "calibrate_run",
+    "calibrate_run_on",
+    "conformal_calibration",
+    "fixed_calibration",
+]
 
+CalibratedOn = Literal["all", "held_out", "patients"]
+
+PATIENTS_SHARE: Final = 0.8  # with a quarter of 32 patients held out, higher shares have no patient to stand on
+_ROUNDS: Final = 3  # learned beats and table depend on each other
 PUBLISHED_ALPHA: Final = 0.05  # the published threshold: 5 % of the training normals score under it
 
 
 def calibrate_run(run: FinishedRun, normals: NormalBeats) -> Calibration:
-    """Calibrate a run on the scores of its training normals, by patient and in order of time.
+    """`calibrate_run_on` all training patients, as the exported model is."""
+    return calibrate_run_on(run, normals, ("all",))["all"]
+
+
+def calibrate_run_on(
+    run: FinishedRun, normals: NormalBeats, on: Sequence[CalibratedOn]
+) -> dict[CalibratedOn, Calibration]:
+    """Calibrate a run on the scores of its training normals, by lead of each patient and in order of time.
 
     Beats of `kaggle` have neither patient nor order, so such a run gets a calibration that does not adapt: one fixed
     threshold for every patient.
@@ -27,9 +48,12 @@ def calibrate_run(run: FinishedRun, normals: NormalBeats) -> Calibration:
     Args:
         run: a finished fit.
         normals: exactly the beats it was fitted to (fitted and held out).
+        on: one or more of `all`: all training patients, each lead with the same weight; `held_out`: those that the
+            fit held out; `patients`: these, too, by `conformal_calibration`.
 
     Raises:
         RunError: other beats.
+        ValueError: `patients` with too few held-out patients.
     """
     digest = hashlib.sha256(normals.beats.tobytes()).hexdigest()
     if digest != run.config["data_sha256"]:
@@ -39,9 +63,61 @@ def calibrate_run(run: FinishedRun, normals: NormalBeats) -> Calibration:
         )
     scores = run.scores(normals.beats, normals.contexts).score
     if run.config["held_out_by"] == "record":
-        names = np.unique(normals.records).tolist()
-        return calibrate([scores[normals.records == name] for name in names], float(run.config["config"]["alpha"]))
-    return fixed_calibration(float(run.config["score_threshold"]), scores)
+        alpha, signals = float(run.config["config"]["alpha"]), normals.signals
+        found: dict[CalibratedOn, Calibration] = {}
+        for name in on:
+            records = np.unique(normals.records) if name == "all" else run.config["records_held_out"]
+            patients = [
+                [scores[signals == signal] for signal in np.unique(signals[normals.records == record]).tolist()]
+                for record in records
+            ]
+            if name == "patients":
+                found[name] = conformal_calibration(patients, alpha)
+            else:
+                found[name] = calibrate([signal for patient in patients for signal in patient], alpha)
+        return found
+    return {"all": fixed_calibration(float(run.config["score_threshold"]), scores)}
+
+
+def conformal_calibration(
+    patients: Sequence[Sequence[NDArray[np.float64]]], alpha: float, share: float = PATIENTS_SHARE
+) -> Calibration:
+    """Calibrate so that a share of new patients has at most `alpha` of their normal beats called.
+
+    Conformal prediction with the patient as the unit: for each p-value of the table every calibration patient gives
+    the standardised score that this share of its own beats reaches, and the table takes the ceil((k + 1) share)-th
+    smallest of the k patients. The beats of a patient are not exchangeable with those of another, so a quantile over
+    all beats would promise nothing for a new patient. To promise 1 % of the beats of new patients on average, without
+    assumption about the scores, takes 99 patients or more (Lee, Barber and Willett 2023, arXiv:2306.06342).
+
+    Args:
+        patients: for each patient that no fit has seen, the scores of each lead in order of time.
+        alpha: share of a patient's normal beats that may be called.
+        share: share of new patients for which that holds.
+
+    Raises:
+        ValueError: too few patients for this share.
+    """
+    rank = math.ceil((len(patients) + 1) * share)
+    if rank > len(patients):
+        raise ValueError(f"{len(patients)} held-out patients are too few for a bound that {share:g} of patients keep")
+    calibration = calibrate([signal for patient in patients for signal in patient], alpha)
+    for _ in range(_ROUNDS):
+        levels = 1.0 - np.array(calibration.p)
+        own = [np.quantile(np.concatenate([_standardised(calibration, s) for s in p]), levels) for p in patients]
+        at = np.sort(np.array(own), axis=0)[rank - 1]
+        rising = np.maximum.accumulate(at + 1e-6 * np.arange(at.size))  # no two p-values at one score
+        calibration = replace(calibration, z=tuple(np.round(rising, 6).tolist()))
+    return calibration
+
+
+def _standardised(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of one signal in the units of its patient's reference at that time."""
+    reference, z = PatientReference(calibration), []
+    for score in scores.tolist():
+        z.append(reference.standardise(score))
+        reference.judge(score)
+    return np.array(z)
 
 
 def fixed_calibration(threshold: float, scores: NDArray[np.float64] | None) -> Calibration:

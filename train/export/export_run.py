@@ -15,7 +15,7 @@ from train.data.kaggle import KAGGLE_DEFINITION
 from train.data.records import NormalBeats
 from train.errors import ExportError, RunError
 from train.export.calibration import calibrate_run
-from train.export.loaded_model import load_model, training_beats
+from train.export.loaded_model import load_model, run_normals
 from train.export.onnx_file import PARITY_MAX, export_onnx
 from train.fit.checkpoint import load_run
 
@@ -26,6 +26,7 @@ __all__ = ["ExportReport", "export_run"]
 # more than this, and no beat crosses the threshold.
 _PARITY_WORST = 10 * PARITY_MAX
 _PARITY_SHARE = 0.999
+_DATABASES = {"mitdb": "MIT-BIH Arrhythmia", "qtdb": "QT Database"}
 _RUN_FACTS = ("data", "data_sha256", "beats_fitted", "beats_held_out", "held_out_by", "epochs", "torch")
 
 
@@ -76,7 +77,7 @@ def export_run(
     config = run.config
     if config.get("csv") and csv_dir is None:
         raise RunError(f"{folder}: was fitted to the public CSV files; give their --csv-dir")
-    normals = NormalBeats(training_beats(config["data"], csv_dir, config.get("limit_records")))
+    normals = run_normals(run, csv_dir)
     calibration = calibrate_run(run, normals)
     by_record = config["held_out_by"] == "record"
     threshold = float(config["score_threshold"])
@@ -123,6 +124,12 @@ def export_run(
 def _training_data(config: dict[str, Any], normals: NormalBeats) -> str:
     """Description of the training data, one line."""
     if config["held_out_by"] == "record":
-        records = np.unique(normals.records).tolist()
-        return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of records {' '.join(records)}"
+        parts = []
+        for database in np.unique(normals.databases).tolist():
+            of = normals.databases == database
+            names = " ".join(np.unique(normals.records[of]).tolist())
+            leads = len(np.unique(normals.signals[of])) / len(np.unique(normals.records[of]))
+            parts.append(f"{_DATABASES.get(database, database)}, {int(of.sum())} normal beats of records {names}")
+            parts[-1] += ", both leads" if leads > 1 else ""
+        return "; ".join(parts)
     return f"MIT-BIH Arrhythmia, {len(normals)} normal beats of the public 187-sample set"

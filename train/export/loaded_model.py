@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from detector import BEAT_DEFINITION, Calibration
 from detector.short_repr import short_repr
 from train.data.contexts import Contexts
+from train.data.groups import Leads, group_beats, thinned
 from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
-from train.data.records import DS1, LabelledBeats, NormalBeats, record_names
+from train.data.records import LabelledBeats, NormalBeats, record_names
 from train.errors import DataError, RunError
 from train.export.calibration import calibrate_run
 from train.export.metadata import weights_sha256
@@ -27,7 +28,7 @@ from train.model.scores import BeatScores
 if TYPE_CHECKING:
     from detector.scorer import Scorer
 
-__all__ = ["LoadedModel", "calibrated", "load_model", "training_beats"]
+__all__ = ["LoadedModel", "calibrated", "load_model", "run_normals", "training_beats"]
 
 _BATCH = 512
 
@@ -97,13 +98,21 @@ def load_model(path: Path) -> LoadedModel:
     raise RunError(f"{path}: neither an .onnx file nor a run folder")
 
 
-def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | None = None) -> LabelledBeats:
+def training_beats(
+    data: str,
+    csv_dir: Path | None = None,
+    limit_records: int | None = None,
+    groups: Sequence[str] = ("ds1",),
+    leads: Leads = "first",
+) -> LabelledBeats:
     """The beats that `fit --data` takes its normals from.
 
     Args:
-        data: `kaggle` (the training part) or `stream` (DS1 as the detector cuts it).
+        data: `kaggle` (the training part) or `stream` (as the detector cuts them).
         csv_dir: kaggle only: folder of the public CSV files.
-        limit_records: only the first N records, for a trial.
+        limit_records: only the first N records (of each group), for a trial.
+        groups: stream only: groups of patients, see `train.data.groups`.
+        leads: stream only: `first` or `both` leads of each patient.
 
     Raises:
         DataError: unknown name, or data absent.
@@ -115,9 +124,7 @@ def training_beats(data: str, csv_dir: Path | None = None, limit_records: int | 
             return kaggle_beats(record_names()[:limit_records])
         return kaggle_split(kaggle_beats())[0]
     if data == "stream":
-        from train.data.detected_beats import labelled_stream
-
-        return labelled_stream(DS1[:limit_records])
+        return group_beats(groups, leads, limit_records)
     raise DataError(f"--data {data}: unknown; give kaggle or stream")
 
 
@@ -126,8 +133,20 @@ def calibrated(model: LoadedModel) -> LoadedModel:
     run = model.run
     if run is None or run.config["data"] != "stream":
         return model
-    normals = NormalBeats(training_beats("stream", limit_records=run.config["limit_records"]))
-    return replace(model, calibration=calibrate_run(run, normals))
+    return replace(model, calibration=calibrate_run(run, run_normals(run)))
+
+
+def run_normals(run: FinishedRun, csv_dir: Path | None = None) -> NormalBeats:
+    """The normal beats that a run was fitted to (fitted and held out).
+
+    Args:
+        run: a finished fit; one without groups and leads in its files was fitted to the first leads of DS1.
+        csv_dir: folder of the public CSV files, for a run fitted to them.
+    """
+    config = run.config
+    groups, leads = config.get("groups", ("ds1",)), config.get("leads", "first")
+    beats = training_beats(config["data"], csv_dir, config.get("limit_records"), groups, leads)
+    return thinned(NormalBeats(beats), config.get("beats_per_lead", 0))
 
 
 def _from_run(run: FinishedRun) -> LoadedModel:

@@ -27,6 +27,7 @@ _SMOOTHING: Final = 0.01  # label smoothing: a normal beat may be mislabelled
 _KAGGLE_NOISE: Final = (0.001, 0.03)  # of the beat's height, in 60 % of the beats
 _FORGOTTEN: Final = 0.2  # share of beats without context in stage 2: the flow must cover those as well
 _UNIT_QUANTILE: Final = 0.99
+_FLOW_DRAWS: Final = 1 << 16  # added to the epoch of stage 2, so that both stages draw different beats
 
 
 class ContextualRecipe:
@@ -89,6 +90,8 @@ class ContextualRecipe:
     def _examples(self, normals: NormalBeats, epoch: int) -> Data:
         """Normal beats and their anomalies for one epoch; epoch 0 = held-out beats, undisturbed."""
         rng = np.random.default_rng((self._config.seed, epoch))
+        if self._config.beats_per_epoch:
+            normals = normals.rows(normals.draw(self._config.beats_per_epoch, rng))
         patients = np.array([self._patients.get(name, 0) for name in normals.records.tolist()])
         if self._lone:
             strange, families = perturb_kaggle(normals.beats, rng)
@@ -140,13 +143,20 @@ class ContextualRecipe:
                 features = features + config.feature_noise * torch.randn_like(features)
             return -maf.log_prob(features).mean()
 
-        return flow_stage(config, maf, loss, fitted, watched)
+        def draw(epoch: int) -> Data:
+            if not config.beats_per_epoch:
+                return (fitted,)
+            rng = np.random.default_rng((config.seed, _FLOW_DRAWS + epoch))
+            return (fitted[torch.from_numpy(self._fitted.draw(config.beats_per_epoch, rng)).to(fitted.device)],)
+
+        return flow_stage(config, maf, loss, draw, watched)
 
     def finish(self) -> None:
-        """Set the units of the score terms: median to 99 % quantile of each patient, median over patients."""
+        """Set the units of the score terms: median to 99 % quantile of each lead of a patient, median over them."""
         terms = contextual_terms(self.model, self._fitted.beats, self._fitted.contexts)
-        names = [None] if self._lone else np.unique(self._fitted.records).tolist()
-        parts = [terms if name is None else terms[self._fitted.records == name] for name in names]
+        signals = self._fitted.signals
+        names = [None] if self._lone else np.unique(signals).tolist()
+        parts = [terms if name is None else terms[signals == name] for name in names]
         spread = [np.subtract(*np.quantile(part, (_UNIT_QUANTILE, 0.5), axis=0)) for part in parts]
         unit = np.maximum(np.median(spread, axis=0), 1e-6)
         self.model.centre.copy_(torch.from_numpy(np.median(terms, axis=0)))

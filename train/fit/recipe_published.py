@@ -68,7 +68,7 @@ class PublishedRecipe:
             torch.cat([self.model.encode(part) for part in torch.split(x, WATCH_BATCH)])
             for x in (self._fitted, self._watched)
         )
-        return flow_stage(config, maf, lambda data: -maf.log_prob(data[0]).mean(), fitted, watched)
+        return flow_stage(config, maf, lambda data: -maf.log_prob(data[0]).mean(), lambda _: (fitted,), watched)
 
     def finish(self) -> None:
         """Nothing to do: the published model has no further statistics."""

@@ -70,14 +70,18 @@ def encoder_stage(
 
 
 def flow_stage(
-    config: FitConfig, module: nn.Module, loss: Callable[[Data], Tensor], fitted: Tensor, watched: Tensor
+    config: FitConfig,
+    module: nn.Module,
+    loss: Callable[[Data], Tensor],
+    draw: Callable[[int], Data],
+    watched: Tensor,
 ) -> Stage:
     """Stage 2 on features (n, D) of the fitted and the held-out normals, with the settings of the configuration."""
     return Stage(
         name="flow",
         module=module,
         loss=loss,
-        draw=lambda _: (fitted,),
+        draw=draw,
         watched=(watched,),
         epochs=config.epochs_flow,
         patience=config.patience_flow,

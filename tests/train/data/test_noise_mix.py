@@ -18,7 +18,7 @@ def made(height_mv: float, labels: str = "N") -> Record:
     signal = np.zeros(36_000)
     at = np.arange(180, 36_000 - 180, 300)
     signal[at] = height_mv
-    return Record("made", "MLII", 360.0, signal, at, np.full(len(at), labels))
+    return Record("made", "mitdb", "MLII", 360.0, signal, at, np.full(len(at), labels))
 
 
 @pytest.mark.parametrize("snr_db", [24, 0, -6])
@@ -45,7 +45,7 @@ def test_unmeasurable_noise_and_records_are_refused() -> None:
         read_noise("hiss")
     with pytest.raises(DataError, match="less than one second"):
         noise_rms_mv(np.zeros(10), 360.0)
-    empty = Record("made", "MLII", 360.0, np.zeros(900), np.zeros(0, np.int64), np.zeros(0, "<U1"))
+    empty = Record("made", "mitdb", "MLII", 360.0, np.zeros(900), np.zeros(0, np.int64), np.zeros(0, "<U1"))
     with pytest.raises(DataError, match="no annotated beat"):
         qrs_height_mv(empty)
     assert qrs_height_mv(made(1.5, "V")) == pytest.approx(1.5)

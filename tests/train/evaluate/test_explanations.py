@@ -30,12 +30,14 @@ def streamed(name: str, beats: list[tuple[str, NDArray[np.float32], float]]) -> 
     values[:, 0] *= ratios
     return StreamedRecord(
         name=name,
+        database="mitdb",
+        lead="MLII",
         fs_hz=360.0,
         samples=int(r_samples[-1]) + 1000,
         r_samples=r_samples,
         beats=np.array([samples for _, samples, _ in beats]),
         rr_s=0.8 * ratios,
-        scorable=np.ones(n, np.bool_),
+        verdicts=np.full(n, "good", dtype="<U11"),
         template_scores=np.where(known, 0.1, np.nan),
         templates=np.where(known[:, None, None], np.stack((wave(), wave())), np.float32(np.nan)),
         context_values=np.where(known[:, None], values, np.nan).astype(np.float32),
@@ -76,11 +78,11 @@ def test_only_flagged_beats_count_where_flags_are_given() -> None:
 
 
 def test_unscorable_and_unmatched_beats_are_left_out() -> None:
-    RECORD.scorable[20], RECORD.matched[23] = False, -1
+    RECORD.verdicts[20], RECORD.matched[23] = "motion", -1
     try:
         assert word_table([explain_record(RECORD)]).beats == {"N": 14, "S": 1}
     finally:
-        RECORD.scorable[20], RECORD.matched[23] = True, 23
+        RECORD.verdicts[20], RECORD.matched[23] = "good", 23
 
 
 def test_limits_are_the_median_over_patients_of_normal_beats_quantiles() -> None:

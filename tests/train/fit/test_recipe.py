@@ -220,7 +220,7 @@ def test_a_public_run_has_one_threshold_for_all(kaggle: FinishedRun) -> None:
 @pytest.fixture(scope="module")
 def exported(stream: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     with pytest.MonkeyPatch.context() as patch:  # the records that the run names are made up
-        patch.setattr("train.export.export_run.training_beats", lambda *_: stream_beats())
+        patch.setattr("train.export.loaded_model.training_beats", lambda *_: stream_beats())
         return export_run(stream.folder, tmp_path_factory.mktemp("export") / "tiny.onnx", name="tiny")
 
 
@@ -258,7 +258,7 @@ def test_the_monitors_scorer_takes_it_and_scores_detected_beats_as_the_run_does(
 @pytest.mark.slow
 def test_the_public_model_is_exported_with_beats_alone(kaggle: FinishedRun, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.export.export_run.training_beats", lambda *_: kaggle_beats())
+        patch.setattr("train.export.loaded_model.training_beats", lambda *_: kaggle_beats())
         report, again = (export_run(kaggle.folder, tmp_path / f"{name}.onnx", name="tiny") for name in "ab")
     assert again.sha256 == report.sha256  # the same run gives the same bytes
     assert (report.patients, report.beats) == (0, len(NormalBeats(kaggle_beats())))
@@ -277,7 +277,7 @@ def test_a_file_that_scores_differently_is_removed(stream: FinishedRun, exported
         return Path(shutil.copy(exported.path, arguments[3]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.export.export_run.training_beats", lambda *_: stream_beats())
+        patch.setattr("train.export.loaded_model.training_beats", lambda *_: stream_beats())
         patch.setattr("train.export.export_run.export_onnx", written)  # without the time of an export
         patch.setattr("train.export.export_run._PARITY_WORST", 0.0)  # rounding alone is over it
         with pytest.raises(ExportError, match="ONNX and torch differ by"):

@@ -1,0 +1,53 @@
+"""Run trials of the protocol `databases`, and write each when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from train.databases_table import trial_lines
+from train.evaluate.databases_protocol import evaluate_trial
+from train.evaluate.results import write_trial
+from train.evaluate.trials import chosen_trials
+
+__all__ = ["run_trials"]
+
+
+def run_trials(
+    names: Sequence[str],
+    runs: Path,
+    place: Path,
+    limit_records: int | None,
+    seed: int,
+    threads: int | None,
+    say: Callable[[str], None],
+    progress: Callable[[str], None],
+) -> None:
+    """Run trials; finished fits are not repeated.
+
+    Args:
+        names: of the trials; empty = all.
+        runs: folder of all runs.
+        place: JSON file; trials in it that are not run now are kept.
+        limit_records: only the first N records of each group.
+        seed: of the bootstrap.
+        threads: CPU threads; None = torch's default.
+        say: receives the figures.
+        progress: receives one line per step.
+
+    Raises:
+        ConfigError: unknown trial.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    for name, trial in chosen_trials(names).items():
+        # Without paths: the same on every machine.
+        command = f"python -m train evaluate --protocol databases --trial {name} --seed {seed}"
+        found = evaluate_trial(
+            name, trial, runs, limit_records=limit_records, seed=seed, command=command, progress=progress
+        )
+        write_trial(place, name, {"command": command, **found})
+        for line in trial_lines(name, found):
+            say(line)
