@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from monitor.alarm_state import PRIORITY_RANK, Alarm, AlarmState, Evidence, Priority
+from monitor.status_figures import HourCounts, ShortTermHrv
 
 __all__ = [
     "AUDIO_PAUSE_MAX_S",
@@ -28,6 +29,7 @@ __all__ = [
     "Priority",
     "Reply",
     "Request",
+    "ShortTermHrv",
     "StatusMessage",
     "WaveHeader",
     "bed_topic",
@@ -119,27 +121,6 @@ class BeatMessage(_Body, frozen=True, kw_only=True, tag="beat/1"):
     paced: bool = False
 
 
-class HourCounts(msgspec.Struct, frozen=True):
-    """Ventricular-looking beats of the last hour and their patterns, as counted by `monitor.alarms.ectopy`.
-
-    Attributes:
-        ventricular_beats: beats whose QRS differs from the patient's own and that do not come late.
-        couplets: two of them in a row.
-        runs: three or more in a row.
-        bigeminy, trigeminy: episodes in which every second or third beat is one, three cycles or longer.
-        r_on_t: those that follow a usual beat within its QT interval.
-        watched_s: time with signal that could be scored, s; the counts are of that time.
-    """
-
-    ventricular_beats: int = 0
-    couplets: int = 0
-    runs: int = 0
-    bigeminy: int = 0
-    trigeminy: int = 0
-    r_on_t: int = 0
-    watched_s: int = 0
-
-
 class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     """State of one bed, on `v1/<bed>/status/`, about once a second and at every change of state.
 
@@ -165,6 +146,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
         unwatched_s: time since the last second of good signal, s, by the sample clock.
         rate_low_bpm, rate_high_bpm: limits of the alarms `bradycardia` and `tachycardia`, beats a minute; None = that
             alarm is off. Absent in messages of older monitors.
+        hrv: heart rate variability of the last 5 minutes.
 
     Many attributes: one per field of the message.
     """
@@ -196,6 +178,7 @@ class StatusMessage(_Body, frozen=True, kw_only=True, tag="status/1"):
     pacer_pulses: int = 0
     rate_low_bpm: float | msgspec.UnsetType | None = msgspec.UNSET
     rate_high_bpm: float | msgspec.UnsetType | None = msgspec.UNSET
+    hrv: ShortTermHrv = ShortTermHrv()
 
 
 class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):

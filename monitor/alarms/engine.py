@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -20,8 +20,9 @@ from monitor.alarms.rates import Rates
 from monitor.alarms.rhythm_word import NOT_WATCHED, RhythmWord
 from monitor.alarms.silence import Silence
 from monitor.alarms.technical import Technical
+from monitor.alarms.variability import Variability
 from monitor.config import AlarmsConfig
-from monitor.messages import Alarm, Evidence, HourCounts
+from monitor.messages import Alarm, BeatMessage, Evidence, HourCounts, ShortTermHrv
 
 __all__ = ["AlarmEngine"]
 
@@ -41,6 +42,7 @@ class AlarmEngine:
         self._ectopy = Ectopy(fs_hz)
         self._irregular = Irregular(self._book, self._ectopy)
         self._rhythm = RhythmWord(self._book, self._ectopy)
+        self._variability = Variability(self._book)
         self._technical = Technical(self._book)
 
     # -- queries ------------------------------------------------------------------------------------------
@@ -80,6 +82,11 @@ class AlarmEngine:
         """Ventricular beats of the last hour and their patterns."""
         return self._ectopy.last_hour(self._book.sample)
 
+    @property
+    def hrv(self) -> ShortTermHrv:
+        """Heart rate variability of the last 5 minutes."""
+        return self._variability.figures(self._book.sample)
+
     def audio_paused_s(self, sample: int) -> float:
         """Remaining audio pause at `sample`, s; 0 = not paused."""
         return self._audio.left_s(sample)
@@ -107,6 +114,7 @@ class AlarmEngine:
                 self._ectopy.on_beat(event)
                 self._irregular.on_beat(event)
                 self._rhythm.on_beat(event)
+                self._variability.on_beat(event)
             case Tick():
                 self._book.advance(event.sample)
                 self._fibrillation.on_tick()  # before the silence: fibrillation has no QRS and covers it
@@ -133,7 +141,7 @@ class AlarmEngine:
         self._technical.behind(late_s, sample)
         return self._book.take_changes()
 
-    def restore(self, changes: Iterable[Alarm], sample: int) -> None:
+    def restore(self, changes: Sequence[Alarm], sample: int, beats: Iterable[BeatMessage] = ()) -> None:
         """Continue after an earlier engine; call it before anything else.
 
         Alarms keep their ids, counts and acknowledgements. Conditions that were building up, and an audio pause, are
@@ -143,7 +151,9 @@ class AlarmEngine:
             changes: returned by that engine, in order: at least the last of each alarm that is not cleared, and all of
                 the last hour (for the limit of onsets per hour of low alarms).
             sample: its sample clock at the end.
+            beats: published in its last 5 minutes, in order, for the heart rate variability.
         """
+        self._variability.restore(changes, beats)
         self._book.restore(changes, sample)
         self._technical.restore(self._book.active)
 

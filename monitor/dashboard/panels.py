@@ -12,7 +12,7 @@ from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.dashboard.digits import LARGE_ROWS, SMALL_ROWS, big_number
 from monitor.dashboard.state import Condition, DashboardState
-from monitor.dashboard.watch import draw_no_rate, limit_words, no_rate, not_watched, rhythm_words
+from monitor.dashboard.watch import draw_no_rate, hrv_words, limit_words, no_rate, not_watched, rhythm_words
 from monitor.quality_labels import quality_words
 
 __all__ = [
@@ -129,6 +129,7 @@ def draw_vitals(
 ) -> None:
     """Draw heart rate in large digits and its limits, rhythm, RR interval, signal, and whether beats are scored.
 
+    The last row has the heart rate variability if nothing else needs it.
     If the stream is not live, dashes replace the numbers: an old number is no heart rate. Under `RHYTHM_CELLS` there is
     no room for the rhythm: the waveform has it then.
     """
@@ -178,22 +179,26 @@ def draw_vitals(
             canvas.text(row, at, line, line_ink, left + cols - at)
         row += 1
     if live:
-        _draw_why(canvas, row, left, top + rows - row, cols, bed)
+        row = _draw_why(canvas, row, left, top + rows - row, cols, bed)
+        hrv = hrv_words(status, cols - 2)
+        if hrv is not None and row < top + rows:
+            canvas.text(top + rows - 1, left + 1, *hrv)
 
 
-def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:
-    """Draw the reasons of the newest anomalous beat while it is on the screen, if they fit."""
+def _draw_why(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> int:
+    """Draw the reasons of the newest anomalous beat while it is on the screen, if they fit; return the next row."""
     last = next((beat for beat in reversed(bed.beats) if beat.anomalous), None)
     if last is None or bed.fs_hz is None or not last.words:
-        return
+        return top
     ago_s = (bed.clock.sample - last.r_sample) / bed.fs_hz
     lines = textwrap.wrap(", ".join(last.words), max(cols - 4, 1))
     if ago_s > WHY_S or len(lines) > rows:
-        return
+        return top
     top += len(lines) < rows  # a free row above, if there is one
     canvas.text(top, left + 1, "▲", Ink.ANOMALOUS)
     for number, line in enumerate(lines):
         canvas.text(top + number, left + 3, line, Ink.PLAIN)
+    return top + len(lines)
 
 
 def draw_counters(canvas: Canvas, top: int, left: int, rows: int, cols: int, bed: DashboardBed) -> None:

@@ -1,4 +1,4 @@
-"""How a bed is watched, in words: limits of the rate alarms, rhythm, "not watched", why there is no rate. Pure."""
+"""How a bed is watched, in words: rate limits, rhythm, variability, "not watched", why there is no rate. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monitor.dashboard.bed import DashboardBed
 from monitor.dashboard.canvas import Canvas, Ink
 from monitor.messages import StatusMessage
 
-__all__ = ["NoRate", "draw_no_rate", "limit_words", "no_rate", "not_watched", "rhythm_words"]
+__all__ = ["NoRate", "draw_no_rate", "hrv_words", "limit_words", "no_rate", "not_watched", "rhythm_words"]
 
 NOT_WATCHED_AFTER_S = 5.0  # as in the rhythm of the status
 NO_HEARTBEAT = {"asystole": ("ASYSTOLE", "━"), "ventricular_fibrillation": ("V-FIB", "∿")}  # kind -> word, sign
@@ -33,6 +33,19 @@ def limit_words(status: StatusMessage | None) -> tuple[str, str]:
     if isinstance(low, UnsetType) or isinstance(high, UnsetType):  # an older monitor
         return "", ""
     return "off" if low is None else f"{low:.0f}", "off" if high is None else f"{high:.0f}"
+
+
+def hrv_words(status: StatusMessage | None, cells: int) -> tuple[str, Ink] | None:
+    """Heart rate variability of 5 minutes, or why there is none; None without either, or where it does not fit."""
+    hrv = None if status is None else status.hrv
+    if hrv is None or (hrv.sdnn_ms is None and not hrv.why):
+        return None
+    if hrv.sdnn_ms is None or hrv.rmssd_ms is None or hrv.pnn50 is None:
+        texts, ink = [f"HRV -- {hrv.why}"], Ink.DIM
+    else:
+        both, share = f"SDNN {hrv.sdnn_ms:.0f} RMSSD {hrv.rmssd_ms:.0f} ms", f"pNN50 {100 * hrv.pnn50:.0f}%"
+        texts, ink = [f"HRV {both} {share}", f"{both} {share}", both], Ink.PLAIN
+    return next(((text, ink) for text in texts if len(text) <= cells), None)
 
 
 def not_watched(bed: DashboardBed, now_s: float) -> tuple[str, Ink] | None:

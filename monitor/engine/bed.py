@@ -24,7 +24,7 @@ from monitor.engine.pacing import WARM_UP_S
 from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.scale_report import ScaleReport
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
-from monitor.messages import Alarm, AlarmMessage, ModelInfo, Reply, Request, StatusMessage
+from monitor.messages import Alarm, AlarmMessage, ModelInfo, Reply, Request, ShortTermHrv, StatusMessage
 from monitor.sources import Chunk, Notice, Source
 
 __all__ = ["Bed"]
@@ -54,6 +54,7 @@ class Bed:
         model: name and checksum of the model.
         counts: beats, anomalous and unscored beats, gaps, dropped waves, pacing pulses.
         resumed: where an earlier run left the bed; None for a new one.
+        hrv: heart rate variability in the last status.
         fault: the first error inside `guard`; the pipeline ends the bed.
 
     Raises:
@@ -80,6 +81,7 @@ class Bed:
         self.engine = AlarmEngine(name, source.fs_hz, self.limits)
         self.model = ModelInfo(scorer.info.name, scorer.info.sha256)
         self.resumed: ResumePoint | None = None
+        self.hrv = ShortTermHrv()
         self.fault: Exception | None = None
         self._speed = config.source.speed
         self._quality = Quality.GOOD
@@ -130,11 +132,11 @@ class Bed:
     def resume(self, point: ResumePoint) -> None:
         """Continue where an earlier run stopped; call before any sample is read.
 
-        Alarms, counts and sample clock continue; the reference of the patient is learned anew. The source gives
-        `point.clock` or a later sample first; the samples in between are a gap.
+        Alarms, counts, heart rate variability and sample clock continue; the reference of the patient is learned anew.
+        The source gives `point.clock` or a later sample first; the samples in between are a gap.
         """
         self.resumed, last = point, point.status
-        self.engine.restore(point.changes, point.clock)
+        self.engine.restore(point.changes, point.clock, point.beats)
         for alarm in self.engine.active:
             self._strips.has(alarm)
         detector = self.input.detector
@@ -269,6 +271,7 @@ class Bed:
         """State of the bed now."""
         p50_ms, p99_ms = self._beats.latencies.p50_p99_ms
         source, detector = self.source, self.input.detector
+        self.hrv = self.engine.hrv if self.input.state == "running" else ShortTermHrv()
         return StatusMessage(
             sample=self.now,
             time=self.input.time_of(self.now),
@@ -299,6 +302,7 @@ class Bed:
             gaps=self.counts["gaps"],
             dropped_waves=self.counts["dropped_waves"],
             pacer_pulses=self.counts["pacer_pulses"],
+            hrv=self.hrv,
         )
 
     def answer(self, request: Request, output: Output) -> Reply:

@@ -85,6 +85,9 @@ class Collector:
         state = _gauge("bed_state", "1 for the state the bed is in, 0 for the others.", "bed", "state")
         scorable = _gauge("signal_scorable", "1 while beats of this bed are scored.", "bed")
         waiting = _gauge("source_waiting_samples", "Samples that came and were not read yet, of live sources.", "bed")
+        sdnn = _gauge("hrv_sdnn_seconds", "SDNN of the last 5 minutes; absent where there is none.", "bed")
+        rmssd = _gauge("hrv_rmssd_seconds", "RMSSD of the last 5 minutes; absent where there is none.", "bed")
+        pnn50 = _gauge("hrv_pnn50_ratio", "pNN50 of the last 5 minutes; absent where there is none.", "bed")
         for name, bed in self.beds.items():
             counts = bed.counts.copy()
             samples.add_metric([name], bed.input.detector.samples_in)
@@ -101,7 +104,11 @@ class Collector:
             scorable.add_metric([name], bed.scorable)
             if (n := getattr(bed.source, "waiting", None)) is not None:
                 waiting.add_metric([name], n)
-        yield from (samples, lost, gaps, beats, waves, state, scorable, waiting)
+            hrv = bed.hrv
+            for gauge, value in ((sdnn, _seconds(hrv.sdnn_ms)), (rmssd, _seconds(hrv.rmssd_ms)), (pnn50, hrv.pnn50)):
+                if value is not None:
+                    gauge.add_metric([name], value)
+        yield from (samples, lost, gaps, beats, waves, state, scorable, waiting, sdnn, rmssd, pnn50)
 
     def _alarms(self) -> Iterator[Metric]:
         onsets = _counter("alarms", "Alarms raised; one that recurs while it lasts is one.", "bed", "kind", "priority")
@@ -178,6 +185,10 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1e3
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

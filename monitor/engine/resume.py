@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.variability import WINDOW_S
 from monitor.journal import JournalReader
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, StatusMessage, bed_topic, decode
 
@@ -26,6 +27,7 @@ class ResumePoint:
         clock: the sample clock at the last message; at least `status.sample`.
         watched_until: every R-peak before this sample was published; the gap between the runs starts here.
         changes: of alarms, as `AlarmEngine.restore` takes them.
+        beats: of the last 5 minutes, in order, as `AlarmEngine.restore` takes them.
         started_s: start of the first run, Unix time, s: a paced replay keeps to it.
     """
 
@@ -34,6 +36,7 @@ class ResumePoint:
     watched_until: int
     changes: tuple[Alarm, ...]
     started_s: float
+    beats: tuple[BeatMessage, ...] = ()
 
     @property
     def clock_time(self) -> datetime.datetime:
@@ -72,6 +75,7 @@ def _resume_point(reader: JournalReader, bed: str, started_s: float) -> ResumePo
     until = clock - round(_DECIDED_S * status.fs_hz)
     if isinstance(beat, BeatMessage):
         until = max(until, beat.r_sample + 1)
+    heard = map(decode, reader.last_beats(bed, clock - round(WINDOW_S * status.fs_hz)))
     bodies = map(decode, reader.alarm_changes(bed, clock - round(_HOUR_S * status.fs_hz)))
     return ResumePoint(
         status=status,
@@ -79,4 +83,5 @@ def _resume_point(reader: JournalReader, bed: str, started_s: float) -> ResumePo
         watched_until=min(max(until, 0), clock),
         changes=tuple(body.alarm for body in bodies if isinstance(body, AlarmMessage)),
         started_s=started_s,
+        beats=tuple(body for body in heard if isinstance(body, BeatMessage)),
     )

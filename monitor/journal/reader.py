@@ -161,6 +161,24 @@ class JournalReader:
         )
         return [row[0] for row in rows]
 
+    def last_beats(self, bed: str, first_sample: int) -> list[bytes]:
+        """The newest beats of a bed from `first_sample` on, in order; also of earlier runs with the same sample clock.
+
+        A run whose sample clock began anew ends them: its R-peaks do not follow those of the run before.
+        """
+        found: list[bytes] = []
+        before: int | None = None
+        for sample, body in self._db.execute(
+            "SELECT sample, body FROM messages WHERE topic = (SELECT id FROM topics WHERE name = ?) "
+            "ORDER BY epoch DESC, seq DESC",
+            (f"v1/{bed}/beat/",),
+        ):
+            if sample < first_sample or (before is not None and sample >= before):
+                break
+            found.append(bytes(body))
+            before = sample
+        return found[::-1]
+
     def topics(self) -> list[str]:
         """Topics with at least one message so far."""
         return [row[0] for row in self._db.execute("SELECT name FROM topics ORDER BY name")]

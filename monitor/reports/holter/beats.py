@@ -9,6 +9,8 @@ from typing import Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.variability import is_nn
+
 __all__ = ["RR_HEADER", "HolterBeats", "and_before", "write_rr_csv", "write_rr_text"]
 
 RR_HEADER: Final = ("time_s", "rr_ms", "nn", "kind", "quality")
@@ -52,7 +54,8 @@ class HolterBeats:
     @property
     def nn(self) -> NDArray[np.bool_]:
         """(n,) whether the RR interval is normal-to-normal: between two scored beats, neither of them anomalous."""
-        return self.between_scored & and_before(~self.anomalous)
+        usual = self.scored & ~self.anomalous
+        return is_nn(np.isfinite(self.rr_s), usual, np.append(False, usual)[: usual.size])
 
 
 def and_before(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:

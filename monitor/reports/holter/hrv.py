@@ -1,7 +1,8 @@
 """Heart rate variability of normal-to-normal intervals.
 
-Definitions of the Task Force of the ESC and NASPE (1996, doi:10.1161/01.CIR.93.5.1043). Deviations: SDNN and SDANN use
-n - 1; the spectrum is the mean over 5-min segments of which at least 90 % are NN intervals, each interpolated to 4 Hz.
+Definitions of the Task Force of the ESC and NASPE (1996, doi:10.1161/01.CIR.93.5.1043); time domain:
+`detector.variability`. Deviations: SDANN uses n - 1; the spectrum is the mean over 5-min segments of which at least
+90 % are NN intervals, each interpolated to 4 Hz.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.signal import welch
 
-from monitor.reports.holter.beats import HolterBeats, and_before
+from detector.variability import sums_of
+from monitor.reports.holter.beats import HolterBeats
 
 __all__ = ["SEGMENT_S", "HeartRateVariability", "heart_rate_variability"]
 
@@ -24,7 +26,6 @@ _MEAN_FILLED: Final = 0.5  # for its mean
 _GRID_HZ: Final = 4.0
 _LF_HZ: Final = (0.04, 0.15)
 _HF_HZ: Final = (0.15, 0.40)
-_PNN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def heart_rate_variability(beats: HolterBeats) -> HeartRateVariability:
     rr_ms, time_s = 1000.0 * beats.rr_s[nn], beats.time_s[nn]
     if rr_ms.size < 2:
         return HeartRateVariability(int(rr_ms.size))
-    steps = np.diff(1000.0 * beats.rr_s, prepend=np.nan)[and_before(nn)]
+    time = sums_of(beats.rr_s, nn).time_domain(1000.0)
     segment = (time_s // SEGMENT_S).astype(np.int64)
     means: list[float] = []
     powers: list[tuple[float, float]] = []
@@ -76,12 +77,12 @@ def heart_rate_variability(beats: HolterBeats) -> HeartRateVariability:
             powers.append(band_powers_ms2(time_s[own], rr_ms[own]))
     lf_ms2, hf_ms2 = np.mean(powers, axis=0).tolist() if powers else (None, None)
     return HeartRateVariability(
-        int(rr_ms.size),
-        float(rr_ms.mean()),
-        float(rr_ms.std(ddof=1)),
+        time.intervals,
+        time.mean_nn_ms,
+        time.sdnn_ms,
         float(np.std(means, ddof=1)) if len(means) > 1 else None,
-        float(np.sqrt(np.mean(steps**2))) if steps.size else None,
-        float(np.mean(np.abs(steps) > 1000.0 * _PNN_S + 1e-6)) if steps.size else None,
+        time.rmssd_ms,
+        time.pnn50,
         lf_ms2,
         hf_ms2,
         len(powers),

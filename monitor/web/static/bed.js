@@ -74,7 +74,17 @@ export class BedView {
     this.scored = element("div");
     this.rr = element("div", "number");
     this.why = element("div", "bad");
-    this.vitals.append(element("h2", "", "Heart rate"), row, this.rhythm, this.quality, this.scored, this.rr, this.why);
+    this.hrv = element("div", "hrv");
+    this.hrvTitle = element("h2", "", "Heart rate variability, 5 min");
+    this.hrvFigures = element("dl");
+    for (const name of ["SDNN", "RMSSD", "pNN50"]) {
+      const pair = element("div");
+      pair.append(element("dt", "", name), element("dd", "number"));
+      this.hrvFigures.append(pair);
+    }
+    this.hrvWhy = element("p", "dim");
+    this.hrv.append(this.hrvTitle, this.hrvFigures, this.hrvWhy);
+    this.vitals.append(element("h2", "", "Heart rate"), row, this.rhythm, this.quality, this.scored, this.rr, this.why, this.hrv);
   }
 
   open(key) {
@@ -203,11 +213,22 @@ export class BedView {
     const odd = bed.beats.findLast((beat) => beat.anomalous && beat.words?.length);
     const recent = odd && bed.fsHz && (bed.sample - odd.r_sample) / bed.fsHz < WHY_S;
     setText(this.why, recent && live ? `▲ ${odd.words.join(", ")}` : "");
+    this.updateVariability(live ? status?.hrv : null);
     setText(this.source, status ? `${status.source} · ${status.lead} · ${status.fs_hz} Hz` + (status.speed === 1 ? "" : status.speed === 0 ? " · ×max" : ` · ×${status.speed}`) : "");
     this.source.title = this.source.textContent;
     setText(this.footTexts[0], `${dateTime(bed.time)} UTC`);
     const event = bed.event && (performance.now() / 1000 - bed.event.at) < 10 ? bed.event.body.text : "";
     setText(this.footTexts[2], event);
+  }
+
+  // Older monitors send no variability.
+  updateVariability(hrv) {
+    const known = hrv && hrv.sdnn_ms !== null;
+    this.hrv.hidden = !known && !hrv?.why;
+    this.hrvFigures.hidden = !known;
+    const words = known ? [`${Math.round(hrv.sdnn_ms)} ms`, `${Math.round(hrv.rmssd_ms)} ms`, `${Math.round(100 * hrv.pnn50)} %`] : [];
+    words.forEach((word, n) => setText(this.hrvFigures.children[n].lastChild, word));
+    setText(this.hrvWhy, known ? "" : `– ${hrv?.why ?? ""}`);
   }
 
   updateCounters(bed) {

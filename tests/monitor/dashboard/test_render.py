@@ -22,7 +22,7 @@ from monitor.dashboard.small import SMALL_HEIGHT, SMALL_WIDTH
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.trend import AXIS_CELLS, draw_trend
 from monitor.dashboard.waveform import DOTS_PER_S
-from monitor.messages import EventMessage
+from monitor.messages import EventMessage, ShortTermHrv
 from tests.monitor.dashboard.helpers import (
     FS_HZ,
     alarm,
@@ -96,6 +96,39 @@ def test_a_tiny_terminal_shows_the_rate_and_the_most_urgent_alarm(width, height)
 
 def test_without_any_bed_a_tiny_terminal_says_so():
     assert screen(DashboardState(), 12, 2, 0.0)[0].strip() == "no bed yet"
+
+
+FIGURES = ShortTermHrv(sdnn_ms=45.2, rmssd_ms=31.8, pnn50=0.123, intervals=350, nn_s=280.0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 30), (110, 34), (200, 50), (95, 30)])
+def test_variability_has_the_last_row_of_the_numbers(width, height):
+    text = "\n".join(screen(watched_state(hrv=FIGURES, rhythm="regular"), width, height))
+    assert "SDNN 45 RMSSD 32 ms" in text
+    why = "\n".join(screen(watched_state(hrv=ShortTermHrv(why="needs 60 s more")), width, height))
+    assert "HRV -- needs 60 s more" in why
+    assert "SDNN" not in why
+    assert "HRV" not in "\n".join(screen(watched_state(), width, height)), "an older monitor"
+    still = watched_state(hrv=FIGURES)
+    still.apply(status(5000, state="no_data", hrv=FIGURES), now_s=20.0)
+    assert "SDNN" not in "\n".join(screen(still, width, height)), "no figure of an old signal"
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (95, 30), (40, 12)])
+def test_variability_takes_the_place_of_nothing(width, height):
+    """Whatever else the screen shows stays where it was."""
+    for words in ((), ("wide", "early", "then a pause")):
+        plain, more = watched_state(rhythm="regular"), watched_state(rhythm="regular", hrv=FIGURES)
+        for state in (plain, more):
+            state.apply(alarm("ventricular_run", "high"), now_s=20.0)
+            if words:
+                state.apply(beat(4990, anomalous=True, words=words), now_s=20.0)
+        before, after = (screen(state, width, height) for state in (plain, more))
+        changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        assert len(changed) <= 1
+        for old, new in changed:
+            assert "SDNN" in new
+            assert all(char in (" ", new[n]) for n, char in enumerate(old))
 
 
 SMALL_SIZES = [(SMALL_WIDTH, SMALL_HEIGHT), (20, 12), (40, 12), (59, 30), (MIN_WIDTH, MIN_HEIGHT - 1)]

@@ -19,6 +19,8 @@ from detector.lockstep import run
 from monitor.engine.bed import Bed
 from monitor.errors import ConfigError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request, WaveHeader
+from monitor.reports.holter.beats import HolterBeats
+from monitor.reports.holter.hrv import heart_rate_variability
 from monitor.sources import Notice
 from tests.detector.helpers_pacing import Pulse, paced_ecg
 from tests.monitor.engine.helpers import FS_HZ, FedSource, ecg, settings
@@ -71,6 +73,34 @@ class Ward:
     def finish(self) -> None:
         self.bed.input.end()
         self.settle()
+
+
+def test_variability_is_that_of_the_report(scorer: Scorer) -> None:
+    signal = ecg("rsa=200,pvc=10,rsa=110")
+    ward = Ward(scorer)
+    ward.source.feed(signal)
+    while ward.bed.now < signal.size:
+        ward.take(4321)
+    now = ward.bed.now
+    hrv = ward.bed.status().hrv
+    first = next(n for n, beat in enumerate(ward.beats) if beat.r_sample > now - 300 * FS_HZ)
+    own = ward.beats[first - 1 :]  # with the beat at which the first interval begins
+    assert any(beat.anomalous for beat in own)
+    report = heart_rate_variability(
+        HolterBeats(
+            FS_HZ,
+            np.array([beat.r_sample for beat in own]),
+            np.array([np.nan if beat.rr_s is None else beat.rr_s for beat in own]),
+            np.array([np.nan if beat.score is None else beat.score for beat in own]),
+            np.array([beat.anomalous for beat in own]),
+            tuple(beat.quality for beat in own),
+        )
+    )
+    assert hrv.intervals == report.intervals
+    assert (hrv.sdnn_ms, hrv.rmssd_ms) == pytest.approx((report.sdnn_ms, report.rmssd_ms), abs=0.051)  # 0.1 ms sent
+    assert hrv.pnn50 == pytest.approx(report.pnn50, abs=1e-4)
+    assert hrv.sdnn_ms is not None
+    assert hrv.sdnn_ms > 20
 
 
 @hypothesis_settings(max_examples=8)

@@ -169,6 +169,28 @@ def test_a_bed_resumes_after_a_kill_with_its_alarms_and_a_gap(tmp_path, scorer):
     reader.close()
 
 
+def test_variability_continues_after_two_kills(tmp_path, scorer):
+    """The window is filled from the beats of both runs; the gap takes one interval away."""
+    signal = ecg("sinus=330")
+    path, before = tmp_path / "0.sqlite", 0.0
+    for number, (first, end) in enumerate(((0, 270), (270, 300), (300, 330))):
+        source = FedSource(live=False, fs_hz=FS_HZ)
+        source.next = first * FS_HZ
+        source.feed(signal[first * FS_HZ : end * FS_HZ])
+        killed = tmp_path / f"{number + 1}.sqlite"
+        script = Script([(9.0, lambda to=killed, of=path: copy_as_killed(of, to)), (9.5, lambda: None)])
+        points = read_resume_points(path, ["p1"]) if number else {}
+        run = Run({"p1": source}, scorer, settings(journal={"path": str(path)}), clock=script.clock, resume=points)
+        if number:
+            resumed = run.pipeline.beds["p1"].engine.hrv
+            assert resumed.nn_s > before - 3
+        run.pipeline.run(script)
+        hrv = run.pipeline.beds["p1"].engine.hrv
+        assert hrv.nn_s > min(before + 10, 270), "the second run adds to the beats of the first"
+        assert hrv.sdnn_ms is not None
+        path, before = killed, hrv.nn_s
+
+
 def test_a_latched_alarm_stays_latched_in_the_next_runs(tmp_path, scorer):
     signal = ecg("sinus=20,asystole=8,sinus=60")
     source = FedSource(live=False, fs_hz=FS_HZ)

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from monitor.bus.endpoints import endpoints_from
+from monitor.messages import ShortTermHrv
 from monitor.web.server import WebOptions
 from tests.monitor.dashboard.ward_helpers import WardMonitor
 from tests.monitor.web.conftest import Complaints
@@ -231,6 +232,19 @@ def test_every_state_is_told_by_words(page: Page) -> None:
         assert said in words[name]
     for name in ("leads-off", "no-data", "source-lost", "ended"):
         assert "---" in words[name], "an old rate is no heart rate"
+
+
+def test_variability_or_why_there_is_none(page: Page) -> None:
+    figures = ShortTermHrv(sdnn_ms=45.2, rmssd_ms=31.8, pnn50=0.123, intervals=350, nn_s=280.0)
+    beds = {"known": {"hrv": figures}, "short": {"hrv": ShortTermHrv(why="needs 60 s more")}, "older": {}}
+    with shown(page, list(beds), (), beds, view="bed/0%2Fknown"):
+        block = page.locator(".hrv")
+        expect(block.locator("dd")).to_have_text(["45 ms", "32 ms", "12 %"])
+        page.evaluate("location.hash = '#/bed/0%2Fshort'")
+        expect(block.locator("p")).to_have_text("– needs 60 s more")
+        expect(block.locator("dl")).to_be_hidden()
+        page.evaluate("location.hash = '#/bed/0%2Folder'")
+        expect(block).to_be_hidden()
 
 
 def test_traces_out_of_view_are_not_subscribed(page: Page) -> None:
