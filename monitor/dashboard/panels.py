@@ -180,7 +180,7 @@ def draw_vitals(
         row += 1
     if live:
         row = _draw_why(canvas, row, left, top + rows - row, cols, bed)
-        hrv = hrv_words(status, cols - 2)
+        hrv = hrv_words(status, cols - 1)
         if hrv is not None and row < top + rows:
             canvas.text(top + rows - 1, left + 1, *hrv)
 

@@ -23,6 +23,7 @@ _BEAT_MM: Final = (38.0, 26.0)
 _LINE_MM: Final = 9.6
 _LINE_LEFT: Final = 11.0
 _LINE_MM_PER_MV: Final = 3.0
+_GRAIN_MM: Final = 0.02  # of the coordinates of a line: 1,270 dots an inch
 
 
 def rate_chart(hours: Sequence[HourFigures], name_of: Callable[[int], str]) -> str:
@@ -89,24 +90,34 @@ def disclosure_line(
         label: time of its start.
         marks: anomalous beats, 0 to 1 of the line.
     """
-    width = (WIDTH_MM - _LINE_LEFT) / lowest.size
     middle = _LINE_MM * 0.55
-    limit = _LINE_MM / 2 / _LINE_MM_PER_MV * 1.15
-    path = []
-    joined = False
-    for n, (low, high) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True)):
-        if low != low:  # NaN: the line stays open
-            joined = False
-            continue
-        bottom = middle - max(low, -limit) * _LINE_MM_PER_MV
-        top = middle - min(high, limit) * _LINE_MM_PER_MV
-        path.append(f"{'L' if joined else 'M'}{_LINE_LEFT + n * width:.1f} {bottom:.2f}V{top:.2f}")
-        joined = True
     dots = "".join(f"M{_LINE_LEFT + at * (WIDTH_MM - _LINE_LEFT):.1f} .2v1" for at in marks)
-    parts = [svg_text(0, middle + 0.8, 2.2, label), f'<path class="c-trace" d="{"".join(path)}"/>']
+    place = f'transform="translate({_LINE_LEFT:g} {middle:g}) scale({_GRAIN_MM:g})"'
+    parts = [svg_text(0, middle + 0.8, 2.2, label), f'<path class="c-trace" {place} d="{_trace(lowest, highest)}"/>']
     if dots:
         parts.append(f'<path class="c-mark" d="{dots}"/>')
     return _picture(WIDTH_MM, _LINE_MM, "", parts)
+
+
+def _trace(lowest: NDArray[np.float32], highest: NDArray[np.float32]) -> str:
+    """Path of a line in whole `_GRAIN_MM` from its left end: each column from its lowest to its highest value.
+
+    One format for all columns: a day has a million of them.
+    """
+    known = np.flatnonzero(np.isfinite(lowest))
+    if not known.size:
+        return ""
+    limit = _LINE_MM / 2 / _LINE_MM_PER_MV * 1.15
+    unit = _LINE_MM_PER_MV / _GRAIN_MM
+    x = np.rint(known * ((WIDTH_MM - _LINE_LEFT) / lowest.size / _GRAIN_MM))
+    bottom = np.rint(-unit * np.maximum(lowest[known], -limit))
+    top = np.rint(-unit * np.minimum(highest[known], limit))
+    opens = np.diff(known, prepend=-2) > 1  # after a gap the line stays open
+    from_x = np.where(opens, 0.0, np.concatenate(([0.0], x[:-1])))
+    from_y = np.where(opens, 0.0, np.concatenate(([0.0], top[:-1])))
+    numbers = np.stack([x - from_x, bottom - from_y, top - bottom], axis=1).astype(np.int64)
+    form = "".join(["M%d %dv%d" if first else "l%d %dv%d" for first in opens.tolist()])
+    return form % tuple(numbers.ravel().tolist())
 
 
 def _axes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +49,10 @@ class ShapeClusters:
         self._label = np.full(n, -1, np.int64)
         self._sums: list[NDArray[np.float64]] = []
         self._counts: list[int] = []
+        # QRS of the mean of each cluster, centred, of length 1, and its length before; kept because it is needed for
+        # each beat, and only that of one cluster changes with it
+        self._means = np.zeros((_QRS[1] - _QRS[0], _MOST))
+        self._sizes = np.zeros(_MOST)
 
     def put(self, rows: NDArray[np.int64], cuts: NDArray[np.float64]) -> None:
         """Take beats.
@@ -58,8 +63,10 @@ class ShapeClusters:
         """
         windows = np.stack([cuts[:, _QRS[0] + lag : _QRS[1] + lag] for lag in range(-_LAG, _LAG + 1)], axis=1)
         windows = windows - windows.mean(axis=2, keepdims=True)
-        for row, cut, own in zip(rows.tolist(), cuts, windows, strict=True):
-            at = self._nearest(own, _ALIKE)
+        sizes = np.linalg.norm(windows, axis=2)
+        windows /= np.where(sizes > 0, sizes, 1.0)[:, :, None]
+        for row, cut, own, size in zip(rows.tolist(), cuts, windows, sizes[:, _LAG].tolist(), strict=True):
+            at = self._nearest(own, size)
             if at is None:
                 if len(self._sums) >= _MOST:
                     continue
@@ -69,6 +76,10 @@ class ShapeClusters:
             self._sums[at] += cut
             self._counts[at] += 1
             self._label[row] = at
+            mean = self._sums[at][_QRS[0] : _QRS[1]] / self._counts[at]
+            mean -= mean.sum() / mean.size
+            self._sizes[at] = length = math.sqrt(float(mean @ mean))
+            self._means[:, at] = mean / (length or 1.0)
 
     def shapes(self, usual: NDArray[np.bool_]) -> list[Shape]:
         """The clusters: first the one with most usual beats, then by size.
@@ -88,19 +99,20 @@ class ShapeClusters:
             for name in names
         ]
 
-    def _nearest(self, own: NDArray[np.float64], least: float) -> int | None:
-        """The cluster to which (lags, samples) windows of one beat belong."""
-        if not self._sums:
+    def _nearest(self, own: NDArray[np.float64], size: float) -> int | None:
+        """The cluster to which (lags, samples) windows of one beat belong, each centred and of length 1.
+
+        Args:
+            size: length of the middle window before.
+        """
+        k = len(self._sums)
+        if not k:
             return None
-        templates = np.stack([total[_QRS[0] : _QRS[1]] / n for total, n in zip(self._sums, self._counts, strict=True)])
-        templates -= templates.mean(axis=1, keepdims=True)
-        sizes, size = np.linalg.norm(templates, axis=1), np.linalg.norm(own, axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            likeness = np.nan_to_num((own @ templates.T) / (size[:, None] * sizes[None, :]), nan=-1.0).max(axis=0)
-            ratio = size[_LAG] / sizes
-            likeness[~((ratio < _SIZE) & (ratio > 1 / _SIZE))] = -1.0
-        best = int(np.argmax(likeness))
-        return best if likeness[best] >= least else None
+        likeness = (own @ self._means[:, :k]).max(axis=0)
+        sizes = self._sizes[:k]
+        likeness[(size >= _SIZE * sizes) | (_SIZE * size <= sizes)] = -1.0
+        best = int(likeness.argmax())
+        return best if likeness[best] >= _ALIKE else None
 
     def _merged(self) -> NDArray[np.int64]:
         """Labels after clusters that became alike were put together; the larger one keeps its label."""

@@ -37,6 +37,6 @@ svg text{font-family:'DejaVu Sans',Arial,sans-serif;fill:#222}
 .k-v,.k-s,.k-o{display:inline-block;width:3mm;height:3mm;margin:0 1mm 0 3mm}
 .k-v{background:#c4122f}.k-s{background:#e0922f}.k-o{background:#8a8a8a}
 .c-beat{stroke:#111;stroke-width:.35;fill:none}.c-usual{stroke:#bbb;stroke-width:.5;fill:none}
-.c-trace{stroke:#111;stroke-width:.15;fill:none}.c-mark{stroke:#c4122f;stroke-width:.4}
+.c-trace{stroke:#111;stroke-width:7.5;fill:none}.c-mark{stroke:#c4122f;stroke-width:.4}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 """

@@ -48,6 +48,7 @@ class SignalSurvey:
         self.highest = self.lowest.copy()
         self.samples = self.invalid = self.end_sample = 0
         self._beats = beats
+        self._scored = beats.scored
         self._firsts = [first for first, _ in strips]
         self._delay = qrs_delay_samples(beats.fs_hz)
         self._filter = Bandpass(beats.fs_hz)
@@ -129,7 +130,7 @@ class SignalSurvey:
         begin = max(self._row, int(np.searchsorted(beats.r_sample, low)))
         end = int(np.searchsorted(beats.r_sample, high))
         if end > begin:
-            rows = np.arange(begin, end)[beats.scored[begin:end]]
+            rows = np.arange(begin, end)[self._scored[begin:end]]
             places = (beats.r_sample[rows] - self._first)[:, None] + CUT_OFFSETS_S[None, :] * fs_hz
             cuts = map_coordinates(np.nan_to_num(block), places.reshape(1, -1), order=3, mode="nearest")
             self.clusters.put(rows, cuts.reshape(places.shape))

@@ -132,7 +132,7 @@ def test_metrics_follow_the_rules_of_prometheus(ended: tuple[Run, Counted]) -> N
     families = list(text_string_to_metric_families(counted.text))
     assert len(families) == len({family.name for family in families}) > 15
     for family in families:
-        assert re.fullmatch(r"ecg_monitor_[a-z_]+", family.name)
+        assert re.fullmatch(r"ecg_monitor_[a-z0-9_]+", family.name)
         assert family.documentation
         assert family.type in ("counter", "gauge", "histogram")
         for sample in family.samples:
