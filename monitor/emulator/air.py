@@ -36,6 +36,8 @@ class _Peer:
 class Air:
     """Lets one program at a time connect to the strap, and starts the strap's time with its first start.
 
+    Many attributes: three are counts for the report at the end.
+
     Args:
         at: host and port to listen on; port 0 = any free one.
         clock: monotonic, s.

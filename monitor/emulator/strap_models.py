@@ -227,7 +227,10 @@ class GenericStrap(_Strap):
     def __init__(self, fs_hz: float = 250.0, layout: Layout | None = None, uv_per_unit: float = 1.0) -> None:
         self.layout = layout or Layout("6e400003-b5a3-f393-e0a9-e50e24dcca9e", skip=1, n=10, counter=0)
         service = self.layout.service or "6e400001-b5a3-f393-e0a9-e50e24dcca9e"
-        super().__init__({service: {self.layout.characteristic: ["notify"]}})
+        self._control, _, command = self.layout.start.partition(":")
+        self._command = command.encode()
+        control = {self._control: ["write"]} if command else {}
+        super().__init__({service: {self.layout.characteristic: ["notify"]} | control})
         self.fs_hz, self.n, self.data = fs_hz, self.layout.n, self.layout.characteristic
         self._uv_per_unit = uv_per_unit
         default = Layout("")
@@ -239,8 +242,15 @@ class GenericStrap(_Strap):
 
     def follow(self, uuid: str, on: bool) -> None:
         """See StrapModel."""
-        if uuid == self.data:
+        if uuid == self.data and not (on and self._command):
             self.running = on
+
+    def write(self, uuid: str, value: bytes) -> list[Sent]:
+        """See StrapModel. Samples start by the command of the layout, if it has one."""
+        if not self._command or uuid != self._control:
+            raise Refused(_NOT_PERMITTED)
+        self.running = value == self._command
+        return []
 
     def packets(self, uv: Floats, at: Moment) -> list[Sent]:
         """See StrapModel. Leads off is 0 mV, or NaN in float32; 0 mV of uint16 is 32768."""
@@ -256,8 +266,15 @@ class GenericStrap(_Strap):
             keep = slice(0, layout.sample_bytes) if order == "<" else slice(4 - layout.sample_bytes, 4)
             body = whole[:, keep].tobytes()
         data = bytearray(bytes(layout.skip) + body + bytes(layout.tail))
+        if layout.stride:
+            blocks = np.zeros((uv.size, layout.stride), dtype=np.uint8)
+            blocks[:, layout.skip : layout.skip + layout.sample_bytes] = np.frombuffer(body, np.uint8).reshape(
+                uv.size, -1
+            )
+            data = bytearray(blocks.tobytes())
         if layout.counter >= 0:
-            count = (at.number % layout.counter_values).to_bytes(layout.counter_bytes, layout.order)
+            number = at.number * (uv.size if layout.counts == "samples" else 1)
+            count = (number % layout.counter_values).to_bytes(layout.counter_bytes, layout.order)
             data[layout.counter : layout.counter + layout.counter_bytes] = count
         return [(self.data, bytes(data))]
 

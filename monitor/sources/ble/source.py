@@ -111,7 +111,7 @@ class BleSource(Source):
                 strap.fs_hz,
                 stamped=strap.stamped,
                 counter_values=strap.counter_values,
-                n=self._layout.n if self._layout else 0,
+                counter_step=self._layout.n if self._layout and self._layout.counts == "notifications" else 1,
                 mv_per_unit=self.mv_per_unit,
                 rate_tolerance=self._options.rate_tolerance,
                 duration=sample_span(self._options, strap.fs_hz, None, self.name)[1],

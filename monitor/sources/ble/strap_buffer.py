@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -28,8 +29,8 @@ class StrapBuffer:
         name: first words of every notice.
         fs_hz: sampling rate, Hz.
         stamped: the frames have time stamps.
-        counter_values: the counter of notifications starts again after this number; 0 = no counter.
-        n: samples in a notification, where there is a counter.
+        counter_values: the counter starts again after this number; 0 = no counter.
+        counter_step: samples for which it counts one: 1, or those of a notification.
         mv_per_unit: mV in one unit of the values.
         duration: samples to give; None = no limit.
         now_s: monotonic time, s.
@@ -42,21 +43,21 @@ class StrapBuffer:
         *,
         stamped: bool,
         counter_values: int,
-        n: int,
+        counter_step: int,
         mv_per_unit: float,
         rate_tolerance: float,
         duration: int | None,
         now_s: float,
     ) -> None:
         self._name, self._mv_per_unit = name, mv_per_unit
-        self._counter_values = counter_values
+        self._counter_values, self._step = counter_values, counter_step
         self._counter: int | None = None  # of the last notification
         self._unknown = self._old = self._beyond = 0  # notifications not understood, and too late; samples
         self._why = ""  # what was wrong with the last one that was not understood
         self._frames = FrameClock(fs_hz) if stamped else None
         rate = RateWatch(rate_tolerance, subject="the strap ")
         self._buffer = LiveBuffer(
-            name, fs_hz, BUFFER_S, rate, now_s, duration, counter_values * n or COUNTER, clock=self._frames
+            name, fs_hz, BUFFER_S, rate, now_s, duration, counter_values * counter_step or COUNTER, clock=self._frames
         )
 
     @property
@@ -77,11 +78,17 @@ class StrapBuffer:
             self._buffer.add(self._frames.push(mv, now_s, frame.stamp_s), now_s)
         elif frame.counter is None:
             self._buffer.push(mv, now_s)
-        elif self._counter is not None and (self._counter - frame.counter) % self._counter_values <= _BEHIND:
+        elif self._behind(frame.counter, mv.size) <= _BEHIND:
             self._old += 1
         else:
             self._counter = frame.counter
-            self._buffer.push(mv, now_s, np.arange(mv.size, dtype=np.int64) + frame.counter * mv.size)
+            self._buffer.push(mv, now_s, np.arange(mv.size, dtype=np.int64) + frame.counter * self._step)
+
+    def _behind(self, counter: int, n: int) -> float:
+        """Notifications of `n` samples by which a counter is behind the last one; infinite for the first."""
+        if self._counter is None:
+            return math.inf
+        return (self._counter - counter) % self._counter_values * self._step / n
 
     def add_unknown(self, why: str) -> None:
         """Count a notification that was not understood."""

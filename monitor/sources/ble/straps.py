@@ -39,7 +39,7 @@ class Strap(Protocol):
         fs_hz: sampling rate, Hz.
         unit: of the values of its frames.
         contact: its heart rate tells whether there is contact with the skin.
-        counter_values: its counter of notifications starts again after this number; 0 = no counter.
+        counter_values: its counter starts again after this number; 0 = no counter.
         stamped: its frames have time stamps.
         version: firmware, for the user; empty until `start`, or unknown.
     """
@@ -212,6 +212,11 @@ class Generic:
     async def start(self, client: BleakClient, take: Take) -> None:
         """See Strap."""
         await client.start_notify(self._sender(client), lambda _, data: take(bytes(data)))
+        uuid, _, command = self._layout.start.partition(":")
+        if command:
+            if client.services.get_characteristic(uuid) is None:
+                raise SourceError(f"the device has no characteristic {uuid} for the start")
+            await client.write_gatt_char(uuid, command.encode(), response=True)
 
     async def stop(self, client: BleakClient) -> None:
         """See Strap."""

@@ -68,9 +68,11 @@ def test_movesense(messages: list[bytes]) -> None:
     st.integers(0, 9),
     st.integers(0, 9),
     st.integers(0, 40),
+    st.booleans(),
 )
-def test_layout(data: bytes, kind: str, order: str, skip: int, tail: int, n: int) -> None:
-    layout = Layout("", type=kind, order=order, skip=skip, tail=tail, n=n)  # type: ignore[arg-type]
+def test_layout(data: bytes, kind: str, order: str, skip: int, tail: int, n: int, blocks: bool) -> None:
+    stride = skip + tail + 4 if blocks else 0
+    layout = Layout("", type=kind, order=order, skip=skip, tail=tail, stride=stride, n=n)  # type: ignore[arg-type]
     check(layout.frame, data, 1 << 31)
 
 

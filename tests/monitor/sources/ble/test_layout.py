@@ -62,6 +62,29 @@ def test_a_counter_shows_losses_exactly(counter_bytes: int, n: int, play: Callab
     assert not [notice for notice in notices if notice.kind == "bad_input"]
 
 
+NPG = Layout(  # blocks of a counter and three channels, as an NPG Lite of Upside Down Labs sends them
+    "beb5483e-36e1-4688-b7f5-ea07361b26a8",
+    order="big",
+    skip=3,
+    stride=7,
+    n=10,
+    counter=0,
+    counts="samples",
+    start="0000ff01-0000-1000-8000-00805f9b34fb:START",
+)
+
+
+def test_blocks_of_several_channels_with_a_counter_of_samples_after_a_command(play: Callable[..., Played]) -> None:
+    played = play(NPG, 4000, "drop=3%,twice=2%")
+    samples, notices = received(played, opened(played))
+    assert "start=0000ff01-0000-1000-8000-00805f9b34fb:START" in played.model.query
+    assert played.strap.fates[Fate.DROPPED] > 3
+    assert list(samples) == played.samples()
+    np.testing.assert_allclose(list(samples.values()), UV[list(samples)] / 1e3)
+    dropped = sum(notice.count for notice in notices if notice.kind == "bad_input")
+    assert dropped == played.strap.fates[Fate.TWICE] > 1
+
+
 def test_with_a_counter_repeated_and_overtaken_notifications_are_dropped(play: Callable[..., Played]) -> None:
     played = play(Layout(UUID, skip=1, n=10, counter=0), 6000, "twice=3%,late=2%")
     samples, notices = received(played, opened(played))
@@ -127,6 +150,9 @@ def test_a_characteristic_that_the_device_does_not_have_lists_those_it_has(play:
         (f"characteristic={UUID}&n=1e3", "n=1e3; give a whole number"),
         (f"characteristic={UUID}&n=00000999", "give a whole number"),
         (f"characteristic={UUID}&n=300", "600 bytes in a notification; Bluetooth allows 512"),
+        (f"characteristic={UUID}&stride=2&skip=1", "stride=2 has no room for skip and sample"),
+        (f"characteristic={UUID}&counts=both", "counts=both; choose one of notifications, samples"),
+        (f"characteristic={UUID}&start=ff01", "start=ff01; give characteristic and text, e.g. start=ff01:START"),
         (f"characteristic={UUID}&counter=0", "a counter needs n"),
         (f"characteristic={UUID}&counter=0&n=10", "not in the skip or tail bytes; give skip"),
         (f"characteristic={UUID}&counter=30&n=10", "not in the skip or tail bytes"),
