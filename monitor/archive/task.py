@@ -67,10 +67,20 @@ def settings_of(task: Task) -> dict[str, Any]:
     """The part of the configuration that changes the result of a record."""
     return {
         "source": {key: getattr(task.config.source, key) for key in _SOURCE_KEYS},
-        "signal": msgspec.to_builtins(task.config.signal),
-        "alarms": msgspec.to_builtins(task.config.alarms_of(task.name)),
+        "signal": _every_field(task.config.signal),
+        "alarms": _every_field(task.config.alarms_of(task.name)),
         "strips": task.strips,
     }
+
+
+def _every_field(value: Any) -> Any:
+    """A struct as a dict of all its fields.
+
+    `msgspec.to_builtins` leaves out defaults by identity, which a copy in another process no longer has.
+    """
+    if not isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    return {name: _every_field(getattr(value, name)) for name in value.__struct_fields__}
 
 
 def fingerprint(task: Task, inputs: Sequence[InputFile]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import xml.etree.ElementTree as ET
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from detector import Scorer
 from monitor.archive.results import ALARMS, Results
 from monitor.archive.scoring import score_record
+from monitor.archive.task import fingerprint
 from monitor.archive.worst import APART_S
 from monitor.journal import JournalReader
 from monitor.sources import SourceOptions, open_source
@@ -210,3 +212,9 @@ def test_a_record_that_another_run_scores_is_busy(tmp_path: Path) -> None:
         assert ours
         assert score_record(task_of("sim:sinus=20", tmp_path)).state == "busy"
     assert score_record(task_of("sim:sinus=20", tmp_path)).state == "scored"
+
+
+def test_a_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
+    """A copy has other objects for the default values."""
+    task = task_of("sim:sinus=5", tmp_path)
+    assert fingerprint(pickle.loads(pickle.dumps(task)), ()) == fingerprint(task, ())
