@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from monitor.demo.recordings import Recording
 from monitor.errors import SourceError
+from monitor.reports.annotated_beats import matched_annotations
 from monitor.sources.files.record_files import find_record
 
-__all__ = ["CLASS_OF", "classes_known", "classes_of", "matched_classes"]
+__all__ = ["CLASS_OF", "classes_known", "classes_of"]
 
 CLASS_OF: Final = {
     **dict.fromkeys("NLRej", "N"),
@@ -21,7 +22,6 @@ CLASS_OF: Final = {
     "F": "F",
     **dict.fromkeys("/fQ", "Q"),
 }
-_WINDOW_S: Final = 0.15  # EC57: a beat is the annotated one within 150 ms
 
 
 def classes_known() -> bool:
@@ -45,33 +45,5 @@ def classes_of(recording: Recording, r_samples: NDArray[np.int64], fs_hz: float)
         raise SourceError(f"{recording.spec}: annotations cannot be read ({error}); get the record again") from None
     kinds = [CLASS_OF.get(symbol, "") for symbol in read.symbol]
     kept = [at for at, kind in enumerate(kinds) if kind]
-    return matched_classes(r_samples, np.asarray(read.sample)[kept], [kinds[at] for at in kept], fs_hz)
-
-
-def matched_classes(
-    r_samples: NDArray[np.int64], annotated: NDArray[np.int64], classes: list[str], fs_hz: float
-) -> list[str]:
-    """Class of the nearest annotation of each beat, at most 150 ms away; an annotation serves one beat only.
-
-    Args:
-        r_samples: (n,) R-peaks.
-        annotated: (m,) annotated beats, rising.
-        classes: of the annotated beats.
-        fs_hz: sampling rate of both.
-
-    Returns:
-        n classes; empty = none.
-    """
-    found = [""] * len(r_samples)
-    if not len(annotated):
-        return found
-    best: dict[int, tuple[int, int]] = {}  # annotation -> distance, beat
-    right = np.clip(np.searchsorted(annotated, r_samples), 1, max(len(annotated) - 1, 1))
-    for beat, (r, at) in enumerate(zip(r_samples.tolist(), right.tolist(), strict=True)):
-        nearest = min((i for i in (at - 1, at) if i < len(annotated)), key=lambda i: abs(int(annotated[i]) - r))
-        distance = abs(int(annotated[nearest]) - r)
-        if distance <= _WINDOW_S * fs_hz and distance < best.get(nearest, (10**9, 0))[0]:
-            best[nearest] = distance, beat
-    for annotation, (_, beat) in best.items():
-        found[beat] = classes[annotation]
-    return found
+    matched = matched_annotations(r_samples, np.asarray(read.sample)[kept], fs_hz)
+    return ["" if at < 0 else kinds[kept[at]] for at in matched.tolist()]

@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from monitor.atomic_file import replace_file
 
-__all__ = ["INVALID", "AnnotationFile", "AppendFile", "SignalFile"]
+__all__ = [
+    "ANNOTATION_CODES", "AUX", "INVALID", "MAX_AUX", "SKIP", "AnnotationFile", "AppendFile", "SignalFile",
+    "annotation_bytes",
+]  # fmt: skip
 
 INVALID = -32768  # WFDB format 16: no valid sample
-ANNOTATION_CODES = {"N": 1, "/": 12, "Q": 13, "?": 30}  # annot(5): normal, paced, unclassifiable, not classified
-_SKIP, _AUX = 59, 63
+# annot(5): normal, ventricular, fusion, supraventricular, paced, unclassifiable, artefact, comment, not classified
+ANNOTATION_CODES = {"N": 1, "V": 5, "F": 6, "S": 9, "/": 12, "Q": 13, "|": 16, '"': 22, "?": 30}
+SKIP, AUX = 59, 63
 _MAX_INTERVAL = 1023  # 10 bits; longer intervals need a SKIP
-_MAX_AUX = 255
+MAX_AUX = 255
 GAIN_PER_MV = 1000.0  # 1 uV per step, +-32 mV; ECG converters have steps of 1 to 5 uV
 _MIN_GAIN_PER_MV = 1.0
 _CENTRED_MV = 16.0  # a first sample beyond this (electrode offset) becomes the centre of the range
@@ -169,6 +173,32 @@ class SignalFile:
         self.samples += int(digital.size)
 
 
+def annotation_bytes(interval: int, symbol: str, note: bytes = b"") -> bytes:
+    """One annotation in MIT format.
+
+    Args:
+        interval: samples since the annotation before, 0 or more.
+        symbol: one of ANNOTATION_CODES.
+        note: of at most MAX_AUX bytes.
+
+    Raises:
+        ValueError: unknown symbol, note too long.
+    """
+    if symbol not in ANNOTATION_CODES:
+        raise ValueError(f"annotation symbol {symbol!r}; one of {', '.join(ANNOTATION_CODES)}")
+    if len(note) > MAX_AUX:
+        raise ValueError(f"annotation text of {len(note)} characters; at most {MAX_AUX}")
+    data = b""
+    if interval > _MAX_INTERVAL:
+        # A SKIP carries 32 bits in PDP-11 order: the high 16 bits first, each of them little-endian.
+        data += struct.pack("<HHH", SKIP << 10, interval >> 16, interval & 0xFFFF)
+        interval = 0
+    data += struct.pack("<H", ANNOTATION_CODES[symbol] << 10 | interval)
+    if note:
+        data += struct.pack("<H", AUX << 10 | len(note)) + note + b"\x00" * (len(note) % 2)
+    return data
+
+
 class AnnotationFile:
     """A WFDB annotation file (MIT format) that is complete after every annotation."""
 
@@ -190,19 +220,7 @@ class AnnotationFile:
         interval = sample - self._last_sample
         if interval < 0:
             raise ValueError(f"annotation at sample {sample} is before the last one at {self._last_sample}")
-        if symbol not in ANNOTATION_CODES:
-            raise ValueError(f"annotation symbol {symbol!r}; one of {', '.join(ANNOTATION_CODES)}")
-        note = aux_note.encode("ascii")
-        if len(note) > _MAX_AUX:
-            raise ValueError(f"annotation text of {len(note)} characters; at most {_MAX_AUX}")
-        data = b""
-        if interval > _MAX_INTERVAL:
-            # A SKIP carries 32 bits in PDP-11 order: the high 16 bits first, each of them little-endian.
-            data += struct.pack("<HHH", _SKIP << 10, interval >> 16, interval & 0xFFFF)
-            interval = 0
-        data += struct.pack("<H", ANNOTATION_CODES[symbol] << 10 | interval)
-        if note:
-            data += struct.pack("<H", _AUX << 10 | len(note)) + note + b"\x00" * (len(note) % 2)
+        data = annotation_bytes(interval, symbol, aux_note.encode("ascii"))
         self._file.append(data)
         self._last_sample = sample
 

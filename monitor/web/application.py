@@ -21,7 +21,7 @@ from monitor.web.history import History
 from monitor.web.history_routes import add_history
 from monitor.web.pages import Hub, Page
 
-__all__ = ["build_application"]
+__all__ = ["STATIC", "build_application"]
 
 # Close codes of the WebSocket; the page tells the person why.
 _BEHIND: Final = 4008  # the page does not read
@@ -32,7 +32,7 @@ _CHECK_S: Final = 0.4  # a removed token closes its pages within 1 s
 _FULL_S: Final = 0.05  # between two looks at a page that reads slowly
 _MAX_PAGES: Final = 200
 _REQUESTS_PER_S, _REQUESTS_BURST = 10.0, 60.0  # of a page; beyond that its requests wait, unread
-_STATIC = resources.files("monitor.web") / "static"
+STATIC = resources.files("monitor.web") / "static"
 
 
 def build_application(hub: Hub, feed: Feed, access: Access, history: History) -> web.Application:
@@ -41,7 +41,7 @@ def build_application(hub: Hub, feed: Feed, access: Access, history: History) ->
     access.install(app)
 
     async def index(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(str(_STATIC / "index.html"), headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(str(STATIC / "index.html"), headers={"Cache-Control": "no-cache"})
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
         return await _serve_page(request, hub, feed, access)
@@ -49,7 +49,7 @@ def build_application(hub: Hub, feed: Feed, access: Access, history: History) ->
     app.router.add_get("/", index)
     app.router.add_get("/ws", socket)
     add_history(app, history)
-    app.router.add_static("/static", str(_STATIC))
+    app.router.add_static("/static", str(STATIC))
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import re
@@ -11,10 +12,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from aiohttp import web
 
 from monitor.bus.endpoints import BusEndpoints, bind_error
 from monitor.bus.keys import ClientKey
@@ -29,7 +32,7 @@ from monitor.web.history import History
 from monitor.web.pages import Hub
 from monitor.web.tokens import Tokens
 
-__all__ = ["WebOptions", "address_of", "bind", "serve"]
+__all__ = ["Site", "WebOptions", "address_of", "bind", "serve"]
 
 _BACKLOG: Final = 128
 _LISTEN: Final = re.compile(r"((?P<host>\[[0-9A-Fa-f:.%a-z]+\]|[^:\[\]\s]+):)?(?P<port>[0-9]{1,5})")
@@ -131,12 +134,16 @@ def tls_context(options: WebOptions) -> ssl.SSLContext | None:
     return context
 
 
+Site = Callable[[Access], contextlib.AbstractAsyncContextManager[web.Application]]
+
+
 def serve(
     options: WebOptions,
     listening: socket.socket,
     stop: threading.Event,
     report: Callable[[str], None],
     on_ready: Callable[[], None] = lambda: None,
+    site: Site | None = None,
 ) -> None:
     """Serve until `stop` is set.
 
@@ -146,12 +153,13 @@ def serve(
         stop: set to end.
         report: called with one line for a person.
         on_ready: called once the page is served.
+        site: gives the application, within its context; None = the dashboard of `options.monitors`.
 
     Raises:
         BusError, ClientError, ConfigError: an endpoint, the key folder or the certificate cannot be used.
     """
     with listening:
-        asyncio.run(_serve(options, listening, stop, report, on_ready))
+        asyncio.run(_serve(options, listening, stop, report, on_ready, site or functools.partial(_dashboard, options)))
 
 
 async def _serve(
@@ -160,16 +168,29 @@ async def _serve(
     stop: threading.Event,
     report: Callable[[str], None],
     on_ready: Callable[[], None],
+    site: Site,
 ) -> None:
-    loop = asyncio.get_running_loop()
     limited = _limited(report)
-    _report_errors(loop, limited)
+    _report_errors(asyncio.get_running_loop(), limited)
     tokens = Tokens(Path(options.keys), limited, time.monotonic) if options.keys else None
     if tokens is not None and not tokens.any:
         make = f"ecg-monitor keys add {options.keys} NAME --web --page {address_of(listening, options)}"
         report(f"web: no person has a link to the page; make one with: {make}")
     tls = tls_context(options)
     access = Access(options.hosts, tokens, tls=tls is not None, clock=time.monotonic)
+    async with site(access) as app:
+        acceptor = Acceptor(app, listening, tls)
+        try:
+            await acceptor.start()
+            on_ready()
+            while not stop.is_set():
+                await asyncio.sleep(0.2)
+        finally:
+            await acceptor.close()
+
+
+@contextlib.asynccontextmanager
+async def _dashboard(options: WebOptions, access: Access) -> AsyncIterator[web.Application]:
     clients: list[AlarmClient] = []
     for ends in options.monitors:
         client = AlarmClient(ends.alarms, ends.control, streams=WARD, waves_endpoint=ends.waves, key=options.key)
@@ -179,20 +200,15 @@ async def _serve(
     def accept(batch: Batch) -> None:
         hub.accept(batch)
 
-    feed = Feed(clients, loop, accept)
+    feed = Feed(clients, asyncio.get_running_loop(), accept)
     hub = Hub([ends.alarms for ends in options.monitors], feed.set_detail)
     history = History(options.monitors, options.key, hub.is_lost)
-    acceptor = Acceptor(build_application(hub, feed, access, history), listening, tls)
     try:
         feed.start()
-        await acceptor.start()
-        on_ready()
-        while not stop.is_set():
-            await asyncio.sleep(0.2)
+        yield build_application(hub, feed, access, history)
     finally:
         with contextlib.suppress(RuntimeError):
             feed.close()
-        await acceptor.close()
         history.close()
 
 

@@ -1,14 +1,12 @@
 // Beat inspector: one beat over the patient's usual beat, its score against the limit, and the reasons.
 
+import { AFTER_S, BEFORE_S, plotBeat } from "./beat_plot.js";
 import { button } from "./controls.js";
 import { clock, element, kindWords, MARKS, number, qualityWords, setClass, setText } from "./format.js";
 
-const BEFORE_S = 0.25; // of the R-peak, as much of a beat as is shown
-const AFTER_S = 0.45;
 const NORMAL_BEATS = 32; // of the median
 const FEWEST = 3; // normal beats for a median
 const KEPT = 400; // cut beats
-const STEPS_MV = [0.1, 0.2, 0.5, 1, 2, 5, 10];
 
 export class Inspector {
   constructor(store, connection) {
@@ -282,74 +280,20 @@ export class Inspector {
     const state = `${beat?.r_sample} ${width} ${height} ${ratio} ${document.documentElement.dataset.theme}`;
     if (state === this.drawn || !width) return;
     this.drawn = state;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    const c = canvas.getContext("2d");
-    c.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name) => style.getPropertyValue(name);
-    c.font = "12px system-ui, sans-serif";
     const cut = beat && this.cuts.get(beat.r_sample);
     const { beats, median } = beat ? this.usual() : { beats: 0, median: null };
     setText(this.legend, !beat ? "" : (cut ? "" : "The signal of this beat is not known here any more, or has not come yet. ")
       + (median ? `Thick line: median of ${beats} normal beats of this patient. Thin line: the chosen beat. 0.5–40 Hz.` : "Too few normal beats for this patient's usual beat."));
     canvas.setAttribute("aria-label", beat ? `Beat at sample ${beat.r_sample} over the median of ${beats} normal beats` : "no beat yet");
-    if (!cut && !median) return;
-    let low = Infinity;
-    let high = -Infinity;
-    for (const line of [cut, median]) for (const value of line ?? []) if (!Number.isNaN(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-    const step = STEPS_MV.find((each) => (high - low) / each <= 8) ?? 20;
-    low = Math.floor(low / step - 0.2) * step;
-    high = Math.ceil(high / step + 0.2) * step;
-    const [left, right, top, bottom] = [40, 8, 22, 22];
-    const x = (s) => left + ((s + BEFORE_S) / (BEFORE_S + AFTER_S)) * (width - left - right);
-    const y = (mv) => top + ((high - mv) / (high - low)) * (height - top - bottom);
-    const line = (x0, y0, x1, y1) => {
-      c.beginPath();
-      c.moveTo(x0, y0);
-      c.lineTo(x1, y1);
-      c.stroke();
-    };
-    c.lineWidth = 1;
-    c.fillStyle = ink("--dim");
-    c.textAlign = "right";
-    for (let n = Math.round(low / step); n <= Math.round(high / step); n++) {
-      c.strokeStyle = ink("--grid-5");
-      line(left, y(n * step), width - right, y(n * step));
-      c.fillText(String(+(n * step).toFixed(2)), left - 5, y(n * step) + 4);
+    if (!cut && !median) {
+      plotBeat(canvas, []);
+      return;
     }
-    c.fillText("mV", left - 5, 12);
-    c.textAlign = "center";
-    for (let ms = -200; ms <= 400; ms += 40) {
-      c.strokeStyle = ink("--grid-5");
-      line(x(ms / 1000), top, x(ms / 1000), height - bottom);
-      if (ms % 200 === 0) c.fillText(ms === 0 ? "R" : `${ms > 0 ? "+" : "−"}${Math.abs(ms)} ms`, Math.min(x(ms / 1000), width - 28), height - 6);
-    }
-    const trace = (values, colour, thick, alpha) => {
-      c.strokeStyle = colour;
-      c.lineWidth = thick;
-      c.globalAlpha = alpha;
-      c.lineJoin = "round";
-      c.beginPath();
-      let pen = false;
-      const before = Math.round(BEFORE_S * bed.fsHz);
-      values.forEach((value, i) => {
-        if (Number.isNaN(value)) pen = false;
-        else {
-          pen ? c.lineTo(x((i - before) / bed.fsHz), y(value)) : c.moveTo(x((i - before) / bed.fsHz), y(value));
-          pen = true;
-        }
-      });
-      c.stroke();
-      c.globalAlpha = 1;
-    };
-    if (median) trace(median, ink("--dim"), 6, 0.55);
-    if (cut) trace(cut, ink(beat.anomalous ? "--anomalous" : "--trace"), 2, 1);
-    c.strokeStyle = ink("--pacer");
-    c.lineWidth = 1.5;
-    for (const pulse of bed.pulses) {
-      const s = beat ? (pulse - beat.r_sample) / bed.fsHz : NaN;
-      if (s >= -BEFORE_S && s <= AFTER_S) line(x(s), top, x(s), top + 24);
-    }
+    const before = Math.round(BEFORE_S * bed.fsHz);
+    const lines = [
+      median && { values: median, fsHz: bed.fsHz, before, ink: "--dim", width: 6, alpha: 0.55 },
+      cut && { values: cut, fsHz: bed.fsHz, before, ink: beat.anomalous ? "--anomalous" : "--trace", width: 2 },
+    ].filter(Boolean);
+    plotBeat(canvas, lines, bed.pulses.map((pulse) => (pulse - beat.r_sample) / bed.fsHz));
   }
 }

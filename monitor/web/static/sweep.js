@@ -1,5 +1,6 @@
 // A sweep trace as on a bedside monitor: the newest sample moves to the right and erases the oldest before it.
 
+import { drawBeatMark } from "./marks.js";
 import { now } from "./store.js";
 
 const PX_PER_MM = 96 / 25.4; // CSS pixels
@@ -202,24 +203,7 @@ export class Sweep {
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     const x = this.x(beat.r_sample, this.ring.fsHz);
     const y = this.height - 10;
-    c.lineWidth = 1.5;
-    c.beginPath();
-    if (beat.anomalous) {
-      c.fillStyle = this.ink.anomalous;
-      c.moveTo(x, y - 8);
-      c.lineTo(x + 6, y + 4);
-      c.lineTo(x - 6, y + 4);
-      c.fill();
-    } else if (beat.score === null) {
-      c.strokeStyle = this.ink.dim;
-      c.arc(x, y, 3.5, 0, 2 * Math.PI);
-      c.stroke();
-    } else {
-      c.strokeStyle = this.ink.dim;
-      c.moveTo(x, y - 5);
-      c.lineTo(x, y + 3);
-      c.stroke();
-    }
+    drawBeatMark(c, x, y, beat, this.ink);
   }
 
   // A pacing pulse: a line over the whole height of the trace.

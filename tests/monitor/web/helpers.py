@@ -20,7 +20,7 @@ import aiohttp
 from common.programs import FREE_BUS, MONITOR, Program
 
 from monitor.bus.keys import add_token, make_server_keys
-from monitor.web.server import WebOptions, address_of, bind, serve
+from monitor.web.server import Site, WebOptions, address_of, bind, serve
 
 __all__ = ["UPGRADE", "Answer", "WebMonitor", "ask", "keys_in", "login", "opened", "raw", "served", "wait_for"]
 
@@ -103,14 +103,16 @@ def keys_in(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(options: WebOptions | None = None, reports: list[str] | None = None) -> Iterator[str]:
-    """Serve the page of no monitor in a thread; gives the address."""
+def served(
+    options: WebOptions | None = None, reports: list[str] | None = None, site: Site | None = None
+) -> Iterator[str]:
+    """Serve the page of no monitor, or another site, in a thread; gives the address."""
     options = options or WebOptions()
     sock = bind("127.0.0.1:0", options)
     address = address_of(sock, options)
     stop, ready = threading.Event(), threading.Event()
     report = (reports if reports is not None else []).append
-    thread = threading.Thread(target=serve, args=(options, sock, stop, report, ready.set))
+    thread = threading.Thread(target=serve, args=(options, sock, stop, report, ready.set, site))
     thread.start()
     try:
         assert ready.wait(TIMEOUT_S)
