@@ -3,6 +3,7 @@
 OUT/summary.csv, OUT/summary.parquet      one row per record
 OUT/<name>/summary.json                   the record
 OUT/<name>/beats.parquet, alarms.jsonl, strips/
+OUT/<name>/signal.review                  decisions of a reviewer; the only file that outlives a new scoring
 OUT/.score/<name>.lock                    locked while the record is scored; the system unlocks it after a kill
 OUT/.score/<name>.part/                   draft; the next run deletes the draft of a killed one
 """
@@ -22,13 +23,15 @@ import msgspec
 from monitor.archive.summary import FORMAT, Summary
 from monitor.atomic_file import sync
 from monitor.errors import ConfigError
+from monitor.recording.review_file import ANNOTATOR
 
-__all__ = ["ALARMS", "BEATS", "STRIPS", "SUMMARY", "Results"]
+__all__ = ["ALARMS", "BEATS", "SIGNAL", "STRIPS", "SUMMARY", "Results"]
 
 SUMMARY: Final = "summary.json"
 BEATS: Final = "beats.parquet"
 ALARMS: Final = "alarms.jsonl"
 STRIPS: Final = "strips"
+SIGNAL: Final = "signal"  # name of the record in WFDB files, as in a recording
 _WORK: Final = ".score"
 
 
@@ -90,11 +93,14 @@ class Results:
         part.mkdir()
         try:
             yield part
+            place = self.out / name
+            review = f"{SIGNAL}.{ANNOTATOR}"
+            if (place / review).exists():  # the work of a person
+                shutil.copy2(place / review, part / review)
             for folder, _, files in os.walk(part, topdown=False):
                 for file in files:
                     sync(Path(folder, file))
                 sync(Path(folder))
-            place = self.out / name
             if place.exists():
                 place.rename(old)  # after a kill here the record has no result and is scored again
             part.rename(place)

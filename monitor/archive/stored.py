@@ -20,17 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.archive.inputs import InputFile, files_of, unchanged
-from monitor.archive.results import ALARMS, BEATS, SUMMARY
+from monitor.archive.results import ALARMS, BEATS, SIGNAL, SUMMARY
 from monitor.archive.summary import FORMAT, Summary
 from monitor.config import Config, SourceConfig
 from monitor.engine.bed_plan import WAITED_FOR, BedPlan, open_bed
 from monitor.errors import ConfigError, SourceError
 from monitor.messages import Alarm, AlarmMessage, ModelInfo, decode
+from monitor.recording.review_file import ReviewFiles
 from monitor.reports.holter.beats import HolterBeats
 from monitor.reports.holter.measures import Episode
+from monitor.reports.holter.reviewed import ReviewSummary, aligned, reviewed_beats, reviewed_episodes, summary_of
 from monitor.sources import EndOfStream
 
-__all__ = ["StoredRecord", "signal_of", "stored_or_scored", "stored_record"]
+__all__ = ["StoredRecord", "as_reviewed", "signal_of", "stored_or_scored", "stored_record"]
 
 _SESSION: Final = "session.json"
 _RECORDED: Final = "beats.csv"
@@ -53,6 +55,7 @@ class StoredRecord:
         signals: source of each piece of the signal, and its first sample.
         settings: keys of `[source]` with which the signal is opened.
         inputs: files of a scored record, as they were then.
+        pieces: WFDB record beside which the decisions of a reviewer are, and its first sample, for each piece.
     """
 
     name: str
@@ -66,6 +69,7 @@ class StoredRecord:
     signals: tuple[tuple[str, int], ...]
     settings: dict[str, Any]
     inputs: tuple[InputFile, ...] = ()
+    pieces: tuple[tuple[Path, int], ...] = ()
 
 
 @contextlib.contextmanager
@@ -114,6 +118,20 @@ def stored_record(folder: Path) -> StoredRecord:
             "record, e.g. mitdb:208 or FILE.edf"
         )
     return _recording(found[0]) if (found[0] / _SESSION).is_file() else _result(found[0])
+
+
+def as_reviewed(record: StoredRecord) -> tuple[StoredRecord, ReviewSummary | None]:
+    """The record with the labels of its review; the review is None where there is none.
+
+    Raises:
+        ConfigError: a review that cannot be read.
+    """
+    decisions = aligned(ReviewFiles(record.pieces).read() if record.pieces else {}, record.beats)
+    summary = summary_of(decisions, record.beats, record.episodes)
+    if summary is None:
+        return record, None
+    beats, episodes = reviewed_beats(record.beats, decisions), reviewed_episodes(record.episodes, decisions)
+    return replace(record, beats=beats, episodes=episodes), summary
 
 
 def signal_of(record: StoredRecord) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -168,7 +186,7 @@ def _result(folder: Path) -> StoredRecord:
     return StoredRecord(
         summary.name, summary.source, summary.lead, summary.start_time, summary.samples_lost, summary.model, beats,
         _episodes(folder / ALARMS), ((summary.source, 0),), dict(summary.settings["source"]),
-        summary.inputs,
+        summary.inputs, ((folder / SIGNAL, 0),),
     )  # fmt: skip
 
 
@@ -177,15 +195,13 @@ def _recording(folder: Path) -> StoredRecord:
         about: dict[str, Any] = msgspec.json.decode((folder / _SESSION).read_bytes())
         if not 0 < (fs_hz := float(about["fs_hz"])) < math.inf:
             raise ValueError(f"fs_hz {fs_hz}")
-        signals = [
-            (f"wfdb:{folder.resolve() / segment['record']}", int(segment["first_sample"]))
-            for segment in about["segments"]
-        ]
+        pieces = [(folder.resolve() / segment["record"], int(segment["first_sample"])) for segment in about["segments"]]
         return StoredRecord(
             about["bed"], about["config"]["source"]["spec"], about["lead"], about["start_time"],
             about["recorded"]["lost_samples"], msgspec.convert(about["model"], ModelInfo),
             _recorded_beats(folder / _RECORDED, fs_hz),
-            _episodes(folder / ALARMS), tuple(signals), {},
+            _episodes(folder / ALARMS), tuple((f"wfdb:{path}", first) for path, first in pieces), {},
+            pieces=tuple(pieces or [(folder.resolve() / SIGNAL, 0)]),
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: {error.strerror}") from None

@@ -33,6 +33,7 @@ __all__ = [
     "Given",
     "KeyFile",
     "Record",
+    "Reviewed",
     "settings_of",
     "takes",
     "variable",
@@ -49,6 +50,9 @@ KeyFile = Annotated[
 ]
 Record = Annotated[
     str, typer.Argument(help="Folder of a recorded bed or of a scored record, or a record: mitdb:208, FILE.edf, ...")
+]
+Reviewed = Annotated[
+    bool, typer.Option("--review/--no-review", help="Use the labels of `ecg-monitor review`, where there are some.")
 ]
 
 RECORD_FLAGS: Final = (  # of the commands that read stored records

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.commands.options import RECORD_FLAGS, RECORD_TEXTS, Given, Record, settings_of, takes
+from monitor.commands.options import RECORD_FLAGS, RECORD_TEXTS, Given, Record, Reviewed, settings_of, takes
 from monitor.errors import ConfigError
 from monitor.terminal import notice
 
@@ -30,9 +30,10 @@ def report(
     birth: Annotated[str, typer.Option("--birth", help="Date of birth.")] = "",
     comment: Annotated[str, typer.Option("--comment", help="Free text.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Add the whole signal, one minute a line.")] = False,
+    review: Reviewed = True,
 ) -> None:
     """Write a report: rates, variability, ectopic beats, rhythms, shapes and strips, as one HTML file that prints."""
-    from monitor.archive.stored import stored_or_scored
+    from monitor.archive.stored import as_reviewed, stored_or_scored
     from monitor.atomic_file import replace_file
 
     if out.is_dir() or not out.parent.is_dir():
@@ -40,15 +41,19 @@ def report(
         raise ConfigError(f"--out {out}: {why}; name a file, e.g. report.html")
     fields = (("Patient", name), ("Id", number), ("Born", birth), ("Comment", comment))
     with stored_or_scored(record, settings_of(given)) as stored:
-        text = _document(stored, [(title, value or "not given") for title, value in fields], full=full)
+        counted, summary = as_reviewed(stored) if review else (stored, None)
+        reviewed = summary.text if summary else ""
+        text = _document(counted, [(title, value or "not given") for title, value in fields], reviewed, full=full)
     try:
         replace_file(out, text.encode("utf-8", "replace"))
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}; name a file that can be written") from None
-    notice(f"{stored.beats.r_sample.size} beats of {stored.source} in {out}; print it with a browser for PDF")
+    if reviewed:
+        notice(f"reviewed: {reviewed}")
+    notice(f"{counted.beats.r_sample.size} beats of {stored.source} in {out}; print it with a browser for PDF")
 
 
-def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], *, full: bool) -> str:
+def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], review: str, *, full: bool) -> str:
     from monitor import VERSION
     from monitor.archive.stored import signal_of
     from monitor.reports.holter.hrv import heart_rate_variability
@@ -86,5 +91,6 @@ def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], *, full:
             strips=strips,
             survey=survey,
             full=full,
+            review=review,
         )
     )

@@ -27,6 +27,7 @@ class HolterBeats:
         score: (n,) float64, higher = more anomalous; NaN where the beat was not scored.
         anomalous: (n,) bool.
         quality: one per beat: `good`, or why it was not scored.
+        labels: of a reviewer, one per beat: a key of `decisions.BEAT_VERDICTS`, empty = none; () = no review.
     """
 
     fs_hz: float
@@ -35,6 +36,7 @@ class HolterBeats:
     score: NDArray[np.float64]
     anomalous: NDArray[np.bool_]
     quality: tuple[str, ...]
+    labels: tuple[str, ...] = ()
 
     @property
     def time_s(self) -> NDArray[np.float64]:
@@ -50,6 +52,11 @@ class HolterBeats:
     def between_scored(self) -> NDArray[np.bool_]:
         """(n,) whether the RR interval is known, and the beats at both its ends were scored."""
         return and_before(self.scored) & np.isfinite(self.rr_s)
+
+    def labelled(self, *labels: str) -> NDArray[np.bool_]:
+        """(n,) whether a reviewer gave the beat one of these labels."""
+        own = self.labels or ("",) * self.r_sample.size
+        return np.fromiter((label in labels for label in own), np.bool_, self.r_sample.size)
 
     @property
     def nn(self) -> NDArray[np.bool_]:

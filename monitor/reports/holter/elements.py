@@ -10,7 +10,8 @@ from typing import Final
 from monitor.terminal import printable
 
 __all__ = [
-    "LIMITS", "clock", "escaped_html", "facts_table", "moment_of", "rows_table", "share", "span", "value_text",
+    "CHECKED", "LIMITS", "clock", "escaped_html", "facts_table", "moment_of", "rows_table", "share",
+    "span", "value_text",
 ]  # fmt: skip
 
 LIMITS: Final = (
@@ -22,7 +23,11 @@ LIMITS: Final = (
     "some seconds after its cause.",
     "ST segments are left out: the filter of 0.5 to 40 Hz changes them.",
     "Pacing pulses are not taken out of the pictures.",
+)
+CHECKED: Final = (  # without and with a review
     "No person has checked beats or episodes.",
+    "A person has checked some beats or alarms (see Review); their labels count instead of the verdicts, F as "
+    "ventricular-looking. All other beats and episodes are unchecked.",
 )
 
 

@@ -14,6 +14,7 @@ from monitor.reports.holter.beats import HolterBeats
 from monitor.reports.holter.charts import beat_picture, disclosure_line, ectopy_chart, rate_chart
 from monitor.reports.holter.clusters import Shape
 from monitor.reports.holter.elements import (
+    CHECKED,
     LIMITS,
     clock,
     escaped_html,
@@ -61,6 +62,7 @@ class HolterFacts:
         samples_lost: samples missing in gaps.
         beats, kinds, patterns, hours, hrv, shapes, episodes, strips, survey: results.
         full: add the full disclosure.
+        review: how much a person has reviewed, one line; empty = nothing.
     """
 
     name: str
@@ -82,6 +84,7 @@ class HolterFacts:
     strips: Sequence[ChosenStrip]
     survey: SignalSurvey
     full: bool = False
+    review: str = ""
 
 
 def holter_html(facts: HolterFacts) -> str:
@@ -106,7 +109,8 @@ class _Document:
             '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">',
             f"<style>{STYLE}</style></head><body>",
             "<h1>ECG report</h1>",
-            "<p class=warn>Not a medical device. For research and teaching only. Not checked by a person.</p>",
+            "<p class=warn>Not a medical device. For research and teaching only. "
+            f"{'Checked in part by a person, see Review.' if f.review else 'Not checked by a person.'}</p>",
             facts_table(f.patient),
             facts_table(self._record()),
             "<h2>Summary</h2>",
@@ -154,6 +158,7 @@ class _Document:
             ("Lead", f"{f.lead or 'not known'}, {self._fs_hz:g} Hz"),
             ("Start", start.strip() + ("" if self._start else "; times count from the start of the record")),
             ("Made", f"{f.made}, ecg-monitor {f.version}"),
+            *([("Review", f.review)] if f.review else []),
         ]
 
     def _summary(self) -> list[tuple[str, str]]:
@@ -301,7 +306,7 @@ class _Document:
 
     def _about(self) -> str:
         f = self._f
-        limits = "".join(f"<li>{escaped_html(limit)}</li>" for limit in LIMITS)
+        limits = "".join(f"<li>{escaped_html(limit)}</li>" for limit in (*LIMITS, CHECKED[bool(f.review)]))
         model = f"Model {escaped_html(f.model.name)}, SHA-256 <code>{escaped_html(f.model.sha256)}</code>."
         return f"<section><h2>Limits</h2><ul>{limits}</ul><p>{model}</p></section>"
 

@@ -55,9 +55,9 @@ class Kinds:
     """Kinds of anomalous beats; each (n,) bool.
 
     Attributes:
-        ventricular: anomalous, of another QRS shape than the patient's usual one.
-        early: anomalous, of the usual shape, and early.
-        other: anomalous, neither.
+        ventricular: anomalous, of another QRS shape than the patient's usual one; or labelled V or F by a reviewer.
+        early: anomalous, of the usual shape, and early; or labelled S.
+        other: anomalous, neither; or labelled Q.
     """
 
     ventricular: NDArray[np.bool_]
@@ -114,13 +114,14 @@ class Patterns:
 
 
 def kinds_of(beats: HolterBeats, shapes: Sequence[Shape]) -> Kinds:
-    """Sort the anomalous beats by shape and prematurity."""
+    """Sort the anomalous beats by the label of a reviewer; without one by shape and prematurity."""
     differs = np.zeros(beats.r_sample.size, np.bool_)
     for shape in shapes:
         if shape.likeness < LIKENESS:
             differs[shape.rows] = True
-    ventricular = beats.anomalous & differs
-    early = beats.anomalous & ~differs & (beats.rr_s < EARLY * _usual_rr_s(beats.rr_s))
+    own = beats.anomalous & beats.labelled("")
+    ventricular = (own & differs) | beats.labelled("V", "F")
+    early = (own & ~differs & (beats.rr_s < EARLY * _usual_rr_s(beats.rr_s))) | beats.labelled("S")
     return Kinds(ventricular, early, beats.anomalous & ~ventricular & ~early)
 
 

@@ -82,8 +82,9 @@ def choose_strips(beats: HolterBeats, episodes: Sequence[Episode]) -> list[Chose
         for title, at in (("fastest", int(np.nanargmax(rates))), ("slowest", int(np.nanargmin(rates)))):
             add(title, f"{rates[at]:.0f} a minute, mean of 8 intervals", int(beats.r_sample[at]), STRIP_S - 1.0)
     worst: list[int] = []
-    for row in np.argsort(-np.nan_to_num(beats.score, nan=-np.inf), kind="stable").tolist():
-        if len(worst) == _WORST or not beats.anomalous[row]:
+    odd = np.flatnonzero(beats.anomalous)
+    for row in odd[np.argsort(-np.nan_to_num(beats.score[odd], nan=-np.inf), kind="stable")].tolist():
+        if len(worst) == _WORST:
             break
         sample = int(beats.r_sample[row])
         if all(abs(sample - other) >= _APART_S * fs_hz for other in worst):

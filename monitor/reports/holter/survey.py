@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -41,12 +41,16 @@ class SignalSurvey:
     Many attributes: the state of the filter, of the block and of the results.
     """
 
-    def __init__(self, beats: HolterBeats, strips: Sequence[tuple[int, int]], *, full: bool = False) -> None:
+    def __init__(
+        self, beats: HolterBeats, strips: Sequence[tuple[int, int]], *, full: bool = False,
+        keep: Callable[[int, NDArray[np.float64]], None] | None = None,
+    ) -> None:  # fmt: skip
         self.clusters = ShapeClusters(beats.r_sample.size)
         self.strips = [np.full(n, np.nan, np.float32) for _, n in strips]
         self.lowest = np.full((_MORE_LINES if full else 0, LINE_COLUMNS), np.nan, np.float32)
         self.highest = self.lowest.copy()
         self.samples = self.invalid = self.end_sample = 0
+        self._keep = keep
         self._beats = beats
         self._scored = beats.scored
         self._firsts = [first for first, _ in strips]
@@ -71,6 +75,8 @@ class SignalSurvey:
         self.samples += samples.size
         self.end_sample = first_sample + samples.size
         self._draw(at, filtered)
+        if self._keep is not None:
+            self._keep(at, filtered)
         self._block.append(filtered)
         self._size += filtered.size
         if self._size > _BLOCK_S * self._beats.fs_hz:
