@@ -18,6 +18,7 @@ from monitor.commands.inspect import inspect
 from monitor.commands.options import EXIT_BAD_INPUT
 from monitor.commands.ports import ports
 from monitor.commands.report import report
+from monitor.commands.review import review
 from monitor.commands.rr import rr
 from monitor.commands.run import EPILOG, run
 from monitor.commands.score import score
@@ -25,7 +26,7 @@ from monitor.commands.stdout import discard, standard_output
 from monitor.commands.tail import tail
 from monitor.commands.watch import watch
 from monitor.commands.web import web, with_page_address
-from monitor.emulator.faults import GRAMMAR, STRAP_GRAMMAR
+from monitor.emulator.faults import GRAMMAR
 from monitor.errors import EcgMonitorError
 from monitor.terminal import notice
 
@@ -44,6 +45,7 @@ app.add_typer(alarms.app, name="alarms")
 app.command()(export)
 app.command()(score)
 app.command()(report)
+app.command()(review)
 app.command()(rr)
 app.command()(fleet)
 app.add_typer(keys.app, name="keys")
@@ -51,7 +53,7 @@ app.command()(inspect)
 app.command()(ports)
 app.command()(fetch)
 app.command()(doctor)
-app.command(epilog=f"Faults: {GRAMMAR}; {STRAP_GRAMMAR}.")(emulate)
+app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
 
 # Error of a command line: typer exports only a class derived from it.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

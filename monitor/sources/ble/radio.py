@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from monitor.errors import SourceError, first_line, plain_line
-from monitor.sources.ble.straps import NAMES
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCAN_S",
-    "SYSTEM",
     "Backend",
     "DeviceInfo",
     "client_of",
@@ -25,11 +23,12 @@ __all__ = [
     "list_devices",
     "load_bleak",
     "reason",
+    "use_backend",
 ]
 
 SCAN_S: Final = 10.0
 _CONNECT_S: Final = 20.0
-_ANY: Final = " or ".join(NAMES)
+_ANY: Final = "Polar H10"  # first words of the names of all straps of this kind
 _KILLED: Final = " (after one was killed, on Linux: bluetoothctl disconnect)"  # a connected strap is not found
 _LISTED: Final = 8  # devices in one line
 
@@ -56,15 +55,10 @@ _DBUS: Final = {
 
 
 class Backend(NamedTuple):
-    """Classes of bleak's backend interface; None = the backend of this operating system.
-
-    Attributes:
-        alone: there is one device at most: where no name is given, the first that is found is taken.
-    """
+    """Classes of bleak's backend interface; None = the backend of this operating system."""
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
-    alone: bool = False
 
 
 class DeviceInfo(NamedTuple):
@@ -83,7 +77,13 @@ class DeviceInfo(NamedTuple):
     ecg: bool
 
 
-SYSTEM: Final = Backend()
+_backend = Backend()
+
+
+def use_backend(backend: Backend) -> None:
+    """Use another backend of bleak than that of the operating system, in this whole process."""
+    global _backend
+    _backend = backend
 
 
 def load_bleak(name: str) -> Any:
@@ -99,7 +99,7 @@ def load_bleak(name: str) -> Any:
     return bleak
 
 
-def list_devices(name: str, backend: Backend = SYSTEM) -> list[DeviceInfo]:
+def list_devices(name: str) -> list[DeviceInfo]:
     """Scan for SCAN_S and return the devices that send a name, those with an ECG first.
 
     Raises:
@@ -107,18 +107,17 @@ def list_devices(name: str, backend: Backend = SYSTEM) -> list[DeviceInfo]:
     """
     load_bleak(name)
     try:
-        found = asyncio.run(_scan(lambda _: False, backend))[0]
+        found = asyncio.run(_scan(lambda _: False))[0]
     except Exception as error:  # D-Bus and the backends raise classes of their own
         raise SourceError(f"{name}: {reason(error)}") from None
     return sorted((info for _, info in found), key=lambda info: (not info.ecg, -info.rssi_dbm))
 
 
-async def find(wanted: str, backend: Backend = SYSTEM) -> BLEDevice:
+async def find(wanted: str) -> BLEDevice:
     """Return the device with the address or name `wanted`, in any case; also by the first letters of its name.
 
     Args:
-        wanted: empty = any strap of NAMES. Only an exact name or address ends the scan before SCAN_S.
-        backend: of bleak.
+        wanted: empty = a Polar H10. Only an exact name or address ends the scan before SCAN_S.
 
     Raises:
         SourceError: none in reach, or several; the error lists them.
@@ -126,29 +125,28 @@ async def find(wanted: str, backend: Backend = SYSTEM) -> BLEDevice:
     key = wanted.casefold()
 
     def exact(info: DeviceInfo) -> bool:
-        return key in (info.address.casefold(), info.name.casefold()) if key else backend.alone
+        return bool(key) and key in (info.address.casefold(), info.name.casefold())
 
-    found, device = await _scan(exact, backend)
+    found, device = await _scan(exact)
     if device is not None:
         return device
-    begins = (key,) if key else tuple(name.casefold() for name in NAMES)
-    alike = [(device, info) for device, info in found if info.name.casefold().startswith(begins)]
+    begin = key or _ANY.casefold()
+    alike = [(device, info) for device, info in found if info.name.casefold().startswith(begin)]
     if len(alike) == 1:
         return alike[0][0]
     if alike:
         raise SourceError(f"several devices match: {_listing([info for _, info in alike])}; give one address")
     there = f"in reach: {_listing([info for _, info in found])}" if found else "no device with a name is in reach"
     raise SourceError(
-        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes, end programs and phone apps that use"
-        f" it{_KILLED}; {there}"
+        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes, end programs that use it{_KILLED}; {there}"
     )
 
 
-def client_of(device: BLEDevice, lost: Callable[[], None], backend: Backend = SYSTEM) -> BleakClient:
+def client_of(device: BLEDevice, lost: Callable[[], None]) -> BleakClient:
     """Return a client for `device`, not connected yet; `lost` is called when the connection breaks."""
     from bleak import BleakClient
 
-    return BleakClient(device, lambda _: lost(), timeout=_CONNECT_S, backend=backend.client)
+    return BleakClient(device, lambda _: lost(), timeout=_CONNECT_S, backend=_backend.client)
 
 
 def reason(error: Exception) -> str:
@@ -162,7 +160,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, exc.BleakDBusError):
         return _DBUS.get(error.dbus_error, f"Bluetooth: {plain_line(str(error))}")
     if isinstance(error, exc.BleakDeviceNotFoundError | TimeoutError):
-        return "the strap does not answer; bring it nearer, wear it, and end programs and phone apps that use it"
+        return "the strap does not answer; bring it nearer, wear it, and end other programs that use it"
     if isinstance(error, PermissionError):
         return _PERMISSION
     if isinstance(error, FileNotFoundError | ConnectionError):  # no socket of D-Bus
@@ -170,19 +168,17 @@ def reason(error: Exception) -> str:
     return f"Bluetooth: {first_line(error) or type(error).__name__}"
 
 
-async def _scan(
-    enough: Callable[[DeviceInfo], bool], backend: Backend
-) -> tuple[list[tuple[BLEDevice, DeviceInfo]], BLEDevice | None]:
+async def _scan(enough: Callable[[DeviceInfo], bool]) -> tuple[list[tuple[BLEDevice, DeviceInfo]], BLEDevice | None]:
     """Scan until a device is `enough`, else for SCAN_S: the devices with a name, and the one that was enough."""
     from bleak import BleakScanner
 
     found: dict[str, tuple[BLEDevice, DeviceInfo]] = {}
-    async with BleakScanner(backend=backend.scanner) as scanner:
+    async with BleakScanner(backend=_backend.scanner) as scanner:
         try:
             async with asyncio.timeout(SCAN_S):
                 async for device, advertised in scanner.advertisement_data():
                     name = plain_line(advertised.local_name or device.name or "")
-                    info = DeviceInfo(device.address, name, advertised.rssi, name.startswith(NAMES))
+                    info = DeviceInfo(device.address, name, advertised.rssi, name.startswith(_ANY))
                     if enough(info):
                         return [], device
                     if name:

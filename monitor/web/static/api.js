@@ -1,4 +1,4 @@
-// Questions about past alarms over HTTP. See monitor/web/history_routes.py.
+// Questions to the web server over HTTP. See monitor/web/history_routes.py and monitor/web/review/routes.py.
 
 const TRIES = 20; // while the server reads a long journal
 const AGAIN_MS = 1000;
@@ -24,4 +24,13 @@ export async function ask(path, query, signal) {
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     signal?.throwIfAborted();
   }
+}
+
+// Sends JSON; the JSON answer. Throws an Error with one line, and the HTTP status (0: no answer).
+export async function send(path, body) {
+  const failed = (text, status) => Object.assign(new Error(text), { status });
+  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
+    .catch(() => { throw failed("the server cannot be reached", 0); });
+  if (answer.ok) return answer.json();
+  throw failed((await answer.text()).trim() || `error ${answer.status}`, answer.status);
 }
