@@ -17,7 +17,7 @@ from tests import ROOT
 
 PAGES = sorted(ROOT.glob("docs/*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES, *ROOT.glob("detector/models/*.md")])
-MAX_LINE, MAX_README_LINES, MAX_PAGES = 120, 130, 13
+MAX_LINE, MAX_README_LINES, MAX_PAGES = 120, 130, 14
 
 
 def text_of(document: Path) -> str:

@@ -26,7 +26,7 @@ from monitor.commands.stdout import discard, standard_output
 from monitor.commands.tail import tail
 from monitor.commands.watch import watch
 from monitor.commands.web import web, with_page_address
-from monitor.emulator.faults import GRAMMAR
+from monitor.emulator.faults import GRAMMAR, STRAP_GRAMMAR
 from monitor.errors import EcgMonitorError
 from monitor.terminal import notice
 
@@ -53,7 +53,7 @@ app.command()(inspect)
 app.command()(ports)
 app.command()(fetch)
 app.command()(doctor)
-app.command(epilog=f"Faults: {GRAMMAR}.")(emulate)
+app.command(epilog=f"Faults: {GRAMMAR}; {STRAP_GRAMMAR}.")(emulate)
 
 # Error of a command line: typer exports only a class derived from it.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -1,4 +1,4 @@
-"""`ecg-monitor emulate`: play a record as a serial device, with faults."""
+"""`ecg-monitor emulate`: play a record as a serial device or a strap, with faults."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ __all__ = ["emulate"]
 def emulate(
     source: Annotated[str, typer.Option(help="The signal of the device, e.g. sim or mitdb:208.")] = "sim",
     form: Annotated[
-        str, typer.Option("--format", help="lines, lines-json, cyton, olimex, ...; an unknown name lists all.")
+        str, typer.Option("--format", help="lines, cyton, ..., polar, movesense, ble; an unknown name lists all.")
     ] = "lines",
     faults: Annotated[str, typer.Option(help='Faults, e.g. "drop=0.1%,unplug@60s for 5s"; see below.')] = "",
     link: Annotated[Path | None, typer.Option(help="Path of the pseudo-terminal; default: a temporary one.")] = None,
-    port: Annotated[str | None, typer.Option(help="A real serial port, cabled to the monitor's port.")] = None,
+    port: Annotated[
+        str | None, typer.Option(help="A real serial port, cabled to the monitor's; of a strap 127.0.0.1:PORT.")
+    ] = None,
     baud: Annotated[int | None, typer.Option(help="Speed of the real port, bit/s.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the faults and of the simulator.")] = 0,
     speed: Annotated[float, typer.Option(help="Speed: 1 = real time.")] = 1.0,
@@ -40,7 +42,7 @@ def emulate(
     *,
     given: Given,
 ) -> None:
-    """Play a record as a serial device on a pseudo-terminal, with faults: tests the monitor without hardware."""
+    """Play a record as a serial device on a pseudo-terminal, or as a strap, with faults: no hardware needed."""
     from monitor.commands.console_printer import ConsolePrinter
     from monitor.commands.signals import stop_on_signals
     from monitor.emulator.emulate import EmulateOptions, run_emulator

@@ -18,7 +18,7 @@ from monitor.emulator.plan import Fate, Plan
 from monitor.emulator.samples import Samples
 from monitor.sources import Source
 
-__all__ = ["BANNER", "Action", "Device", "FaultReport", "Plug", "Unplug"]
+__all__ = ["BANNER", "Action", "Device", "FaultReport", "Plug", "Unplug", "garbled"]
 
 BANNER: Final = b"ECG sketch starts, 115200 baud\r\n"
 _PIECE: Final = 4096  # largest number of samples held
@@ -149,7 +149,7 @@ class Device:
 
     def tally(self) -> dict[str, int]:
         """Return all counts by name; `taken` is the sum of the counts after it up to `stopped`."""
-        fates = {fate.name.lower(): self.fates[fate] for fate in Fate}
+        fates = {fate.name.lower(): self.fates[fate] for fate in Fate if fate <= Fate.STOPPED}
         return {"taken": self.sample, **fates, "leads_off": self.leads_off, "bytes_out": self.bytes_out}
 
     # -- samples ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Device:
             if fates[i] == Fate.DROPPED:
                 packets[i] = b""
             elif fates[i] == Fate.GARBLED:
-                packets[i] = _garbled(packets[i], dice)
+                packets[i] = garbled(packets[i], dice)
             else:
                 packets[i] = dice.randbytes(len(packets[i]))
         self._send(b"".join(packets))
@@ -251,7 +251,7 @@ class Device:
         self._out.append(FaultReport(at_s, self.sample, text))
 
 
-def _garbled(packet: bytes, dice: random.Random) -> bytes:
+def garbled(packet: bytes, dice: random.Random) -> bytes:
     """Return `packet` with one to three bytes changed, inserted or removed; never equal to it, possibly empty."""
     damaged = bytearray(packet)
     while bytes(damaged) == packet:

@@ -1,8 +1,7 @@
-"""`ecg-monitor emulate`: a recorded or simulated patient as a device on a serial port, with faults."""
+"""`ecg-monitor emulate`: a recorded or simulated patient as a device on a serial port or as a strap, with faults."""
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Callable
@@ -12,11 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from monitor.emulator.device import Device, FaultReport
-from monitor.emulator.encoder import NO_SCALE, Scale, base_format
+from monitor.emulator.device import Device
+from monitor.emulator.emulate_strap import play_strap
+from monitor.emulator.encoder import FORMS, NO_SCALE, Scale, base_format
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.emulator.report import counts_line, fault_line
+from monitor.emulator.strap_models import STRAPS
 from monitor.errors import ConfigError
 from monitor.sources import Source, SourceOptions, open_source
 from monitor.sources.serial.formats import FORMATS
@@ -36,9 +38,9 @@ class EmulateOptions:
     Many attributes: one for each option of the command line.
 
     Attributes:
-        form: format of the device, one of FORMS.
+        form: format of the device, one of FORMS or STRAPS.
         link: path of the pseudo-terminal; None = in a temporary folder.
-        port: a real port instead of a pseudo-terminal.
+        port: a real port instead of a pseudo-terminal; of a strap HOST:PORT to listen on.
         baud: speed of that port, bit/s; None = the usual speed of the format.
         seed: seed of the faults, and of the simulator.
         start_s, duration_s, channel, fs_hz: options of the source, see SourceOptions.
@@ -76,13 +78,18 @@ def run_emulator(
         raise ConfigError(f"--speed {options.speed:g}: give a number above 0; 1 = real time")
     if options.seed < 0:
         raise ConfigError(f"--seed {options.seed}: give 0 or more")
+    if options.source.partition(":")[0].strip() in ("-", "serial"):
+        raise ConfigError(f"--source {options.source}: is a live source; a device can play sim, mitdb:208, ...")
+    faults = parse_faults(options.faults)
+    if options.form not in (*FORMS, *STRAPS):
+        raise ConfigError(f"--format {options.form}: unknown; choose one of {', '.join((*FORMS, *STRAPS))}")
+    faults.check(options.form in STRAPS, f"--format {options.form}")
+    if options.form in STRAPS:
+        return play_strap(options, faults, write_line, stop, clock)
     if options.port is not None and options.link is not None:
         raise ConfigError("--port is a real port, --link a pseudo-terminal: give one of them")
     if options.port is None and options.baud is not None:
         raise ConfigError("--baud is for a real --port; a pseudo-terminal has no speed")
-    if options.source.partition(":")[0].strip() in ("-", "serial"):
-        raise ConfigError(f"--source {options.source}: is a live source; a device can play sim, mitdb:208, ...")
-    faults = parse_faults(options.faults)
     source = open_source(
         options.source,
         SourceOptions(
@@ -146,19 +153,11 @@ def _play(
         line_bytes=math.ceil(min(packet_bytes * plan.fastest_hz * line_s * max(1.0, options.speed), _LINE_BYTES)),
         clock=clock,
         speed=options.speed,
-        report=lambda fault: write_line(_line(fault)),
+        report=lambda fault: write_line(fault_line(fault)),
     )
     while not player.ended and not stop():
         player.step()
         port.wait(_TICK_S)
     counts = device.tally() | {"bytes_unheard": player.unread, "bytes_overrun": player.overrun}
-    if options.as_json:
-        settings = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
-        write_line(json.dumps(settings | {"seed": options.seed} | counts))
-    else:
-        write_line(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
-
-
-def _line(fault: FaultReport) -> str:
-    minutes, seconds = divmod(fault.at_s, 60)
-    return f"{minutes:4.0f}:{seconds:06.3f}  sample {fault.sample}: {fault.text}"
+    settings = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
+    write_line(counts_line(counts, {**settings, "seed": options.seed} if options.as_json else None))

@@ -1,4 +1,7 @@
-"""Fate of each sample of an emulated device: a function of its index, the faults and the seed. Pure."""
+"""Fate of each sample of an emulated device: a function of its index, the faults and the seed. Pure.
+
+A strap's plan counts notifications instead of samples.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from monitor.emulator.faults import Fault, Faults
 __all__ = ["Fate", "Plan", "Span"]
 
 BLOCK: Final = 4096  # samples; random numbers are drawn on this absolute grid, so they do not depend on the time steps
-_DROP, _GARBLE = 1, 2  # streams of random numbers
+_DROP, _GARBLE, _LATE, _TWICE = 1, 2, 3, 4  # streams of random numbers
 _ROUNDING: Final = 1e-6  # samples: a fault at 60 s begins with sample 15000 despite rounding of 60.0 * 250
 
 
@@ -30,6 +33,8 @@ class Fate(IntEnum):
     BOOTING = 5
     NOISE = 6
     STOPPED = 7  # the device waits for START
+    LATE = 8  # of a strap: comes after the next one
+    TWICE = 9  # of a strap: comes twice
 
 
 _LOST: Final = {"unplug": Fate.UNPLUGGED, "stall": Fate.STALLED, "banner": Fate.BOOTING, "noise": Fate.NOISE}
@@ -99,6 +104,8 @@ class Plan:
             return self._drawn[1]
         fates = np.full(BLOCK, Fate.INTACT, dtype=np.uint8)
         for share, stream, fate in (
+            (self._faults.twice, _TWICE, Fate.TWICE),
+            (self._faults.late, _LATE, Fate.LATE),
             (self._faults.garble, _GARBLE, Fate.GARBLED),
             (self._faults.drop, _DROP, Fate.DROPPED),
         ):

@@ -59,7 +59,8 @@ SOURCES: dict[str, SourceKind] = {
         "live.brainflow:BrainflowSource",
     ),
     "ble": SourceKind(
-        "a chest strap over Bluetooth, ble:NAME or ble:ADDRESS (Polar H10); needs the extra ble", "ble.source:BleSource"
+        "a Polar H10, a Movesense or a device of your own over Bluetooth, ble:NAME or ble:ADDRESS; needs the extra ble",
+        "ble.source:BleSource",
     ),
     "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource"),
 }

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from monitor.sources.ble.frame import MAX_BYTES, Frame
 
 __all__ = [
     "BATTERY",
@@ -23,10 +24,10 @@ __all__ = [
     "START_ECG",
     "STOP_ECG",
     "Answer",
-    "EcgFrame",
     "contact",
     "control_answer",
     "ecg_frame",
+    "offers_ecg",
 ]
 
 PMD_SERVICE: Final = "fb005c80-02e7-f387-1cad-8acd2d8df0c8"
@@ -47,47 +48,40 @@ _COMPRESSED: Final = 0x80
 _HEADER: Final = 10  # type of measurement, time stamp in 8 bytes, type of frame
 _SAMPLE: Final = 3  # bytes
 _ANSWER: Final = 0xF0
+_FEATURES: Final = 0x0F
+_UPDATE: Final = "a Polar H10 with firmware 3.0.35 or newer sends it; update it by the vendor's app"
+_AGAIN: Final = "take the strap off for a minute, so that it turns off, and wear it again"
+# Errors of the control point by number (`PmdControlPointResponse` of the SDK), and what helps.
 _ERRORS: Final = (
-    "success",
-    "unknown command",
-    "unknown type of measurement",
-    "not supported",
-    "wrong length",
-    "wrong parameter",
-    "already in that state",
-    "wrong resolution",
-    "wrong sampling rate",
-    "wrong range",
-    "MTU too small",
-    "wrong number of channels",
-    "not possible in its present state",
-    "in the charger",
-    "its memory is full",
+    ("success", ""),
+    ("unknown command", _UPDATE),
+    ("unknown type of measurement", _UPDATE),
+    ("not supported", _UPDATE),
+    ("wrong length", _UPDATE),
+    ("wrong parameter", _UPDATE),
+    ("already in that state", f"end other programs that use it, and {_AGAIN}"),
+    ("wrong resolution", _UPDATE),
+    ("wrong sampling rate", _UPDATE),
+    ("wrong range", _UPDATE),
+    ("MTU too small", "use an adapter of Bluetooth 4.2 or newer"),
+    ("wrong number of channels", _UPDATE),
+    ("not possible in its present state", f"stop its recording in the vendor's app, or {_AGAIN}"),
+    ("in the charger", "take it out of the charger"),
+    ("its memory is full", "delete its recordings in the vendor's app"),
 )
 
 
-class EcgFrame(NamedTuple):
-    """The samples of one notification.
-
-    Attributes:
-        stamp_s: time of the last sample on the strap's own clock, s since 2000-01-01.
-        uv: (n,) float64, uV, in order.
-    """
-
-    stamp_s: float
-    uv: NDArray[np.float64]
-
-
 class Answer(NamedTuple):
-    """Answer of the control point to `command`: error 0 = done; `text` in words."""
+    """Answer of the control point to `command`: error 0 = done; `text` in words, `remedy` for the user."""
 
     command: int
     error: int
     text: str
+    remedy: str
 
 
-def ecg_frame(data: bytes) -> EcgFrame:
-    """Decode a notification of PMD_DATA.
+def ecg_frame(data: bytes) -> Frame:
+    """Decode a notification of PMD_DATA; values in uV, stamp in s since 2000-01-01.
 
     Only frames of type 0, not compressed: 24-bit signed little-endian numbers in uV. The H10 sends no other ones.
 
@@ -95,9 +89,9 @@ def ecg_frame(data: bytes) -> EcgFrame:
         ValueError: another measurement or frame type, a length that does not fit, or no sample.
 
     >>> ecg_frame(bytes([0, *(10**9).to_bytes(8, "little"), 0, 255, 255, 255, 232, 3, 0]))
-    EcgFrame(stamp_s=1.0, uv=array([  -1., 1000.]))
+    Frame(values=array([  -1., 1000.]), stamp_s=1.0, counter=None)
     """
-    if len(data) < _HEADER + _SAMPLE or (len(data) - _HEADER) % _SAMPLE:
+    if not _HEADER + _SAMPLE <= len(data) <= MAX_BYTES or (len(data) - _HEADER) % _SAMPLE:
         raise ValueError(f"{len(data)} bytes are no frame of ECG")
     if data[0] & _TYPE_BITS != _ECG:
         raise ValueError(f"a frame of measurement {data[0] & _TYPE_BITS}, not of ECG")
@@ -107,19 +101,33 @@ def ecg_frame(data: bytes) -> EcgFrame:
     triples = np.frombuffer(data, dtype=np.uint8, offset=_HEADER).reshape(-1, _SAMPLE).astype(np.int32)
     counts = triples[:, 0] | triples[:, 1] << 8 | triples[:, 2] << 16
     counts -= (counts & 0x800000) << 1
-    return EcgFrame(int.from_bytes(data[1:9], "little") / 1e9, counts.astype(np.float64))
+    return Frame(counts.astype(np.float64), int.from_bytes(data[1:9], "little") / 1e9)
+
+
+def offers_ecg(data: bytes) -> bool | None:
+    """Whether the features read from PMD_CONTROL name the ECG (bit 0); None for bytes that are no features.
+
+    An H10 gives 0f 05, ECG and acceleration (https://github.com/polarofficial/polar-ble-sdk/issues/360); bits as in
+    `PmdMeasurementType.fromByteArray` of the SDK.
+
+    >>> [offers_ecg(bytes(data)) for data in ([0x0F, 0x05, 0], [0x0F, 0x04, 0], [])]
+    [True, False, None]
+    """
+    if len(data) < 2 or data[0] != _FEATURES:
+        return None
+    return bool(data[1] & 0x01)
 
 
 def control_answer(data: bytes) -> Answer | None:
     """Decode an indication of PMD_CONTROL; None for one that is no answer about ECG.
 
-    >>> control_answer(bytes([0xF0, 2, 0, 6, 0]))
-    Answer(command=2, error=6, text='already in that state')
+    >>> control_answer(bytes([0xF0, 2, 0, 13, 0]))
+    Answer(command=2, error=13, text='in the charger', remedy='take it out of the charger')
     """
     if len(data) < 4 or data[0] != _ANSWER or data[2] & _TYPE_BITS != _ECG:
         return None
     error = data[3]
-    return Answer(data[1], error, _ERRORS[error] if error < len(_ERRORS) else f"error {error}")
+    return Answer(data[1], error, *(_ERRORS[error] if error < len(_ERRORS) else (f"error {error}", _UPDATE)))
 
 
 def contact(data: bytes) -> bool | None:

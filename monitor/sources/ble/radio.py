@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from monitor.errors import SourceError, first_line, plain_line
+from monitor.sources.ble.straps import NAMES
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCAN_S",
+    "SYSTEM",
     "Backend",
     "DeviceInfo",
     "client_of",
@@ -23,12 +25,11 @@ __all__ = [
     "list_devices",
     "load_bleak",
     "reason",
-    "use_backend",
 ]
 
 SCAN_S: Final = 10.0
 _CONNECT_S: Final = 20.0
-_ANY: Final = "Polar H10"  # first words of the names of all straps of this kind
+_ANY: Final = " or ".join(NAMES)
 _KILLED: Final = " (after one was killed, on Linux: bluetoothctl disconnect)"  # a connected strap is not found
 _LISTED: Final = 8  # devices in one line
 
@@ -55,10 +56,15 @@ _DBUS: Final = {
 
 
 class Backend(NamedTuple):
-    """Classes of bleak's backend interface; None = the backend of this operating system."""
+    """Classes of bleak's backend interface; None = the backend of this operating system.
+
+    Attributes:
+        alone: there is one device at most: where no name is given, the first that is found is taken.
+    """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
+    alone: bool = False
 
 
 class DeviceInfo(NamedTuple):
@@ -77,13 +83,7 @@ class DeviceInfo(NamedTuple):
     ecg: bool
 
 
-_backend = Backend()
-
-
-def use_backend(backend: Backend) -> None:
-    """Use another backend of bleak than that of the operating system, in this whole process."""
-    global _backend
-    _backend = backend
+SYSTEM: Final = Backend()
 
 
 def load_bleak(name: str) -> Any:
@@ -99,7 +99,7 @@ def load_bleak(name: str) -> Any:
     return bleak
 
 
-def list_devices(name: str) -> list[DeviceInfo]:
+def list_devices(name: str, backend: Backend = SYSTEM) -> list[DeviceInfo]:
     """Scan for SCAN_S and return the devices that send a name, those with an ECG first.
 
     Raises:
@@ -107,17 +107,18 @@ def list_devices(name: str) -> list[DeviceInfo]:
     """
     load_bleak(name)
     try:
-        found = asyncio.run(_scan(lambda _: False))[0]
+        found = asyncio.run(_scan(lambda _: False, backend))[0]
     except Exception as error:  # D-Bus and the backends raise classes of their own
         raise SourceError(f"{name}: {reason(error)}") from None
     return sorted((info for _, info in found), key=lambda info: (not info.ecg, -info.rssi_dbm))
 
 
-async def find(wanted: str) -> BLEDevice:
+async def find(wanted: str, backend: Backend = SYSTEM) -> BLEDevice:
     """Return the device with the address or name `wanted`, in any case; also by the first letters of its name.
 
     Args:
-        wanted: empty = a Polar H10. Only an exact name or address ends the scan before SCAN_S.
+        wanted: empty = any strap of NAMES. Only an exact name or address ends the scan before SCAN_S.
+        backend: of bleak.
 
     Raises:
         SourceError: none in reach, or several; the error lists them.
@@ -125,28 +126,29 @@ async def find(wanted: str) -> BLEDevice:
     key = wanted.casefold()
 
     def exact(info: DeviceInfo) -> bool:
-        return bool(key) and key in (info.address.casefold(), info.name.casefold())
+        return key in (info.address.casefold(), info.name.casefold()) if key else backend.alone
 
-    found, device = await _scan(exact)
+    found, device = await _scan(exact, backend)
     if device is not None:
         return device
-    begin = key or _ANY.casefold()
-    alike = [(device, info) for device, info in found if info.name.casefold().startswith(begin)]
+    begins = (key,) if key else tuple(name.casefold() for name in NAMES)
+    alike = [(device, info) for device, info in found if info.name.casefold().startswith(begins)]
     if len(alike) == 1:
         return alike[0][0]
     if alike:
         raise SourceError(f"several devices match: {_listing([info for _, info in alike])}; give one address")
     there = f"in reach: {_listing([info for _, info in found])}" if found else "no device with a name is in reach"
     raise SourceError(
-        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes, end programs that use it{_KILLED}; {there}"
+        f"no {wanted or _ANY} in reach; wear the strap with wet electrodes, end programs and phone apps that use"
+        f" it{_KILLED}; {there}"
     )
 
 
-def client_of(device: BLEDevice, lost: Callable[[], None]) -> BleakClient:
+def client_of(device: BLEDevice, lost: Callable[[], None], backend: Backend = SYSTEM) -> BleakClient:
     """Return a client for `device`, not connected yet; `lost` is called when the connection breaks."""
     from bleak import BleakClient
 
-    return BleakClient(device, lambda _: lost(), timeout=_CONNECT_S, backend=_backend.client)
+    return BleakClient(device, lambda _: lost(), timeout=_CONNECT_S, backend=backend.client)
 
 
 def reason(error: Exception) -> str:
@@ -160,7 +162,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, exc.BleakDBusError):
         return _DBUS.get(error.dbus_error, f"Bluetooth: {plain_line(str(error))}")
     if isinstance(error, exc.BleakDeviceNotFoundError | TimeoutError):
-        return "the strap does not answer; bring it nearer, wear it, and end other programs that use it"
+        return "the strap does not answer; bring it nearer, wear it, and end programs and phone apps that use it"
     if isinstance(error, PermissionError):
         return _PERMISSION
     if isinstance(error, FileNotFoundError | ConnectionError):  # no socket of D-Bus
@@ -168,17 +170,19 @@ def reason(error: Exception) -> str:
     return f"Bluetooth: {first_line(error) or type(error).__name__}"
 
 
-async def _scan(enough: Callable[[DeviceInfo], bool]) -> tuple[list[tuple[BLEDevice, DeviceInfo]], BLEDevice | None]:
+async def _scan(
+    enough: Callable[[DeviceInfo], bool], backend: Backend
+) -> tuple[list[tuple[BLEDevice, DeviceInfo]], BLEDevice | None]:
     """Scan until a device is `enough`, else for SCAN_S: the devices with a name, and the one that was enough."""
     from bleak import BleakScanner
 
     found: dict[str, tuple[BLEDevice, DeviceInfo]] = {}
-    async with BleakScanner(backend=_backend.scanner) as scanner:
+    async with BleakScanner(backend=backend.scanner) as scanner:
         try:
             async with asyncio.timeout(SCAN_S):
                 async for device, advertised in scanner.advertisement_data():
                     name = plain_line(advertised.local_name or device.name or "")
-                    info = DeviceInfo(device.address, name, advertised.rssi, name.startswith(_ANY))
+                    info = DeviceInfo(device.address, name, advertised.rssi, name.startswith(NAMES))
                     if enough(info):
                         return [], device
                     if name:

@@ -1,7 +1,8 @@
-"""A chest strap over Bluetooth Low Energy, `ble:NAME` or `ble:ADDRESS`; needs the extra `ble`.
+"""An ECG over Bluetooth Low Energy, `ble:NAME`, `ble:ADDRESS`, `ble:NAME?layout`; needs the extra `ble`.
 
-A Polar H10 sends its ECG by a service of the vendor (see `polar`). Frames carry the strap's time stamps, by which lost
-notifications are found; a strap that is out of reach is searched for until it is back.
+Polar H10 and Movesense are recognised by their services; a device of the user's own by the layout that he describes
+(see `layout`). Lost notifications are found by the strap's time stamps or counter, else by time; a strap that is out
+of reach is searched for until it is back. `ble:NAME@HOST:PORT` is a strap that `ecg-monitor emulate` plays.
 """
 
 from __future__ import annotations
@@ -11,78 +12,84 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from monitor.errors import SourceError, plain_line
-from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.base import Chunk, EndOfStream, Source
 from monitor.sources.ble import polar
-from monitor.sources.ble.radio import client_of, find, load_bleak, reason
-from monitor.sources.live_buffer import LiveBuffer, RateWatch
-from monitor.sources.options import SourceOptions, sample_span
+from monitor.sources.ble.layout import Layout, parse_layout
+from monitor.sources.ble.link import parse_endpoint
+from monitor.sources.ble.radio import SYSTEM, Backend, client_of, find, load_bleak, reason
+from monitor.sources.ble.strap_buffer import StrapBuffer
+from monitor.sources.ble.straps import ANSWER_S, SENDS_ECG, Generic, Strap, strap_of
+from monitor.sources.options import SourceOptions, check_fs, sample_span
 from monitor.sources.reader_thread import ReaderThread
-from monitor.sources.timing.frame_clock import FrameClock
 from monitor.sources.units import mv_per
 
 if TYPE_CHECKING:
     from bleak import BleakClient
 
-__all__ = ["BUFFER_S", "SILENT_S", "BleSource"]
+__all__ = ["SILENT_S", "BleSource"]
 
-BUFFER_S: Final = 30.0  # unread samples that are kept; older ones are dropped, and missing
 SILENT_S: Final = 5.0  # a connection without ECG for this time is closed and opened again
 _POLL_S: Final = 0.05
 _OPEN_S: Final = 60.0  # to find the strap, to connect and to start its ECG
-_ANSWER_S: Final = 5.0
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (1.0, 30.0)  # first and longest wait between attempts to find the strap again
 _LOW_BATTERY: Final = 15  # %
-_SENDS_ECG: Final = "a Polar H10 with firmware 3.0.35 or newer sends it; update it by the vendor's app"
-_ALREADY: Final = 6  # error of the control point: the ECG runs already
 
 
 class BleSource(Source):
     """Live source of the ECG of one strap; a thread runs bleak's event loop, read() never waits.
 
-    No rails: the strap's documents do not name a range. Many attributes: seven are those of the Source protocol.
+    No rails: the straps' documents do not name a range. Many attributes: seven are those of the Source protocol.
 
     Args:
-        what: name or address of the strap, or the first letters of its name; empty = the only Polar H10 in reach.
-        options: `fs_hz` (must be 130), `unit`, `rate_tolerance`, `duration_s`, `clock`.
+        what: name or address of the strap, or the first letters of its name; empty = the only known strap in reach.
+            Then `@HOST:PORT` of an emulated strap, `?key=value&...` with the keys of `layout.Layout`, or both.
+        options: `fs_hz`, `unit`, `mv_per_unit`, `rate_tolerance`, `duration_s`, `clock`.
+        backend: of bleak.
 
     Raises:
-        SourceError: bleak is not installed; Bluetooth cannot be used; the strap is not in reach or sends no ECG.
+        SourceError: bleak is not installed; Bluetooth cannot be used; the strap is not in reach or sends no ECG; a
+            layout without rate or unit.
     """
 
     live = True
     lead = "ECG"
-    fs_hz = polar.FS_HZ
 
-    def __init__(self, what: str, options: SourceOptions, name: str) -> None:
+    def __init__(self, what: str, options: SourceOptions, name: str, backend: Backend = SYSTEM) -> None:
         self.name = name
-        self._wanted = what
-        self._clock = options.clock
+        self._options, self._clock = options, options.clock
         if options.start_s:
             raise SourceError(f"{name}: a strap begins now; leave out --start")
-        if options.fs_hz is not None and options.fs_hz != self.fs_hz:
-            raise SourceError(f"{name}: --fs {options.fs_hz:g} Hz, but the strap has {self.fs_hz:g} Hz; leave out --fs")
-        self.unit = options.unit or "uV"
+        self._label = name.partition("?")[0]  # in notices
+        what, question, query = what.partition("?")
+        self._layout = parse_layout(query, name) if question else None
+        self.unit = options.unit or ("mV" if self._layout else "uV")
         self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
+        if self._layout is not None:
+            _check_layout(self._layout, options, name)
         load_bleak(name)
-        duration = sample_span(options, self.fs_hz, None, name)[1]
-        self._frames = FrameClock(self.fs_hz)
-        rate = RateWatch(options.rate_tolerance, subject="the strap ")
-        self._buffer = LiveBuffer(name, self.fs_hz, BUFFER_S, rate, self._clock(), duration, clock=self._frames)
+        before, at, end = what.rpartition("@")
+        if at and (endpoint := parse_endpoint(end)) is not None:
+            from monitor.sources.ble.emulated import emulated_backend
+
+            what, backend = before, emulated_backend(*endpoint)
+        self._wanted, self._backend = what.strip(), backend
+        if self._layout is not None and not (self._wanted or backend.alone):
+            raise SourceError(
+                f"{name}: give the device's name or address before the ?; ecg-monitor ports --ble lists them"
+            )
         self._lock = threading.Lock()  # guards the buffer and what follows
+        self._strap: Strap | None = None  # of the present or last connection
         self._failure: str | None = None
-        self._unknown = 0  # frames that could not be decoded
-        self._odd = ""  # what was wrong with the last one, if it was wrong
+        self._odd = ""  # what was wrong with the last notification, if it was wrong
         self._off = False  # no contact with the skin
         self._battery: int | None = None
         self._lost = ""  # reason; empty while the ECG arrives
         self._arrival_s = 0.0
         self._opened = threading.Event()  # the first frame has arrived, or opening failed
         self._thread = ReaderThread(lambda: asyncio.run(self._main()), f"ble {what}", self._fail, self._opened.set)
-        options.report(f"{name}: looking for the strap")
+        options.report(f"{self._label}: looking for the strap")
         try:
             self._thread.start()
             self._opened.wait()
@@ -91,9 +98,26 @@ class BleSource(Source):
             raise
         with self._lock:
             self._check()
-        options.note("format", self._format)
+        options.note("format", self._format())
         options.note("rate", f"{self.fs_hz:g} Hz")
         options.note("unit", self.unit)
+
+    def _begin(self, strap: Strap) -> None:
+        """Make the buffer for the first strap; a later connection is to the same one. The caller holds the lock."""
+        if self._strap is None:
+            self.fs_hz = strap.fs_hz
+            self._buffer = StrapBuffer(
+                self._label,
+                strap.fs_hz,
+                stamped=strap.stamped,
+                counter_values=strap.counter_values,
+                counter_step=self._layout.n if self._layout and self._layout.counts == "notifications" else 1,
+                mv_per_unit=self.mv_per_unit,
+                rate_tolerance=self._options.rate_tolerance,
+                duration=sample_span(self._options, strap.fs_hz, None, self.name)[1],
+                now_s=self._clock(),
+            )
+        self._strap = strap
 
     def read(self, max_samples: int) -> Chunk | None:
         """Return the samples that arrived, at most `max_samples`; see Source."""
@@ -101,7 +125,7 @@ class BleSource(Source):
             self._check()
             if self._buffer.ended:
                 raise EndOfStream
-            return self._buffer.read(max_samples, *self._counted())
+            return self._buffer.read(max_samples)
 
     @property
     def waiting(self) -> int:
@@ -120,20 +144,7 @@ class BleSource(Source):
     def _fail(self, text: str) -> None:
         """Let all further calls of read() raise."""
         with self._lock:
-            self._failure = self._failure or f"{self.name}: {text}"
-
-    def _counted(self) -> list[Notice]:
-        """Notices of what was counted since the last call. The caller holds the lock."""
-        notices = []
-        for count, what in (
-            (self._unknown, "notifications are no known ECG frame"),
-            (self._frames.old, "notifications came twice or too late, and were dropped"),
-            (self._frames.resets, "times the strap's clock was set or began again; the time of arrival counts"),
-        ):
-            if count:
-                notices.append(Notice("bad_input", f"{self.name}: {count} {what}", count))
-        self._unknown = self._frames.old = self._frames.resets = 0
-        return notices
+            self._failure = self._failure or f"{self._label}: {text}"
 
     # -- in the thread ---------------------------------------------------------------------------------------
 
@@ -143,13 +154,13 @@ class BleSource(Source):
         while self._thread.running and not task.done():
             await asyncio.wait({task}, timeout=_POLL_S)
             with self._lock:
-                now_s = self._clock()
-                self._buffer.add(self._frames.poll(now_s), now_s)
+                if self._strap is not None:
+                    self._buffer.poll(self._clock())
         if task.done():
             task.result()
             return
         task.cancel()
-        await asyncio.wait({task}, timeout=_ANSWER_S)
+        await asyncio.wait({task}, timeout=ANSWER_S)
 
     async def _attempts(self) -> None:
         pause_s = _BACKOFF_S[0]
@@ -164,7 +175,7 @@ class BleSource(Source):
             with self._lock:
                 if not self._lost:
                     pause_s = _BACKOFF_S[0]
-                    self._buffer.add(self._frames.cut(), self._clock())
+                    self._buffer.cut(self._clock())
                 if why != self._lost:
                     self._buffer.notice("source_lost", f"the strap is lost ({why})")
                 self._lost = why
@@ -180,14 +191,16 @@ class BleSource(Source):
         broken = asyncio.Event()
         async with contextlib.AsyncExitStack() as connection:
             async with asyncio.timeout(_OPEN_S):  # a backend may hang
-                device = await find(self._wanted)
-                client = await connection.enter_async_context(client_of(device, broken.set))
-                connection.push_async_callback(_stop_ecg, client)
-                if client.services.get_service(polar.PMD_SERVICE) is None:
-                    raise SourceError(f"{device.name or device.address} has no ECG; {_SENDS_ECG}")
+                device = await find(self._wanted, self._backend)
+                client = await connection.enter_async_context(client_of(device, broken.set, self._backend))
+                self._device = f"{plain_line(device.name or device.address)} ({client.address})"
+                strap = self._strap_on(client, device.name or device.address)
+                connection.push_async_callback(_stop_ecg, strap, client)
                 self._wanted = device.address  # another strap with such a name must not take its place
-                await self._describe(client, device.name or device.address)
-                await self._start(client)
+                with self._lock:
+                    self._begin(strap)
+                await self._describe(client, strap)
+                await strap.start(client, self._take_frame)
             self._arrival_s = self._clock()
             while not broken.is_set():
                 if self._clock() - self._arrival_s > SILENT_S:
@@ -197,78 +210,57 @@ class BleSource(Source):
                         await broken.wait()
             raise SourceError("the connection broke: out of reach, taken off, or an empty battery")
 
+    def _strap_on(self, client: BleakClient, name: str) -> Strap:
+        if self._layout is not None:
+            return Generic(self._layout, check_fs(self._options.fs_hz or 0.0, self.name), self.unit)
+        return strap_of(client, plain_line(name), self._options.fs_hz)
+
+    def _format(self) -> str:
+        version = f", firmware {self._strap.version}" if self._strap and self._strap.version else ""
+        return f"{self._device}{version}, {self.fs_hz:g} Hz"
+
     def _why_silent(self) -> str:
+        if self._odd and self._layout is not None:
+            return f"it sends nothing that fits the layout ({self._odd}); check type, skip, tail and n"
         if self._odd:
-            return f"it sends no ECG that is understood ({self._odd}); {_SENDS_ECG}"
+            return f"it sends no ECG that is understood ({self._odd}); {SENDS_ECG}"
         return f"it sent no ECG for {SILENT_S:g} s; is it worn, with wet electrodes?"
 
-    async def _describe(self, client: BleakClient, device: str) -> None:
-        """Read firmware and battery, and follow battery and contact; the ECG does without what the strap refuses."""
+    async def _describe(self, client: BleakClient, strap: Strap) -> None:
+        """Read the battery, and follow battery and contact; the ECG does without what the strap refuses."""
         from bleak.exc import BleakError
 
-        firmware = battery = b""
-        with contextlib.suppress(BleakError):
-            firmware = bytes(await client.read_gatt_char(polar.FIRMWARE)).strip(b"\0 ")
-        version = f", firmware {plain_line(firmware.decode(errors='replace'))}" if firmware else ""
-        self._format = f"{plain_line(device)} ({client.address}){version}, {self.fs_hz:g} Hz"
+        battery = b""
         with contextlib.suppress(BleakError):
             battery = bytes(await client.read_gatt_char(polar.BATTERY))
         self._take_battery(battery)
         with contextlib.suppress(BleakError):
             await client.start_notify(polar.BATTERY, lambda _, data: self._take_battery(bytes(data)))
         self._off, self._odd = False, ""
-        with contextlib.suppress(BleakError):
-            await client.start_notify(polar.HEART_RATE, lambda _, data: self._take_contact(bytes(data)))
-
-    async def _start(self, client: BleakClient) -> None:
-        """Start the ECG; one that an earlier connection left running is stopped first."""
-        answers: asyncio.Queue[bytes] = asyncio.Queue()
-        await client.start_notify(polar.PMD_CONTROL, lambda _, data: answers.put_nowait(bytes(data)))
-        await client.start_notify(polar.PMD_DATA, lambda _, data: self._take_frame(bytes(data)))
-        answer = await self._ask(client, answers, polar.START_ECG)
-        if answer.error == _ALREADY:
-            await self._ask(client, answers, polar.STOP_ECG)
-            answer = await self._ask(client, answers, polar.START_ECG)
-        if answer.error:
-            raise SourceError(f"the strap refuses to send its ECG ({answer.text}); {_SENDS_ECG}")
-
-    async def _ask(self, client: BleakClient, answers: asyncio.Queue[bytes], command: bytes) -> polar.Answer:
-        await client.write_gatt_char(polar.PMD_CONTROL, command, response=True)
-        got = b""
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                while True:
-                    got = await answers.get()
-                    answer = polar.control_answer(got)
-                    if answer is not None and answer.command == command[0]:
-                        return answer
-        except TimeoutError:
-            what = (
-                f"answers {got[:16].hex(' ')}, which is not understood"
-                if got
-                else "does not answer the start of its ECG"
-            )
-            raise SourceError(f"the strap {what}; {_SENDS_ECG}") from None
+        if strap.contact:
+            with contextlib.suppress(BleakError):
+                await client.start_notify(polar.HEART_RATE, lambda _, data: self._take_contact(bytes(data)))
 
     def _take_frame(self, data: bytes) -> None:
         now_s = self._clock()
         with self._lock:
+            if self._strap is None:
+                return
             try:
-                frame = polar.ecg_frame(data)
+                frame = self._strap.frame(data)
             except ValueError as error:
-                self._unknown += 1
                 self._odd = str(error)
+                self._buffer.add_unknown(self._odd)
+                return
+            if frame is None:
                 return
             self._arrival_s, self._odd = now_s, ""
             if not self._opened.is_set():
-                self._buffer.notice("format", self._format)
+                self._buffer.notice("format", self._format())
             if self._lost:
                 self._lost = ""
                 self._buffer.notice("source_back", "the strap is back")
-            mv = frame.uv * self.mv_per_unit
-            self._buffer.add(
-                self._frames.push(np.full(mv.size, np.nan) if self._off else mv, now_s, frame.stamp_s), now_s
-            )
+            self._buffer.add(frame, now_s, self._off)
         self._opened.set()
 
     def _take_contact(self, data: bytes) -> None:
@@ -283,9 +275,21 @@ class BleSource(Source):
             self._buffer.notice("battery", f"battery {data[0]} %{low}")
 
 
-async def _stop_ecg(client: BleakClient) -> None:
+def _check_layout(layout: Layout, options: SourceOptions, name: str) -> None:
+    """Check that what a layout cannot tell is given.
+
+    Raises:
+        SourceError: rate or unit is missing.
+    """
+    if options.fs_hz is None:
+        raise SourceError(f"{name}: a layout has no rate; give --fs, e.g. --fs 250")
+    if options.unit is None and layout.type != "float32":
+        raise SourceError(f"{name}: {layout.type} numbers have no unit; give --unit uV, or --unit adc --mv-per-unit")
+
+
+async def _stop_ecg(strap: Strap, client: BleakClient) -> None:
     """Ask the strap to stop, which saves its battery; a broken connection does not matter."""
     if client.is_connected:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_STOP_S):
-                await client.write_gatt_char(polar.PMD_CONTROL, polar.STOP_ECG, response=True)
+                await strap.stop(client)
