@@ -13,7 +13,7 @@ from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
-from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolError
+from bleak.exc import BleakDeviceNotFoundError, BleakError
 
 from monitor.errors import SourceError
 from monitor.sources.ble.frame import MAX_BYTES
@@ -187,7 +187,7 @@ class Client(BaseBleakClient):
         finally:
             del self._asked[asked]
         if done.error:
-            raise BleakGATTProtocolError(done.error)
+            raise BleakError(f"refused with error {done.error} of the attribute protocol")
         return done
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

@@ -122,9 +122,7 @@ def parse_layout(query: str, name: str) -> Layout:
         raise SourceError(f"{name}: counter_bytes={layout.counter_bytes}; give 1, 2 or 4")
     one = layout.sample_bytes
     if layout.stride and (layout.skip + one > layout.stride or layout.tail):
-        raise SourceError(
-            f"{name}: a block of stride={layout.stride} bytes has no room for skip and sample, or has a tail"
-        )
+        raise SourceError(f"{name}: stride={layout.stride} has no room for skip and sample; with it leave out tail")
     size = max(layout.n, 1) * layout.stride or layout.skip + max(layout.n, 1) * one + layout.tail
     if size > MAX_BYTES:
         raise SourceError(f"{name}: {size} bytes in a notification; Bluetooth allows {MAX_BYTES}; give a smaller n")
