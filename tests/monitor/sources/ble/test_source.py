@@ -397,3 +397,18 @@ def test_options_that_a_strap_does_not_have_are_refused(
     played = play()
     with pytest.raises(SourceError, match=text):
         open_source(f"ble:@{played.at}", SourceOptions(clock=played.clock, **options))
+
+
+def test_garbage_of_every_kind_is_survived_and_what_is_intact_stays_in_order(play: Callable[..., Played]) -> None:
+    played = play(
+        150, "garble=25%,twice=10%,late=10%,noise@20s for 3s,clock@30s=100000000,clock@50s=-200000000,battery@9s=200"
+    )
+    samples, notices = received(played, opened(played), lambda _: played.strap.ended)
+    assert "source_lost" not in kinds(notices)
+    uv = np.round(np.array(list(samples.values())) * 1000)
+    frames = {UV[k * FRAME]: k for k, fate in enumerate(played.fates) if fate == Fate.INTACT}
+    starts = [(i, frames[value]) for i, value in enumerate(uv.tolist()) if value in frames]
+    whole = [k for i, k in starts if np.array_equal(uv[i : i + FRAME], UV[k * FRAME : (k + 1) * FRAME])]
+    assert len(whole) > 0.5 * len(frames)
+    assert whole == sorted(whole)
+    assert max(samples) < 1.2 * UV.size, "no stamp makes a gap that is longer than the time"
