@@ -79,8 +79,15 @@ def _stored(asked: str, out: Path | None, settings: Config) -> StoredRecord:
     """The record of a folder, or of a source that is scored into `out` unless it is."""
     from monitor.archive.stored import stored_record
 
-    if Path(asked).is_dir():
-        return stored_record(Path(asked))
+    path = Path(asked)
+    if path.is_dir():
+        return stored_record(path)
+    if _is_journal(path):
+        if path.name == "journal.sqlite":
+            return stored_record(path.parent)  # of a recording, beside its beds
+        raise ConfigError(
+            f"{asked}: a journal keeps 10 s around each alarm, not the signal; record with --record DIR, and review DIR"
+        )
     if out is None:
         raise ConfigError(f"{asked}: give --out DIR, the folder in which its results and labels are kept")
     from monitor.archive.beat_table import pyarrow_or_error
@@ -133,6 +140,14 @@ def _desk(stored: StoredRecord, files: ReviewFiles) -> Iterator[ReviewDesk]:
             shapes[0].mean_mv if shapes else None, signal,
         )  # fmt: skip
         yield ReviewDesk(record, files, lambda: datetime.datetime.now(datetime.UTC))
+
+
+def _is_journal(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
 
 
 def _user() -> str:

@@ -89,7 +89,14 @@ class ReviewPage {
 
     const side = element("aside", "panel side");
     this.groupSelect = element("select");
-    this.groupSelect.addEventListener("change", () => this.filter(this.groupSelect.value, this.undecidedOnly));
+    // After a choice with the mouse the keys are for the events again; the select would take the letters.
+    let byPointer = false;
+    this.groupSelect.addEventListener("pointerdown", () => (byPointer = true));
+    this.groupSelect.addEventListener("keydown", () => (byPointer = false));
+    this.groupSelect.addEventListener("change", () => {
+      this.filter(this.groupSelect.value, this.undecidedOnly);
+      if (byPointer) this.groupSelect.blur();
+    });
     const only = element("input");
     only.type = "checkbox";
     only.addEventListener("change", () => this.filter(this.group, only.checked));
@@ -140,6 +147,8 @@ class ReviewPage {
       row.append(...names.map((name) => this.buttons[name]));
       actions.append(row);
     }
+    // A button that was clicked gives its focus back: Enter confirms, and does not repeat the last click.
+    actions.addEventListener("click", (event) => event.detail && document.activeElement?.blur());
     actions.append(element("p", "dim hint", "Keys: arrows step, Enter confirms, x rejects, n s v f q label, g whole group, a adds a beat, u undoes, ? shows all."));
     byId("main").replaceChildren(overview, side, middle, below, actions);
   }
@@ -205,7 +214,8 @@ class ReviewPage {
 
   stepBeat(way) {
     const beats = this.strip.beats;
-    const from = this.beat ?? this.event?.sample ?? this.first;
+    const chosen = this.beat ?? this.event?.sample ?? null;
+    const from = chosen !== null && this.inView(chosen) ? chosen : this.first + (way > 0 ? -1 : this.strip.spanSamples);
     const found = way > 0 ? beats.find((beat) => beat.r_sample > from) : beats.findLast((beat) => beat.r_sample < from);
     if (found) this.chooseBeat(found.r_sample);
   }
@@ -214,6 +224,20 @@ class ReviewPage {
   target() {
     if (this.beat !== null) return { sample: this.beat, alarm: "" };
     return this.event ? { sample: this.event.sample, alarm: this.event.alarm } : null;
+  }
+
+  inView(sample) {
+    return sample >= this.first && sample < this.first + this.strip.spanSamples;
+  }
+
+  // The target where it is in view; else the view returns to it, and nothing is decided.
+  seenTarget() {
+    const mark = this.target();
+    if (!mark || this.inView(mark.sample)) return mark;
+    if (this.beat !== null && this.beat !== this.event?.sample) this.centre(this.beat, 0.5);
+    else this.choose(this.event);
+    note("back to what was chosen: decide again");
+    return null;
   }
 
   // -- strip -----------------------------------------------------------------------------------------------------
@@ -247,7 +271,7 @@ class ReviewPage {
   // -- decisions -------------------------------------------------------------------------------------------------
 
   decide(verdict) {
-    const mark = this.target();
+    const mark = this.seenTarget();
     if (!mark) return;
     if (!record.about.may_decide) {
       note("this link is for viewing: to decide needs an operator");
@@ -260,7 +284,7 @@ class ReviewPage {
   }
 
   confirm() {
-    const mark = this.target();
+    const mark = this.seenTarget();
     if (!mark) return;
     const event = record.eventOf.get(markKey(mark.sample, mark.alarm));
     if (event) this.decide(record.groups[event.group].verdict);

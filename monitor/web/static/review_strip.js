@@ -115,7 +115,7 @@ export class ReviewStrip {
     }
     c.fillStyle = ink("--dim");
     c.strokeStyle = ink("--dim");
-    for (let s = Math.ceil(part.first / record.fsHz); s * record.fsHz < part.first + part.n; s++) {
+    for (let s = Math.max(0, Math.ceil(part.first / record.fsHz)); s * record.fsHz < Math.min(part.first + part.n, record.about.end_sample); s++) {
       const x = this.x(s * record.fsHz);
       c.fillRect(x, bottom, 1, 4);
       if (x > 24 && x < width - 24) c.fillText(record.time(s * record.fsHz + 0.5), x, height - 4);

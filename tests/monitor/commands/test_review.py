@@ -120,11 +120,13 @@ def test_what_cannot_be_reviewed_is_one_line(session: Session, here: Here, tmp_p
     foreign = tmp_path / "foreign"
     shutil.copytree(session.folder / "p1", foreign)
     (foreign / "signal.review").write_bytes(b"PK\x03\x04")
+    shutil.copy(session.folder / "journal.sqlite", tmp_path / "ward.sqlite")
     empty = tmp_path / "empty"
     empty.mkdir()
     free = ("--listen", "127.0.0.1:0")
     for words, text in (
         ((str(two), *free), "holds 2 records; name one of"),
+        ((str(tmp_path / "ward.sqlite"), *free), "a journal keeps 10 s around each alarm"),
         ((str(empty), *free), "neither a recording (--record) nor results"),
         ((str(foreign), *free), "signal.review: not written by a review"),
         (("sim:sinus=5", *free), "give --out DIR"),

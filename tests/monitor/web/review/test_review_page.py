@@ -74,6 +74,15 @@ def test_a_review_with_the_keyboard(page: Page, complaints: Complaints, tmp_path
         expect(page.locator(".event")).to_have_count(1)  # the chosen one: all of this group are decided
         assert {labels(tmp_path).get((R[row], "")) for row in ODD_SHAPE} == {"V", "N"}
 
+        page.get_by_role("button", name="F fusion").click()  # the chosen one is a decided beat
+        expect(page.locator(".event-title")).to_contain_text("fusion")
+        page.keyboard.press("u")
+        expect(page.locator(".event-title")).not_to_contain_text("fusion")
+        page.keyboard.press("]")
+        page.keyboard.press("]")
+        page.keyboard.press("v")  # nothing that is out of view is decided
+        expect(page.locator("#note")).to_contain_text("back to what was chosen")
+
         page.reload()
         expect(progress).to_have_text("5 of 8 decided")
         page.set_viewport_size({"width": 360, "height": 740})
