@@ -185,7 +185,7 @@ def _result(folder: Path) -> StoredRecord:
         raise ConfigError(f"{folder}: damaged ({str(error).splitlines()[0]}); score the record again") from None
     return StoredRecord(
         summary.name, summary.source, summary.lead, summary.start_time, summary.samples_lost, summary.model, beats,
-        _episodes(folder / ALARMS), ((summary.source, 0),), dict(summary.settings["source"]),
+        _episodes(folder / ALARMS, summary.fs_hz), ((summary.source, 0),), dict(summary.settings["source"]),
         summary.inputs, ((folder / SIGNAL, 0),),
     )  # fmt: skip
 
@@ -200,7 +200,7 @@ def _recording(folder: Path) -> StoredRecord:
             about["bed"], about["config"]["source"]["spec"], about["lead"], about["start_time"],
             about["recorded"]["lost_samples"], msgspec.convert(about["model"], ModelInfo),
             _recorded_beats(folder / _RECORDED, fs_hz),
-            _episodes(folder / ALARMS), tuple((f"wfdb:{path}", first) for path, first in pieces), {},
+            _episodes(folder / ALARMS, fs_hz), tuple((f"wfdb:{path}", first) for path, first in pieces), {},
             pieces=tuple(pieces or [(folder.resolve() / SIGNAL, 0)]),
         )  # fmt: skip
     except OSError as error:
@@ -236,7 +236,7 @@ def _number(text: str) -> float:
     return float(text) if text else math.nan
 
 
-def _episodes(path: Path) -> tuple[Episode, ...]:
+def _episodes(path: Path, fs_hz: float) -> tuple[Episode, ...]:
     """Alarms as episodes; a last line that is not whole is left out. One that lasts at the end has no end: -1."""
     found: list[Episode] = []
     newest: dict[str, int] = {}  # alarm_id -> its episode
@@ -256,13 +256,19 @@ def _episodes(path: Path) -> tuple[Episode, ...]:
             found[at] = Episode(alarm.kind, known.first_sample, end, alarm.text)
         elif known is None or alarm.state == "onset":  # a latched alarm that comes back keeps its id
             newest[alarm.alarm_id] = len(found)
-            found.append(Episode(alarm.kind, _first_sample(alarm, known), end, alarm.text))
+            found.append(Episode(alarm.kind, _first_sample(alarm, known, fs_hz), end, alarm.text))
     return tuple(found)
 
 
-def _first_sample(alarm: Alarm, before: Episode | None) -> int:
-    """Onset of an alarm. When it comes back, its `onset_sample` is still the first one."""
+def _first_sample(alarm: Alarm, before: Episode | None, fs_hz: float) -> int:
+    """Onset of an alarm. When it comes back, its `onset_sample` is still the first one.
+
+    Then it begins with its first beat; one without beats as long before the decision as its cause has lasted.
+    """
     if before is None:
         return alarm.onset_sample
+    lasted_s, unit = alarm.evidence.value, alarm.evidence.limit_unit
+    if unit == "s" and lasted_s is not None:
+        return max(before.end_sample, alarm.decided_sample - round(lasted_s * fs_hz))
     beats = [sample for sample in alarm.evidence.r_samples if sample > before.end_sample]
     return min([*beats, alarm.decided_sample])

@@ -58,7 +58,7 @@ def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], review: 
     from monitor.archive.stored import signal_of
     from monitor.reports.holter.hrv import heart_rate_variability
     from monitor.reports.holter.html import HolterFacts, holter_html
-    from monitor.reports.holter.measures import by_hour, kinds_of, patterns_of
+    from monitor.reports.holter.measures import HOUR_S, SHORT_RECORD_S, SHORT_S, by_hour, kinds_of, patterns_of
     from monitor.reports.holter.strips import choose_strips
     from monitor.reports.holter.survey import SignalSurvey
 
@@ -70,6 +70,8 @@ def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], review: 
     survey.finish()
     shapes = survey.clusters.shapes(beats.scored & ~beats.anomalous)
     kinds = kinds_of(beats, shapes)
+    end_s = survey.end_sample / beats.fs_hz
+    every_s = HOUR_S if end_s > SHORT_RECORD_S else SHORT_S
     return holter_html(
         HolterFacts(
             name=stored.name,
@@ -84,7 +86,8 @@ def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], review: 
             beats=beats,
             kinds=kinds,
             patterns=patterns_of(beats, kinds.ventricular),
-            hours=by_hour(beats, kinds, survey.end_sample / beats.fs_hz),
+            hours=by_hour(beats, kinds, end_s, every_s),
+            every_s=every_s,
             hrv=heart_rate_variability(beats),
             shapes=shapes,
             episodes=stored.episodes,

@@ -29,6 +29,7 @@ PULSE_MM: Final = 15.0  # width kept for the calibration pulse, before the trace
 TRACE_MM: Final = LEFT_MM + PULSE_MM  # where the trace begins
 RIGHT_MM: Final = 8.0
 TOP_MM: Final = 38.0  # top edge of the paper
+COMPACT_TOP_MM: Final = 28.0  # without the lines for reasons
 UP_MM: Final = (20.0, 45.0)  # minimum and maximum above the baseline: 2 to 4.5 mV
 DOWN_MM: Final = (15.0, 35.0)
 SCORE_GAP_MM: Final = 12.0  # between paper and score panel
@@ -56,6 +57,8 @@ _STYLE: Final = (
 class StripPicture:
     """Content of the drawing.
 
+    Many attributes: each is drawn, or says how.
+
     Attributes:
         first_sample: index of the first column, source samples.
         fs_hz: sampling rate, Hz.
@@ -67,6 +70,7 @@ class StripPicture:
         foot: line at the bottom, e.g. model and run.
         pulses: pacing pulses, source samples.
         title: replaces kind and priority in the header, for a strip without an alarm.
+        compact: without reasons of anomalous beats and without the panel of scores, for several on a page.
     """
 
     first_sample: int
@@ -81,6 +85,7 @@ class StripPicture:
     foot: str = ""
     title: str = ""
     pulses: Sequence[int] = ()
+    compact: bool = False
 
 
 def draw_strip(picture: StripPicture, within: str = "") -> str:
@@ -103,7 +108,8 @@ class _Drawing:
         self._zero_mv = float(np.median(finite)) if finite.size else 0.0
         high_mv = float(finite.max()) - self._zero_mv if finite.size else 0.0
         low_mv = self._zero_mv - float(finite.min()) if finite.size else 0.0
-        self._base = TOP_MM + _room(high_mv, UP_MM)
+        self._top = COMPACT_TOP_MM if picture.compact else TOP_MM
+        self._base = self._top + _room(high_mv, UP_MM)
         self._bottom = self._base + _room(low_mv, DOWN_MM)
         self._seconds = picture.samples.size / picture.fs_hz
         self._right = TRACE_MM + math.ceil(self._seconds * MM_PER_S / 5) * 5.0
@@ -112,9 +118,9 @@ class _Drawing:
 
     def document(self) -> str:
         """The SVG."""
+        own, compact = self._within, self._p.compact
         score_top = self._bottom + SCORE_GAP_MM
-        score_bottom = score_top + SCORE_MM
-        own = self._within
+        score_bottom = self._bottom if compact else score_top + SCORE_MM
         width, height = self._right + RIGHT_MM, score_bottom + 6.0 + (0.0 if own else FOOTER_MM)
         parts = [
             "" if own else '<?xml version="1.0" encoding="UTF-8"?>',
@@ -122,8 +128,8 @@ class _Drawing:
             f'viewBox="0 0 {width:g} {height:g}">',
             f"<title>{escaped(self._p.alarm.alarm_id)}</title>",
             f"<style>{_STYLE}</style>",
-            f'<clipPath id="{own}paper"><rect x="{LEFT_MM:g}" y="{TOP_MM:g}" width="{self._right - LEFT_MM:g}" '
-            f'height="{self._bottom - TOP_MM:g}"/></clipPath>',
+            f'<clipPath id="{own}paper"><rect x="{LEFT_MM:g}" y="{self._top:g}" width="{self._right - LEFT_MM:g}" '
+            f'height="{self._bottom - self._top:g}"/></clipPath>',
             f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
             *self._header(width),
             *self._paper(),
@@ -136,7 +142,11 @@ class _Drawing:
             *self._clip_marks(),
             *self._marks(),
             *self._seconds_axis(),
-            *draw_scores(self._beats, self._x, TRACE_MM, self._right, score_top, score_bottom, own),
+            *(
+                []
+                if compact
+                else draw_scores(self._beats, self._x, TRACE_MM, self._right, score_top, score_bottom, own)
+            ),
             *([] if own else self._footer(height)),
             "</svg>",
         ]
@@ -154,7 +164,7 @@ class _Drawing:
         text = alarm.text if len(alarm.text) <= most else alarm.text[: most - 1] + "…"
         return [
             svg_text(LEFT_MM, 9, 5.0, title, weight="bold"),
-            svg_text(width - RIGHT_MM, 9, 4.0, f"bed {alarm.bed}  ·  {p.time}", anchor="end"),
+            svg_text(width - RIGHT_MM, 9, 4.0, f"{'' if p.title else 'bed '}{alarm.bed}  ·  {p.time}", anchor="end"),
             svg_text(LEFT_MM, 15.5, 3.4, text),
             svg_text(LEFT_MM, 21, 3.0, "  ·  ".join(fact for fact in facts if fact)),
             svg_text(width - RIGHT_MM, 21, 2.6, "● usual   ▼ anomalous   ○ not scored" + paced, anchor="end"),
@@ -169,15 +179,15 @@ class _Drawing:
         ]
 
     def _paper(self) -> list[str]:
-        width, height = self._right - LEFT_MM, self._bottom - TOP_MM
+        width, height = self._right - LEFT_MM, self._bottom - self._top
         fine: list[str] = []
         bold: list[str] = []
         for mm in range(round(width) + 1):
-            (fine if mm % 5 else bold).append(f"M{LEFT_MM + mm:g} {TOP_MM:g}v{height:g}")
+            (fine if mm % 5 else bold).append(f"M{LEFT_MM + mm:g} {self._top:g}v{height:g}")
         for mm in range(round(height) + 1):
-            (fine if mm % 5 else bold).append(f"M{LEFT_MM:g} {TOP_MM + mm:g}h{width:g}")
+            (fine if mm % 5 else bold).append(f"M{LEFT_MM:g} {self._top + mm:g}h{width:g}")
         return [
-            f'<rect x="{LEFT_MM:g}" y="{TOP_MM:g}" width="{width:g}" height="{height:g}" fill="#fffafa"/>',
+            f'<rect x="{LEFT_MM:g}" y="{self._top:g}" width="{width:g}" height="{height:g}" fill="#fffafa"/>',
             f'<path id="{self._within}grid-1mm" class="mm" d="{"".join(fine)}"/>',
             f'<path id="{self._within}grid-5mm" class="cm" d="{"".join(bold)}"/>',
         ]
@@ -233,7 +243,7 @@ class _Drawing:
         y = self._y(self._p.samples)
         out = []
         with np.errstate(invalid="ignore"):
-            for beyond, edge, sign in ((y < TOP_MM, TOP_MM, 1.0), (y > self._bottom, self._bottom, -1.0)):
+            for beyond, edge, sign in ((y < self._top, self._top, 1.0), (y > self._bottom, self._bottom, -1.0)):
                 last = -math.inf
                 for first, end in _runs(beyond):
                     x = self._x(self._p.first_sample + (first + end - 1) / 2)
@@ -250,8 +260,8 @@ class _Drawing:
                 x = self._x(beat.r_sample)
                 left, right = max(TRACE_MM, x - 2.5), min(self._right, x + 3.0)
                 out.append(
-                    f'<rect class="band" x="{left:.2f}" y="{TOP_MM:g}" width="{right - left:.2f}" '
-                    f'height="{self._bottom - TOP_MM:g}"/>'
+                    f'<rect class="band" x="{left:.2f}" y="{self._top:g}" width="{right - left:.2f}" '
+                    f'height="{self._bottom - self._top:g}"/>'
                 )
         return out
 
@@ -262,7 +272,7 @@ class _Drawing:
         for sample, label in ((alarm.onset_sample, ""), (alarm.decided_sample, "alarm")):
             x = self._x(sample)
             if TRACE_MM <= x <= self._right:
-                out.append(f'<path class="event" d="M{x:.2f} {TOP_MM:g}V{self._bottom:g}"/>')
+                out.append(f'<path class="event" d="M{x:.2f} {self._top:g}V{self._bottom:g}"/>')
                 if label and sample > alarm.onset_sample:
                     end = x > self._right - 12
                     out.append(
@@ -276,7 +286,7 @@ class _Drawing:
         """A line in the upper part of the paper at each pacing pulse."""
         at = [self._x(sample) for sample in self._p.pulses]
         inside = [x for x in at if TRACE_MM <= x <= self._right]
-        return [f'<path class="pacer" d="M{x:.2f} {TOP_MM:g}v{PACER_MM:g}"/>' for x in inside]
+        return [f'<path class="pacer" d="M{x:.2f} {self._top:g}v{PACER_MM:g}"/>' for x in inside]
 
     def _marks(self) -> list[str]:
         """Marks of R-peaks above the paper; the reasons of anomalous beats where there is room."""
@@ -284,20 +294,20 @@ class _Drawing:
         free = [-math.inf, -math.inf]  # right end of each text line
         printed: tuple[str, ...] = ()  # reasons of the previous beat, not repeated
         for beat in self._beats:
-            x, y = self._x(beat.r_sample), TOP_MM - 1.0
+            x, y = self._x(beat.r_sample), self._top - 1.0
             if not beat.anomalous:
                 printed = ()
                 kind = "usual" if beat.score is not None else "unscored"
                 out.append(f'<circle class="{kind}" cx="{x:.2f}" cy="{y - 1:g}" r=".7"/>')
                 continue
             out.append(f'<path class="odd" data-r="{beat.r_sample}" d="M{x:.2f} {y:g}l-1.4 -2.6h2.8z"/>')
-            words = ", ".join(beat.words)
+            words = "" if self._p.compact else ", ".join(beat.words)
             if not words or beat.words == printed:
                 continue
             left = max(LEFT_MM, min(x - 1.4, self._right - len(words) * 2.5 * CHAR_MM))
             for line, end in enumerate(free):
                 if left > end + 1.5:
-                    out.append(svg_text(left, TOP_MM - 5.2 - 3.3 * line, 2.5, words))
+                    out.append(svg_text(left, self._top - 5.2 - 3.3 * line, 2.5, words))
                     free[line] = left + len(words) * 2.5 * CHAR_MM
                     printed = beat.words
                     break

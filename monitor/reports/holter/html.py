@@ -26,7 +26,8 @@ from monitor.reports.holter.elements import (
     value_text,
 )
 from monitor.reports.holter.hrv import HeartRateVariability
-from monitor.reports.holter.measures import PAUSE_S, Episode, HourFigures, Kinds, Pattern, Patterns
+from monitor.reports.holter.hrv_section import hrv_section
+from monitor.reports.holter.measures import HOUR_S, PAUSE_S, Episode, HourFigures, Kinds, Pattern, Patterns
 from monitor.reports.holter.strips import ChosenStrip, draw_chosen
 from monitor.reports.holter.style import STYLE
 from monitor.reports.holter.survey import LINE_S, SignalSurvey
@@ -36,6 +37,7 @@ __all__ = ["HolterFacts", "holter_html"]
 _SHAPES: Final = 12
 _LISTED: Final = 8
 _LINES_OF_A_PAGE: Final = 24
+_ST: Final = "<p>ST segments are left out: the filter of 0.5 to 40 Hz changes them.</p>"
 _EPISODES: Final = {
     "ventricular_fibrillation": "ventricular fibrillation",
     "ventricular_run": "ventricular run (VT)",
@@ -60,6 +62,7 @@ class HolterFacts:
         model: that scored the beats.
         patient: heading and text of each field of the patient line.
         samples_lost: samples missing in gaps.
+        every_s: length of the stretches in `hours`, s: an hour, or less for a short record.
         beats, kinds, patterns, hours, hrv, shapes, episodes, strips, survey: results.
         full: add the full disclosure.
         review: how much a person has reviewed, one line; empty = nothing.
@@ -85,6 +88,7 @@ class HolterFacts:
     survey: SignalSurvey
     full: bool = False
     review: str = ""
+    every_s: float = HOUR_S
 
 
 def holter_html(facts: HolterFacts) -> str:
@@ -98,6 +102,7 @@ class _Document:
         self._fs_hz = facts.beats.fs_hz
         self._start = moment_of(facts.start_time)
         self._end_s = facts.survey.end_sample / self._fs_hz
+        self._every = "hour" if facts.every_s == HOUR_S else f"{facts.every_s / 60:g} minutes"
         self._analysed_s = sum(hour.analysed_s for hour in facts.hours)
 
     def text(self) -> str:
@@ -115,18 +120,19 @@ class _Document:
             facts_table(self._record()),
             "<h2>Summary</h2>",
             facts_table(self._summary()),
-            "<section><h2>Heart rate by hour</h2><p>Bar: lowest to highest mean of 8 intervals, beats a minute. Line: "
-            f"mean of the hour.</p>{rate_chart(f.hours, self._hour)}</section>",
-            "<section><h2>Anomalous beats by hour</h2><p><b class=k-v></b>ventricular-looking <b class=k-s></b>early, "
-            f"usual shape <b class=k-o></b>other</p>{ectopy_chart(f.hours, self._hour)}</section>",
+            f"<section><h2>Heart rate by {self._every}</h2><p>Bar: lowest to highest mean of 8 intervals, beats a "
+            f"minute. Line: mean.</p>{rate_chart(f.hours, self._hour)}</section>",
+            f"<section><h2>Anomalous beats by {self._every}</h2><p><b class=k-v></b>ventricular-looking "
+            "<b class=k-s></b>early, usual shape <b class=k-o></b>other</p>"
+            f"{ectopy_chart(f.hours, self._hour)}</section>",
             self._hour_table(),
             self._hrv(),
             self._patterns(),
             self._pauses(),
             self._episodes(),
             self._shapes(),
-            self._about(),
             self._strips(),
+            self._about(),
             self._disclosure() if f.full else "",
             "</body></html>",
         ]
@@ -135,9 +141,10 @@ class _Document:
     # -- times ---------------------------------------------------------------------------------------------------
 
     def _hour(self, hour: int) -> str:
+        since_s = hour * self._f.every_s
         if self._start is None:
-            return f"{hour}:00"
-        return f"{self._start + datetime.timedelta(hours=hour):%H:%M}"
+            return clock(since_s)[:-3]
+        return f"{self._start + datetime.timedelta(seconds=since_s):%H:%M}"
 
     def _at(self, sample: float) -> str:
         """Time of a sample: by the clock where the start is known, with the day after the first."""
@@ -189,12 +196,16 @@ class _Document:
         ]  # fmt: skip
 
     def _burden(self) -> str:
-        own = [e for e in self._f.episodes if e.kind == "irregular_rhythm"]
-        total_s = sum(self._lasted_s(e) for e in own)
+        number, total_s = self._irregular()
         return (
-            f"{span(total_s)} of irregular rhythm (suspected AF) in {len(own)} episodes, "
+            f"{span(total_s)} of irregular rhythm (suspected AF) in {number} episode{'s' * (number != 1)}, "
             f"{share(total_s, self._analysed_s)} of the analysed time"
         )
+
+    def _irregular(self) -> tuple[int, float]:
+        """Episodes of irregular rhythm: their number and their time, s."""
+        own = [e for e in self._f.episodes if e.kind == "irregular_rhythm"]
+        return len(own), sum(self._lasted_s(e) for e in own)
 
     def _hour_table(self) -> str:
         rows = [
@@ -205,32 +216,16 @@ class _Document:
             for h in self._f.hours
         ]  # fmt: skip
         heads = ("from", "beats", "not scored", "analysed, min", "min", "mean", "max", "ventricular", "early", "other")
-        return f"<section class=long><h2>By hour</h2>{rows_table(heads, rows)}</section>"
+        return f"<section class=long><h2>By {self._every}</h2>{rows_table(heads, rows)}</section>"
 
     def _hrv(self) -> str:
-        v = self._f.hrv
-        rows = [
-            ("NN intervals", str(v.intervals), "between two usual beats"),
-            ("mean NN", value_text(v.mean_nn_ms, " ms"), ""),
-            ("SDNN", value_text(v.sdnn_ms, " ms", 1), "standard deviation of all NN intervals"),
-            ("SDANN", value_text(v.sdann_ms, " ms", 1), "standard deviation of 5-min means"),
-            ("RMSSD", value_text(v.rmssd_ms, " ms", 1), "root mean square of successive differences"),
-            ("pNN50", "-" if v.pnn50 is None else f"{100 * v.pnn50:.1f} %", "successive differences above 50 ms"),
-            ("LF", value_text(v.lf_ms2, " ms²"), "0.04 to 0.15 Hz"),
-            ("HF", value_text(v.hf_ms2, " ms²"), "0.15 to 0.40 Hz"),
-            ("LF/HF", value_text(v.lf_hf, "", 2), f"mean over {v.segments} segments of 5 min"),
-        ]
-        note = (
-            "Definitions of the Task Force of 1996 (doi:10.1161/01.CIR.93.5.1043). A figure without enough signal is "
-            "left out (-). With frequent missed ectopic beats or atrial fibrillation the figures mean nothing."
-        )
-        table = rows_table(("figure", "value", "meaning"), rows, left=(0, 2))
-        return f"<section><h2>Heart rate variability</h2><p>{note}</p>{table}</section>"
+        beats = self._f.beats
+        return hrv_section(self._f.hrv, float(beats.rr_s[beats.nn].sum()), self._irregular()[1], self._analysed_s)
 
     def _patterns(self) -> str:
         p = self._f.patterns
         rows = [
-            ("single", str(p.single), "-"),
+            ("single", str(p.single), "neither before nor after another one"),
             ("couplets", str(len(p.couplets)), self._first_of(p.couplets)),
             ("runs of three or more", str(len(p.runs)), self._first_of(p.runs)),
             ("bigeminy, three cycles or more", str(len(p.bigeminy)), self._longest_of(p.bigeminy)),
@@ -248,7 +243,7 @@ class _Document:
         rr_s = np.where(beats.between_scored, beats.rr_s, 0.0)
         rows = np.flatnonzero(rr_s >= PAUSE_S)
         rows = rows[np.argsort(-rr_s[rows], kind="stable")]
-        text = f"<p>{rows.size} RR intervals of {PAUSE_S:g} s or more, {int(np.sum(rr_s >= 3.0))} of 3 s or more.</p>"
+        text = f"<p>RR intervals of {PAUSE_S:g} s or more: {rows.size}; of 3 s or more: {int(np.sum(rr_s >= 3.0))}.</p>"
         if rows.size:
             listed = [(self._at(self._r(row - 1)), f"{rr_s[row]:.2f}") for row in rows[:_LISTED].tolist()]
             text += rows_table(("after the beat at", "RR, s"), listed)
@@ -271,7 +266,7 @@ class _Document:
                 f"<h3>Longest of each</h3>{rows_table(('time', 'alarm', 'duration', 'reason'), listed, left=(0, 1, 3))}"
             )
         note = "An alarm that is switched off, or covered by a more serious one, is not counted."
-        return f"<section><h2>Rhythm episodes</h2><p>{note}</p>{text}<p>ST segments: left out.</p></section>"
+        return f"<section class=flow><h2>Rhythm episodes</h2><p>{note}</p>{text}{_ST}</section>"
 
     def _shapes(self) -> str:
         shapes = self._f.shapes
@@ -280,9 +275,9 @@ class _Document:
         for number, shape in enumerate(shapes[:_SHAPES], 1):
             n, odd = shape.rows.size, int(self._f.beats.anomalous[shape.rows].sum())
             cells.append(
-                f"<figure>{beat_picture(shape.mean_mv, shapes[0].mean_mv)}<figcaption><b>{number}</b>: {n} beats, "
-                f"{share(n, scored)}<br>{odd} anomalous, likeness {shape.likeness:.2f}<br>first at "
-                f"{escaped_html(self._at(self._r(int(shape.rows[0]))))}</figcaption></figure>"
+                f"<figure>{beat_picture(shape.mean_mv, shapes[0].mean_mv)}<figcaption><b>{number}</b>: "
+                f"{n} beat{'s' * (n != 1)}, {share(n, scored)}<br>{odd} anomalous, likeness {shape.likeness:.2f}<br>"
+                f"first at {escaped_html(self._at(self._r(int(shape.rows[0]))))}</figcaption></figure>"
             )
         in_more = sum(shape.rows.size for shape in shapes[_SHAPES:])
         left = scored - sum(shape.rows.size for shape in shapes)
@@ -293,7 +288,7 @@ class _Document:
             "usual beats; likeness is their correlation."
         )
         grid = f"<div class=grid>{''.join(cells)}</div>"
-        return f"<section><h2>Shapes of beats</h2><p>{note}</p>{grid}{more}</section>"
+        return f"<section class=flow><h2>Shapes of beats</h2><p>{note}</p>{grid}{more}</section>"
 
     def _strips(self) -> str:
         f = self._f
@@ -302,7 +297,7 @@ class _Document:
             for number, (strip, samples) in enumerate(zip(f.strips, f.survey.strips, strict=True))
         ]
         body = "".join(f"<div class=strip>{svg}</div>" for svg in drawn) or "<p>No strip: no scored beat.</p>"
-        return f"<section class='long page'><h2>Strips</h2>{body}</section>"
+        return f"<section class=long><h2>Strips</h2>{body}</section>"
 
     def _about(self) -> str:
         f = self._f

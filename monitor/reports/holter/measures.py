@@ -15,7 +15,10 @@ from monitor.reports.holter.beats import HolterBeats
 from monitor.reports.holter.clusters import Shape
 
 __all__ = [
+    "HOUR_S",
     "PAUSE_S",
+    "SHORT_RECORD_S",
+    "SHORT_S",
     "Episode",
     "HourFigures",
     "Kinds",
@@ -31,7 +34,8 @@ PAUSE_S: Final = 2.0
 LIKENESS: Final = 0.88  # a shape less like the first one is another one, as in `monitor.alarms.ectopy`
 EARLY: Final = 0.85  # of the median of the 8 intervals before
 _RATE_BEATS: Final = 8
-_HOUR_S: Final = 3600.0
+HOUR_S: Final = 3600.0
+SHORT_RECORD_S, SHORT_S = 2 * HOUR_S, 300.0  # up to this length a record is divided into these
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ class Kinds:
 
 @dataclass(frozen=True, slots=True)
 class HourFigures:
-    """One hour of a record.
+    """One hour of a record, or another stretch of a fixed length.
 
     Attributes:
-        hour: 0 = the first, from sample 0 of the record.
+        hour: its number; 0 = the first, from sample 0 of the record.
         beats, unscored, ventricular, early, other: counts.
         analysed_s: time between scored beats, s.
         min_bpm, max_bpm: of the mean of 8 intervals, beats a minute; None without any.
@@ -125,12 +129,12 @@ def kinds_of(beats: HolterBeats, shapes: Sequence[Shape]) -> Kinds:
     return Kinds(ventricular, early, beats.anomalous & ~ventricular & ~early)
 
 
-def by_hour(beats: HolterBeats, kinds: Kinds, end_s: float) -> list[HourFigures]:
-    """Every hour from sample 0 to `end_s`, also hours without a beat."""
+def by_hour(beats: HolterBeats, kinds: Kinds, end_s: float, every_s: float = HOUR_S) -> list[HourFigures]:
+    """Every hour (every `every_s`) from sample 0 to `end_s`, also those without a beat."""
     rr_s = np.where(beats.between_scored, beats.rr_s, np.nan)
     rates = smoothed_rates_bpm(beats)
-    hour = (beats.time_s // _HOUR_S).astype(np.int64)
-    hours = max(1, int(np.ceil(end_s / _HOUR_S)), *(hour[-1:] + 1).tolist())
+    hour = (beats.time_s // every_s).astype(np.int64)
+    hours = max(1, int(np.ceil(end_s / every_s)), *(hour[-1:] + 1).tolist())
     found = []
     edges = np.searchsorted(hour, np.arange(hours + 1))
     for number in range(hours):

@@ -133,6 +133,7 @@ def draw_chosen(
             "",
             "0.5-40 Hz",
             title=chosen.title,
+            compact=True,
         ),
         within,
     )

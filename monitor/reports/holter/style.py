@@ -16,7 +16,7 @@ body{font:9.5pt/1.35 'DejaVu Sans',Arial,sans-serif;color:#222;background:#fff;m
 h1{font-size:17pt;margin:0 0 1mm}h2{font-size:12pt;margin:5mm 0 1.5mm;border-bottom:.3mm solid #888}
 h3{font-size:10pt;margin:3mm 0 1mm}h2,h3{break-after:avoid}p{margin:0 0 1.5mm}
 .warn{color:#a00;font-weight:bold}
-table{border-collapse:collapse;width:100%;margin:0 0 2mm}
+table{border-collapse:collapse;width:100%;margin:0 0 2mm;break-inside:avoid}
 th,td{padding:.6mm 1.2mm;text-align:right;border-bottom:.1mm solid #ccc;vertical-align:top;overflow-wrap:break-word}
 th.l,td.l{text-align:left}thead th{font-weight:bold;border-bottom:.2mm solid #666;overflow-wrap:normal}
 thead{display:table-header-group}tr{break-inside:avoid}
@@ -24,6 +24,7 @@ thead{display:table-header-group}tr{break-inside:avoid}
 .facts td{text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}
 section{break-inside:avoid}p{break-inside:avoid}
 section.long{break-inside:auto}section.page{break-before:page}section.page h2{margin-top:0}
+section.flow{break-inside:auto}
 .grid{display:grid;grid-template-columns:repeat(4,1fr);gap:2mm}
 figure{margin:0;border:.1mm solid #ccc;padding:1mm;break-inside:avoid;font-size:8pt}
 figure svg{display:block;margin:0 auto;max-width:100%}

@@ -196,3 +196,20 @@ def test_a_strip_within_a_page_has_its_own_ids_and_no_footer() -> None:
     assert ids == [f"s1-{element.get('id')}" for element in whole.iter() if element.get("id")]
     assert "url(#s1-paper)" in text
     assert float(whole.attrib["height"][:-2]) - float(part.attrib["height"][:-2]) == 8.0
+
+
+def test_a_compact_strip_is_the_same_paper_higher_up_without_scores() -> None:
+    samples = np.sin(np.arange(N) / 40)
+    beats = [MarkedBeat(FIRST + 400, 9.0, 5.0, True, ("wide",))]
+    whole, compact = (drawn(picture(samples, beats, title="typical", compact=each)) for each in (False, True))
+    (before,), (after,) = points(whole), points(compact)
+    assert after[:, 0] == pytest.approx(before[:, 0])
+    assert np.ptp(after[:, 1]) == pytest.approx(np.ptp(before[:, 1]))
+    assert np.unique(np.round(before[:, 1] - after[:, 1], 3)).tolist() == [10.0]
+    assert marks(compact, "odd") == marks(whole, "odd")
+    heights = [float(root.attrib["height"].removesuffix("mm")) for root in (whole, compact)]
+    assert heights[1] < heights[0] - 40
+    texts = " ".join("".join(compact.itertext()).split())
+    assert "anomaly score" not in texts
+    assert "wide" not in texts
+    assert "bed" not in texts, "the record of a report is no bed"

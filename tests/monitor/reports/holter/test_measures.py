@@ -40,7 +40,10 @@ def test_every_ventricular_beat_is_single_in_a_couplet_or_in_a_run(letters: str)
 def test_hours_add_up_and_empty_hours_are_there() -> None:
     beats = beats_of_rr([0.75] * 6000 + [float("nan")], odd={10, 20})  # 1.25 h
     none = np.zeros(beats.r_sample.size, np.bool_)
-    hours = by_hour(beats, Kinds(beats.anomalous, none, none), 3 * 3600.0 - 1)
+    kinds = Kinds(beats.anomalous, none, none)
+    parts = by_hour(beats, kinds, 3 * 3600.0 - 1, 300.0)
+    hours = by_hour(beats, kinds, 3 * 3600.0 - 1)
+    assert [sum(part.beats for part in parts[n : n + 12]) for n in (0, 12, 24)] == [hour.beats for hour in hours]
     assert [hour.hour for hour in hours] == [0, 1, 2]
     assert sum(hour.beats for hour in hours) == beats.r_sample.size
     assert [hour.ventricular for hour in hours] == [2, 0, 0]
