@@ -48,12 +48,16 @@ class ReviewSummary:
         """One line: how many, by whom and when."""
         day, until = self.first[:16].replace("T", " "), self.last[:16].replace("T", " ")
         when = day if day == until else f"{day} to {until}"
-        lost = f"; {self.lost} decisions about alarms that this scoring does not have" if self.lost else ""
+        lost = f"; {_counted(self.lost, 'decision')} about alarms that this scoring does not have" if self.lost else ""
         return (
-            f"{self.beats} beats ({self.removed} of them no beats), {self.added} added, {self.alarms} alarms "
-            f"({self.false_alarms} false){lost}; by {', '.join(self.who) or 'a person without a name'}"
-            + (f", {when} UTC" if day else "")
+            f"{_counted(self.beats, 'beat')} ({self.removed} of them not a beat), {self.added} added, "
+            f"{_counted(self.alarms, 'alarm')} ({self.false_alarms} false){lost}; by "
+            f"{', '.join(self.who) or 'a person without a name'}" + (f", {when} UTC" if day else "")
         )
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def mark_of(episode: Episode) -> Mark:

@@ -87,7 +87,8 @@ def _application(desk: ReviewDesk, access: Access, reviewer: str) -> web.Applica
 
     async def about(request: web.Request) -> web.Response:
         who, may = name_of(request)
-        return await _json(lambda: {**desk.about(), "reviewer": who, "may_decide": may})
+        logged_in = access.has_cookie(request)
+        return await _json(lambda: {**desk.about(), "reviewer": who, "may_decide": may, "logged_in": logged_in})
 
     async def overview(_request: web.Request) -> web.Response:
         return await _json(desk.overview)

@@ -1,6 +1,6 @@
 // Review of a recording: step through alarms and anomalous beats with the keyboard, and decide about each.
 
-import { enter } from "./access.js";
+import { enter, leave } from "./access.js";
 import { AFTER_S, BEFORE_S, plotBeat } from "./beat_plot.js";
 import { address } from "./api.js";
 import { button, labelled, option, showKeys } from "./controls.js";
@@ -273,10 +273,7 @@ class ReviewPage {
   decide(verdict) {
     const mark = this.seenTarget();
     if (!mark) return;
-    if (!record.about.may_decide) {
-      note("this link is for viewing: to decide needs an operator");
-      return;
-    }
+    if (!this.may()) return;
     record.decide({ marks: [mark], verdict });
     const words = verdict ? record.words(verdict, mark.alarm) : "undecided";
     setText(byId("announce"), words);
@@ -291,7 +288,13 @@ class ReviewPage {
     else this.decide("N"); // a usual beat
   }
 
+  may() {
+    if (!record.about.may_decide) note("this link is for viewing: to decide needs an operator");
+    return record.about.may_decide;
+  }
+
   async goBack(how) {
+    if (!this.may()) return;
     const changed = await record[how]();
     if (!changed?.length) return;
     const [sample, alarm] = changed[0];
@@ -309,7 +312,7 @@ class ReviewPage {
   // -- a missed beat ---------------------------------------------------------------------------------------------
 
   startCursor() {
-    if (!this.strip.part) return;
+    if (!this.strip.part || !this.may()) return;
     const { first, n } = this.strip.part;
     this.strip.cursor = Math.round(this.beat ?? first + n / 2);
     this.refresh();
@@ -358,7 +361,7 @@ class ReviewPage {
     const close = () => dialog.close();
     const say = (verdict) => async () => {
       close();
-      if (!record.about.may_decide) return note("this link is for viewing: to decide needs an operator");
+      if (!this.may()) return;
       if (await record.decide({ group: group.n, verdict })) {
         note(`${open.length.toLocaleString("en")} × ${record.words(verdict, ofAlarm)}; u takes it back`);
         if (this.event && !this.wanted(this.event)) this.step(1, false);
@@ -563,6 +566,7 @@ byId("theme").addEventListener("click", () => {
   page?.refresh();
 });
 byId("help").addEventListener("click", showHelp);
+byId("logout").addEventListener("click", () => leave().then(() => location.reload()).catch(() => note("not logged out: the server cannot be reached")));
 window.addEventListener("keydown", pressed);
 window.addEventListener("beforeunload", (event) => {
   if (record?.saving) event.preventDefault();
@@ -574,6 +578,7 @@ try {
   record = await ReviewRecord.load();
   setText(byId("name"), record.about.name);
   byId("name").title = `${record.about.source} · ${record.about.lead}`;
+  byId("logout").hidden = !record.about.logged_in;
   document.title = `Review: ${record.about.name}`;
   page = new ReviewPage();
   page.start();

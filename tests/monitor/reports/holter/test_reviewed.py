@@ -110,6 +110,6 @@ def test_false_alarms_leave_and_the_summary_counts() -> None:
     summary = summary_of(decisions, beats, episodes)
     assert summary is not None
     assert summary.text == (
-        "2 beats (1 of them no beats), 1 added, 2 alarms (1 false); 1 decisions about alarms that this scoring does "
+        "2 beats (1 of them not a beat), 1 added, 2 alarms (1 false); 1 decision about alarms that this scoring does "
         "not have; by anna, ben, 2026-11-30 06:00 to 2026-11-30 07:10 UTC"
     )

@@ -9,7 +9,9 @@ from playwright.sync_api import Page, expect
 
 from monitor.recording.review_file import ReviewFiles
 from monitor.reports.decisions import Mark
+from monitor.web.server import WebOptions
 from tests.monitor.web.conftest import Complaints
+from tests.monitor.web.helpers import keys_in
 from tests.monitor.web.review.helpers import ODD, ODD_SHAPE, beats, served_review
 
 pytestmark = pytest.mark.slow
@@ -106,3 +108,16 @@ def test_a_lost_folder_is_said_at_once(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#progress")).to_have_text("1 of 8 decided")
         expect(page.locator("#banner")).to_be_hidden()
     assert Mark(ORDER[0][0]) in ReviewFiles([(folder / "signal", 0)]).read()
+
+
+def test_a_link_for_viewing(page: Page, tmp_path: Path) -> None:
+    tokens = keys_in(tmp_path / "keys")
+    with served_review(tmp_path, WebOptions(keys=str(tmp_path / "keys"))) as address:
+        page.goto(f"{address}#token={tokens['ward']}")
+        expect(page.locator("#reviewer")).to_have_text("ward: viewing only")
+        for key in ("v", "u", "a"):
+            page.keyboard.press(key)
+            expect(page.locator("#note")).to_contain_text("needs an operator")
+        page.locator("#logout").click()
+        expect(page.locator("#banner")).to_contain_text("a link that holds a token")
+    assert not (tmp_path / "signal.review").exists()
