@@ -10,6 +10,7 @@ import signal
 import sys
 
 from monitor.terminal import notice
+from monitor.windows_console import accept_escapes
 
 __all__ = ["main"]
 
@@ -78,11 +79,17 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Open standard streams that the caller closed, and write characters that a terminal lacks as escapes."""
+    """Open standard streams that the caller closed, and write characters that a terminal lacks as escapes.
+
+    On Windows files and pipes get UTF-8 and line feeds, as on other systems; the character set there is a national one.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
+        accept_escapes(stream)
+        if sys.platform == "win32" and not stream.isatty() and hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", newline="\n")
         if stream.encoding.lower() not in ("utf-8", "utf8") and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 

@@ -83,7 +83,7 @@ class SourceConfig(_Section, frozen=True):
     column: Annotated[str, _option("--column", "csv, -, serial: column by name or number.")] = ""
     unit: Annotated[str, _option("--unit", "Unit of the numbers: mV, uV, V or adc.")] = ""
     mv_per_unit: Annotated[NotNegative, _option("--mv-per-unit", "mV per ADC count, for --unit adc.")] = 0.0
-    port: Annotated[str, _option("--port", "Serial port, e.g. /dev/ttyUSB0; auto = the only one.")] = ""
+    port: Annotated[str, _option("--port", "Serial port, e.g. /dev/ttyUSB0 or COM3; auto = the only one.")] = ""
     format: Annotated[
         str, _option("--format", "Serial format: auto, lines, chords, cyton, ...; an unknown one lists all.")
     ] = "auto"

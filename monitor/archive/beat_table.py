@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from monitor.atomic_file import sync_file
 from monitor.errors import ConfigError
 from monitor.messages import BeatMessage
 
@@ -85,7 +85,7 @@ class BeatTable:
         self._flush()
         self._writer.close()
         self._file.flush()
-        os.fsync(self._file.fileno())
+        sync_file(self._file.fileno())
         self._file.close()
 
     def abandon(self) -> None:

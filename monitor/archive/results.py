@@ -11,7 +11,6 @@ OUT/.score/<name>.part/                   draft; the next run deletes the draft 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from typing import Final
 import msgspec
 
 from monitor.archive.summary import FORMAT, Summary
-from monitor.atomic_file import sync
+from monitor.atomic_file import move, sync
 from monitor.errors import ConfigError
+from monitor.file_lock import FileLock
 from monitor.recording.review_file import ANNOTATOR
 
 __all__ = ["ALARMS", "BEATS", "SIGNAL", "STRIPS", "SUMMARY", "Results"]
@@ -62,20 +62,14 @@ class Results:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[bool]:
-        """Lock a record in this context; False where another process has it.
-
-        The lock file stays: after a deletion two processes could each lock a file of that name.
-        """
-        descriptor = os.open(self._work / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        """Lock a record in this context; False where another process has it."""
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(descriptor)
+            lock = FileLock(self._work / f"{name}.lock")
+        except BlockingIOError:
+            yield False
+            return
+        with lock:
+            yield True
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -102,8 +96,8 @@ class Results:
                     sync(Path(folder, file))
                 sync(Path(folder))
             if place.exists():
-                place.rename(old)  # after a kill here the record has no result and is scored again
-            part.rename(place)
+                move(place, old)  # after a kill here the record has no result and is scored again
+            move(part, place)
             sync(self.out)
             shutil.rmtree(old, ignore_errors=True)
         except BaseException:

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +16,7 @@ from msgspec import Meta
 from monitor.atomic_file import replace_file
 from monitor.bus.secret_files import SECRET_MODE, WRITE_BY_OTHERS, check_mode, file_errors, load_toml
 from monitor.errors import ConfigError
+from monitor.file_lock import FileLock
 from monitor.messages import register_types
 
 __all__ = [
@@ -40,6 +39,7 @@ __all__ = [
 
 Role = Literal["viewer", "operator"]
 CLIENTS_FILE = "clients.toml"
+_LOCK_FILE = ".clients.lock"
 DASHBOARD_NAME = "screen"  # the dashboard in the monitor's own process; its key exists only in memory
 WEB_NAME = "web-server"  # the web server beside a monitor; its key exists only in the memory of the two
 RESERVED_NAMES = ("server", DASHBOARD_NAME, WEB_NAME)
@@ -145,9 +145,6 @@ def _section(kind: str, name: str, role: str, key: str, value: str) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of the allow-list: one process changes it at a time."""
     with file_errors(folder):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock = FileLock(folder / _LOCK_FILE, wait=True)
+    with lock:
         yield
-    finally:
-        os.close(descriptor)

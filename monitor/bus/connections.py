@@ -11,7 +11,6 @@ of libzmq"). What a connection sends is limited instead: messages, topics, and b
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 from collections import Counter
@@ -293,13 +292,13 @@ def _shut_down(descriptor: int, address: int | str) -> None:
     If the descriptor belongs to another client by now, that client connects again and recovers.
     """
     try:
-        copy = os.dup(descriptor)
+        copy = socket.dup(descriptor)  # os.dup takes no sockets on Windows
     except OSError:
         return
     try:
         connection = socket.socket(fileno=copy)
     except OSError:  # the descriptor is a file by now
-        os.close(copy)
+        socket.close(copy)
         return
     with connection, contextlib.suppress(OSError):
         name = connection.getsockname()

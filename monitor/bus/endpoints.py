@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from monitor.errors import BusError, PortInUse
 __all__ = [
     "BusEndpoints",
     "bind_error",
+    "check_ipc",
     "endpoints_from",
     "is_loopback",
+    "listen_alone",
     "refuse_live_ipc",
 ]
 
 EXAMPLES = "e.g. tcp://127.0.0.1:5556 or ipc:///run/user/1000/ecg"
 LAST_PORT = 65535
+# libzmq reports the number of the C library, which on Windows is another one than that of the system.
+_ZMQ_IN_USE = 100 if sys.platform == "win32" else errno.EADDRINUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,14 @@ def endpoints_from(connect: str) -> BusEndpoints:
         connect: `tcp://HOST:PORT` or `ipc://PATH`.
 
     Raises:
-        BusError: not of that form, or no two ports after it.
+        BusError: not of that form, or no two ports after it; `ipc://` on Windows.
 
     >>> endpoints_from("tcp://127.0.0.1:7000").control
     'tcp://127.0.0.1:7002'
     >>> endpoints_from("ipc:///run/ecg").waves
     'ipc:///run/ecg.waves'
     """
+    check_ipc(connect)
     if connect.startswith("ipc://") and len(connect) > len("ipc://"):
         return BusEndpoints(connect, f"{connect}.waves", f"{connect}.control")
     host, port = _split_tcp(connect)
@@ -62,6 +68,27 @@ def endpoints_from(connect: str) -> BusEndpoints:
             f"(the two ports after it carry waves and control)"
         )
     return BusEndpoints(*(f"tcp://{host}:{number + step}" for step in range(3)))
+
+
+def check_ipc(endpoint: str) -> None:
+    """Check that this system has `ipc://`; Python has no Unix sockets on Windows.
+
+    Raises:
+        BusError: it has not.
+    """
+    if sys.platform == "win32" and endpoint.startswith("ipc://"):
+        raise BusError(f"endpoint {endpoint!r}: Windows has no ipc://; give a TCP port, e.g. tcp://127.0.0.1:5556")
+
+
+def listen_alone(sock: socket.socket) -> None:
+    """Set, before `bind`, that no other program shares the port, and that a port just closed can be used again.
+
+    The option for the second is SO_REUSEADDR; on Windows it would let two programs listen on one port.
+    """
+    if sys.platform == "win32":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def is_loopback(endpoint: str) -> bool:
@@ -87,6 +114,8 @@ def refuse_live_ipc(endpoint: str) -> None:
     Raises:
         OSError: EADDRINUSE, a program listens there.
     """
+    if sys.platform == "win32":
+        return
     path = Path(endpoint.removeprefix("ipc://"))
     if not endpoint.startswith("ipc://") or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
         return
@@ -104,7 +133,7 @@ def bind_error(place: str, error: Exception, remedy: str) -> BusError:
     `remedy` says what the user can do, e.g. `give another port`.
     """
     code = getattr(error, "errno", None)
-    if code == errno.EADDRINUSE:
+    if code in (errno.EADDRINUSE, _ZMQ_IN_USE):
         return PortInUse(f"{place} is in use by another program; {remedy}")
     reasons = {errno.EACCES: "is not permitted", errno.EADDRNOTAVAIL: "is not an address of this machine"}
     return BusError(f"{place} {reasons.get(code or 0, f'cannot be bound ({error})')}; {remedy}")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import stat
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,15 @@ _T = TypeVar("_T")
 def check_mode(path: Path, forbidden: int = ANY_BY_OTHERS) -> None:
     """Check that others have no access to a file or folder; with WRITE_BY_OTHERS, that they cannot change it.
 
+    On Windows only that it is there: access is a list of the file, usually inherited from the folder, and no mode.
+
     Raises:
         ConfigError: the path is missing, belongs to another user (but root), or its mode has a forbidden bit.
     """
     with file_errors(path):
         found = path.stat()
+    if sys.platform == "win32":
+        return
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid not in (os.geteuid(), 0):
         raise ConfigError(
@@ -71,9 +76,12 @@ def create_secret_file(path: Path, text: str) -> None:
     with file_errors(path):
         replace_file(draft, text, mode=SECRET_MODE, durable=True)
         try:
-            os.link(draft, path)  # unlike a rename, it fails if the file exists
+            if sys.platform == "win32":
+                draft.rename(path)  # fails there if the file exists
+            else:
+                os.link(draft, path)  # unlike a rename, it fails if the file exists
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -40,6 +41,8 @@ EXTRAS: Final = {  # extra -> what pip installs, module, what it is for
     "mqtt": (("paho-mqtt>=2.1",), "paho.mqtt.client", "[notify] mqtt"),
     "cluster": (("ray>=2.60",), "ray", "fleet and score --ray"),
 }
+_SET_CLOCKS: Final = {"win32": "w32tm /resync", "darwin": "sudo sntp -sS time.apple.com"}
+_SET_CLOCK: Final = _SET_CLOCKS.get(sys.platform, "sudo timedatectl set-ntp true")
 _LATE_MS: Final = 50.0  # to score a beat: a third of the 150 ms in which a beat is published
 _FREE_MB: Final = 100  # below this a journal soon fails
 _COMMAND_PATIENCE_S: Final = 5.0
@@ -127,7 +130,7 @@ def _serial_ports(_: Config) -> Iterator[Check]:
         yield Check("serial ports", "ok", "none connected")
     for port in found:
         what = f"{port.device} {port.name}".strip()
-        if os.name == "posix" and not os.access(port.device, os.R_OK | os.W_OK):
+        if sys.platform != "win32" and not os.access(port.device, os.R_OK | os.W_OK):
             yield Check("serial port", "warn", f"{what}: no permission", permission_remedy(port.device))
         else:
             yield Check("serial port", "ok", what)
@@ -209,7 +212,7 @@ def _clock(_: Config) -> Iterator[Check]:
     now = datetime.datetime.now(datetime.UTC)
     installed = datetime.datetime.fromtimestamp(shipped_model().stat().st_mtime, datetime.UTC)
     text = now.isoformat(timespec="seconds")
-    remedy = "set it, e.g. sudo timedatectl set-ntp true; the times of alarms are wrong until then"
+    remedy = f"set it, e.g. {_SET_CLOCK}; the times of alarms are wrong until then"
     if now < installed - datetime.timedelta(days=1):
         yield Check("clock", "fail", f"{text} is before {installed:%Y-%m-%d}, when the program was installed", remedy)
         return
@@ -224,10 +227,10 @@ def _synchronised() -> bool | None:
     """Whether the clock follows a time server, as systemd reports it; None if it does not."""
     command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_PATIENCE_S, check=True).stdout
+        found = subprocess.run(command, capture_output=True, timeout=_COMMAND_PATIENCE_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"yes": True, "no": False}.get(found.strip())
+    return {b"yes": True, b"no": False}.get(found.strip())
 
 
 def _failed(name: str, error: EcgMonitorError) -> Check:

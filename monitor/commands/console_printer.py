@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TextIO
 
 from monitor.commands.run_summary import BEDS, file_lines, summary_lines
-from monitor.commands.stdout import discard
+from monitor.commands.stdout import descriptor_of, discard, is_closed_pipe
 from monitor.config import Config
 from monitor.terminal import print_line, printable
 
@@ -154,7 +154,7 @@ class ConsolePrinter:
             if stream is self._err:
                 return  # there is no other place for the error
             discard(stream)
-            if isinstance(error, BrokenPipeError):
+            if is_closed_pipe(error):
                 self._stop.set()
             else:
                 self.failed = True
@@ -163,9 +163,8 @@ class ConsolePrinter:
 
 def _write_line(stream: TextIO, line: str) -> None:
     """Write a line past the stream's buffer: a blocked writer would hold the buffer's lock when the program exits."""
-    try:
-        descriptor = stream.fileno()
-    except OSError:  # not a real file
+    descriptor = descriptor_of(stream)
+    if descriptor is None:
         print_line(line, stream)
         return
     left = f"{printable(line)}\n".encode(stream.encoding, "replace")

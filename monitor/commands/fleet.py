@@ -93,7 +93,7 @@ def _run(settings: Config, folder: Path | None, address: str, cores: int, shards
             stack.callback(shutil.rmtree, run, ignore_errors=True)
         stop = threading.Event()
         # Ray prints the life of its processes on standard output; the fleet itself prints what a user needs of it.
-        log = stack.enter_context((run / "ray.log").open("w", buffering=1))
+        log = stack.enter_context((run / "ray.log").open("w", buffering=1, encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(log))
         cluster = RayCluster(address, cores)
         stack.callback(cluster.close)

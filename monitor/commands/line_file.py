@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import stat
+import sys
 from collections.abc import Sequence
 from typing import Final, TextIO
 
 import msgspec
+
+from monitor.atomic_file import sync_file
+from monitor.commands.stdout import descriptor_of
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["LineFile"]
 
@@ -33,11 +39,8 @@ class LineFile:
 
     def __init__(self, out: TextIO, *, begins: str = "", repeats: bool = False) -> None:
         self._out = out
-        self._descriptor: int | None = None
-        self._is_file = False
-        with contextlib.suppress(OSError):  # not a real file
-            self._descriptor = out.fileno()
-            self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._descriptor = descriptor_of(out)
+        self._is_file = self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         if self._descriptor is not None and self._is_file:
             self._mend(self._descriptor, begins.encode(), repeats)
 
@@ -62,7 +65,7 @@ class LineFile:
             OSError: they cannot be written.
         """
         if self._descriptor is not None and self._is_file:
-            os.fsync(self._descriptor)
+            sync_file(self._descriptor)
 
     def _write(self, descriptor: int, data: bytes) -> None:
         left = memoryview(data)
@@ -98,20 +101,39 @@ class LineFile:
 def _unfinished(descriptor: int) -> bytes:
     """The text after the last line break of a file, at most _LINE_MAX bytes of it; empty where it cannot be read."""
     try:
-        reader = os.open(f"/dev/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)  # `>>` opens a file to write only
+        reader = _to_read(descriptor)
     except OSError:
         return b""
+    place = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         part, at = b"", os.lseek(reader, 0, os.SEEK_END)
-        if os.lseek(descriptor, 0, os.SEEK_CUR) < at and not _appends(descriptor):
+        if place < at and not _appends(descriptor):
             return b""  # the writer stands within the file: its end is not where we write
         while at and len(part) < _LINE_MAX and b"\n" not in part:
             step = min(_BLOCK, at)
             at -= step
-            part = os.pread(reader, step, at) + part
+            os.lseek(reader, at, os.SEEK_SET)
+            part = os.read(reader, step) + part
         return part.rpartition(b"\n")[2]
+    except OSError:  # Windows: it is open to write only
+        return b""
     finally:
         os.close(reader)
+        os.lseek(descriptor, place, os.SEEK_SET)
+
+
+def _to_read(descriptor: int) -> int:
+    """A descriptor that reads the file of `descriptor`, which `>>` opens to write only.
+
+    Raises:
+        OSError: there is none.
+    """
+    if sys.platform == "win32":
+        return os.dup(descriptor)  # cmd opens a file for `>>` to read as well; the two share their place in it
+    if sys.platform == "darwin":  # /dev/fd copies the descriptor there
+        path = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(f"/dev/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _is_json(part: bytes) -> bool:
@@ -123,4 +145,7 @@ def _is_json(part: bytes) -> bool:
 
 
 def _appends(descriptor: int) -> bool:
-    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND)
+    if sys.platform == "win32":  # the shell sets the place to the end, once
+        return False
+    else:  # noqa: RET505 - mypy
+        return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND)

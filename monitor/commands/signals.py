@@ -1,13 +1,13 @@
-"""Signals that end the program: SIGINT (Ctrl-C), SIGTERM, SIGHUP."""
+"""Stop the program in order on `STOP_SIGNALS`: Ctrl-C, SIGTERM, SIGHUP (Windows: Ctrl-Break)."""
 
 from __future__ import annotations
 
 import signal
 import threading
 
-__all__ = ["ignore_stops", "stop_on_signals"]
+from monitor.stop_signals import STOP_SIGNALS
 
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+__all__ = ["ignore_stops", "stop_on_signals"]
 
 
 class _Stop:
@@ -22,17 +22,18 @@ class _Stop:
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """Set `stop` on SIGINT, SIGTERM and SIGHUP; SIGHUP stays ignored under nohup.
+    """Set `stop` on STOP_SIGNALS; SIGHUP stays ignored under nohup.
 
     Call it once everything is open: until then Ctrl-C must interrupt a slow download.
     """
-    for number in _STOPS:
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+    for number in STOP_SIGNALS:
+        kept = number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN  # nohup
+        if not kept:
             signal.signal(number, _Stop(stop))
 
 
 def ignore_stops() -> None:
     """Everything is closed: a further signal must not change the exit code while the interpreter ends."""
-    for number in _STOPS:
+    for number in STOP_SIGNALS:
         if isinstance(signal.getsignal(number), _Stop):
             signal.signal(number, signal.SIG_IGN)

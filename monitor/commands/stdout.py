@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from monitor.errors import ConfigError
 
-__all__ = ["discard", "standard_output"]
+__all__ = ["descriptor_of", "discard", "is_closed_pipe", "standard_output"]
 
 
 @contextlib.contextmanager
@@ -30,11 +31,28 @@ def standard_output(command: str, out: TextIO | None = None) -> Iterator[TextIO]
     try:
         yield stream
         stream.flush()
-    except BrokenPipeError:
-        discard(stream)
     except OSError as error:
         discard(stream)
+        if is_closed_pipe(error):
+            return
         raise ConfigError(f"{command}: standard output: {error.strerror}; write somewhere else") from None
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether a write failed because the reader of the pipe has gone; Windows reports it as EINVAL."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
+
+
+def descriptor_of(stream: TextIO) -> int | None:
+    """The descriptor for bytes past the buffer of a stream; None for a stream that takes text only.
+
+    That is a stream which is no real file, or the console of Windows, which takes bytes in its own character set.
+    """
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        return None
+    return None if sys.platform == "win32" and os.isatty(descriptor) else descriptor
 
 
 def discard(stream: TextIO) -> None:

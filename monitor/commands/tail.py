@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TextIO
 import typer
 
 from monitor.commands.options import KeyFile
+from monitor.commands.stdout import descriptor_of, standard_output
 from monitor.config import BusConfig
 from monitor.terminal import json_line, notice
 
@@ -83,7 +84,6 @@ def run_tail(
     from monitor.client.client import AlarmClient
     from monitor.client.positions import load_position, save_position
     from monitor.commands.line_file import LineFile
-    from monitor.commands.stdout import standard_output
     from monitor.messages import AlarmMessage, EventMessage
 
     streams: tuple[Stream, ...] = ("alarm", "event") if events else ("alarm",)
@@ -157,9 +157,8 @@ _STATE_TEXTS: dict[ConnectionState, str] = {
 
 def _reader_gone(out: TextIO) -> Callable[[], bool]:
     """A function that returns whether the reading end of a pipe is closed; without alarms no write would detect it."""
-    try:
-        descriptor = out.fileno()
-    except OSError:  # not a real file
+    descriptor = descriptor_of(out)
+    if descriptor is None or sys.platform == "win32":  # there the next write fails
         return lambda: False
     poller = select.poll()
     poller.register(descriptor, 0)

@@ -22,16 +22,19 @@ from monitor.dashboard.canvas import Frame
 from monitor.dashboard.keyboard import Keyboard
 from monitor.dashboard.monitors import BusClient
 from monitor.dashboard.station import Station
+from monitor.stop_signals import STOP_SIGNALS
 
 __all__ = ["fits_dashboard", "run_dashboard"]
 
+_Handler = Callable[[int, FrameType | None], None]
 WAKE_S = 0.1  # interval between checks of `should_stop`
 JOIN_S = 0.02  # interval between polls before the first status
 
 
 def fits_dashboard(console: Console) -> bool:
-    """Whether the console is a UTF-8 terminal that can move its cursor."""
-    return console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
+    """Whether the console is a UTF-8 terminal that can move its cursor; old consoles of Windows cannot."""
+    able = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+    return able and console.encoding.startswith("utf")
 
 
 def run_dashboard(
@@ -46,7 +49,7 @@ def run_dashboard(
 ) -> int:
     """Show the dashboard until the person quits, a signal arrives, or `should_stop` returns True.
 
-    In the main thread SIGINT, SIGTERM and SIGHUP end it in order; earlier handlers are called too and are restored
+    In the main thread STOP_SIGNALS end it in order; earlier handlers are called too and are restored
     afterwards.
 
     Args:
@@ -72,7 +75,7 @@ def run_dashboard(
     try:
         with _signals(driver):
             while driver.run(should_stop):
-                os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says `fg`
+                _suspend()
     except OSError:
         if not driver.drawing:  # only a terminal that hung up is no error
             raise
@@ -150,11 +153,10 @@ class _Driver:
 
 @contextlib.contextmanager
 def _signals(driver: _Driver) -> Iterator[None]:
-    """End in order on SIGINT, SIGTERM and SIGHUP, suspend on SIGTSTP; restores the old handlers."""
+    """End in order on STOP_SIGNALS, suspend on Ctrl-Z where there is that; restores the old handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def leave(number: int, frame: FrameType | None) -> None:
         driver.left = True
@@ -165,17 +167,24 @@ def _signals(driver: _Driver) -> Iterator[None]:
     def suspend(_number: int, _frame: FrameType | None) -> None:
         driver.suspend = True
 
+    handlers: dict[signal.Signals, _Handler] = dict.fromkeys(STOP_SIGNALS, leave)
+    if sys.platform != "win32":
+        handlers[signal.SIGTSTP] = suspend
+    before = {number: signal.getsignal(number) for number in handlers}
     try:
-        for number, earlier in before.items():
-            if earlier is not signal.SIG_IGN:  # e.g. under nohup
-                signal.signal(number, suspend if number is signal.SIGTSTP else leave)
+        for number, handler in handlers.items():
+            if before[number] is not signal.SIG_IGN:  # e.g. under nohup
+                signal.signal(number, handler)
         yield
     finally:
         for number, earlier in before.items():
             signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+def _suspend() -> None:
+    """Stop the process until the shell says `fg`."""
+    if sys.platform != "win32":
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _stdin() -> int | None:
@@ -188,5 +197,5 @@ def _stdin() -> int | None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
+    except (KeyError, OSError, ImportError):  # a user id without a name, as in containers; ImportError: no USERNAME
         return "dashboard"

@@ -16,6 +16,7 @@ import msgspec
 from detector import BEAT_FS_HZ, CONTEXT_FIELDS, R_INDEX, Scorer, shipped_model
 from detector.bandpass import design_bandpass, qrs_delay_samples
 from monitor import VERSION
+from monitor.atomic_file import move
 from monitor.demo.array_file import packed
 from monitor.demo.judged import NO_SAMPLE, judge_recording
 from monitor.demo.recordings import Recording
@@ -93,8 +94,8 @@ def _draft_of(out: Path) -> Iterator[Path]:
         (draft / "data").mkdir(parents=True)
         yield draft
         if out.exists():
-            out.rename(Path(folder) / "old")
-        draft.rename(out)
+            move(out, Path(folder) / "old")
+        move(draft, out)
 
 
 def _write_page(draft: Path, runtime: dict[str, bytes]) -> None:

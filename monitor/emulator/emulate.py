@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from monitor.emulator.emulate_strap import play_strap
 from monitor.emulator.encoder import FORMS, NO_SCALE, Scale, base_format
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import LINE_S, Player
-from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.emulator.port import DevicePort, RealPort
 from monitor.emulator.report import counts_line, fault_line
 from monitor.emulator.strap_models import STRAPS
 from monitor.errors import ConfigError
@@ -116,7 +117,15 @@ def run_emulator(
 
 def _open_port(options: EmulateOptions, bytes_per_s: float) -> DevicePort:
     if options.port is None:
-        return PtyPort(options.link)
+        if sys.platform == "win32":
+            raise ConfigError(
+                "emulate: Windows has no pseudo-terminals that are serial ports; "
+                "give --port COM5 of a real port, or of a pair of virtual ports"
+            )
+        else:  # noqa: RET506 - mypy
+            from monitor.emulator.pty_port import PtyPort
+
+            return PtyPort(options.link)
     baud = options.baud or FORMATS[base_format(options.form)].baud
     if (needed := bytes_per_s * _BITS) > baud:
         enough = next((step for step in _BAUDS if step >= needed), math.ceil(needed))

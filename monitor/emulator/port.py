@@ -1,112 +1,49 @@
-"""Ports of an emulated device: a pseudo-terminal that is opened as a serial port, or a real port."""
+"""The device's end of a cable: a serial port of this machine, or a pseudo-terminal (`monitor.emulator.pty_port`)."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import tempfile
+import sys
 import time
-import tty
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.errors import SourceError
 
 if TYPE_CHECKING:
     import serial
 
-__all__ = ["DevicePort", "PtyPort", "RealPort"]
+__all__ = ["DevicePort", "RealPort"]
 
 _READ_BYTES: Final = 4096
 
 
-class PtyPort:
-    """A pseudo-terminal with a link of a fixed name; each `plug` makes a new terminal.
+class DevicePort(Protocol):
+    """The device's end of a cable. Only `wait` waits."""
 
-    Args:
-        link: path of the link; None = in a new temporary folder.
-
-    Attributes:
-        path: path that a monitor opens.
-
-    Raises:
-        SourceError: another file has that path, or the link cannot be made.
-    """
-
-    def __init__(self, link: Path | None = None) -> None:
-        self._folder = None if link is not None else Path(tempfile.mkdtemp(prefix="ecg-monitor-"))
-        self._link = link if link is not None else self._folder / "port" if self._folder else Path("port")
-        self.path = str(self._link)
-        self._fd: int | None = None  # the device's end
-        self._name = ""
-        self.plug()
+    path: str
 
     @property
     def has_reader(self) -> bool:
         """Whether the other end is open, as far as this can be known."""
-        return self._fd is not None and not self._poll(0) & select.POLLHUP
 
     def write(self, data: bytes) -> int:
         """Send bytes; return the number accepted, fewer than all if the line is full or has no reader."""
-        if not self.has_reader or self._fd is None:
-            return 0
-        try:
-            return os.write(self._fd, data)
-        except OSError:  # full, or just closed
-            return 0
 
     def read(self) -> bytes:
         """Return the bytes that the other end sent; may be empty."""
-        try:
-            return os.read(self._fd, _READ_BYTES) if self._fd is not None else b""
-        except OSError:  # no bytes, or no reader
-            return b""
 
     def plug(self) -> None:
-        """Make a new pseudo-terminal unless there is one."""
-        if self._fd is not None:
-            return
-        self._fd, near = os.openpty()
-        tty.setraw(near)
-        self._name = os.ttyname(near)
-        os.close(near)  # from now on poll() shows whether it is open
-        os.set_blocking(self._fd, False)
-        try:
-            if self._link.is_symlink() and str(self._link.readlink()).startswith("/dev/"):
-                self._link.unlink()  # left by a killed emulator
-            self._link.symlink_to(self._name)
-        except OSError as error:
-            self.close()
-            raise SourceError(f"--link {self._link}: {error.strerror}; name a file that does not exist") from None
+        """Connect, unless it is."""
 
     def unplug(self) -> None:
-        """Close the device's end: a reader sees the device vanish."""
-        with contextlib.suppress(OSError):
-            if str(self._link.readlink()) == self._name:
-                self._link.unlink()
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Disconnect."""
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the other end sends something, at most `timeout_s`."""
-        began_s = time.monotonic()
-        if self._fd is None or self._poll(timeout_s) & select.POLLHUP:  # poll() does not wait without a reader
-            time.sleep(max(0.0, timeout_s - (time.monotonic() - began_s)))
 
     def close(self) -> None:
         """Release everything; may be called twice."""
-        self.unplug()
-        if self._folder is not None:
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
-
-    def _poll(self, timeout_s: float) -> int:
-        poll = select.poll()
-        if self._fd is not None:
-            poll.register(self._fd, select.POLLIN)
-        return sum(event for _, event in poll.poll(timeout_s * 1e3))
 
 
 class RealPort:
@@ -128,18 +65,22 @@ class RealPort:
         self.path = path
         self._plugged = True
         try:
-            self._serial: serial.Serial = serial.Serial(path, baud, timeout=0, exclusive=True)
+            # No time limits: `write` and `read` return at once.
+            self._serial: serial.Serial = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True)
         except (OSError, ValueError) as error:  # SerialException is an OSError
             raise SourceError(
                 f"--port {path}: {getattr(error, 'strerror', None) or error}; name a free serial port"
             ) from None
-        os.set_blocking(self._serial.fileno(), False)
+        if sys.platform != "win32":
+            os.set_blocking(self._serial.fileno(), False)
 
     def write(self, data: bytes) -> int:
-        """See PtyPort."""
+        """See DevicePort."""
         if not self._plugged:
             return 0
         try:
+            if sys.platform == "win32":  # no descriptor there
+                return int(self._serial.write(data) or 0)
             return os.write(self._serial.fileno(), data)
         except BlockingIOError:
             return 0
@@ -147,9 +88,12 @@ class RealPort:
             raise self._lost(error) from None
 
     def read(self) -> bytes:
-        """See PtyPort."""
+        """See DevicePort."""
         try:
-            data = os.read(self._serial.fileno(), _READ_BYTES)
+            if sys.platform == "win32":
+                data = bytes(self._serial.read(_READ_BYTES))
+            else:
+                data = os.read(self._serial.fileno(), _READ_BYTES)
         except BlockingIOError:
             return b""
         except OSError as error:
@@ -165,15 +109,15 @@ class RealPort:
         self._plugged = False
 
     def wait(self, timeout_s: float) -> None:
-        """See PtyPort."""
-        select.select([self._serial.fileno()], [], [], timeout_s)
+        """See DevicePort."""
+        if sys.platform == "win32":
+            time.sleep(timeout_s)
+        else:
+            select.select([self._serial.fileno()], [], [], timeout_s)
 
     def close(self) -> None:
-        """See PtyPort."""
+        """See DevicePort."""
         self._serial.close()
 
     def _lost(self, error: OSError) -> SourceError:
-        return SourceError(f"--port {self.path}: {error.strerror}; is its cable in?")
-
-
-DevicePort = PtyPort | RealPort  # the device's end of a cable; only `wait` waits
+        return SourceError(f"--port {self.path}: {error.strerror or error}; is its cable in?")

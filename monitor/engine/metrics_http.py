@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
 
+from monitor.bus.endpoints import listen_alone
 from monitor.terminal import notice
 
 __all__ = ["LimitedServer"]
@@ -47,6 +48,7 @@ class LimitedServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    allow_reuse_address = allow_reuse_port = False  # see server_bind
     request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, listen: str, port: int, registry: CollectorRegistry) -> None:
@@ -56,6 +58,11 @@ class LimitedServer(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._reading: dict[socket.socket, None] = {}  # whose request has not arrived, oldest first
         super().__init__(cast(tuple[str, int], address[:2]), type("Handler", (_Handler,), {"registry": registry}))
+
+    def server_bind(self) -> None:
+        """Bind the address for this program alone."""
+        listen_alone(self.socket)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread, if the limit permits."""

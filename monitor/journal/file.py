@@ -7,13 +7,12 @@ system releases the lock when the process ends, also by a kill; the empty lock f
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
-import urllib.parse
 from pathlib import Path
 
 from monitor.errors import JournalError, JournalInUse
+from monitor.file_lock import FileLock
 from monitor.journal.schema import APPLICATION_ID, NAMES, VERSION, create, migrate
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "LAST_TIMEOUT_MS",
     "MEMORY",
     "FilePlace",
-    "JournalLock",
     "is_locked",
     "journal_error",
     "open_for_reading",
@@ -37,33 +35,7 @@ LAST_TIMEOUT_MS = 2000  # when the monitor ends
 WAL_BYTES = 8 << 20  # the log file is cut to this after a long read has let it grow
 
 
-class JournalLock:
-    """Held from construction until `release`.
-
-    Args:
-        path: of the journal; links to one file share one lock.
-
-    Raises:
-        BlockingIOError: another monitor holds it.
-        OSError: the lock file cannot be created.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._descriptor)
-            raise
-
-    def release(self) -> None:
-        """Release the lock; may be called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]:
+def open_for_writing(path: str) -> tuple[sqlite3.Connection, FileLock | None]:
     """Open the file of a journal, or `:memory:`, for writing. A missing file is created, an older one is migrated.
 
     Return the connection, in autocommit mode (the caller begins and ends transactions), and the lock that keeps another
@@ -73,12 +45,12 @@ def open_for_writing(path: str) -> tuple[sqlite3.Connection, JournalLock | None]
         JournalInUse: another monitor has it open.
         JournalError: damaged, not a journal, read-only, or of a newer version.
     """
-    lock: JournalLock | None = None
+    lock: FileLock | None = None
     db: sqlite3.Connection | None = None
     try:
         if path != MEMORY:
             _require_writable(path)
-            lock = JournalLock(path)
+            lock = FileLock(Path(_lock_path(path)))
         # One thread may open and another write, but never two at the same time.
         db = sqlite3.connect(path, timeout=OPEN_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         _prepare(db, path)
@@ -106,13 +78,12 @@ def open_for_reading(path: str) -> sqlite3.Connection:
                 f"journal {path}: no such file; give the one that a monitor wrote with --journal or --record"
             )
         real = os.path.realpath(path)  # not Path.resolve, which raises RuntimeError in a loop of links
-        quoted = urllib.parse.quote(os.fsencode(real))
         # Without write permission for the folder SQLite cannot create its shared memory. A file that no monitor
         # writes to can be read without it.
         wal = Path(f"{path}-wal")
         immutable = not os.access(Path(real).parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
-        db = sqlite3.connect(f"file:{quoted}?{options}", uri=True, timeout=READ_TIMEOUT_S, isolation_level=None)
+        db = sqlite3.connect(f"{Path(real).as_uri()}?{options}", uri=True, timeout=READ_TIMEOUT_S, isolation_level=None)
         empty, version = _marks(db, path)
         if empty or version < VERSION:
             reason = "is empty" if empty else f"is of version {version}, this program reads {VERSION}"
@@ -157,19 +128,7 @@ def wait_for_lock(db: sqlite3.Connection, timeout_ms: int) -> None:
 
 def is_locked(path: str) -> bool:
     """Whether a monitor writes this journal now; True also where the lock file cannot be read."""
-    try:
-        descriptor = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
+    return FileLock.is_held(Path(_lock_path(path)))
 
 
 def journal_error(path: str, error: Exception, *, reading: bool = False) -> JournalError:
@@ -211,6 +170,7 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only possible before the first table
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA fullfsync=ON")  # macOS: also out of the cache of the drive; elsewhere without effect
     db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     db.execute("BEGIN EXCLUSIVE")
     empty, version = _marks(db, path)
@@ -258,4 +218,5 @@ def _marks(db: sqlite3.Connection, path: str) -> tuple[bool, int]:
 
 
 def _lock_path(path: str) -> str:
+    """The lock file of a journal; links to one journal share it."""
     return f"{os.path.realpath(path)}-lock"

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from typing import Final
@@ -21,12 +22,17 @@ __all__ = ["CommandReceiver"]
 _MOST_OUTPUT: Final = 2_000  # bytes of standard error that are kept; the rest is read and dropped
 _READ_S: Final = 0.5  # for the rest of it after the end of the command: a child in the background may hold it open
 
+if sys.platform == "win32":
+    _OWN_GROUP: Final = subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    _OWN_GROUP: Final = 0
+
 
 class CommandReceiver:
     """Runs `notify.command`; exit code 0 means delivered.
 
-    The command runs without a shell, in a session of its own. If it takes longer than `timeout_s` it is killed with
-    its children; a child that started a session of its own escapes.
+    The command runs without a shell, in a session of its own (Windows: a process group). If it takes longer than
+    `timeout_s` it is killed with its children; a child that started a session of its own escapes.
 
     Raises:
         ConfigError: it is not a command line, or there is no such program.
@@ -36,7 +42,7 @@ class CommandReceiver:
 
     def __init__(self, config: NotifyConfig) -> None:
         try:
-            self._words = shlex.split(config.command)
+            self._words = _words(config.command)
         except ValueError as error:
             raise ConfigError(f"notify.command = {config.command!r}: {error}; close every quotation mark") from None
         if not self._words or shutil.which(self._words[0]) is None:
@@ -63,7 +69,8 @@ class CommandReceiver:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     env={**os.environ, **_variables(message)},
-                    start_new_session=True,
+                    start_new_session=True,  # POSIX
+                    creationflags=_OWN_GROUP,
                 )
             except OSError as error:
                 raise NotifyError(f"{self._words[0]}: {error.strerror}") from None
@@ -76,8 +83,7 @@ class CommandReceiver:
             raise NotifyError(f"{self._words[0]}: killed, not finished after {self._timeout_s:g} s") from None
         finally:
             if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
                 process.wait()
             reader.join(_READ_S)
         if code != 0:
@@ -86,6 +92,29 @@ class CommandReceiver:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _words(command: str) -> list[str]:
+    """Program and arguments of a command line; on Windows a backslash is a part of a path.
+
+    Raises:
+        ValueError: a quotation mark is not closed.
+    """
+    if sys.platform == "win32":
+        return [
+            word[1:-1] if word[:1] == word[-1:] in ('"', "'") else word for word in shlex.split(command, posix=False)
+        ]
+    return shlex.split(command)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children."""
+    if sys.platform == "win32":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _variables(message: AlarmMessage) -> dict[str, str]:

@@ -9,7 +9,6 @@ one write at the end of a file, and the record on the disk is valid at any momen
 
 from __future__ import annotations
 
-import os
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.atomic_file import replace_file
+from monitor.atomic_file import opener, replace_file
 
 __all__ = [
     "ANNOTATION_CODES", "AUX", "INVALID", "MAX_AUX", "SKIP", "AnnotationFile", "AppendFile", "SignalFile",
@@ -48,40 +47,46 @@ class AppendFile:
     """
 
     def __init__(self, path: Path, tail: bytes = b"") -> None:
-        self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
-        self._path = path
+        self._file = open(path, "xb", buffering=0, opener=opener(0o644))  # noqa: SIM115 - open until `close`
+        self._path, self._place = path, _place(path)
         self._tail = tail
         self._size = 0  # without the tail
         self.append(b"")
 
     def append(self, data: bytes) -> None:
         """Append `data`: all of it or nothing."""
-        whole = data + self._tail
-        done = 0
         try:
-            while done < len(whole):
-                done += os.pwrite(self._fd, whole[done:], self._size + done)
+            self._write(data + self._tail)
         except OSError:
             with suppress(OSError):  # report the first error
-                os.ftruncate(self._fd, self._size)
-                os.pwrite(self._fd, self._tail, self._size)  # these bytes were on the disk before
+                self._file.truncate(self._size)
+                self._write(self._tail)  # these bytes were on the disk before
             raise
         self._size += len(data)
+
+    def _write(self, data: bytes) -> None:
+        """Write all of `data` after the last append, over the tail."""
+        self._file.seek(self._size)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
 
     @property
     def gone(self) -> bool:
         """Whether the file is no longer found at its path: moved, deleted or replaced, it or a folder above it."""
         try:
-            found, own = self._path.stat(), os.fstat(self._fd)
+            return _place(self._path) != self._place
         except OSError:
             return True
-        return (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)
 
     def close(self) -> None:
         """Close; may be called twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
+
+
+def _place(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 class SignalFile:

@@ -7,8 +7,10 @@ input; the end of that input ends it, also when the monitor is killed.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -31,7 +33,12 @@ __all__ = ["WebBeside", "web_options"]
 _BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # from one start to the next
 _STABLE_S: Final = 60.0  # after this time the back-off begins anew
 _END_S: Final = 3.0  # time for the process to end
-_NICE: Final = 5  # of the process: the monitor goes first on a busy machine
+# Priority of the process: the monitor goes first on a busy machine.
+_NICE: Final = 5  # POSIX
+if sys.platform == "win32":
+    _LOW_IN_OWN_GROUP: Final = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    _LOW_IN_OWN_GROUP: Final = 0
 _PACKAGE = Path(__file__).parents[2]
 
 
@@ -95,16 +102,17 @@ class WebBeside:
 
     def _run_process(self) -> int:
         """Run the process once; returns its exit code."""
-        number = self._socket.fileno()
         paths = os.pathsep.join(part for part in (str(_PACKAGE), os.environ.get("PYTHONPATH", "")) if part)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "monitor.web.beside", str(number)],
+            [sys.executable, "-P", "-m", "monitor.web.beside"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(number,),
             env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,  # Ctrl-C is for the monitor, which then ends this process
+            # Ctrl-C is for the monitor, which then ends this process.
+            start_new_session=True,  # POSIX
+            creationflags=_LOW_IN_OWN_GROUP,
+            pass_fds=() if sys.platform == "win32" else (self._socket.fileno(),),
         )
         settings, errors = process.stdin, process.stderr
         if settings is None or errors is None:
@@ -112,6 +120,7 @@ class WebBeside:
         lines = threading.Thread(target=self._read, args=(errors,), daemon=True)
         lines.start()
         with contextlib.suppress(OSError):  # it has ended already
+            settings.write(_passed(self._socket, process.pid) + b"\n")
             settings.write(msgspec.json.encode(self._options) + b"\n")
             settings.flush()
         while process.poll() is None and not self._stop.wait(0.2):
@@ -133,13 +142,28 @@ class WebBeside:
                 self._report(line.decode(errors="replace").strip().removeprefix("ecg-monitor: "))
 
 
-def main() -> None:
-    """The process: serve the page of the socket whose descriptor is the argument."""
-    import signal
-    import socket
+def _passed(listening: socket.socket, process: int) -> bytes:
+    """What names a socket to a process just started: its descriptor; on Windows a description for that process."""
+    if sys.platform == "win32":
+        return base64.b64encode(listening.share(process))
+    return str(listening.fileno()).encode()
 
-    os.nice(_NICE)
+
+def _received(name: bytes) -> socket.socket:
+    """The socket that `_passed` named."""
+    if sys.platform == "win32":
+        return socket.fromshare(base64.b64decode(name))
+    return socket.socket(fileno=int(name))
+
+
+def main() -> None:
+    """The process: serve the page of a socket; standard input names it in one line and has the settings in the next."""
+    import signal
+
+    if sys.platform != "win32":
+        os.nice(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listening = _received(sys.stdin.buffer.readline())
     options = msgspec.json.decode(sys.stdin.buffer.readline(), type=WebOptions)
     stop = threading.Event()
 
@@ -148,7 +172,7 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    serve(options, socket.socket(fileno=int(sys.argv[1])), stop, notice)
+    serve(options, listening, stop, notice)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from monitor.bus.endpoints import BusEndpoints, bind_error
+from monitor.bus.endpoints import BusEndpoints, bind_error, listen_alone
 from monitor.bus.keys import ClientKey
 from monitor.client.client import WARD, AlarmClient
 from monitor.errors import ConfigError, first_line
@@ -91,7 +91,7 @@ def bind(listen: str, options: WebOptions) -> socket.socket:
         )
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listen_alone(sock)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:

@@ -13,7 +13,7 @@ import psutil
 from monitor.emulator.device import Action, Device, Plug, Unplug
 from monitor.emulator.encoder import Encoder, make_encoder
 from monitor.emulator.faults import Faults
-from monitor.emulator.port import PtyPort
+from monitor.emulator.pty_port import PtyPort
 from monitor.engine.pacing import LOOP_S
 from monitor.sources import Chunk, Source, SourceOptions
 from monitor.sources.serial.formats import make_decoder

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import time
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.live.pipe_reader import PipeReader
 from monitor.sources.options import SourceOptions, sample_span
 from monitor.sources.tables.layout import TableLayout
 from monitor.sources.tables.reader import TableReader
@@ -16,9 +16,8 @@ from monitor.sources.tables.text import MAX_LINE
 from monitor.sources.timing.sample_runs import SampleRuns
 from monitor.sources.units import mv_per
 
-__all__ = ["READ_BYTES", "StdinSource", "open_stdin"]
+__all__ = ["StdinSource", "open_stdin"]
 
-READ_BYTES = 65_536  # default capacity of a pipe
 FIRST_ROWS_S = 20.0  # longest wait for the rows that show the rate, without --fs
 
 
@@ -40,7 +39,7 @@ class StdinSource(Source):
     without a value (NaN), counted in a Notice; lines before the first number are no samples. A pipe loses nothing, so a
     silence is no gap; a time column that jumps ahead is one.
 
-    Only `read` reads from the descriptor: a faster writer has to wait, and no sample is dropped.
+    A faster writer has to wait, and no sample is dropped.
 
     Many attributes: nine are those of the Source protocol.
 
@@ -57,7 +56,7 @@ class StdinSource(Source):
 
     def __init__(self, options: SourceOptions, name: str, fd: int = 0) -> None:
         self.name = name
-        self._options, self._clock, self._fd = options, options.clock, fd
+        self._options, self._clock, self._pipe = options, options.clock, PipeReader(fd)
         if options.start_s:
             raise SourceError(f"{name}: standard input begins now; leave out --start")
         self.unit = options.unit or "mV"  # the table may state another one
@@ -118,14 +117,12 @@ class StdinSource(Source):
     def _take(self, wait_s: float) -> None:
         """Read once from the pipe."""
         try:
-            if not select.select([self._fd], [], [], wait_s)[0]:
-                return
-            data = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:  # non-blocking, and another process was faster
-            return
+            data = self._pipe.read(wait_s)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SourceError(f"{self.name}: standard input cannot be read ({reason})") from None
+        if data is None:
+            return
         if data:
             runs = self._reader.push(data)
         else:

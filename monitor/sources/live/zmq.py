@@ -14,7 +14,7 @@ from collections import deque
 import numpy as np
 import zmq
 
-from monitor.bus.endpoints import bind_error, is_loopback, refuse_live_ipc
+from monitor.bus.endpoints import bind_error, check_ipc, is_loopback, refuse_live_ipc
 from monitor.errors import BusError, SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
 from monitor.sources.checks import LONGEST_S, usable_start
@@ -124,6 +124,7 @@ class ZmqSource(Source):
         if not (1 <= int(port[1]) <= 65_535 if port else _IPC.fullmatch(address)):  # ZeroMQ would take 70000 for 4464
             raise SourceError(f"{self.name}: endpoint {endpoint!r} is not understood; give e.g. {_EXAMPLES}")
         try:
+            check_ipc(address)
             if not subscribe and not is_loopback(address):
                 raise SourceError(
                     f"{self.name}: senders on another machine are not authenticated; listen on 127.0.0.1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["PortInfo", "choose_port", "find_again", "list_ports", "open_port", "
 
 _PROC = Path("/proc")
 _USUAL_GROUP = "dialout"
+_WINDOWS_ERRORS = {"PermissionError": errno.EBUSY, "FileNotFoundError": errno.ENOENT}  # permission: it is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class PortInfo:
     """A serial port.
 
     Attributes:
-        device: path, e.g. `/dev/ttyUSB0`.
+        device: path or name, e.g. `/dev/ttyUSB0`, `/dev/cu.usbserial-110` (macOS), `COM3` (Windows).
         name: name given by the device.
         vid_pid: USB vendor and product, e.g. `2341:0043`; empty if it is no USB device.
         serial_number: serial number of the device; empty if it has none.
@@ -95,17 +97,19 @@ def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Ser
 
 def _why(error: Exception, device: str, baud: int) -> str:
     code = getattr(error, "errno", None)
+    if sys.platform == "win32":  # pyserial gives no error number there, only the error of the system as text
+        code = next((number for name, number in _WINDOWS_ERRORS.items() if name in str(error)), None)
     if code in (errno.EACCES, errno.EPERM):
         return f"no permission for {device}; {permission_remedy(device)}"
     if code in (errno.EBUSY, errno.EAGAIN):
         return f"{device} is in use by {_holders(device)}; close it, or name another port of {_listed(list_ports())}"
-    if code == errno.ENOENT or not Path(device).exists():
+    if code == errno.ENOENT or (sys.platform != "win32" and not Path(device).exists()):
         return f"there is no port {device}; there are {_listed(list_ports())}"
     return f"{device} at {baud} baud cannot be opened ({error}); there are {_listed(list_ports())}"
 
 
 def permission_remedy(device: str) -> str:
-    """The command that permits this user to open a port."""
+    """The command that permits this user to open a port; of POSIX."""
     if (group := _group_of(device)) == "root":  # its members could do anything
         make = f"sudo chgrp {_USUAL_GROUP} {device} && sudo chmod g+rw {device}"
         return f"give it to a group: {make}; then join it: sudo usermod -aG {_USUAL_GROUP} $USER, and log in again"
@@ -113,6 +117,8 @@ def permission_remedy(device: str) -> str:
 
 
 def _group_of(device: str) -> str:
+    if sys.platform == "win32":
+        return _USUAL_GROUP
     try:
         return Path(device).group()
     except (OSError, KeyError):
@@ -128,7 +134,7 @@ def _holders(device: str) -> str:
             if process.name != str(os.getpid()) and any(
                 os.path.realpath(fd) == real for fd in (process / "fd").iterdir()
             ):
-                held.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+                held.append(f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})")
         except OSError:  # a process of another user, or one that just ended
             continue
     return ", ".join(held) or "another program"

@@ -13,7 +13,7 @@ from monitor.emulator.device import Device
 from monitor.emulator.encoder import NO_SCALE, Scale
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import Player
-from monitor.emulator.port import PtyPort
+from monitor.emulator.pty_port import PtyPort
 from monitor.emulator.samples import Samples
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source

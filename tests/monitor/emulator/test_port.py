@@ -16,7 +16,8 @@ from monitor.emulator.device import Device, FaultReport
 from monitor.emulator.encoder import make_encoder
 from monitor.emulator.faults import parse_faults
 from monitor.emulator.player import BOOT_PAUSE_S, LINGER_S, Player
-from monitor.emulator.port import DevicePort, PtyPort, RealPort
+from monitor.emulator.port import DevicePort, RealPort
+from monitor.emulator.pty_port import PtyPort
 from monitor.emulator.samples import Samples
 from monitor.errors import SourceError
 from monitor.sources import SourceOptions, open_source

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from monitor.errors import SourceError
 from monitor.sources import Chunk, EndOfStream, SourceOptions, open_source
-from monitor.sources.live.stdin import READ_BYTES, StdinSource
+from monitor.sources.live.pipe_reader import READ_BYTES
+from monitor.sources.live.stdin import StdinSource
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
 from tests.monitor.sources.helpers import notices_of, traced, wait_for
 
