@@ -31,6 +31,7 @@ class FileLock:
 
     Args:
         path: of the lock file, which has no content.
+        mode: permission bits of a new file, before the umask.
         wait: wait until the lock is free; False = it must be free now.
 
     Raises:
@@ -38,13 +39,13 @@ class FileLock:
         OSError: the file cannot be created.
     """
 
-    def __init__(self, path: Path, *, wait: bool = False) -> None:
-        self._file = path.open("ab")
+    def __init__(self, path: Path, *, mode: int = 0o666, wait: bool = False) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
         try:
-            while not _lock(self._file.fileno(), wait=wait):
+            while not _lock(self._descriptor, wait=wait):
                 time.sleep(_LOOK_S)
         except BaseException:
-            self._file.close()
+            os.close(self._descriptor)
             raise
 
     def __enter__(self) -> FileLock:
@@ -57,9 +58,10 @@ class FileLock:
 
     def release(self) -> None:
         """Release the lock; may be called twice."""
-        if not self._file.closed:
-            _unlock(self._file.fileno())
-            self._file.close()
+        if self._descriptor >= 0:
+            _unlock(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     @staticmethod
     def is_held(path: Path) -> bool:

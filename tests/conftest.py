@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.systems.posix_imports import imports_posix
 
 # The same examples in every run: a failure is reproducible. No deadline: machines differ in speed.
 settings.register_profile("ecg", derandomize=True, deadline=None, max_examples=40, print_blob=False)
@@ -17,7 +20,21 @@ settings.load_profile("ecg")
 # In the background of a shell without job control SIGINT is ignored, also in the programs that the tests start and end
 # with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """On Windows leave out modules that cannot be imported there."""
+    is_module = sys.platform == "win32" and collection_path.suffix == ".py"
+    return True if is_module and imports_posix(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On Windows skip the tests marked `posix`."""
+    for item in items:
+        if sys.platform == "win32" and item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="needs pseudo-terminals, signals or file modes of POSIX"))
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,6 @@ def _section(kind: str, name: str, role: str, key: str, value: str) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of the allow-list: one process changes it at a time."""
     with file_errors(folder):
-        lock = FileLock(folder / _LOCK_FILE, wait=True)
+        lock = FileLock(folder / _LOCK_FILE, mode=SECRET_MODE, wait=True)
     with lock:
         yield

@@ -9,6 +9,7 @@ one write at the end of a file, and the record on the disk is valid at any momen
 
 from __future__ import annotations
 
+import os
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.atomic_file import opener, replace_file
+from monitor.atomic_file import replace_file
 
 __all__ = [
     "ANNOTATION_CODES", "AUX", "INVALID", "MAX_AUX", "SKIP", "AnnotationFile", "AppendFile", "SignalFile",
@@ -33,6 +34,7 @@ GAIN_PER_MV = 1000.0  # 1 uV per step, +-32 mV; ECG converters have steps of 1 t
 _MIN_GAIN_PER_MV = 1.0
 _CENTRED_MV = 16.0  # a first sample beyond this (electrode offset) becomes the centre of the range
 _FILL_SAMPLES = 65_536
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)  # Windows: no line ends are changed
 
 
 class AppendFile:
@@ -47,8 +49,8 @@ class AppendFile:
     """
 
     def __init__(self, path: Path, tail: bytes = b"") -> None:
-        self._file = open(path, "xb", buffering=0, opener=opener(0o644))  # noqa: SIM115 - open until `close`
-        self._path, self._place = path, _place(path)
+        self._fd = os.open(path, _NEW, 0o644)
+        self._path = path
         self._tail = tail
         self._size = 0  # without the tail
         self.append(b"")
@@ -59,34 +61,31 @@ class AppendFile:
             self._write(data + self._tail)
         except OSError:
             with suppress(OSError):  # report the first error
-                self._file.truncate(self._size)
+                os.ftruncate(self._fd, self._size)
                 self._write(self._tail)  # these bytes were on the disk before
             raise
         self._size += len(data)
 
     def _write(self, data: bytes) -> None:
         """Write all of `data` after the last append, over the tail."""
-        self._file.seek(self._size)
+        os.lseek(self._fd, self._size, os.SEEK_SET)
         left = memoryview(data)
         while left:
-            left = left[self._file.write(left) :]
+            left = left[os.write(self._fd, left) :]
 
     @property
     def gone(self) -> bool:
         """Whether the file is no longer found at its path: moved, deleted or replaced, it or a folder above it."""
         try:
-            return _place(self._path) != self._place
+            return not os.path.samestat(self._path.stat(), os.fstat(self._fd))
         except OSError:
             return True
 
     def close(self) -> None:
         """Close; may be called twice."""
-        self._file.close()
-
-
-def _place(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class SignalFile:

@@ -19,7 +19,6 @@ __all__ = ["PortInfo", "choose_port", "find_again", "list_ports", "open_port", "
 
 _PROC = Path("/proc")
 _USUAL_GROUP = "dialout"
-_WINDOWS_ERRORS = {"PermissionError": errno.EBUSY, "FileNotFoundError": errno.ENOENT}  # permission: it is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,8 @@ def open_port(device: str, baud: int, timeout_s: float, name: str) -> serial.Ser
 
 def _why(error: Exception, device: str, baud: int) -> str:
     code = getattr(error, "errno", None)
-    if sys.platform == "win32":  # pyserial gives no error number there, only the error of the system as text
-        code = next((number for name, number in _WINDOWS_ERRORS.items() if name in str(error)), None)
+    if sys.platform == "win32" and code is None:  # pyserial gives none there; a port that is listed has been opened
+        code = errno.EBUSY if any(port.device == device for port in list_ports()) else errno.ENOENT
     if code in (errno.EACCES, errno.EPERM):
         return f"no permission for {device}; {permission_remedy(device)}"
     if code in (errno.EBUSY, errno.EAGAIN):

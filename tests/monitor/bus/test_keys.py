@@ -57,6 +57,7 @@ def test_only_the_owner_can_read_a_secret(folder):
     assert {path.name: mode(path) for path in folder.iterdir()} == {
         SERVER_FILE: 0o600,
         CLIENTS_FILE: 0o600,
+        ".clients.lock": 0o600,
         "ward-3.key": 0o600,
     }
     assert secret_of(folder / SERVER_FILE) not in (folder / "ward-3.key").read_text()
@@ -186,7 +187,7 @@ def test_clients_that_are_added_at_the_same_time_are_all_kept(folder):
     running = [subprocess.Popen((*command, f"bed-{n}"), cwd=ROOT) for n in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
     assert {client.name for client in load_clients(folder)} == {"ward-3", *(f"bed-{n}" for n in range(4))}
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [".clients.lock"]
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ def test_strips_and_actions_are_read_back(tmp_path):
     assert journal.get_strip("p1/x/0") is None
     with pytest.raises(ValueError, match="strip of shape"):
         journal.put_strip("p1/x/1", 0, 360.0, np.zeros((1, 2, 3)))
+    journal.close()
 
 
 def test_the_view_log_has_readable_rows(tmp_path):
