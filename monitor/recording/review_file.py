@@ -7,7 +7,6 @@ A beat has the symbol of its verdict, an alarm a comment (`"`). The note is `TIM
 from __future__ import annotations
 
 import bisect
-import fcntl
 import functools
 import os
 import re
@@ -18,12 +17,14 @@ from typing import Final
 
 from monitor.atomic_file import replace_file
 from monitor.errors import ConfigError, RecorderError
+from monitor.file_lock import FileLock
 from monitor.recording.wfdb_writer import ANNOTATION_CODES, AUX, SKIP, annotation_bytes
 from monitor.reports.decisions import ALARM_VERDICTS, BEAT_VERDICTS, Decision, Mark
 
 __all__ = ["ANNOTATOR", "ReviewFiles"]
 
 ANNOTATOR: Final = "review"
+_LOCK_FILE: Final = ".review.lock"
 _COMMENT: Final = '"'
 _SYMBOLS: Final = {code: symbol for symbol, code in ANNOTATION_CODES.items()}
 _NUM, _SUB, _CHN = 60, 61, 62
@@ -49,22 +50,22 @@ class ReviewFiles:
         self._firsts = [first for _, first in pieces]
         self.paths = [path.with_name(f"{path.name}.{ANNOTATOR}") for path, _ in pieces]
         self._on_disk: list[bytes | None] = [None for _ in pieces]
+        self._lock: FileLock | None = None
 
     def __enter__(self) -> ReviewFiles:
-        """Lock the files for this process, until the end of the block or of the process."""
+        """Lock the files for this process, until the end of the block or of the process; not if they are only read."""
         folder = self.paths[0].parent
         try:
-            self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = None if self.obstacle else FileLock(folder / _LOCK_FILE)
         except BlockingIOError:
-            os.close(self._lock)
             raise ConfigError(f"{folder}: another program reviews it; end that one, or use its page") from None
         except OSError as error:
             raise ConfigError(f"{folder}: {error.strerror}") from None
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._lock)
+        if self._lock is not None:
+            self._lock.release()
 
     def read(self) -> dict[Mark, Decision]:
         """All decisions; empty where there is no file."""

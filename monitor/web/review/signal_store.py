@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import os
 import tempfile
+import threading
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class SignalStore:
         self._sizes: list[int] = []
         self._offsets: list[int] = []  # samples in the file
         self._written = 0
+        self._one = threading.Lock()  # for the place in the file
         try:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as the page is served
         except OSError as error:
@@ -41,8 +43,10 @@ class SignalStore:
             self._offsets.append(self._written)
         content = samples.astype(_KIND).tobytes()
         try:
-            if self._file.write(content) != len(content):
-                raise OSError(28, os.strerror(28))
+            with self._one:
+                self._file.seek(0, os.SEEK_END)
+                if self._file.write(content) != len(content):
+                    raise OSError(28, os.strerror(28))
         except OSError as error:
             raise _failed(error) from None
         self._sizes[-1] += samples.size
@@ -57,7 +61,9 @@ class SignalStore:
             size = min(first_sample + n, self._firsts[piece] + self._sizes[piece]) - begin
             if size > 0:
                 at = self._offsets[piece] + begin - self._firsts[piece]
-                content = os.pread(self._file.fileno(), size * _KIND.itemsize, at * _KIND.itemsize)
+                with self._one:
+                    self._file.seek(at * _KIND.itemsize)
+                    content = self._file.read(size * _KIND.itemsize)
                 found[begin - first_sample : begin - first_sample + size] = np.frombuffer(content, _KIND)
             piece += 1
         return found

@@ -289,8 +289,8 @@ def test_a_full_disk_is_one_line_and_leaves_whole_files(tmp_path: Path) -> None:
 def test_a_disk_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_open = os.open
 
-    def open_full(path: Path, flags: int, *mode: int) -> int:
-        if path.name == "alarms.jsonl":
+    def open_full(path: str | Path, flags: int, *mode: int) -> int:
+        if Path(path).name == "alarms.jsonl":
             return real_open("/dev/full", os.O_WRONLY)
         return real_open(path, flags, *mode)
 
