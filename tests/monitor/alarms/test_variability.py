@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector import Gap, Quality
+from detector import Beat, Gap, Quality
+from monitor.alarms.evidence import ScoredBeat
 from monitor.messages import BeatMessage, ShortTermHrv
-from tests.monitor.alarms.helpers import FS_HZ, SimulatedBed, running_bed
+from tests.monitor.alarms.helpers import FS_HZ, NORMAL, SHAPE, SimulatedBed, running_bed
 from tests.monitor.alarms.test_irregular import beats, fibrillation
 
 
@@ -80,6 +81,15 @@ def test_in_atrial_fibrillation_there_is_no_figure_and_five_minutes_after_it() -
     assert bed.engine.hrv.why == "irregular rhythm", "its intervals are still in the window"
     beats(bed, sinus(90, seed=4))
     assert bed.engine.hrv.sdnn_ms == pytest.approx(30, rel=0.1)
+
+
+def test_a_paced_rhythm_has_no_figure() -> None:
+    bed = SimulatedBed()
+    for n in range(400):
+        beat = Beat(200 * n, 0.8 if n else None, SHAPE, Quality.GOOD, decided_sample=200 * n + 250, paced=n % 2 == 0)
+        bed.engine.handle(ScoredBeat(beat, -80.0, 1.2, NORMAL))
+    assert (bed.engine.hrv.why, bed.engine.hrv.sdnn_ms) == ("paced rhythm", None), "every second beat is paced"
+    assert bed.engine.hrv.nn_s > 290
 
 
 def test_an_engine_restored_from_messages_has_the_same_figures() -> None:
