@@ -14,7 +14,7 @@ STYLE: Final = """
 body{font:9.5pt/1.35 'DejaVu Sans',Arial,sans-serif;color:#222;background:#fff;max-width:186mm;margin:0 auto}
 @media screen{body{padding:8mm 0}}
 h1{font-size:17pt;margin:0 0 1mm}h2{font-size:12pt;margin:5mm 0 1.5mm;border-bottom:.3mm solid #888}
-h3{font-size:10pt;margin:3mm 0 1mm}h2,h3{break-after:avoid}p{margin:0 0 1.5mm}
+h3{font-size:10pt;margin:3mm 0 1mm}h2,h3,h2+p{break-after:avoid}p{margin:0 0 1.5mm}
 .warn{color:#a00;font-weight:bold}
 table{border-collapse:collapse;width:100%;margin:0 0 2mm;break-inside:avoid}
 th,td{padding:.6mm 1.2mm;text-align:right;border-bottom:.1mm solid #ccc;vertical-align:top;overflow-wrap:break-word}
