@@ -29,11 +29,11 @@ from detector.beats import (
     template_score,
 )
 from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
+from detector.phases import advance_together
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from detector.stream import BRIDGE_S, Detector
 from detector.template import PatientTemplate
-from detector.together import advance_together
 
 __all__ = [
     "BEAT_DEFINITION",

@@ -6,9 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, group_delay, lfilter, sos2tf, sosfilt_zi
 
-from detector.lockstep import Stage, Steps, run
+__all__ = [
+    "BAND_HZ",
+    "FILTER_ORDER",
+    "FS_MAX_HZ",
+    "FS_MIN_HZ",
+    "Bandpass",
+    "Filtering",
+    "design_bandpass",
+    "filter_rows",
+    "qrs_delay_samples",
+]
 
-__all__ = ["BAND_HZ", "FILTER_ORDER", "FS_MAX_HZ", "FS_MIN_HZ", "Bandpass", "design_bandpass", "qrs_delay_samples"]
+Filtering = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # sections, samples, state
 
 BAND_HZ = (0.5, 40.0)  # monitoring bandwidth of IEC 60601-2-27: no baseline wander, little muscle noise, QRS and T kept
 FILTER_ORDER = 2
@@ -53,9 +63,8 @@ class Bandpass:
 
     def __init__(self, fs_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> None:
         self._sos = design_bandpass(fs_hz, band_hz)
-        self._key = self._sos.tobytes()  # filters of equal sections can be stacked
         self._zi_unit: NDArray[np.float64] = sosfilt_zi(self._sos)
-        self._zi: NDArray[np.float64] | None = None  # (FILTER_ORDER, 2)
+        self._state: NDArray[np.float64] | None = None  # (FILTER_ORDER, 2)
 
     def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
         """Filter the next piece.
@@ -66,27 +75,25 @@ class Bandpass:
         Returns:
             (n,) float64, same unit.
         """
-        return run(self.pushing(samples))
+        return self.taken(*filter_rows([self.work(samples)])[0]) if samples.size else samples
 
-    def pushing(self, samples: NDArray[np.float64]) -> Steps[NDArray[np.float64]]:
-        """`push` as a routine in lockstep with the filters of other beds."""
-        if samples.size == 0:
-            return samples
-        if self._zi is None:
-            self._zi = self._zi_unit * samples[0]
-        filtered, self._zi = yield from _FILTERING.ask((self._key, samples.size), (self._sos, samples, self._zi))
+    def work(self, samples: NDArray[np.float64]) -> Filtering:
+        """The next piece, at least one sample, for `filter_rows`."""
+        state = self._zi_unit * samples[0] if self._state is None else self._state
+        return self._sos, samples, state
+
+    def taken(self, filtered: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take an answer of `filter_rows`; returns the filtered samples."""
+        self._state = state
         return filtered
 
     def reset(self) -> None:
         """Clear the state: the next sample starts a new signal."""
-        self._zi = None
+        self._state = None
 
 
-Filtering = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-
-
-def _filtered(pieces: list[Filtering]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Filtered samples and the state after them, for each (sections, samples, state).
+def filter_rows(pieces: list[Filtering]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Filtered samples and the state after them, of pieces with equal sections and of equal size.
 
     Section by section as in `sosfilt`, in a third of its time for a second of samples.
     """
@@ -95,6 +102,3 @@ def _filtered(pieces: list[Filtering]) -> list[tuple[NDArray[np.float64], NDArra
     for section, coefficients in enumerate(pieces[0][0]):
         rows, states[:, section] = lfilter(coefficients[:3], coefficients[3:], rows, zi=states[:, section])
     return list(zip(rows, states, strict=True))
-
-
-_FILTERING = Stage(10, _filtered)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Stage, Steps, run
 from detector.quality import Quality
 from detector.short_repr import short_repr
 
@@ -32,7 +31,10 @@ __all__ = [
     "R_INDEX",
     "Beat",
     "BeatContext",
+    "BeatStretch",
+    "beat_stretch",
     "cut_beat",
+    "cut_beats",
     "template_score",
 ]
 
@@ -150,18 +152,11 @@ def cut_beat(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> NDArr
     Returns:
         (187,) float32, mV; zeros outside the signal.
     """
-    return run(cutting(signal, r_index, fs_hz))
-
-
-def cutting(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> Steps[NDArray[np.float32]]:
-    """`cut_beat` as a routine in lockstep."""
-    # Split the whole part of the position off: the last bit of a beat must not depend on its place in a buffer.
+    stretch = beat_stretch(signal, r_index, fs_hz)
+    if stretch is not None:
+        return cut_beats([stretch])[0]
     whole = math.floor(r_index)
-    left, t, taps = instants = _instants(r_index - whole, fs_hz)
-    first, end = whole + int(left[0]) - 1, whole + int(left[-1]) + 3
-    if first >= 0 and end <= signal.size:  # the usual case: every tap is there
-        beat = yield from _CUTS.ask((r_index - whole, fs_hz), (signal[first:end], instants))
-        return beat
+    left, t, taps = _instants(r_index - whole, fs_hz)
     left = whole + left
     inside = (left >= 0) & (left + (t > 0) <= signal.size - 1)
     clipped = np.clip(taps + whole, 0, max(signal.size - 1, 0))
@@ -170,17 +165,24 @@ def cutting(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> Steps[
 
 
 Instants = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+BeatStretch = tuple[NDArray[np.float64], float, float]  # signal, fraction of the position of the R-peak, sampling rate
 
 
-def _cut(stretches: list[tuple[NDArray[np.float64], Instants]]) -> list[NDArray[np.float32]]:
-    """The beat in each stretch of signal, which begins with the first tap."""
-    left, t, taps = stretches[0][1]
-    rows = np.array([stretch for stretch, _ in stretches])
+def beat_stretch(signal: NDArray[np.float64], r_index: float, fs_hz: float) -> BeatStretch | None:
+    """What `cut_beats` needs of the arguments of `cut_beat`; None where the signal does not hold all of the beat."""
+    # Split the whole part of the position off: the last bit of a beat must not depend on its place in a buffer.
+    whole = math.floor(r_index)
+    left = _instants(r_index - whole, fs_hz)[0]
+    first, end = whole + int(left[0]) - 1, whole + int(left[-1]) + 3
+    return (signal[first:end], r_index - whole, fs_hz) if first >= 0 and end <= signal.size else None
+
+
+def cut_beats(stretches: list[BeatStretch]) -> list[NDArray[np.float32]]:
+    """The beat in each stretch; fraction and rate are equal for all."""
+    left, t, taps = _instants(*stretches[0][1:])
+    rows = np.array([stretch for stretch, *_ in stretches])
     # Each an array of its own, since a template may hold it for long.
     return [row.copy() for row in _cubic(rows[:, taps - (left[0] - 1)].swapaxes(0, 1), t).astype(np.float32)]
-
-
-_CUTS = Stage(70, _cut)
 
 
 @functools.lru_cache(maxsize=64)  # a detector's R-peaks are whole samples, so one entry a sampling rate

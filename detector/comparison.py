@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.beats import BEAT_FS_HZ, BEAT_SAMPLES, QRS_AND_T, R_INDEX
-from detector.lockstep import Stage, Steps
 
-__all__ = ["REST", "BeatComparison", "comparing"]
+__all__ = ["REST", "BeatComparison", "BeatPair", "compare_beats"]
 
 _CORE = slice(R_INDEX - 9, R_INDEX + 14)  # -72 to +104 ms: the QRS without its surroundings
 _LAG = 3
@@ -40,25 +39,26 @@ class BeatComparison(NamedTuple):
     likeness: float
 
 
-def comparing(
-    samples: Samples, template: Samples, amplitude_mv: float, rr_s: float | None, last_beats: Samples
-) -> Steps[BeatComparison]:
-    """Compare a beat; a routine in lockstep.
+class BeatPair(NamedTuple):
+    """A beat and what it is compared with.
 
-    Args:
+    Attributes:
         samples: (187,) float32, mV, the beat.
         template: (187,) float32, mV, the patient's template.
         amplitude_mv: the patient's usual QRS height, peak to peak, mV.
-        rr_s: interval to the previous R-peak, s; None = not known.
+        rr_s: interval to the previous R-peak, s; NaN = not known.
         last_beats: (k, 45) float32, mV, `REST` of the last beats; k may be 0.
     """
-    interval_s = math.nan if rr_s is None else rr_s
-    work = samples, template, amplitude_mv, interval_s, last_beats
-    compared = yield from _COMPARISON.ask(len(last_beats), work)
-    return compared
+
+    samples: Samples
+    template: Samples
+    amplitude_mv: float
+    rr_s: float
+    last_beats: Samples
 
 
-def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> list[BeatComparison]:
+def compare_beats(pairs: list[BeatPair]) -> list[BeatComparison]:
+    """Compare beats; all have the same number of last beats."""
     samples, templates, amplitudes, intervals, last_beats = map(np.array, zip(*pairs, strict=True))
     apart = samples[:, QRS_AND_T] - templates[:, QRS_AND_T]
     residual = np.sqrt(np.vecdot(apart, apart)) / amplitudes
@@ -70,9 +70,6 @@ def _compared(pairs: list[tuple[Samples, Samples, float, float, Samples]]) -> li
     enough = np.where(resting >= _MIN_RESTING, resting, math.nan) * amplitudes
     columns = residual, distances[:, 0] / enough, distances.min(axis=1) / enough, _likeness(samples, templates)
     return list(map(BeatComparison, *(column.tolist() for column in columns)))
-
-
-_COMPARISON = Stage(80, _compared)
 
 
 def _likeness(samples: Samples, templates: Samples) -> NDArray[np.float64]:

@@ -24,9 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Stage, Steps
-
-__all__ = ["WINDOW_S", "Waves", "measuring_waves"]
+__all__ = ["WINDOW_S", "Waves", "measure_waves"]
 
 WINDOW_S = 4.0
 _LEAKAGE_WEIGHT = 0.8
@@ -85,26 +83,16 @@ class Waves:
         return self.leakage < _SINE_LEAKAGE
 
 
-def measuring_waves(filtered: NDArray[np.float64], fs_hz: float) -> Steps[Waves]:
-    """Measure a stretch of signal, usually 4 s; a routine in lockstep.
+def measure_waves(stretches: list[tuple[NDArray[np.float64], float]]) -> list[Waves]:
+    """Measure stretches of signal, usually of 4 s.
 
     Args:
-        filtered: (n,) float64, band-passed, mV; n may be 0.
-        fs_hz: sampling rate, Hz.
+        stretches: (n,) float64, band-passed, mV, and the sampling rate, Hz, of each; n and rate are equal for all.
     """
-    if filtered.size < 2:
-        return _NO_WAVES
-    found = yield from _WAVES.ask((filtered.size, fs_hz), (filtered, fs_hz))
-    return found
-
-
-_NO_WAVES = Waves(1.0, -_LEAKAGE_WEIGHT, 0.0, 0.0, 0.0)
-
-
-def _measured(stretches: list[tuple[NDArray[np.float64], float]]) -> list[Waves]:
-    """`Waves` of each stretch; all have the same length and rate."""
     rows, fs_hz = np.array([stretch for stretch, _ in stretches]), stretches[0][1]
     n = rows.shape[1]
+    if n < 2:
+        return [_NO_WAVES] * len(rows)
     heights = (rows.max(axis=1) - rows.min(axis=1)).tolist()
     lag = min(max(1, round(_SLOPE_S * fs_hz)), n - 1)
     slopes = np.abs(rows[:, lag:] - rows[:, :-lag])
@@ -123,7 +111,7 @@ def _measured(stretches: list[tuple[NDArray[np.float64], float]]) -> list[Waves]
     return found
 
 
-_WAVES = Stage(30, _measured)
+_NO_WAVES = Waves(1.0, -_LEAKAGE_WEIGHT, 0.0, 0.0, 0.0)
 
 
 def _fast_share(filtered: NDArray[np.float64], fs_hz: float) -> float:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.signal import iirnotch, sosfilt, sosfilt_zi, tf2sos
 from scipy.signal.windows import hann
 
-from detector.lockstep import Stage, Steps, run
-
-__all__ = ["MAINS_HZ", "Mains", "MainsFilter", "design_notch", "mains_fits"]
+__all__ = ["MAINS_HZ", "Line", "Mains", "MainsFilter", "Watched", "design_notch", "mains_fits", "measure_lines"]
 
 Mains = Literal["auto", "off", "50", "60"]
+Line = tuple[float, float]  # amplitude of the line and median amplitude of its neighbours, mV
+Watched = tuple[NDArray[np.float64], list[NDArray[np.float64]]]  # signal, probes
 MAINS_HZ = (50.0, 60.0)
 WATCHED_S = 2.0  # long enough to separate the line from QRS energy 3 Hz beside it
 _Q = 30.0  # 1.7 Hz wide at 50 Hz: mains frequency stays within 0.5 Hz, and a QRS hardly rings
@@ -99,17 +99,20 @@ class MainsFilter:
         filtered, self._zi = sosfilt(self._sos, samples, zi=self._zi)
         return filtered
 
-    def look(self, recent: NDArray[np.float64]) -> None:
-        """Call once a second with the last 2 s of raw signal, mV; may switch the notch for later samples."""
-        run(self.looking(recent))
+    def work(self, recent: NDArray[np.float64]) -> Watched | None:
+        """The last 2 s of raw signal, mV, for `measure_lines`; None if samples are missing."""
+        return (recent, self._probes) if recent.size == self.watched and np.isfinite(recent).all() else None
 
-    def looking(self, recent: NDArray[np.float64]) -> Steps[None]:
-        """`look` as a routine in lockstep with other beds."""
-        if recent.size < self.watched or not np.isfinite(recent).all():
-            self.hum_mv = 0.0
-            return
+    def look(self, recent: NDArray[np.float64], lines: list[Line] | None) -> None:
+        """Once a second: may switch the notch for later samples.
+
+        Args:
+            recent: (n,) raw signal before the tick, at most the last 2 s, mV.
+            lines: the answer of `measure_lines`; None without one.
+        """
         found, self.hum_mv = None, 0.0
-        lines = yield from _LINES.ask(self._fs_hz, (recent[-self.watched :], self._probes))
+        if lines is None:
+            return
         for hz, (line_mv, beside_mv) in zip(self._lines, lines, strict=True):
             if line_mv > _LINE_RATIO * beside_mv and line_mv > self.hum_mv:
                 found, self.hum_mv = hz, line_mv
@@ -145,8 +148,8 @@ class MainsFilter:
         return rows
 
 
-def _measured(watched: list[tuple[NDArray[np.float64], list[NDArray[np.float64]]]]) -> list[list[tuple[float, float]]]:
-    """For each signal and line: amplitude of the line and median amplitude of its neighbours, mV."""
+def measure_lines(watched: list[Watched]) -> list[list[Line]]:
+    """The lines of each signal; all have the same rate."""
     rows, probes = np.array([signal for signal, _ in watched]), watched[0][1]
     rows -= rows.mean(axis=1, keepdims=True)
     lines = []
@@ -162,6 +165,3 @@ def _medians(rows: NDArray[np.float64]) -> list[float]:
     ordered, n = np.sort(rows, axis=1), rows.shape[1]
     medians: list[float] = ((ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2).tolist()
     return medians
-
-
-_LINES = Stage(20, _measured)

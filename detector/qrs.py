@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, uniform_filter1d
 
-from detector.lockstep import Stage, Steps
 from detector.peaks import find_apart, maxima
 from detector.short_repr import short_repr
 
-__all__ = ["Steepness", "background", "envelope", "measuring_steepness", "slope"]
+__all__ = ["Steepness", "background", "envelope", "measure_steepness", "slope", "steepness_of"]
 
 _SLOPE_S = 0.008  # length of the two means of a difference: averages out noise above 40 Hz
 _QRS_S = 0.1
@@ -82,21 +81,18 @@ class Steepness:
         return find_apart(self.envelope, self.tops, least, max(1, round(_APART_S * self.fs_hz)))
 
 
-def measuring_steepness(signal: Samples, fs_hz: float) -> Steps[Steepness]:
-    """Measure the steepness of a stretch of signal, (n,) float64, mV, n at least 3; a routine in lockstep."""
-    found = yield from _STEEPNESS.ask((signal.size, fs_hz), (signal, fs_hz))
-    return found
+def steepness_of(signal: Samples, fs_hz: float) -> Steepness:
+    """Measure the steepness of one stretch of signal, (n,) float64, mV, n at least 3."""
+    return measure_steepness([(signal, fs_hz)])[0]
 
 
-def _steepness(stretches: list[tuple[Samples, float]]) -> list[Steepness]:
+def measure_steepness(stretches: list[tuple[Samples, float]]) -> list[Steepness]:
+    """`steepness_of` each (signal, fs_hz); all have the same length and rate."""
     signal, fs_hz = np.array([stretch for stretch, _ in stretches]), stretches[0][1]
     steep = slope(signal, fs_hz)
     heights = envelope(steep, fs_hz)
     rows = zip(steep, heights, background(heights, fs_hz), maxima(heights), strict=True)
     return [Steepness(*row, fs_hz) for row in rows]
-
-
-_STEEPNESS = Stage(50, _steepness)
 
 
 def _mean_over(signal: Samples, n: int) -> Samples:

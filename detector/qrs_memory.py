@@ -1,7 +1,7 @@
 """What the R-peak detector knows of one lead: heights, shapes and intervals of the patient's QRS complexes.
 
 The memory lasts. A pause, a standstill, noise or a restart of the signal does not clear it: only complexes that agree
-with each other and look like QRS complexes replace it (`relearning`).
+with each other and look like QRS complexes replace it (`relearn`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from statistics import median  # of a few numbers: ten times faster than numpy's
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Steps
-from detector.qrs import measuring_steepness
+from detector.qrs import steepness_of
 from detector.qrs_shapes import QrsShapes
 
 __all__ = ["NEW_RHYTHM_S", "QrsMemory"]
@@ -113,8 +112,8 @@ class QrsMemory:
         """Note how much the newest QRS resembled the known ones, and its height, peak to peak in mV."""
         self._recent.append((likeness, height_mv))
 
-    def relearning(self, silent: NDArray[np.float64]) -> Steps[None]:
-        """Look at a stretch without a known QRS: complexes that agree replace the memory; a routine in lockstep.
+    def relearn(self, silent: NDArray[np.float64]) -> None:
+        """Look at a stretch without a known QRS: complexes that agree replace the memory.
 
         Args:
             silent: (n,) float64, band-passed, mV.
@@ -122,7 +121,7 @@ class QrsMemory:
         margin = self.shapes.margin
         if silent.size < 0.8 * NEW_RHYTHM_S * self.fs_hz:
             return
-        steepness = yield from measuring_steepness(silent, self.fs_hz)
+        steepness = steepness_of(silent, self.fs_hz)
         heights = steepness.envelope
         at = steepness.candidates(_NEW_HEIGHT * max(self.floor, median(self._pieces(heights))))
         at = at[(at >= margin) & (at < silent.size - margin)]
@@ -145,9 +144,7 @@ class QrsMemory:
             self.learn(steepness.slope, place, float(heights[place]), 0.0, sure=True)
         self._heights.extend([float(np.median(heights[at]))] * (_ENOUGH_BEATS - len(self._heights)))
 
-    def learning_small(
-        self, window: NDArray[np.float64], at: NDArray[np.int64], beats: NDArray[np.int64]
-    ) -> Steps[None]:
+    def learn_small(self, window: NDArray[np.float64], at: NDArray[np.int64], beats: NDArray[np.int64]) -> None:
         """Learn the shapes of small beats (`detector.small_beats`) if they are alike, wide and have a T wave.
 
         Args:
@@ -159,7 +156,7 @@ class QrsMemory:
         at, beats = (each[(each >= margin) & (each < window.size - margin)] for each in (at, beats))
         if at.size < _NEW_BEATS or beats.size == 0 or self._t_wave(window, at) <= _ECTOPIC_T_WAVE:
             return
-        steepness = yield from measuring_steepness(window, self.fs_hz)
+        steepness = steepness_of(window, self.fs_hz)
         if float(np.median(self.shapes.mutual(steepness.slope, at))) <= _NEW_ALIKE_NARROW:
             return
         width, usual = (float(np.median(self.shapes.widths(steepness.slope, each))) for each in (at, beats))

@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.lockstep import Stage, Steps
-
-__all__ = ["Compared", "QrsShapes", "comparing"]
+__all__ = ["Compared", "QrsShapes", "compare_shapes"]
 
 _HALF_S = 0.07
 _LAG_S = 0.03
@@ -65,12 +63,12 @@ class QrsShapes:
         return np.maximum(second, 0.0)
 
     def widths(self, steep: Samples, at: Indices) -> Samples:
-        """Width of the slopes at each place, (k,) float64, samples, see `comparing`."""
+        """Width of the slopes at each place, (k,) float64, samples, see `compare_shapes`."""
         pieces = steep[at[:, None] + self.around[self._lag]]
         return _widths(pieces, np.vecdot(pieces, pieces))
 
     def narrowest(self) -> float:
-        """Width of the narrowest known shape, samples, as `comparing` gives it; 0 without shapes."""
+        """Width of the narrowest known shape, samples, as `compare_shapes` gives it; 0 without shapes."""
         return min((float(np.abs(shape).sum()) ** 2 for shape in self.known), default=0.0)  # of unit energy
 
     def learn(self, steep: Samples, place: int, height: float, may_add: bool) -> None:
@@ -113,20 +111,18 @@ class Compared(NamedTuple):
     width: Samples
 
 
-def comparing(steep: Samples, at: Indices, shapes: QrsShapes, others: QrsShapes) -> Steps[Compared]:
-    """Compare places with two sets of shapes; a routine in lockstep.
+Places = tuple[Samples, Indices, QrsShapes, QrsShapes]
+
+
+def compare_shapes(asked: list[Places]) -> list[Compared]:
+    """Compare places with two sets of shapes.
 
     Args:
-        steep: (n,) float64, slope of the signal (`detector.qrs.slope`).
-        at: (k,) int64 places, `margin` or more from both ends, at least one.
-        shapes: QRS complexes.
-        others: waves that are no QRS.
+        asked: of each lead, all of one sampling rate:
+            (n,) float64, slope of the signal (`detector.qrs.slope`);
+            (k,) int64 places, `margin` or more from both ends, at least one;
+            shapes of QRS complexes; shapes of waves that are no QRS.
     """
-    compared = yield from _COMPARED.ask(shapes.around.shape, (steep, at, shapes, others))
-    return compared
-
-
-def _compared(asked: list[tuple[Samples, Indices, QrsShapes, QrsShapes]]) -> list[Compared]:
     around = asked[0][2].around
     pieces = np.concatenate([steep[at[:, None, None] + around] for steep, at, *_ in asked])  # (places, lags, length)
     squares = np.vecdot(pieces, pieces)  # (places, lags)
@@ -140,9 +136,6 @@ def _compared(asked: list[tuple[Samples, Indices, QrsShapes, QrsShapes]]) -> lis
         own = np.array(shapes.heights)[nearest] if shapes else np.zeros(at.size)
         found.append(Compared(like, own, _highest(pieces[part], norms[part], others.known)[0], widths[part]))
     return found
-
-
-_COMPARED = Stage(60, _compared)
 
 
 def _highest(pieces: Samples, norms: Samples, known: Samples) -> tuple[Samples, Indices]:

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from detector.lockstep import Stage, Steps
-
-__all__ = ["BASELINE_S", "MAX_MV", "Quality", "assessing"]
+__all__ = [
+    "BASELINE_S",
+    "MAX_MV",
+    "Measurable",
+    "Measured",
+    "Quality",
+    "judge_quality",
+    "measurable",
+    "measure_quality",
+]
 
 
 class Quality(enum.Enum):
@@ -121,26 +129,82 @@ def wander_mv(recent: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
     return moved
 
 
-def assessing(
-    raw: NDArray[np.float64],
-    filtered: NDArray[np.float64],
-    fs_hz: float,
+Samples = NDArray[np.float64]
+
+
+class Measurable(NamedTuple):
+    """A stretch of signal with valid samples, usually one second.
+
+    Attributes:
+        given: number of samples, invalid ones too.
+        valid: (n,) float64, raw samples, mV.
+        filtered: (m,) float64, band-passed, mV.
+        recent: (k,) float64, the valid ones of the last 3 s of raw samples, mV.
+        fs_hz: sampling rate, Hz.
+    """
+
+    given: int
+    valid: Samples
+    filtered: Samples
+    recent: Samples
+    fs_hz: float
+
+    @property
+    def shape(self) -> tuple[int, int, int, float]:
+        """Stretches of equal shape can be measured together."""
+        return self.valid.size, self.filtered.size, self.recent.size, self.fs_hz
+
+
+class Measured(NamedTuple):
+    """What `judge_quality` needs of a stretch: lowest and highest raw value, wander, fast noise; mV."""
+
+    low: float
+    high: float
+    wander: float
+    noise: float
+
+
+def measurable(raw: Samples, filtered: Samples, recent: Samples, fs_hz: float) -> Measurable | None:
+    """A stretch for `measure_quality`; None where too few samples are valid: leads off.
+
+    Args:
+        raw: (n,) float64, mV; NaN = no valid sample.
+        filtered: (n,) float64, mV, the same stretch band-passed.
+        recent: (m,) float64, the last 3 s of raw samples, mV.
+        fs_hz: sampling rate, Hz.
+    """
+    valid = _valid(raw)
+    if valid.size == 0 or valid.size < raw.size * (1 - _INVALID_SHARE):
+        return None
+    return Measurable(raw.size, valid, filtered, _valid(recent), fs_hz)
+
+
+def measure_quality(stretches: list[Measurable]) -> list[Measured]:
+    """Measure stretches of equal shape."""
+    raw = np.array([stretch.valid for stretch in stretches])
+    fs_hz = stretches[0].fs_hz
+    wander = wander_mv(np.array([stretch.recent for stretch in stretches]), fs_hz)
+    noise = fast_noise_mv(np.array([stretch.filtered for stretch in stretches]), fs_hz)
+    columns = raw.min(axis=1), raw.max(axis=1), wander, noise
+    return list(map(Measured, *(column.tolist() for column in columns)))
+
+
+def judge_quality(
+    stretch: Measurable,
+    measured: Measured,
     rails_mv: tuple[float, float] | None = None,
     *,
-    recent: NDArray[np.float64] | None = None,
     qrs_mv: float = 0.0,
     alike_mv: float = 0.0,
     usual_rr_s: float | None = None,
     hum_mv: float = 0.0,
-) -> Steps[Quality]:
-    """Judge one stretch, usually one second; a routine in lockstep.
+) -> Quality:
+    """Judge a stretch.
 
     Args:
-        raw: (n,) float64, raw samples, mV; NaN = no valid sample.
-        filtered: (n,) float64, mV, the same stretch band-passed.
-        fs_hz: sampling rate, Hz.
+        stretch: its samples.
+        measured: the answer of `measure_quality`.
         rails_mv: lowest and highest value of the ADC, mV, if known.
-        recent: (m,) float64, the last 3 s of raw samples, mV; None = `raw` alone.
         qrs_mv: the patient's usual QRS height, peak to peak, mV; 0 = not known.
         alike_mv: height of the last QRS complexes if they are alike, peak to peak, mV; else 0. Noise has none, so the
             limits of swing and wander grow with it.
@@ -150,14 +214,10 @@ def assessing(
     Returns:
         The worst verdict that applies.
     """
-    valid = _valid(raw)
-    if valid.size == 0 or valid.size < raw.size * (1 - _INVALID_SHARE):
-        return Quality.LEADS_OFF
-    recent = valid if recent is None else _valid(recent)
-    shape = valid.size, filtered.size, recent.size, fs_hz
-    low, high, wander, noise = yield from _MEASURES.ask(shape, (valid, filtered, recent, fs_hz))
+    valid, fs_hz = stretch.valid, stretch.fs_hz
+    low, high, wander, noise = measured
     swing = high - low
-    if swing < _FLAT_MV and raw.size >= _FLAT_MIN_S * fs_hz:
+    if swing < _FLAT_MV and stretch.given >= _FLAT_MIN_S * fs_hz:
         return Quality.FLAT
     if rails_mv is not None and (low <= rails_mv[0] or high >= rails_mv[1]):
         clipped = np.count_nonzero((valid <= rails_mv[0]) | (valid >= rails_mv[1]))
@@ -173,23 +233,6 @@ def assessing(
     if noise > (_MUSCLE_FAST if fast else _MUSCLE) * height:
         return Quality.HUM if hum_mv / math.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
     return Quality.GOOD
-
-
-Samples = NDArray[np.float64]
-Measured = tuple[float, float, float, float]  # lowest and highest value, wander, noise; mV
-
-
-def _measured(stretches: list[tuple[Samples, Samples, Samples, float]]) -> list[Measured]:
-    """Measurements of each (raw, filtered, recent, fs_hz)."""
-    raw = np.array([stretch[0] for stretch in stretches])
-    fs_hz = stretches[0][3]
-    wander = wander_mv(np.array([stretch[2] for stretch in stretches]), fs_hz)
-    noise = fast_noise_mv(np.array([stretch[1] for stretch in stretches]), fs_hz)
-    columns = raw.min(axis=1), raw.max(axis=1), wander, noise
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-_MEASURES = Stage(40, _measured)
 
 
 def _valid(raw: Samples) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ counts places of beats, never their class). The price of a long pause was checke
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,13 @@ from numpy.typing import NDArray
 
 from detector._neurokit import findpeaks
 from detector.beat_sequence import REFRACTORY_S, Candidate, best_sequence
-from detector.lockstep import Steps, run
-from detector.qrs import Steepness, measuring_steepness
+from detector.qrs import Steepness, steepness_of
 from detector.qrs_memory import NEW_RHYTHM_S, QrsMemory
-from detector.qrs_shapes import comparing
+from detector.qrs_shapes import Compared, Places, compare_shapes
+from detector.short_repr import short_repr
 from detector.small_beats import SmallBeats
 
-__all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "RPeakDetector"]
+__all__ = ["EDGE_S", "STEP_S", "WINDOW_S", "Candidates", "RPeakDetector"]
 
 WINDOW_S = 8.0  # 6 to 10 s give the same peaks on MIT-BIH; longer is slower to adapt
 STEP_S = 1.0
@@ -79,6 +80,33 @@ class _Wave(NamedTuple):
     width: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The candidates of a window; indices are absolute, places count from `first`.
+
+    Attributes:
+        window: (n,) float64, band-passed, mV.
+        window_first: index of window[0].
+        steepness: of the window from `first` on.
+        first: index of the first sample that was measured.
+        until: R-peaks before this index are decided.
+        at: (k,) int64, places, rising; k is at least 1.
+        usual: usual height of a QRS, mV per sample.
+        trusted: what is decided may be learnt.
+    """
+
+    window: NDArray[np.float64]
+    window_first: int
+    steepness: Steepness
+    first: int
+    until: int
+    at: NDArray[np.int64]
+    usual: float
+    trusted: bool
+
+    __repr__ = short_repr
+
+
 class RPeakDetector:
     """Decide every R-peak once, from windows that end on the absolute grid.
 
@@ -88,6 +116,7 @@ class RPeakDetector:
         step: grid step, samples.
         window: window length, samples.
         edge: distance from the newest sample at which peaks are decided, samples.
+        shortest: length of the shortest window that is analysed, samples.
         memory: what is known of the patient's QRS complexes; a new signal does not clear it.
         decided_until: R-peaks before this absolute index are final; None during the first 2 s of signal.
     """
@@ -97,6 +126,7 @@ class RPeakDetector:
         self.step = round(STEP_S * fs_hz)
         self.window = round(WINDOW_S * fs_hz)
         self.edge = round(EDGE_S * fs_hz)
+        self.shortest = math.ceil(_MIN_WINDOW_S * fs_hz)
         self.memory = QrsMemory(fs_hz)
         self._small = SmallBeats(fs_hz)
         self._reach = round(_REACH_S * fs_hz)
@@ -129,18 +159,26 @@ class RPeakDetector:
         Returns:
             New R-peaks, absolute indices in filtered samples, rising.
         """
-        return run(self.deciding(window, first_sample))
+        if window.size < self.shortest:
+            return []
+        found = self.look(window, first_sample, steepness_of(self.measured(window), self.fs_hz))
+        return [] if found is None else self.choose(found, compare_shapes([self.places(found)])[0])
 
-    def deciding(self, window: NDArray[np.float64], first_sample: int, trusted: bool = True) -> Steps[list[int]]:
-        """`decide` as a routine in lockstep.
+    def measured(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The end of a window: with enough beats in the memory its steepness is sufficient."""
+        return window[-self._end :] if self.memory.enough else window
+
+    def look(
+        self, window: NDArray[np.float64], first_sample: int, steepness: Steepness, trusted: bool = True
+    ) -> Candidates | None:
+        """First half of `decide`: the candidates; None without one.
 
         Args:
-            window: see `decide`.
+            window: see `decide`; at least `shortest`.
             first_sample: see `decide`.
+            steepness: of `measured(window)`.
             trusted: the signal is good where beats are decided now, so that they may be learnt.
         """
-        if window.size < _MIN_WINDOW_S * self.fs_hz:
-            return []
         until = first_sample + window.size - self.edge
         since = first_sample if self.decided_until is None else self.decided_until + self._reach
         self.decided_until = until - self._overlap
@@ -150,89 +188,80 @@ class RPeakDetector:
             since = max(since, self._last.place + self._refractory)
         memory = self.memory
         if memory.enough and until - self._silent_since >= NEW_RHYTHM_S * self.fs_hz:
-            yield from memory.relearning(window[max(0, self._silent_since - first_sample) :])
+            memory.relearn(window[max(0, self._silent_since - first_sample) :])
         if trusted and (suspects := self._small.suspects()) and self._small.large(window, first_sample, suspects):
             beats = np.array(self._small.beats) - first_sample
-            yield from memory.learning_small(window, np.array(suspects) - first_sample, beats)
-        # With enough beats in the memory the end of the window is sufficient.
-        cut = max(0, window.size - self._end) if memory.enough else 0
-        steepness = yield from measuring_steepness(window[cut:], self.fs_hz)
-        found = yield from self._beats(steepness, first_sample + cut, since, until, trusted)
-        return self._r_peaks(window, first_sample, found) if found else []
+            memory.learn_small(window, np.array(suspects) - first_sample, beats)
+        n, margin = steepness.slope.size, memory.shapes.margin
+        first = first_sample + window.size - n
+        usual = memory.usual_height(steepness.envelope)
+        at = steepness.candidates(max(memory.floor, _NOISE_SHARE * usual))
+        at = at[(at >= max(since - first, margin)) & (at < n - margin)]
+        return Candidates(window, first_sample, steepness, first, until, at, usual, trusted) if at.size else None
+
+    def places(self, found: Candidates) -> Places:
+        """The candidates beside what is known, for `compare_shapes`."""
+        return found.steepness.slope, found.at, self.memory.shapes, self.memory.others
+
+    def choose(self, found: Candidates, compared: Compared) -> list[int]:
+        """Second half of `decide`: the R-peaks of the candidates that are beats."""
+        beats = self._beats(found, compared)
+        return self._r_peaks(found.window, found.window_first, beats) if beats else []
 
     # -- selection of beats ---------------------------------------------------------------------------------
 
-    def _beats(self, steepness: Steepness, first: int, since: int, until: int, trusted: bool) -> Steps[list[_Beat]]:
-        """Each QRS from `since` to `until`; learns them."""
-        memory, steep = self.memory, steepness.slope
-        usual = memory.usual_height(steepness.envelope)
-        at = steepness.candidates(max(memory.floor, _NOISE_SHARE * usual))
-        margin = memory.shapes.margin
-        at = at[(at >= max(since - first, margin)) & (at < steep.size - margin)]
-        if at.size == 0:
-            return []
-        compared = yield from comparing(steep, at, memory.shapes, memory.others)
+    def _beats(self, found: Candidates, compared: Compared) -> list[_Beat]:
+        """Each QRS among the candidates; learns them."""
+        memory, steepness, at, usual = self.memory, found.steepness, found.at, found.usual
         columns = at, steepness.envelope[at], steepness.around[at], *compared
         waves = [_Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
         like = [_likeness(wave, usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
-        path = self._best(waves, like, usual, first, steep.size, until)
-        next_qrs = min(until, path[0].place + first) if path else until
+        path = self._best(waves, like, found)
+        next_qrs = min(found.until, path[0].place + found.first) if path else found.until
         searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
         if len(searched) > 2 and self._pause(next_qrs):
-            mutual = memory.shapes.mutual(steep, at[searched])
+            mutual = memory.shapes.mutual(steepness.slope, at[searched])
             for i, alike in zip(searched, mutual.tolist(), strict=True):
                 like[i] = max(like[i], alike if alike > _MUTUAL else 0.0)
-            path = self._best(waves, like, usual, first, steep.size, until)
-        return self._learn(path, waves, like, usual, steep, first, until, trusted)
+            path = self._best(waves, like, found)
+        return self._learn(path, waves, like, found)
 
-    def _best(
-        self, waves: list[_Wave], like: list[float], usual: float, first: int, end: int, until: int
-    ) -> list[Candidate]:
-        """The beats among the waves; places count from `first`."""
-        last = None if self._last is None else self._last._replace(place=self._last.place - first)
+    def _best(self, waves: list[_Wave], like: list[float], found: Candidates) -> list[Candidate]:
+        """The beats among the waves."""
+        last = None if self._last is None else self._last._replace(place=self._last.place - found.first)
         rr = self.memory.usual_interval
         if rr is not None and last is not None:
-            silent = until - first - last.place
+            silent = found.until - found.first - last.place
             rr = None if silent > max(_LOST_RR * rr, _LOST_S * self.fs_hz) else rr
         candidates = [
-            Candidate(wave.place, wave.height, wave.width, _evidence(wave, alike, usual))
+            Candidate(wave.place, wave.height, wave.width, _evidence(wave, alike, found.usual))
             for wave, alike in zip(waves, like, strict=True)
         ]
-        return best_sequence(candidates, last, rr, end, self.fs_hz)
+        return best_sequence(candidates, last, rr, found.steepness.slope.size, self.fs_hz)
 
-    def _learn(
-        self,
-        path: list[Candidate],
-        waves: list[_Wave],
-        like: list[float],
-        usual: float,
-        steep: NDArray[np.float64],
-        first: int,
-        until: int,
-        trusted: bool,
-    ) -> list[_Beat]:
-        """Learn what was decided before `until`: beats, and waves that are none. Returns the beats."""
-        memory = self.memory
+    def _learn(self, path: list[Candidate], waves: list[_Wave], like: list[float], found: Candidates) -> list[_Beat]:
+        """Learn what was decided: beats, and waves that are none. Returns the beats."""
+        memory, steep, first, usual = self.memory, found.steepness.slope, found.first, found.usual
         likeness = {wave.place: alike for wave, alike in zip(waves, like, strict=True)}
-        found = []
+        decided = []
         for beat in path:
             place = beat.place + first
-            if place >= until:
+            if place >= found.until:
                 break
-            if trusted or not memory.enough:
-                memory.learn(steep, beat.place, beat.height, usual, trusted)
+            if found.trusted or not memory.enough:
+                memory.learn(steep, beat.place, beat.height, usual, found.trusted)
                 if self._last is not None:
                     memory.learn_interval(place - self._last.place)
             self._last, self._silent_since = beat._replace(place=place), place + self._refractory
-            found.append(_Beat(place, likeness[beat.place]))
+            decided.append(_Beat(place, likeness[beat.place]))
         beats = {beat.place for beat in path}
-        rejected = [wave for wave in waves if wave.place not in beats and wave.place + first < until]
-        self._small.note([beat.place for beat in found], [wave.place + first for wave in rejected], until)
-        if found and trusted:
+        rejected = [wave for wave in waves if wave.place not in beats and wave.place + first < found.until]
+        self._small.note([beat.place for beat in decided], [wave.place + first for wave in rejected], found.until)
+        if decided and found.trusted:
             for wave in rejected:
                 if wave.other < _WELL_KNOWN:
                     memory.learn_other(steep, wave.place, wave.height, usual)
-        return found
+        return decided
 
     def _pause(self, next_qrs: int) -> bool:
         """Whether the interval from the last QRS to this absolute place is suspiciously long.

@@ -30,8 +30,8 @@ class SignalTail:
         self._low = self._high = 0
         self._view()
 
-    def append(self, raw: Samples, filtered: Samples) -> None:
-        """Add a piece, (n,) each."""
+    def append(self, raw: Samples) -> None:
+        """Add a piece, (n,); its filtered samples are to be written into `filtered`."""
         end = self._high + raw.size
         if end > self._rows.shape[1]:
             rows, held = self._rows, self._rows[:, self._low : self._high]
@@ -41,16 +41,13 @@ class SignalTail:
             self._rows, self._low, self._high = rows, 0, held.shape[1]
             end = self._high + raw.size
         self._rows[0, self._high : end] = raw
-        self._rows[1, self._high : end] = filtered
         self._high = end
         self._view()
 
-    def forget(self) -> int:
-        """Drop all but the newest samples; returns the number of dropped samples."""
-        excess = max(0, self._high - self._low - self._keep)
-        self._low += excess
+    def forget(self) -> None:
+        """Drop all but the newest samples."""
+        self._low = max(self._low, self._high - self._keep)
         self._view()
-        return excess
 
     def _view(self) -> None:
         self.raw, self.filtered = self._rows[:, self._low : self._high]

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.beats import BEAT_SAMPLES, CONTEXT_FIELDS, QRS, BeatContext
-from detector.comparison import REST, BeatComparison, comparing
-from detector.lockstep import Steps, run
+from detector.comparison import REST, BeatComparison, BeatPair, compare_beats
 
 __all__ = ["EARLY_RATIO", "MOTION_LIMIT", "TEMPLATE_BEATS", "TEMPLATE_MIN_BEATS", "PatientTemplate"]
 
@@ -73,17 +72,16 @@ class PatientTemplate:
         Args:
             samples: (187,) float32, mV.
         """
-        compared = run(self.comparing(samples, None, _NO_BEATS))
-        return None if compared is None else compared.residual
+        pair = self.pair(samples, None, _NO_BEATS)
+        return None if pair is None else compare_beats([pair])[0].residual
 
-    def comparing(
+    def pair(
         self, samples: NDArray[np.float32], rr_s: float | None, last_beats: NDArray[np.float32]
-    ) -> Steps[BeatComparison | None]:
-        """Compare a beat with the template and the last beats (`detector.comparison`); None during the first beats."""
+    ) -> BeatPair | None:
+        """A beat beside the template and the last beats, for `compare_beats`; None during the first beats."""
         if self._template is None:
             return None
-        compared = yield from comparing(samples, self._template, self._amplitude_mv, rr_s, last_beats)
-        return compared
+        return BeatPair(samples, self._template, self._amplitude_mv, math.nan if rr_s is None else rr_s, last_beats)
 
     def restless(self, compared: BeatComparison | None, rr_s: float | None) -> float:
         """Deviation from the template in the resting interval, in the patient's QRS amplitudes.

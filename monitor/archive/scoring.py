@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import Gap, Scorer
-from detector.lockstep import Steps, run
 from monitor import VERSION
 from monitor.archive.beat_table import BeatTable
 from monitor.archive.inputs import InputFile, files_of, hash_files, unchanged
@@ -32,7 +31,7 @@ from monitor.errors import ConfigError, SourceError, first_line
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, encode
 from monitor.sources import Notice, Source
 
-__all__ = ["score_record", "scoring_record"]
+__all__ = ["score_record"]
 
 _PIECE_S: Final = 20.0  # per read, as the monitor reads a replay
 _BATCH: Final = 64  # beats that are scored together
@@ -45,16 +44,10 @@ def score_record(task: Task) -> RecordOutcome:
 
     Never raises: an error becomes one line of the outcome, and the folder of the record stays as it was.
     """
-    return run(scoring_record(task))
-
-
-def scoring_record(task: Task) -> Steps[RecordOutcome]:
-    """`score_record` as a lockstep routine."""
     try:
         results = Results(task.out)
         with results.lock(task.name) as ours:
-            outcome = (yield from _scoring(task, results)) if ours else RecordOutcome(task.name, "busy")
-        return outcome
+            return _score(task, results) if ours else RecordOutcome(task.name, "busy")
     except (SourceError, ConfigError) as error:
         text = first_line(error)
     except UnicodeError:
@@ -67,7 +60,7 @@ def scoring_record(task: Task) -> Steps[RecordOutcome]:
     return RecordOutcome(task.name, "failed", text)
 
 
-def _scoring(task: Task, results: Results) -> Steps[RecordOutcome]:
+def _score(task: Task, results: Results) -> RecordOutcome:
     if valid_result(task, results):
         return RecordOutcome(task.name, "kept")
     began_s, scored_at = time.perf_counter(), datetime.datetime.now(datetime.UTC)
@@ -88,7 +81,7 @@ def _scoring(task: Task, results: Results) -> Steps[RecordOutcome]:
     with contextlib.closing(_open(task)) as source, results.writing(task.name) as folder:
         bed = Bed(task.name, source, task.config, scorer, lambda: 0.0, scored_at, paced=False)
         record = _Record(bed, folder, task)
-        yield from record.score(scorer)
+        record.score(scorer)
         if not unchanged(inputs, files):
             raise SourceError(f"{task.spec}: its files changed while they were read; score it again")
         summary = record.summary(inputs, mark, scored_at, began_s)
@@ -152,11 +145,11 @@ class _Record:
 
     # -- scoring --------------------------------------------------------------------------------------------------
 
-    def score(self, scorer: Scorer) -> Steps[None]:
+    def score(self, scorer: Scorer) -> None:
         """Score the whole record; close its files, also after an error."""
         try:
             while not self._bed.ended:
-                yield from self._read()
+                self._read()
                 self._bed.settle(scorer.score_beats(self._bed.input.unscored), self)
                 self._worst.close_cells(ended=self._bed.ended)
             self._tally.runs.end()
@@ -165,7 +158,7 @@ class _Record:
             self._beats.abandon()
             self._alarms.close()
 
-    def _read(self) -> Steps[None]:
+    def _read(self) -> None:
         """Read until a batch of beats waits to be scored.
 
         The detector does not use scores, and alarms depend on the order of events only: the time of scoring changes no
@@ -174,7 +167,7 @@ class _Record:
         bed, empty, read = self._bed, 0, 0
         piece, most = round(_PIECE_S * bed.source.fs_hz), _WAIT_S * bed.source.fs_hz
         while not bed.ended and read < most and len(bed.input.unscored) < _BATCH:
-            chunk = yield from bed.process(piece, self)
+            chunk = bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
                 self._worst.history.put(chunk.first_sample, chunk.samples, bed.input.detector.last_filtered)
                 read, empty = read + chunk.samples.size, 0

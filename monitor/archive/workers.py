@@ -1,9 +1,8 @@
-"""Processes on this machine that score records, several records of each process in lockstep."""
+"""Processes on this machine that score records, one record each at a time."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import multiprocessing
 import os
 import signal
@@ -12,13 +11,11 @@ from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from detector.lockstep import Lockstep
 from monitor.archive.task import RecordOutcome, Task
 
 __all__ = ["LocalWorkers", "usable_cores"]
 
 _CLOSE_S: Final = 5.0
-_IN_STEP: Final = 8  # records per process: more gain little and take memory
 # One process per core: threads of numerical libraries would compete for the cores.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -29,21 +26,19 @@ def usable_cores() -> int:
 
 
 class LocalWorkers:
-    """Processes with several records in lockstep each, at half the cost of one after the other. A context.
+    """Processes that score one record each; a context.
 
-    A process that dies is replaced. Its records are tried again, each alone, so that only a record that kills its
-    process again fails.
+    A process that dies is replaced. Its record is tried once more, and fails if its process dies again.
 
     Processes are spawned, not forked, so they inherit no threads and sockets. They end with this process, also after a
     kill.
     """
 
     def __init__(self, n: int) -> None:
-        self.slots = n * _IN_STEP
-        self._n = n
+        self.slots = n
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._again: deque[Task] = deque()  # records of a process that died
+        self._again: deque[Task] = deque()  # records whose process died
 
     def __enter__(self) -> LocalWorkers:
         for variable in _ONE_THREAD:
@@ -65,48 +60,36 @@ class LocalWorkers:
     @property
     def free(self) -> int:
         """Number of further tasks that can be submitted now."""
-        alone = any(worker.alone for worker in self._workers)
-        return 0 if self._again or alone else self.slots - sum(len(worker.tasks) for worker in self._workers)
+        return self.slots - len(self._again) - sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Task) -> None:
         """Start a task; only while `free` is above 0."""
-        least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
-        if least is None or (least.tasks and len(self._workers) < self._n):
-            least = self._worker()
-        self._give(least, task)
+        self._give(task, again=False)
 
     def done(self, timeout_s: float) -> list[RecordOutcome]:
         """Outcomes that arrived, after at most `timeout_s`."""
         outcomes: list[RecordOutcome] = []
-        for pipe in wait([worker.pipe for worker in self._workers if worker.tasks], timeout_s):
+        for pipe in wait([worker.pipe for worker in self._workers if worker.task is not None], timeout_s):
             worker = next(worker for worker in self._workers if worker.pipe is pipe)
             try:
-                outcome: RecordOutcome = worker.pipe.recv()
-                del worker.tasks[outcome.name]
-                worker.alone = False
-                outcomes.append(outcome)
+                outcomes.append(worker.pipe.recv())
+                worker.task = None
             except (EOFError, OSError):
                 outcomes += self._died(worker)
-        if self._again and not any(worker.alone for worker in self._workers):
-            idle = next((worker for worker in self._workers if not worker.tasks), None) or self._worker()
-            worker = self._give(idle, self._again.popleft())
-            worker.alone = bool(worker.tasks)
+        while self._again:
+            self._give(self._again.popleft(), again=True)
         return outcomes
 
-    def _give(self, worker: _Worker, task: Task) -> _Worker:
-        """Give a task to a worker, or to a new one where that has died; return the one that has it."""
-        if worker.give(task):
-            return worker
-        self._again.extend(worker.tasks.values())
-        self._drop(worker)
-        worker = self._worker()
-        if not worker.give(task):
-            self._again.append(task)
-        return worker
-
-    def _worker(self) -> _Worker:
+    def _give(self, task: Task, again: bool) -> None:
+        """Give a task to an idle process; one that has died is replaced."""
+        for worker in [worker for worker in self._workers if worker.task is None]:
+            if worker.give(task, again):
+                return
+            self._drop(worker)
         self._workers.append(_Worker(self._context))
-        return self._workers[-1]
+        if not self._workers[-1].give(task, again):
+            self._drop(self._workers[-1])
+            self._again.append(task)
 
     def _drop(self, worker: _Worker) -> None:
         worker.process.join()
@@ -114,13 +97,15 @@ class LocalWorkers:
         self._workers.remove(worker)
 
     def _died(self, worker: _Worker) -> list[RecordOutcome]:
-        """Handle a process that died: retry its records alone; a record that was alone fails."""
+        """Handle a process that died: its record is tried once more."""
         self._drop(worker)
-        if not worker.alone:
-            self._again.extend(worker.tasks.values())
+        task = worker.task
+        if task is None:
             return []
-        death = _death(worker.process.exitcode)
-        return [RecordOutcome(task.name, "failed", f"{task.spec}: {death}") for task in worker.tasks.values()]
+        if not worker.again:
+            self._again.append(task)
+            return []
+        return [RecordOutcome(task.name, "failed", f"{task.spec}: {_death(worker.process.exitcode)}")]
 
 
 class _Worker:
@@ -129,16 +114,16 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(far_end,), daemon=True)
         self.process.start()
         far_end.close()
-        self.tasks: dict[str, Task] = {}
-        self.alone = False  # its task may have killed a worker before
+        self.task: Task | None = None
+        self.again = False  # its task has killed a process before
 
-    def give(self, task: Task) -> bool:
+    def give(self, task: Task, again: bool) -> bool:
         """Send it a task; False where the process has died."""
         try:
             self.pipe.send(task)
         except OSError:
             return False
-        self.tasks[task.name] = task
+        self.task, self.again = task, again
         return True
 
 
@@ -146,19 +131,11 @@ def _serve(pipe: Connection) -> None:
     """The process: receive tasks, send outcomes, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from monitor.archive.scoring import scoring_record
+    from monitor.archive.scoring import score_record
 
-    running: Lockstep[RecordOutcome] = Lockstep()
-    numbers = itertools.count()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            for outcome in running.ended.values():
-                pipe.send(outcome)
-            running.ended.clear()
-            if not running or pipe.poll():
-                running.join(next(numbers), scoring_record(pipe.recv()))
-            else:
-                running.step()
+            pipe.send(score_record(pipe.recv()))
 
 
 def _die_with_parent() -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from detector import BEAT_SAMPLES, CONTEXT_FIELDS, Beat, Gap, Scorer
 from detector.bandpass import qrs_delay_samples
-from detector.lockstep import run
 from monitor.config import Config, SourceConfig
 from monitor.demo.annotations import classes_of
 from monitor.demo.recordings import Recording
@@ -85,7 +84,7 @@ class JudgedRecording:
         """Read the bed to its end."""
         bed = self._bed
         while not bed.ended:
-            run(bed.process(round(_PIECE_S * bed.source.fs_hz), self))
+            bed.process(round(_PIECE_S * bed.source.fs_hz), self)
             if not self._signal:
                 self._read_to = bed.input.first_sample
             unscored = bed.input.unscored

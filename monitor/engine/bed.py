@@ -10,7 +10,6 @@ from typing import Literal
 import msgspec
 
 from detector import Beat, Event, Gap, Quality, QualitySpan, RhythmSpan, Scores, Tick
-from detector.lockstep import Steps
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.alarms.evidence import ScoredBeat
@@ -166,14 +165,11 @@ class Bed:
 
     # -- samples in -----------------------------------------------------------------------------------------
 
-    def process(self, max_samples: int, output: Output) -> Steps[Chunk | None]:
-        """Read a piece and run the detector over it, in step with other beds; its beats then wait in `input.unscored`.
-
-        `detector.lockstep.run` runs it alone.
-        """
+    def process(self, max_samples: int, output: Output) -> Chunk | None:
+        """Read a piece and run the detector over it; its beats then wait in `input.unscored`."""
         chunk = self.read(max_samples, output)
         if chunk is not None and chunk.samples.size:
-            self.input.apply(chunk, (yield from self.input.detector.advancing(chunk.samples, chunk.first_sample)))
+            self.input.apply(chunk, self.input.detector.advance(chunk.samples, chunk.first_sample))
         return chunk
 
     def read(self, max_samples: int, output: Output) -> Chunk | None:

@@ -157,7 +157,7 @@ class Scheduler:
         return late_s
 
     def read(self, beds: Iterable[Bed]) -> set[str]:
-        """Read from beds what their pace allows, and run their detectors over it in step.
+        """Read from beds what their pace allows, and run their detectors over it together.
 
         Args:
             beds: those that are due; ended beds are skipped.

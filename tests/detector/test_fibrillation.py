@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan, lockstep
-from detector.fibrillation import Waves, measuring_waves
+from detector import Detector, Gap, Quality, QualitySpan, RhythmSpan
+from detector.fibrillation import Waves, measure_waves
 from tests.detector.helpers_signals import keys, read_lead, run, synthetic_ecg
 
 FS_HZ = 250.0
@@ -34,7 +34,7 @@ def fibrillation_s(signal: NDArray[np.float64], fs_hz: float) -> list[float]:
 
 
 def waves(filtered: NDArray[np.float64], fs_hz: float) -> Waves:
-    return lockstep.run(measuring_waves(filtered, fs_hz))
+    return measure_waves([(filtered, fs_hz)])[0]
 
 
 def test_waves_fibrillate_and_a_heart_or_noise_does_not() -> None:

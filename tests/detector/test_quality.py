@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from detector import Detector, Quality, QualitySpan
 from detector.bandpass import Bandpass
-from detector.lockstep import run
-from detector.quality import assessing, fast_noise_mv, wander_mv
+from detector.quality import fast_noise_mv, judge_quality, measurable, measure_quality, wander_mv
 from tests.detector.helpers_signals import read_lead, synthetic_ecg
 
 RATES_HZ = (100.0, 128.0, 250.0, 360.0, 500.0, 1000.0)
@@ -27,8 +26,19 @@ DS2 = (
 # fmt: on
 
 
-def assess(*what: Any, **more: Any) -> Quality:
-    return run(assessing(*what, **more))
+def assess(
+    raw: NDArray[np.float64],
+    filtered: NDArray[np.float64],
+    fs_hz: float,
+    rails_mv: tuple[float, float] | None = None,
+    *,
+    recent: NDArray[np.float64] | None = None,
+    **known: Any,
+) -> Quality:
+    stretch = measurable(raw, filtered, raw if recent is None else recent, fs_hz)
+    if stretch is None:
+        return Quality.LEADS_OFF
+    return judge_quality(stretch, measure_quality([stretch])[0], rails_mv, **known)
 
 
 def verdict(

@@ -7,9 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from detector import Detector, Quality, QualitySpan, Tick
-from detector.lockstep import run
 from detector.qrs import background, envelope, slope
-from detector.qrs_shapes import QrsShapes, comparing
+from detector.qrs_shapes import QrsShapes, compare_shapes
 from tests.detector.helpers_signals import match, synthetic_ecg
 
 FS_HZ = 250.0
@@ -99,7 +98,7 @@ def test_background_excludes_its_centre() -> None:
 
 def compared(steep: NDArray[np.float64], at: int, shapes: QrsShapes) -> tuple[float, float, float]:
     """Likeness to the shapes, likeness to no shapes, width."""
-    found = run(comparing(steep, np.array([at]), shapes, QrsShapes(FS_HZ)))
+    found = compare_shapes([(steep, np.array([at]), shapes, QrsShapes(FS_HZ))])[0]
     return float(found.like[0]), float(found.other[0]), float(found.width[0])
 
 

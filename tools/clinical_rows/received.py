@@ -15,7 +15,6 @@ from studies.runs import Kept
 from clinical_rows.cases import Case
 from clinical_rows.tapes import Tape, TapeSource
 from detector import Scorer
-from detector.lockstep import run
 from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.messages import Alarm, Request, StatusMessage
@@ -179,7 +178,7 @@ def play(case: Case, scorer: Scorer) -> Received:
     piece = round(PIECE_S * tape.fs_hz)
     while not bed.ended:
         known = len(received.alarms)
-        run(bed.process(piece, received))
+        bed.process(piece, received)
         bed.settle(scorer.score_beats(bed.input.unscored), received)
         if case.acknowledge:
             for alarm in received.alarms[known:]:

@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.progress import track
 
 from detector import Gap, Scorer
-from detector.lockstep import run
 from monitor.config import Config
 from monitor.engine.bed import Bed
 from monitor.messages import Alarm, AlarmMessage, BeatMessage
@@ -141,6 +140,6 @@ def play(signal: Signal, scorer: Scorer) -> Kept:
     bed = Bed("p1", signal, Config(), scorer, lambda: 0.0, started, paced=False)
     kept = Kept()
     while not bed.ended:
-        run(bed.process(PIECE, kept))
+        bed.process(PIECE, kept)
         bed.settle(scorer.score_beats(bed.input.unscored), kept)
     return kept

@@ -117,7 +117,7 @@ def stream_beats(names: Sequence[str], data_set: str = "mitdb", second: bool = F
     """Run the detector over records, in order; annotations give only the labels.
 
     Results are stored in the user's cache; a change to any file of `detector` makes new entries. Records that are not
-    in the cache are processed in lockstep, eight at a time, in two thirds of the time.
+    in the cache are processed eight at a time, which share their calls.
 
     Args:
         names: records of the data set.
@@ -192,7 +192,7 @@ def _store(path: Path, streamed: StreamedRecord) -> None:
 
 
 def _run_detectors(records: Sequence[Record]) -> Iterator[StreamedRecord]:
-    """Run one detector per record, in lockstep."""
+    """Run one detector per record."""
     detectors = [Detector(record.fs_hz) for record in records]
     pieces = [(detector, record.samples_mv, None) for detector, record in zip(detectors, records, strict=True)]
     for record, detector, events in zip(records, detectors, advance_together(pieces), strict=True):

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Beat, Gap, Scorer, Scores
-from detector.lockstep import run
 from monitor.engine.bed import Bed
 from monitor.errors import ConfigError
 from monitor.messages import Alarm, AlarmMessage, BeatMessage, Request, WaveHeader
@@ -64,7 +63,7 @@ class Ward:
         self.strips[alarm.alarm_id] = (first_sample, samples)
 
     def take(self, most: int = 10**6) -> None:
-        run(self.bed.process(most, self))
+        self.bed.process(most, self)
         self.settle()
 
     def settle(self) -> None:
@@ -323,9 +322,9 @@ def test_latency_starts_at_the_piece_with_the_deciding_sample(scorer: Scorer) ->
     signal = ecg("sinus=12")
     ward.source.feed(signal[:2500])
     ward.source.feed(signal[2500:2750])
-    run(ward.bed.process(10**6, ward))  # arrives at 0 s and decides beats
+    ward.bed.process(10**6, ward)  # arrives at 0 s and decides beats
     ward.now_s = 0.4
-    run(ward.bed.process(10**6, ward))
+    ward.bed.process(10**6, ward)
     ward.now_s = 0.5
     ward.settle()
     by_arrival = {beat.latency_ms for beat in ward.beats}

@@ -1,4 +1,4 @@
-"""Detectors in step give, to the last bit, what each gives alone; an error of one concerns no other."""
+"""Rows: what is computed for many is, to the last bit, what is computed for each; an error of one reaches no other."""
 
 from __future__ import annotations
 
@@ -9,76 +9,46 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detector import Beat, Detector, advance_together
-from detector.lockstep import ROWS, Stage, Steps, run, run_together
+from detector.rows import ROWS, over_rows
 from tests.detector.helpers_signals import keys, synthetic_ecg
 
 RATES_HZ = (128.0, 250.0, 360.0)
 
 
-def _halves(numbers: list[int]) -> list[int]:
+def halves(numbers: list[int]) -> list[int]:
     """Whole halves; no odd number has one."""
-    together.append(len(numbers))
     if any(number % 2 for number in numbers):
         raise ValueError(f"odd: {[number for number in numbers if number % 2]}")
     return [number // 2 for number in numbers]
 
 
-together: list[int] = []  # number of rows of each call
-HALVES = Stage(1, _halves)
-NEXT = Stage(2, lambda numbers: [number + 1 for number in numbers])
+@given(numbers=st.lists(st.integers(0, 50), max_size=4 * ROWS))
+def test_each_owner_gets_the_answer_or_the_error_of_its_own_work(numbers: list[int]) -> None:
+    failed: dict[int, Exception] = {}
+    answers = dict(
+        over_rows(halves, [(i, number // 10, number) for i, number in enumerate(numbers)], failed.__setitem__)
+    )
+    assert answers == {i: number // 2 for i, number in enumerate(numbers) if number % 2 == 0}
+    assert {i: str(error) for i, error in failed.items()} == {
+        i: f"odd: [{number}]" for i, number in enumerate(numbers) if number % 2
+    }
 
 
-def halvings(number: int) -> Steps[int]:
-    """How often a number can be halved; different numbers need different numbers of steps."""
-    count = 0
-    while number > 1:
-        number = yield from HALVES.ask("any shape", number)
-        count += 1
-    return count
+def test_works_of_equal_shape_are_computed_together_in_calls_of_limited_size() -> None:
+    calls: list[list[str]] = []
 
+    def measure(words: list[str]) -> list[int]:
+        calls.append(words)
+        return [len(word) for word in words]
 
-def forgiving(number: int) -> Steps[int]:
-    """As `halvings`, but an odd number is made even."""
-    count = 0
-    while number > 1:
-        try:
-            number = yield from HALVES.ask("any shape", number)
-        except ValueError:
-            number = yield from NEXT.ask("any shape", number)
-        count += 1
-    return count
+    def failed(owner: object, error: Exception) -> None:
+        raise error
 
-
-@given(powers=st.lists(st.integers(0, 12), max_size=3 * ROWS))
-def test_together_each_gives_what_it_gives_alone(powers: list[int]) -> None:
-    assert run_together(halvings(2**power) for power in powers) == powers
-    assert [run(halvings(2**power)) for power in powers] == powers
-
-
-def test_equal_steps_are_computed_together_in_blocks_of_limited_size() -> None:
-    together.clear()
-    run_together(halvings(4) for _ in range(ROWS + 3))
-    assert together == [ROWS, 3, ROWS, 3]
-
-
-def test_the_computation_that_is_behind_goes_first() -> None:
-    """Three ask again for halves before one that waits for a later stage goes on."""
-    together.clear()
-    assert run_together([forgiving(3), halvings(8), halvings(8)]) == [3, 3, 3]
-    assert together[-1] <= 2
-    assert len(together) <= 8
-
-
-@given(numbers=st.lists(st.integers(0, 50), max_size=2 * ROWS))
-def test_an_error_of_one_does_not_reach_the_others(numbers: list[int]) -> None:
-    for number, outcome in zip(numbers, run_together(map(halvings, numbers)), strict=True):
-        if number & (number - 1) == 0:
-            assert outcome == run(halvings(number))
-        else:
-            assert isinstance(outcome, ValueError)
-            with pytest.raises(ValueError, match="odd"):
-                run(halvings(number))
-    assert run_together(map(forgiving, numbers)) == [run(forgiving(number)) for number in numbers]
+    words = ["a", "bcd"] * (ROWS + 3)
+    assert [
+        answer for _, answer in over_rows(measure, [(i, len(word), word) for i, word in enumerate(words)], failed)
+    ] == sorted(map(len, words))
+    assert [(len(call), len(set(call))) for call in calls] == [(ROWS, 1), (3, 1)] * 2
 
 
 def beds(seed: int) -> list[tuple[float, NDArray[np.float64]]]:
