@@ -11,7 +11,7 @@ FROM python:3.13-slim
 COPY --from=build /opt/ecg-monitor /opt/ecg-monitor
 ENV PATH=/opt/ecg-monitor/bin:$PATH HOME=/data PYTHONUNBUFFERED=1
 RUN useradd --no-log-init --uid 10001 --home-dir /data ecg && install -d -o ecg -g ecg /data
-USER ecg
+USER 10001
 WORKDIR /data
 VOLUME /data
 HEALTHCHECK --interval=30s --timeout=15s --start-period=60s \

@@ -64,7 +64,9 @@ def test_the_image_has_what_the_package_needs_and_its_files_exist() -> None:
 
 def test_the_image_runs_the_program_as_another_user() -> None:
     final = DOCKER.rpartition("\nFROM ")[2]
-    assert re.search(r"^USER ecg$", final, re.MULTILINE)
+    user = re.search(r"^USER ([1-9]\d*)$", final, re.MULTILINE)
+    assert user, "by number: a host can tell that it is not root"
+    assert f"--uid {user[1]} " in final
     assert not re.search(r"\b(apt|apt-get|pip|gcc)\b", final)
     (entry,), (health, command) = ([json.loads(text) for text in instructions(name)] for name in ("ENTRYPOINT", "CMD"))
     assert entry == ["ecg-monitor"]
