@@ -38,6 +38,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         normalisation: of a beat before the encoder; published only.
         encoder_widths: channels of the four convolutions; contextual only.
         encoder_hidden: units between its dense layers; contextual only.
+        recorded_noise: share of the examples of stage 1 with noise of nstdb, 24 to 6 dB; contextual with context only.
         feature_noise: standard deviation of the noise on standardised features during the fit of the flow; contextual
             only.
         likelihood_weight: weight of -log p in the score of all evidence; contextual only.
@@ -67,6 +68,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         default_factory=lambda: [32, 48, 64, 96]
     )
     encoder_hidden: Count = 192
+    recorded_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     feature_noise: Decay = 0.05
     likelihood_weight: Positive = 0.5
     beats_per_epoch: Annotated[int, Meta(ge=0)] = 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from detector import BEAT_FS_HZ, BEAT_SAMPLES, CONTEXT_FIELDS, QRS, R_INDEX
 from detector.short_repr import short_repr
 from train.data.contexts import Contexts
+from train.data.noise_source import NoiseSource
 from train.data.perturb import Source, perturb
 from train.data.records import NormalBeats
 
@@ -61,13 +62,16 @@ def plain_examples(normals: NormalBeats, known: bool = True) -> Examples:
     return Examples(normals.beats, templates, values, np.zeros(len(normals), np.int64))
 
 
-def draw_examples(normals: NormalBeats, rng: np.random.Generator, disturb: bool = True) -> Examples:
+def draw_examples(
+    normals: NormalBeats, rng: np.random.Generator, disturb: bool = True, noise: NoiseSource | None = None
+) -> Examples:
     """Every normal beat once, then one synthetic anomaly of each: 2 n examples.
 
     Args:
         normals: n beats with contexts.
         rng: source of all random numbers.
         disturb: False = only the perturbation itself, for a held-out set.
+        noise: recorded noise for a share of the examples, if they are disturbed; None = none.
     """
     share = 1.0 if disturb else 0.0
     contexts = _contexts(normals)
@@ -114,6 +118,8 @@ def draw_examples(normals: NormalBeats, rng: np.random.Generator, disturb: bool 
         _example(strange, templates, strange_values, known, height, strange, 1, rng, share),
     ]
     drawn, drawn_templates, drawn_values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if disturb and noise is not None:
+        drawn = drawn + noise.draw(np.tile(height, 2), rng)
     kinds = np.concatenate((np.zeros(n, np.int64), families + 1))
     return Examples(_f32(drawn), _f32(drawn_templates), _f32(drawn_values), kinds)
 

@@ -36,7 +36,9 @@ Counts = dict[str, int]
 
 
 def training_groups(trial: Trial, left_out: str) -> tuple[str, ...]:
-    """The groups that a trial fits on when `left_out` is reported; empty = that group cannot be reported."""
+    """The groups that a trial fits on when `left_out` is reported; empty = that group is not reported."""
+    if trial.left_out and left_out not in trial.left_out:
+        return ()
     return tuple(name for name in GROUPS if name in trial.groups and name != left_out)
 
 

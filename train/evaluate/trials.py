@@ -28,6 +28,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         shipped: True = the shipped model, without a fit.
         config: named configuration.
         set: overrides of it.
+        left_out: groups that are left out and reported, one after the other; empty = each.
         beats_per_lead: at most this number of normal beats of each training lead, evenly spread; 0 = all.
         calibrations: compared on the same fits, see `train.export.calibration.calibrate_run_on`.
     """
@@ -39,6 +40,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shipped: bool = False
     config: str = "ours"
     set: list[str] = []
+    left_out: list[str] = []
     beats_per_lead: Annotated[int, Meta(ge=0)] = 0
     calibrations: Annotated[list[CalibratedOn], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["all"])
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from train.config import FitConfig
 from train.data.examples import draw_examples, plain_examples
+from train.data.noise_source import NoiseSource
 from train.data.perturb import family_names
 from train.data.perturb_kaggle import kaggle_family_names, perturb_kaggle
 from train.data.records import NormalBeats
@@ -37,6 +38,8 @@ class ContextualRecipe:
         self._config, self._where = config, where
         self._fitted, self._watched = fitted, watched
         self._lone = fitted.contexts is None
+        noisy = config.recorded_noise > 0 and not self._lone
+        self._noise = NoiseSource(config.recorded_noise) if noisy else None
         self._view = "lone" if self._lone else "patient"
         self.model = ContextualECGModel(
             input_named(self._view),
@@ -104,7 +107,7 @@ class ContextualRecipe:
             nothing = np.zeros((len(beats), 0), np.float32)
             arrays = (beats.astype(np.float32), nothing, nothing, kinds, np.tile(patients, 2))
         else:
-            drawn = draw_examples(normals, rng, disturb=epoch > 0)
+            drawn = draw_examples(normals, rng, disturb=epoch > 0, noise=self._noise)
             arrays = (drawn.beats, drawn.templates, drawn.values, drawn.kinds, np.tile(patients, 2))
         return tuple(torch.from_numpy(array).to(self._where) for array in arrays)
 
