@@ -117,6 +117,9 @@ def evaluate(
     trial: Annotated[
         list[str] | None, typer.Option(help="databases: only this trial; may be repeated. Default: all.")
     ] = None,
+    left_out: Annotated[
+        list[str] | None, typer.Option(help="databases: leave out and report only this group; may be repeated.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="databases: CPU threads of the fits.")] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of all runs. Default: runs.")] = None,
     results: Annotated[
@@ -156,7 +159,10 @@ def evaluate(
         target = json or (results or FOLDER) / TRIALS
         if limit_records is not None and json is None and results is None:
             raise DataError("--limit-records is for a trial run: give --json or --results as well")
-        run_trials(trial or (), runs or Path("runs"), target, limit_records, seed, threads, typer.echo, progress)
+        run_trials(
+            *(trial or (), runs or Path("runs"), target, left_out or ()),
+            *(limit_records, seed, threads, typer.echo, progress),
+        )
         typer.echo(f"wrote {target}")
         return
     if trial:

@@ -25,9 +25,7 @@ _HEAD: Final = (
 
 def trial_lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """The figures of one trial as lines of plain text, one per group left out."""
-    return [
-        f"{name}, {group}, calibrated on {on}: " + "; ".join(_cells(group, part)) for group, on, part in _parts(found)
-    ]
+    return [f"{name}, {group}, calibrated on {on}: " + "; ".join(_cells(part)) for group, on, part in _parts(found)]
 
 
 def render_trials(result: Mapping[str, Any]) -> str:
@@ -44,7 +42,7 @@ def render_trials(result: Mapping[str, Any]) -> str:
         for k, (group, on, part) in enumerate(_parts(found)):
             words = (f"`{name}`", trial.hypothesis) if k == 0 else ("", "")
             verdict = trial.verdict if k == 0 else ""
-            lines.append(f"| {' | '.join((*words, group, _CALIBRATED[on], *_cells(group, part), verdict))} |")
+            lines.append(f"| {' | '.join((*words, group, _CALIBRATED[on], *_cells(part), verdict))} |")
     sizes = ", ".join(f"`{name}` {len(records)} records of {database}" for name, (database, records) in GROUPS.items())
     note = f"Left out: {sizes}. Written by `python -m train table` from [train/results](../train/results/{TRIALS})."
     return "\n".join([*lines, "", textwrap.fill(note, 120, break_long_words=False, break_on_hyphens=False)])
@@ -68,11 +66,13 @@ def rendered_experiments(folder: Path = FOLDER, page: Path = EXPERIMENTS_PAGE) -
 def _parts(found: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Group left out, calibration and figures, in the order of the rows."""
     return [
-        (group, on, part) for group, parts in found["groups"].items() for on, part in parts["calibrated_on"].items()
+        (group, on, part)
+        for group in GROUPS
+        for on, part in found["groups"].get(group, {}).get("calibrated_on", {}).items()
     ]
 
 
-def _cells(group: str, part: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(part: Mapping[str, Any]) -> tuple[str, ...]:
     rates, worst, leads = part["rates"], part["called_worst"], part["by_lead"]
     bounds = part["intervals"].get("called")
     between = f" ({_percent(bounds[0])} to {_percent(bounds[1])})" if bounds else ""
@@ -82,7 +82,7 @@ def _cells(group: str, part: Mapping[str, Any]) -> tuple[str, ...]:
         f"{_percent(part['called_median'])} / {_percent(part['called_high'])} / {most}",
         " / ".join(_percent(leads[place]["called"]) for place in ("first", "second") if place in leads),
         _percent(rates["unscored"]),
-        f"{_percent(rates['veb_se'])} / {_percent(rates['sveb_se'])}" if group == "ds1" else "",
+        f"{_percent(rates['veb_se'])} / {_percent(rates['sveb_se'])}",
     )
 
 

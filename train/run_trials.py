@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from train.data.groups import check_groups
 from train.databases_table import trial_lines
 from train.evaluate.databases_protocol import evaluate_trial
 from train.evaluate.results import write_trial
@@ -19,6 +20,7 @@ def run_trials(
     names: Sequence[str],
     runs: Path,
     place: Path,
+    left_out: Sequence[str],
     limit_records: int | None,
     seed: int,
     threads: int | None,
@@ -31,6 +33,7 @@ def run_trials(
         names: of the trials; empty = all.
         runs: folder of all runs.
         place: JSON file; trials in it that are not run now are kept.
+        left_out: leave out and report only these groups; empty = all that a trial reports.
         limit_records: only the first N records of each group.
         seed: of the bootstrap.
         threads: CPU threads; None = torch's default.
@@ -39,14 +42,23 @@ def run_trials(
 
     Raises:
         ConfigError: unknown trial.
+        DataError: unknown group.
     """
+    left_out = check_groups(left_out) if left_out else ()
     if threads:
         torch.set_num_threads(threads)
     for name, trial in chosen_trials(names).items():
         # Without paths: the same on every machine.
         command = f"python -m train evaluate --protocol databases --trial {name} --seed {seed}"
         found = evaluate_trial(
-            name, trial, runs, limit_records=limit_records, seed=seed, command=command, progress=progress
+            name,
+            trial,
+            runs,
+            only=left_out,
+            limit_records=limit_records,
+            seed=seed,
+            command=command,
+            progress=progress,
         )
         write_trial(place, name, {"command": command, **found})
         for line in trial_lines(name, found):

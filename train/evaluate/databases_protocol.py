@@ -52,6 +52,7 @@ def evaluate_trial(
     trial: Trial,
     runs: Path,
     *,
+    only: Sequence[str] = (),
     limit_records: int | None = None,
     seed: int = 0,
     command: str = "",
@@ -63,6 +64,7 @@ def evaluate_trial(
         name: of the trial.
         trial: its description.
         runs: folder of all runs.
+        only: leave out and report only these groups, of those that the trial reports; empty = all of them.
         limit_records: only the first N records of each group.
         seed: of the bootstrap.
         command: for the files of the fits.
@@ -74,7 +76,7 @@ def evaluate_trial(
     groups: dict[str, Any] = {}
     for left_out in GROUPS:
         trained = training_groups(trial, left_out)
-        if not trained:
+        if not trained or (only and left_out not in only):
             continue
         model, calibrations = _model(name, trial, trained, runs, limit_records, command, progress)
         progress(f"{PROTOCOL}: trial {name}, patients of {left_out}")

@@ -160,9 +160,15 @@ def read_trials(path: Path) -> dict[str, Any]:
 
 
 def write_trial(path: Path, name: str, found: dict[str, Any]) -> Path:
-    """Put the figures of one trial into a result of the protocol `databases`; other trials are kept."""
-    result = read_trials(path)
-    result["trials"][name] = rounded(found)
+    """Put the figures of one trial into a result of the protocol `databases`.
+
+    Other trials are kept, and other groups of this trial if they have the same settings.
+    """
+    result, new = read_trials(path), rounded(found)
+    before = result["trials"].get(name, {})
+    if all(before.get(key) == new[key] for key in new if key != "groups"):
+        new["groups"] = {**before["groups"], **new["groups"]}
+    result["trials"][name] = new
     return write_report(path, result)
 
 

@@ -59,9 +59,9 @@ def test_each_group_is_left_out_of_the_fit_that_reports_on_it(tmp_path: Path, mo
             assert set(figures["by_lead"]) == {"first", "second"}
     before = [line for line in said if "already finished" in line]
     assert not before
-    again = evaluate_trial("tiny", TRIAL, runs, progress=said.append)
-    assert sum("already finished" in line for line in said) == 3
-    assert again == found
+    again = evaluate_trial("tiny", TRIAL, runs, only=["sele"], progress=said.append)
+    assert sum("already finished" in line for line in said) == 1
+    assert again["groups"] == {"sele": found["groups"]["sele"]}
 
 
 def test_no_label_of_an_abnormal_beat_touches_a_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +115,8 @@ def test_trials_of_the_file_can_be_fitted() -> None:
         assert all("ds2" not in group for group in trial.groups)
     assert training_groups(trials["all-both"], "sele") == ("ds1", "qtother")
     assert training_groups(trials["ds1"], "ds1") == ()
+    assert training_groups(trials["all-both-noise"], "ds1") == ("sele", "qtother")
+    assert training_groups(trials["all-both-noise"], "sele") == ()
     assert list(chosen_trials(["ds1"])) == ["ds1"]
     with pytest.raises(ConfigError, match="--trial nothing: unknown; give shipped"):
         chosen_trials(["nothing"])
@@ -125,6 +127,11 @@ def test_results_are_kept_by_trial_and_agree_with_the_page(tmp_path: Path) -> No
     write_trial(path, "first", {"seed": 0, "groups": {}})
     write_trial(path, "second", {"seed": 1, "groups": {}})
     assert list(read_trials(path)["trials"]) == ["first", "second"]
+    write_trial(path, "first", {"seed": 0, "groups": {"sele": {"a": 1}}})
+    write_trial(path, "first", {"seed": 0, "groups": {"ds1": {"a": 2}}})  # the same settings: groups are added
+    assert read_trials(path)["trials"]["first"]["groups"] == {"sele": {"a": 1}, "ds1": {"a": 2}}
+    write_trial(path, "first", {"seed": 3, "groups": {"ds1": {"a": 4}}})
+    assert read_trials(path)["trials"]["first"] == {"seed": 3, "groups": {"ds1": {"a": 4}}}
     path.write_text('{"protocol": "stream"}')
     with pytest.raises(ValueError, match="not a result of the protocol databases"):
         read_trials(path)

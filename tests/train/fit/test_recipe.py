@@ -39,6 +39,7 @@ from train.export.loaded_model import load_model
 from train.export.modules import ExportedContextual
 from train.export.onnx_file import export_onnx
 from train.fit.checkpoint import FinishedRun, contextual_terms, load_run
+from train.fit.recipe_contextual import ContextualRecipe
 from train.model.contextual import ContextualECGModel, input_named
 
 
@@ -143,6 +144,25 @@ def test_the_flow_sees_standardised_features(kaggle: FinishedRun) -> None:
         features = kaggle.model.standardised(kaggle.model.encoder(signals, numbers))
     torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
     torch.testing.assert_close(features.std(0, correction=0), torch.ones(6), atol=1e-3, rtol=0)
+
+
+def test_each_epoch_draws_its_own_beats_and_a_resumed_one_the_same() -> None:
+    fitted, watched = NormalBeats(stream_beats()).hold_out(0.25, 0, by_record=True)
+    recipes = [
+        ContextualRecipe(fitted, watched, tiny_contextual(f"beats_per_epoch={n}"), torch.device("cpu"))
+        for n in (50, 50, 0)
+    ]
+    for recipe in recipes:
+        recipe.model.load_state_dict(recipes[0].model.state_dict())
+    few, again, every = (recipe.first_stage().draw for recipe in recipes)
+    assert len(few(1)[0]) == len(few(2)[0]) == 2 * 50  # a normal beat and an anomaly of each
+    assert len(every(1)[0]) == 2 * len(fitted)
+    assert torch.equal(few(2)[0], again(2)[0])
+    assert not torch.equal(few(1)[0], few(2)[0])
+    few, again, every = (recipe.second_stage().draw for recipe in recipes)
+    assert [len(draw(1)[0]) for draw in (few, every)] == [50, len(fitted)]
+    assert torch.equal(few(2)[0], again(2)[0])
+    assert not torch.equal(few(1)[0], few(2)[0])
 
 
 class Interrupted(io.StringIO):
