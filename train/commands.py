@@ -160,8 +160,15 @@ def evaluate(
         if limit_records is not None and json is None and results is None:
             raise DataError("--limit-records is for a trial run: give --json or --results as well")
         run_trials(
-            *(trial or (), runs or Path("runs"), target, left_out or ()),
-            *(limit_records, seed, threads, typer.echo, progress),
+            trial or (),
+            runs or Path("runs"),
+            target,
+            left_out or (),
+            limit_records,
+            seed,
+            threads,
+            typer.echo,
+            progress,
         )
         typer.echo(f"wrote {target}")
         return
