@@ -24,6 +24,7 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 DOCKER = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 UNIT = ROOT / "deploy" / "ecg-monitor.service"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CLASSIFIERS = PROJECT["project"]["classifiers"]
 
 
 def instructions(name: str) -> list[str]:
@@ -138,14 +139,16 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert (checked.returncode, [line for line in checked.stderr.splitlines() if UNIT.name in line]) == (0, [])
 
 
-def test_the_workflow_runs_on_every_supported_python() -> None:
+def test_the_workflow_runs_on_every_supported_system_and_python() -> None:
     job = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]["quick"]
     versions = job["strategy"]["matrix"]["python"]
-    named = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["project"]["classifiers"]), re.MULTILINE)
-    assert versions == named
+    assert versions == re.findall(r"Python :: (3\.\d+)$", "\n".join(CLASSIFIERS), re.MULTILINE)
     assert PROJECT["project"]["requires-python"] == f">={versions[0]}"
     systems = {name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]}
-    assert systems <= {"ubuntu", "macos"}, "fcntl, termios and SIGHUP: the classifiers say POSIX"
+    assert systems == {"ubuntu", "macos", "windows"}
+    named = {"POSIX :: Linux": "ubuntu", "MacOS": "macos", "Microsoft :: Windows": "windows"}
+    assert systems == {named[one.removeprefix("Operating System :: ")] for one in CLASSIFIERS if "System ::" in one}
+    assert all(re.fullmatch(r"[\w/-]+@v\d+\.\d+\.\d+", step["uses"]) for step in job["steps"] if "uses" in step)
     commands = [step["run"] for step in job["steps"] if "run" in step]
     extras = set(re.findall(r"\[([\w,]+)\]", commands[0])[0].split(","))
     assert extras <= PROJECT["project"]["optional-dependencies"].keys()

@@ -285,7 +285,8 @@ def test_a_monitor_with_keys_serves_a_tail_with_a_key_only(folder):
 
 
 @pytest.mark.may_skip
-@pytest.mark.skipif(os.geteuid() != 0, reason="root only can give a file away")
+@pytest.mark.posix
+@pytest.mark.skipif(sys.platform != "win32" and os.geteuid() != 0, reason="root only can give a file away")
 @pytest.mark.parametrize("name", [SERVER_FILE, CLIENTS_FILE, ".", "ward-3.key"])
 def test_a_file_of_another_user_is_refused(folder, name):
     os.chown(folder / name, 12_345, -1)

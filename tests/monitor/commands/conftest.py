@@ -13,9 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from monitor.__main__ import main
+from monitor.stop_signals import STOP_SIGNALS
 from tests.monitor.commands.helpers import FREE_BUS, ecg_monitor
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Done(NamedTuple):
@@ -35,7 +34,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     for name in [name for name in os.environ if name.startswith("ECG_MONITOR_") and name != "ECG_MONITOR_DATA"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def run(*words: str, **extra: str) -> Done:
         capsys.readouterr()

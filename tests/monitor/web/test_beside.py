@@ -31,10 +31,11 @@ def test_it_prints_the_address_and_serves(monitor: WebMonitor) -> None:
     assert _server(monitor).nice() > monitor.usage.nice()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
-def test_it_ends_with_the_monitor(monitor: WebMonitor, how: signal.Signals) -> None:
+@pytest.mark.posix
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_it_ends_with_the_monitor(monitor: WebMonitor, how: str) -> None:
     server = _server(monitor)
-    monitor.process.send_signal(how)
+    monitor.process.send_signal(signal.Signals[how])
     wait_for(lambda: not monitor.alive, "the end of the monitor")
     wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, "the end of the server")
 
