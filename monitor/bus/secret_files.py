@@ -77,7 +77,7 @@ def create_secret_file(path: Path, text: str) -> None:
         replace_file(draft, text, mode=SECRET_MODE, durable=True)
         try:
             if sys.platform == "win32":
-                draft.rename(path)  # fails there if the file exists
+                os.rename(draft, path)  # noqa: PTH104 - fails there if the file exists
             else:
                 os.link(draft, path)  # unlike a rename, it fails if the file exists
         finally:

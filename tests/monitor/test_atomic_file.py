@@ -12,6 +12,7 @@ import pytest
 from monitor.atomic_file import replace_file
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("durable", [False, True])
 def test_the_content_and_mode_are_as_given(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "a"

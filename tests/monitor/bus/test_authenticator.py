@@ -214,6 +214,7 @@ def test_with_keys_every_address_may_be_bound(tmp_path):
         keyed.close()
 
 
+@pytest.mark.posix
 def test_ipc_needs_a_key(tmp_path):
     keyed = KeyedBus(tmp_path / "keys", f"ipc://{tmp_path}/ecg")
     try:

@@ -32,6 +32,7 @@ def test_a_port_in_use_is_one_line_and_the_others_stay_free(which):
         make_bus(journal).close()
 
 
+@pytest.mark.posix
 def test_an_ipc_path_in_use_is_refused_and_the_path_of_a_dead_process_is_taken(tmp_path):
     endpoints = endpoints_from(f"ipc://{tmp_path}/ecg")
     process = BusProcess(":memory:", "run-1", endpoints.alarms)

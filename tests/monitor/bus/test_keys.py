@@ -52,6 +52,7 @@ def secret_of(path: Path) -> str:
     return str(tomllib.loads(path.read_text())["secret"])
 
 
+@pytest.mark.posix
 def test_only_the_owner_can_read_a_secret(folder):
     assert mode(folder) == 0o700
     assert {path.name: mode(path) for path in folder.iterdir()} == {
@@ -100,6 +101,7 @@ def test_remove_deletes_the_entry_and_a_key_file_in_the_folder(folder):
     add_client(folder, "ward-3", "operator")  # the name is free again
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("name", "bits", "remedy"),
     [
@@ -119,6 +121,7 @@ def test_a_mode_that_gives_others_access_is_refused_with_the_remedy(folder, name
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.posix
 def test_no_keys_are_made_in_a_folder_that_others_can_enter(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     with pytest.raises(ConfigError, match="chmod 700"):

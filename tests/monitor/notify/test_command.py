@@ -17,6 +17,8 @@ from monitor.notify.command import CommandReceiver
 from tests.monitor.notify.helpers import alarm_message
 from tests.monitor.sources.helpers import wait_for
 
+pytestmark = pytest.mark.posix  # its commands are scripts of a shell
+
 
 def send(command: str, timeout_s: float = 20.0, **fields: object) -> None:
     message = alarm_message(**fields)  # type: ignore[arg-type]

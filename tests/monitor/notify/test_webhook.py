@@ -133,6 +133,7 @@ def test_wrong_settings_are_refused_at_the_start(settings: dict[str, str], expec
         WebhookReceiver(NotifyConfig(**settings))  # type: ignore[arg-type]
 
 
+@pytest.mark.posix
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("k3y")

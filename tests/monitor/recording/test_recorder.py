@@ -224,6 +224,7 @@ for i in range(10_000_000):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("seconds", [50, pytest.param(300, marks=pytest.mark.slow)])
 def test_all_rows_survive_kill_9(tmp_path: Path, seconds: int) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
@@ -285,6 +286,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_files(tmp_path: Path) -> None:
     assert len(wfdb.rdann(str(tmp_path / "p1" / "signal"), "ecg").sample) == int(seconds)
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_open = os.open
@@ -386,6 +388,7 @@ def test_a_source_that_jumps_at_each_message_ends_its_recording(tmp_path: Path) 
     assert wfdb.rdrecord(str(tmp_path / "p1" / "signal_1000")).sig_len == 10
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
 def test_a_folder_that_vanishes_is_noticed(tmp_path: Path, how: str) -> None:
     recorder = record(tmp_path / "session")

@@ -33,12 +33,11 @@ _FORBIDDEN = set('<>:"|?*\\') | {chr(code) for code in range(32)}
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
 
 
-class View(types.ModuleType):
+class View:
     """A module without some of its names, and with others; the rest, also what is set, is the module itself."""
 
     def __init__(self, module: types.ModuleType, missing: set[str], **instead: object) -> None:
-        super().__init__(module.__name__)
-        self.__dict__.update(instead, _module=module, _missing=missing)
+        self.__dict__.update(instead, __name__=module.__name__, _module=module, _missing=missing)
 
     def __getattr__(self, name: str) -> object:
         if name in self.__dict__["_missing"]:
@@ -47,6 +46,9 @@ class View(types.ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self.__dict__["_module"], name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.__dict__["_module"], name)
 
 
 # -- os --------------------------------------------------------------------------------------------------------------
@@ -74,6 +76,12 @@ def _fsync(descriptor: int) -> None:
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         raise OSError(9, "Bad file descriptor")  # FlushFileBuffers needs the right to write
     os.fsync(descriptor)
+
+
+def _rename(path: str, target: str) -> None:
+    if Path(target).exists():
+        raise FileExistsError(17, "File exists", str(target))
+    Path(path).rename(target)
 
 
 # -- signal ----------------------------------------------------------------------------------------------------------
@@ -160,7 +168,7 @@ MSVCRT.__dict__.update(
 
 VIEWS = {
     "msvcrt": MSVCRT,
-    "os": View(os, _OS_MISSING, name="nt", O_BINARY=0, open=_open, fsync=_fsync),
+    "os": View(os, _OS_MISSING, name="nt", O_BINARY=0, open=_open, fsync=_fsync, rename=_rename),
     "select": View(select, {name for name in dir(select) if "poll" in name.lower()}, select=_select),
     "signal": View(
         signal,
@@ -192,7 +200,7 @@ def _import(
     locals: dict[str, object] | None = None,
     fromlist: tuple[str, ...] | None = (),
     level: int = 0,
-) -> types.ModuleType:
+) -> types.ModuleType | View:
     importer = str((globals or {}).get("__package__") or (globals or {}).get("__name__") or "")
     if level == 0 and importer.partition(".")[0] in OURS:
         if name in POSIX_MODULES:
