@@ -20,6 +20,7 @@ settings.load_profile("ecg")
 # In the background of a shell without job control SIGINT is ignored, also in the programs that the tests start and end
 # with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+collect_ignore = ["systems/windows"]  # for other processes: its import changes this one
 if sys.platform != "win32":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
 

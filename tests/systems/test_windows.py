@@ -28,7 +28,7 @@ PATIENT = ("--source", "sim:sinus=20,pvc=5,sinus=10", "--seed", "3", "--speed", 
 def as_windows() -> dict[str, str]:
     """Environment of a process; its standard streams have the character set of a Windows in Western Europe."""
     paths = os.pathsep.join((str(WINDOWS), str(ROOT)))
-    return environment() | {"PYTHONPATH": paths, "PYTHONIOENCODING": "cp1252"}
+    return environment() | {"PYTHONPATH": paths, "PYTHONIOENCODING": "cp1252", "AS_WINDOWS": "1"}
 
 
 def python(program: str, *, rows: str | None = None) -> str:

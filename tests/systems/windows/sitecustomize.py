@@ -1,6 +1,8 @@
 """Python as `monitor` and `detector` find it on Windows, for processes that tests start on a POSIX system.
 
-It runs at the start of each process whose PYTHONPATH has this folder. What these two packages import then:
+It runs at the start of each process whose PYTHONPATH has this folder, with AS_WINDOWS=1.
+
+What these two packages import then:
 
 - fcntl, termios and the other POSIX modules are not found;
 - `sys.platform` is "win32"; os, signal, select, socket, subprocess and time lack what Windows lacks, and have what it
@@ -251,6 +253,7 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
         _check_closed(arguments[0])
 
 
-if Path("/proc/self/fd").is_dir():
-    sys.addaudithook(_audit)
-builtins.__import__ = _import  # type: ignore[assignment]
+if os.environ.get("AS_WINDOWS"):  # whatever else imports this file is left as it is
+    if Path("/proc/self/fd").is_dir():
+        sys.addaudithook(_audit)
+    builtins.__import__ = _import  # type: ignore[assignment]
