@@ -55,7 +55,7 @@ XML = '<?xml version="1.0" encoding="{0}"?>\n<!-- export -->\n'
         (b"PAR1\x15\x04", "Parquet", "read_parquet"),
         (b"ARROW1\0\0", "Arrow", "read_feather"),
         (saved(np.zeros(3)), "NumPy", "savetxt"),
-        (gzip.compress(b"1\n2\n"), "gzip", "gunzip"),
+        (gzip.compress(b"1\n2\n", mtime=0), "gzip", "gunzip"),
         (zipped("ecg.csv"), "ZIP", "unzip"),
         (zipped("xl/workbook.xml"), "Excel", "read_excel"),
         (zipped("ecg.npy"), "NumPy archive", "numpy.load"),
