@@ -52,7 +52,8 @@ def output_after(child: pexpect.spawn, folder: Path, code: int) -> str:
     child.expect_exact(f"code:{code}")
     child.expect_exact("shell is back")
     child.expect(pexpect.EOF)
-    assert (folder / "after").read_text() == (folder / "before").read_text()
+    before, after = (set((folder / name).read_text().split()) for name in ("before", "after"))
+    assert after == before, f"only before: {before - after}; only after: {after - before}"
     assert child.logfile_read is not None
     written = str(child.logfile_read.getvalue())
     assert written.count(ENTER) == written.count(LEAVE)
