@@ -18,6 +18,7 @@ TRACE = "[\u2801-\u28ff]"
 def start_in_shell(command: str, folder: Path, env: dict[str, str], rows: int, cols: int) -> pexpect.spawn:
     """Start a command in a shell that writes `stty -a` before and after it, and its process id, into `folder`."""
     script = (
+        f"stty rows {rows} cols {cols}; "  # pexpect sets the same size, but when the shell already runs
         f"stty -a > {folder}/before; {command} & echo $! > {folder}/pid; fg > /dev/null; echo code:$?; "
         f"stty -a > {folder}/after; echo shell is back"
     )
