@@ -39,6 +39,6 @@ def rr(
         counted, summary = as_reviewed(stored) if review else (stored, None)
         n = write(counted.beats, out, only_nn=nn)
         unknown = int(np.isnan(counted.beats.rr_s).sum())
-    if summary:
-        notice(f"reviewed: {summary.text}")
-    notice(f"{n} RR intervals of {counted.beats.r_sample.size} beats; {unknown} beats have none (start, gaps)")
+        if summary:
+            notice(f"reviewed: {summary.text}")
+        notice(f"{n} RR intervals of {counted.beats.r_sample.size} beats; {unknown} beats have none (start, gaps)")

@@ -47,3 +47,15 @@ def test_the_interpreter_reports_no_error_at_exit(tmp_path: Path) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
     assert done.returncode == 2
     assert done.stderr == "ecg-monitor: alarms: standard output: No space left on device; write somewhere else\n"
+
+
+@pytest.mark.parametrize("words", ["rr sim:sinus=20", "inspect sim:sinus=5", "ports", "doctor", "--help-sim"])
+def test_a_closed_pipe_is_no_error_of_any_command(words: str, tmp_path: Path) -> None:
+    """As in `ecg-monitor rr DIR | head`, with each piece written at once."""
+    unbuffered = environment() | {"PYTHONUNBUFFERED": "1"}
+    with os.fdopen(closed_pipe(), "w") as pipe:
+        done = subprocess.run(
+            [*COMMAND, *words.split()], stdout=pipe, stderr=subprocess.PIPE, text=True, env=unbuffered, cwd=tmp_path
+        )
+    assert "Error" not in done.stderr
+    assert done.returncode == 0, done.stderr
