@@ -59,7 +59,7 @@ def _expand(text: str) -> Iterator[ArchiveRecord]:
 
     kind, colon, what = text.partition(":")
     if text == "-" or (kind in WAITED_FOR and (colon or not Path(text).exists())):
-        raise ConfigError(f"score {text}: a live source has no end; score records, e.g. mitdb:208 or FILE.edf")
+        raise ConfigError(f"{text}: a live source has no end; score records, e.g. mitdb:208 or FILE.edf")
     if kind in DATABASES and colon:
         names = _of_database(kind, what) if glob.has_magic(what) else [what]
         yield from (ArchiveRecord(_plain(f"{kind}-{name}"), f"{kind}:{name}") for name in names)
@@ -77,10 +77,10 @@ def _of_database(db: str, pattern: str) -> list[str]:
     try:
         names = records(db)
     except SourceError as error:
-        raise ConfigError(f"score {db}:{pattern}: {error}") from None
+        raise ConfigError(f"{db}:{pattern}: {error}") from None
     chosen = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
     if not chosen:
-        raise ConfigError(f"score {db}:{pattern}: no such record{nearest(pattern, names)}")
+        raise ConfigError(f"{db}:{pattern}: no such record{nearest(pattern, names)}")
     return chosen
 
 
@@ -95,10 +95,10 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
     else:
         root, found = path.parent, [path]
         if not path.is_file() and not path.with_name(path.name + ".hea").is_file():
-            raise ConfigError(f"score {text}: no such file, folder or kind of source")
+            raise ConfigError(f"{text}: no such file, folder or kind of source")
         kind = kinds[0] if kinds else _kind_of(path)
         if kind is None:
-            raise ConfigError(f"score {text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
+            raise ConfigError(f"{text}: say what it is, e.g. wfdb:{what}, edf:{what} or csv:{what}")
         yield _record(root, path, kind)
         return
     kinds = kinds or (tuple(_FILE_KINDS) if path.suffix.lower() in _FILE_KINDS["csv"] else _IN_FOLDERS)
@@ -107,7 +107,7 @@ def _files(text: str, what: str, kinds: tuple[str, ...]) -> Iterator[ArchiveReco
     segments = {segment for path in headers for segment in segments_of(path)}
     whole = [(file, str(kind)) for file, kind in records if file.with_suffix("") not in segments]
     if not whole:
-        raise ConfigError(f"score {text}: no record there; looked for {', '.join(_suffixes(kinds))}")
+        raise ConfigError(f"{text}: no record there; looked for {', '.join(_suffixes(kinds))}")
     yield from (_record(root, file, kind) for file, kind in whole)
 
 

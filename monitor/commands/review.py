@@ -88,8 +88,6 @@ def _stored(asked: str, out: Path | None, settings: Config) -> StoredRecord:
         raise ConfigError(
             f"{asked}: a journal keeps 10 s around each alarm, not the signal; record with --record DIR, and review DIR"
         )
-    if out is None:
-        raise ConfigError(f"{asked}: give --out DIR, the folder in which its results and labels are kept")
     from monitor.archive.beat_table import pyarrow_or_error
     from monitor.archive.records import find_records
     from monitor.archive.results import Results
@@ -100,6 +98,8 @@ def _stored(asked: str, out: Path | None, settings: Config) -> StoredRecord:
     found = find_records([asked])
     if len(found) != 1:
         raise ConfigError(f"{asked}: {len(found)} records; name one, e.g. {found[0].spec}")
+    if out is None:
+        raise ConfigError(f"{asked}: give --out DIR, the folder in which its results and labels are kept")
     pyarrow_or_error()
     Results(out)
     sha256 = load_scorer(settings.model).info.sha256

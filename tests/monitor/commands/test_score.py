@@ -228,8 +228,8 @@ def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["serial"], "score serial: a live source has no end"),
-        (["nothing.edf"], "score nothing.edf: no such file"),
+        (["serial"], "serial: a live source has no end"),
+        (["nothing.edf"], "nothing.edf: no such file"),
         (["sim:sinus=20", "--model", "none.onnx"], "model none.onnx: No such file"),
         (["sim:sinus=20", "--mains", "40"], "--mains 40: give auto, off, 50 or 60"),
         (["sim:sinus=20", "--out", "/proc/nothing"], "--out /proc/nothing: No such file or directory"),
