@@ -17,12 +17,13 @@ from tests.systems.posix_imports import imports_posix
 settings.register_profile("ecg", derandomize=True, deadline=None, max_examples=40, print_blob=False)
 settings.load_profile("ecg")
 
-# In the background of a shell without job control SIGINT is ignored, also in the programs that the tests start and end
-# with Ctrl-C.
+# In the background of a shell without job control SIGINT and SIGQUIT are ignored, under nohup SIGHUP; also in the
+# programs that the tests start and end by these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-collect_ignore = ["systems/windows"]  # for other processes: its import changes this one
 if sys.platform != "win32":
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same under nohup
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+collect_ignore = ["systems/windows"]  # for other processes: its import changes this one
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
