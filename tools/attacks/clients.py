@@ -44,7 +44,10 @@ def _small_disk(place: Path) -> Iterator[None]:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MONITOR, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    # With an environment: else GNU readline's COLUMNS, which Python does not see, is inherited and narrows the tables.
+    return subprocess.run(
+        [*MONITOR, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, env=dict(os.environ)
+    )
 
 
 def full_disk(folder: Path) -> Outcome:
