@@ -29,7 +29,8 @@ FORMAT: Final = "ecg-monitor-demo/1"
 INDEX: Final = "index.json"
 # Of the live page, so that a trace looks the same in both; the rest stands in monitor/demo/static.
 _SHARED: Final = (
-    "controls.js", "format.js", "marks.js", "ring.js", "store.js", "sweep.js", "theme.js", "style.css", "icon.svg",
+    "canvas.js", "controls.js", "format.js", "marks.js", "ring.js", "store.js", "sweep.js", "theme.js", "style.css",
+    "icon.svg",
 )  # fmt: skip
 _OWN_FS_HZ: Final = 250.0  # to which the page resamples a visitor's recording
 

@@ -1,5 +1,6 @@
 // The whole recording at a glance: the score of each beat against the patient's limit, alarms above. Click to go there.
 
+import { pixelRatio } from "./canvas.js";
 import { element } from "./format.js";
 import { share } from "./scale.js";
 
@@ -45,7 +46,7 @@ export class Timeline {
   // The picture without the cursor is drawn again only when something has changed.
   draw(at) {
     const { canvas, context: c, recording } = this;
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    const ratio = pixelRatio();
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     if (!recording || !width) return;
     const key = `${width} ${height} ${ratio} ${document.documentElement.dataset.theme}`;

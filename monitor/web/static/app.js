@@ -8,12 +8,12 @@ import { showKeys } from "./controls.js";
 import { decoded, element, kindWords, setClass, setText } from "./format.js";
 import { HistoryView } from "./history.js";
 import { Inspector } from "./inspector.js";
+import { note } from "./note.js";
 import { Sound } from "./sound.js";
 import { Store } from "./store.js";
 import { startTheme, toggleTheme } from "./theme.js";
 import { Ward } from "./ward.js";
 
-const NOTE_S = 5;
 const KEYS = [
   ["w, Esc", "ward"], ["arrows, Enter", "choose and open a bed"], ["/", "find a bed"], ["b", "next bed"],
   ["a", "acknowledge the top alarm"], ["m", "pause alarm audio for 2 min; again: end the pause"], ["s", "sound on or off"],
@@ -50,16 +50,7 @@ const views = {
   history: new HistoryView(store, connection),
 };
 let view = null;
-let noteTimer = 0;
 let refused = ""; // why the server does not let this page in
-
-function note(text) {
-  const node = byId("note");
-  node.textContent = text;
-  node.hidden = false;
-  clearTimeout(noteTimer);
-  noteTimer = setTimeout(() => (node.hidden = true), NOTE_S * 1000);
-}
 
 function route() {
   const [, name = "", ...rest] = location.hash.split("/");
@@ -171,4 +162,4 @@ function frame() {
   requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);
-window.ecgMonitor = { store, connection, sound, views }; // for tests and the curious
+window.ecgMonitor = { store, connection, sound, views }; // for tests and for debugging in the console

@@ -1,5 +1,7 @@
 // Beats over each other on a grid: time from the R-peak, mV.
 
+import { cleared } from "./canvas.js";
+
 export const BEFORE_S = 0.25; // of the R-peak, as much of a beat as is shown
 export const AFTER_S = 0.45;
 const STEPS_MV = [0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -8,15 +10,9 @@ const missing = (value) => value === null || Number.isNaN(value);
 // lines: { values mV (NaN or null: none), fsHz, before: samples before the R-peak, ink: name of a colour, width, alpha },
 // drawn in their order. pulses: s from the R-peak.
 export function plotBeat(canvas, lines, pulses = []) {
-  const ratio = Math.min(3, window.devicePixelRatio || 1);
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const c = canvas.getContext("2d");
-  c.scale(ratio, ratio);
-  const style = getComputedStyle(canvas);
-  const ink = (name) => style.getPropertyValue(name);
+  const drawing = cleared(canvas);
+  if (!drawing) return;
+  const { c, width, height, ink } = drawing;
   c.font = "12px system-ui, sans-serif";
   let low = Infinity;
   let high = -Infinity;

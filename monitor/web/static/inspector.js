@@ -1,6 +1,7 @@
 // Beat inspector: one beat over the patient's usual beat, its score against the limit, and the reasons.
 
 import { AFTER_S, BEFORE_S, plotBeat } from "./beat_plot.js";
+import { pixelRatio } from "./canvas.js";
 import { button } from "./controls.js";
 import { clock, element, kindWords, MARKS, number, qualityWords, setClass, setText } from "./format.js";
 
@@ -274,10 +275,9 @@ export class Inspector {
 
   draw() {
     const { canvas, bed, beat } = this;
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
-    const state = `${beat?.r_sample} ${width} ${height} ${ratio} ${document.documentElement.dataset.theme}`;
+    const state = `${beat?.r_sample} ${width} ${height} ${pixelRatio()} ${document.documentElement.dataset.theme}`;
     if (state === this.drawn || !width) return;
     this.drawn = state;
     const cut = beat && this.cuts.get(beat.r_sample);

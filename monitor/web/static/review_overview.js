@@ -1,5 +1,7 @@
 // The whole record: heart rate, score, and where there is something to decide. A click goes to the nearest event.
 
+import { cleared } from "./canvas.js";
+
 const LEFT = 40;
 const MARKS_PX = 16; // row of events at the bottom
 const STEPS = [60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800]; // s
@@ -17,16 +19,9 @@ export class ReviewOverview {
 
   draw(sample, wanted) {
     const { canvas, record, data } = this;
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
-    const width = canvas.clientWidth;
-    const height = canvas.clientHeight;
-    if (!width || !data) return;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    const c = canvas.getContext("2d");
-    c.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name) => style.getPropertyValue(name);
+    const drawing = data && cleared(canvas);
+    if (!drawing) return;
+    const { c, width, height, ink } = drawing;
     const end = Math.max(1, record.about.end_sample);
     const x = (at) => LEFT + (at / end) * (width - LEFT);
     const column = (n) => LEFT + (n / data.columns) * (width - LEFT);

@@ -62,7 +62,7 @@ export class ReviewRecord extends EventTarget {
 
   // Decide about marks { sample, alarm }, or about a group. Shown at once; taken back where it cannot be saved.
   decide({ marks = [], group = null, verdict, add = false }) {
-    const shown = group === null ? marks : this.groups[group].events.filter((event) => !this.decisions.has(event.key));
+    const shown = group === null ? marks : this.undecided(this.groups[group].events);
     if (!shown.length) return Promise.resolve(true);
     const before = shown.map((mark) => [markKey(mark.sample, mark.alarm), this.decisions.get(markKey(mark.sample, mark.alarm))]);
     for (const { sample, alarm = "" } of shown) {
@@ -147,6 +147,19 @@ export class ReviewRecord extends EventTarget {
 
   words(verdict, alarm) {
     return this.about.verdicts[alarm ? "alarm" : "beat"][verdict] ?? verdict;
+  }
+
+  undecided(events) {
+    return events.filter((event) => !this.decisions.has(event.key));
+  }
+
+  // What a confirmation says of an event; without one it is of a usual beat.
+  confirmed(event) {
+    return event ? this.groups[event.group].verdict : "N";
+  }
+
+  groupTitle(group) {
+    return group.title + (group.events[0]?.alarm ? " (alarm)" : group.shape ? ` · shape ${group.shape}` : "");
   }
 
   title(event) {

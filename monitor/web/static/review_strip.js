@@ -1,5 +1,6 @@
 // A strip on ECG paper: 25 mm/s, 10 mm/mV, with beats, labels, and a cursor for a beat that was missed.
 
+import { cleared } from "./canvas.js";
 import { drawBeatMark } from "./marks.js";
 import { markKey, NOT_A_BEAT } from "./review_record.js";
 
@@ -77,16 +78,9 @@ export class ReviewStrip {
   // chosen: sample of the chosen beat; event: its alarm or beat.
   draw(chosen, event) {
     const { canvas, part, record } = this;
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
-    const width = canvas.clientWidth;
-    const height = canvas.clientHeight;
-    if (!width || !part) return;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    const c = canvas.getContext("2d");
-    c.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name) => style.getPropertyValue(name);
+    const drawing = part && cleared(canvas);
+    if (!drawing) return;
+    const { c, width, height, ink } = drawing;
     const bottom = height - FOOT;
     this.paper(c, width, bottom, ink);
     if (event?.alarm) {

@@ -1,5 +1,6 @@
 // A sweep trace as on a bedside monitor: the newest sample moves to the right and erases the oldest before it.
 
+import { pixelRatio } from "./canvas.js";
 import { drawBeatMark } from "./marks.js";
 import { now } from "./store.js";
 
@@ -53,7 +54,7 @@ export class Sweep {
 
   // Takes over size and colours; returns whether there is room to draw.
   fit() {
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    const ratio = pixelRatio();
     const width = this.canvas.clientWidth;
     const height = this.canvas.clientHeight;
     const size = `${width} ${height} ${ratio} ${document.documentElement.dataset.theme}`;

@@ -1,5 +1,6 @@
 // Score of the last beats with the patient's limit, and the heart rate.
 
+import { cleared, pixelRatio } from "./canvas.js";
 import { element } from "./format.js";
 
 export class Trend {
@@ -27,18 +28,12 @@ export class Trend {
   draw() {
     const { canvas, bed } = this;
     const last = bed?.beats.at(-1);
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
-    const state = `${bed?.key} ${last?.r_sample} ${bed?.beats.length} ${canvas.clientWidth} ${canvas.clientHeight} ${ratio} ${this.live} ${document.documentElement.dataset.theme}`;
-    if (state === this.drawn || !canvas.clientWidth) return;
+    const state = `${bed?.key} ${last?.r_sample} ${bed?.beats.length} ${canvas.clientWidth} ${canvas.clientHeight} ${pixelRatio()} ${this.live} ${document.documentElement.dataset.theme}`;
+    if (state === this.drawn) return;
+    const drawing = cleared(canvas);
+    if (!drawing) return;
+    const { c, width, height, ink } = drawing;
     this.drawn = state;
-    const width = canvas.clientWidth;
-    const height = canvas.clientHeight;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    const c = canvas.getContext("2d");
-    c.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name) => style.getPropertyValue(name);
     c.font = "11px system-ui, sans-serif";
     if (!last || !bed.fsHz) {
       c.fillStyle = ink("--dim");
