@@ -68,12 +68,17 @@ class ReviewDesk:
         files: where decisions are kept.
         now: time of day, UTC.
 
+    Attributes:
+        run: names this start of the review. A page sends it with each change: after the next start, perhaps with
+            another record, the numbers of groups and changes have another meaning.
+
     Raises:
         ConfigError: earlier decisions that cannot be read.
     """
 
     def __init__(self, record: ReviewRecord, files: ReviewFiles, now: Callable[[], datetime.datetime]) -> None:
         self.record = record
+        self.run = now().isoformat()
         self._files = files
         self._now = now
         self._lock = threading.Lock()  # over the decisions and their files
@@ -164,6 +169,7 @@ class ReviewDesk:
             decisions = self._decisions
             changed = decisions.known if seen < 0 else decisions.since(seen)
             return {
+                "run": self.run,
                 "number": decisions.number,
                 "changed": [[mark.sample, mark.alarm, *(each or (None, "", ""))] for mark, each in changed.items()],
                 "undo": _words(decisions.last),

@@ -42,6 +42,7 @@ class _Changes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Step(msgspec.Struct, forbid_unknown_fields=True):
+    run: Text
     seen: Annotated[int, Meta(ge=0)]
 
 
@@ -115,6 +116,8 @@ def _application(desk: ReviewDesk, access: Access, reviewer: str) -> web.Applica
             if not may:
                 raise web.HTTPForbidden(text="to decide needs an operator; this link is for viewing\n")
             wanted = await _body(request, kind)
+            if wanted.run != desk.run:
+                raise web.HTTPConflict(text="the review was started again, load this page again\n")
             try:
                 await asyncio.to_thread(act, wanted, who)  # it waits for the disk
             except ConflictError as error:

@@ -42,13 +42,19 @@ export class ReviewRecord extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // Changes of other pages.
+  // Changes since those that are known here.
+  async changes() {
+    const found = await ask("/api/review/changes", { seen: this.number });
+    if (found.run !== this.about.run) throw new Error("the review was started again, load this page again");
+    return found;
+  }
+
+  // Takes over the changes of other pages.
   async poll() {
     if (this.saving || this.polling) return;
     this.polling = true;
-    const seen = this.number;
     try {
-      const found = await ask("/api/review/changes", { seen });
+      const found = await this.changes();
       const back = this.lost;
       this.lost = false;
       if (!this.saving && (found.number !== this.number || found.obstacle !== this.obstacle || back)) this.merge(found);
@@ -89,7 +95,7 @@ export class ReviewRecord extends EventTarget {
     this.dispatchEvent(new Event("change"));
     const done = this.queue.then(async () => {
       try {
-        const found = await send(`/api/review/${what}`, { ...body, seen: this.number });
+        const found = await send(`/api/review/${what}`, { ...body, run: this.about.run, seen: this.number });
         this.saving -= 1;
         this.failure = "";
         this.lost = false;
@@ -99,7 +105,7 @@ export class ReviewRecord extends EventTarget {
         this.saving -= 1;
         this.failure = error.message;
         takeBack();
-        if (error.status === 409) this.merge(await ask("/api/review/changes", { seen: this.number }).catch(() => ({ ...this, changed: [], undo: this.undoWords, redo: this.redoWords })));
+        if (error.status === 409) await this.changes().then((found) => this.merge(found)).catch(() => {}); // else the next poll
         this.dispatchEvent(new CustomEvent("failed", { detail: mark }));
         this.dispatchEvent(new Event("change"));
         return false;

@@ -28,8 +28,8 @@ class Review(Program):
         self.address = found[1]
 
     def decide(self, verdict: str, *marks: tuple[int, str], **more: object) -> None:
-        seen = json.loads(ask(self.address, "/api/review/changes").text)["number"]
-        body = json.dumps({"seen": seen, "verdict": verdict, "marks": marks, **more})
+        now = json.loads(ask(self.address, "/api/review/changes").text)
+        body = json.dumps({"run": now["run"], "seen": now["number"], "verdict": verdict, "marks": marks, **more})
         answer = ask(self.address, "/api/review/decide", "POST", body=body, content_type="application/json")
         assert answer.status == 200, answer.text
 

@@ -104,11 +104,14 @@ def keys_in(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def served(
-    options: WebOptions | None = None, reports: list[str] | None = None, site: Site | None = None
+    options: WebOptions | None = None,
+    reports: list[str] | None = None,
+    site: Site | None = None,
+    listen: str = "127.0.0.1:0",
 ) -> Iterator[str]:
     """Serve the page of no monitor, or another site, in a thread; gives the address."""
     options = options or WebOptions()
-    sock = bind("127.0.0.1:0", options)
+    sock = bind(listen, options)
     address = address_of(sock, options)
     stop, ready = threading.Event(), threading.Event()
     report = (reports if reports is not None else []).append

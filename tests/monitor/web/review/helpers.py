@@ -24,6 +24,7 @@ from tests.monitor.reports.holter.helpers import FS_HZ, beats_of_rr
 from tests.monitor.web.helpers import served
 
 NOW = datetime.datetime(2026, 11, 30, 6, 11, 52, tzinfo=datetime.UTC)
+RUN = NOW.isoformat()  # names the start of a review
 ODD = frozenset({5, 9, 13, 20, 21, 22})
 ODD_SHAPE = frozenset({5, 9, 13, 20})
 
@@ -33,7 +34,7 @@ def beats() -> HolterBeats:
 
 
 @contextlib.contextmanager
-def desk_in(folder: Path) -> Iterator[ReviewDesk]:
+def desk_in(folder: Path, now: datetime.datetime = NOW) -> Iterator[ReviewDesk]:
     """40 beats, 6 anomalous of two shapes, and two alarms."""
     found = beats()
     rows = np.arange(40)
@@ -46,18 +47,20 @@ def desk_in(folder: Path) -> Iterator[ReviewDesk]:
         record = ReviewRecord(
             "p1", "sim", "II", "2026-11-30T00:00:00Z", 9000, found, groups, events, shapes[0].mean_mv, signal
         )
-        yield ReviewDesk(record, ReviewFiles([(folder / "signal", 0)]), lambda: NOW)
+        yield ReviewDesk(record, ReviewFiles([(folder / "signal", 0)]), lambda: now)
 
 
 @contextlib.contextmanager
-def served_review(folder: Path, options: WebOptions | None = None) -> Iterator[str]:
+def served_review(
+    folder: Path, options: WebOptions | None = None, *, listen: str = "127.0.0.1:0", now: datetime.datetime = NOW
+) -> Iterator[str]:
     """The page of that record; gives the address."""
-    with desk_in(folder) as desk, served(options, site=review_site(desk, "anna")) as address:
+    with desk_in(folder, now) as desk, served(options, site=review_site(desk, "anna"), listen=listen) as address:
         yield address
 
 
 class Client:
-    """A page without a browser: knows what it has seen."""
+    """A page without a browser, with the decisions and the number of the last change that it received."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
         self._session = session
@@ -79,10 +82,10 @@ class Client:
             return answer.status, await answer.text()
 
     async def decide(self, verdict: str, *marks: tuple[int, str], **more: Any) -> tuple[int, str]:
-        return await self.post("/decide", {"seen": self.seen, "verdict": verdict, "marks": marks, **more})
+        return await self.post("/decide", {"run": RUN, "seen": self.seen, "verdict": verdict, "marks": marks, **more})
 
     async def step(self, what: str) -> tuple[int, str]:
-        return await self.post(f"/{what}", {"seen": self.seen})
+        return await self.post(f"/{what}", {"run": RUN, "seen": self.seen})
 
     async def look(self) -> None:
         self._merge(await self.get("/changes", seen=self.seen))
@@ -96,4 +99,4 @@ class Client:
                 self.known[sample, alarm] = verdict
 
 
-__all__ = ["FS_HZ", "NOW", "ODD", "ODD_SHAPE", "Client", "beats", "desk_in", "served_review"]
+__all__ = ["FS_HZ", "NOW", "ODD", "ODD_SHAPE", "RUN", "Client", "beats", "desk_in", "served_review"]

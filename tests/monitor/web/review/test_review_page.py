@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,7 +14,7 @@ from monitor.reports.decisions import Mark
 from monitor.web.server import WebOptions
 from tests.monitor.web.conftest import Complaints
 from tests.monitor.web.helpers import keys_in
-from tests.monitor.web.review.helpers import ODD, ODD_SHAPE, beats, served_review
+from tests.monitor.web.review.helpers import NOW, ODD, ODD_SHAPE, beats, served_review
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +110,22 @@ def test_a_lost_folder_is_said_at_once(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#progress")).to_have_text("1 of 8 decided")
         expect(page.locator("#banner")).to_be_hidden()
     assert Mark(ORDER[0][0]) in ReviewFiles([(folder / "signal", 0)]).read()
+
+
+def test_a_page_of_an_earlier_start_decides_nothing(page: Page, tmp_path: Path) -> None:
+    with served_review(tmp_path) as address:
+        page.goto(address)
+        expect(page.locator("#progress")).to_have_text("0 of 8 decided")
+    (tmp_path / "other").mkdir()
+    later = NOW + datetime.timedelta(minutes=1)
+    with served_review(tmp_path / "other", listen=urlsplit(address).netloc, now=later):
+        page.keyboard.press("Enter")
+        expect(page.locator("#banner")).to_contain_text("started again")
+        expect(page.locator("#progress")).to_have_text("0 of 8 decided")
+        with page.expect_response(lambda answer: "/changes" in answer.url):
+            pass  # the next poll
+        expect(page.locator("#saved")).to_have_text("✕ NOT SAVED")
+    assert not list(tmp_path.rglob("*.review"))
 
 
 def test_a_link_for_viewing(page: Page, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from monitor.recording.review_file import ReviewFiles
 from monitor.reports.decisions import Decision, Mark
 from monitor.web.server import WebOptions
 from tests.monitor.web.helpers import ask, keys_in, login
-from tests.monitor.web.review.helpers import NOW, ODD, ODD_SHAPE, Client, beats, desk_in, served_review
+from tests.monitor.web.review.helpers import NOW, ODD, ODD_SHAPE, RUN, Client, beats, desk_in, served_review
 
 R = beats().r_sample.tolist()
 ANNA = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
-BODY = json.dumps({"seen": 0, "verdict": "V", "marks": [[R[5], ""]]})
+START = {"run": RUN, "seen": 0}
+BODY = json.dumps({**START, "verdict": "V", "marks": [[R[5], ""]]})
 
 
 def with_pages(folder: Path, act: Callable[[Client, Client], Awaitable[None]]) -> None:
@@ -139,6 +140,24 @@ def test_two_pages(tmp_path: Path) -> None:
     with_pages(tmp_path, act)
 
 
+def test_a_page_of_an_earlier_start_cannot_decide(tmp_path: Path) -> None:
+    async def act(page: Client, _: Client) -> None:
+        assert (await page.get("/changes"))["run"] == RUN
+
+        old = {"run": "2026-11-30T05:00:00+00:00", "seen": 0}
+        for path, body in (
+            ("decide", {"verdict": "V", "group": 2}),  # another group, where another recording is reviewed now
+            ("decide", {"verdict": "V", "marks": [[R[5], ""]]}),
+            ("undo", {}),
+        ):
+            assert await page.post(f"/{path}", {**old, **body}) == (
+                409, "the review was started again, load this page again\n"
+            )  # fmt: skip
+
+    with_pages(tmp_path, act)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_saved_does_not_count_and_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "rec"
     folder.mkdir()
@@ -162,19 +181,19 @@ def test_what_cannot_be_saved_does_not_count_and_says_so(tmp_path: Path) -> None
 
 def test_wrong_requests_are_one_line(tmp_path: Path) -> None:
     cases = [
-        ({"seen": 0, "verdict": "X", "marks": [[R[5], ""]]}, "verdict 'X': give one of N, S, V, F, Q"),
-        ({"seen": 0, "verdict": "true", "marks": [[R[5], ""]]}, "verdict 'true'"),
-        ({"seen": 0, "verdict": "V", "marks": [[2000, "asystole"]]}, "verdict 'V'"),
-        ({"seen": 0, "verdict": "V", "marks": [[R[5] + 1, ""]]}, "no beat at sample"),
-        ({"seen": 0, "verdict": "true", "marks": [[1, "asystole"]]}, "no alarm asystole at sample 1"),
-        ({"seen": 0, "verdict": "V", "marks": [[R[5] + 9, ""]], "add": True}, "a beat is there already"),
-        ({"seen": 0, "verdict": "V", "marks": [[9000, ""]], "add": True}, "outside of the record"),
-        ({"seen": 0, "verdict": "V", "marks": [[-9000, ""]], "add": True}, "outside of the record"),
-        ({"seen": 0, "verdict": "V", "marks": [[1, ""], [90, ""]], "add": True}, "one beat at a time"),
-        ({"seen": 0, "verdict": "V", "marks": []}, "nothing to decide"),
-        ({"seen": 0, "verdict": "V", "group": 99}, "nothing to decide"),
-        ({"seen": 0, "verdict": "V", "marks": [[1e300, ""]]}, "int"),
-        ({"seen": 0, "verdict": "V", "marks": [[R[5], ""]], "who": "ben"}, "unknown field"),
+        ({**START, "verdict": "X", "marks": [[R[5], ""]]}, "verdict 'X': give one of N, S, V, F, Q"),
+        ({**START, "verdict": "true", "marks": [[R[5], ""]]}, "verdict 'true'"),
+        ({**START, "verdict": "V", "marks": [[2000, "asystole"]]}, "verdict 'V'"),
+        ({**START, "verdict": "V", "marks": [[R[5] + 1, ""]]}, "no beat at sample"),
+        ({**START, "verdict": "true", "marks": [[1, "asystole"]]}, "no alarm asystole at sample 1"),
+        ({**START, "verdict": "V", "marks": [[R[5] + 9, ""]], "add": True}, "a beat is there already"),
+        ({**START, "verdict": "V", "marks": [[9000, ""]], "add": True}, "outside of the record"),
+        ({**START, "verdict": "V", "marks": [[-9000, ""]], "add": True}, "outside of the record"),
+        ({**START, "verdict": "V", "marks": [[1, ""], [90, ""]], "add": True}, "one beat at a time"),
+        ({**START, "verdict": "V", "marks": []}, "nothing to decide"),
+        ({**START, "verdict": "V", "group": 99}, "nothing to decide"),
+        ({**START, "verdict": "V", "marks": [[1e300, ""]]}, "int"),
+        ({**START, "verdict": "V", "marks": [[R[5], ""]], "who": "ben"}, "unknown field"),
         ([], "object"),
     ]
 
