@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import typer
 from monitor.commands.options import RECORD_FLAGS, RECORD_TEXTS, Given, Record, settings_of, takes
 from monitor.errors import ConfigError, SourceError
 from monitor.terminal import notice
+from monitor.user_name import user_name
 
 if TYPE_CHECKING:
     from monitor.archive.stored import StoredRecord
@@ -72,7 +72,7 @@ def review(
             if open_page and not webbrowser.open(address):
                 notice("no browser was found here; open that address yourself")
 
-        serve(options, listening, stop, notice, ready, review_site(desk, reviewer or _user()))
+        serve(options, listening, stop, notice, ready, review_site(desk, reviewer or user_name("unknown")))
 
 
 def _stored(asked: str, out: Path | None, settings: Config) -> StoredRecord:
@@ -148,10 +148,3 @@ def _is_journal(path: Path) -> bool:
             return file.read(16) == b"SQLite format 3\0"
     except OSError:
         return False
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for this user id
-        return "unknown"

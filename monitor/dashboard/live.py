@@ -6,7 +6,6 @@ Cursor, screen and line mode of the terminal are restored however it ends: by ke
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from monitor.dashboard.keyboard import Keyboard
 from monitor.dashboard.monitors import BusClient
 from monitor.dashboard.station import Station
 from monitor.stop_signals import STOP_SIGNALS
+from monitor.user_name import user_name
 
 __all__ = ["fits_dashboard", "run_dashboard"]
 
@@ -70,7 +70,7 @@ def run_dashboard(
     if not fits_dashboard(console):
         raise ValueError("the dashboard needs a UTF-8 terminal; without one, print alarms as lines instead")
     by_address = clients if isinstance(clients, Mapping) else {"": clients}
-    station = Station(by_address, _user(), bed, greeting, bell=bell)
+    station = Station(by_address, user_name("dashboard"), bed, greeting, bell=bell)
     driver = _Driver(station, console, clock, Keyboard(_stdin()))
     try:
         with _signals(driver):
@@ -192,10 +192,3 @@ def _stdin() -> int | None:
         return sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):  # closed, or without a descriptor
         return None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a user id without a name, as in containers; ImportError: no USERNAME
-        return "dashboard"
