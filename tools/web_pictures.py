@@ -1,6 +1,6 @@
 """Pictures of the page for the docs: python tools/web_pictures.py --out docs/web [--only ward-12,phone]
 
-Starts monitors with simulated patients in every state, and takes PNG pictures in Chromium.
+Starts monitors with simulated patients in every state, and a review, and takes PNG pictures in Chromium.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ SOURCES = {
     "icu-11": "sim:bigeminy=3600;seed=11",
     "icu-12": "sim:brady=3600;seed=12",
 }
+REVIEWED = "sim:sinus=240,bigeminy=60,sinus=300,vt=8,sinus=240,af=180,sinus=120;seed=4"
 STATES = {"sinus": 1, "vt": 2, "vf": 3, "asystole": 4, "leads-off": 5, "no-data": 6, "source-lost": 7, "paced": 8,
           "not-watched": 10}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: which ward, the view, the size, the theme, and keys to press."""
+    """One picture: which ward, or the review, the view, the size, the theme, and keys to press."""
 
     ward: str
     view: str
@@ -71,6 +72,7 @@ SHOTS = {
     "help": Shot("twelve", "ward", keys=("?",)),
     "phone-ward": Shot("twelve", "ward", 360, 720),
     "phone-bed": Shot("twelve", "bed/0%2Ficu-4", 360, 720),
+    "review": Shot("review", "", 1180, 720, "light", keys=("v", "ArrowRight", "ArrowRight", "f", "x")),
     "phone-alarms": Shot("twelve", "alarms", 360, 720, "light"),
 }
 
@@ -79,11 +81,18 @@ def _serve(stack: ExitStack, *command: str) -> str:
     """Start a monitor with its page; returns the address of the page."""
     bus = f"tcp://127.0.0.1:{free_port()}"
     words = (*command, "--speed", "1", "--no-dashboard", "--bus", bus, "--web", "127.0.0.1:0")
-    program = stack.enter_context(Program((*MONITOR, *words)))
-    wait_for(lambda: "page on" in program.output() or not program.alive, "page")
+    address = _address_of(stack, *words)
+    time.sleep(RUN_IN_S)
+    return address
+
+
+def _address_of(stack: ExitStack, *command: str) -> str:
+    """Start a program that prints `on ADDRESS`; returns the address."""
+    program = stack.enter_context(Program((*MONITOR, *command)))
+    wait_for(lambda: " on http" in program.output() or not program.alive, "page")
     if not program.alive:
         raise ToolError(program.output().strip().splitlines()[-1])
-    return program.output().partition("page on ")[2].split()[0]
+    return "http" + program.output().partition(" on http")[2].split()[0]
 
 
 def _one(stack: ExitStack, _folder: Path) -> str:
@@ -111,14 +120,22 @@ def _twelve(stack: ExitStack, folder: Path) -> str:
     return _serve(stack, "--config", str(config), "--journal", str(folder / "journal.sqlite"))
 
 
-WARDS: dict[str, Callable[[ExitStack, Path], str]] = {"one": _one, "twelve": _twelve, "hundred": _hundred}
+def _review(stack: ExitStack, folder: Path) -> str:
+    """A record under review."""
+    words = ("review", REVIEWED, "--out", str(folder), "--listen", "127.0.0.1:0", "--reviewer", "anna")
+    return _address_of(stack, *words)
+
+
+WARDS: dict[str, Callable[[ExitStack, Path], str]] = {
+    "one": _one, "twelve": _twelve, "hundred": _hundred, "review": _review
+}  # fmt: skip
 
 
 def _take(browser: Browser, address: str, shot: Shot, out: Path) -> None:
     context = browser.new_context(viewport={"width": shot.width, "height": shot.height}, color_scheme=shot.theme)  # type: ignore[arg-type]
     page: Page = context.new_page()
     page.goto(f"{address}#/{shot.view}")
-    wait_for(lambda: page.locator("#link").inner_text().startswith("●"), "connection")
+    wait_for(lambda: page.locator("#link, #saved").inner_text().startswith("●"), "connection")
     page.wait_for_timeout(12_000)  # a whole sweep of the trace
     for key in shot.keys:
         page.keyboard.press(key)
@@ -146,7 +163,6 @@ def main(
         for ward in dict.fromkeys(SHOTS[name].ward for name in names):
             with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
                 address = WARDS[ward](stack, Path(folder))
-                time.sleep(RUN_IN_S)
                 for name in names:
                     if SHOTS[name].ward == ward:
                         _take(browser, address, SHOTS[name], out / f"{name}.png")
