@@ -42,7 +42,7 @@ class Decision(NamedTuple):
 
 
 class ConflictError(Exception):
-    """Another page has decided meanwhile; the text is one line."""
+    """Another page has decided since; the text is one line."""
 
 
 class Change(NamedTuple):
@@ -56,14 +56,14 @@ class Change(NamedTuple):
 class Decisions:
     """The decisions of a record.
 
-    A change is proposed first, and committed once it is saved: what was not saved is not there.
+    A change is proposed first, and committed once it is saved.
 
     Args:
         known: decisions so far; they cannot be undone.
 
     Attributes:
         known: decisions now.
-        number: changes so far; a page says by it what it has seen.
+        number: changes so far; a page sends the number up to which it has received them.
     """
 
     def __init__(self, known: Mapping[Mark, Decision]) -> None:
@@ -89,32 +89,32 @@ class Decisions:
         Args:
             marks: to decide.
             decision: for all of them.
-            seen: number of the last change that the page knows.
+            seen: number of the last change that the page has received.
 
         Raises:
             ConflictError: one of them has changed since.
         """
         wanted = list(marks)
         if any(self._changed.get(mark, 0) > seen for mark in wanted):
-            raise ConflictError("another page has decided about this meanwhile; look at it, and decide again")
+            raise ConflictError("another page has decided about this; look at it, and decide again")
         return Change({mark: self.known.get(mark) for mark in wanted}, dict.fromkeys(wanted, decision))
 
     def propose_undo(self, seen: int) -> Change | None:
         """The change that takes back the last one; None: there is none.
 
         Raises:
-            ConflictError: there are changes that the page does not know.
+            ConflictError: there are changes that the page has not received.
         """
-        self._know(seen)
+        self._check_seen(seen)
         return Change(self._done[-1].after, self._done[-1].before, "undo") if self._done else None
 
     def propose_redo(self, seen: int) -> Change | None:
         """The change that was undone last; None: there is none.
 
         Raises:
-            ConflictError: there are changes that the page does not know.
+            ConflictError: there are changes that the page has not received.
         """
-        self._know(seen)
+        self._check_seen(seen)
         return self._undone[-1]._replace(way="redo") if self._undone else None
 
     def commit(self, change: Change) -> None:
@@ -133,7 +133,7 @@ class Decisions:
             del self._done[0]
 
     def with_change(self, change: Change) -> dict[Mark, Decision]:
-        """The decisions as they are after a change."""
+        """The decisions after a change; they are not committed."""
         merged = {**self.known, **change.after}
         return {mark: decision for mark, decision in merged.items() if decision is not None}
 
@@ -143,6 +143,6 @@ class Decisions:
             return {}
         return {mark: self.known.get(mark) for mark, number in self._changed.items() if number > seen}
 
-    def _know(self, seen: int) -> None:
+    def _check_seen(self, seen: int) -> None:
         if seen < self.number:
-            raise ConflictError("another page has decided something meanwhile; look at it first")
+            raise ConflictError("another page has made a change; look at it first")

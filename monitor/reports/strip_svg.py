@@ -57,7 +57,7 @@ _STYLE: Final = (
 class StripPicture:
     """Content of the drawing.
 
-    Many attributes: each is drawn, or says how.
+    Many attributes: each is drawn, or is an option of the drawing.
 
     Attributes:
         first_sample: index of the first column, source samples.

@@ -30,7 +30,7 @@ class Group:
 
     Attributes:
         title: in words.
-        verdict: what a confirmation says, a key of `BEAT_VERDICTS` or `ALARM_VERDICTS`.
+        verdict: the label that a confirmation gives, a key of `BEAT_VERDICTS` or `ALARM_VERDICTS`.
         shape: number of the shape from 1, as in the report; 0 = alarms, or beats in no shape.
         mean_mv: mean of the shape, mV; None without one.
     """

@@ -17,7 +17,7 @@ from monitor.reports.holter.measures import Episode
 __all__ = ["ReviewSummary", "aligned", "mark_of", "reviewed_beats", "reviewed_episodes", "summary_of"]
 
 _NORMAL: Final = "N"
-_ADDED: Final = "good"  # quality of a beat that the reviewer added: a person has seen it
+_ADDED: Final = "good"  # quality of a beat that the reviewer added
 
 
 @dataclass(frozen=True, slots=True)

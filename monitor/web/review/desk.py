@@ -1,4 +1,4 @@
-"""One record under review: its events, its signal, and the decisions, saved before they count."""
+"""One record under review: its events, its signal, and the decisions, each saved before it takes effect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CUT_S: Final = (0.25, 0.45)  # before and after the R-peak
 
 
 class NotSavedError(Exception):
-    """A decision could not be written, and does not count; the text is one line."""
+    """A decision could not be written, and has no effect; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +138,7 @@ class ReviewDesk:
         }  # fmt: skip
 
     def strip(self, first_sample: int, n: int) -> dict[str, Any]:
-        """Signal and beats of a part of the record."""
+        """Signal, mV at the record's rate, and beats of `n` samples from `first_sample` on; None = not known."""
         beats = self.record.beats
         low, high = np.searchsorted(beats.r_sample, [first_sample, first_sample + n]).tolist()
         scores = [round(value, 2) if np.isfinite(value) else None for value in beats.score[low:high].tolist()]
@@ -153,7 +153,7 @@ class ReviewDesk:
         }
 
     def spread(self, group: int) -> dict[str, Any]:
-        """Beats of a group, evenly over the record, to be drawn over each other."""
+        """Up to 60 beats of a group, evenly over the record: mV at the record's rate; R-peak at `before`."""
         own = [event.mark.sample for event in self.record.events if event.group == group and not event.mark.alarm]
         chosen = own[:: max(1, -(-len(own) // _SPREAD))]
         fs_hz = self.record.beats.fs_hz
@@ -164,7 +164,7 @@ class ReviewDesk:
         }
 
     def changes(self, seen: int) -> dict[str, Any]:
-        """Decisions that have changed since a number; of -1 all."""
+        """Decisions that have changed since change number `seen`; all for -1."""
         with self._lock:
             decisions = self._decisions
             changed = decisions.known if seen < 0 else decisions.since(seen)
@@ -187,12 +187,12 @@ class ReviewDesk:
             verdict: a key of BEAT_VERDICTS or ALARM_VERDICTS; empty = undecided again. An added beat that is no beat,
                 or undecided, is taken out again.
             who: name of the reviewer.
-            seen: number of the last change that the page knows.
+            seen: number of the last change that the page has received.
             add: the beat was missed.
 
         Raises:
             ValueError: an unknown mark or verdict, or a beat is there already; one line.
-            ConflictError: another page was faster.
+            ConflictError: another page has changed one of the marks since.
             NotSavedError: it could not be written.
         """
         decision: Decision | None = Decision(verdict, who, f"{self._now():%Y-%m-%dT%H:%M:%SZ}") if verdict else None
@@ -235,7 +235,9 @@ class ReviewDesk:
         others = self._near(mark.sample) | {each.sample for each in known if not each.alarm}
         for r in sorted(others):
             label = known.get(Mark(r))
-            if abs(r - mark.sample) <= MATCH_S * self.record.beats.fs_hz and (label is None or label[0] != NOT_A_BEAT):
+            if abs(r - mark.sample) <= MATCH_S * self.record.beats.fs_hz and (
+                label is None or label.verdict != NOT_A_BEAT
+            ):
                 raise ValueError("a beat is there already, less than 150 ms away: choose it and give it a label")
 
     def _near(self, sample: int) -> set[int]:

@@ -1,4 +1,4 @@
-"""HTTP of the review page: reading for everybody who may open it, decisions for operators."""
+"""HTTP of the review page: viewers read, operators also decide."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _application(desk: ReviewDesk, access: Access, reviewer: str) -> web.Applica
         return await _json(lambda: desk.changes(query.seen))
 
     def changing(kind: type[S], act: Callable[[S, str], None]) -> Handler:
-        """The handler of a change; the answer has what has changed since the page looked last."""
+        """The handler of a change; the answer has the changes after number `seen`."""
 
         async def change(request: web.Request) -> web.Response:
             who, may = name_of(request)
@@ -168,7 +168,7 @@ def _query(request: web.Request, kind: type[Q]) -> Q:
 
 
 async def _json(make: Callable[[], Any]) -> web.Response:
-    """The answer, made in a thread: of a long record it is large."""
+    """The answer, encoded in a thread: that of a long record is large."""
     body = await asyncio.to_thread(lambda: msgspec.json.encode(make()))
     response = web.Response(body=body, content_type="application/json")
     response.enable_compression()

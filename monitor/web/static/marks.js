@@ -1,4 +1,4 @@
-// The mark of a beat under a trace: anomalous, normal, or not scored; tellable without colour.
+// The mark of a beat under a trace: anomalous, normal, or not scored; distinct also without colour.
 
 // `ink` has the colours `anomalous` and `dim`.
 export function drawBeatMark(c, x, y, beat, ink) {

@@ -89,7 +89,7 @@ export class ReviewRecord extends EventTarget {
     return this.post("redo", {}, null, () => {});
   }
 
-  // One after the other, so that each knows the change before. Resolves to the marks that have changed, or false.
+  // Requests go one after the other, so that each has the number of the change before. Resolves to the changed marks, or false.
   post(what, body, mark, takeBack) {
     this.saving += 1;
     this.dispatchEvent(new Event("change"));
@@ -159,7 +159,7 @@ export class ReviewRecord extends EventTarget {
     return events.filter((event) => !this.decisions.has(event.key));
   }
 
-  // What a confirmation says of an event; without one it is of a usual beat.
+  // The verdict that a confirmation gives to an event; N for a usual beat, which is none.
   confirmed(event) {
     return event ? this.groups[event.group].verdict : "N";
   }
