@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -38,7 +37,6 @@ class LocalWorkers:
         self.slots = n
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._again: deque[Task] = deque()  # records whose process died
 
     def __enter__(self) -> LocalWorkers:
         for variable in _ONE_THREAD:
@@ -60,7 +58,7 @@ class LocalWorkers:
     @property
     def free(self) -> int:
         """Number of further tasks that can be submitted now."""
-        return self.slots - len(self._again) - sum(worker.task is not None for worker in self._workers)
+        return self.slots - sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Task) -> None:
         """Start a task; only while `free` is above 0."""
@@ -76,8 +74,6 @@ class LocalWorkers:
                 worker.task = None
             except (EOFError, OSError):
                 outcomes += self._died(worker)
-        while self._again:
-            self._give(self._again.popleft(), again=True)
         return outcomes
 
     def _give(self, task: Task, again: bool) -> None:
@@ -87,9 +83,7 @@ class LocalWorkers:
                 return
             self._drop(worker)
         self._workers.append(_Worker(self._context))
-        if not self._workers[-1].give(task, again):
-            self._drop(self._workers[-1])
-            self._again.append(task)
+        self._workers[-1].give(task, again)  # if this one has died, too, `done` notices it
 
     def _drop(self, worker: _Worker) -> None:
         worker.process.join()
@@ -103,7 +97,7 @@ class LocalWorkers:
         if task is None:
             return []
         if not worker.again:
-            self._again.append(task)
+            self._give(task, again=True)
             return []
         return [RecordOutcome(task.name, "failed", f"{task.spec}: {_death(worker.process.exitcode)}")]
 
@@ -119,11 +113,11 @@ class _Worker:
 
     def give(self, task: Task, again: bool) -> bool:
         """Send it a task; False where the process has died."""
+        self.task, self.again = task, again
         try:
             self.pipe.send(task)
         except OSError:
             return False
-        self.task, self.again = task, again
         return True
 
 
