@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +54,7 @@ def fit(
     config: Annotated[str, typer.Option(help="Name of a configuration, or a .toml file.")] = "ours",
     data: Annotated[
         str | None,
-        typer.Option(help="kaggle, or stream (DS1 beats as the monitor cuts them). Default: both; with --out kaggle."),
+        typer.Option(help="kaggle, or stream (beats as the monitor cuts them). Default: both; with --out kaggle."),
     ] = None,
     runs: Runs = Path("runs"),
     epochs_autoencoder: Annotated[int | None, typer.Option(help="Maximum number of epochs of stage 1.")] = None,
@@ -75,6 +75,7 @@ def fit(
 
     from train.config import load_config
     from train.data.groups import check_groups, check_leads
+    from train.errors import DataError
     from train.evaluate.comparison import DATA, run_folder
     from train.evaluate.fitting import finished_run
 
@@ -87,6 +88,8 @@ def fit(
         wanted = [(data or "kaggle", out)]
     else:
         wanted = [(name, run_folder(runs, config, name)) for name in ((data,) if data else DATA)]
+    if (patients, wanted_leads) != (("ds1",), "first") and all(name == "kaggle" for name, _ in wanted):
+        raise DataError(f"--groups {groups} --leads {leads}: the beats of kaggle have neither; give --data stream")
     for name, folder in wanted:
         finished_run(
             folder,
@@ -154,8 +157,9 @@ def evaluate(
         typer.echo(text, err=True)
 
     if protocol == "databases":
-        if model is not None or recording is not None:
-            raise DataError("--protocol databases fits its own models: give --trial NAME, not --model or --recording")
+        others = {"--model": model, "--recording": recording, "--record": record, "--csv-dir": csv_dir}
+        if given := _given(others | {"--figures": figures}):
+            raise DataError(f"--protocol databases fits its own models: give --trial NAME, not {given}")
         target = json or (results or FOLDER) / TRIALS
         if limit_records is not None and json is None and results is None:
             raise DataError("--limit-records is for a trial run: give --json or --results as well")
@@ -172,8 +176,8 @@ def evaluate(
         )
         typer.echo(f"wrote {target}")
         return
-    if trial:
-        raise DataError("--trial belongs to --protocol databases")
+    if given := _given({"--trial": trial, "--left-out": left_out, "--threads": threads}):
+        raise DataError(f"{given}: give it with --protocol databases only")
     conditions = ev.Conditions(csv_dir, limit_records, learning_s, seed)
     evaluations: Iterable[ev.Evaluation]
     folder = None
@@ -338,3 +342,8 @@ def _failed(text: str) -> int:
 
 def _command() -> str:
     return shlex.join(["python", "-m", "train", *sys.argv[1:]])
+
+
+def _given(options: Mapping[str, object]) -> str:
+    """Names of the options that have a value."""
+    return ", ".join(name for name, value in options.items() if value)
