@@ -86,7 +86,7 @@ def process(detector: Detector) -> list[Event]:
 
 def _process(turns: list[_Turn]) -> None:
     """Process the samples that wait, block by block."""
-    while going := [turn for turn in turns if turn.error is None and turn.detector.waits]:
+    while going := [turn for turn in turns if turn.error is None and turn.detector.blocks.has_next]:
         blocks = [(turn, block) for turn in going if (block := turn.do(turn.detector.next_block)) is not None]
         seconds = [[(turn, second) for second in block.seconds] for turn, block in blocks]
         due = list(chain.from_iterable(seconds))
@@ -107,7 +107,7 @@ def _process(turns: list[_Turn]) -> None:
             _decide([pair for pair in of_all if pair is not None])
         ended = [turn for turn, block in blocks if block.end is not None]
         _cut_and_compare(
-            [(turn, turn.do(turn.detector.decisions.take_beats, turn.detector.now, True)) for turn in ended]
+            [(turn, turn.do(turn.detector.decisions.take_beats, turn.detector.blocks.now, True)) for turn in ended]
         )
         for turn, block in blocks:
             turn.do(turn.detector.close_block, block)

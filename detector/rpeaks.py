@@ -114,7 +114,6 @@ class RPeakDetector:
 
     Attributes:
         step: grid step, samples.
-        window: window length, samples.
         edge: distance from the newest sample at which peaks are decided, samples.
         shortest: length of the shortest window that is analysed, samples.
         memory: what is known of the patient's QRS complexes; a new signal does not clear it.
@@ -124,7 +123,6 @@ class RPeakDetector:
     def __init__(self, fs_hz: float) -> None:
         self.fs_hz = fs_hz
         self.step = round(STEP_S * fs_hz)
-        self.window = round(WINDOW_S * fs_hz)
         self.edge = round(EDGE_S * fs_hz)
         self.shortest = math.ceil(_MIN_WINDOW_S * fs_hz)
         self.memory = QrsMemory(fs_hz)

@@ -41,7 +41,7 @@ class SignalEnd:
 
 @dataclass(slots=True, eq=False, repr=False)
 class NewBeat:
-    """A beat on its way.
+    """A beat between its R-peak and the verdict on it.
 
     Attributes:
         peak: its R-peak, index in filtered samples.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import deque
 from collections.abc import Hashable
 
 import numpy as np
@@ -12,19 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from detector.bandpass import Bandpass, Filtering
 from detector.beats import AFTER_R_S, BEFORE_R_S, Beat, BeatStretch, beat_stretch, cut_beat
+from detector.blocks import Blocks, joined
 from detector.decisions import Decisions
 from detector.events import Event, Gap
-from detector.fibrillation import WINDOW_S as WAVES_S
 from detector.input_watch import InputWatch
 from detector.mains import Mains, MainsFilter, Watched
 from detector.pacer import PacerFilter
 from detector.phases import process
-from detector.quality import BASELINE_S
 from detector.rows import ROWS
-from detector.rpeaks import STEP_S, WINDOW_S
 from detector.sample_hold import BRIDGE_S, SampleHold, Stretch
 from detector.seconds import Block, NewBeat, NewGap, Second, SignalEnd
-from detector.tail import SignalTail
 
 __all__ = ["BRIDGE_S", "Detector"]
 
@@ -54,7 +50,7 @@ class Detector:
     nothing above 40 Hz and cannot turn within half a period of it. Up to 60 ms it hides no QRS: R-peaks and RR
     intervals continue, but no beat that it touches is scored. A longer hole has no R-peak, and no RR interval over it.
 
-    Many attributes: the parts of the chain, lengths in samples, and where the signal is.
+    Many attributes: the parts of the chain, and where the signal is.
 
     Args:
         fs_hz: sampling rate, Hz, 100 to 1000.
@@ -64,8 +60,7 @@ class Detector:
     Attributes:
         samples_in, samples_lost: samples taken, and samples missing in gaps, so far.
         pacer: the pacing pulses of the last 60 s.
-        now: absolute index after the last sample that was filtered.
-        decisions: everything behind the filter (`detector.phases`).
+        blocks, decisions: the samples that wait, and everything behind the filter, for `detector.phases`.
 
     Raises:
         ValueError: sampling rate out of range, or too low for the notch asked for.
@@ -82,19 +77,15 @@ class Detector:
         self._mains = MainsFilter(fs_hz, mains)
         before = math.ceil(BEFORE_R_S * fs_hz) + 2
         after = math.ceil(AFTER_R_S * fs_hz) + 2  # two further samples for the cubic interpolation
-        self._step, self._window = round(STEP_S * fs_hz), round(WINDOW_S * fs_hz)
-        self._waves, self._wander = round(WAVES_S * fs_hz), round(BASELINE_S * fs_hz)
-        keep = self._window + before + after
-        self._tail = SignalTail(keep)
-        self.decisions = Decisions(fs_hz, rails_mv, self.pacer, self._input, before=before, after=after, keep=keep)
-        self._waiting: deque[Stretch | NewGap | SignalEnd] = deque()
+        self.blocks = Blocks(fs_hz, self._mains.watched, before + after)
+        self.decisions = Decisions(
+            fs_hz, rails_mv, self.pacer, self._input, before=before, after=after, keep=self.blocks.keep
+        )
         self._given: list[Samples] = []  # samples of the last call, without pacing pulses
         self._shown: list[Samples] = []  # the valid ones of them, filtered
         self._began = False
         self._coming = 0  # absolute index of the next sample; ahead of `_end` if an empty piece announced a gap
         self._end = 0  # absolute index after the samples that wait
-        self.now = self._start = self._judged = 0
-        self._restart_at(0)
 
     def push(self, samples: ArrayLike, first_sample: int | None = None) -> list[Beat]:
         """Take the next samples, return the beats that became complete.
@@ -121,7 +112,7 @@ class Detector:
         self._given, self._shown = [], []
         self._enter(self.pacer.flush())
         self._take(self._hold.release())
-        self._waiting.append(SignalEnd())
+        self.blocks.put(SignalEnd())
         if self._coming > self._end:  # an announced gap without samples after it
             self._finish(self._coming - self._end)
         return process(self)
@@ -145,12 +136,7 @@ class Detector:
 
     def filtered(self, first_sample: int, end_sample: int) -> Samples:
         """Filtered signal of a recent stretch for display, mV; NaN where it is not (or no longer) held."""
-        out = np.full(max(0, end_sample - first_sample), np.nan)
-        held = self.now - self._tail.filtered.size
-        low, high = max(first_sample, held), min(end_sample, self.now)
-        if low < high:
-            out[low - first_sample : high - first_sample] = self._tail.filtered[low - held : high - held]
-        return out
+        return self.blocks.filtered(first_sample, end_sample)
 
     # -- samples in -----------------------------------------------------------------------------------------
 
@@ -202,9 +188,9 @@ class Detector:
                 gap = Gap(self._end, n, effect, invalid=not stretch.missing)
                 step = effect == "hole" and abs(stretch.filled[-1] - stretch.filled[0]) > _STEP_MV
                 settled = self._end + n + round(_SETTLING_S * self.fs_hz) if step else None
-                self._waiting.append(NewGap(gap, stretch.missing or effect == "hole", settled))
+                self.blocks.put(NewGap(gap, stretch.missing or effect == "hole", settled))
                 self.samples_lost += n if stretch.missing else 0
-            self._waiting.append(stretch)
+            self.blocks.put(stretch)
             self._end += n
 
     def _finish(self, missing: int) -> None:
@@ -212,71 +198,18 @@ class Detector:
         gap = Gap(self._end, missing) if missing else None
         self._end += missing
         self.samples_lost += missing
-        self._waiting.append(SignalEnd(gap, self._end))
+        self.blocks.put(SignalEnd(gap, self._end))
 
     # -- blocks out -----------------------------------------------------------------------------------------
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is a next block."""
-        return bool(self._waiting)
 
     def next_block(self) -> Block:
         """The samples that wait, up to 16 ticks or the end of the signal.
 
         During the first beats up to one tick: what is measured of the next second depends on what was decided.
         """
-        most = ROWS if self.decisions.rpeaks.memory.enough else 1
-        stretches: list[Stretch] = []
-        ticks: list[tuple[int, list[NewGap]]] = []
-        gaps: list[NewGap] = []
-        end: SignalEnd | None = None
-        tick = (self.now // self._step + 1) * self._step
-        while self._waiting and end is None and len(ticks) < most:
-            item = self._waiting.popleft()
-            if isinstance(item, SignalEnd):
-                end = item
-            elif isinstance(item, NewGap):
-                gaps.append(item)
-            else:
-                room = tick + (most - len(ticks) - 1) * self._step - self.now
-                if item.raw.size > room:
-                    self._waiting.appendleft(Stretch(item.raw[room:], item.filled[room:], item.effect))
-                    item = Stretch(item.raw[:room], item.filled[:room], item.effect)
-                stretches.append(item)
-                self.now += item.raw.size
-                while tick <= self.now:
-                    ticks.append((tick, gaps))
-                    gaps, tick = [], tick + self._step
-        if end is not None and self.now > (ticks[-1][0] if ticks else self._judged):
-            ticks.append((self.now, gaps))
-            gaps = []
-        self._tail.append(_joined([stretch.raw for stretch in stretches]))
-        seconds = [self._second(*found) for found in ticks]
-        block = Block(_joined([stretch.filled for stretch in stretches]), stretches, seconds, gaps, end)
+        block = self.blocks.take(ROWS if self.decisions.rpeaks.memory.enough else 1)
         self.decisions.note(block)
         return block
-
-    def _second(self, tick: int, gaps: list[NewGap]) -> Second:
-        """The samples up to a tick, since the one before."""
-        first, self._judged = self._judged, tick
-        raw, filtered, held = self._tail.raw, self._tail.filtered, self.now - self._tail.raw.size
-
-        def last(samples: Samples, n: int) -> Samples:
-            return samples[max(self._start, tick - n) - held : tick - held]
-
-        return Second(
-            first=first,
-            end=tick,
-            on_grid=tick % self._step == 0,
-            gaps=gaps,
-            raw=raw[first - held : tick - held],
-            filtered=filtered[first - held : tick - held],
-            hum_window=last(raw, self._mains.watched),
-            wander_window=last(raw, self._wander),
-            waves_window=last(filtered, self._waves),
-            window=last(filtered, self._window),
-        )
 
     def hum_work(self, second: Second) -> tuple[Hashable, Watched] | None:
         """The last 2 s, for `measure_lines`; None where they are not whole, or the signal ends."""
@@ -287,7 +220,7 @@ class Detector:
         """The block without hum, for the band-pass; None if it is empty. The notch may be switched at each tick."""
         if not block.filled.size:
             return None
-        at, low, parts = 0, self.now - block.filled.size, list[Samples]()
+        at, low, parts = 0, self.blocks.now - block.filled.size, list[Samples]()
         for second in block.seconds:
             if second.on_grid:
                 parts.append(self._mains.push(block.filled[at : second.end - low]))
@@ -295,11 +228,11 @@ class Detector:
                 self._mains.look(second.hum_window, second.lines)
             second.hum_mv = self._mains.hum_mv if self._mains.hz is None else 0.0
         parts.append(self._mains.push(block.filled[at:]))
-        return (self.fs_hz, block.filled.size), self._bandpass.work(_joined(parts))
+        return (self.fs_hz, block.filled.size), self._bandpass.work(joined(parts))
 
     def take_filtered(self, block: Block, filtered: Samples, state: Samples) -> None:
         """The answer of the band-pass."""
-        self._tail.filtered[-filtered.size :] = self._bandpass.taken(filtered, state)
+        self.blocks.tail.filtered[-filtered.size :] = self._bandpass.taken(filtered, state)
         at = 0
         for stretch in block.stretches:
             if stretch.effect is None:
@@ -308,8 +241,8 @@ class Detector:
 
     def cut_work(self, beat: NewBeat) -> tuple[Hashable, BeatStretch] | None:
         """The signal of a beat, for `cut_beats`; a beat that is not held as a whole is cut here."""
-        filtered = self._tail.filtered
-        at = beat.peak - self.now + filtered.size
+        filtered = self.blocks.tail.filtered
+        at = beat.peak - self.blocks.now + filtered.size
         stretch = beat_stretch(filtered, at, self.fs_hz)
         if stretch is None:
             beat.samples = cut_beat(filtered, at, self.fs_hz)
@@ -318,18 +251,13 @@ class Detector:
     def close_block(self, block: Block) -> None:
         """Everything in the block is decided."""
         self.decisions.close(block)
-        self._tail.forget()
+        self.blocks.tail.forget()
         if block.end is not None and block.end.restart_at is not None:
             self._restart_at(block.end.restart_at)
 
     def _restart_at(self, sample: int) -> None:
         """A new signal begins at this absolute index."""
-        self._start = self.now = self._judged = sample
+        self.blocks.restart_at(sample)
         self._bandpass.reset()
         self._mains.reset()
-        self._tail.clear()
         self.decisions.restart_at(sample)
-
-
-def _joined(parts: list[Samples]) -> Samples:
-    return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0)])
