@@ -75,7 +75,7 @@ def _resume_point(reader: JournalReader, bed: str, started_s: float) -> ResumePo
     until = clock - round(_DECIDED_S * status.fs_hz)
     if isinstance(beat, BeatMessage):
         until = max(until, beat.r_sample + 1)
-    heard = map(decode, reader.last_beats(bed, clock - round(WINDOW_S * status.fs_hz)))
+    beats = map(decode, reader.last_beats(bed, clock - round(WINDOW_S * status.fs_hz)))
     bodies = map(decode, reader.alarm_changes(bed, clock - round(_HOUR_S * status.fs_hz)))
     return ResumePoint(
         status=status,
@@ -83,5 +83,5 @@ def _resume_point(reader: JournalReader, bed: str, started_s: float) -> ResumePo
         watched_until=min(max(until, 0), clock),
         changes=tuple(body.alarm for body in bodies if isinstance(body, AlarmMessage)),
         started_s=started_s,
-        beats=tuple(body for body in heard if isinstance(body, BeatMessage)),
+        beats=tuple(body for body in beats if isinstance(body, BeatMessage)),
     )
