@@ -5,8 +5,8 @@ windows (and the peaks) do not depend on how the samples were cut. Each beat is 
 edge of the window: closer to the edge, too little signal follows it.
 
 Candidates are the peaks of the slope envelope (`detector.qrs`). Their evidence for being a QRS comes from what is known
-of the patient (`detector.qrs_memory`), and the best sequence of them are the beats (`detector.beat_sequence`). The
-R-peak of a beat is where neurokit2 finds one, else the largest deflection.
+of the patient (`detector.qrs_evidence`, `detector.qrs_memory`), and the best sequence of them are the beats
+(`detector.beat_sequence`). The R-peak of a beat is where neurokit2 finds one, else the largest deflection.
 
 The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb (the cost
 counts places of beats, never their class). The price of a long pause was checked on cudb.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from detector._neurokit import findpeaks
 from detector.beat_sequence import REFRACTORY_S, Candidate, best_sequence
 from detector.qrs import Steepness, steepness_of
+from detector.qrs_evidence import Wave
 from detector.qrs_memory import NEW_RHYTHM_S, QrsMemory
 from detector.qrs_shapes import Compared, Places, compare_shapes
 from detector.short_repr import short_repr
@@ -41,21 +42,9 @@ _BEHIND_S = 0.85  # signal analysed before the first undecided sample: 0.6 s of 
 _NEUROKIT_S = 3.0  # signal before the first beat given to neurokit2; all 8 s would move one R-peak in 1000
 _LARGEST_HALF_S = 0.08
 _NOISE_SHARE = 0.12  # of the usual height: smallest candidate, so that noise in asystole gives no beats
-
-# Evidence in nats, like log-odds; 0 = as likely a QRS as not. Height is relative to the geometric mean of usual height
-# and background: logistic regression with the logarithms of height, background and usual height gave weights of 5.4,
-# -2.7 and -2.7, and 5.2 for likeness. In the sequence a slightly smaller weight of height was better.
-_HEIGHT_WEIGHT = 4.7
-_LIKENESS_WEIGHT = 5.2
-_PRIOR = -3.0
 _LIKENESS_UNKNOWN = 0.7
-_QUIET = 0.1  # of the usual height: smallest background, or small waves in a silent stretch stand out too much
-_SMALL, _OTHER_WEIGHT = 0.5, 2.0  # a wave under half the usual height that resembles a P or T wave more than a QRS
-_KNOWN = 0.9  # likeness to a shape from which that shape's own height is the usual one
 _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
-_NOISY, _NOISE_PRICE = 0.4, 6.0  # a background above 40 % of the usual height is noise, as are most of its peaks
-_MOST, _LEAST = 5.0, -10.0
 _LOST_RR, _LOST_S = 3.0, 1.5  # usual intervals, and s, without a QRS after which the usual interval does not count
 _PAUSE_RR = 1.6  # search back if an RR exceeds 1.6 times the median (1.66 in Pan and Tompkins),
 _SEARCH_SHARE = 0.4  # ... for candidates of at least 40 % of the usual height
@@ -66,18 +55,6 @@ class _Beat(NamedTuple):
 
     place: int
     likeness: float
-
-
-class _Wave(NamedTuple):
-    """A candidate: place in the window, height and background (mV per sample), and `detector.qrs_shapes.Compared`."""
-
-    place: int
-    height: float
-    around: float
-    like: float
-    own_height: float
-    other: float
-    width: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,8 +189,8 @@ class RPeakDetector:
         """Each QRS among the candidates; learns them."""
         memory, steepness, at, usual = self.memory, found.steepness, found.at, found.usual
         columns = at, steepness.envelope[at], steepness.around[at], *compared
-        waves = [_Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
-        like = [_likeness(wave, usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
+        waves = [Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
+        like = [wave.likeness(usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
         path = self._best(waves, like, found)
         next_qrs = min(found.until, path[0].place + found.first) if path else found.until
         searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
@@ -224,7 +201,7 @@ class RPeakDetector:
             path = self._best(waves, like, found)
         return self._learn(path, waves, like, found)
 
-    def _best(self, waves: list[_Wave], like: list[float], found: Candidates) -> list[Candidate]:
+    def _best(self, waves: list[Wave], like: list[float], found: Candidates) -> list[Candidate]:
         """The beats among the waves."""
         last = None if self._last is None else self._last._replace(place=self._last.place - found.first)
         rr = self.memory.usual_interval
@@ -232,12 +209,12 @@ class RPeakDetector:
             silent = found.until - found.first - last.place
             rr = None if silent > max(_LOST_RR * rr, _LOST_S * self.fs_hz) else rr
         candidates = [
-            Candidate(wave.place, wave.height, wave.width, _evidence(wave, alike, found.usual))
+            Candidate(wave.place, wave.height, wave.width, wave.evidence(alike, found.usual))
             for wave, alike in zip(waves, like, strict=True)
         ]
         return best_sequence(candidates, last, rr, found.steepness.slope.size, self.fs_hz)
 
-    def _learn(self, path: list[Candidate], waves: list[_Wave], like: list[float], found: Candidates) -> list[_Beat]:
+    def _learn(self, path: list[Candidate], waves: list[Wave], like: list[float], found: Candidates) -> list[_Beat]:
         """Learn what was decided: beats, and waves that are none. Returns the beats."""
         memory, steep, first, usual = self.memory, found.steepness.slope, found.first, found.usual
         likeness = {wave.place: alike for wave, alike in zip(waves, like, strict=True)}
@@ -294,19 +271,3 @@ class RPeakDetector:
                     peaks.append(self._last_peak)
                     break
         return peaks
-
-
-def _likeness(wave: _Wave, usual: float) -> float:
-    """Likeness to a QRS; a small wave that resembles a P or T wave more has less, down to -2."""
-    if wave.height >= _SMALL * usual:
-        return wave.like
-    return wave.like - _OTHER_WEIGHT * max(wave.other - wave.like, 0.0)
-
-
-def _evidence(wave: _Wave, like: float, usual: float) -> float:
-    """Evidence for being a QRS, nats, of a wave with this likeness; `usual` height, mV per sample."""
-    wanted = min(wave.own_height, usual) if wave.like > _KNOWN else usual
-    around = max(wave.around, _QUIET * usual)
-    evidence = _HEIGHT_WEIGHT * math.log(wave.height / math.sqrt(wanted * around)) + _LIKENESS_WEIGHT * like + _PRIOR
-    noise = math.log(max(1.0, around / (_NOISY * usual)))
-    return min(max(evidence - _NOISE_PRICE * (1.0 - like) * noise, _LEAST), _MOST)
