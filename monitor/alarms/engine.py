@@ -153,8 +153,8 @@ class AlarmEngine:
             sample: its sample clock at the end.
             beats: published in its last 5 minutes, in order, for the heart rate variability.
         """
-        self._variability.restore(changes, beats)
         self._book.restore(changes, sample)
+        self._variability.restore(changes, beats)
         self._technical.restore(self._book.active)
 
     def acknowledge(self, alarm_id: str, who: str) -> list[Alarm]:

@@ -39,14 +39,19 @@ class Variability:
         """Take the next beat, scored or not; the rule on irregular rhythms has taken it before."""
         beat, known = scored.beat, scored.score is not None
         self._window.push(beat.r_sample, beat.rr_s, scored=known, anomalous=scored.anomalous, paced=beat.paced)
-        if self._book.up(_IRREGULAR) is not None:
-            self._irregular_until = self._book.sample
+        self._note_irregular()
 
     def restore(self, changes: Iterable[Alarm], beats: Iterable[BeatMessage]) -> None:
-        """Continue after an earlier run: changes of its alarms, and its beats of the last 5 minutes, both in order."""
+        """Continue after an earlier run, with the book restored.
+
+        Args:
+            changes: of its alarms, in order.
+            beats: of its last 5 minutes, in order.
+        """
         for alarm in changes:
             if alarm.kind == _IRREGULAR:
                 self._irregular_until = alarm.decided_sample
+        self._note_irregular()  # one that lasts may have changed long ago
         for beat in beats:
             known = beat.score is not None
             self._window.push(beat.r_sample, beat.rr_s, scored=known, anomalous=beat.anomalous, paced=beat.paced)
@@ -65,6 +70,10 @@ class Variability:
             intervals=found.intervals,
             nn_s=nn_s,
         )
+
+    def _note_irregular(self) -> None:
+        if self._book.up(_IRREGULAR) is not None:
+            self._irregular_until = self._book.sample
 
     def _why_none(self, sample: int) -> str:
         window = self._window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -108,3 +109,16 @@ def test_an_engine_restored_from_messages_has_the_same_figures() -> None:
     other.restore(bed.changes, bed.engine._book.sample, said[-400:])
     assert bed.engine.hrv.sdnn_ms is not None
     assert other.hrv == bed.engine.hrv
+
+
+def test_a_restored_irregular_rhythm_has_no_figure_however_long_ago_it_began() -> None:
+    bed = SimulatedBed()
+    beats(bed, fibrillation(80, seed=5))
+    (onset,) = (alarm for alarm in bed.changes if alarm.kind == "irregular_rhythm")
+    now, other = onset.decided_sample + 1200 * round(FS_HZ), SimulatedBed().engine
+    message = BeatMessage(bed="p1", r_sample=0, rr_s=0.8, log_prob=-80.0, score=1.2, p_value=0.5, threshold=4.9,
+                          anomalous=False, quality="good")  # fmt: skip
+    last = [msgspec.structs.replace(message, r_sample=now - 200 * k) for k in range(370, 0, -1)]
+    other.restore([onset], now, last)
+    assert (other.hrv.why, other.hrv.sdnn_ms) == ("irregular rhythm", None)
+    assert other.hrv.nn_s > 290
