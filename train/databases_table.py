@@ -10,7 +10,7 @@ from typing import Any, Final
 from train.data.groups import GROUPS
 from train.evaluate.results import FOLDER, TRIALS, read_trials
 from train.evaluate.trials import named_trials
-from train.tables import put
+from train.tables import page_with
 
 __all__ = ["EXPERIMENTS_PAGE", "MARKERS", "render_trials", "rendered_experiments", "trial_lines"]
 
@@ -56,11 +56,7 @@ def rendered_experiments(folder: Path = FOLDER, page: Path = EXPERIMENTS_PAGE) -
     """
     if not (folder / TRIALS).is_file():
         return {}
-    try:
-        text = page.read_text("utf-8")
-    except OSError as error:
-        raise ValueError(f"{page}: {error.strerror}; give a page with {MARKERS[0]}") from error
-    return {page: put(text, render_trials(read_trials(folder / TRIALS)), MARKERS, page.name)}
+    return {page: page_with(page, render_trials(read_trials(folder / TRIALS)), MARKERS)}
 
 
 def _parts(found: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:

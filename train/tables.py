@@ -18,6 +18,7 @@ __all__ = [
     "README",
     "SHORT_MARKERS",
     "SHORT_NOTE",
+    "page_with",
     "put",
     "render",
     "render_short",
@@ -242,6 +243,19 @@ def render(results: Mapping[str, Result]) -> str:
     return "\n\n".join(parts)
 
 
+def page_with(path: Path, tables: str, markers: tuple[str, str]) -> str:
+    """Content that a page should have: the file with the tables between its markers.
+
+    Raises:
+        ValueError: the page is absent, or a marker is missing.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; give a page with {markers[0]}") from error
+    return put(text, tables, markers, path.name)
+
+
 def put(page: str, tables: str, markers: tuple[str, str] = (BEGIN, END), name: str = "README.md") -> str:
     """Replace the text between two markers of a page.
 
@@ -266,17 +280,10 @@ def rendered_pages(folder: Path = FOLDER, readme: Path = README, page: Path = QU
         ValueError: a page is absent, a marker is missing, or a result cannot be read.
     """
     results = read_results(folder)
-    pages = {}
-    for path, markers, tables in (
-        (readme, SHORT_MARKERS, render_short(results)),
-        (page, (BEGIN, END), render(results)),
-    ):
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}; give a page with {markers[0]}") from error
-        pages[path] = put(text, tables, markers, path.name)
-    return pages
+    return {
+        readme: page_with(readme, render_short(results), SHORT_MARKERS),
+        page: page_with(page, render(results), (BEGIN, END)),
+    }
 
 
 def _line(figure: _Figure, result: Result) -> str:

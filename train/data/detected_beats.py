@@ -21,7 +21,7 @@ from train.atomic_file import replace_file
 from train.data.contexts import Contexts, record_contexts, stack_contexts
 from train.data.records import LabelledBeats, Record, join_beats, read_record
 
-__all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled_stream", "match_beats", "stream_beats"]
+__all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled", "match_beats", "stream_beats"]
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
 _IN_STEP: Final = 8  # records; more gain little
@@ -136,14 +136,10 @@ def stream_beats(names: Sequence[str], data_set: str = "mitdb", second: bool = F
             yield streamed
 
 
-def labelled_stream(names: Sequence[str], data_set: str = "mitdb", second: bool = False) -> LabelledBeats:
-    """Scorable detected beats with the class of the matching annotated beat, by record and in order of time.
-
-    Args:
-        names, data_set, second: as in `stream_beats`.
-    """
+def labelled(records: Iterable[StreamedRecord]) -> LabelledBeats:
+    """Scorable detected beats with the class of the matching annotated beat, by record and in order of time."""
     parts = []
-    for record in stream_beats(names, data_set, second):
+    for record in records:
         keep = record.scorable & (record.matched >= 0)
         labels = record.annotated_labels[record.matched[keep]]
         name, database, lead = (np.full(len(labels), word) for word in (record.name, record.database, record.lead))

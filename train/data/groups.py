@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from train.data.detected_beats import StreamedRecord, labelled_stream, stream_beats
-from train.data.records import DS1, LabelledBeats, NormalBeats, join_beats
+from train.data.detected_beats import StreamedRecord, labelled, stream_beats
+from train.data.records import DS1, LabelledBeats, NormalBeats
 from train.errors import DataError
 
 __all__ = ["GROUPS", "Leads", "check_groups", "check_leads", "group_beats", "group_records", "thinned"]
@@ -78,14 +78,8 @@ def group_records(group: str, leads: Leads, limit: int | None = None) -> Iterabl
 
 
 def group_beats(groups: Sequence[str], leads: Leads, limit: int | None = None) -> LabelledBeats:
-    """Scorable detected beats of groups with their classes, patient, database and lead; see `labelled_stream`."""
-    return join_beats(
-        [
-            labelled_stream(GROUPS[group][1][:limit], GROUPS[group][0], second)
-            for group in check_groups(groups)
-            for second in ((False, True) if leads == "both" else (False,))
-        ]
-    )
+    """Scorable detected beats of groups with their classes, patient, database and lead; see `labelled`."""
+    return labelled(record for group in check_groups(groups) for record in group_records(group, leads, limit))
 
 
 def thinned(normals: NormalBeats, beats_per_lead: int) -> NormalBeats:

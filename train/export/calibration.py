@@ -27,7 +27,7 @@ __all__ = [
 
 CalibratedOn = Literal["all", "held_out", "patients"]
 
-PATIENTS_SHARE: Final = 0.8  # with a quarter of 32 patients held out, higher shares have no patient to stand on
+PATIENTS_SHARE: Final = 0.8  # a quarter of 32 patients held out is 8; a higher share needs more of them
 _ROUNDS: Final = 3  # learned beats and table depend on each other
 PUBLISHED_ALPHA: Final = 0.05  # the published threshold: 5 % of the training normals score under it
 
