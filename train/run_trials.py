@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from train.data.groups import check_groups
+from train.data.groups import GROUPS, check_groups
 from train.databases_table import trial_lines
-from train.evaluate.databases_protocol import evaluate_trial
+from train.errors import DataError
+from train.evaluate.databases_protocol import evaluate_trial, training_groups
 from train.evaluate.results import write_trial
 from train.evaluate.trials import chosen_trials
 
@@ -42,12 +43,19 @@ def run_trials(
 
     Raises:
         ConfigError: unknown trial.
-        DataError: unknown group.
+        DataError: unknown group, or one that a named trial does not report.
     """
     left_out = check_groups(left_out) if left_out else ()
+    trials = {}
+    for name, trial in chosen_trials(names).items():
+        reported = [group for group in GROUPS if training_groups(trial, group)]
+        if not left_out or set(left_out) & set(reported):
+            trials[name] = trial
+        elif names:
+            raise DataError(f"--trial {name} --left-out {left_out[0]}: this trial reports {', '.join(reported)}")
     if threads:
         torch.set_num_threads(threads)
-    for name, trial in chosen_trials(names).items():
+    for name, trial in trials.items():
         # Without paths: the same on every machine.
         command = f"python -m train evaluate --protocol databases --trial {name} --seed {seed}"
         found = evaluate_trial(

@@ -189,6 +189,10 @@ def test_all_runs_from_fit_to_the_readme(
         (("evaluate", "--protocol", "databases", "--trial", "nonsense"), "--trial nonsense: unknown; give shipped"),
         (("evaluate", "--protocol", "databases", "--model", "x"), "fits its own models"),
         (("evaluate", "--protocol", "databases", "--record", "100", "--figures", "x"), "not --record, --figures"),
+        (
+            ("evaluate", "--protocol", "databases", "--trial", "ds1", "--left-out", "ds1", "--json", "x"),
+            "--trial ds1 --left-out ds1: this trial reports sele, qtother",
+        ),
         (("evaluate", "--trial", "ds1"), "--trial: give it with --protocol databases only"),
         (
             ("evaluate", "--left-out", "ds1", "--threads", "1"),

@@ -37,8 +37,8 @@ def test_the_named_records_are_in_qtdb() -> None:
     assert {*GROUPS["sele"][1], *GROUPS["qtother"][1]} <= set(record_names("qtdb"))
 
 
-def test_rows_carry_patient_database_and_lead(made: Path) -> None:
-    assert made.is_dir()
+@pytest.mark.usefixtures("made")
+def test_rows_carry_patient_database_and_lead() -> None:
     one, both = group_beats(["sele"], "first"), group_beats(["qtother", "sele"], "both")
     assert set(zip(one.records.tolist(), one.databases.tolist(), one.leads.tolist(), strict=True)) == {
         ("a1", "qtdb", LEADS[0]),
@@ -57,15 +57,15 @@ def test_rows_carry_patient_database_and_lead(made: Path) -> None:
     assert height[LEADS[1]] == pytest.approx(0.7 * height[LEADS[0]], rel=0.05)
 
 
-def test_holding_out_keeps_all_leads_of_a_patient_together(made: Path) -> None:
-    assert made.is_dir()
+@pytest.mark.usefixtures("made")
+def test_holding_out_keeps_all_leads_of_a_patient_together() -> None:
     fitted, watched = NormalBeats(group_beats(["sele", "qtother"], "both")).hold_out(0.25, 0, by_record=True)
     assert not set(fitted.records.tolist()) & set(watched.records.tolist())
     assert set(watched.leads.tolist()) == set(LEADS)
 
 
-def test_records_come_with_their_verdicts(made: Path) -> None:
-    assert made.is_dir()
+@pytest.mark.usefixtures("made")
+def test_records_come_with_their_verdicts() -> None:
     records = list(group_records("sele", "both", limit=1))
     assert [(record.name, record.lead) for record in records] == [("a1", LEADS[0]), ("a1", LEADS[1])]
     for record in records:
@@ -74,8 +74,8 @@ def test_records_come_with_their_verdicts(made: Path) -> None:
         assert record.verdicts[-1] in ("good", "truncated")
 
 
-def test_a_draw_gives_each_lead_of_a_patient_the_same_weight(made: Path) -> None:
-    assert made.is_dir()
+@pytest.mark.usefixtures("made")
+def test_a_draw_gives_each_lead_of_a_patient_the_same_weight() -> None:
     beats = group_beats(["sele"], "both")
     few = beats.rows(np.flatnonzero((beats.leads == LEADS[0]) | (np.arange(len(beats)) % 4 == 0)))
     normals = NormalBeats(few)
