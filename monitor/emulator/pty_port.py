@@ -13,9 +13,10 @@ from typing import Final
 
 from monitor.errors import SourceError
 
-assert sys.platform != "win32"  # for the type checker; `emulate` refuses before it imports this module
+if sys.platform == "win32":
+    raise ImportError("Windows has no pseudo-terminals that are serial ports")
 
-import tty  # noqa: E402
+import tty
 
 __all__ = ["PtyPort"]
 
