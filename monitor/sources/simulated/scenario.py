@@ -7,7 +7,9 @@ Kinds of rhythm with their durations, s, in order, and with a rate, per minute, 
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,8 @@ OPTIONS = (*RUN_OPTIONS, *(option.name for option in option_fields()))
 # 15 s of clean sinus rhythm settle the filters and the baseline; the VT holds 17 beats above 140/min.
 DEFAULT_SCENARIO = "sinus=15,pvc=5,pac=4,vt=8,sinus=4,asystole=6,sinus=3,af=5,noise=4,leadsoff=3,sinus=3;repeat=yes"
 
+_EXAMPLE = "sim:sinus=60,vt@200=8;hr=70"
+_HELP = "ecg-monitor --help-sim"
 DEFAULT_FS_HZ = 250.0
 MIN_SEGMENT_S = 0.1
 RATE_SPREAD = 0.04  # rates that neither the scenario nor `hr` and `pace` give differ this much between patients
@@ -114,10 +118,12 @@ class Scenario:
 
 
 def _fail(what: str) -> SourceError:
-    return SourceError(
-        f"simulator: {what}; write KIND=SECONDS,KIND@BPM=SECONDS,... with kinds {', '.join(KINDS)}"
-        f" and options ;{'=...;'.join(OPTIONS)}=... (ecg-monitor --help-sim explains them)"
-    )
+    return SourceError(f"simulator: {what}; write KIND=SECONDS,...;OPTION=VALUE, e.g. {_EXAMPLE}; see {_HELP}")
+
+
+def _unknown(what: str, name: str, names: Iterable[str]) -> SourceError:
+    near = ", ".join(difflib.get_close_matches(name, names, n=3))
+    return _fail(f"unknown {what} {name!r}" + (f" (nearest: {near})" if near else ""))
 
 
 def _number(text: str, what: str, low: float, high: float) -> float:
@@ -136,7 +142,7 @@ def _part(item: str) -> Part:
     if name in OPTIONS and name not in KINDS:
         raise _fail(f"{name!r} is an option, write it after a semicolon")
     if name not in KINDS:
-        raise _fail(f"unknown kind {name!r}")
+        raise _unknown("kind", name, KINDS)
     if not equals:
         raise _fail(f"{name!r} has no seconds")
     rate_bpm = None
@@ -158,7 +164,7 @@ def parse_scenario(text: str, *, seed: int = 1, fs_hz: float | None = None) -> S
         fs_hz: sampling rate, Hz, used where `text` names none; None = 250.
 
     Raises:
-        SourceError: unknown kind or option, no number, out of range: one line that lists the kinds and options.
+        SourceError: unknown kind or option, no number, out of range: one line with the form of a scenario.
     """
     kinds, *settings = (part.strip() for part in text.split(";"))
     if not kinds:
@@ -170,7 +176,7 @@ def parse_scenario(text: str, *, seed: int = 1, fs_hz: float | None = None) -> S
     for item in filter(None, settings):
         name, _, value = (piece.strip() for piece in item.partition("="))
         if name not in OPTIONS:
-            raise _fail(f"unknown option {name!r}")
+            raise _unknown("option", name, OPTIONS)
         chosen[name] = value
     if (repeat := chosen.get("repeat", "no")) not in ("yes", "no"):
         raise _fail(f"repeat {repeat!r} is neither yes nor no")
