@@ -45,8 +45,9 @@ def emulate(
     """Play a record as a serial device on a pseudo-terminal, or as a strap, with faults: no hardware needed."""
     from monitor.commands.console_printer import ConsolePrinter
     from monitor.commands.signals import stop_on_signals
-    from monitor.emulator.emulate import EmulateOptions, run_emulator
+    from monitor.emulator.emulate import run_emulator
     from monitor.emulator.encoder import Scale
+    from monitor.emulator.options import EmulateOptions
 
     stop = threading.Event()
     stop_on_signals(stop)

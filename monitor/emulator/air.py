@@ -23,7 +23,7 @@ _UNREAD_BYTES: Final = 1 << 20  # a peer that does not read this much is disconn
 
 
 class _Peer:
-    """One TCP connection: somebody who scans, or the one who is connected."""
+    """A TCP connection of a program that scans or is connected."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
@@ -46,7 +46,7 @@ class Air:
     Attributes:
         at: host and port.
         sent, received: notifications sent, and confirmed by the connected program.
-        unheard: notifications that nobody followed.
+        unsubscribed: notifications of a characteristic that the program did not ask for.
         ended: the source has ended, and what was sent is read or lost.
 
     Raises:
@@ -70,7 +70,7 @@ class Air:
             ) from None
         self._listener.setblocking(False)
         self.at: tuple[str, int] = self._listener.getsockname()[:2]
-        self.sent = self.received = self.unheard = 0
+        self.sent = self.received = self.unsubscribed = 0
         self.ended = False
         self._unconfirmed = 0
         self._peers: list[_Peer] = []
@@ -81,12 +81,12 @@ class Air:
 
     @property
     def unconfirmed(self) -> int:
-        """Notifications on their way to the connected program; 0 while nobody is connected."""
+        """Notifications on their way to the connected program; 0 without one."""
         return self._unconfirmed if self._connected is not None else 0
 
     @property
     def streaming(self) -> bool:
-        """Whether somebody is connected, follows the samples and has started the ECG."""
+        """Whether a connected program has started the ECG and asked for its notifications."""
         model = self._strap.model
         return self._connected is not None and model.running and model.data in self._connected.followed
 
@@ -111,14 +111,14 @@ class Air:
         model = self._strap.model
         for peer in list(self._peers):
             if peer.scans and self._strap.in_reach and self._connected is None and not peer.out:
-                self._tell(peer, Message("seen", name=model.name, address=model.address))
+                self._put(peer, Message("seen", name=model.name, address=model.address))
             self._flush(peer)
         if self._strap.ended:
             self._ended_s = now_s if self._ended_s is None else self._ended_s
             self.ended = now_s - self._ended_s >= LINGER_S
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until somebody connects or sends something, at most `timeout_s`."""
+        """Wait for a connection or a message, at most `timeout_s`."""
         select.select([self._listener, *(peer.link for peer in self._peers)], [], [], timeout_s)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Air:
         while True:
             try:
                 link, _ = self._listener.accept()
-            except OSError:  # nobody, or already gone
+            except OSError:  # none is waiting, or it was closed already
                 return
             if len(self._peers) >= _PEERS:
                 link.close()
@@ -177,17 +177,17 @@ class Air:
 
     # -- messages ----------------------------------------------------------------------------------------------
 
-    def _tell(self, peer: _Peer, message: Message) -> None:
+    def _put(self, peer: _Peer, message: Message) -> None:
         peer.out += line_of(message)
 
     def _notify(self, uuid: str, value: bytes) -> None:
         peer = self._connected
         if peer is None or uuid not in peer.followed:
-            self.unheard += 1
+            self.unsubscribed += 1
             return
         self.sent += 1
         self._unconfirmed += 1
-        self._tell(peer, Message("value", uuid=uuid, value=value))
+        self._put(peer, Message("value", uuid=uuid, value=value))
 
     def _do(self, peer: _Peer, message: Message) -> None:
         model = self._strap.model
@@ -199,7 +199,7 @@ class Air:
                 return
             peer.scans, self._connected = False, peer
             self._unconfirmed = 0
-            self._tell(peer, Message("services", services=model.services))
+            self._put(peer, Message("services", services=model.services))
         elif peer is not self._connected:
             self._drop(peer)
         elif message.kind == "got":
@@ -211,7 +211,7 @@ class Air:
                 done = Message("done", id=message.id, value=value)
             except Refused as refused:
                 done, sent = Message("done", id=message.id, error=refused.code), []
-            self._tell(peer, done)
+            self._put(peer, done)
             for uuid, value in sent:
                 self._notify(uuid, value)
 

@@ -6,64 +6,29 @@ import math
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from monitor.emulator.device import Device
 from monitor.emulator.emulate_strap import play_strap
-from monitor.emulator.encoder import FORMS, NO_SCALE, Scale, base_format
+from monitor.emulator.encoder import FORMS, base_format
 from monitor.emulator.faults import parse_faults
+from monitor.emulator.options import EmulateOptions
 from monitor.emulator.player import LINE_S, Player
 from monitor.emulator.port import DevicePort, RealPort
 from monitor.emulator.report import counts_line, fault_line
 from monitor.emulator.strap_models import STRAPS
 from monitor.errors import ConfigError
-from monitor.sources import Source, SourceOptions, open_source
+from monitor.sources import Source
 from monitor.sources.serial.formats import FORMATS
 
-__all__ = ["EmulateOptions", "run_emulator"]
+__all__ = ["run_emulator"]
 
 _TICK_S: Final = 0.01
 _BAUDS: Final = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600, 1_000_000, 2_000_000)
 _LINE_BYTES: Final = float(1 << 24)  # most bytes that wait for a reader, at any speed
 _BITS: Final = 10  # bits of a byte on the line, with start and stop bit
-
-
-@dataclass(frozen=True, slots=True)
-class EmulateOptions:
-    """Options of the command.
-
-    Many attributes: one for each option of the command line.
-
-    Attributes:
-        form: format of the device, one of FORMS or STRAPS.
-        link: path of the pseudo-terminal; None = in a temporary folder.
-        port: a real port instead of a pseudo-terminal; of a strap HOST:PORT to listen on.
-        baud: speed of that port, bit/s; None = the usual speed of the format.
-        seed: seed of the faults, and of the simulator.
-        start_s, duration_s, channel, fs_hz: options of the source, see SourceOptions.
-        speed: device time / real time.
-        scale: scale of the device's ADC.
-        as_json: print the counts at the end as one line of JSON.
-    """
-
-    source: str = "sim"
-    form: str = "lines"
-    faults: str = ""
-    link: Path | None = None
-    port: str | None = None
-    baud: int | None = None
-    seed: int = 0
-    start_s: float = 0.0
-    duration_s: float | None = None
-    channel: str | None = None
-    fs_hz: float | None = None
-    speed: float = 1.0
-    scale: Scale = NO_SCALE
-    as_json: bool = False
 
 
 def run_emulator(
@@ -91,16 +56,7 @@ def run_emulator(
         raise ConfigError("--port is a real port, --link a pseudo-terminal: give one of them")
     if options.port is None and options.baud is not None:
         raise ConfigError("--baud is for a real --port; a pseudo-terminal has no speed")
-    source = open_source(
-        options.source,
-        SourceOptions(
-            fs_hz=options.fs_hz,
-            channel=options.channel,
-            start_s=options.start_s,
-            duration_s=options.duration_s,
-            seed=options.seed,
-        ),
-    )
+    source = options.open(options.fs_hz)
     try:
         device = Device(source, options.form, faults, seed=options.seed, scale=options.scale)
         packet_bytes = max(len(packet) for packet in device.encoder.encode(np.array([-1.0, np.nan]), 0))
@@ -167,6 +123,5 @@ def _play(
     while not player.ended and not stop():
         player.step()
         port.wait(_TICK_S)
-    counts = device.tally() | {"bytes_unheard": player.unread, "bytes_overrun": player.overrun}
-    settings = {"port": port.path, "source": options.source, "format": options.form, "faults": options.faults}
-    write_line(counts_line(counts, {**settings, "seed": options.seed} if options.as_json else None))
+    counts = device.tally() | {"bytes_unread": player.unread, "bytes_overrun": player.overrun}
+    write_line(counts_line(counts, options.settings(port.path)))

@@ -5,19 +5,17 @@ from __future__ import annotations
 import ipaddress
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from monitor.emulator.air import Air
 from monitor.emulator.faults import Faults
+from monitor.emulator.options import EmulateOptions
 from monitor.emulator.report import counts_line, fault_line
 from monitor.emulator.strap import Strap
 from monitor.emulator.strap_models import STRAPS, StrapModel
 from monitor.errors import ConfigError
-from monitor.sources import Source, SourceOptions, open_source
+from monitor.sources import Source
 from monitor.sources.ble.link import parse_endpoint
-
-if TYPE_CHECKING:
-    from monitor.emulator.emulate import EmulateOptions
 
 __all__ = ["play_strap"]
 
@@ -48,16 +46,7 @@ def play_strap(
     at = _endpoint(options.port or _ANY_PORT)
     model = _model(options)
     simulated = options.source.partition(":")[0].strip() == "sim"
-    source = open_source(
-        options.source,
-        SourceOptions(
-            fs_hz=model.fs_hz if simulated else None,
-            channel=options.channel,
-            start_s=options.start_s,
-            duration_s=options.duration_s,
-            seed=options.seed,
-        ),
-    )
+    source = options.open(model.fs_hz if simulated else None)
     try:
         strap = Strap(source, model, faults, seed=options.seed)
         air = Air(strap, at, clock=clock, report=lambda fault: write_line(fault_line(fault)))
@@ -71,9 +60,8 @@ def play_strap(
             air.close()
     finally:
         source.close()
-    counts = strap.tally() | {"unheard": air.unheard, "sent": air.sent, "received": air.received}
-    settings = {"port": where, "source": options.source, "format": options.form, "faults": options.faults}
-    write_line(counts_line(counts, {**settings, "seed": options.seed} if options.as_json else None))
+    counts = strap.tally() | {"unsubscribed": air.unsubscribed, "sent": air.sent, "received": air.received}
+    write_line(counts_line(counts, options.settings(where)))
     return 0
 
 
@@ -88,7 +76,7 @@ def _endpoint(text: str) -> tuple[str, int]:
     """Host and port of --port.
 
     Raises:
-        ConfigError: no address of this machine: whoever connects is not authenticated.
+        ConfigError: not a loopback address; other machines are refused, since connections are not authenticated.
     """
     endpoint = parse_endpoint(text)
     host = endpoint[0] if endpoint else ""

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from monitor.emulator.air import Air
-from monitor.emulator.emulate import EmulateOptions, run_emulator
+from monitor.emulator.emulate import run_emulator
 from monitor.emulator.faults import parse_faults
+from monitor.emulator.options import EmulateOptions
 from monitor.emulator.plan import Fate
 from monitor.emulator.samples import Resampled, Samples
 from monitor.emulator.strap import Action, OutOfReach, Strap
@@ -56,7 +57,7 @@ def test_the_counts_add_up() -> None:
     assert min(counts[name] for name in ("dropped", "late", "twice", "unplugged", "stalled")) > 0
 
 
-def test_a_strap_that_nobody_started_loses_what_it_measures() -> None:
+def test_a_strap_that_was_not_started_loses_what_it_measures() -> None:
     strap = strap_of()
     strap.model.running = False
     assert strap.advance(10.0) == []
