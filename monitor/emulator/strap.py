@@ -41,8 +41,8 @@ Action = Sent | OutOfReach | InReach | FaultReport
 class Strap:
     """Plays a source as a strap.
 
-    The strap measures from its first start on, also while it is out of reach or nobody is connected; what it measures
-    then is lost. The output depends on source, model, faults and seed only, not on the steps in which time advances.
+    The strap measures from its first start on, also while it is out of reach or not connected; what it measures then is
+    lost. The output depends on source, model, faults and seed only, not on the steps in which time advances.
 
     Many attributes: the counts for the report at the end.
 

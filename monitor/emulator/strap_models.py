@@ -215,7 +215,7 @@ class MovesenseStrap(_Strap):
 
 
 class GenericStrap(_Strap):
-    """A device of one's own, as an ESP32 with the Nordic UART service: it sends while somebody follows.
+    """A device of the user, as an ESP32 with the Nordic UART service: it sends while its notifications are turned on.
 
     Args:
         layout: of its notifications; `n` is given.

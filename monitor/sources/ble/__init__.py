@@ -1,1 +1,1 @@
-"""Chest straps over Bluetooth Low Energy: the Polar H10; needs the extra `ble`."""
+"""ECG over Bluetooth Low Energy: Polar H10, Movesense, devices with a given layout; needs the extra `ble`."""

@@ -78,7 +78,7 @@ class Scanner(BaseBleakScanner):
                     device = self.create_or_update_device(address, address, name, None, advertised)
                     self.call_detection_callbacks(device, advertised)
         except (OSError, ValueError):
-            pass  # as a radio that hears nothing
+            pass  # as a radio that receives nothing
         finally:
             writer.close()
 
@@ -223,7 +223,7 @@ class Client(BaseBleakClient):
         for waiting in (self._offered, *self._asked.values()):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(BleakError("disconnected"))
-                waiting.exception()  # seen: nobody may be waiting any more
+                waiting.exception()  # marks it as retrieved: a cancelled request no longer awaits it
         if self._disconnected_callback is not None:
             self._disconnected_callback()
 

@@ -1,6 +1,6 @@
 """An ECG over Bluetooth Low Energy, `ble:NAME`, `ble:ADDRESS`, `ble:NAME?layout`; needs the extra `ble`.
 
-Polar H10 and Movesense are recognised by their services; a device of the user's own by the layout that he describes
+Polar H10 and Movesense are recognised by their services; another device is read by the layout in its name
 (see `layout`). Lost notifications are found by the strap's time stamps or counter, else by time; a strap that is out
 of reach is searched for until it is back. `ble:NAME@HOST:PORT` is a strap that `ecg-monitor emulate` plays.
 """

@@ -38,7 +38,7 @@ class Strap(Protocol):
     Attributes:
         fs_hz: sampling rate, Hz.
         unit: of the values of its frames.
-        contact: its heart rate tells whether there is contact with the skin.
+        contact: its heart rate notifications report contact with the skin.
         counter_values: its counter starts again after this number; 0 = no counter.
         stamped: its frames have time stamps.
         version: firmware, for the user; empty until `start`, or unknown.
@@ -260,6 +260,6 @@ def strap_of(client: BleakClient, name: str, fs_hz: float | None) -> Strap:
 
 
 def _put(queue: asyncio.Queue[_T], item: _T) -> None:
-    """Put an answer; a strap that answers without end is not listened to."""
+    """Put an answer; further ones than fit are dropped, so that no strap fills the memory."""
     with contextlib.suppress(asyncio.QueueFull):
         queue.put_nowait(item)

@@ -46,7 +46,7 @@ class ArraySource(Source):
 
 
 class Played:
-    """Plays `uv`, (n,) uV, until closed. The clock stands still while the strap is in reach and nobody listens.
+    """Plays `uv`, (n,) uV, until closed. The clock stands still while the strap is in reach and sends no samples.
 
     Attributes:
         clock: of strap and source.

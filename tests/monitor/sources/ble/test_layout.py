@@ -1,4 +1,4 @@
-"""A device of one's own, described by keys: every type, order and counter; losses; keys that are wrong."""
+"""A device described by keys: every type, order and counter; losses; keys that are wrong."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ def test_a_strap_that_is_not_there_is_one_line_with_what_is(play: Callable[..., 
     played = play()
     with pytest.raises(SourceError, match=rf"no Movesense in reach; wear the strap .* in reach: {NAME}"):
         opened(played, "Movesense")
-    nobody = play(away=True)
+    away = play(away=True)
     with pytest.raises(SourceError, match=r"no Polar H10 or Movesense in reach; .* no device with a name is in reach"):
-        opened(nobody)
+        opened(away)
 
 
 def test_a_strap_that_is_connected_elsewhere_is_not_found(play: Callable[..., Played]) -> None:
