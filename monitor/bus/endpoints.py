@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import zmq
+
 from monitor.errors import BusError, PortInUse
 
 __all__ = [
@@ -25,8 +27,6 @@ __all__ = [
 
 EXAMPLES = "e.g. tcp://127.0.0.1:5556 or ipc:///run/user/1000/ecg"
 LAST_PORT = 65535
-# libzmq reports the number of the C library, which on Windows is another one than that of the system.
-_ZMQ_IN_USE = 100 if sys.platform == "win32" else errno.EADDRINUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,15 @@ def bind_error(place: str, error: Exception, remedy: str) -> BusError:
     `remedy` says what the user can do, e.g. `give another port`.
     """
     code = getattr(error, "errno", None)
-    if code in (errno.EADDRINUSE, _ZMQ_IN_USE):
+    # On Windows the numbers of libzmq are those of the C library, those of Python's sockets are others.
+    if code in (errno.EADDRINUSE, zmq.EADDRINUSE):
         return PortInUse(f"{place} is in use by another program; {remedy}")
-    reasons = {errno.EACCES: "is not permitted", errno.EADDRNOTAVAIL: "is not an address of this machine"}
-    return BusError(f"{place} {reasons.get(code or 0, f'cannot be bound ({error})')}; {remedy}")
+    why = f"cannot be bound ({error})"
+    if code in (errno.EADDRNOTAVAIL, zmq.EADDRNOTAVAIL):
+        why = "is not an address of this machine"
+    elif code == errno.EACCES:
+        why = "is not permitted"
+    return BusError(f"{place} {why}; {remedy}")
 
 
 def _split_tcp(endpoint: str) -> tuple[str, str]:

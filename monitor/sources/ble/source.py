@@ -92,7 +92,8 @@ class BleSource(Source):
         options.report(f"{self._label}: looking for the strap")
         try:
             self._thread.start()
-            self._opened.wait()
+            while not self._opened.wait(_POLL_S):  # on Windows Ctrl-C does not interrupt a longer wait
+                pass
         except BaseException:
             self.close()
             raise
