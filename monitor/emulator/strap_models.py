@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
+from urllib.parse import urlencode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,15 +229,15 @@ class GenericStrap(_Strap):
         self.layout = layout or Layout("6e400003-b5a3-f393-e0a9-e50e24dcca9e", skip=1, n=10, counter=0)
         service = self.layout.service or "6e400001-b5a3-f393-e0a9-e50e24dcca9e"
         self._control, _, command = self.layout.start.partition(":")
-        self._command = command.encode()
-        control = {self._control: ["write"]} if command else {}
+        self._command = command.encode(errors="surrogateescape")
+        control = {self._control: ["write-without-response"]} if command else {}
         super().__init__({service: {self.layout.characteristic: ["notify"]} | control})
         self.fs_hz, self.n, self.data = fs_hz, self.layout.n, self.layout.characteristic
         self._uv_per_unit = uv_per_unit
         default = Layout("")
         keys = {name: getattr(self.layout, name) for name in Layout.__slots__}
-        given = [f"{key}={value}" for key, value in keys.items() if value != getattr(default, key)]
-        self.query = f"?{'&'.join(given)}"
+        given = {key: value for key, value in keys.items() if value != getattr(default, key)}
+        self.query = f"?{urlencode(given, safe=':', errors='surrogateescape')}"
         unit = ("--unit", "uV") if uv_per_unit == 1 else ("--unit", "adc", "--mv-per-unit", f"{uv_per_unit / 1e3:g}")
         self.reading = ("--fs", f"{fs_hz:g}", *unit)
 

@@ -154,7 +154,9 @@ class Client(BaseBleakClient):
         return bytearray((await self._ask("read", characteristic)).value)
 
     async def write_gatt_char(self, characteristic: BleakGATTCharacteristic, data: Any, response: bool) -> None:
-        """See BaseBleakClient."""
+        """See BaseBleakClient. As with a device, it must be able to answer a write with response."""
+        if ("write" if response else "write-without-response") not in characteristic.properties:
+            raise BleakError(f"characteristic {characteristic.uuid} has no such write")
         await self._ask("write", characteristic, bytes(data))
 
     async def start_notify(self, characteristic: BleakGATTCharacteristic, callback: Any, **kwargs: Any) -> None:

@@ -38,7 +38,8 @@ class Layout:
         counter: position of a counter, from byte 0; -1 = none. It needs `n`.
         counter_bytes: its length, 1, 2 or 4 bytes, in the order of the samples.
         counts: it counts `notifications` or `samples`.
-        start: `UUID:TEXT`, written to that characteristic to start the samples; empty = nothing.
+        start: `UUID:TEXT`, written to that characteristic to start the samples; empty = nothing. Bytes that are no
+            UTF-8 are surrogates (PEP 383).
     """
 
     characteristic: str
@@ -105,7 +106,7 @@ def parse_layout(query: str, name: str) -> Layout:
     """
     known = {field.name: field.type for field in fields(Layout)}
     try:
-        pairs = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True))
+        pairs = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True, errors="surrogateescape"))
     except ValueError:
         raise SourceError(f"{name}: write keys as key=value&key=value, e.g. {_EXAMPLE}") from None
     values: dict[str, str | int] = {}
@@ -136,7 +137,7 @@ def parse_layout(query: str, name: str) -> Layout:
 def _word(key: str, text: str, name: str) -> str:
     if key == "start":
         uuid, colon, command = text.partition(":")
-        if not (colon and command and len(command.encode()) <= MAX_BYTES):
+        if not (colon and command and len(command.encode(errors="surrogateescape")) <= MAX_BYTES):
             raise SourceError(f"{name}: start={text}; give characteristic and text, e.g. start=ff01:START")
         return f"{_word('characteristic', uuid, name)}:{command}"
     text = text.strip().lower()

@@ -214,9 +214,11 @@ class Generic:
         await client.start_notify(self._sender(client), lambda _, data: take(bytes(data)))
         uuid, _, command = self._layout.start.partition(":")
         if command:
-            if client.services.get_characteristic(uuid) is None:
+            control = client.services.get_characteristic(uuid)
+            if control is None:
                 raise SourceError(f"the device has no characteristic {uuid} for the start")
-            await client.write_gatt_char(uuid, command.encode(), response=True)
+            data = command.encode(errors="surrogateescape")
+            await client.write_gatt_char(control, data, response="write" in control.properties)
 
     async def stop(self, client: BleakClient) -> None:
         """See Strap."""

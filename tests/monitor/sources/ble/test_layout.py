@@ -85,6 +85,14 @@ def test_blocks_of_several_channels_with_a_counter_of_samples_after_a_command(pl
     assert dropped == played.strap.fates[Fate.TWICE] > 1
 
 
+def test_a_command_may_have_any_bytes(play: Callable[..., Played]) -> None:
+    command = bytes(range(1, 256)).decode(errors="surrogateescape")
+    played = play(Layout(UUID, n=10, start=f"0000ff01-0000-1000-8000-00805f9b34fb:{command}"))
+    assert len(received(played, opened(played))[0]) == 1000
+    layout = parse_layout(f"characteristic={UUID}&start=ff01:%01%ffA%2BB", "ble:MyECG")
+    assert layout.start.partition(":")[2].encode(errors="surrogateescape") == b"\x01\xffA+B"
+
+
 def test_with_a_counter_repeated_and_overtaken_notifications_are_dropped(play: Callable[..., Played]) -> None:
     played = play(Layout(UUID, skip=1, n=10, counter=0), 6000, "twice=3%,late=2%")
     samples, notices = received(played, opened(played))
