@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from monitor.sources.ble.frame import MAX_BYTES, Frame
+from monitor.sources.ble.frame import Frame
+from monitor.sources.ble.layout import Layout
 
 __all__ = [
     "BATTERY",
@@ -46,7 +45,7 @@ _ECG: Final = 0
 _TYPE_BITS: Final = 0x3F
 _COMPRESSED: Final = 0x80
 _HEADER: Final = 10  # type of measurement, time stamp in 8 bytes, type of frame
-_SAMPLE: Final = 3  # bytes
+_SAMPLES: Final = Layout(PMD_DATA, type="int24", skip=_HEADER)
 _ANSWER: Final = 0xF0
 _FEATURES: Final = 0x0F
 _UPDATE: Final = "a Polar H10 with firmware 3.0.35 or newer sends it; update it by the vendor's app"
@@ -91,17 +90,14 @@ def ecg_frame(data: bytes) -> Frame:
     >>> ecg_frame(bytes([0, *(10**9).to_bytes(8, "little"), 0, 255, 255, 255, 232, 3, 0]))
     Frame(values=array([  -1., 1000.]), stamp_s=1.0, counter=None)
     """
-    if not _HEADER + _SAMPLE <= len(data) <= MAX_BYTES or (len(data) - _HEADER) % _SAMPLE:
+    if len(data) < _HEADER:
         raise ValueError(f"{len(data)} bytes are no frame of ECG")
     if data[0] & _TYPE_BITS != _ECG:
         raise ValueError(f"a frame of measurement {data[0] & _TYPE_BITS}, not of ECG")
     if data[9]:
         kind = "compressed" if data[9] & _COMPRESSED else "of type"
         raise ValueError(f"an ECG frame {kind} {data[9] & ~_COMPRESSED}, which is not known")
-    triples = np.frombuffer(data, dtype=np.uint8, offset=_HEADER).reshape(-1, _SAMPLE).astype(np.int32)
-    counts = triples[:, 0] | triples[:, 1] << 8 | triples[:, 2] << 16
-    counts -= (counts & 0x800000) << 1
-    return Frame(counts.astype(np.float64), int.from_bytes(data[1:9], "little") / 1e9)
+    return _SAMPLES.frame(data)._replace(stamp_s=int.from_bytes(data[1:9], "little") / 1e9)
 
 
 def offers_ecg(data: bytes) -> bool | None:
