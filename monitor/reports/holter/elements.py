@@ -10,10 +10,11 @@ from typing import Final
 from monitor.terminal import printable
 
 __all__ = [
-    "CHECKED", "LIMITS", "clock", "escaped_html", "facts_table", "moment_of", "rows_table", "share",
-    "span", "value_text",
+    "LIMITS", "NO_ST", "REVIEWED", "UNREVIEWED", "clock", "escaped_html", "facts_table", "moment_of", "rows_table",
+    "share", "span", "value_text",
 ]  # fmt: skip
 
+NO_ST: Final = "ST segments are left out: the filter of 0.5 to 40 Hz changes them."
 LIMITS: Final = (
     "One lead: the origin of a beat cannot be proved. Ventricular-looking means anomalous and of another QRS shape "
     "than the usual one; aberrant conduction and bundle branch block look alike.",
@@ -21,13 +22,13 @@ LIMITS: Final = (
     "minute on, they become the usual beat.",
     "VT, VF, asystole and irregular rhythm are alarms of the monitor, with its false and missed ones. An alarm ends "
     "some seconds after its cause.",
-    "ST segments are left out: the filter of 0.5 to 40 Hz changes them.",
+    NO_ST,
     "Pacing pulses are not taken out of the pictures.",
 )
-CHECKED: Final = (  # without and with a review
-    "No person has checked beats or episodes.",
+UNREVIEWED: Final = "No person has checked beats or episodes."
+REVIEWED: Final = (
     "A person has checked some beats or alarms (see Review); their labels count instead of the verdicts, F as "
-    "ventricular-looking. All other beats and episodes are unchecked.",
+    "ventricular-looking. All other beats and episodes are unchecked."
 )
 
 

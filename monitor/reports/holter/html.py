@@ -14,8 +14,10 @@ from monitor.reports.holter.beats import HolterBeats
 from monitor.reports.holter.charts import beat_picture, disclosure_line, ectopy_chart, rate_chart
 from monitor.reports.holter.clusters import Shape
 from monitor.reports.holter.elements import (
-    CHECKED,
     LIMITS,
+    NO_ST,
+    REVIEWED,
+    UNREVIEWED,
     clock,
     escaped_html,
     facts_table,
@@ -37,7 +39,6 @@ __all__ = ["HolterFacts", "holter_html"]
 _SHAPES: Final = 12
 _LISTED: Final = 8
 _LINES_OF_A_PAGE: Final = 24
-_ST: Final = "<p>ST segments are left out: the filter of 0.5 to 40 Hz changes them.</p>"
 _EPISODES: Final = {
     "ventricular_fibrillation": "ventricular fibrillation",
     "ventricular_run": "ventricular run (VT)",
@@ -266,7 +267,7 @@ class _Document:
                 f"<h3>Longest of each</h3>{rows_table(('time', 'alarm', 'duration', 'reason'), listed, left=(0, 1, 3))}"
             )
         note = "An alarm that is switched off, or covered by a more serious one, is not counted."
-        return f"<section class=flow><h2>Rhythm episodes</h2><p>{note}</p>{text}{_ST}</section>"
+        return f"<section class=flow><h2>Rhythm episodes</h2><p>{note}</p>{text}<p>{NO_ST}</p></section>"
 
     def _shapes(self) -> str:
         shapes = self._f.shapes
@@ -301,7 +302,7 @@ class _Document:
 
     def _about(self) -> str:
         f = self._f
-        limits = "".join(f"<li>{escaped_html(limit)}</li>" for limit in (*LIMITS, CHECKED[bool(f.review)]))
+        limits = "".join(f"<li>{escaped_html(limit)}</li>" for limit in (*LIMITS, REVIEWED if f.review else UNREVIEWED))
         model = f"Model {escaped_html(f.model.name)}, SHA-256 <code>{escaped_html(f.model.sha256)}</code>."
         return f"<section><h2>Limits</h2><ul>{limits}</ul><p>{model}</p></section>"
 

@@ -1,10 +1,10 @@
 // Beats over each other on a grid: time from the R-peak, mV.
 
-import { cleared } from "./canvas.js";
+import { cleared, roundStep } from "./canvas.js";
 
 export const BEFORE_S = 0.25; // of the R-peak, as much of a beat as is shown
 export const AFTER_S = 0.45;
-const STEPS_MV = [0.1, 0.2, 0.5, 1, 2, 5, 10];
+const LINES = 8; // at most, between the lowest and the highest value
 const missing = (value) => value === null || Number.isNaN(value);
 
 // lines: { values mV (NaN or null: none), fsHz, before: samples before the R-peak, ink: name of a colour, width, alpha },
@@ -19,7 +19,7 @@ export function plotBeat(canvas, lines, pulses = []) {
   const inside = ({ values, fsHz, before }) => [...values].slice(Math.max(0, before - Math.ceil(BEFORE_S * fsHz)), before + Math.ceil(AFTER_S * fsHz) + 1);
   for (const line of lines) for (const value of inside(line)) if (!missing(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
   if (!(high >= low)) return;
-  const step = STEPS_MV.find((each) => (high - low) / each <= 8) ?? 20;
+  const step = roundStep(Math.max(0.1, (high - low) / LINES)); // any unit: a source may say mV and send uV
   low = Math.floor(low / step - 0.2) * step;
   high = Math.ceil(high / step + 0.2) * step;
   const [left, right, top, bottom] = [40, 8, 22, 22];

@@ -17,6 +17,12 @@ export function cleared(canvas) {
   return { c, width, height, ink: (name) => style.getPropertyValue(name) };
 }
 
+// The smallest step of 1, 2 or 5 times a power of ten that is at least `least`, which is above 0.
+export function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5].map((each) => each * power).find((step) => step >= least) ?? 10 * power;
+}
+
 // A canvas with its name for screen readers.
 export function picture(label) {
   const made = document.createElement("canvas");

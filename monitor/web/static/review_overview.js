@@ -4,7 +4,7 @@ import { cleared } from "./canvas.js";
 
 const LEFT = 40;
 const MARKS_PX = 16; // row of events at the bottom
-const STEPS = [60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800]; // s
+const STEPS = [5, 10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800]; // s
 
 export class ReviewOverview {
   constructor(canvas, record, go) {
