@@ -32,12 +32,12 @@ class ShortTermHrv(msgspec.Struct, frozen=True):
     """Heart rate variability of the last 5 minutes, of normal-to-normal (NN) intervals (`detector.variability`).
 
     Attributes:
-        sdnn_ms: standard deviation of the NN intervals, ms; None where `why` says why.
+        sdnn_ms: standard deviation of the NN intervals, ms; None without a figure, see `why`.
         rmssd_ms: root mean square of the differences between successive NN intervals, ms; None as `sdnn_ms`.
         pnn50: share of these differences above 50 ms, 0 to 1; None as `sdnn_ms`.
         intervals: number of NN intervals.
         nn_s: their sum, s; figures need 240 of the 300 s.
-        why: why there is no figure: `needs 60 s more`, `ectopic beats`, `irregular rhythm`, `paced rhythm`; empty where
+        why: reason for no figure: `needs 60 s more`, `ectopic beats`, `irregular rhythm`, `paced rhythm`; empty where
             there is one, while the bed does not run, and in messages of older monitors.
     """
 

@@ -27,7 +27,7 @@ class Variability:
     """Variability of one bed.
 
     Args:
-        book: its alarms say whether the rhythm is irregular.
+        book: alarms of the bed; while `irregular_rhythm` is up, and 5 minutes after, there is no figure.
     """
 
     def __init__(self, book: AlarmBook) -> None:

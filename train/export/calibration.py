@@ -100,7 +100,9 @@ def conformal_calibration(
     """
     rank = math.ceil((len(patients) + 1) * share)
     if rank > len(patients):
-        raise ValueError(f"{len(patients)} held-out patients are too few for a bound that {share:g} of patients keep")
+        raise ValueError(
+            f"{len(patients)} held-out patients are too few for a bound that {share:g} of patients keep: hold out more"
+        )
     calibration = calibrate([signal for patient in patients for signal in patient], alpha)
     for _ in range(_ROUNDS):
         levels = 1.0 - np.array(calibration.p)
