@@ -221,9 +221,11 @@ export class ReviewPage {
     note(`${how === "undo" ? "undone" : "done again"}: ${changed.length.toLocaleString("en")} decision${changed.length === 1 ? "" : "s"}`);
   }
 
-  failed(mark) {
+  // words: why the server refused it; empty where it could not be saved, which the banner shows.
+  failed({ mark, words }) {
     const event = mark && this.record.eventOf.get(markKey(mark.sample, mark.alarm));
     if (event) this.choose(event);
+    if (words) note(words);
   }
 
   // -- a missed beat ---------------------------------------------------------------------------------------------
@@ -311,7 +313,7 @@ export class ReviewPage {
 
   updateGroups() {
     const rows = this.record.groups.map((group) => [String(group.n), this.record.groupTitle(group), this.record.undecided(group.events).length, group.events.length]);
-    const words = (text, open, all) => `${text}: ${open ? `${open.toLocaleString("en")} of ${all.toLocaleString("en")} open` : `${all.toLocaleString("en")}, all decided`}`;
+    const words = (text, open, all) => `${text}: ${!all ? "none" : open ? `${open.toLocaleString("en")} of ${all.toLocaleString("en")} open` : `${all.toLocaleString("en")}, all decided`}`;
     const open = rows.reduce((sum, row) => sum + row[2], 0);
     const known = JSON.stringify(rows);
     if (known === this.knownGroups) return;

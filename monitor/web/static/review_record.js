@@ -103,10 +103,11 @@ export class ReviewRecord extends EventTarget {
         return found.changed;
       } catch (error) {
         this.saving -= 1;
-        this.failure = error.message;
+        const refused = error.status === 400; // the request was wrong: nothing is amiss with saving
+        if (!refused) this.failure = error.message;
         takeBack();
         if (error.status === 409) await this.changes().then((found) => this.merge(found)).catch(() => {}); // else the next poll
-        this.dispatchEvent(new CustomEvent("failed", { detail: mark }));
+        this.dispatchEvent(new CustomEvent("failed", { detail: { mark, words: refused ? error.message : "" } }));
         this.dispatchEvent(new Event("change"));
         return false;
       }

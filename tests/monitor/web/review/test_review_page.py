@@ -109,6 +109,10 @@ def test_a_lost_folder_is_said_at_once(page: Page, tmp_path: Path) -> None:
         page.keyboard.press("Enter")
         expect(page.locator("#progress")).to_have_text("1 of 8 decided")
         expect(page.locator("#banner")).to_be_hidden()
+        page.keyboard.press("a")  # at the chosen beat: refused, but nothing is amiss with saving
+        page.keyboard.press("f")
+        expect(page.locator("#note")).to_contain_text("a beat is there already")
+        expect(page.locator("#saved")).to_have_text("● saved")
     assert Mark(ORDER[0][0]) in ReviewFiles([(folder / "signal", 0)]).read()
 
 
