@@ -97,7 +97,14 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
     options.note("lead", lead)
     if stated.unit is None and options.unit is None and columns[column].mv_unit is None:
         stated.unit = _unit_in_words(lines[: shape.first], shape, name)
-    unit, mv, zero, rails = _scale(columns[column], stated, options, name)
+    try:
+        unit, mv, zero, rails = _scale(columns[column], stated, options, name)
+    except SourceError as unscaled:
+        try:  # name both, else the remedy for the scale alone would be refused for the rate
+            _rate(shape, rows, columns, column, stated, options, name)
+        except SourceError as unknown:
+            raise SourceError(f"{unscaled}; {str(unknown).removeprefix(f'{name}: ')}") from None
+        raise
     options.note("unit", unit)
     time, fs_hz, notice = _rate(shape, rows, columns, column, stated, options, name)
     return TableLayout(

@@ -343,6 +343,15 @@ def test_counts_below_a_sentence_with_mv_are_refused() -> None:
         read("# the sensor has a range in mV\n" + COUNTS, fs_hz=250)
 
 
+def test_a_refusal_for_the_scale_names_the_missing_rate_too() -> None:
+    """Else its remedy is refused again."""
+    with pytest.raises(SourceError) as refused:
+        read(COUNTS)
+    assert "--adc-bits 10 --vref 5 --gain 1100" in str(refused.value)
+    assert "--fs 250" in str(refused.value)
+    assert read(COUNTS, fs_hz=250, adc_bits=10, vref=5.0, gain=1100.0).unit == "adc"
+
+
 def test_two_units_above_the_numbers_are_refused() -> None:
     text = "# EMG in mV, ECG in uV\n" + rows(lambda i, v: f"{v * 1000:.1f}")
     with pytest.raises(SourceError, match="name mV and uV; give the ECG's unit"):
