@@ -52,3 +52,19 @@ def test_imports_are_late(tmp_path: Path) -> None:
     (tmp_path / "rec.dat").write_bytes(bytes(200))
     replay = f"from monitor.sources import open_source; open_source('wfdb:{tmp_path / 'rec'}').read(100)"
     assert loaded(replay, *heavy) == set(), "a plain record needs no wfdb"
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("nothing.csv", r"^nothing\.csv: no such file$"),
+        ("a/nothing", "^a/nothing: no such file$"),
+        (r"C:\records\100.edf", "no such file$"),
+        (".", "a folder; name a record in it"),
+        ("cvs:a.csv", "unknown source 'cvs:a.csv'; choose one of sim"),
+        ("nothing", "unknown source 'nothing'"),
+    ],
+)
+def test_what_cannot_be_opened_is_named_for_what_it_is(spec: str, why: str) -> None:
+    with pytest.raises(SourceError, match=why):
+        open_source(spec)
