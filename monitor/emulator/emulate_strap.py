@@ -12,10 +12,12 @@ from monitor.emulator.faults import Faults
 from monitor.emulator.options import EmulateOptions
 from monitor.emulator.report import counts_line, fault_line
 from monitor.emulator.strap import Strap
-from monitor.emulator.strap_models import STRAPS, StrapModel
+from monitor.emulator.strap_models import STRAPS, MovesenseStrap, StrapModel
 from monitor.errors import ConfigError
 from monitor.sources import Source
+from monitor.sources.ble import movesense
 from monitor.sources.ble.link import parse_endpoint
+from monitor.sources.options import check_fs
 
 __all__ = ["play_strap"]
 
@@ -66,9 +68,14 @@ def play_strap(
 
 
 def _model(options: EmulateOptions) -> StrapModel:
+    if options.fs_hz is not None:
+        check_fs(options.fs_hz, f"--format {options.form}")
     model = STRAPS[options.form](options.fs_hz)
     if options.fs_hz not in (None, model.fs_hz):
         raise ConfigError(f"--fs {options.fs_hz:g}: such a strap has {model.fs_hz:g} Hz; leave out --fs")
+    if isinstance(model, MovesenseStrap) and model.fs_hz not in movesense.RATES_HZ:
+        rates = ", ".join(f"{rate:g}" for rate in movesense.RATES_HZ)
+        raise ConfigError(f"--fs {model.fs_hz:g}: a Movesense is played with {rates} Hz")
     return model
 
 

@@ -131,10 +131,10 @@ class Faults(NamedTuple):
             ConfigError: a fault of a strap on a serial device, or a banner on a strap.
         """
         if strap and any(fault.kind == "banner" for fault in self.lasting):
-            raise _fail(f"banner: {form} is a strap, which sends none; {STRAP_GRAMMAR}")
+            raise ConfigError(f"--faults: banner: {form} is a strap, which sends none; {STRAP_GRAMMAR}")
         if not strap and (self.late or self.twice or self.steps):
             kind = "late" if self.late else "twice" if self.twice else self.steps[0].kind
-            raise _fail(f"{kind}: {form} is a serial device; {STRAP_GRAMMAR}")
+            raise ConfigError(f"--faults: {kind}: {form} is a serial device; {STRAP_GRAMMAR}")
 
 
 NO_FAULTS: Final = Faults()

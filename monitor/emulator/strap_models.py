@@ -183,11 +183,13 @@ class MovesenseStrap(_Strap):
     name, address = "Movesense 210330000123", "0C:8C:DC:E5:E5:E5"
     n, data = 16, movesense.DATA
 
-    def __init__(self, fs_hz: float = 250.0, status: int = 200, greets: bool = True, part_bytes: int = 244) -> None:
+    def __init__(
+        self, fs_hz: float = movesense.USUAL_HZ, status: int = 200, greets: bool = True, part_bytes: int = 244
+    ) -> None:
         gsp = {movesense.COMMAND: ["write"], movesense.DATA: ["notify"]}
         super().__init__(_HEART_RATE | _BATTERY | {movesense.SERVICE: gsp})
         self.fs_hz, self._status, self._greets, self._part_bytes = fs_hz, status, greets, part_bytes
-        self.reading = () if fs_hz == 250.0 else ("--fs", f"{fs_hz:g}")
+        self.reading = () if fs_hz == movesense.USUAL_HZ else ("--fs", f"{fs_hz:g}")
 
     def write(self, uuid: str, value: bytes) -> list[Sent]:
         """See StrapModel."""
@@ -283,6 +285,6 @@ class GenericStrap(_Strap):
 # Format of `ecg-monitor emulate` -> the strap, at a rate where it has several.
 STRAPS: Final[dict[str, Callable[[float | None], StrapModel]]] = {
     "polar": lambda _: PolarStrap(),
-    "movesense": lambda fs_hz: MovesenseStrap(fs_hz or 250.0),
+    "movesense": lambda fs_hz: MovesenseStrap(fs_hz or movesense.USUAL_HZ),
     "ble": lambda fs_hz: GenericStrap(fs_hz or 250.0),
 }

@@ -23,8 +23,10 @@ __all__ = [
     "COMMAND",
     "DATA",
     "HELLO_REFERENCE",
+    "RATES_HZ",
     "REFERENCE",
     "SERVICE",
+    "USUAL_HZ",
     "UV_PER_COUNT",
     "Answer",
     "EcgParts",
@@ -39,6 +41,8 @@ SERVICE: Final = "34802252-7185-4d5d-b431-630e7050e8f0"
 COMMAND: Final = "34800001-7185-4d5d-b431-630e7050e8f0"
 DATA: Final = "34800002-7185-4d5d-b431-630e7050e8f0"
 UV_PER_COUNT: Final = 0.381469726563
+RATES_HZ: Final = (125.0, 200.0, 250.0, 500.0)  # whose 16 samples last whole ms, as its stamps do
+USUAL_HZ: Final = 250.0
 REFERENCE: Final = 99  # the client's name of its subscription, not 0
 HELLO_REFERENCE: Final = 100
 

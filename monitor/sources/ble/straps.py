@@ -25,7 +25,6 @@ SENDS_ECG: Final = (
 )
 _UPDATE: Final = "update its firmware by the vendor's app"
 _ALREADY: Final = 6  # error of Polar's control point: the ECG runs already
-_MOVESENSE_HZ: Final = (250.0, 125.0, 200.0, 500.0)  # rates whose 16 samples last whole ms, as its stamps do
 _OK: Final = (200, 201, 202)
 
 Take = Callable[[bytes], None]
@@ -136,10 +135,10 @@ class Movesense:
     contact, stamped, counter_values = False, True, 0
 
     def __init__(self, fs_hz: float | None = None) -> None:
-        if fs_hz is not None and fs_hz not in _MOVESENSE_HZ:
-            rates = ", ".join(f"{rate:g}" for rate in sorted(_MOVESENSE_HZ))
+        if fs_hz not in (None, *movesense.RATES_HZ):
+            rates = ", ".join(f"{rate:g}" for rate in movesense.RATES_HZ)
             raise SourceError(f"--fs {fs_hz:g} Hz; a Movesense is read with {rates} Hz")
-        self.fs_hz = fs_hz or _MOVESENSE_HZ[0]
+        self.fs_hz = fs_hz or movesense.USUAL_HZ
         self.version = ""
         self._parts = movesense.EcgParts()
         self._answers: asyncio.Queue[movesense.Answer] = asyncio.Queue(maxsize=64)

@@ -116,6 +116,7 @@ def test_a_peer_that_is_no_monitor_is_disconnected_and_others_are_served() -> No
         (EmulateOptions(form="polar", port="0.0.0.0:7000"), "give 127.0.0.1:PORT"),
         (EmulateOptions(form="polar", port="example.org:7000"), "give 127.0.0.1:PORT"),
         (EmulateOptions(form="polar", fs_hz=250.0), "--fs 250: such a strap has 130 Hz; leave out --fs"),
+        (EmulateOptions(form="movesense", fs_hz=333.0), "--fs 333: a Movesense is played with 125, 200, 250, 500 Hz"),
         (EmulateOptions(form="polar", faults="banner@3s"), "banner: --format polar is a strap"),
         (EmulateOptions(form="lines", faults="late=3%"), "late: --format lines is a serial device; straps only: late"),
         (EmulateOptions(form="lines", faults="clock@3s=5"), "clock: --format lines is a serial device"),
@@ -130,6 +131,7 @@ def test_unusable_options_are_refused_in_one_line(options: EmulateOptions, error
         run_emulator(options, print, lambda: True, lambda: 0.0)
     assert error in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 320  # the longest lists all formats
 
 
 def test_a_port_in_use_is_one_line() -> None:
