@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
 
 from monitor.errors import SourceError, plain_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
@@ -117,10 +116,5 @@ def _open(kind: str, what: str, options: SourceOptions, spec: str) -> Source:
         kind, path = found
         options.note("kind", f"{kind}:{path}")
         return _open(kind, path, options, f"{kind}:{path}")
-    place = Path(spec).expanduser()
-    if spec and place.is_dir():
-        raise SourceError(f"{plain_line(spec)}: a folder; name a record in it (ecg-monitor score reads them all)")
-    if (":" not in spec or len(kind) == 1) and (place.suffix or place.name != spec):  # `C:\...` has a colon, too
-        raise SourceError(f"{plain_line(spec)}: no such file")
     kinds = ", ".join([*SOURCES, *plugin_kinds()])
-    raise SourceError(f"unknown source {spec!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")
+    raise SourceError(f"unknown source {plain_line(spec)!r}; choose one of {kinds}, e.g. sim, mitdb:208, csv:FILE")

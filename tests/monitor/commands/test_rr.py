@@ -78,7 +78,7 @@ def test_what_cannot_be_used_is_one_line(session: Session, here: Here, tmp_path:
         (str(huge),): "line 2 is no beat",
         (str(no_rate),): "not the session file",
         (str(cut),): "not the session file",
-        (str(tmp_path / "absent"),): "choose one of",
+        (str(tmp_path / "absent"),): "no such file",
         ("sim",): "it has no end; say --duration",
         ("serial",): "serial: a live source has no end; record it",
         ("mitdb:1000000",): "1000000",

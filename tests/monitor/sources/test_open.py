@@ -61,6 +61,7 @@ def test_imports_are_late(tmp_path: Path) -> None:
         ("a/nothing", "^a/nothing: no such file$"),
         (r"C:\records\100.edf", "no such file$"),
         (".", "a folder; name a record in it"),
+        ("..", "a folder; name a record in it"),
         ("cvs:a.csv", "unknown source 'cvs:a.csv'; choose one of sim"),
         ("nothing", "unknown source 'nothing'"),
     ],
