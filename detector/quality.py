@@ -64,7 +64,9 @@ BASELINE_S = 3.0  # window for wander: most breaths end within it
 _FLAT_MV = 0.010  # dead input; real asystole still has wander and amplifier noise above this within 1 s
 _FLAT_MIN_S = 0.5  # the last fraction of a second before a gap may lie between two waves
 _CLIPPED_SHARE = 0.05  # of a second at the rails; a tall QRS stays there for at most 10 ms
-_PLATEAU_S = 0.040  # without known rails: length of a run of equal extreme values that means clipping
+_PLATEAU_S = 0.040  # without known rails: length of a run of equal extreme values that means clipping, if slopes of
+_STEP_MV, _STEP_S = 0.03, 0.010  # ... this height within this time end in it: it is no rest between two waves
+_RAIL_S = 0.200  # ... or without a slope, if it is as long as this
 _PLATEAU_MIN_MV = 1.0
 _INVALID_SHARE = 0.05
 _USUAL_MV = 1.5  # QRS height, peak to peak, until the patient's is known
@@ -223,7 +225,7 @@ def judge_quality(
         clipped = np.count_nonzero((valid <= rails_mv[0]) | (valid >= rails_mv[1]))
         if clipped / valid.size > _CLIPPED_SHARE:
             return Quality.CLIPPED
-    if swing > _PLATEAU_MIN_MV and _longest_plateau(valid, low, high) >= max(3, round(_PLATEAU_S * fs_hz)):
+    if swing > _PLATEAU_MIN_MV and _clipped(valid, low, high, fs_hz):
         return Quality.CLIPPED
     height = qrs_mv or alike_mv or _USUAL_MV
     swing_most = max(_within(_SWING * height, _SWING_MV), _SWING_ALIKE * alike_mv)
@@ -240,16 +242,21 @@ def _valid(raw: Samples) -> NDArray[np.float64]:
     return raw[~missing] if missing.any() else raw
 
 
-def _longest_plateau(samples: NDArray[np.float64], low: float, high: float) -> int:
-    """Length of the longest run of samples equal to the lowest or the highest value."""
-    longest = 0
+def _clipped(samples: NDArray[np.float64], low: float, high: float, fs_hz: float) -> bool:
+    """Whether the highest or the lowest value is a rail: a run of it cuts a wave off, or lasts."""
+    shortest, longest = max(3, round(_PLATEAU_S * fs_hz)), round(_RAIL_S * fs_hz)
+    beside = max(1, round(_STEP_S * fs_hz))
     for extreme in (high, low):
         at = (samples == extreme).nonzero()[0]
-        if at.size > 1:
-            breaks = np.flatnonzero(np.diff(at) > 1)
-            edges = np.concatenate(([-1], breaks, [at.size - 1]))
-            longest = max(longest, int(np.diff(edges).max()))
-    return longest
+        if at.size < shortest:
+            continue
+        for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1):
+            if run.size < shortest:
+                continue
+            sides = [at for at in (run[0] - beside, run[-1] + beside) if 0 <= at < samples.size]
+            if run.size >= longest or (sides and np.abs(samples[sides] - extreme).min() >= _STEP_MV):
+                return True
+    return False
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

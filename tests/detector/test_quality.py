@@ -69,6 +69,12 @@ def amplifier_noise(fs_hz: float, t: NDArray[np.float64]) -> NDArray[np.float64]
     return np.random.default_rng(0).normal(0, 0.003, t.size) + 0.05 * np.sin(2 * np.pi * 0.2 * t)
 
 
+def quiet_in_steps(_fs_hz: float, t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """QRS complexes and, between them, a broad lowest point of 60 ms in steps of 5 uV: no rail."""
+    qrs = 1.3 * np.exp(-(((t + 0.5) % 1.0 - 0.5) ** 2) / (2 * 0.012**2))
+    return np.round((qrs + 0.15 * np.cos(2 * np.pi * t)) / 0.005) * 0.005
+
+
 @fs_all
 @pytest.mark.parametrize(
     ("signal", "expected"),
@@ -77,6 +83,8 @@ def amplifier_noise(fs_hz: float, t: NDArray[np.float64]) -> NDArray[np.float64]
         *((lambda fs_hz, t, mv=mv: np.full(t.size, mv), Quality.FLAT) for mv in (0.0, 5.0, -300.0)),
         (amplifier_noise, Quality.GOOD),  # asystole: no dead input
         (lambda fs_hz, t: np.clip(3.0 * np.sin(2 * np.pi * 1.5 * t), -1.0, 1.0), Quality.CLIPPED),  # rails unknown
+        (lambda fs_hz, t: np.clip(2.0 * np.cos(2 * np.pi * 1.6 * t), -2.1, 1.6), Quality.CLIPPED),
+        (quiet_in_steps, Quality.GOOD),
         (lambda fs_hz, t: invalid(fs_hz, 0.02), Quality.GOOD),
         (lambda fs_hz, t: invalid(fs_hz, 0.12), Quality.LEADS_OFF),
         (lambda fs_hz, t: np.full(t.size, np.nan), Quality.LEADS_OFF),
