@@ -27,7 +27,7 @@ from monitor.commands.tail import tail
 from monitor.commands.watch import watch
 from monitor.commands.web import web, with_page_address
 from monitor.emulator.faults import GRAMMAR, STRAP_GRAMMAR
-from monitor.errors import EcgMonitorError
+from monitor.errors import EcgMonitorError, plain_line
 from monitor.terminal import notice
 
 __all__ = ["app", "run_app"]
@@ -76,6 +76,9 @@ def run_app() -> int:
         notice(str(error))
         return EXIT_BAD_INPUT
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            notice(f"{plain_line(error.filename)}: too long for the name of a file")
+            return EXIT_BAD_INPUT
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
         discard(sys.stdout)

@@ -91,3 +91,25 @@ def test_streams_that_are_closed_full_or_ascii(line: str, code: int, lines: int)
     done = shell(line)
     assert (done.returncode, done.stderr.count("\n")) == (code, lines), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rr",),
+        ("report",),
+        ("review",),
+        ("score",),
+        ("export", "last", "--journal"),
+        ("alarms", "--journal"),
+        ("demo", "--out"),
+        ("--no-dashboard", "--duration", "1", "--bus", "tcp://127.0.0.1:0", "--config"),
+        ("--no-dashboard", "--duration", "1", "--bus", "tcp://127.0.0.1:0", "--beds"),
+        ("--no-dashboard", "--duration", "1", "--bus", "tcp://127.0.0.1:0", "--model"),
+        ("--no-dashboard", "--duration", "1", "--bus", "tcp://127.0.0.1:0", "--record"),
+    ],
+)
+def test_a_path_that_is_too_long_is_one_line(here: Here, words: tuple[str, ...]) -> None:
+    done = here(*words, "x" * 5000)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
