@@ -23,6 +23,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if sys.platform != "win32":
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# GNU readline, once imported, tells the processes of pytest-xdist the size of a terminal; programs would believe it
+# instead of their own.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 collect_ignore = ["systems/windows"]  # for other processes: its import changes this one
 
 

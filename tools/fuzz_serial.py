@@ -38,7 +38,7 @@ class Packets:
         parsed = self._parser.feed(piece)
         self._given += len(piece)
         self._taken += len(parsed.samples) * self._size + parsed.skipped
-        return parsed.samples[:, 0].astype(float).tolist()
+        return [float(value) for value in parsed.samples[:, 0]]
 
     def failure(self) -> str:
         pending = self._parser.pending
@@ -62,7 +62,7 @@ class Lines:
 
     def feed(self, piece: bytes) -> list[float]:
         self._parser.problem = ""
-        return self._parser.feed(piece).mv.tolist()
+        return [float(mv) for mv in self._parser.feed(piece).mv]
 
     def failure(self) -> str:
         kept = len(self._parser._rest)

@@ -32,8 +32,9 @@ def outcomes(request, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("attack", ALL)
-def test_the_monitor_withstands(attack, outcomes):
-    outcome = outcomes[attack].result()
+def test_the_monitor_withstands(attack, outcomes, tmp_path):
+    first = outcomes.pop(attack, None)
+    outcome = first.result() if first else ALL[attack](tmp_path)  # a repeated test attacks again
     assert outcome.good, outcome
 
 

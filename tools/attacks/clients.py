@@ -23,7 +23,7 @@ from monitor.messages import AlarmMessage, Request, decode
 
 __all__ = ["full_disk", "names", "terminal_escapes"]
 
-DISK_KB = 32
+DISK_KB, ROOM_KB = 32, 4096  # while it fills up, and afterwards for all that came meanwhile
 FILLS = 3  # times that the disk is full; each time 8 kB become free
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e\u200b\r\n"
 HOSTILE_NAMES = ("ward\n", "\n", "../ward", "ward\x1b[2J", 'ward"', "\u202edraw")
@@ -64,7 +64,7 @@ def full_disk(folder: Path) -> Outcome:
             with out.open("a") as file:
                 ended += subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.PIPE).returncode == 2
             os.truncate(filler, max(0, filler.stat().st_size - 8 * 1024))
-        filler.unlink()
+        subprocess.run(["mount", "-o", f"remount,size={ROOM_KB}k", str(disk)], check=True)
         sent = _alarms(journal)
         with out.open("a") as file:
             tail = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.DEVNULL)

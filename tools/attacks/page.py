@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -181,7 +182,7 @@ def killed_server(folder: Path) -> Outcome:
     with PageTarget(folder) as target:
         for times in range(1, 4):
             target.program.usage.children()[0].kill()
-            wait_for(lambda times=times: target.program.output().count("started again") >= times, "the report")
+            wait_for(partial(_restarted, target, times), "the report")
             wait_for(lambda: _answers(target), "the page")
         return target.outcome("the web server is killed, three times", "it is started again at the same address")
 
@@ -199,6 +200,10 @@ def _is_closed(sock: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+def _restarted(target: PageTarget, times: int) -> bool:
+    return target.program.output().count("started again") >= times
 
 
 def _answers(target: PageTarget) -> bool:

@@ -29,7 +29,7 @@ MEMORY_LIMIT_MB = 200.0
 
 def client_socket(kind: int, endpoint: str, key: ClientKey | None = None) -> zmq.Socket[bytes]:
     """A connected socket in the shared context, without limits of its own."""
-    sock = zmq.Context.instance().socket(kind)
+    sock: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
         sock.setsockopt(option, 0)
     if key is not None:

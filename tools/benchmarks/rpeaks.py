@@ -13,7 +13,7 @@ from wfdb import processing
 
 from benchmarks.report import Figure, Report, paired_ratio, timed
 from detector.bandpass import Bandpass
-from detector.rpeaks import RPeakDetector
+from detector.rpeaks import WINDOW_S, RPeakDetector
 from train.data.detected_beats import match_beats
 from train.data.records import read_record
 
@@ -79,7 +79,7 @@ def _ours(signal: Samples, fs_hz: float) -> Peaks:
     rpeaks = RPeakDetector(fs_hz)
     found: list[int] = []
     for now in [*range(rpeaks.step, signal.size, rpeaks.step), signal.size]:
-        low = max(0, now - rpeaks.window)
+        low = max(0, now - round(WINDOW_S * fs_hz))
         found += rpeaks.decide(filtered[low:now], low)
     return np.array(found, np.int64)
 

@@ -188,7 +188,7 @@ def _share(program: Program, seconds: float) -> float:
     times = program.usage.cpu_times()
     time.sleep(seconds)
     now = program.usage.cpu_times()
-    return 100 * (now.user + now.system - times.user - times.system) / seconds
+    return 100 * float(now.user + now.system - times.user - times.system) / seconds
 
 
 def _delays_ms(sent_s: Mapping[tuple[str, int], float], seen: Iterable[tuple[str, int, float]]) -> list[float]:

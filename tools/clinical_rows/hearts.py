@@ -64,7 +64,7 @@ class Heart:
             near, broad = 1 - 0.6 * (1 - self.notch), 0.008 * (1 - self.notch)
             both = ((-0.024 * near * k, (0.019 + broad) * k), (0.034 * near * k, (0.021 + broad) * k))
             grid = np.linspace(-0.1, 0.1, 201)
-            top = float(sum(np.exp(-0.5 * ((grid - at) / sigma) ** 2) for at, sigma in both).max())
+            top = float(np.sum([np.exp(-0.5 * ((grid - at) / sigma) ** 2) for at, sigma in both], axis=0).max())
             return tuple((r / top, at, sigma) for at, sigma in both)
         k = self.qrs_ms / _QRS_MS
         return (

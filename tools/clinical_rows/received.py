@@ -176,7 +176,7 @@ def play(case: Case, scorer: Scorer) -> Received:
     received = Received(tape, case.acknowledge)
     bed = Bed("p1", TapeSource(tape, "clinical"), config_of(case.patient), scorer, lambda: 0.0, _STARTED, paced=False)
     piece = round(PIECE_S * tape.fs_hz)
-    while not bed.ended:
+    while True:
         known = len(received.alarms)
         bed.process(piece, received)
         bed.settle(scorer.score_beats(bed.input.unscored), received)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clinical_rows.cases import Case, Draw, Fault, Row
@@ -77,9 +79,9 @@ def _with_ectopics(
     tape: Tape,
     heart: Heart,
     bpm: float,
-    ectopics,
+    ectopics: Callable[[int], int],
     rng: np.random.Generator,
-    early: float = 0.62,  # type: ignore[no-untyped-def]
+    early: float = 0.62,
 ) -> int:
     """Sinus rhythm in which `ectopics(nth)` ventricular beats follow the nth beat; their number."""
     pvc = heart.ventricular(heart.mv * rng.uniform(0.9, 1.6), rng.uniform(130, 165))

@@ -145,7 +145,7 @@ def flat_line(draw: Draw) -> Case:
     if kind == "leads off":
         return Case(
             tape, lambda received: first_of(
-                quiet(received, last_s), raised(received, ("leads_off",), last_s, category="technical")  # type: ignore[arg-type]
+                quiet(received, last_s), raised(received, ("leads_off",), last_s, category="technical")
             ), about,
         )  # fmt: skip
     return Case(tape, lambda received: raised(received, ("asystole",), last_s, priorities=("high",)), about)

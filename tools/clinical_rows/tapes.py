@@ -125,7 +125,7 @@ def simulated(text: str, fs_hz: float, seed: int) -> Tape:
     n = simulator.total_samples
     if n is None:
         raise ValueError(f"scenario {text!r} has no end: give each part a duration")
-    pieces = []
+    pieces: list[Floats] = []
     while sum(piece.size for piece in pieces) < n:
         pieces.append(simulator.read(n).samples)
     tape = Tape(fs_hz, n / fs_hz)
@@ -137,7 +137,9 @@ def simulated(text: str, fs_hz: float, seed: int) -> Tape:
 class TapeSource:
     """The source of a tape; it cuts pieces where samples are missing."""
 
-    live, rails_mv, start_time, never_blocks = False, None, None, True
+    live, never_blocks = False, True
+    rails_mv: tuple[float, float] | None = None
+    start_time: str | None = None
 
     def __init__(self, tape: Tape, name: str) -> None:
         self.name, self.lead, self.fs_hz = name, "II", tape.fs_hz

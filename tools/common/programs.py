@@ -55,7 +55,7 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = TIME
 
 def rss_mb(process: psutil.Process) -> float:
     """Resident memory, MB."""
-    return process.memory_info().rss / 1e6
+    return float(process.memory_info().rss) / 1e6
 
 
 class Program:

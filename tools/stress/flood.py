@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import sys
 import time
+from typing import Literal
 
 from monitor.bus.endpoints import endpoints_from
 from monitor.bus.server import Bus
@@ -23,7 +24,7 @@ def alarm(n: int) -> AlarmMessage:
     """Onset (even n) or end (odd n) of an alarm."""
     onset = n // 2
     evidence = Evidence(r_samples=(onset,), log_prob=(-12.5,), score=(3.5,), p_value=(0.001,), quality="good")
-    state = "cleared" if n % 2 else "onset"
+    state: Literal["onset", "cleared"] = "cleared" if n % 2 else "onset"
     body = Alarm(
         f"{BED}/anomaly_run/{onset}", BED, "anomaly_run", "physiological", "medium", state, onset, n, "", evidence
     )

@@ -103,7 +103,7 @@ class Ledger:
             shifts = np.arange(-reach, reach + 1)
             same = self._same(places[:SURE] - self._offset - shifts[:, None], values[:SURE])
             # Matching runs of RUN samples: [shift, begin].
-            runs = np.lib.stride_tricks.sliding_window_view(same, RUN, axis=1).all(axis=2)
+            runs = np.array(np.lib.stride_tricks.sliding_window_view(same, RUN, axis=1).all(axis=2))
             if runs.any():
                 begins = np.where(runs.any(axis=1), runs.argmax(axis=1), SURE)
                 best = int(np.lexsort((np.abs(shifts), -same.sum(axis=1), begins))[0])
@@ -122,7 +122,8 @@ class Ledger:
         known = (at >= max(0, self._end - RING)) & (at < self._end)
         expected = self._value[at % RING]
         off = np.isnan(expected) & (np.isnan(values) | (np.abs(values - self._off_mv) < 1e-6))
-        return known & (off | (np.abs(values - expected) < 1e-6))
+        same: NDArray[np.bool_] = known & (off | (np.abs(values - expected) < 1e-6))
+        return same
 
     def _tick(self, at: NDArray[np.int64], values: Floats) -> None:
         """Mark the device's samples `at` as seen where they are equal."""

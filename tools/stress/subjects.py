@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class Subscriber:
     def __init__(self, programs: Programs, connect: str, name: str = "subscriber") -> None:
         self.folder = programs.folder / name
         self.folder.mkdir()
-        self._start = lambda: programs.start_module("subscriber_program", connect, str(self.folder))
+        self._start = partial(programs.start_module, "subscriber_program", connect, str(self.folder))
         self._runs = [self._start()]
 
     @property

@@ -91,7 +91,9 @@ def chosen(jobs: Jobs, only: str) -> Jobs:
 class Signal:
     """A source of samples in memory."""
 
-    live, rails_mv, start_time = False, None, None
+    live = False
+    rails_mv: tuple[float, float] | None = None
+    start_time: str | None = None
 
     def __init__(self, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
         self.name, self.lead, self.fs_hz = "study", lead, fs_hz
