@@ -55,9 +55,10 @@ def run_trials(
             raise DataError(f"--trial {name} --left-out {left_out[0]}: this trial reports {', '.join(reported)}")
     if threads:
         torch.set_num_threads(threads)
+    limit = "" if limit_records is None else f" --limit-records {limit_records}"
     for name, trial in trials.items():
         # Without paths: the same on every machine.
-        command = f"python -m train evaluate --protocol databases --trial {name} --seed {seed}"
+        command = f"python -m train evaluate --protocol databases --trial {name} --seed {seed}{limit}"
         found = evaluate_trial(
             name,
             trial,

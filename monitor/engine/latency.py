@@ -64,7 +64,7 @@ class LiveArrivals:
         """Samples that may be read now: all."""
         return math.inf
 
-    def next_due_s(self, sample: int) -> float:  # noqa: ARG002 - as ReplayPace.next_due_s
+    def next_due_s(self, sample: int, held: int) -> float:  # noqa: ARG002 - as ReplayPace.next_due_s
         """When the next samples are due: unknown."""
         return math.inf
 
@@ -125,14 +125,21 @@ class ReplayPace:
         due = (self._clock() - self._began_s) * self._rate_hz
         return math.floor(due + 1e-6) - read  # 1e-6: the last sample of a second is due at its end
 
-    def next_due_s(self, sample: int) -> float:
+    def next_due_s(self, sample: int, held: int) -> float:
         """When the next sample that can decide anything is due.
 
-        The detector works on full seconds, and a QRS at the end of one waits for the samples that tell it from a
-        pacing pulse.
+        The detector works on full seconds. A QRS at the end of one waits for the samples that tell it from a pacing
+        pulse.
+
+        Args:
+            sample: the next sample to read.
+            held: number of samples before it that wait (`detector.pacer`).
         """
-        second = ((sample - self._ahead) // self._step + 1) * self._step
-        return self.due_s(second + self._ahead) if self._rate_hz else -math.inf
+        if not self._rate_hz:
+            return -math.inf
+        second = sample // self._step * self._step
+        decided = second + self._ahead if sample - held < second else second
+        return self.due_s(decided if sample < decided else second + self._step)
 
 
 class LatencyPercentiles:

@@ -143,7 +143,7 @@ class Scheduler:
                 every_s = min(every_s, read_every_s(self._beds_viewed(), live=live))
             due_s += every_s
             if moved:
-                due_s = min(due_s, bed.input.arrivals.next_due_s(bed.now))
+                due_s = min(due_s, bed.input.arrivals.next_due_s(bed.now, bed.input.detector.pacer.waiting))
         self._queue.put(bed.name, due_s)
 
     def pause_s(self, began_s: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,10 +23,15 @@ def test_no_percentiles_before_the_first_beat():
     assert LatencyPercentiles().p50_p99_ms == (None, None)
 
 
-def test_a_replay_is_read_again_when_a_full_second_can_be_decided() -> None:
-    """A QRS at its end waits for 60 ms more: without them, each of its alarms would come a whole second late."""
+@pytest.mark.parametrize(
+    ("sample", "held", "due_s"),
+    [
+        (15, 0, 1.0), (249, 0, 1.0), (250, 0, 2.0), (260, 0, 2.0), (260, 10, 2.0), (500, 0, 3.0),
+        (249, 5, 1.0), (250, 1, 1.06), (264, 15, 1.06), (265, 16, 2.0), (515, 20, 3.0), (510, 11, 2.06),
+    ],
+)  # fmt: skip
+def test_a_replay_is_read_when_a_full_second_can_be_decided(sample: int, held: int, due_s: float) -> None:
+    """If its end is held as a part of a pulse, again 60 ms later: else each of its alarms would come a second late."""
     pace = ReplayPace(250.0, 1.0, lambda: 100.0)
     pace.start(100.0)
-    assert [round(pace.next_due_s(n) - 100.0, 3) for n in (15, 249, 250, 264, 265, 500, 515)] == [
-        1.06, 1.06, 1.06, 1.06, 2.06, 2.06, 3.06,
-    ]  # fmt: skip
+    assert pace.next_due_s(sample, held) - 100.0 == pytest.approx(due_s)
