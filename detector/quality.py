@@ -243,18 +243,18 @@ def _valid(raw: Samples) -> NDArray[np.float64]:
 
 
 def _clipped(samples: NDArray[np.float64], low: float, high: float, fs_hz: float) -> bool:
-    """Whether the highest or the lowest value is a rail: a run of it cuts a wave off, or lasts."""
+    """Whether the lowest or highest value of (n,) samples, mV, is a rail: a run of it cuts a wave off, or lasts."""
     shortest, longest = max(3, round(_PLATEAU_S * fs_hz)), round(_RAIL_S * fs_hz)
     beside = max(1, round(_STEP_S * fs_hz))
     for extreme in (high, low):
         at = (samples == extreme).nonzero()[0]
         if at.size < shortest:
             continue
-        for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1):
-            if run.size < shortest:
-                continue
-            sides = [at for at in (run[0] - beside, run[-1] + beside) if 0 <= at < samples.size]
-            if run.size >= longest or (sides and np.abs(samples[sides] - extreme).min() >= _STEP_MV):
+        ends = np.append(np.flatnonzero(np.diff(at) > 1), at.size - 1)  # of each run, in `at`
+        sizes = np.diff(ends, prepend=-1)
+        for last, size in zip(at[ends[sizes >= shortest]].tolist(), sizes[sizes >= shortest].tolist(), strict=True):
+            sides = [place for place in (last - size + 1 - beside, last + beside) if 0 <= place < samples.size]
+            if size >= longest or (sides and np.abs(samples[sides] - extreme).min() >= _STEP_MV):
                 return True
     return False
 

@@ -55,6 +55,9 @@ app.command()(fetch)
 app.command()(doctor)
 app.command(epilog=f"Faults: {GRAMMAR}; {STRAP_GRAMMAR}.")(emulate)
 
+# A path that cannot be looked at: too long, or in a folder that is closed to this user.
+_NO_WAY = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM)
+
 # Error of a command line: typer exports only a class derived from it.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -76,8 +79,8 @@ def run_app() -> int:
         notice(str(error))
         return EXIT_BAD_INPUT
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            notice(f"{plain_line(error.filename)}: too long for the name of a file")
+        if error.filename is not None and error.errno in _NO_WAY:
+            notice(f"{plain_line(error.filename)}: {error.strerror}; give another path")
             return EXIT_BAD_INPUT
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise

@@ -30,6 +30,8 @@ def recognised(text: str) -> tuple[str, str] | None:
         if not path.is_file():
             _check_absent(text, path)
             return None
+    except PermissionError as error:
+        raise SourceError(f"{text} cannot be read ({error.strerror})") from None
     except (OSError, ValueError, RuntimeError):  # no name of a file: too long, a NUL, no such user
         return None
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import typing
+from pathlib import Path
 
 import pytest
 import typer
@@ -97,9 +100,9 @@ def test_streams_that_are_closed_full_or_ascii(line: str, code: int, lines: int)
     "words",
     [
         ("rr",),
-        ("report",),
+        ("report", "--out", "report.html"),
         ("review",),
-        ("score",),
+        ("score", "--out", "scores"),
         ("export", "last", "--journal"),
         ("alarms", "--journal"),
         ("demo", "--out"),
@@ -109,7 +112,33 @@ def test_streams_that_are_closed_full_or_ascii(line: str, code: int, lines: int)
         ("--no-dashboard", "--duration", "1", "--bus", "tcp://127.0.0.1:0", "--record"),
     ],
 )
-def test_a_path_that_is_too_long_is_one_line(here: Here, words: tuple[str, ...]) -> None:
+def test_a_path_that_is_too_long_is_one_line(
+    here: Here, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     done = here(*words, "x" * 5000)
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("rr",), ("report", "--out", "r.html"), ("review",), ("score", "--out", "scores"), ("inspect",)]
+)
+def test_a_path_in_a_closed_folder_is_one_line(
+    here: Here, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may look everywhere, so the operating system's answer is given here."""
+    closed, stat = tmp_path / "closed" / "a.csv", os.stat
+
+    def refused(path: typing.Any, *given: typing.Any, **named: typing.Any) -> os.stat_result:
+        if str(path).startswith(str(closed)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *given, **named)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "stat", refused)
+    done = here(*words, str(closed))
+    assert done.code == 2
+    lines = (done.err or done.out).splitlines()
+    assert "Permission denied" in " ".join(lines)
+    assert words == ("inspect",) or len(lines) == 1
