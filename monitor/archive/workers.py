@@ -14,7 +14,6 @@ from monitor.archive.task import RecordOutcome, Task
 
 __all__ = ["LocalWorkers", "usable_cores"]
 
-_CLOSE_S: Final = 5.0
 # One process per core: threads of numerical libraries would compete for the cores.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -44,14 +43,14 @@ class LocalWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes; records that are being scored have no result."""
+        """End the processes; records that are being scored have no result.
+
+        Not by SIGTERM: a process that is started after a Ctrl-C inherits that stop signals are ignored.
+        """
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers:
-            worker.process.join(_CLOSE_S)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.join()
             worker.pipe.close()
         self._workers.clear()
 

@@ -124,6 +124,9 @@ class Acceptor:
             task = asyncio.create_task(self._serve(server, sock, host))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            # `sock_accept` does not wait while connections are queued. Let the others run, so that those whose peer
+            # has gone end before they count towards the limits.
+            await asyncio.sleep(0)
 
     async def _serve(self, server: web.Server, sock: socket.socket, host: str) -> None:
         """Serve one connection until it is closed."""

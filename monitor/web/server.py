@@ -34,7 +34,7 @@ from monitor.web.tokens import Tokens
 
 __all__ = ["Site", "WebOptions", "address_of", "bind", "serve"]
 
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024
 _LISTEN: Final = re.compile(r"((?P<host>\[[0-9A-Fa-f:.%a-z]+\]|[^:\[\]\s]+):)?(?P<port>[0-9]{1,5})")
 _LINES_PER_S, _LINES_BURST = 0.2, 20.0  # reports: an attack must not fill a log
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 import socket
+import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,13 +144,17 @@ class Subscriber:
 
     def seen(self) -> list[Given]:
         """All messages that it was given, in order."""
-        lines = (line.split(" ", 2) for line in (self.folder / "seen").read_text("utf-8").splitlines())
-        return [(topic, epoch, int(seq)) for epoch, seq, topic in lines]
+        return self._select("SELECT topic, epoch, seq FROM seen ORDER BY rowid")
 
     def wait_for_message(self, bed: str, epoch: str, seq: int) -> None:
         """Wait until it was given this alarm message."""
-        line = f"{epoch} {seq} v1/{bed}/alarm/\n"
-        wait_for(lambda: line in (self.folder / "seen").read_text("utf-8"), f"alarm message {seq} at the subscriber")
+        select = "SELECT 1 FROM seen WHERE topic = ? AND epoch = ? AND seq = ?"
+        place = (f"v1/{bed}/alarm/", epoch, seq)
+        wait_for(lambda: self._select(select, place), f"alarm message {seq} at the subscriber")
+
+    def _select(self, select: str, values: tuple[str | int, ...] = ()) -> list[Any]:
+        with closing(sqlite3.connect(self.folder / "seen.sqlite")) as db:
+            return db.execute(select, values).fetchall()
 
     def wait_for_end(self) -> None:
         """Wait until it was given the goodbye of the monitor, then end it."""

@@ -32,7 +32,9 @@ def running_faults(request):
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_alarm_is_lost_or_doubled(fault, running_faults):
-    for outcome in running_faults[fault].result():
+    first = running_faults.pop(fault, None)
+    outcomes = first.result() if first else run_fault(fault, SHORT)  # a repeated test breaks it again
+    for outcome in outcomes:
         assert outcome.alarms_sent > 0
         assert outcome.alarms_seen == outcome.alarms_sent, outcome
         assert outcome.good, outcome
