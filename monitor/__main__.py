@@ -72,9 +72,9 @@ def main() -> None:
         code = EXIT_INTERRUPTED  # also where a library made another error of KeyboardInterrupt
     finally:
         ctrl_c.running = False
+        ignore_stops()
     if ctrl_c.received and code == EXIT_INTERRUPTED:
         notice("stopped")
-    ignore_stops()
     sys.exit(code)
 
 

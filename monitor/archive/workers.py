@@ -43,10 +43,7 @@ class LocalWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes; records that are being scored have no result.
-
-        Not by SIGTERM: a process that is started after a Ctrl-C inherits that stop signals are ignored.
-        """
+        """End the processes at once; records that are being scored have no result, the next run deletes their drafts."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:

@@ -11,13 +11,20 @@ __all__ = ["ignore_stops", "stop_on_signals"]
 
 
 class _Stop:
-    """Handler that sets an event, once: further signals are ignored from then on, also while the interpreter ends."""
+    """Handler that sets an event, once.
+
+    It stays in place and does nothing on a further signal. If it had the signal ignored instead, programs that are
+    started afterwards (a worker, a command of `[notify]`) would inherit that, and could not be stopped.
+    """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
+        self._called = False
 
     def __call__(self, *_: object) -> None:
-        ignore_stops()  # first: a signal that arrives in the handler would call it again within itself
+        if self._called:
+            return  # a signal that arrives in `set` would call it again within itself
+        self._called = True
         self._stop.set()
 
 
@@ -26,10 +33,11 @@ def stop_on_signals(stop: threading.Event) -> None:
 
     Call it once everything is open: until then Ctrl-C must interrupt a slow download.
     """
+    handler = _Stop(stop)
     for number in STOP_SIGNALS:
         kept = number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN  # nohup
         if not kept:
-            signal.signal(number, _Stop(stop))
+            signal.signal(number, handler)
 
 
 def ignore_stops() -> None:

@@ -19,7 +19,7 @@ PATIENCE_S = 90.0
 
 @pytest.fixture
 def stops_ignored() -> Iterator[None]:
-    """As after a Ctrl-C: stop signals are ignored, and processes that are started inherit it."""
+    """As under a supervisor that ignores SIGTERM: processes that are started inherit it."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -27,7 +27,7 @@ def stops_ignored() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stops_ignored")
-def test_a_process_started_after_ctrl_c_ends_without_a_result(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_ends_without_a_result(tmp_path: Path) -> None:
     with LocalWorkers(1) as workers:
         workers.submit(task_of("sim:sinus=1200", tmp_path))
         (process,) = multiprocessing.active_children()
