@@ -36,4 +36,4 @@ class Output(Protocol):
         """Pacing pulses, in order of time: the first sample of each."""
 
     def strip(self, bed: Bed, alarm: Alarm, first_sample: int, samples: NDArray[np.float32]) -> None:
-        """The signal around the onset of an alarm, (2, n) float32 mV."""
+        """The signal of an alarm, (2, n) float32 mV (`monitor.engine.strips`)."""

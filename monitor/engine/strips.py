@@ -1,4 +1,8 @@
-"""Strips: 10 s of signal around the onset of each alarm, cut at the onset and again when the last samples are read."""
+"""Strips: 10 s of signal of each alarm, cut at its decision and again when the last samples are read.
+
+The middle is the onset, or the decision of an alarm that needs a minute for it (`anomaly_burden`): the samples around
+its onset are no longer kept then.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from monitor.messages import Alarm
 __all__ = ["STRIP_S", "Cut", "StripCutter", "strip_data"]
 
 STRIP_S = 10.0
+_OLD_S = 30.0  # an onset so long before the decision may no longer be kept: `monitor.engine.bed_input` keeps 60 s
 
 Cut = tuple[Alarm, int, NDArray[np.float32]]
 """The alarm, the first sample of its strip, and the strip: (2, n) raw and filtered, mV, NaN = no valid sample."""
@@ -23,6 +28,7 @@ class StripCutter:
     def __init__(self, history: SignalHistory, fs_hz: float) -> None:
         self._history = history
         self._n = round(STRIP_S * fs_hz)
+        self._old = round(_OLD_S * fs_hz)
         self._waiting: list[Alarm] = []  # whose strip is not complete
         self._last: dict[str, str] = {}  # kind -> last alarm of that kind with a strip
 
@@ -46,14 +52,18 @@ class StripCutter:
         """Cut the strips that are complete by now; all remaining ones if the source ended."""
         if not self._waiting:
             return []
-        last_onset = self._history.filtered_end - self._n + self._n // 2
-        ready = [alarm for alarm in self._waiting if ended or alarm.onset_sample <= last_onset]
+        last = self._history.filtered_end - self._n + self._n // 2
+        ready = [alarm for alarm in self._waiting if ended or self._middle(alarm) <= last]
         self._waiting = [alarm for alarm in self._waiting if alarm not in ready]
         return [self._cut(alarm) for alarm in ready]
 
     def _cut(self, alarm: Alarm) -> Cut:
-        first = alarm.onset_sample - self._n // 2
+        first = self._middle(alarm) - self._n // 2
         return alarm, first, self._history.get(first, self._n)
+
+    def _middle(self, alarm: Alarm) -> int:
+        old = alarm.decided_sample - alarm.onset_sample > self._old
+        return alarm.decided_sample if old else alarm.onset_sample
 
 
 def strip_data(first_sample: int, fs_hz: float, samples: NDArray[np.float32]) -> dict[str, object]:

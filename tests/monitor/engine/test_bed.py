@@ -287,6 +287,20 @@ def test_a_strip_comes_with_its_alarm_and_is_completed_later(scorer: Scorer) -> 
     np.testing.assert_array_equal(samples[0], signal[first : first + samples.shape[1]].astype(np.float32))
 
 
+@pytest.mark.parametrize("piece_s", [1, 20])
+def test_the_strip_of_an_alarm_with_an_old_onset_shows_its_decision(scorer: Scorer, piece_s: int) -> None:
+    ward = Ward(scorer)
+    signal = ecg("sinus=15" + 20 * ",pvc=4,sinus=1")
+    ward.source.feed(signal)
+    while ward.bed.now < signal.size:
+        ward.take(round(piece_s * FS_HZ))
+    alarm = next(message.alarm for message in ward.alarms if message.alarm.kind == "anomaly_burden")
+    assert alarm.decided_sample - alarm.onset_sample > 30 * FS_HZ
+    first, samples = ward.strips[alarm.alarm_id]
+    assert first == alarm.decided_sample - 5 * FS_HZ
+    np.testing.assert_array_equal(samples[0], signal[first : first + samples.shape[1]].astype(np.float32))
+
+
 def test_an_audio_pause_counts_down_in_samples(scorer: Scorer) -> None:
     ward = Ward(scorer)
     signal = ecg("sinus=30")
