@@ -11,6 +11,7 @@ from monitor.alarms.anomaly_run import AnomalyRun
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import EVIDENCE_BEATS, ScoredBeat, beat_evidence, beat_text, measured, run_text
 from monitor.alarms.origin import RecentBeats, RunCause
+from monitor.alarms.recent_noise import RecentNoise
 from monitor.alarms.ventricular import VentricularRun
 
 __all__ = ["Anomalies"]
@@ -33,7 +34,8 @@ class Anomalies:
         self._book = book
         self._recent = recent
         self._run = run
-        self._ventricular = VentricularRun(book, recent)
+        self._noise = RecentNoise(book.fs_hz)
+        self._ventricular = VentricularRun(book, recent, self._noise)
         self._odd: deque[ScoredBeat] = deque(maxlen=EVIDENCE_BEATS)  # the newest anomalous beats
         self._in_a_row = AnomalyRun(book.limits("anomaly_run").beats)
         self._minute: deque[int] = deque(maxlen=_MINUTE_BEATS)  # R-peaks of anomalous beats of the last minute, no runs
@@ -46,6 +48,8 @@ class Anomalies:
         """Take the next beat, scored or not."""
         self._look_for_pause(scored.beat.r_sample, scored.beat.r_sample)
         self._recent.on_beat(scored)
+        if not self._ventricular.moves_alike(scored):
+            self._noise.on_beat(scored)
         if self._in_a_row.on_beat(scored):
             self._odd.append(scored)
             self._awaited = scored
@@ -92,7 +96,10 @@ class Anomalies:
 
     def _report_run(self) -> None:
         needed, start, length = self._book.limits("anomaly_run").beats, self._in_a_row.start, self._in_a_row.length
-        if start is None or not self._in_a_row.is_arrhythmia(self._book.up("irregular_rhythm") is not None):
+        if start is None:
+            return
+        doubtful = self._noise.doubtful(self._odd[-1].beat.r_sample)
+        if not self._in_a_row.is_arrhythmia(self._book.up("irregular_rhythm") is not None, doubtful):
             return
         beats = [odd for odd in self._odd if odd.beat.r_sample >= start]
         text = run_text(beats, f"{length} anomalous beats in a row")
@@ -114,7 +121,7 @@ class Anomalies:
         if runs:
             first = min(alarm.onset_sample for alarm in runs)
             self._minute = deque((r for r in self._minute if r < first), _MINUTE_BEATS)
-        elif scored.anomalous and not self._in_a_row.gradual:
+        elif scored.anomalous and not self._in_a_row.gradual and not self._noise.doubtful(now):
             self._minute.append(now)
         while self._minute and self._minute[0] <= now - _MINUTE_S * book.fs_hz:
             self._minute.popleft()

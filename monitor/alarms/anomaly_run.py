@@ -66,24 +66,26 @@ class AnomalyRun:
         self.end()
         self._rr_s = None
 
-    def is_arrhythmia(self, irregular: bool) -> bool:
+    def is_arrhythmia(self, irregular: bool, noisy: bool) -> bool:
         """Whether the run is long enough and its last beats have a reason in the heart.
 
-        A run with a beat much sooner than the one before: all are early, or all have another QRS. Any other run: all
-        have another QRS, and they resemble each other.
+        A run with a beat much sooner than the one before: all are early, or all have another QRS. Any other run, and
+        any beside noise: all have another QRS, and they resemble each other.
 
         Args:
             irregular: the rhythm is irregular anyway: early beats are no reason.
+            noisy: beats were not scored for noise just now (`monitor.alarms.recent_noise`).
         """
         if self.length < self._beats:
             return False
         last = list(self._last)
-        if self._abrupt and not irregular and all(_has(odd, EARLY) for odd in last):
+        abrupt = self._abrupt and not noisy
+        if abrupt and not irregular and all(_has(odd, EARLY) for odd in last):
             return True
         if not all(map(_other_qrs, last)):
             return False
         shapes = [np.asarray(odd.beat.samples, np.float64) for odd in last]
-        return self._abrupt or all(qrs_likeness(one, other) >= _ALIKE for one, other in pairwise(shapes))
+        return abrupt or all(qrs_likeness(one, other) >= _ALIKE for one, other in pairwise(shapes))
 
 
 def _has(odd: ScoredBeat, *words: str) -> bool:

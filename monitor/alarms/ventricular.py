@@ -30,6 +30,7 @@ from detector.findings import Findings, qrs_likeness
 from monitor.alarms.book import AlarmBook
 from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.origin import FAST_RR_S, RecentBeats, alike, compared
+from monitor.alarms.recent_noise import RecentNoise
 
 __all__ = ["VentricularRun"]
 
@@ -46,34 +47,6 @@ _WIDE_BEATS, _WIDE_MS, _WIDE_BPM = 8, 120.0, 108.0
 _REGULAR, _STEADY = 0.1, 0.04
 _CHECKS, _FEW = 2, 0.2  # checks for P waves there, at one beat each, and share of them that may find some
 
-_NOISE = frozenset((Quality.HUM, Quality.MUSCLE, Quality.WANDER, Quality.MOTION, Quality.CLIPPED))
-# A run is doubtful after 3 beats within 30 s that were not scored because of noise, until 5 usual beats followed.
-_NOISY_BEATS = 3
-_NOISY_S = 30.0
-_USUAL_BEATS = 5
-
-
-class _Noise:
-    """Whether there was noise shortly before, without enough usual beats since."""
-
-    def __init__(self, fs_hz: float) -> None:
-        self._reach = _NOISY_S * fs_hz
-        self._noisy: deque[int] = deque(maxlen=_NOISY_BEATS)  # R-peaks
-        self._usual = 0
-
-    def on_beat(self, scored: ScoredBeat) -> None:
-        """Take the next beat, scored or not."""
-        if scored.beat.quality in _NOISE:
-            self._noisy.append(scored.beat.r_sample)
-            self._usual = 0
-        elif scored.score is not None and not scored.anomalous:
-            self._usual += 1
-
-    def doubtful(self, r_sample: int) -> bool:
-        """Whether a run that has reached this R-peak may be noise."""
-        many = len(self._noisy) == _NOISY_BEATS and r_sample - self._noisy[0] <= self._reach
-        return many and self._usual < _USUAL_BEATS
-
 
 class VentricularRun:
     """Follow consecutive ventricular-looking beats.
@@ -87,28 +60,27 @@ class VentricularRun:
         rate_bpm: mean rate over its last beats, beats a minute.
     """
 
-    def __init__(self, book: AlarmBook, recent: RecentBeats) -> None:
+    def __init__(self, book: AlarmBook, recent: RecentBeats, noise: RecentNoise) -> None:
         self._book = book
         self._recent = recent
+        self._noise = noise
         self._intervals: deque[float] = deque(maxlen=max(book.limits("ventricular_run").beats - 1, 1))
         self._last: deque[tuple[ScoredBeat, Findings]] = deque(maxlen=book.limits("ventricular_run").beats)
         self._first: ScoredBeat | None = None  # beat of the run
-        self._noise = _Noise(book.fs_hz)
         self._checked = self._conducted = 0  # in the present wide rhythm, and how often P waves were found
         self.start = 0
         self.length = 0
         self.rate_bpm = 0.0
 
     def on_beat(self, scored: ScoredBeat) -> bool:
-        """Take the next beat, scored or not; `RecentBeats` has taken it.
+        """Take the next beat, scored or not; `RecentBeats` and `RecentNoise` have taken it.
 
         Returns:
             Whether it belongs to a run that is long, fast and similar enough.
         """
-        if self._moves_alike(scored):
+        if self.moves_alike(scored):
             self.length += 1
             return self._book.holds("ventricular_run")
-        self._noise.on_beat(scored)
         found = self._belongs(scored)
         if found is None:
             self.interrupt()
@@ -128,6 +100,14 @@ class VentricularRun:
         doubtful = self._noise.doubtful(scored.beat.r_sample)
         paced = _paced([last for last, _ in self._last])
         return (fast and not paced and (up or (self._ventricular() and not doubtful))) or self._wide_since_the_start()
+
+    def moves_alike(self, scored: ScoredBeat) -> bool:
+        """Whether a beat not scored for motion has the QRS of the run: P waves between its beats look like motion."""
+        rr_s = scored.beat.rr_s
+        if scored.beat.quality is not Quality.MOTION or not self._last or rr_s is None or rr_s > _NEAR_RR_S:
+            return False
+        shapes = (scored.beat.samples, self._last[-1][0].beat.samples)
+        return qrs_likeness(*(shape.astype(np.float64) for shape in shapes)) >= _ALIKE
 
     def interrupt(self) -> None:
         """The run is over: the next beat does not belong to it, or signal is missing."""
@@ -178,14 +158,6 @@ class VentricularRun:
             self._first, self.start = latest[0], latest[0].beat.r_sample
         self.length, self.rate_bpm = max(self.length, len(latest)), 60.0 / usual
         return True
-
-    def _moves_alike(self, scored: ScoredBeat) -> bool:
-        """Whether a beat not scored for motion has the QRS of the run: P waves between its beats look like motion."""
-        rr_s = scored.beat.rr_s
-        if scored.beat.quality is not Quality.MOTION or not self._last or rr_s is None or rr_s > _NEAR_RR_S:
-            return False
-        shapes = (scored.beat.samples, self._last[-1][0].beat.samples)
-        return qrs_likeness(*(shape.astype(np.float64) for shape in shapes)) >= _ALIKE
 
     def _belongs(self, scored: ScoredBeat) -> Findings | None:
         """Measurements of a beat that belongs to a run; None for another."""

@@ -43,7 +43,7 @@ class LocalWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes at once; records that are being scored have no result, the next run deletes their drafts."""
+        """End the processes at once: no result of the records being scored; the next run deletes their drafts."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:

@@ -167,8 +167,10 @@ def test_noise_at_the_usual_rate_is_no_run() -> None:
     assert "anomaly_run" not in bed.kinds()
 
 
-def after_noise(quality: Quality, noisy: int, usual: int, wide: int, quiet_s: float = 0.0) -> list[str]:
-    """Kinds raised by a run of wide beats after noisy (unscored) beats, a rest and usual beats."""
+def after_noise(
+    quality: Quality, noisy: int, usual: int, wide: int, quiet_s: float = 0.0, qrs: QrsShape = "wide"
+) -> list[str]:
+    """Kinds raised by a fast run of anomalous beats after noisy (unscored) beats, a rest and usual beats."""
     bed = running_bed(seconds=60, qrs="usual")
     for n in range(noisy + usual + wide):
         rr_s = 0.45 if n >= noisy + usual else 0.8 + quiet_s * (n == noisy)
@@ -176,7 +178,7 @@ def after_noise(quality: Quality, noisy: int, usual: int, wide: int, quiet_s: fl
             (bed.last_r or 0) + round(rr_s * FS_HZ),
             odd=n >= noisy + usual,
             quality=quality if n < noisy else Quality.GOOD,
-            qrs="usual" if n < noisy + usual else "wide",
+            qrs="usual" if n < noisy + usual else qrs,
         )
     return bed.kinds()
 
@@ -193,3 +195,39 @@ def test_usual_beats_time_or_little_noise_leave_no_doubt() -> None:
     assert "ventricular_run" in after_noise(Quality.MOTION, 20, 4, 5, quiet_s=30.0)
     assert "ventricular_run" in after_noise(Quality.MOTION, 2, 0, 5)
     assert "ventricular_run" in after_noise(Quality.GAP, 9, 0, 5)
+
+
+@pytest.mark.parametrize("quality", [Quality.MOTION, Quality.WANDER, Quality.MUSCLE, Quality.HUM, Quality.CLIPPED])
+@pytest.mark.parametrize("usual", [0, 4])
+def test_beats_of_many_shapes_right_after_noise_are_no_run_and_no_burden(quality: Quality, usual: int) -> None:
+    kinds = after_noise(quality, 3, usual, 20, qrs="noise")
+    assert {"anomaly_run", "anomaly_burden"}.isdisjoint(kinds)
+    assert "anomalous_beat" in kinds
+
+
+def test_a_run_of_alike_beats_right_after_noise_is_a_run() -> None:
+    assert "anomaly_run" in after_noise(Quality.MOTION, 20, 0, 3)
+
+
+def test_beats_of_many_shapes_count_after_little_noise_and_after_usual_beats() -> None:
+    assert "anomaly_burden" in after_noise(Quality.MOTION, 2, 0, 20, qrs="noise")
+    assert "anomaly_burden" in after_noise(Quality.MOTION, 20, 5, 20, qrs="noise")
+
+
+def burden_beside(quality: Quality) -> list[str]:
+    """Kinds raised by single anomalous beats, each after two beats of a quality."""
+    bed = running_bed(seconds=60, qrs="usual")
+    for n in range(60):
+        good = n % 4 > 1
+        bed.beat(
+            (bed.last_r or 0) + round(0.8 * FS_HZ),
+            odd=n % 4 == 3,
+            quality=Quality.GOOD if good else quality,
+            qrs="usual",
+        )
+    return bed.kinds()
+
+
+def test_anomalous_beats_between_noisy_ones_are_no_burden() -> None:
+    assert "anomaly_burden" not in burden_beside(Quality.MOTION)
+    assert "anomaly_burden" in burden_beside(Quality.GOOD)
