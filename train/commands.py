@@ -64,22 +64,15 @@ def fit(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     limit_records: Annotated[int | None, typer.Option(min=2, help="Only the first N records, for a trial.")] = None,
-    groups: Annotated[
-        str, typer.Option(help="stream: patients to train on: ds1, sele, qtother, with commas between.")
-    ] = "ds1",
-    leads: Annotated[str, typer.Option(help="stream: first (MLII if there is one) or both leads.")] = "first",
     csv_dir: CsvDir = None,
 ) -> None:
     """Fit encoder and flow on normal beats: `RUNS/CONFIG-kaggle`, then `RUNS/CONFIG-stream`, or one run folder."""
     import torch
 
     from train.config import load_config
-    from train.data.groups import check_groups, check_leads
-    from train.errors import DataError
     from train.evaluate.comparison import DATA, run_folder
     from train.evaluate.fitting import finished_run
 
-    patients, wanted_leads = check_groups(groups.split(",")), check_leads(leads)
     flags = {"epochs_autoencoder": epochs_autoencoder, "epochs_flow": epochs_flow, "seed": seed}
     overrides = [*(sets or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     if threads:
@@ -88,8 +81,6 @@ def fit(
         wanted = [(data or "kaggle", out)]
     else:
         wanted = [(name, run_folder(runs, config, name)) for name in ((data,) if data else DATA)]
-    if (patients, wanted_leads) != (("ds1",), "first") and all(name == "kaggle" for name, _ in wanted):
-        raise DataError(f"--groups {groups} --leads {leads}: the beats of kaggle have neither; give --data stream")
     for name, folder in wanted:
         finished_run(
             folder,
@@ -97,8 +88,6 @@ def fit(
             name,
             csv_dir=csv_dir if name == "kaggle" else None,
             limit_records=limit_records,
-            groups=patients,
-            leads=wanted_leads,
             device=device,
             command=_command(),
             say=typer.echo,

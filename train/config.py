@@ -38,6 +38,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         normalisation: of a beat before the encoder; published only.
         encoder_widths: channels of the four convolutions; contextual only.
         encoder_hidden: units between its dense layers; contextual only.
+        groups: of patients to fit to, see `train.data.groups`; stream only.
+        leads: `first` (MLII if there is one) or `both` leads of each patient; stream only.
         recorded_noise: share of the examples of stage 1 with noise of nstdb, 24 to 6 dB; contextual with context only.
         feature_noise: standard deviation of the noise on standardised features during the fit of the flow; contextual
             only.
@@ -68,6 +70,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         default_factory=lambda: [32, 48, 64, 96]
     )
     encoder_hidden: Count = 192
+    groups: Annotated[list[str], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["ds1"])
+    leads: str = "first"
     recorded_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     feature_noise: Decay = 0.05
     likelihood_weight: Positive = 0.5

@@ -186,7 +186,7 @@ def test_all_runs_from_fit_to_the_readme(
         (("evaluate", "--model", "nowhere"), "neither an .onnx file nor a run folder"),
         (("evaluate", "--runs", "x"), "holds no finished fit"),
         (("evaluate", "--protocol", "nonsense"), "--protocol nonsense: unknown"),
-        (("evaluate", "--protocol", "databases", "--trial", "nonsense"), "--trial nonsense: unknown; give shipped"),
+        (("evaluate", "--protocol", "databases", "--trial", "nonsense"), "--trial nonsense: unknown; give ds1"),
         (("evaluate", "--protocol", "databases", "--model", "x"), "fits its own models"),
         (("evaluate", "--protocol", "databases", "--record", "100", "--figures", "x"), "not --record, --figures"),
         (
@@ -198,10 +198,14 @@ def test_all_runs_from_fit_to_the_readme(
             ("evaluate", "--left-out", "ds1", "--threads", "1"),
             "--left-out, --threads: give it with --protocol databases",
         ),
-        (("fit", "--out", "x", "--groups", "ds2"), "group 'ds2': unknown; give ds1, sele, qtother"),
-        (("fit", "--out", "x", "--leads", "third"), "leads 'third': unknown; give first or both"),
-        (("fit", "--out", "x", "--groups", "sele"), "--groups sele --leads first: the beats of kaggle have neither"),
-        (("fit", "--out", "x", "--data", "kaggle", "--leads", "both"), "give --data stream"),
+        (
+            ("fit", "--data", "stream", "--out", "x", "--set", "groups=['ds2']"),
+            "group 'ds2': unknown; give ds1, sele, qtother",
+        ),
+        (
+            ("fit", "--data", "stream", "--out", "x", "--set", "leads=third"),
+            "leads 'third': unknown; give first or both",
+        ),
         (("table", "--readme", "x"), "No such file"),
         (("words", "--model", "x"), "No such file"),
         (("evaluate", "--recording", "nowhere"), "needs --record NAME"),

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
-from detector import Calibration, Quality, shipped_model
+from detector import Calibration, Quality
 from train.data.detected_beats import StreamedRecord
 from train.data.groups import GROUPS, group_records
 from train.data.records import CLASSES
@@ -89,9 +90,7 @@ def evaluate_trial(
     return {
         "seed": seed,
         "leads": trial.leads,
-        "settings": "shipped"
-        if trial.shipped
-        else {"config": trial.config, "set": trial.set, "beats_per_lead": trial.beats_per_lead},
+        "settings": {"config": trial.config, "set": trial.set, "beats_per_lead": trial.beats_per_lead},
         "groups": groups,
     }
 
@@ -106,18 +105,11 @@ def _model(
     progress: Progress,
 ) -> tuple[LoadedModel, dict[CalibratedOn, Calibration]]:
     """The fitted model with its calibrations by name."""
-    if trial.shipped:
-        model = load_model(shipped_model())
-        if model.calibration is None:
-            raise RunError(f"{model.path}: no calibration")
-        return model, {"all": model.calibration}
     folder = finished_run(
         fit_folder(runs, name, groups),
-        trial_settings(trial),
+        msgspec.structs.replace(trial_settings(trial), groups=list(groups), leads=trial.leads),
         "stream",
         limit_records=limit_records,
-        groups=groups,
-        leads=trial.leads,
         beats_per_lead=trial.beats_per_lead,
         device="cpu",
         command=command,

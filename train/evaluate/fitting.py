@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from detector import BEAT_DEFINITION
 from train.config import FitConfig
-from train.data.groups import Leads, thinned
+from train.data.groups import thinned
 from train.data.kaggle import KAGGLE_DEFINITION
 from train.data.records import NormalBeats
 from train.evaluate.comparison import finished_fit
@@ -25,8 +25,6 @@ def finished_run(
     *,
     csv_dir: Path | None = None,
     limit_records: int | None = None,
-    groups: Sequence[str] = ("ds1",),
-    leads: Leads = "first",
     beats_per_lead: int = 0,
     device: str = "auto",
     command: str = "",
@@ -38,7 +36,7 @@ def finished_run(
         out: run folder.
         settings: all hyper-parameters.
         data: `kaggle` or `stream`.
-        csv_dir, limit_records, groups, leads: of the training beats, see `train.export.loaded_model.training_beats`.
+        csv_dir, limit_records: of the training beats, see `train.export.loaded_model.training_beats`.
         beats_per_lead: stream only: at most this number of normal beats of each lead, see `thinned`; 0 = all.
         device: `auto`, `cpu`, `cuda`.
         command: the command line, for the files.
@@ -54,11 +52,12 @@ def finished_run(
     """
     facts: dict[str, Any] = {"limit_records": limit_records, "csv": csv_dir is not None}
     if data == "stream":
-        facts |= {"groups": list(groups), "leads": leads, "beats_per_lead": beats_per_lead}
+        facts["beats_per_lead"] = beats_per_lead
     if finished := finished_fit(out, settings, data, facts):
         say(f"{out}: already finished, held-out -log p {finished['held_out_nll']:.4f} nats; delete it to refit")
         return out
-    normals = thinned(NormalBeats(training_beats(data, csv_dir, limit_records, groups, leads)), beats_per_lead)
+    beats = training_beats(data, csv_dir, limit_records, settings.groups, settings.leads)
+    normals = thinned(NormalBeats(beats), beats_per_lead)
     say(f"{out}: {len(normals)} normal beats of {data}, seed {settings.seed}")
     result = fit(
         normals,

@@ -25,7 +25,6 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         verdict: what it showed; empty = not decided.
         groups: of `train.data.groups`; a fit takes all of them but the one that is reported.
         leads: `first` or `both` leads of the training patients. Both are reported.
-        shipped: True = the shipped model, without a fit.
         config: named configuration.
         set: overrides of it.
         left_out: groups that are left out and reported, one after the other; empty = each.
@@ -37,7 +36,6 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     verdict: str = ""
     groups: list[str]
     leads: Literal["first", "both"]
-    shipped: bool = False
     config: str = "ours"
     set: list[str] = []
     left_out: list[str] = []

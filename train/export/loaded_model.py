@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detector import BEAT_DEFINITION, Calibration
 from detector.short_repr import short_repr
 from train.data.contexts import Contexts
-from train.data.groups import Leads, group_beats, thinned
+from train.data.groups import check_leads, group_beats, thinned
 from train.data.kaggle import KAGGLE_DEFINITION, kaggle_beats, kaggle_split, read_kaggle_csv
 from train.data.records import LabelledBeats, NormalBeats, record_names
 from train.errors import DataError, RunError
@@ -103,7 +103,7 @@ def training_beats(
     csv_dir: Path | None = None,
     limit_records: int | None = None,
     groups: Sequence[str] = ("ds1",),
-    leads: Leads = "first",
+    leads: str = "first",
 ) -> LabelledBeats:
     """The beats that `fit --data` takes its normals from.
 
@@ -115,7 +115,7 @@ def training_beats(
         leads: stream only: `first` or `both` leads of each patient.
 
     Raises:
-        DataError: unknown name, or data absent.
+        DataError: unknown name, group or leads, or data absent.
     """
     if data == "kaggle":
         if csv_dir is not None:
@@ -124,7 +124,7 @@ def training_beats(
             return kaggle_beats(record_names()[:limit_records])
         return kaggle_split(kaggle_beats())[0]
     if data == "stream":
-        return group_beats(groups, leads, limit_records)
+        return group_beats(groups, check_leads(leads), limit_records)
     raise DataError(f"--data {data}: unknown; give kaggle or stream")
 
 
@@ -140,12 +140,11 @@ def run_normals(run: FinishedRun, csv_dir: Path | None = None) -> NormalBeats:
     """The normal beats that a run was fitted to (fitted and held out).
 
     Args:
-        run: a finished fit; one without groups and leads in its files was fitted to the first leads of DS1.
+        run: a finished fit.
         csv_dir: folder of the public CSV files, for a run fitted to them.
     """
-    config = run.config
-    groups, leads = config.get("groups", ("ds1",)), config.get("leads", "first")
-    beats = training_beats(config["data"], csv_dir, config.get("limit_records"), groups, leads)
+    config, settings = run.config, run.config["config"]
+    beats = training_beats(config["data"], csv_dir, config.get("limit_records"), settings["groups"], settings["leads"])
     return thinned(NormalBeats(beats), config.get("beats_per_lead", 0))
 
 
