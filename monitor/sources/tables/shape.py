@@ -131,11 +131,7 @@ def recognise_shape(lines: Sequence[str], may_be_pair: bool, name: str) -> Shape
     joined = delimiter == "," and not decimal_comma and _is_paired(lines, rows, width)
     if joined:  # time and ECG as 0,004,-0,125
         rows, width, decimal_comma = [_joined(row) for row in rows], width // 2, True
-    valued = [
-        i
-        for i in range(width)
-        if 2 * sum(is_value(row[i]) for row in rows if len(row) == width) > sum(len(row) == width for row in rows)
-    ]
+    valued = _valued([row for row in rows if len(row) == width], width)
     first = _first_row(lines, delimiter, quote, width, valued, joined)
     if not valued or first is None:
         raise SourceError(f"{name}: the text holds no number")
@@ -198,6 +194,13 @@ def _without_names(line: str) -> str:
 def _joined(row: Sequence[str]) -> list[str]:
     """Cells of which two are one number."""
     return [",".join(row[i : i + 2]) for i in range(0, len(row), 2)]
+
+
+def _valued(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Columns with values in more than half of the rows; without one, those with the most values."""
+    counts = [sum(is_value(row[i]) for row in rows) for i in range(width)]
+    most = max(counts, default=0)
+    return [i for i, count in enumerate(counts) if 2 * count > len(rows) or (0 < count == most)]
 
 
 def _is_paired(lines: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detector import Detector, Event
@@ -88,6 +88,8 @@ BAD = st.sampled_from(
     sizes=st.lists(st.integers(0, 20), min_size=1, max_size=4).filter(any),
     piece=st.integers(1, 50),
 )
+@example(rows=["0.0000", "1e400", "1e400"], sizes=[1], piece=1)  # half of the rows, then most of them, are no value
+@example(rows=["0.0000", *["1e400"] * 9], sizes=[7], piece=50)
 def test_bad_rows_are_nan_and_counted(
     tmp_path_factory: pytest.TempPathFactory, rows: list[str], sizes: list[int], piece: int
 ) -> None:
