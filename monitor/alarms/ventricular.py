@@ -6,7 +6,8 @@ lead cannot prove the origin of a beat, so the run must be *new* or *wide*:
 - *new*: beats unlike the patient's beat at rest (its QRS is different, or much taller), three of the last five, two of
   them also wide or much taller. In an alternating tachycardia every second QRS may be near the usual one, and beats
   that are different but never wide are supraventricular (records 207, 209). A beat belongs that is anomalous, or unlike
-  the beat at rest: where such beats were frequent before, the model calls some of them usual (record 203).
+  the beat at rest and early or nearly anomalous: where such beats were frequent before, the model calls some of them
+  usual (records 203, 210).
 - *wide*: eight regular beats of at least 120 ms, for a patient whose beat at rest is not known: the tachycardia began
   before the monitor did.
 
@@ -39,6 +40,7 @@ _PACED = 0.75  # share of paced beats; pulses at 80 that do not capture are near
 _WIDE = 0.4  # share of them that must also be wide or much taller: 2 of 5
 _ALIKE = 0.97  # likeness of each beat's QRS to its most similar neighbour, median over the last beats
 _TALLER = 1.75  # QRS heights; normal beats reach 1.23, those of a small QRS that breathes 1.6 (cudb cu17)
+_ODD_P = 0.02  # p-value under which a beat that follows those of a run may belong, though it is not anomalous
 _NEAR_RR_S = 1.1 * FAST_RR_S  # an early beat within this of the one before may belong, though it is not anomalous
 # Without a beat at rest; at 100 to 108 bpm sinus rhythm with a block is far more frequent.
 _WIDE_BEATS, _WIDE_MS, _WIDE_BPM = 8, 120.0, 108.0
@@ -166,7 +168,8 @@ class VentricularRun:
             return None
         near = beat.rr_s is not None and beat.rr_s <= _NEAR_RR_S
         near = near and (self._book.up("ventricular_run") is not None or (beat.rr_ratio or 1.0) < LIMITS.early)
-        if not scored.anomalous and not near:
+        odd = self._first is not None and scored.judgement is not None and scored.judgement.p_value < _ODD_P
+        if not scored.anomalous and not near and not odd:
             return None
         found = compared(beat, self._recent.resting or first.beat.context)
         return found if scored.anomalous or _unlike(found) else None

@@ -25,6 +25,7 @@ LEGAL_STATES = {
     "cleared": {"onset"},
 }
 NORMAL = Judgement(p_value=0.6, threshold=4.9, anomalous=False)
+NEARLY_ODD = Judgement(p_value=0.015, threshold=4.9, anomalous=False)
 ODD = Judgement(p_value=0.0005, threshold=4.9, anomalous=True)
 # QRS of a beat: none, the patient's own, a ventricular one, or noise that differs from beat to beat
 QrsShape = Literal["flat", "usual", "wide", "noise"]
@@ -83,7 +84,12 @@ class SimulatedBed:
         return [alarm for _ in range(seconds) for alarm in self.tick(quality, fibrillatory=fibrillatory)]
 
     def beat(
-        self, r_sample: int, odd: bool = False, quality: Quality = Quality.GOOD, qrs: QrsShape = "flat"
+        self,
+        r_sample: int,
+        odd: bool = False,
+        quality: Quality = Quality.GOOD,
+        qrs: QrsShape = "flat",
+        usual: Judgement = NORMAL,
     ) -> list[Alarm]:
         rr_s = None if self.last_r is None else (r_sample - self.last_r) / FS_HZ
         self.last_r = r_sample
@@ -93,7 +99,7 @@ class SimulatedBed:
         good = quality is Quality.GOOD
         scored = ScoredBeat(beat)
         if good:
-            scored = ScoredBeat(beat, -150.0, 7.3, ODD) if odd else ScoredBeat(beat, -80.0, 1.2, NORMAL)
+            scored = ScoredBeat(beat, -150.0, 7.3, ODD) if odd else ScoredBeat(beat, -80.0, 1.2, usual)
         changes = self.engine.handle(explained(scored))
         self.changes += changes
         return changes

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from detector import Gap, Quality
-from tests.monitor.alarms.helpers import FS_HZ, QrsShape, SimulatedBed, run, running_bed, single_beats, states
+from detector import Gap, Judgement, Quality
+from tests.monitor.alarms.helpers import (
+    FS_HZ,
+    NEARLY_ODD,
+    NORMAL,
+    QrsShape,
+    SimulatedBed,
+    run,
+    running_bed,
+    single_beats,
+    states,
+)
 
 
 def test_single_anomalous_beats_are_grouped() -> None:
@@ -142,6 +152,14 @@ def test_only_five_wide_similar_and_fast_beats_are_a_ventricular_run(
     for qrs in shapes:
         bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=True, qrs=qrs)
     assert [kind for kind in bed.kinds() if kind.endswith(("_beat", "_run"))][-1] == expected
+
+
+@pytest.mark.parametrize(("judged", "is_run"), [(NEARLY_ODD, True), (NORMAL, False)])
+def test_a_nearly_anomalous_beat_belongs_to_the_run_it_follows(judged: Judgement, is_run: bool) -> None:
+    bed = running_bed(seconds=60, qrs="usual")
+    for k, rr_s in enumerate([0.45, 0.4, 0.6, 0.7, 0.35, 0.45]):
+        bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=k != 3, qrs="wide", usual=judged)
+    assert ("ventricular_run" in bed.kinds()) == is_run
 
 
 @pytest.mark.parametrize(
