@@ -6,7 +6,8 @@ edge of the window: closer to the edge, too little signal follows it.
 
 Candidates are the peaks of the slope envelope (`detector.qrs`). Their evidence for being a QRS comes from what is known
 of the patient (`detector.qrs_evidence`, `detector.qrs_memory`), and the best sequence of them are the beats
-(`detector.beat_sequence`). The R-peak of a beat is where neurokit2 finds one, else the largest deflection.
+(`detector.beat_sequence`). The R-peak of a beat is where neurokit2 finds one, unless another
+top of its QRS is more like the last R-peaks (`detector.r_place`).
 
 The constants were chosen, one after the other, by the R-peak errors on DS1, the paced records and nstdb (the cost
 counts places of beats, never their class). The price of a long pause was checked on cudb.
@@ -27,6 +28,7 @@ from detector.qrs import Steepness, steepness_of
 from detector.qrs_evidence import Wave
 from detector.qrs_memory import NEW_RHYTHM_S, QrsMemory
 from detector.qrs_shapes import Compared, Places, compare_shapes
+from detector.r_place import RPlace
 from detector.short_repr import short_repr
 from detector.small_beats import SmallBeats
 
@@ -104,6 +106,7 @@ class RPeakDetector:
         self.shortest = math.ceil(_MIN_WINDOW_S * fs_hz)
         self.memory = QrsMemory(fs_hz)
         self._small = SmallBeats(fs_hz)
+        self._r_place = RPlace(fs_hz)
         self._reach = round(_REACH_S * fs_hz)
         self._overlap = max(self._reach, round(_OVERLAP_S * fs_hz))
         self._neurokit = round(_NEUROKIT_S * fs_hz)
@@ -250,7 +253,7 @@ class RPeakDetector:
     # -- place of the R-peak --------------------------------------------------------------------------------
 
     def _r_peaks(self, window: NDArray[np.float64], first: int, beats: list[_Beat]) -> list[int]:
-        """R-peak of each beat, absolute: the one of neurokit2 if near, else the largest deflection."""
+        """R-peak of each beat, absolute: from the place of neurokit2, if near, or of the largest deflection."""
         cut = max(0, beats[0].place - first - self._neurokit)
         known = findpeaks(window[cut:], self.fs_hz) + cut
         half = round(_LARGEST_HALF_S * self.fs_hz)
@@ -260,13 +263,14 @@ class RPeakDetector:
             low = max(0, place - half)
             qrs = window[low : place + half + 1]
             self.memory.note(beat.likeness, float(qrs.max() - qrs.min()))
-            options = [low + int(np.abs(qrs).argmax()), place]
+            r_peak = low + int(np.abs(qrs).argmax())
             if known.size:
                 nearest = int(known[np.abs(known - place).argmin()])
                 if abs(nearest - place) <= self._reach:
-                    options.insert(0, nearest)
-            for option in options:
+                    r_peak = nearest
+            for option in (self._r_place.choose(window, place, r_peak), r_peak, place):
                 if self._last_peak is None or option + first - self._last_peak > self._refractory:
+                    self._r_place.learn(window, option)
                     self._last_peak = option + first
                     peaks.append(self._last_peak)
                     break

@@ -25,7 +25,7 @@ CALIBRATION = Calibration(
 
 GOOD_METADATA = {
     "format": "ecg-monitor/2",
-    "beat_definition": "stream/1",
+    "beat_definition": "stream/2",
     "beat_fs_hz": "125",
     "beat_samples": "187",
     "r_index": "62",

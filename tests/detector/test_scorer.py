@@ -78,7 +78,7 @@ def test_metadata_of_the_file_are_read(tmp_path: Path) -> None:
     assert scorer.calibration == CALIBRATION
     assert (scorer.info.name, scorer.info.threshold) == ("tiny", -50.5)
     assert scorer.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert scorer.info.metadata["beat_definition"] == "stream/1"
+    assert scorer.info.metadata["beat_definition"] == "stream/2"
 
 
 def energy(beats: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -387,5 +387,5 @@ def test_an_early_narrow_beat_does_not_outrank_the_worst(data_folder: Path) -> N
     beats = [beat for beat in Detector(360.0).push(mv) if beat.scorable]
     (at,) = (k for k, beat in enumerate(beats) if abs(beat.r_sample + first - 396_841) < 10)
     scores = Scorer().score_beats(beats)
-    assert scores.log_prob[at] < -300.0  # exact, as the flow gives it
-    assert scores.score[at] < 25.0  # ventricular beats of DS1 reach 29
+    assert scores.log_prob[at] < -100.0  # far from every normal beat
+    assert scores.score[at] < 25.0  # ventricular beats of DS1 reach 38

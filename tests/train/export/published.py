@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 METADATA: dict[str, Any] = {
     "name": "test",
-    "beat_definition": "stream/1",
+    "beat_definition": "stream/2",
     "beat_fs_hz": 125.0,
     "r_index": 62,
     "threshold": -51.5,
