@@ -57,6 +57,8 @@ class Fibrillation:
         if span.first_sample > self._until:
             self._since = self._run_since = None
         self._until = span.end_sample
+        if span.fibrillatory:
+            self._recent.on_fibrillatory(span.end_sample)
         fibrillatory = span.fibrillatory and span.first_sample >= self._from
         fibrillatory = fibrillatory and not self._recent.own(span.first_sample, span.end_sample)
         repeats = fibrillatory and span.cycle_s is not None and _FLUTTER_S <= span.cycle_s < FAST_RR_S

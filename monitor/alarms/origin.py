@@ -32,6 +32,7 @@ __all__ = ["FAST_RR_S", "PWave", "RecentBeats", "RunCause", "alike", "p_wave"]
 FAST_RR_S: Final = 0.6  # 100 bpm
 _KEPT = 32
 _SLOW, _REST_RR_S = 8, 0.57  # beats that show a rate at rest: under 105 bpm, so that one of 100 is
+_AGAIN_S = 10.0  # after a window that looks like fibrillation, which wanes and waxes
 _OWN, _OWN_HEIGHT = 0.95, (0.6, 1.6)  # likeness and height of a beat like those at rest (`detector.explain`)
 _OWN_BLOCK = 0.88  # ... where that beat is wide: in a fast rhythm the T wave reaches into the end of such a QRS
 _OWN_SHARE, _OWN_LEAST = 0.8, 3  # of the beats within a window
@@ -72,12 +73,14 @@ class RecentBeats:
     """The last consecutive scored beats, and the patient's beat at rest.
 
     Attributes:
-        resting: the usual beat while the rate was last under 105 bpm; None if it never was.
+        resting: the usual beat while the rate was last under 105 bpm; None if it never was. It is not learnt while the
+            waveform looks like fibrillation, whose waves become usual for the patient within a minute.
     """
 
     def __init__(self, fs_hz: float) -> None:
         self._fs_hz = fs_hz
         self._last: deque[ScoredBeat] = deque(maxlen=_KEPT)
+        self._fibrillated_until = 0  # R-peaks before this sample are no beats at rest
         self.resting: BeatContext | None = None
 
     def on_beat(self, scored: ScoredBeat) -> None:
@@ -91,8 +94,13 @@ class RecentBeats:
         self._last.append(scored)
         latest = _intervals(list(self._last)[-_SLOW:])
         slow = len(latest) == _SLOW and sum(latest) > _SLOW * _REST_RR_S
-        if slow and not scored.anomalous and scored.beat.context is not None:
+        fibrillated = scored.beat.r_sample < self._fibrillated_until
+        if slow and not fibrillated and not scored.anomalous and scored.beat.context is not None:
             self.resting = scored.beat.context
+
+    def on_fibrillatory(self, end_sample: int) -> None:
+        """The waveform up to this sample looks like fibrillation."""
+        self._fibrillated_until = end_sample + round(_AGAIN_S * self._fs_hz)
 
     def interrupt(self) -> None:
         """Signal is missing."""
@@ -115,7 +123,7 @@ class RecentBeats:
         late = end_sample - round(_LATE_S * self._fs_hz)
         if len(here) < _OWN_LEAST or here[-1].r_sample < late - round(FAST_RR_S * self._fs_hz):
             return False
-        return sum(map(self._own, here)) >= _OWN_SHARE * len(here)
+        return sum(self._own(beat, _OWN) for beat in here) >= _OWN_SHARE * len(here)
 
     def conducted(self, beats: Sequence[ScoredBeat]) -> bool:
         """Whether a fast rhythm of these beats comes from the atria: P waves before them, or shaped as at rest.
@@ -126,19 +134,19 @@ class RecentBeats:
             return False
         if self.resting is None:
             return p_wave([scored.beat for scored in beats]) is not None
-        if sum(self._own(scored.beat) for scored in beats) >= _OWN_SHARE * len(beats):
+        block = (qrs_duration_ms(self.resting.template.astype(np.float64)) or 0.0) >= LIMITS.wide_ms
+        least = _OWN_BLOCK if block else _OWN
+        if sum(self._own(scored.beat, least) for scored in beats) >= _OWN_SHARE * len(beats):
             return True
         found, usual = p_wave([scored.beat for scored in beats]), _usual_p_wave(self.resting)
         if found is None or usual is None:
             return False
         return abs(found.before_r_s - usual.before_r_s) <= _P_NEAR_S and _P_LIKE[0] < found.mv / usual.mv < _P_LIKE[1]
 
-    def _own(self, beat: Beat) -> bool:
-        resting = self.resting
-        if resting is None:
+    def _own(self, beat: Beat, least: float) -> bool:
+        if self.resting is None:
             return False
-        usual = resting.template.astype(np.float64)
-        least = _OWN_BLOCK if (qrs_duration_ms(usual) or 0.0) >= LIMITS.wide_ms else _OWN
+        usual = self.resting.template.astype(np.float64)
         like, height = _core_likeness(beat.samples.astype(np.float64), usual)
         return like >= least and _OWN_HEIGHT[0] <= height <= _OWN_HEIGHT[1]
 

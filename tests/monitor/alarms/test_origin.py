@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detector import Beat, Quality, RhythmSpan
-from monitor.alarms.origin import p_wave
-from tests.monitor.alarms.helpers import FS_HZ, running_bed, states
+from detector import Beat, BeatContext, Quality, RhythmSpan
+from monitor.alarms.evidence import ScoredBeat
+from monitor.alarms.origin import RecentBeats, p_wave
+from tests.monitor.alarms.helpers import FS_HZ, NORMAL, SHAPES, running_bed, states
 
 AT_S = (np.arange(187) - 62) / 125.0
 
@@ -56,3 +57,35 @@ def test_waves_that_repeat_are_a_run_and_faster_ones_are_flutter(cycle_s: float,
         bed.changes += bed.engine.handle(RhythmSpan(end - 1000, end, True, 0.3, cycle_s))
     bed.tick()
     assert states(bed.changes, "ventricular_run", "ventricular_fibrillation") == [(expected, "onset")]
+
+
+def usual_beats(recent: RecentBeats, first_s: float, shape: str) -> None:
+    """Ten usual beats at 75 bpm, of a patient whose template has the same shape."""
+    samples = SHAPES[shape]
+    context = BeatContext(samples, samples, np.full(8, np.nan, np.float32))
+    for k in range(10):
+        beat = Beat(round((first_s + 0.8 * k) * FS_HZ), 0.8, samples, Quality.GOOD, context=context)
+        recent.on_beat(ScoredBeat(beat, -80.0, 1.2, NORMAL))
+
+
+def test_the_beat_at_rest_is_not_learnt_while_the_waveform_looks_like_fibrillation() -> None:
+    recent = RecentBeats(FS_HZ)
+    usual_beats(recent, 0.0, "usual")
+    recent.on_fibrillatory(round(12 * FS_HZ))
+    usual_beats(recent, 10.0, "wide")
+    assert recent.resting is not None
+    assert np.array_equal(recent.resting.template, SHAPES["usual"])
+    assert not recent.own(round(10 * FS_HZ), round(18 * FS_HZ))
+    usual_beats(recent, 23.0, "wide")
+    assert np.array_equal(recent.resting.template, SHAPES["wide"])
+    assert recent.own(round(23 * FS_HZ), round(31 * FS_HZ))
+
+
+def test_waves_that_are_only_near_the_broad_beat_at_rest_are_none_of_it() -> None:
+    """Likeness 0.88 says that a fast rhythm is conducted, where the T wave lies on the end of a broad QRS."""
+    recent = RecentBeats(FS_HZ)
+    usual_beats(recent, 0.0, "wide")
+    near = (SHAPES["wide"] + 0.3 * np.sin(2 * np.pi * AT_S / 0.12)).astype(np.float32)
+    for k in range(5):
+        recent.on_beat(ScoredBeat(Beat(round((8 + 0.55 * k) * FS_HZ), 0.55, near, Quality.GOOD), -80.0, 1.2, NORMAL))
+    assert not recent.own(round(8 * FS_HZ), round(11 * FS_HZ))
