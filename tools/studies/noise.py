@@ -133,9 +133,12 @@ def noise_table(study: Runs) -> str:
     ]
     everywhere = "; ".join(f"{where}: {count}" for _, count, where in sorted(high, key=lambda each: each[2])) or "none"
     parts.append(
-        f"High-priority physiological alarms in noise at 6 dB and better: {sum(n for snr, n, _ in high if snr >= 6)}. "
-        f"At any ratio: {everywhere}.\n\n"
-        f"Model `{study.model[:12]}`. Measured by `{study.command}`; no random numbers."
+        wrapped(
+            "High-priority physiological alarms in noise at 6 dB and better: "
+            f"{sum(n for snr, n, _ in high if snr >= 6)}. At any ratio: {everywhere}."
+        )
+        + "\n\n"
+        + f"Model `{study.model[:12]}`. Measured by `{study.command}`; no random numbers."
     )
     return "\n\n".join(parts)
 
