@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from train.config import FitConfig
@@ -143,7 +144,7 @@ def fit(
     result = FitResult(
         out=out,
         threshold=float(np.quantile(scores.log_prob, config.threshold_quantile)),
-        score_threshold=float(np.quantile(scores.score, 1 - config.threshold_quantile)),
+        score_threshold=_between(scores.score, 1 - config.threshold_quantile),
         held_out_nll=float(-held_out.log_prob.mean()),
         epochs={name: len(rows) for name, rows in history.items()},
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in history.items()},
@@ -163,6 +164,13 @@ def fit(
     }
     _write_outputs(recipe, identity | provenance, result, history)
     return result
+
+
+def _between(scores: NDArray[np.float64], share: float) -> float:
+    """A score over this share of `scores`, (n,), midway between two of them: the last digit moves no beat across it."""
+    rising = np.sort(scores)
+    below = min(int(share * (rising.size - 1)), max(rising.size - 2, 0))
+    return float(rising[below : below + 2].mean())
 
 
 def _write_outputs(recipe: Recipe, facts: dict[str, Any], result: FitResult, history: History) -> None:

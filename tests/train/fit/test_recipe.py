@@ -39,6 +39,7 @@ from train.export.loaded_model import load_model
 from train.export.modules import ExportedContextual
 from train.export.onnx_file import export_onnx
 from train.fit.checkpoint import FinishedRun, contextual_terms, load_run
+from train.fit.fit import _between
 from train.fit.recipe_contextual import ContextualRecipe
 from train.model.contextual import ContextualECGModel, input_named
 
@@ -119,7 +120,8 @@ def test_thresholds_are_quantiles_of_all_patients_normals(stream: FinishedRun) -
     scores, held_out = (stream.scores(part.beats, part.contexts) for part in (normals, watched))
     quantile = stream.config["config"]["threshold_quantile"]
     assert stream.config["threshold"] == pytest.approx(np.quantile(scores.log_prob, quantile))
-    assert stream.config["score_threshold"] == pytest.approx(np.quantile(scores.score, 1 - quantile))
+    lower, higher = (np.quantile(scores.score, 1 - quantile, method=method) for method in ("lower", "higher"))
+    assert lower < stream.config["score_threshold"] < higher
     assert stream.config["held_out_nll"] == pytest.approx(-held_out.log_prob.mean())
 
 
@@ -368,3 +370,11 @@ def test_stage_1_is_in_bfloat16_only_where_the_processor_computes_in_it(
     stage = recipe.first_stage()
     stage.loss(stage.watched)
     assert seen == [torch.bfloat16 if supported else torch.float32]
+
+
+@pytest.mark.parametrize("n", [2, 50, 51, 101])
+def test_no_beat_lies_on_the_threshold(n: int) -> None:
+    scores = np.random.default_rng(n).normal(size=n)
+    threshold = _between(scores, 0.98)
+    assert np.abs(scores - threshold).min() > 0
+    assert np.count_nonzero(scores > threshold) == n - 1 - min(int(0.98 * (n - 1)), n - 2)
