@@ -19,7 +19,7 @@ _REACH_S = 0.1  # from the middle of a QRS to its tops
 _HALF_S = 0.1  # compared on either side
 _BEATS, _FEW = 16, 4  # with 8, a ventricular run makes the next normal beats unknown
 _TOP_SHARE = 0.2  # of the largest deflection: smallest top
-_LIKE, _LIKE_BEATS = 0.8, 3  # correlation with so many of the last beats: a known shape
+_LIKE, _LIKE_BEATS = 0.8, 3  # a shape is known that correlates so well with three of the last beats
 _TINY = 1e-9
 
 Samples = NDArray[np.float64]

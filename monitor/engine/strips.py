@@ -16,7 +16,7 @@ from monitor.messages import Alarm
 __all__ = ["STRIP_S", "Cut", "StripCutter", "strip_data"]
 
 STRIP_S = 10.0
-_OLD_S = 30.0  # an onset so long before the decision may no longer be kept: `monitor.engine.bed_input` keeps 60 s
+_OLD_S = 30.0  # from onset to decision: after more, the strip shows the decision (a bed keeps 60 s of signal)
 
 Cut = tuple[Alarm, int, NDArray[np.float32]]
 """The alarm, the first sample of its strip, and the strip: (2, n) raw and filtered, mV, NaN = no valid sample."""
