@@ -38,7 +38,7 @@ __all__ = [
     "template_score",
 ]
 
-BEAT_DEFINITION = "stream/2"  # raise the number when anything that changes a beat's samples changes
+BEAT_DEFINITION = "stream/3"  # raise the number when anything that changes a beat's samples changes
 BEAT_SAMPLES = 187
 BEAT_FS_HZ = 125.0
 R_INDEX = 62

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from detector.baseline import Calibration
+from detector.beats import BEAT_DEFINITION
 
 CALIBRATION = Calibration(
     centre=40.0,
@@ -25,7 +26,7 @@ CALIBRATION = Calibration(
 
 GOOD_METADATA = {
     "format": "ecg-monitor/2",
-    "beat_definition": "stream/2",
+    "beat_definition": BEAT_DEFINITION,
     "beat_fs_hz": "125",
     "beat_samples": "187",
     "r_index": "62",

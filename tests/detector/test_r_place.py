@@ -52,6 +52,13 @@ def test_a_qrs_of_another_shape_has_its_r_peak_on_the_largest_deflection() -> No
     assert chooser.choose(ectopic, 125, 105) == 130
 
 
+def test_a_place_that_is_not_known_is_kept_where_the_signal_is_large() -> None:
+    """In noise no place is like the last R-peaks, and the largest deflection is often the noise."""
+    chooser = taught(rs_complex(), 120)
+    notched = bumps((112, 1.0, 6), (132, -1.3, 6), (150, 0.9, 6))
+    assert chooser.choose(notched, 127, 112) == 112
+
+
 def test_usual_beats_are_known_again_after_a_run_of_others() -> None:
     signal, chooser = rs_complex(), taught(rs_complex(), 120)
     for _ in range(12):

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector import CONTEXT_FIELDS, Beat, BeatContext, Detector, Quality
+from detector import BEAT_DEFINITION, CONTEXT_FIELDS, Beat, BeatContext, Detector, Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from tests.detector.helpers_models import (
     CALIBRATION,
@@ -78,7 +78,7 @@ def test_metadata_of_the_file_are_read(tmp_path: Path) -> None:
     assert scorer.calibration == CALIBRATION
     assert (scorer.info.name, scorer.info.threshold) == ("tiny", -50.5)
     assert scorer.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert scorer.info.metadata["beat_definition"] == "stream/2"
+    assert scorer.info.metadata["beat_definition"] == BEAT_DEFINITION
 
 
 def energy(beats: NDArray[np.float32]) -> NDArray[np.float64]:

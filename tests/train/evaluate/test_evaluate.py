@@ -201,7 +201,7 @@ def test_a_record_without_abnormal_beats_has_no_auroc() -> None:
 
 
 def test_a_model_for_other_beats_is_refused() -> None:
-    with pytest.raises(RunError, match="made for kaggle/1 beats, protocol inter needs stream/2"):
+    with pytest.raises(RunError, match=f"made for kaggle/1 beats, protocol inter needs {BEAT_DEFINITION}"):
         evaluate_inter([energy_subject(energy_calibration()), energy_subject(definition="kaggle/1")], ["100"])
     with pytest.raises(RunError, match="no calibration"):
         evaluate_stream([energy_subject()], ["100"])

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detector import BEAT_DEFINITION
+
 Array = NDArray[np.float64]
 METADATA: dict[str, Any] = {
     "name": "test",
-    "beat_definition": "stream/2",
+    "beat_definition": BEAT_DEFINITION,
     "beat_fs_hz": 125.0,
     "r_index": 62,
     "threshold": -51.5,

@@ -93,7 +93,7 @@ def test_metadata_of_the_file(exported: Any) -> None:
     assert found == {
         "format": FORMAT,
         "name": "test",
-        "beat_definition": "stream/2",
+        "beat_definition": BEAT_DEFINITION,
         "beat_fs_hz": "125",
         "beat_samples": "187",
         "r_index": "62",
