@@ -59,17 +59,14 @@ class SmallBeats:
         if len(self._rejected) < _LEAST or len(self.beats) < 2:
             return []
         beats, fs_hz = list(self.beats), self._fs_hz
-        rr_s = median(np.diff(beats).tolist()) / fs_hz
-        if rr_s < _SLOW_RR_S:
-            return []
-        after_s = _QT_S * rr_s ** (1 / 3)
         found: list[tuple[int, int]] = []
         for place in self._rejected:
             before = max((beat for beat in beats if beat < place), default=None)
             after = min((beat for beat in beats if beat > place), default=self._until)
-            if before is None:
+            if before is None or after - place <= _BEFORE_S * fs_hz:
                 continue
-            if place - before > after_s * fs_hz and after - place > _BEFORE_S * fs_hz:
+            rr_s = (after - before) / fs_hz
+            if rr_s >= _SLOW_RR_S and place - before > _QT_S * rr_s ** (1 / 3) * fs_hz:
                 found.append((place, place - before))
         if len(found) < _LEAST:
             return []

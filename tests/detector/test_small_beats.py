@@ -53,3 +53,24 @@ def test_p_waves_of_a_two_to_one_block_are_not(p_mv: float) -> None:
     p_wave: Waves = [(-0.16, p_mv, 0.02)]
     found = r_s(drawn([*((r, p_wave + QRS) for r in qrs), *((r + 0.75, p_wave) for r in qrs)], 40))
     assert np.count_nonzero((found > 5) & (found < 38)) == 22
+
+
+@pytest.mark.parametrize("rate_bpm", [65, 85])
+def test_a_bigeminy_after_sinus_rhythm_is_counted_from_its_fourth_beat(rate_bpm: float) -> None:
+    """The intervals of the sinus rhythm before it do not hide it: half the rate would be an alarm."""
+    rr_s = 60 / rate_bpm
+    sinus, normal = np.arange(0.5, 15, rr_s), np.arange(15.0, 40, 2 * rr_s)
+    beats = [*((r, P + QRS) for r in (*sinus, *normal)), *((r + 0.64 * rr_s, SMALL) for r in normal)]
+    found = r_s(drawn(beats, 40))
+    small_s = normal[normal < 37] + 0.64 * rr_s
+    missed = [nth for nth, at_s in enumerate(small_s) if np.abs(found - at_s).min() > 0.1]
+    assert missed == [0, 1, 2]
+
+
+@pytest.mark.parametrize("rr_s", [1.2, 1.5, 1.8])
+def test_tall_t_waves_of_a_two_to_one_block_are_not(rr_s: float) -> None:
+    """The blocked P wave follows the T wave like a T wave of its own."""
+    tall: Waves = [*QRS[:3], (0.3, 0.5, 0.055)]
+    qrs = np.arange(0.5, 40, rr_s)
+    found = r_s(drawn([*((r, P + tall) for r in qrs), *((r + rr_s / 2, P) for r in qrs)], 40))
+    assert np.count_nonzero((found > 5) & (found < 38)) == pytest.approx(33 / rr_s, abs=1)
