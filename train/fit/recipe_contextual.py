@@ -66,10 +66,9 @@ class ContextualRecipe:
         def loss(data: Data) -> Tensor:
             beats, templates, values, kinds, patients = data
             signals, numbers, _ = model.beat_input(beats, templates, values)
-            with torch.autocast(beats.device.type, dtype=torch.bfloat16, enabled=_fast_bfloat16(beats.device)):
-                features = model.encoder(signals, numbers).float()
-                log_odds, family = model.head(features)[:, 0].float(), heads.family(features).float()
-                rebuilt, patient = heads.decoder(features).float(), heads.patient(features).float()
+            features = model.encoder(signals, numbers)
+            log_odds, family = model.head(features)[:, 0], heads.family(features)
+            rebuilt, patient = heads.decoder(features), heads.patient(features)
             anomalous = (kinds > 0).float() * (1 - 2 * _SMOOTHING) + _SMOOTHING
             total: Tensor = nn.functional.binary_cross_entropy_with_logits(log_odds, anomalous)
             total = total + _FAMILY * nn.functional.cross_entropy(family, kinds)
@@ -172,10 +171,3 @@ class ContextualRecipe:
     def write(self, out: Path) -> dict[str, Any]:  # noqa: ARG002
         """No further file; the entries that rebuild the input."""
         return {"view": self._view, "terms": self.model.term_names()}
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16; a processor without it emulates it, thirty times slower."""
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return True

@@ -357,21 +357,6 @@ def test_a_published_model_without_its_normalisation_is_refused(tmp_path: Path) 
         export_onnx(HybridECGModel(latent_dim=4, n_layers=1, hidden_dims=[8]), None, METADATA, tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize("supported", [False, True])
-def test_stage_1_is_in_bfloat16_only_where_the_processor_computes_in_it(
-    supported: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    fitted, watched = NormalBeats(stream_beats()).hold_out(0.5, 0, by_record=True)
-    recipe = ContextualRecipe(fitted, watched, tiny_contextual(), torch.device("cpu"))
-    assert isinstance(recipe.model, ContextualECGModel)
-    seen: list[torch.dtype] = []
-    recipe.model.encoder.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    stage = recipe.first_stage()
-    stage.loss(stage.watched)
-    assert seen == [torch.bfloat16 if supported else torch.float32]
-
-
 @pytest.mark.parametrize("n", [2, 50, 51, 101])
 def test_no_beat_lies_on_the_threshold(n: int) -> None:
     scores = np.random.default_rng(n).normal(size=n)
