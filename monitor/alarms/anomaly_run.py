@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from detector.explain import EARLY, NOISY, WIDE
+from detector.explain import EARLY, NOISY, ST_T, WIDE
 from detector.findings import qrs_likeness
 from monitor.alarms.evidence import ScoredBeat
 
@@ -29,7 +29,8 @@ class AnomalyRun:
     Attributes:
         start: R-peak of its first beat; None without a run.
         length: number of beats so far.
-        gradual: the last beat is early and nothing else, and not much sooner than the beat before: a heart speeds up.
+        gradual: the last beat is early, with at most another T wave, and not much sooner than the beat before: a heart
+            that speeds up, whose QT follows.
     """
 
     def __init__(self, beats: int) -> None:
@@ -45,7 +46,8 @@ class AnomalyRun:
         """Take the next beat, scored or not; return whether it belongs to a run."""
         before_s, self._rr_s = self._rr_s, scored.beat.rr_s if scored.score is not None else None
         abrupt = before_s is not None and self._rr_s is not None and self._rr_s < _ABRUPT * before_s
-        self.gradual = not abrupt and before_s is not None and {word.word for word in scored.words} == {EARLY}
+        words = {word.word for word in scored.words}
+        self.gradual = not abrupt and before_s is not None and EARLY in words and words <= {EARLY, ST_T}
         if not scored.anomalous:
             self.end()
             return False

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from detector import Gap, Judgement, Quality
+from detector import Beat, Gap, Judgement, Quality
+from detector.explain import EARLY, ST_T, WIDE, Word
+from monitor.alarms.anomaly_run import AnomalyRun
+from monitor.alarms.evidence import ScoredBeat
 from tests.monitor.alarms.helpers import (
     FS_HZ,
     NEARLY_ODD,
     NORMAL,
+    ODD,
     QrsShape,
     SimulatedBed,
     run,
@@ -176,6 +181,24 @@ def test_narrow_beats_are_a_run_only_where_they_begin_abruptly(intervals_s: list
     for rr_s in intervals_s:
         bed.beat((bed.last_r or 0) + round(rr_s * FS_HZ), odd=rr_s < 0.44, qrs="usual")
     assert ("anomaly_run" in bed.kinds()) == is_run
+
+
+@pytest.mark.parametrize(
+    ("words", "rr_s", "speeds_up"),
+    [
+        ((EARLY,), 0.75, True),
+        ((EARLY, ST_T), 0.75, True),  # the QT interval follows the rate
+        ((EARLY, ST_T), 0.6, False),  # premature
+        ((EARLY, WIDE), 0.75, False),
+        ((ST_T,), 0.75, False),
+    ],
+)
+def test_what_a_heart_that_speeds_up_may_differ_in(words: tuple[str, ...], rr_s: float, speeds_up: bool) -> None:
+    run, shape = AnomalyRun(3), np.zeros(187, np.float32)
+    run.on_beat(ScoredBeat(Beat(1000, 0.8, shape, Quality.GOOD), -80.0, 1.2, NORMAL))
+    odd = ScoredBeat(Beat(1200, rr_s, shape, Quality.GOOD), -150.0, 7.3, ODD, None, tuple(map(Word, words)))
+    run.on_beat(odd)
+    assert run.gradual == speeds_up
 
 
 def test_noise_at_the_usual_rate_is_no_run() -> None:
