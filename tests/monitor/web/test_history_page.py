@@ -141,7 +141,7 @@ def test_live_beats_do_not_move_the_chosen_one(ward: Ward, page: Page, complaint
     )
     expect(verdict).to_contain_text("anomalous")
     drawn = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
-    assert inspector.locator("canvas").evaluate(drawn) > 10
+    wait_for(lambda: inspector.locator("canvas").evaluate(drawn) > 10, "the drawing, in the next frame")
     page.keyboard.press("Escape")
     expect(inspector).to_be_hidden()
     assert page.url.endswith("#/bed")

@@ -49,6 +49,7 @@ class Watched:
 
     beats: NDArray[np.int64]
     anomalous: NDArray[np.bool_]
+    scores: NDArray[np.float64]  # NaN = not scored
     alarms: list[dict[str, Any]]
     events: list[dict[str, Any]]
     session: dict[str, Any]
@@ -77,6 +78,7 @@ def left_behind(folder: Path, printed: str = "", device: dict[str, Any] | None =
     return Watched(
         np.array([int(row[0]) for row in rows]),
         np.array([row[6] == "1" for row in rows]),
+        np.array([float(row[4] or "nan") for row in rows]),
         [json.loads(line)["alarm"] for line in (folder / "alarms.jsonl").read_text().splitlines()],
         [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()],
         json.loads((folder / "session.json").read_text()),
@@ -166,8 +168,11 @@ def test_beats_outside_the_faults_are_those_of_a_plain_replay(
     own = got.beats[outside_faults(got.beats - lost) & outside_faults(got.beats + lost)]
     assert np.abs(plain.beats[:, None] - own[None, :]).min(axis=0).max() <= slack, "beats that do not exist"
     at = np.abs(got.beats[:, None] - expected[None, :]).argmin(axis=0)
-    same = got.anomalous[at] == plain.anomalous[outside_faults(plain.beats)]
-    assert same.mean() >= 0.95, "the reference learnt other beats, so a few decisions differ"
+    # Not the decisions: one beat beside the limit, learnt or not, moves the limit for all after it.
+    apart = np.abs(got.scores[at] - plain.scores[outside_faults(plain.beats)])
+    assert np.isfinite(apart).mean() > 0.9
+    assert np.nanmedian(apart) < 0.2
+    assert np.nanquantile(apart, 0.95) < 1.2, "a limit lies 4 to 14 above the usual score"
 
 
 @each
