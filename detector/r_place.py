@@ -49,16 +49,16 @@ class RPlace:
         deflection = np.abs(window[low : middle + self._reach + 1])
         largest = int(deflection.argmax())
         small = abs(float(window[place])) < _FOUND_SHARE * float(deflection[largest])
-        unknown = low + largest if small else place
+        otherwise = low + largest if small else place
         if self._seen < _FEW:
-            return unknown
+            return otherwise
         inner = deflection[1:-1]
         is_top = (inner > deflection[:-2]) & (inner >= deflection[2:]) & (inner >= _TOP_SHARE * deflection[largest])
         places = np.concatenate(([place], is_top.nonzero()[0] + (low + 1)))
         like = self._pieces(window, places) @ self._known[: self._seen].T
         known = np.count_nonzero(like > _LIKE, axis=1) >= _LIKE_BEATS
         if not known.any():
-            return unknown
+            return otherwise
         return int(places[np.where(known, like.sum(axis=1), -np.inf).argmax()])
 
     def learn(self, window: Samples, place: int) -> None:

@@ -387,5 +387,5 @@ def test_an_early_narrow_beat_does_not_outrank_the_worst(data_folder: Path) -> N
     beats = [beat for beat in Detector(360.0).push(mv) if beat.scorable]
     (at,) = (k for k, beat in enumerate(beats) if abs(beat.r_sample + first - 396_841) < 10)
     scores = Scorer().score_beats(beats)
-    assert scores.log_prob[at] < np.median(scores.log_prob) - 100.0  # very unusual to the flow
+    assert scores.log_prob[at] < -100.0  # very unusual to the flow: most normal beats have more than 0
     assert scores.score[at] < 25.0  # ventricular beats of DS1 reach 38

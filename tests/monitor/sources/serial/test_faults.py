@@ -168,7 +168,9 @@ def test_beats_outside_the_faults_are_those_of_a_plain_replay(
     own = got.beats[outside_faults(got.beats - lost) & outside_faults(got.beats + lost)]
     assert np.abs(plain.beats[:, None] - own[None, :]).min(axis=0).max() <= slack, "beats that do not exist"
     at = np.abs(got.beats[:, None] - expected[None, :]).argmin(axis=0)
-    # Not the decisions: one beat beside the limit, learnt or not, moves the limit for all after it.
+    if name != "olimex":  # its 10 bits end at 1.7 mV; one beat beside the limit, learnt or not, moves it for the others
+        same = got.anomalous[at] == plain.anomalous[outside_faults(plain.beats)]
+        assert same.mean() >= 0.95, "the reference learnt other beats, so a few decisions differ"
     apart = np.abs(got.scores[at] - plain.scores[outside_faults(plain.beats)])
     assert np.isfinite(apart).mean() > 0.9
     assert np.nanmedian(apart) < 0.2
