@@ -13,6 +13,7 @@ from detector.baseline import (
     Calibration,
     Judgement,
     PatientReference,
+    TwoLeadReference,
     calibrate,
 )
 from detector.beats import (
@@ -28,7 +29,8 @@ from detector.beats import (
     cut_beat,
     template_score,
 )
-from detector.events import Event, Gap, GapEffect, QualitySpan, RhythmSpan, Tick
+from detector.events import Event, Gap, GapEffect, LeadChange, QualitySpan, RhythmSpan, Tick
+from detector.leads import LeadChoice
 from detector.phases import advance_together
 from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
@@ -52,6 +54,8 @@ __all__ = [
     "Gap",
     "GapEffect",
     "Judgement",
+    "LeadChange",
+    "LeadChoice",
     "ModelError",
     "PatientReference",
     "PatientTemplate",
@@ -61,6 +65,7 @@ __all__ = [
     "Scorer",
     "Scores",
     "Tick",
+    "TwoLeadReference",
     "advance_together",
     "calibrate",
     "cut_beat",

@@ -20,6 +20,7 @@ __all__ = [
     "Calibration",
     "Judgement",
     "PatientReference",
+    "TwoLeadReference",
     "calibrate",
 ]
 
@@ -145,10 +146,24 @@ class PatientReference:
             min(max(spread, c.spread_bounds[0]), c.spread_bounds[1]),
         )
 
+    @property
+    def learning(self) -> bool:
+        """Whether the next beat is learned and not judged."""
+        return self._own and len(self._recent) < PRIOR_BEATS
+
     def standardise(self, score: float) -> float:
         """(score - centre) / spread with the current centre and spread."""
         centre, spread = self._usual()
         return (score - centre) / spread
+
+    def score_of(self, z: float) -> float:
+        """The score that is `z` now when standardised."""
+        centre, spread = self._usual()
+        return centre + z * spread
+
+    def p_value(self, z: float) -> float:
+        """Share of normal beats with this standardised score or a higher one."""
+        return float(np.interp(z, self._z, self._p))
 
     def judge(self, score: float) -> Judgement:
         """Judge one beat, then learn it if it was not anomalous.
@@ -160,10 +175,10 @@ class PatientReference:
         threshold = centre + self._z_alpha * spread
         if not math.isfinite(score):
             return Judgement(0.0, threshold, True)
-        if self._own and len(self._recent) < PRIOR_BEATS:
+        if self.learning:
             self.learn(score)
             return Judgement(1.0, max(threshold, score), False)
-        p_value = float(np.interp((score - centre) / spread, self._z, self._p))
+        p_value = self.p_value((score - centre) / spread)
         anomalous = p_value < self._calibration.alpha
         self._verdicts.append(anomalous)
         if not anomalous or sum(self._verdicts) > DOUBT_BEATS // 2:
@@ -182,6 +197,48 @@ class PatientReference:
             del self._sorted[bisect.bisect_left(self._sorted, self._recent[0])]
         self._recent.append(score)
         bisect.insort(self._sorted, score)
+
+
+_FIRST_WEIGHT = 2 / 3  # of the first lead, in the standardised score of two
+
+
+class TwoLeadReference:
+    """Judge each beat in two leads, each against the patient's earlier beats in that lead.
+
+    Where both leads are scored, the standardised scores are added, the first one with a weight of two thirds: chosen on
+    DS1 and its noisy copies, see docs/experiments.md. The p-value is that of one lead; for normal beats the sum varies
+    less than a term of it, so that fewer of them are called. Each lead learns by its own judgement.
+
+    Args:
+        calibration, own: see `PatientReference`.
+    """
+
+    def __init__(self, calibration: Calibration, own: bool = False) -> None:
+        self._alpha = calibration.alpha
+        self._leads = PatientReference(calibration, own), PatientReference(calibration, own)
+
+    def judge(self, lead: int, score: float, other: float | None = None) -> tuple[float, Judgement]:
+        """Judge one beat.
+
+        Args:
+            lead: that of `score`, 0 or 1.
+            score: higher = more anomalous.
+            other: score of the same beat in the other lead; None where it has none.
+
+        Returns:
+            The score of both on the scale of `lead`, and the judgement on it.
+        """
+        reference, companion = self._leads[lead], self._leads[1 - lead]
+        if other is None or not math.isfinite(score) or not math.isfinite(other):
+            return score, reference.judge(score)
+        weight = _FIRST_WEIGHT if lead == 0 else 1 - _FIRST_WEIGHT
+        z = weight * reference.standardise(score) + (1 - weight) * companion.standardise(other)
+        both, p_value = reference.score_of(z), reference.p_value(z)
+        learning = reference.learning or companion.learning
+        own, _ = reference.judge(score), companion.judge(other)
+        if learning:
+            return score, own
+        return both, Judgement(p_value, own.threshold, p_value < self._alpha)
 
 
 def calibrate(patients: Iterable[ArrayLike], alpha: float, table: Sequence[float] | None = None) -> Calibration:

@@ -96,6 +96,8 @@ class Beat:
         decided_sample: the samples before this index decided the beat.
         context: the patient's usual beat and rhythm before this beat was learned; None during the first beats.
         paced: a pacing pulse was directly before it (`detector.pacer`).
+        lead: the lead it is cut from, 0 or 1 (`detector.leads`).
+        other: the same beat in the other lead, where both can be scored.
     """
 
     r_sample: int
@@ -108,6 +110,8 @@ class Beat:
     decided_sample: int = 0
     context: BeatContext | None = None
     paced: bool = False
+    lead: int = 0
+    other: Beat | None = None
 
     __repr__ = short_repr
 

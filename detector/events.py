@@ -9,7 +9,7 @@ from detector.beats import Beat
 from detector.quality import Quality
 from detector.scale import Scale
 
-__all__ = ["Event", "Gap", "GapEffect", "QualitySpan", "RhythmSpan", "Tick"]
+__all__ = ["Event", "Gap", "GapEffect", "LeadChange", "QualitySpan", "RhythmSpan", "Tick"]
 
 GapEffect = Literal["bridged", "unscored", "hole", "restart"]
 
@@ -89,4 +89,19 @@ class Tick:
     pacer_samples: tuple[int, ...] = ()
 
 
-Event = Gap | QualitySpan | RhythmSpan | Beat | Tick
+@dataclass(frozen=True, slots=True)
+class LeadChange:
+    """From `sample` on another lead of two is used (`detector.leads`).
+
+    Attributes:
+        lead: the one that is used now, 0 or 1.
+        quality: of the lead that is left. Good: either the first lead is as good again, or the beats of the other lead
+            are not seen in it.
+    """
+
+    sample: int
+    lead: int
+    quality: Quality
+
+
+Event = Gap | QualitySpan | RhythmSpan | Beat | Tick | LeadChange

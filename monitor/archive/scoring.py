@@ -169,7 +169,8 @@ class _Record:
         while not bed.ended and read < most and len(bed.input.unscored) < _BATCH:
             chunk = bed.process(piece, self)
             if chunk is not None and chunk.samples.size:
-                self._worst.history.put(chunk.first_sample, chunk.samples, bed.input.detector.last_filtered)
+                samples = bed.input.samples_of(chunk)[bed.input.used]
+                self._worst.history.put(chunk.first_sample, samples, bed.input.detector.last_filtered)
                 read, empty = read + chunk.samples.size, 0
                 self._end = bed.now
             elif not bed.ended and (empty := empty + 1) >= _EMPTY_MAX:

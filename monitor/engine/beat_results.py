@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from detector import Beat, PatientReference
+from detector import Beat, TwoLeadReference
 from detector.baseline import Calibration
 from monitor.alarms.evidence import ScoredBeat, explained
 from monitor.engine.bed_input import BedInput
@@ -33,14 +34,22 @@ class BeatResults:
         self._input = bed_input
         self._counts = counts
         self._score_max = calibration.score_max
-        self._reference = PatientReference(calibration, own)
+        self._reference = TwoLeadReference(calibration, own)
 
-    def judge(self, beat: Beat, log_prob: float, score: float) -> ScoredBeat:
-        """Judge and explain a beat; a score that is not finite counts as none, and one beyond the highest as that."""
-        if not (math.isfinite(log_prob) and math.isfinite(score)):
+    def judge(self, beat: Beat, given: Sequence[tuple[float, float]]) -> ScoredBeat:
+        """Judge and explain a beat; a score that is not finite counts as none, and one beyond the highest as that.
+
+        Args:
+            beat: scorable or not.
+            given: log p and score, of the beat and of `beat.other`; empty for a beat that is not scorable.
+        """
+        finite = [math.isfinite(log_prob) and math.isfinite(score) for log_prob, score in given]
+        if not (finite and finite[0]):
             return ScoredBeat(beat)
-        score = min(score, self._score_max)
-        return explained(ScoredBeat(beat, log_prob, score, self._reference.judge(score)))
+        scores = [min(score, self._score_max) for _, score in given]
+        other = scores[1] if len(scores) > 1 and finite[1] else None
+        score, judgement = self._reference.judge(beat.lead, scores[0], other)
+        return explained(ScoredBeat(beat, given[0][0], score, judgement))
 
     def message(self, scored: ScoredBeat, heart_rate_bpm: float | None) -> BeatMessage:
         """Count a beat, and describe it."""

@@ -9,10 +9,20 @@ from typing import Literal
 
 import msgspec
 
-from detector import Beat, Event, Gap, Quality, QualitySpan, RhythmSpan, Scores, Tick
+from detector import (
+    Beat,
+    Event,
+    Gap,
+    LeadChange,
+    Quality,
+    QualitySpan,
+    RhythmSpan,
+    Scores,
+    Tick,
+    advance_together,
+)
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
-from monitor.alarms.evidence import ScoredBeat
 from monitor.alarms.rhythm_word import NOT_WATCHED
 from monitor.config import Config
 from monitor.engine.beat_results import BeatResults
@@ -24,6 +34,7 @@ from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.scale_report import ScaleReport
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
 from monitor.messages import Alarm, AlarmMessage, ModelInfo, Reply, Request, ShortTermHrv, StatusMessage
+from monitor.quality_labels import quality_words
 from monitor.sources import Chunk, Notice, Source
 
 __all__ = ["Bed"]
@@ -84,11 +95,12 @@ class Bed:
         self.fault: Exception | None = None
         self._speed = config.source.speed
         self._quality = Quality.GOOD
+        self._lead = 0
         self._beats = BeatResults(
             name, self.input, self.counts, scorer.calibration, own=config.source_of(name).patient != "adult"
         )
         self._scale = ScaleReport(source)
-        self._strips = StripCutter(self.input.history, source.fs_hz)
+        self._strips = StripCutter(self.input, source.fs_hz)
 
     @property
     def now(self) -> int:
@@ -101,10 +113,15 @@ class Bed:
         return self.input.ended
 
     @property
-    def condition(self) -> tuple[State, Quality, bool, float | None, str]:
+    def condition(self) -> tuple[State, Quality, bool, float | None, str, str]:
         """The parts of the status that are published at once when they change."""
         paused = self.engine.audio_paused_s(self.now) > 0
-        return self.input.state, self._quality, paused, self.input.detector.mains_hz, self.rhythm
+        return self.input.state, self._quality, paused, self.input.detector.mains_hz, self.rhythm, self.lead
+
+    @property
+    def lead(self) -> str:
+        """Name of the lead that is used."""
+        return self.input.leads[self._lead]
 
     @property
     def rhythm(self) -> str:
@@ -138,10 +155,10 @@ class Bed:
         self.engine.restore(point.changes, point.clock, point.beats)
         for alarm in self.engine.active:
             self._strips.has(alarm)
-        detector = self.input.detector
-        self.input.history.begin(point.clock)
+        self.input.begin_at(point.clock)
         self.view.shown = point.clock
-        detector.samples_in, detector.samples_lost = last.samples_in, last.samples_lost
+        for detector in self.input.detectors:
+            detector.samples_in, detector.samples_lost = last.samples_in, last.samples_lost
         self.counts |= {key: getattr(last, key) for key in self.counts}
         if self.source.start_time is None:
             self.input.sample_0 = point.clock_time - datetime.timedelta(seconds=point.clock / last.fs_hz)
@@ -155,7 +172,8 @@ class Bed:
         """The first sample after a restart: the samples between the two runs are a gap."""
         if self.resumed is None or (n := first_sample - self.resumed.watched_until) <= 0:
             return
-        self.input.detector.samples_lost += max(0, first_sample - self.resumed.clock)
+        for detector in self.input.detectors:
+            detector.samples_lost += max(0, first_sample - self.resumed.clock)
         self.input.events.append(Gap(self.resumed.watched_until, n))
         text = (
             f"{WATCHED_AGAIN}: {n} samples ({n / self.source.fs_hz:.1f} s) were not analysed; "
@@ -169,7 +187,7 @@ class Bed:
         """Read a piece and run the detector over it; its beats then wait in `input.unscored`."""
         chunk = self.read(max_samples, output)
         if chunk is not None and chunk.samples.size:
-            self.input.apply(chunk, self.input.detector.advance(chunk.samples, chunk.first_sample))
+            self.input.apply(chunk, advance_together(self.input.pieces(chunk)))
         return chunk
 
     def read(self, max_samples: int, output: Output) -> Chunk | None:
@@ -201,10 +219,12 @@ class Bed:
         """
         events = self.input.take_events() if events is None else events
         remaining = zip(scores.log_prob.tolist(), scores.score.tolist(), strict=True)
+        changes: list[Alarm] = []
         for event in events:
             match event:
                 case Beat():
-                    scored = self._beats.judge(event, *next(remaining)) if event.scorable else ScoredBeat(event)
+                    given = [next(remaining) for beat in (event, event.other) if beat is not None and beat.scorable]
+                    scored = self._beats.judge(event, given)
                     if event.scorable and scored.score is None:
                         output.notice(self, Notice("not_scored", "the model gave no finite number for a beat"))
                     changes = self.engine.handle(scored)
@@ -218,6 +238,9 @@ class Bed:
                         self.counts["gaps"] += 1
                         output.gap(self, event)
                     changes = self.engine.handle(event)
+                case LeadChange():
+                    self._lead = event.lead
+                    output.notice(self, Notice("lead", self._lead_text(event)))
                 case Tick() | RhythmSpan():
                     if isinstance(event, Tick) and event.pacer_samples:
                         self.counts["pacer_pulses"] += len(event.pacer_samples)
@@ -266,7 +289,7 @@ class Bed:
     def status(self) -> StatusMessage:
         """State of the bed now."""
         p50_ms, p99_ms = self._beats.latencies.p50_p99_ms
-        source, detector = self.source, self.input.detector
+        source, detector = self.source, self.input.detectors[0]
         self.hrv = self.engine.hrv if self.input.state == "running" else ShortTermHrv()
         return StatusMessage(
             sample=self.now,
@@ -274,7 +297,7 @@ class Bed:
             bed=self.name,
             state=self.input.state,
             source=source.name,
-            lead=source.lead,
+            lead=self.lead,
             fs_hz=source.fs_hz,
             speed=self._speed,
             quality=self._quality.value,
@@ -286,7 +309,7 @@ class Bed:
             latency_p99_ms=p99_ms,
             audio_paused_s=round(self.engine.audio_paused_s(self.now), 1),
             model=self.model,
-            mains_hz=detector.mains_hz,
+            mains_hz=self.input.detector.mains_hz,
             rhythm=self.rhythm,
             last_hour=self.engine.last_hour,
             unwatched_s=round(self.engine.unwatched_s, 1),
@@ -317,6 +340,13 @@ class Bed:
         return Reply(ok=True, data=strip_data(first, fs_hz, history.get(first, n)))
 
     # -- inside ---------------------------------------------------------------------------------------------
+
+    def _lead_text(self, change: LeadChange) -> str:
+        """Which lead is used from now on, and why."""
+        left = self.input.leads[1 - change.lead]
+        if change.quality is not Quality.GOOD:
+            return f"lead {self.lead} is used; {left}: {quality_words(change.quality.value)}"
+        return f"lead {self.lead} is used" + (f"; no beats are seen in {left}" if change.lead else " again")
 
     def _watch_scale(self, span: QualitySpan, output: Output) -> None:
         """Raise or clear `wrong_unit`; report impossible values."""

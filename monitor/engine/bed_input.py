@@ -1,15 +1,16 @@
-"""Input of a bed: source, detector, recent signal, and the times of the samples."""
+"""Input of a bed: source, a detector for each lead, recent signal, and the times of the samples."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event
+from detector import Beat, Detector, Event, LeadChoice
 from monitor.config import Config
 from monitor.engine.latency import LiveArrivals, ReplayPace
 from monitor.engine.signal_history import SignalHistory
@@ -25,15 +26,16 @@ _HISTORY_S = 60.0
 
 
 class BedInput:
-    """Reads the source of a bed and collects the events that its detector finds.
+    """Reads the source of a bed and collects the events that its detector finds; of two leads, those of the better one.
 
     Many attributes: its parts, the state of the stream, its times, and the events that wait to be scored.
 
     Args and errors: as of `Bed`.
 
     Attributes:
-        source, detector: the parts that read and analyse.
-        history: the last 60 s of signal.
+        source, detectors: the parts that read and analyse; a detector for each lead.
+        leads: names of the leads.
+        rails_mv: range of each lead, (low, high) mV; None if unknown.
         sample_0: wall time of sample 0.
         arrivals: arrival or due time of samples.
         state: state of the bed, as in the status message.
@@ -56,11 +58,14 @@ class BedInput:
     ) -> None:
         fs_hz = source.fs_hz
         self.source = source
+        self.leads: tuple[str, ...] = getattr(source, "leads", (source.lead,))
+        self.rails_mv = (source.rails_mv, getattr(source, "second_rails_mv", None))[: len(self.leads)]
         try:
-            self.detector = Detector(fs_hz, source.rails_mv, config.signal.mains)
+            self.detectors = tuple(Detector(fs_hz, rails_mv, config.signal.mains) for rails_mv in self.rails_mv)
         except ValueError as error:
             raise ConfigError(f"bed {name}: {error}") from None
-        self.history = SignalHistory(round(_HISTORY_S * fs_hz))
+        self._choice = LeadChoice(fs_hz) if len(self.leads) > 1 else None
+        self._histories = tuple(SignalHistory(round(_HISTORY_S * fs_hz)) for _ in self.leads)
         start = None if source.start_time is None else usable_start(source.start_time)
         self.sample_0 = started if start is None else start
         self._notices: tuple[Notice, ...] = ()  # for the next piece
@@ -84,7 +89,22 @@ class BedInput:
     @property
     def now(self) -> int:
         """The sample clock: index of the next sample."""
-        return self.history.end
+        return self._histories[0].end
+
+    @property
+    def used(self) -> int:
+        """The lead that is used, 0 or 1."""
+        return 0 if self._choice is None else self._choice.used
+
+    @property
+    def detector(self) -> Detector:
+        """The detector of the lead that is used."""
+        return self.detectors[self.used]
+
+    @property
+    def history(self) -> SignalHistory:
+        """The last 60 s of the lead that is used."""
+        return self._histories[self.used]
 
     @property
     def silent_s(self) -> float:
@@ -93,8 +113,9 @@ class BedInput:
 
     @property
     def unscored(self) -> list[Beat]:
-        """Beats that wait for their score, in order."""
-        return [event for event in self.events if isinstance(event, Beat) and event.scorable]
+        """Beats that wait for their score, in order; each with the same beat in the other lead after it, if any."""
+        beats = [event for event in self.events if isinstance(event, Beat) and event.scorable]
+        return [beat for each in beats for beat in (each, each.other) if beat is not None]
 
     def time_of(self, sample: int) -> str:
         """Wall time of a sample, ISO 8601 with milliseconds; of a live device, by its drift-corrected clock."""
@@ -134,10 +155,28 @@ class BedInput:
                 self._anchor = chunk.first_sample, chunk.time_s
         return chunk
 
-    def apply(self, chunk: Chunk, events: list[Event]) -> None:
-        """Take over a piece that the detector has analysed, with the events it found."""
-        self.events += events
-        self.history.put(chunk.first_sample, chunk.samples, self.detector.last_filtered)
+    def begin_at(self, sample: int) -> None:
+        """The first sample to come has this index, or a later one."""
+        for history in self._histories:
+            history.begin(sample)
+
+    def pieces(self, chunk: Chunk) -> list[tuple[Detector, NDArray[np.float64], int]]:
+        """The samples of each lead, for `advance_together`; `apply` takes what it returns."""
+        return [
+            (detector, samples, chunk.first_sample)
+            for detector, samples in zip(self.detectors, self.samples_of(chunk), strict=True)
+        ]
+
+    def apply(self, chunk: Chunk, found: Sequence[list[Event] | Exception]) -> None:
+        """Take over a piece that the detectors have analysed, with the events that each of them found.
+
+        Raises:
+            Exception: the error of a detector.
+        """
+        leads = [self._events_of(events) for events in found]
+        self.events += leads[0] if self._choice is None else self._choice.put(*leads)
+        for history, samples, detector in zip(self._histories, self.samples_of(chunk), self.detectors, strict=True):
+            history.put(chunk.first_sample, samples, detector.last_filtered)
         self._data_s = self._clock()
         self.state = "running"
 
@@ -155,11 +194,24 @@ class BedInput:
         """Stop reading, and take the events that the detector still holds."""
         if not self.ended:
             self.ended, self.state = True, "ended"
-            self.events += self.detector.flush()
-            self.history.put(self.now, np.empty(0), self.detector.last_filtered)
+            leads = [detector.flush() for detector in self.detectors]
+            self.events += leads[0] if self._choice is None else self._choice.flush(*leads)
+            for history, detector in zip(self._histories, self.detectors, strict=True):
+                history.put(history.end, np.empty(0), detector.last_filtered)
 
     def stop(self) -> None:
         """Stop reading, without the detector."""
         self.ended = True
         if self.state != "source_lost":
             self.state = "ended"
+
+    def samples_of(self, chunk: Chunk) -> list[NDArray[np.float64]]:
+        """Samples of each lead; NaN where a source of two leads gives one."""
+        second = np.full(chunk.samples.size, np.nan) if chunk.second is None else chunk.second
+        return [chunk.samples, second][: len(self.leads)]
+
+    @staticmethod
+    def _events_of(found: list[Event] | Exception) -> list[Event]:
+        if isinstance(found, Exception):
+            raise found
+        return found

@@ -143,7 +143,7 @@ class Publisher:
         def write(recorder: Recorder) -> None:
             if missing > 0:
                 recorder.gap(chunk.first_sample - missing, missing)
-            recorder.signal(chunk.first_sample, without_impossible(chunk.samples))
+            recorder.signal(chunk.first_sample, *map(without_impossible, bed.input.samples_of(chunk)))
 
         self.recordings.write(bed.name, write)
 

@@ -61,11 +61,11 @@ class Recordings:
             self.folder,
             bed.name,
             bed.source.fs_hz,
-            bed.source.lead,
+            bed.input.leads,
             bed.input.time_of(0),
             msgspec.to_builtins(msgspec.structs.replace(self._config, beds=own)),
             bed.model,
-            rails_mv=bed.source.rails_mv,
+            rails_mv=bed.input.rails_mv,
             share=DiskShare(bed.source.fs_hz, self._clock) if bed.source.live else None,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from typing import Final, Literal
 
 from detector import advance_together
@@ -176,11 +177,11 @@ class Scheduler:
                     taken.append((bed, chunk, chunk.first_sample - before if began else 0))
                 elif not bed.ended:
                     moved.discard(bed.name)
-        found = advance_together((bed.input.detector, chunk.samples, chunk.first_sample) for bed, chunk, _ in taken)
-        for (bed, chunk, missing), events in zip(taken, found, strict=True):
+        pieces = [bed.input.pieces(chunk) for bed, chunk, _ in taken]
+        found = iter(advance_together(chain.from_iterable(pieces)))
+        for (bed, chunk, missing), leads in zip(taken, pieces, strict=True):
+            events = list(islice(found, len(leads)))
             with bed.guard():
-                if isinstance(events, Exception):
-                    raise events
                 bed.input.apply(chunk, events)
                 self._out.signal(bed, chunk, missing)
         return moved

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.pacer import find_pulses
-from monitor.engine.signal_history import SignalHistory
+from monitor.engine.bed_input import BedInput
 from monitor.messages import Alarm
 
 __all__ = ["STRIP_S", "Cut", "StripCutter", "strip_data"]
@@ -23,10 +23,10 @@ Cut = tuple[Alarm, int, NDArray[np.float32]]
 
 
 class StripCutter:
-    """Strips of one bed, cut from its recent samples at `fs_hz`, Hz."""
+    """Strips of one bed, cut from the recent samples of the lead that is used, at `fs_hz`, Hz."""
 
-    def __init__(self, history: SignalHistory, fs_hz: float) -> None:
-        self._history = history
+    def __init__(self, bed_input: BedInput, fs_hz: float) -> None:
+        self._input = bed_input
         self._n = round(STRIP_S * fs_hz)
         self._old = round(_OLD_S * fs_hz)
         self._waiting: list[Alarm] = []  # whose strip is not complete
@@ -52,14 +52,14 @@ class StripCutter:
         """Cut the strips that are complete by now; all remaining ones if the source ended."""
         if not self._waiting:
             return []
-        last = self._history.filtered_end - self._n + self._n // 2
+        last = self._input.history.filtered_end - self._n + self._n // 2
         ready = [alarm for alarm in self._waiting if ended or self._middle(alarm) <= last]
         self._waiting = [alarm for alarm in self._waiting if alarm not in ready]
         return [self._cut(alarm) for alarm in ready]
 
     def _cut(self, alarm: Alarm) -> Cut:
         first = self._middle(alarm) - self._n // 2
-        return alarm, first, self._history.get(first, self._n)
+        return alarm, first, self._input.history.get(first, self._n)
 
     def _middle(self, alarm: Alarm) -> int:
         old = alarm.decided_sample - alarm.onset_sample > self._old

@@ -56,8 +56,8 @@ class ResumedSource(SourceWrapper):
         if self._rest is None:
             return self._source.read(max_samples)
         chunk, more = self._rest, self._rest.samples.size > max_samples
-        self._rest = replace(_cut(chunk, max_samples), notices=()) if more else None
-        return replace(chunk, samples=chunk.samples[:max_samples]) if more else chunk
+        self._rest = replace(chunk.part(max_samples), notices=()) if more else None
+        return chunk.part(0, max_samples) if more else chunk
 
     def _live_shift(self, chunk: Chunk) -> int:
         clock = self._state.clock
@@ -78,7 +78,7 @@ class ResumedSource(SourceWrapper):
                 self._skipped = True
                 if last is None or last.first_sample + last.samples.size <= self._state.clock:
                     raise
-                return _cut(last, last.samples.size - 1)
+                return last.part(last.samples.size - 1)
             if chunk is None or chunk.samples.size == 0:
                 return chunk
             if last is None:
@@ -89,9 +89,4 @@ class ResumedSource(SourceWrapper):
                 target = max(self._state.clock, first_sample + round(due))
             if chunk.first_sample + chunk.samples.size > target:
                 self._skipped = True
-                return _cut(chunk, max(0, target - chunk.first_sample))
-
-
-def _cut(chunk: Chunk, n: int) -> Chunk:
-    """The chunk without its first `n` samples."""
-    return replace(chunk, first_sample=chunk.first_sample + n, samples=chunk.samples[n:])
+                return chunk.part(max(0, target - chunk.first_sample))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,9 +51,10 @@ class Recorder:
     Args:
         folder: of the session; created if missing.
         fs_hz: sampling rate, Hz.
+        leads: names of the leads.
         start_time: ISO 8601 time of sample 0 of the source; None if unknown.
         config: the whole configuration, for session.json.
-        rails_mv: range of the source, (low, high) mV; None if unknown.
+        rails_mv: range of each lead, (low, high) mV; None if unknown.
         share: of the disk; what goes beyond is not written, and counted. None = no limit.
 
     Raises:
@@ -66,12 +67,12 @@ class Recorder:
         folder: Path,
         bed: str,
         fs_hz: float,
-        lead: str,
+        leads: Sequence[str],
         start_time: str | None,
         config: Mapping[str, Any],
         model: ModelInfo,
         *,
-        rails_mv: tuple[float, float] | None = None,
+        rails_mv: Sequence[tuple[float, float] | None] | None = None,
         share: DiskShare | None = None,
     ) -> None:
         if not bed or bed in (".", "..") or Path(bed).name != bed:
@@ -86,7 +87,7 @@ class Recorder:
             "state": "recording",
             "bed": bed,
             "fs_hz": fs_hz,
-            "lead": lead,
+            "lead": ",".join(leads),
             "start_time": start_time,
             "first_sample": None,
             "segments": [],
@@ -104,25 +105,25 @@ class Recorder:
             self._pacer = AppendFile(self.folder / "pacer.csv")
             self._pacer.append(f"{PACER_HEADER}\n".encode())
             self._messages = {name: AppendFile(self.folder / f"{name}.jsonl") for name in ("alarms", "events")}
-            self._signal = Segments(self.folder, fs_hz=fs_hz, lead=lead, rails_mv=rails_mv, start_of=self._start_of)
+            self._signal = Segments(self.folder, fs_hz=fs_hz, leads=leads, rails_mv=rails_mv, start_of=self._start_of)
             self._write_about()
 
-    def signal(self, first_sample: int, samples: NDArray[np.float64]) -> None:
+    def signal(self, first_sample: int, *leads: NDArray[np.float64]) -> None:
         """Append raw samples.
 
         Args:
-            first_sample: index of samples[0] in the source; samples skipped since the last call are filled as invalid,
-                or begin a new record.
-            samples: (n,) float64, mV; NaN = no valid sample.
+            first_sample: index of the first one in the source; samples skipped since the last call are filled as
+                invalid, or begin a new record.
+            leads: (n,) float64, mV, the samples of each lead; NaN = no valid sample.
 
         Raises:
             ValueError: `first_sample` is written already.
         """
-        if not self._fits(2 * samples.size):
+        if not self._fits(2 * leads[0].size * len(leads)):
             return
         with self._disk():
             self._go_to(first_sample)
-            self._signal.append(samples)
+            self._signal.append(leads)
 
     def gap(self, first_sample: int, lost: int) -> None:
         """Note a gap of `lost` samples from `first_sample` on."""

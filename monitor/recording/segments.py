@@ -6,7 +6,7 @@ it is worth begins a new record instead: `signal`, `signal_2`, `signal_3`, each 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,8 +41,8 @@ class Segments:
     Args:
         folder: of the bed.
         fs_hz: sampling rate, Hz.
-        lead: name of the lead.
-        rails_mv: range of the source, (low, high) mV; None if unknown.
+        leads: names of the leads.
+        rails_mv: range of each lead, (low, high) mV; None if unknown.
         start_of: time and date of a sample, as in a WFDB header; None if unknown.
 
     Attributes:
@@ -57,13 +57,13 @@ class Segments:
         folder: Path,
         *,
         fs_hz: float,
-        lead: str,
-        rails_mv: tuple[float, float] | None,
+        leads: Sequence[str],
+        rails_mv: Sequence[tuple[float, float] | None] | None,
         start_of: Callable[[int], Start],
     ) -> None:
         self.first_sample: int | None = None
         self._folder = folder
-        self._format: dict[str, Any] = {"fs_hz": fs_hz, "lead": lead, "rails_mv": rails_mv}
+        self._format: dict[str, Any] = {"fs_hz": fs_hz, "leads": leads, "rails_mv": rails_mv}
         self._start_of = start_of
         self._fs_hz = fs_hz
         self._filled = self._written = 0  # samples of all records
@@ -115,10 +115,10 @@ class Segments:
         self._now = _Segment(self._folder, f"signal_{number}", sample, **self._format)
         return True
 
-    def append(self, samples: NDArray[np.float64]) -> None:
-        """Append (n,) samples, mV; NaN = no valid sample."""
-        self._written += samples.size
-        self._now.signal.append(samples)
+    def append(self, leads: Sequence[NDArray[np.float64]]) -> None:
+        """Append samples, mV, (n,) of each lead; NaN = no valid sample."""
+        self._written += leads[0].size
+        self._now.signal.append(leads)
 
     def annotate(self, sample: int, symbol: str, note: str) -> None:
         """Annotate a sample: of the present record or, for a beat from before a gap, of the one before."""

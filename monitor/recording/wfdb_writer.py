@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,8 +89,58 @@ class AppendFile:
             self._fd = -1
 
 
+class _Lead:
+    """One lead of a signal file: its scale, and what the header says of its samples."""
+
+    def __init__(self, name: str, rails_mv: tuple[float, float] | None) -> None:
+        self._name = " ".join(name.split()) or "ECG"
+        self._gain = GAIN_PER_MV
+        if rails_mv is not None and (span_mv := rails_mv[1] - rails_mv[0]) * self._gain > 60_000:
+            self._gain = max(_MIN_GAIN_PER_MV, float(np.floor(60_000 / span_mv)))
+        self._baseline = 0
+        self._settled = False  # the first valid sample makes the baseline final
+        self._checksum = 0
+        self._first: int | None = None
+        self.invalid = 0
+        self.clipped = 0
+
+    def settles(self, mv: NDArray[np.float64]) -> bool:
+        """Take the first valid sample, if it is here; whether the baseline changes with it."""
+        valid = np.isfinite(mv)
+        if self._settled or not valid.any():
+            return False
+        self._settled = True
+        first_mv = float(mv[np.argmax(valid)])
+        if abs(first_mv) > _CENTRED_MV:
+            self._baseline = -round(first_mv * self._gain)
+        return self._baseline != 0
+
+    def digital(self, mv: NDArray[np.float64]) -> NDArray[np.int16]:
+        """Samples for the file, (n,) int16; counts those that are invalid or clipped."""
+        valid = np.isfinite(mv)
+        digital = np.full(mv.size, INVALID, dtype="<i2")
+        steps = np.rint(mv[valid] * self._gain) + self._baseline
+        inside = np.clip(steps, INVALID + 1, 32767)
+        digital[valid] = inside.astype("<i2")
+        self.clipped += int(np.count_nonzero(inside != steps))
+        self.invalid += int(mv.size - np.count_nonzero(valid))
+        return digital
+
+    def note(self, digital: NDArray[np.int16]) -> None:
+        """Samples that were written, at least one."""
+        if self._first is None:
+            self._first = int(digital[0])
+        self._checksum += int(digital.sum(dtype=np.int64))
+
+    def line(self, file: str) -> str:
+        """Its line of the header."""
+        checksum = (self._checksum + 0x8000) % 0x10000 - 0x8000  # 16 bits, signed
+        scale = f"{self._gain:g}({self._baseline})/mV"
+        return f"{file} 16 {scale} 16 0 {self._first or 0} {checksum} 0 {self._name}"
+
+
 class SignalFile:
-    """`NAME.dat` and its header: one lead in WFDB format 16.
+    """`NAME.dat` and its header: one lead or two in WFDB format 16.
 
     Sample numbers count from the first sample written. The scale is GAIN_PER_MV, or less where the rails are too far
     apart for 16 bits. It is centred on the first valid sample where that is far from zero. Samples outside the range
@@ -97,7 +148,8 @@ class SignalFile:
 
     Args:
         fs_hz: sampling rate, Hz.
-        rails_mv: range of the source, (low, high) mV; None if unknown.
+        leads: names of the leads.
+        rails_mv: range of each lead, (low, high) mV; None where unknown.
         name: of the record.
     """
 
@@ -106,75 +158,62 @@ class SignalFile:
         folder: Path,
         *,
         fs_hz: float,
-        lead: str,
-        rails_mv: tuple[float, float] | None = None,
+        leads: Sequence[str],
+        rails_mv: Sequence[tuple[float, float] | None] | None = None,
         name: str = "signal",
     ) -> None:
         self._record = folder / name
         self._dat = AppendFile(folder / f"{name}.dat")
         self._fs_hz = fs_hz
-        self._lead = " ".join(lead.split()) or "ECG"
-        self._gain = GAIN_PER_MV
-        if rails_mv is not None and (span_mv := rails_mv[1] - rails_mv[0]) * self._gain > 60_000:
-            self._gain = max(_MIN_GAIN_PER_MV, float(np.floor(60_000 / span_mv)))
-        self._baseline = 0
-        self._settled = False  # the first valid sample makes the baseline final
-        self._checksum = 0
-        self._first: int | None = None
-        self.samples = 0
-        self.invalid = 0
-        self.clipped = 0
+        self._leads = [_Lead(*lead) for lead in zip(leads, rails_mv or [None] * len(leads), strict=True)]
+        self.samples = 0  # of each lead
         self.write_header()
 
-    def append(self, mv: NDArray[np.float64]) -> None:
-        """Append samples, mV; NaN = no valid sample."""
-        if mv.size == 0:
+    @property
+    def invalid(self) -> int:
+        """Invalid samples, of all leads."""
+        return sum(lead.invalid for lead in self._leads)
+
+    @property
+    def clipped(self) -> int:
+        """Clipped samples, of all leads."""
+        return sum(lead.clipped for lead in self._leads)
+
+    def append(self, leads: Sequence[NDArray[np.float64]]) -> None:
+        """Append samples, mV, (n,) of each lead; NaN = no valid sample."""
+        if leads[0].size == 0:
             return
-        valid = np.isfinite(mv)
-        if not self._settled and valid.any():
-            self._settle(float(mv[np.argmax(valid)]))
-        digital = np.full(mv.size, INVALID, dtype="<i2")
-        steps = np.rint(mv[valid] * self._gain) + self._baseline
-        inside = np.clip(steps, INVALID + 1, 32767)
-        digital[valid] = inside.astype("<i2")
-        self._write(digital)
-        self.clipped += int(np.count_nonzero(inside != steps))
-        self.invalid += int(mv.size - np.count_nonzero(valid))
+        settled = [lead.settles(mv) for lead, mv in zip(self._leads, leads, strict=True)]
+        if any(settled):
+            self.write_header()
+        self._write([lead.digital(mv) for lead, mv in zip(self._leads, leads, strict=True)])
 
     def fill(self, n: int) -> None:
         """Append `n` invalid samples, so that sample numbers hold across a gap."""
-        self.invalid += n
+        for lead in self._leads:
+            lead.invalid += n
         while n > 0:
             piece = min(n, _FILL_SAMPLES)
-            self._write(np.full(piece, INVALID, dtype="<i2"))
+            self._write([np.full(piece, INVALID, dtype="<i2")] * len(self._leads))
             n -= piece
 
     def write_header(self, start: tuple[str, str] | None = None, *, final: bool = False) -> None:
         """Write the header; length, checksum and (time, date) of the start only where `final`."""
-        record = f"{self._record.name} 1 {self._fs_hz:.10g}"
+        record = f"{self._record.name} {len(self._leads)} {self._fs_hz:.10g}"
         if final and self.samples:
             record += f" {self.samples}" + (f" {start[0]} {start[1]}" if start else "")
-        checksum = (self._checksum + 0x8000) % 0x10000 - 0x8000  # 16 bits, signed
-        scale = f"{self._gain:g}({self._baseline})/mV"
-        signal = f"{self._record.name}.dat 16 {scale} 16 0 {self._first or 0} {checksum} 0 {self._lead}"
-        replace_file(self._record.with_suffix(".hea"), f"{record}\n{signal}\n")
+        lines = [record, *(lead.line(f"{self._record.name}.dat") for lead in self._leads)]
+        replace_file(self._record.with_suffix(".hea"), "\n".join(lines) + "\n")
 
     def close(self) -> None:
         """Close the signal; the header stays as last written."""
         self._dat.close()
 
-    def _settle(self, first_mv: float) -> None:
-        self._settled = True
-        if abs(first_mv) > _CENTRED_MV:
-            self._baseline = -round(first_mv * self._gain)
-            self.write_header()
-
-    def _write(self, digital: NDArray[np.int16]) -> None:
-        self._dat.append(digital.tobytes())
-        if self._first is None:
-            self._first = int(digital[0])
-        self._checksum += int(digital.sum(dtype=np.int64))
-        self.samples += int(digital.size)
+    def _write(self, leads: list[NDArray[np.int16]]) -> None:
+        self._dat.append(np.stack(leads, axis=1).tobytes())
+        for lead, digital in zip(self._leads, leads, strict=True):
+            lead.note(digital)
+        self.samples += int(leads[0].size)
 
 
 def annotation_bytes(interval: int, symbol: str, note: bytes = b"") -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 
 from monitor.errors import SourceError, plain_line
@@ -84,6 +85,14 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         options = replace(options, unit=canonical_unit(options.unit) or options.unit)
     if options.fs_hz is not None:
         check_fs(options.fs_hz, spec)
+    from monitor.sources.two_leads import TwoLeadSource, two_channels
+
+    if (channels := two_channels(options, plain_line(spec))) is not None:
+        return TwoLeadSource(partial(_open_lead, spec), options, channels, plain_line(spec))
+    return _open_lead(spec, options)
+
+
+def _open_lead(spec: str, options: SourceOptions) -> Source:
     kind, _, what = spec.partition(":")
     source = _open(kind.strip(), what.strip(), options, spec)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +43,7 @@ class Chunk:
         arrival_s: `clock()` at which the last sample arrived, s; None in replay.
         notices: events since the chunk before.
         time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock, s; None in replay.
+        second: (n,) float64, mV, the samples of the second lead at the same times; None where one lead is read.
     """
 
     first_sample: int
@@ -50,15 +51,22 @@ class Chunk:
     arrival_s: float | None = None
     notices: tuple[Notice, ...] = field(default=())
     time_s: float | None = None
+    second: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
         """One line; the samples by their number."""
         rest = f"arrival_s={self.arrival_s}, notices={self.notices}, time_s={self.time_s}"
-        return f"Chunk(first_sample={self.first_sample}, samples={self.samples.size} samples, {rest})"
+        leads = "" if self.second is None else " of two leads"
+        return f"Chunk(first_sample={self.first_sample}, samples={self.samples.size} samples{leads}, {rest})"
+
+    def part(self, low: int, high: int | None = None) -> Chunk:
+        """The samples from position `low` up to `high`, of each lead."""
+        second = None if self.second is None else self.second[low:high]
+        return replace(self, first_sample=self.first_sample + low, samples=self.samples[low:high], second=second)
 
 
 class Source(Protocol):
-    """A source of one ECG lead.
+    """A source of one ECG lead, or of two.
 
     Attributes:
         name: as the user wrote it, e.g. `mitdb:208`.
@@ -71,6 +79,9 @@ class Source(Protocol):
 
     `unit`, where a source has it, names the unit of its numbers (`mV`, `uV`, `V`, `adc`), and `mv_per_unit` is the mV
     in one number of `--unit adc`; without them its numbers are mV.
+
+    A source of two leads names them in `leads`, and gives the ADC range of the second one in `second_rails_mv`; its
+    `lead` is both, e.g. `MLII,V1`.
 
     A source whose `read` never blocks sets `never_blocks = True`. All others are read by a thread, so that one of them
     cannot delay the other beds.

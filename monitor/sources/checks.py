@@ -49,6 +49,8 @@ def checked_chunk(chunk: Any, name: str, *, due: int, most: int, fs_hz: float, n
     """
     try:
         first, samples = int(chunk.first_sample), np.asarray(chunk.samples, dtype=np.float64)
+        second = getattr(chunk, "second", None)
+        second = None if second is None else np.asarray(second, dtype=np.float64)
         notices = tuple(_checked_notice(notice) for notice in chunk.notices)
         arrival_s, time_s = _stamp(chunk.arrival_s, now_s), _stamp(chunk.time_s, now_s)
         broken_stamp = (arrival_s is None) != (chunk.arrival_s is None) or (time_s is None) != (chunk.time_s is None)
@@ -56,6 +58,8 @@ def checked_chunk(chunk: Any, name: str, *, due: int, most: int, fs_hz: float, n
         raise SourceError(f"{name} gave no chunk ({type(error).__name__}: {first_line(error)})") from None
     if samples.ndim != 1 or samples.size > most:
         raise SourceError(f"{name} gave samples of shape {samples.shape}; at most ({most},) is allowed")
+    if second is not None and second.shape != samples.shape:
+        raise SourceError(f"{name} gave {second.shape} samples of the second lead for {samples.shape} of the first")
     if samples.size and first < due:
         raise SourceError(f"{name} gave first_sample {first}, at least {due} was due")
     if samples.size and first > LONGEST_S * fs_hz:
@@ -65,7 +69,7 @@ def checked_chunk(chunk: Any, name: str, *, due: int, most: int, fs_hz: float, n
         notices = (*notices[:_MOST_NOTICES], Notice("bad_input", f"{name}: {more} more notices at once", more))
     if broken_stamp:
         notices = (*notices, Notice("bad_input", f"{name}: a time stamp is no time of this machine; it is not used"))
-    return Chunk(first, samples, arrival_s, notices, time_s)
+    return Chunk(first, samples, arrival_s, notices, time_s, second)
 
 
 def _checked_notice(notice: Notice) -> Notice:

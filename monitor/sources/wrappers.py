@@ -21,6 +21,8 @@ class SourceWrapper:
         self.total_samples = source.total_samples
         self.unit: str = getattr(source, "unit", "mV")
         self.mv_per_unit: float = getattr(source, "mv_per_unit", MV_BY_UNIT.get(self.unit.lower(), 1.0))
+        self.leads: tuple[str, ...] = getattr(source, "leads", (source.lead,))
+        self.second_rails_mv: tuple[float, float] | None = getattr(source, "second_rails_mv", None)
         self.never_blocks = bool(getattr(source, "never_blocks", False))
         self._source = source
 

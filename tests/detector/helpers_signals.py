@@ -103,7 +103,7 @@ def key(event: Event | BeatContext) -> object:
 def _bits(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tobytes()
-    return key(value) if isinstance(value, BeatContext) else value
+    return key(value) if isinstance(value, Beat | BeatContext) else value
 
 
 def keys(events: Iterable[Event]) -> list[object]:

@@ -89,22 +89,31 @@ def chosen(jobs: Jobs, only: str) -> Jobs:
 
 
 class Signal:
-    """A source of samples in memory."""
+    """A source of samples in memory: of one lead, or of two."""
 
     live = False
     rails_mv: tuple[float, float] | None = None
     start_time: str | None = None
 
-    def __init__(self, lead: str, fs_hz: float, samples_mv: NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        lead: str,
+        fs_hz: float,
+        samples_mv: NDArray[np.float64],
+        second: tuple[str, NDArray[np.float64]] | None = None,
+    ) -> None:
         self.name, self.lead, self.fs_hz = "study", lead, fs_hz
+        self.leads = (lead,) if second is None else (lead, second[0])
         self.total_samples: int | None = len(samples_mv)
         self._samples, self._at = samples_mv, 0
+        self._second = None if second is None else second[1]
 
     def read(self, max_samples: int) -> Chunk | None:
         if self._at >= len(self._samples):
             raise EndOfStream
         first, self._at = self._at, self._at + max_samples
-        return Chunk(first, self._samples[first : self._at])
+        second = None if self._second is None else self._second[first : self._at]
+        return Chunk(first, self._samples[first : self._at], second=second)
 
     def close(self) -> None:
         pass

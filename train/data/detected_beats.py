@@ -21,7 +21,7 @@ from train.atomic_file import replace_file
 from train.data.contexts import Contexts, record_contexts, stack_contexts
 from train.data.records import LabelledBeats, Record, join_beats, read_record
 
-__all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled", "match_beats", "stream_beats"]
+__all__ = ["MATCH_S", "StreamedRecord", "annotated_beats", "labelled", "match_beats", "stream_beats", "streamed"]
 
 MATCH_S: Final = 0.150  # EC57's tolerance between a detected and an annotated R-peak
 _IN_STEP: Final = 8  # records; more gain little
@@ -129,11 +129,11 @@ def stream_beats(names: Sequence[str], data_set: str = "mitdb", second: bool = F
         known = {name: _cached(path) for name, path in paths.items()}
         computed = _run_detectors([read_record(name, data_set, second) for name in paths if known[name] is None])
         for name, path in paths.items():
-            streamed = known[name]
-            if streamed is None:
-                streamed = next(computed)
-                _store(path, streamed)
-            yield streamed
+            record = known[name]
+            if record is None:
+                record = next(computed)
+                _store(path, record)
+            yield record
 
 
 def labelled(records: Iterable[StreamedRecord]) -> LabelledBeats:
@@ -181,9 +181,9 @@ def _cached(path: Path) -> StreamedRecord | None:
         return None
 
 
-def _store(path: Path, streamed: StreamedRecord) -> None:
+def _store(path: Path, record: StreamedRecord) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **{field.name: getattr(streamed, field.name) for field in fields(StreamedRecord)})
+    np.savez(buffer, **{field.name: getattr(record, field.name) for field in fields(StreamedRecord)})
     replace_file(path, buffer.getvalue())
 
 
@@ -194,10 +194,11 @@ def _run_detectors(records: Sequence[Record]) -> Iterator[StreamedRecord]:
     for record, detector, events in zip(records, detectors, advance_together(pieces), strict=True):
         if isinstance(events, Exception):
             raise events
-        yield _streamed(record, [event for event in (*events, *detector.flush()) if isinstance(event, Beat)])
+        yield streamed(record, [event for event in (*events, *detector.flush()) if isinstance(event, Beat)])
 
 
-def _streamed(record: Record, beats: list[Beat]) -> StreamedRecord:
+def streamed(record: Record, beats: Sequence[Beat]) -> StreamedRecord:
+    """The beats that the monitor found in a record, as arrays."""
     r_samples = np.array([beat.r_sample for beat in beats], dtype=np.int64)
     samples = np.array([beat.samples for beat in beats], dtype=np.float32).reshape(-1, BEAT_SAMPLES)
     rr_s = _numbers([beat.rr_s for beat in beats])

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from train.data.detected_beats import stream_beats
+from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import CLASSES
+from train.data.two_leads import stream_two_leads
 from train.evaluate.decision_rates import gross
 from train.evaluate.protocols import Outcome, Progress, no_progress
 from train.evaluate.record_decisions import RecordDecisions, count, decide_record, share
 from train.evaluate.stream_protocol import empty_beats, require_calibrations
+from train.evaluate.two_leads import TWO_LEADS, decide_two_leads
 from train.export.loaded_model import LoadedModel
 
 __all__ = ["NOISE_NOTE", "POOLED", "SNR_DB", "evaluate_noise", "minutes", "noise_rates", "record_name"]
@@ -87,7 +89,8 @@ def evaluate_noise(
     calibrations = require_calibrations(models, "nstdb")
     snr_db = SNR_DB[:limit]
     counts: dict[str, dict[int, dict[str, dict[str, dict[str, int]]]]] = {
-        model.name: {snr: {"noisy": {}, "clean": {}} for snr in snr_db} for model in models
+        name: {snr: {"noisy": {}, "clean": {}} for snr in snr_db}
+        for name in (*(model.name for model in models), *(f"{model.name}{TWO_LEADS}" for model in models[:1]))
     }
     for snr in snr_db:
         names = [record_name(record, snr) for record in RECORDS]
@@ -96,10 +99,20 @@ def evaluate_noise(
             for model, calibration in zip(models, calibrations, strict=True):
                 scores = model.scores(streamed.beats, streamed.contexts)
                 decided = decide_record(streamed, scores, calibration, CLEAN_S)
-                for kind, stretches in minutes(streamed.samples, streamed.fs_hz).items():
-                    counts[model.name][snr][kind] |= _by_stretch(decided, stretches)
+                _add(counts[model.name][snr], decided, streamed)
+        for in_two in stream_two_leads(names, "nstdb"):
+            progress(f"nstdb: record {in_two.given.name}, both leads")
+            for model, calibration in zip(models[:1], calibrations[:1], strict=True):
+                (decided,) = decide_two_leads([in_two], model, calibration, CLEAN_S)
+                _add(counts[f"{model.name}{TWO_LEADS}"][snr], decided, in_two.given)
     noise = {name: _by_ratio(by_snr, seed) for name, by_snr in counts.items()}
     return Outcome("nstdb", [], empty_beats(), {"note": NOISE_NOTE, "noise": noise})
+
+
+def _add(counts: dict[str, dict[str, dict[str, int]]], decided: RecordDecisions, streamed: StreamedRecord) -> None:
+    """Add the counts of each stretch of a record, by kind."""
+    for kind, stretches in minutes(streamed.samples, streamed.fs_hz).items():
+        counts[kind] |= _by_stretch(decided, stretches)
 
 
 def _by_stretch(decided: RecordDecisions, stretches: Sequence[tuple[int, int]]) -> dict[str, dict[str, int]]:

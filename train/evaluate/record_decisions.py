@@ -227,9 +227,10 @@ def _recorded_range(bed: Path, samples: int) -> tuple[int, int]:
     """First recorded sample and the one after the last, in samples of the record."""
     try:
         first = int(json.loads((bed / "session.json").read_text("utf-8")).get("first_sample", 0))
-        length = (bed / "signal.dat").stat().st_size // 2  # WFDB format 16, one lead
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{bed}: session.json or signal.dat cannot be read ({error}); record it again") from error
+        leads = int((bed / "signal.hea").read_text("utf-8").split()[1])
+        length = (bed / "signal.dat").stat().st_size // (2 * leads)  # WFDB format 16
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise DataError(f"{bed}: session.json or the signal cannot be read ({error}); record it again") from error
     return first, min(first + length, samples)
 
 

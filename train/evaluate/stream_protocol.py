@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from detector import BEAT_DEFINITION, BEAT_SAMPLES, Calibration
 from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import CLASSES, DS1, LabelledBeats, join_beats
+from train.data.two_leads import stream_two_leads
 from train.errors import DataError, RunError
 from train.evaluate.decision_rates import decision_rates
 from train.evaluate.failures import FailedBeat, failed_beats
 from train.evaluate.metrics import summary
 from train.evaluate.protocols import BY_PATIENT, LOG_PROB_ALONE, Outcome, Progress, Row, no_progress, patient_scores
 from train.evaluate.record_decisions import LEARNING_S, RecordDecisions, decide_record, record_decisions
+from train.evaluate.two_leads import TWO_LEADS, decide_two_leads
 from train.export.loaded_model import LoadedModel
 from train.model.scores import BeatScores
 
@@ -82,6 +84,8 @@ def evaluate_stream(
         if models:
             failures += failed_beats(streamed, decided[0][-1])
             test.append(_test_beats(streamed, decided[0][-1]))
+    progress(f"stream: both leads of {len(records)} records")
+    in_two = list(stream_two_leads(records)) if models else []
     progress("stream: figures and intervals")
     rows: list[Row] = []
     rates: dict[str, Any] = {}
@@ -91,6 +95,10 @@ def evaluate_stream(
             rows.append(_row(f"{model.name}{LOG_PROB_ALONE}", own, [-record.log_prob for record in own], seed))
         rows.append(_row(f"{model.name}{BY_PATIENT}", own, standardised, seed))
         rates[model.name] = decision_rates(own, seed)
+    for model, calibration in zip(models[:1], calibrations[:1], strict=True):
+        both = list(decide_two_leads(in_two, model, calibration, learning_s))
+        rows.append(_row(f"{model.name}{TWO_LEADS}", both, [record.score for record in both], seed))
+        rates[f"{model.name}{TWO_LEADS}"] = decision_rates(both, seed)
     rows.append(_row(TEMPLATE_STREAMING, by_template, [record.score for record in by_template], seed))
     rates[TEMPLATE_STREAMING] = decision_rates(by_template, seed)
     extra = {"records": list(records), "learning_s": learning_s, "decisions": rates}

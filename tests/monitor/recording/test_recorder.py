@@ -28,7 +28,7 @@ MODEL = ModelInfo("flow", "ab" * 32)
 
 def record(folder: Path, bed: str = "p1", **options: object) -> Recorder:
     settings = {"start_time": None, "config": {"alarms": {"alpha": 0.01}}} | options
-    return Recorder(folder, bed, 250.0, "MLII", model=MODEL, **settings)  # type: ignore[arg-type]
+    return Recorder(folder, bed, 250.0, ("MLII",), model=MODEL, **settings)  # type: ignore[arg-type]
 
 
 def test_everything_is_read_back(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ from pathlib import Path
 from monitor.messages import ModelInfo
 from monitor.recording.recorder import Recorder
 from tests.monitor.recording.helpers import beat
-recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, "II", "2024-01-01T00:00:00+00:00", {}, ModelInfo("m", "0"))
+recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, ("II",), "2024-01-01T00:00:00+00:00", {}, ModelInfo("m", "0"))
 for i in range(10_000_000):
     recorder.signal(250 * i, np.full(250, (i % 1000) / 1000))
     recorder.beat(beat(250 * i + 100, -float(i), anomalous=i % 2 == 1))
@@ -258,7 +258,7 @@ from pathlib import Path
 from monitor.messages import ModelInfo
 from monitor.recording.recorder import Recorder, RecorderError
 from tests.monitor.recording.helpers import beat
-recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, "II", None, {}, ModelInfo("m", "0"))
+recorder = Recorder(Path(sys.argv[1]), "p1", 250.0, ("II",), None, {}, ModelInfo("m", "0"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_001, 100_001))
 try:
     for i in range(1000):
@@ -339,7 +339,7 @@ def test_an_empty_recording_closes_in_order(tmp_path: Path) -> None:
 
 
 def test_all_invalid_is_no_signal_and_no_crash(tmp_path: Path) -> None:
-    file = SignalFile(tmp_path, fs_hz=360, lead=" V1\n lead ")
+    file = SignalFile(tmp_path, fs_hz=360, leads=(" V1\n lead ",))
     file.append(np.full(500, np.nan))
     file.write_header(final=True)
     file.close()
