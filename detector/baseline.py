@@ -199,15 +199,14 @@ class PatientReference:
         bisect.insort(self._sorted, score)
 
 
-_FIRST_WEIGHT = 2 / 3  # of the first lead, in the standardised score of two
+_FIRST_WEIGHT = 0.6  # of the first lead, in the standardised score of two
 
 
 class TwoLeadReference:
     """Judge each beat in two leads, each against the patient's earlier beats in that lead.
 
-    Where both leads are scored, the standardised scores are added, the first one with a weight of two thirds: chosen on
-    DS1 and its noisy copies, see docs/experiments.md. The p-value is that of one lead; for normal beats the sum varies
-    less than a term of it, so that fewer of them are called. Each lead learns by its own judgement.
+    Where both leads are scored, the standardised scores are added, the first one with a weight of 0.6 (chosen on DS1
+    and nstdb, see docs/experiments.md), and the p-value is that of one lead. Each lead learns by its own judgement.
 
     Args:
         calibration, own: see `PatientReference`.

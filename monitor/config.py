@@ -78,7 +78,9 @@ class SourceConfig(_Section, frozen=True):
     ] = 1.0
     start_s: Annotated[NotNegative, _option("--start", "Start of the replay within the record, s.")] = 0.0
     duration_s: Annotated[NotNegative, _option("--duration", "Length of signal to process, s; 0 = to the end.")] = 0.0
-    channel: Annotated[str, _option("--channel", "Lead by name or number; default: MLII if present, else first.")] = ""
+    channel: Annotated[
+        str, _option("--channel", "Lead by name or number, or two, MLII,V1; default: MLII or first.")
+    ] = ""
     fs_hz: Annotated[NotNegative, _option("--fs", "Sampling rate, Hz, where the source does not state it.")] = 0.0
     column: Annotated[str, _option("--column", "csv, -, serial: column by name or number.")] = ""
     unit: Annotated[str, _option("--unit", "Unit of the numbers: mV, uV, V or adc.")] = ""

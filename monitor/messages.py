@@ -187,8 +187,9 @@ class EventMessage(_Body, frozen=True, kw_only=True, tag="event/1"):
     Attributes:
         kind: `gap` (samples are missing), `bad_input` (input that is no sample), `overrun` (samples arrived faster than
             they could be read), `source_lost`, `source_back`, `sampling_rate`, `sampling_rate_right`, `format` (the
-            device format that was recognised), `battery` (charge of a device), `monitor_died` (the previous run was
-            killed; lists its active alarms), `journal_back` (the journal is written again; says what was lost),
+            device format that was recognised), `battery` (charge of a device), `lead` (another lead of two is used),
+            `monitor_died` (the previous run was killed; lists its active alarms), `journal_back` (the journal is
+            written again; says what was lost),
             `bed_resumed` (the bed's monitor was killed or moved; says how many samples were not analysed),
             `notify_failed`, `notify_back` (a receiver of `[notify]` does not take alarms; takes them again), or a kind
             of an installed source package.

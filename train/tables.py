@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from train.evaluate.protocols import TWO_LEADS
 from train.evaluate.results import FOLDER, read_results
 from train.table_notes import COMMAND, notes
 
@@ -120,9 +121,9 @@ def _worst_r_peaks(result: Result, name: str) -> Found:
     return (quality, None) if name == OURS else (None, None)
 
 
-def _noise(key: str, kind: str = "noisy") -> Get:
+def _noise(key: str, kind: str = "noisy", snr: str = "6 dB and better") -> Get:
     def get(result: Result, name: str) -> Found:
-        part = _at(result, "noise", name, "6 dB and better", kind)
+        part = _at(result, "noise", name, snr, kind)
         return _at(part, "rates", key), _at(part, "intervals", key)
 
     return get
@@ -162,6 +163,8 @@ _FIGURES: Final = (
     _Figure("nstdb", "R-peak +P, noisy minutes", _noise("r_ppv"), unit="%"),
     _Figure("nstdb", "scored normal beats called, noisy minutes", _noise("fpr_scored"), _twice_clean, False, "%"),
     _Figure("nstdb", "scored normal beats called, clean minutes", _noise("fpr_scored", "clean"), unit="%"),
+    _Figure("nstdb", "at 12 dB: scored normal beats called", _noise("fpr_scored", snr="12 dB"), 0.03, False, "%"),
+    _Figure("nstdb", "at 12 dB: beats marked unscorable", _noise("unscorable", snr="12 dB"), unit="%"),
 )
 
 
@@ -230,12 +233,13 @@ def render(results: Mapping[str, Result]) -> str:
     """
     if not results:
         return _NOT_MEASURED
-    lines = ["| figure | published | no learning | **ours** | 95 % interval | goal |", "|---|---:|---:|---:|---:|---|"]
+    heads = "| figure | published | no learning | **ours** | 95 % interval | goal | ours, two leads |"
+    lines = [heads, "|---|---:|---:|---:|---:|---|---:|"]
     for protocol, title in _TITLES.items():
         result = results.get(protocol)
         if result is None:
             continue
-        lines.append(f"| **{title}** | | | | | |")
+        lines.append(f"| **{title}** | | | | | | |")
         lines += [_line(figure, result) for figure in _FIGURES if figure.protocol == protocol]
     parts = ["\n".join(lines), notes(results)]
     if "nstdb" in results and (noise := _noise_table(results["nstdb"])):
@@ -303,7 +307,8 @@ def _line(figure: _Figure, result: Result) -> str:
             goal += ", met" if met else ", missed"
     mine = _text(ours, figure.unit)
     mine = f"**{mine}**" if mine else ""
-    return f"| {figure.title} | {published} | {reference} | {mine} | {between} | {goal} |"
+    two_leads = _text(figure.get(result, f"{OURS}{TWO_LEADS}")[0], figure.unit)
+    return f"| {figure.title} | {published} | {reference} | {mine} | {between} | {goal} | {two_leads} |"
 
 
 def _text(value: float | None, unit: str, plain: bool = False) -> str:

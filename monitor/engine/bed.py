@@ -9,18 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from detector import (
-    Beat,
-    Event,
-    Gap,
-    LeadChange,
-    Quality,
-    QualitySpan,
-    RhythmSpan,
-    Scores,
-    Tick,
-    advance_together,
-)
+from detector import Beat, Event, Gap, LeadChange, Quality, QualitySpan, RhythmSpan, Scores, Tick, advance_together
 from detector.scorer import Scorer
 from monitor.alarms import AlarmEngine
 from monitor.alarms.rhythm_word import NOT_WATCHED
@@ -34,7 +23,6 @@ from monitor.engine.resume import WATCHED_AGAIN, ResumePoint
 from monitor.engine.scale_report import ScaleReport
 from monitor.engine.strips import STRIP_S, StripCutter, strip_data
 from monitor.messages import Alarm, AlarmMessage, ModelInfo, Reply, Request, ShortTermHrv, StatusMessage
-from monitor.quality_labels import quality_words
 from monitor.sources import Chunk, Notice, Source
 
 __all__ = ["Bed"]
@@ -240,7 +228,7 @@ class Bed:
                     changes = self.engine.handle(event)
                 case LeadChange():
                     self._lead = event.lead
-                    output.notice(self, Notice("lead", self._lead_text(event)))
+                    output.notice(self, Notice("lead", self.input.change_text(event)))
                 case Tick() | RhythmSpan():
                     if isinstance(event, Tick) and event.pacer_samples:
                         self.counts["pacer_pulses"] += len(event.pacer_samples)
@@ -340,13 +328,6 @@ class Bed:
         return Reply(ok=True, data=strip_data(first, fs_hz, history.get(first, n)))
 
     # -- inside ---------------------------------------------------------------------------------------------
-
-    def _lead_text(self, change: LeadChange) -> str:
-        """Which lead is used from now on, and why."""
-        left = self.input.leads[1 - change.lead]
-        if change.quality is not Quality.GOOD:
-            return f"lead {self.lead} is used; {left}: {quality_words(change.quality.value)}"
-        return f"lead {self.lead} is used" + (f"; no beats are seen in {left}" if change.lead else " again")
 
     def _watch_scale(self, span: QualitySpan, output: Output) -> None:
         """Raise or clear `wrong_unit`; report impossible values."""

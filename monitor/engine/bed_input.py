@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import Beat, Detector, Event, LeadChoice
+from detector import Beat, Detector, Event, LeadChange, LeadChoice, Quality
 from monitor.config import Config
 from monitor.engine.latency import LiveArrivals, ReplayPace
 from monitor.engine.signal_history import SignalHistory
 from monitor.errors import ConfigError, plain_line
+from monitor.quality_labels import quality_words
 from monitor.sources import Chunk, EndOfStream, Notice, Source
 from monitor.sources.checks import checked_chunk, usable_start
 
@@ -185,6 +186,13 @@ class BedInput:
         events, self.events = self.events, []
         self.taken = self.now
         return events
+
+    def change_text(self, change: LeadChange) -> str:
+        """Which lead is used from a change on, and why."""
+        used, left = self.leads[change.lead], self.leads[1 - change.lead]
+        if change.quality is not Quality.GOOD:
+            return f"lead {used} is used; {left}: {quality_words(change.quality.value)}"
+        return f"lead {used} is used" + (f"; no beats are seen in {left}" if change.lead else " again")
 
     def restart(self) -> None:
         """A lost source is back; the time without samples counts from now."""

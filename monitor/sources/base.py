@@ -22,7 +22,7 @@ class Notice:
     Attributes:
         kind: `bad_input`; `overrun` (samples dropped because they were not read in time); `source_lost`, `source_back`;
             `sampling_rate` (not as configured), `sampling_rate_right` (as configured again); `format` (the recognised
-            format of a device); `battery` (charge of a device).
+            format of a device); `battery` (charge of a device); `lead` (another lead of two is used).
         text: one line.
         count: number of cases, where they are counted.
     """

@@ -59,7 +59,12 @@ class TwoLeadSource(SourceWrapper):
         self, open_it: Callable[[SourceOptions], Source], options: SourceOptions, channels: tuple[str, str], name: str
     ) -> None:
         first, second = channels
-        super().__init__(open_it(_of(options, first)))
+
+        def note(what: str, text: str) -> None:
+            if what != "lead":  # noted below, with both
+                options.note(what, text)
+
+        super().__init__(open_it(replace(_of(options, first), note=note)))
         try:
             if self.live:
                 raise SourceError(f"{name}: two leads are read from recordings only; give one, e.g. --channel {first}")

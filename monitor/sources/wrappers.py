@@ -9,7 +9,10 @@ __all__ = ["SourceWrapper"]
 
 
 class SourceWrapper:
-    """Copies the attributes of the wrapped source and closes it; a subclass implements `read`."""
+    """Copies the attributes of the wrapped source and closes it; a subclass implements `read`.
+
+    Many attributes: those of the Source protocol, and what a source of two leads adds.
+    """
 
     def __init__(self, source: Source) -> None:
         self.name = source.name

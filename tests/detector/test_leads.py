@@ -213,7 +213,7 @@ def test_two_leads_are_judged_by_their_weighted_sum(scores: list[tuple[float, fl
     two = TwoLeadReference(CALIBRATION)
     for pair in scores:
         z = [reference.standardise(score) for reference, score in zip(each, pair, strict=True)]
-        wanted = (2 * z[0] + z[1]) / 3
+        wanted = 0.6 * z[0] + 0.4 * z[1]
         for reference, score in zip(each, pair, strict=True):
             reference.judge(score)
         score, judgement = two.judge(lead, pair[lead], pair[1 - lead])

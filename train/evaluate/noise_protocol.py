@@ -15,10 +15,10 @@ from train.data.detected_beats import StreamedRecord, stream_beats
 from train.data.records import CLASSES
 from train.data.two_leads import stream_two_leads
 from train.evaluate.decision_rates import gross
-from train.evaluate.protocols import Outcome, Progress, no_progress
+from train.evaluate.protocols import TWO_LEADS, Outcome, Progress, no_progress
 from train.evaluate.record_decisions import RecordDecisions, count, decide_record, share
 from train.evaluate.stream_protocol import empty_beats, require_calibrations
-from train.evaluate.two_leads import TWO_LEADS, decide_two_leads
+from train.evaluate.two_leads import decide_two_leads
 from train.export.loaded_model import LoadedModel
 
 __all__ = ["NOISE_NOTE", "POOLED", "SNR_DB", "evaluate_noise", "minutes", "noise_rates", "record_name"]

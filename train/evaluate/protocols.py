@@ -31,6 +31,7 @@ __all__ = [
     "LOG_PROB_ALONE",
     "NEAREST",
     "TEMPLATE",
+    "TWO_LEADS",
     "Outcome",
     "Progress",
     "Row",
@@ -47,6 +48,7 @@ REFERENCE_QUANTILE = 0.05  # of training normals, for the thresholds of the refe
 # Suffixes of the model's name, and names of the references, in the rows.
 LOG_PROB_ALONE: Final = ", -log p alone"
 BY_PATIENT: Final = ", by patient"
+TWO_LEADS: Final = ", two leads"
 NEAREST: Final = "1-nearest neighbour"
 TEMPLATE: Final = "template baseline"
 

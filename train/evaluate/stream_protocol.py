@@ -16,9 +16,18 @@ from train.errors import DataError, RunError
 from train.evaluate.decision_rates import decision_rates
 from train.evaluate.failures import FailedBeat, failed_beats
 from train.evaluate.metrics import summary
-from train.evaluate.protocols import BY_PATIENT, LOG_PROB_ALONE, Outcome, Progress, Row, no_progress, patient_scores
+from train.evaluate.protocols import (
+    BY_PATIENT,
+    LOG_PROB_ALONE,
+    TWO_LEADS,
+    Outcome,
+    Progress,
+    Row,
+    no_progress,
+    patient_scores,
+)
 from train.evaluate.record_decisions import LEARNING_S, RecordDecisions, decide_record, record_decisions
-from train.evaluate.two_leads import TWO_LEADS, decide_two_leads
+from train.evaluate.two_leads import decide_two_leads
 from train.export.loaded_model import LoadedModel
 from train.model.scores import BeatScores
 

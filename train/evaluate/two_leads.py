@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 import numpy as np
 
@@ -13,9 +12,7 @@ from train.evaluate.record_decisions import RecordDecisions, record_decisions
 from train.export.loaded_model import LoadedModel
 from train.model.scores import BeatScores
 
-__all__ = ["TWO_LEADS", "decide_two_leads"]
-
-TWO_LEADS: Final = ", two leads"  # suffix of the model's name in the rows
+__all__ = ["decide_two_leads"]
 
 
 def decide_two_leads(

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ class FedSource:
         self._lock = threading.Lock()
         self._waiting: deque[Chunk | Exception] = deque()
 
-    def feed(self, samples: NDArray[np.float64], *, lost: int = 0) -> None:
-        """Add samples, after `lost` missing ones."""
+    def feed(self, samples: NDArray[np.float64], *, lost: int = 0, second: NDArray[np.float64] | None = None) -> None:
+        """Add samples, after `lost` missing ones; `second`: those of the second lead."""
         self.next += lost
-        self._put(Chunk(self.next, np.asarray(samples)))
+        self._put(Chunk(self.next, np.asarray(samples), second=second))
         self.next += len(samples)
 
     def notice(self, kind: str, text: str, count: int = 1) -> None:
@@ -95,9 +96,8 @@ class FedSource:
                 raise chunk
             self._waiting.popleft()
             if chunk.samples.size > max_samples:
-                rest = Chunk(chunk.first_sample + max_samples, chunk.samples[max_samples:])
-                self._waiting.appendleft(rest)
-                chunk = Chunk(chunk.first_sample, chunk.samples[:max_samples], notices=chunk.notices)
+                self._waiting.appendleft(replace(chunk.part(max_samples), notices=()))
+                chunk = chunk.part(0, max_samples)
             return chunk
 
     def close(self) -> None:

@@ -116,7 +116,7 @@ def test_the_cut_of_the_signal_changes_no_byte(tmp_path: Path) -> None:
 def test_an_electrode_offset_neither_clips_nor_blurs(
     tmp_path: Path, offset_mv: float, rails_mv: tuple[float, float] | None
 ) -> None:
-    recorder = record(tmp_path, rails_mv=rails_mv)
+    recorder = record(tmp_path, rails_mv=(rails_mv,))
     mv = offset_mv + 3 * np.sin(np.arange(1000) / 30)
     recorder.signal(0, np.concatenate([np.full(10, np.nan), mv]))
     recorder.close()
@@ -340,7 +340,7 @@ def test_an_empty_recording_closes_in_order(tmp_path: Path) -> None:
 
 def test_all_invalid_is_no_signal_and_no_crash(tmp_path: Path) -> None:
     file = SignalFile(tmp_path, fs_hz=360, leads=(" V1\n lead ",))
-    file.append(np.full(500, np.nan))
+    file.append([np.full(500, np.nan)])
     file.write_header(final=True)
     file.close()
     read = wfdb.rdrecord(str(tmp_path / "signal"), physical=False)

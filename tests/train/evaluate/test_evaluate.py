@@ -302,6 +302,11 @@ def test_unusable_recordings_are_refused(tmp_path: Path) -> None:
         read_recording(tmp_path / "a", "100")
     (tmp_path / "a" / "session.json").write_text('{"first_sample": 0}')
     (tmp_path / "a" / "signal.dat").write_bytes(bytes(2 * 360 * 60))
+    with pytest.raises(DataError, match=r"the signal cannot be read"):
+        read_recording(tmp_path / "a", "100")
+    (tmp_path / "a" / "signal.hea").write_text("signal 1 360\n")
     with pytest.raises(DataError, match="no recording after the first 300 s"):
         read_recording(tmp_path / "a", "100")
     assert read_recording(tmp_path / "a", "100", learning_s=0).end_sample == 360 * 60
+    (tmp_path / "a" / "signal.hea").write_text("signal 2 360\n")  # both leads are in the same file
+    assert read_recording(tmp_path / "a", "100", learning_s=0).end_sample == 360 * 30

@@ -74,7 +74,7 @@ def test_a_line_holds_published_reference_ours_interval_and_goal() -> None:
     assert "**0.999**" in text  # without 232
     assert "kaggle" not in text.split("\n\n")[0]  # an absent protocol is left out
     widths = {line.count("|") for line in text.split("\n\n")[0].splitlines()}
-    assert widths == {7}
+    assert widths == {8}
 
 
 def test_decisions_noise_and_r_peaks_are_in_the_tables() -> None:
