@@ -220,7 +220,8 @@ class LeadChoice:
             r_sample, at = self._waiting[0]
             own = self._leads[at].beat_at(r_sample, 0)
             other = self._leads[1 - at].beat_at(r_sample, self._same)
-            if not at_end and (own is None or self._leads[1 - at].awaits(r_sample, self._same)):
+            complete = own is not None and not self._leads[1 - at].awaits(r_sample, self._same)
+            if not (complete or at_end or r_sample < tick - self._kept):
                 return
             self._waiting.popleft()
             if own is not None:

@@ -16,6 +16,7 @@ from detector import (
     Calibration,
     Detector,
     Event,
+    Gap,
     LeadChange,
     LeadChoice,
     PatientReference,
@@ -30,12 +31,21 @@ FS_HZ = 250
 Samples = NDArray[np.float64]
 
 
-def leads(first: Samples, second: Samples, cuts: list[int] | None = None, fs_hz: float = FS_HZ) -> list[Event]:
-    """All events of two leads, given in pieces."""
+def leads(
+    first: Samples,
+    second: Samples,
+    cuts: list[int] | None = None,
+    fs_hz: float = FS_HZ,
+    gaps: dict[int, int] | None = None,
+) -> list[Event]:
+    """All events of two leads, given in pieces; `gaps`: samples that are missing before a position."""
     detectors, choice = (Detector(fs_hz), Detector(fs_hz)), LeadChoice(fs_hz)
     events: list[Event] = []
-    for pieces in zip(np.split(first, cuts or []), np.split(second, cuts or []), strict=True):
-        events += choice.put(*(detector.advance(piece) for detector, piece in zip(detectors, pieces, strict=True)))
+    gaps = gaps or {}
+    edges = sorted({0, first.size, *(cuts or []), *gaps})
+    for low, high in pairwise(edges):
+        at = low + sum(missing for where, missing in gaps.items() if where <= low)
+        events += choice.put(detectors[0].advance(first[low:high], at), detectors[1].advance(second[low:high], at))
     return events + choice.flush(*(detector.flush() for detector in detectors))
 
 
@@ -65,14 +75,20 @@ def missed_and_extra(found: list[int], true: Samples, skip_s: float = 4.0) -> tu
 @given(
     cuts=st.lists(st.integers(0, 40 * FS_HZ), max_size=12).map(sorted),
     off=st.lists(st.tuples(st.sampled_from([0, 1]), st.floats(5, 30), st.floats(0.01, 8)), max_size=3),
+    gaps=st.dictionaries(st.integers(5 * FS_HZ, 35 * FS_HZ), st.integers(1, 30 * FS_HZ), max_size=2),
 )
 @settings(max_examples=25)
-def test_the_events_do_not_depend_on_the_cut(cuts: list[int], off: list[tuple[int, float, float]]) -> None:
+def test_the_events_do_not_depend_on_the_cut(
+    cuts: list[int], off: list[tuple[int, float, float]], gaps: dict[int, int]
+) -> None:
     both = [signal.copy() for signal in patient(40.0)[:2]]
     for lead, start_s, length_s in off:
         both[lead][round(start_s * FS_HZ) : round((start_s + length_s) * FS_HZ)] = np.nan
-    whole, pieces = leads(*both), leads(*both, cuts=cuts)
+    whole, pieces = leads(*both, gaps=gaps), leads(*both, cuts=cuts, gaps=gaps)
     assert keys(pieces) == keys(whole)
+    for k, event in enumerate(whole):
+        if isinstance(event, Gap) and event.effect == "restart":
+            assert all(r < event.first_sample for r in r_peaks(whole[:k]))
     ticks = [event for event in whole if isinstance(event, Tick)]
     assert all(b.sample > a.sample and b.decided_until >= a.decided_until for a, b in pairwise(ticks))
     assert all(b > a for a, b in pairwise(r_peaks(whole)))
