@@ -43,6 +43,10 @@ class _Step:
         return max(found, key=lambda quality: quality.rank, default=Quality.LEADS_OFF)
 
     @property
+    def fibrillatory(self) -> bool:
+        return any(event.fibrillatory for event in self.events if isinstance(event, RhythmSpan))
+
+    @property
     def r_samples(self) -> list[int]:
         return [r for event in self.events if isinstance(event, Tick) for r in event.r_samples]
 
@@ -64,7 +68,8 @@ class _Lead:
 
     def take(self, step: _Step, kept: int) -> None:
         """Note what a step found; forget what was before the sample `kept`."""
-        self.tiers.append(_tier(step.quality))
+        # A second of fibrillation is good, but noise may look like it: it is as good as the signal before it.
+        self.tiers.append(min(self.tiers[-1], 1) if step.fibrillatory else _tier(step.quality))
         self.r_samples = [r for r in self.r_samples + step.r_samples if r >= kept]
         self.beats = [beat for beat in self.beats if beat.r_sample >= kept]
         self.beats += [event for event in step.events if isinstance(event, Beat)]

@@ -180,6 +180,18 @@ def test_waves_of_one_lead_are_no_fibrillation_where_a_heart_beats_in_the_other(
     assert fibrillatory(leads(first, second)) == 0
 
 
+@pytest.mark.parametrize("before", ["good", "noise"])
+def test_fibrillation_in_the_second_lead_is_seen_where_that_lead_was_good_before(before: str) -> None:
+    """The first lead is noisy all the time. Waves that come out of noise in the second one are noise as well."""
+    first, second, _ = patient()
+    rng = np.random.default_rng(6)
+    first[25 * FS_HZ :] += rng.normal(0, 0.5, 35 * FS_HZ)
+    if before == "noise":
+        second[25 * FS_HZ : 40 * FS_HZ] += rng.normal(0, 0.5, 15 * FS_HZ)
+    second[40 * FS_HZ :] = waves(20)
+    assert (fibrillatory(leads(first, second)) >= 8) == (before == "good")
+
+
 def test_fibrillation_in_both_leads_is_found() -> None:
     first, second, _ = patient()
     first[30 * FS_HZ : 50 * FS_HZ] = waves(20)
