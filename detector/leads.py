@@ -20,14 +20,18 @@ SAME_BEAT_S = 0.15  # between the R-peaks of one beat in two leads: the toleranc
 _REFRACTORY_S = 0.2  # from an R-peak of one lead to the next one in the other
 _LOOK_BACK = 3  # seconds whose quality counts: an R-peak is decided up to 2 s late
 _RETURN = 10  # seconds in which the first lead must be as good as the second one to be used again
-_UNSEEN_S = 2.0  # time without an R-peak in a lead that has lost its beats,
-_UNSEEN_BEATS = 2  # ... if the other one has as many in it
+# A lead has lost its beats when the other one shows as many usual ones since its last R-peak. A usual beat is good, and
+# within this distance of its template (`Beat.residual`): in DS1 95 % of the normal beats are, and none in noise alone,
+# which passes for good signal now and then.
+_UNSEEN_BEATS, _USUAL = 2, 1.5
 _KEPT_S = 5.0
 # Measure of `RhythmSpan` below which a heart beats in a lead. In the flutter of record 207, where one lead is
 # fibrillatory, the other one measures -0.36 or more; in 45 seconds of mitdb that only one lead takes for fibrillation,
 # -0.42 or less, most of them -0.6.
 _BEATING = -0.45
 _WAVES = 4  # seconds of a rhythm window
+# Not left for noise: a flat line is time watched, since the heart may stand still; the others have alarms of their own.
+_SIGNAL = frozenset((Quality.FLAT, Quality.CALIBRATION, Quality.UNIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class _Step:
     def r_samples(self) -> list[int]:
         return [r for event in self.events if isinstance(event, Tick) for r in event.r_samples]
 
+    @property
+    def pulses(self) -> list[int]:
+        return [pulse for event in self.events if isinstance(event, Tick) for pulse in event.pacer_samples]
+
 
 class _Lead:
     """One lead: the steps that wait, and what it found in the last seconds."""
@@ -59,6 +67,7 @@ class _Lead:
         self.steps: deque[_Step] = deque()
         self.tiers: deque[int] = deque([0], maxlen=_RETURN)  # of the quality of the last seconds
         self.r_samples: list[int] = []
+        self.pulses: list[int] = []  # pacing pulses
         self.beats: list[Beat] = []
 
     def close_step(self, sample: int) -> None:
@@ -71,6 +80,7 @@ class _Lead:
         # A second of fibrillation is good, but noise may look like it: it is as good as the signal before it.
         self.tiers.append(min(self.tiers[-1], 1) if step.fibrillatory else _tier(step.quality))
         self.r_samples = [r for r in self.r_samples + step.r_samples if r >= kept]
+        self.pulses = [pulse for pulse in self.pulses + step.pulses if pulse >= kept]
         self.beats = [beat for beat in self.beats if beat.r_sample >= kept]
         self.beats += [event for event in step.events if isinstance(event, Beat)]
 
@@ -90,10 +100,10 @@ class _Lead:
 
 
 def _tier(quality: Quality) -> int:
-    """0 good, 1 noise or a flat line (which is time watched: the heart may stand still), 2 no signal of a heart."""
+    """0 good, 1 noise and other signal that says something, 2 no signal."""
     if quality is Quality.GOOD:
         return 0
-    return 1 if quality is Quality.FLAT or quality.rank <= Quality.MOTION.rank else 2
+    return 1 if quality in _SIGNAL or quality.rank <= Quality.MOTION.rank else 2
 
 
 class LeadChoice:
@@ -121,7 +131,7 @@ class LeadChoice:
         self.used = 0
         self._step = round(STEP_S * fs_hz)
         self._same, self._refractory = round(SAME_BEAT_S * fs_hz), round(_REFRACTORY_S * fs_hz)
-        self._unseen, self._kept = round(_UNSEEN_S * fs_hz), round(_KEPT_S * fs_hz)
+        self._kept = round(_KEPT_S * fs_hz)
         self._leads = (_Lead(), _Lead())
         self._given: tuple[int, int] | None = None  # the last R-peak, and its lead
         self._waiting: deque[tuple[int, int]] = deque()  # R-peaks without their beat, and their lead
@@ -169,21 +179,25 @@ class LeadChoice:
         """Leave a lead that is worse, or in which no beats are seen."""
         used, other = self._leads[self.used], self._leads[1 - self.used]
         now, then = used.worst(_LOOK_BACK), other.worst(_LOOK_BACK)
-        leave = then < now or (then == now == 0 and self._unseen_in(used, other, tick))
+        leave = then < now or (then == now == 0 and self._unseen_in(used, other))
         if self.used == 1 and not leave:
             back = other.worst(_RETURN) <= used.worst(_RETURN)
-            leave = back and not self._unseen_in(other, used, tick)
+            leave = back and not self._unseen_in(other, used)
         if not leave:
             return []
         self.used = 1 - self.used
         return [LeadChange(tick, self.used, steps[1 - self.used].quality)]
 
-    def _unseen_in(self, lead: _Lead, other: _Lead, tick: int) -> bool:
-        """Whether beats that the other lead sees are missed in this one."""
-        decided = tick - self._step
-        since = decided - self._unseen
-        seen = [r for r in other.r_samples if since <= r < decided]
-        return len(seen) >= _UNSEEN_BEATS and not any(r >= since for r in lead.r_samples)
+    def _unseen_in(self, lead: _Lead, other: _Lead) -> bool:
+        """Whether usual beats that the other lead shows are missed in this one.
+
+        Not where a pacemaker is at work: pulses without capture look like usual beats under noise.
+        """
+        if lead.pulses or other.pulses:
+            return False
+        last = max(lead.r_samples, default=-1) + self._same
+        usual = [beat for beat in other.beats if beat.scorable and beat.residual is not None and beat.residual < _USUAL]
+        return sum(beat.r_sample > last for beat in usual) >= _UNSEEN_BEATS
 
     def _events_of(self, step: _Step, other: _Step, at_end: bool) -> Iterator[Event]:
         """The events of the lead that is used, with the beats of both."""

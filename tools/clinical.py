@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # measure this working tree
 from clinical_rows import leads  # noqa: E402
 from clinical_rows.examine import Verdict, drawn, examine, received_from  # noqa: E402
 from clinical_rows.rows import ROWS  # noqa: E402
+from clinical_rows.second_leads import SECOND_LEADS  # noqa: E402
 from clinical_rows.tables import below_goal, detail, page_table, text_table  # noqa: E402
 from common.pages import save_json, write_page  # noqa: E402
 from common.programs import ToolError, run_command  # noqa: E402
@@ -32,6 +33,7 @@ def main(
     variants: Annotated[int, typer.Option(min=1, help="Variants of each row.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    second: Annotated[str, typer.Option(help=f"A second lead: {', '.join(SECOND_LEADS)}; default: none.")] = "",
     show: Annotated[str, typer.Option(help="One variant in detail, e.g. A1/7: alarms, events, rates, beats.")] = "",
     json: Annotated[Path | None, typer.Option(help="File for the verdicts.")] = None,
     save: Annotated[Path | None, typer.Option(help="With --show: file for its samples, .npz.")] = None,
@@ -39,8 +41,10 @@ def main(
     no_fail: Annotated[bool, typer.Option("--no-fail", help="Exit code 0 also where a row is under its goal.")] = False,
 ) -> None:
     """Print the share of variants of each row that passes, and why others fail; exit code 1: a row under its goal."""
+    if second and second not in SECOND_LEADS:
+        raise ToolError(f"--second {second}: give one of {', '.join(SECOND_LEADS)}")
     if show:
-        return _show(show, variants, seed, save)
+        return _show(show, variants, seed, save, second)
     names = _chosen(rows)
     if not leads.available() and any(ROWS[name].real for name in names):
         print(
@@ -48,9 +52,10 @@ def main(
             file=sys.stderr,
         )
     total = len(names) * variants
-    done = examine(names, variants, seed, jobs)
+    done = examine(names, variants, seed, jobs, second=second)
     verdicts: list[Verdict] = list(track(done, f"{total} variants", total, console=Console(stderr=True)))
     command = f"python tools/clinical.py --variants {variants} --seed {seed}"
+    command += f" --second {second}" if second else ""
     if json is not None:
         content = {"command": command, "variants": [dataclasses.asdict(each) for each in verdicts]}
         save_json(json, content)
@@ -73,11 +78,11 @@ def _chosen(words: str) -> list[str]:
     return [name for name in ROWS if not wanted or name in wanted or name[0] in wanted]
 
 
-def _show(which: str, variants: int, seed: int, save: Path | None) -> None:
+def _show(which: str, variants: int, seed: int, save: Path | None, second: str) -> None:
     row, _, number = which.upper().partition("/")
     if row not in ROWS or not number.isdigit() or int(number) >= variants:
         raise ToolError(f"--show {which}: give a row and the number of a variant, e.g. A1/7, below {variants}")
-    case = drawn(row, int(number), variants, seed)
+    case = drawn(row, int(number), variants, seed, second)
     if save is not None:
         import numpy as np
 

@@ -256,3 +256,14 @@ def test_the_first_beats_of_an_infant_are_learned_in_both_leads() -> None:
     assert not any(first)
     assert not two.judge(0, 31.0, 20.0)[1].anomalous
     assert two.judge(0, 60.0, 50.0)[1].anomalous
+
+
+def test_noise_that_passes_for_beats_does_not_end_a_standstill() -> None:
+    """Among seconds of electrode motion some pass for good; the peaks in them are no usual beats."""
+    first, second, _ = patient(180.0)
+    rng = np.random.default_rng(2)
+    n = 150 * FS_HZ
+    first[30 * FS_HZ :] = rng.normal(0, 0.015, n)
+    swings = np.convolve(rng.normal(0, 1, n), np.hanning(FS_HZ // 3), "same")
+    second[30 * FS_HZ :] = 0.3 * swings / swings.std() + rng.normal(0, 0.03, n)
+    assert max(r_peaks(leads(first, second))) < 30 * FS_HZ

@@ -53,6 +53,16 @@ def test_noise_of_minus_6_db_raises_poor_signal_within_five_seconds(
     assert high(counts) == 0
 
 
+@pytest.mark.slow
+def test_a_second_lead_keeps_beats_that_one_lead_loses_to_noise(scorer: Scorer, data_folder: Path) -> None:
+    assert (data_folder / "nstdb").is_dir()
+    one, two = (measure("100", noise, 12, 8.0, scorer) for noise in ("em", "em, two leads"))
+    assert one["noisy"]["unscorable"] > 20 > 2 * two["noisy"]["unscorable"]
+    assert two["noisy"]["normal_called"] <= one["noisy"]["normal_called"]
+    assert two["noisy"]["found"] >= one["noisy"]["found"]
+    assert high(two) == 0
+
+
 def test_a_study_is_kept_and_continued_and_its_table_has_the_counts(tmp_path: Path) -> None:
     part = {
         "seconds": 120.0,
@@ -83,7 +93,7 @@ def test_a_study_is_kept_and_continued_and_its_table_has_the_counts(tmp_path: Pa
 
 
 def test_every_noise_comes_at_every_ratio() -> None:
-    assert len(jobs(13.0)) == 6 * (3 * 22 + 2)
+    assert len(jobs(13.0)) == 6 * (5 * 22 + 2)
     assert jobs(13.0)["ma -6 dB 234 13 min"] == ("234", "ma", -6, 13.0)
 
 

@@ -14,6 +14,7 @@ from clinical_rows import leads
 from clinical_rows.cases import Case, Draw
 from clinical_rows.received import Received, play
 from clinical_rows.rows import ROWS
+from clinical_rows.second_leads import add_second_lead
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,12 @@ class Verdict:
     work_s: float
 
 
-def drawn(row: str, number: int, total: int, seed: int) -> Case:
-    """Build a variant."""
-    return ROWS[row].build(Draw(row, number, total, seed, leads.available()))
+def drawn(row: str, number: int, total: int, seed: int, second: str = "") -> Case:
+    """Build a variant; with a second lead of this kind, if one is named."""
+    case = ROWS[row].build(Draw(row, number, total, seed, leads.available()))
+    if second:
+        add_second_lead(case.tape, second, seed + number)
+    return case
 
 
 def received_from(case: Case) -> Received:
@@ -46,11 +50,11 @@ def received_from(case: Case) -> Received:
     return play(case, shipped_scorer())
 
 
-def verdict_of(row: str, number: int, total: int, seed: int) -> Verdict:
+def verdict_of(row: str, number: int, total: int, seed: int, second: str = "") -> Verdict:
     """Build, play and judge a variant; a part of the monitor that is not there or breaks is a fault too."""
     began_s = time.process_time()
     try:
-        case = drawn(row, number, total, seed)
+        case = drawn(row, number, total, seed, second)
     except Exception as error:
         return Verdict(row, number, 0.0, "cannot be drawn", _line(error), 0.0, 0.0)
     try:
@@ -65,13 +69,15 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
 
 
-def _verdict_of(task: tuple[str, int, int, int]) -> Verdict:
+def _verdict_of(task: tuple[str, int, int, int, str]) -> Verdict:
     return verdict_of(*task)
 
 
-def examine(rows: Sequence[str], total: int, seed: int, jobs: int, numbers: Sequence[int] = ()) -> Iterator[Verdict]:
-    """Verdicts as they come; long rows first. `numbers`: only these variants of each row."""
-    tasks = [(row, number, total, seed) for row in rows for number in (numbers or range(total))]
+def examine(
+    rows: Sequence[str], total: int, seed: int, jobs: int, numbers: Sequence[int] = (), second: str = ""
+) -> Iterator[Verdict]:
+    """Verdicts as they come; long rows first. `numbers`: only these variants of each row; `second`: see `drawn`."""
+    tasks = [(row, number, total, seed, second) for row in rows for number in (numbers or range(total))]
     if jobs == 1:
         yield from map(_verdict_of, tasks)
         return

@@ -21,11 +21,12 @@ _REACH: Final = 4.5  # standard deviations to either side at which a wave is zer
 
 
 class Tape:
-    """One lead, at first zero.
+    """One lead, at first zero; or two.
 
     Attributes:
         fs_hz: sampling rate, Hz.
         mv: (n,) float64; NaN = no valid sample.
+        second: the same of a second lead, if there is one.
         missing: (n,) bool: samples that the source never gives.
         beats_s: R-peaks, s.
         pulses_s: pacing pulses, s.
@@ -34,6 +35,7 @@ class Tape:
     def __init__(self, fs_hz: float, seconds: float) -> None:
         self.fs_hz = fs_hz
         self.mv = np.zeros(round(seconds * fs_hz))
+        self.second: Floats | None = None
         self.missing = np.zeros(self.mv.size, bool)
         self.beats_s: list[float] = []
         self.pulses_s: list[float] = []
@@ -144,7 +146,8 @@ class TapeSource:
     def __init__(self, tape: Tape, name: str) -> None:
         self.name, self.lead, self.fs_hz = name, "II", tape.fs_hz
         self.total_samples: int | None = tape.mv.size
-        self._mv = tape.mv
+        self.leads = ("II",) if tape.second is None else ("II", "V1")
+        self._mv, self._second = tape.mv, tape.second
         kept = np.flatnonzero(np.diff(np.concatenate(([True], tape.missing, [True])).astype(np.int8)))
         self._runs = list(zip(kept[::2].tolist(), kept[1::2].tolist(), strict=True))
         self._at = 0
@@ -157,7 +160,8 @@ class TapeSource:
             raise EndOfStream
         first = max(self._at, self._runs[0][0])
         self._at = min(first + max_samples, self._runs[0][1])
-        return Chunk(first, self._mv[first : self._at].copy())
+        second = None if self._second is None else self._second[first : self._at].copy()
+        return Chunk(first, self._mv[first : self._at].copy(), second=second)
 
     def close(self) -> None:
         pass

@@ -27,6 +27,8 @@ _TITLES = {
     "em": "em: electrode motion",
     "ma": "ma: muscle artefact",
     "bw": "bw: baseline wander",
+    "em, two leads": "em: electrode motion, in two leads (`--channel`), each with its own noise",
+    "ma, two leads": "ma: muscle artefact, in two leads, each with its own noise",
     "nstdb": "nstdb: its own records 118 and 119 (electrode motion; training records)",
 }
 _HEADS = (
@@ -38,10 +40,10 @@ Stretches = Sequence[tuple[int, int]]  # first sample, end
 
 
 def jobs(minutes: float) -> Jobs:
-    """Each noise at each ratio in each record of DS2, and nstdb's own records (noise `nstdb`)."""
+    """Each noise at each ratio in each record of DS2, two of them in both leads; and nstdb's own records (`nstdb`)."""
     return {
         f"{noise} {snr_db:+d} dB {record} {minutes:g} min": (record, noise, snr_db, minutes)
-        for noise in ("bw", "em", "ma", "nstdb")
+        for noise in ("bw", "em", "ma", "em, two leads", "ma, two leads", "nstdb")
         for snr_db in SNR_DB
         for record in (("118", "119") if noise == "nstdb" else DS2)
     }
@@ -50,12 +52,16 @@ def jobs(minutes: float) -> Jobs:
 def measure(name: str, noise: str, snr_db: int, minutes: float, scorer: Scorer) -> dict[str, Any]:
     """Run one record through a bed; counts of its `noisy` and `clean` minutes."""
     record = read_record(record_name(name, snr_db), "nstdb") if noise == "nstdb" else read_record(name)
-    samples = record.samples_mv
-    end = min(len(samples), round(minutes * 60 * record.fs_hz))
+    end = min(len(record.samples_mv), round(minutes * 60 * record.fs_hz))
     parts = noisy_minutes(end, record.fs_hz)
-    if noise != "nstdb":
-        samples = mix(record, read_noise(noise, "second")[0], snr_db, parts["noisy"])
-    kept = play(Signal(record.lead, record.fs_hz, samples[:end]), scorer)
+    kind, _, two = noise.partition(", ")
+    leads: list[tuple[str, NDArray[np.float64]]] = []
+    for lead in (record, read_record(name, second=True)) if two else (record,):
+        samples = lead.samples_mv
+        if noise != "nstdb":
+            samples = mix(lead, read_noise(kind, "second", second=bool(leads))[0], snr_db, parts["noisy"])
+        leads.append((lead.lead, samples[:end]))
+    kept = play(Signal(record.lead, record.fs_hz, leads[0][1], *leads[1:]), scorer)
     truth = record.beat_samples < end
     annotated, labels = record.beat_samples[truth], record.beat_labels[truth]
     counts = {kind: _counts(kept, annotated, labels, part, record.fs_hz) for kind, part in parts.items()}

@@ -34,12 +34,13 @@ _TRIMMED = 0.05
 Samples = NDArray[np.float64]
 
 
-def read_noise(noise: str, half: Half = "whole") -> tuple[Samples, float]:
+def read_noise(noise: str, half: Half = "whole", second: bool = False) -> tuple[Samples, float]:
     """The first signal of a noise recording, mV, and its sampling rate, Hz.
 
     Args:
         noise: `bw`, `em` or `ma`.
         half: limits are chosen on the first fifteen minutes and tested on the second.
+        second: True = the second signal, recorded at the same time.
 
     Raises:
         DataError: no such recording.
@@ -52,7 +53,7 @@ def read_noise(noise: str, half: Half = "whole") -> tuple[Samples, float]:
         record = wfdb.rdrecord(str(data_folder("nstdb") / noise))
     except Exception as error:  # wfdb raises any class for a broken file
         raise DataError(f"nstdb/{noise}: cannot be read ({error}); download nstdb again") from error
-    samples: Samples = np.asarray(record.p_signal[:, 0], dtype=np.float64)
+    samples: Samples = np.asarray(record.p_signal[:, int(second)], dtype=np.float64)
     middle = len(samples) // 2
     part = {"first": slice(0, middle), "second": slice(middle, None), "whole": slice(None)}[half]
     return samples[part], float(record.fs)
