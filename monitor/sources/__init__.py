@@ -52,7 +52,7 @@ SOURCES: dict[str, SourceKind] = {
     "edf": SourceKind("one signal of an EDF, EDF+, BDF or BDF+ file, edf:PATH", "files.edf:EdfSource"),
     "ishne": SourceKind("one lead of an ISHNE Holter file, ishne:PATH", "files.ishne:IshneSource"),
     "csv": SourceKind("numbers in a text file, csv:PATH", "files.csv:CsvSource"),
-    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin"),
+    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin", live=True),
     "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource", live=True),
     "lsl": SourceKind(
         "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",

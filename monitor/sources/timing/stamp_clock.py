@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "LONGEST_GAP_S", "StampClock"]
+__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "LONGEST_GAP_S", "Sample", "StampClock"]
 
 Floats = NDArray[np.float64]
 Sample = float | list[float]  # of one lead, or of two
