@@ -57,10 +57,12 @@ SOURCES: dict[str, SourceKind] = {
     "lsl": SourceKind(
         "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
         "live.lsl:LslSource",
+        live=True,
     ),
     "brainflow": SourceKind(
         "a board supported by BrainFlow, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
         "live.brainflow:BrainflowSource",
+        live=True,
     ),
     "ble": SourceKind(
         "a Polar H10, a Movesense or a device of your own over Bluetooth, ble:NAME or ble:ADDRESS; needs the extra ble",
