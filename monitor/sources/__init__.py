@@ -69,7 +69,7 @@ SOURCES: dict[str, SourceKind] = {
         "ble.source:BleSource",
         live=True,
     ),
-    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource"),
+    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource", live=True),
 }
 
 
