@@ -73,9 +73,8 @@ class TableReader:
         self._packets = False
         self._next = 0  # index of the next sample, without a clock
         self._last_s: float | None = None  # the last time, for a clock over midnight
-        self._waiting: list[
-            tuple[Sample, float]
-        ] = []  # the last sample and its time: the next time may show it garbled
+        # The last sample and its time: the next time may show it garbled.
+        self._waiting: list[tuple[Sample, float]] = []
         self._before_s: float | None = None  # the time before it
         self._thin_s: float | None = None
 
