@@ -361,6 +361,40 @@ def test_the_command_reads_a_pipe() -> None:
     assert "'oops'" in done.stderr
 
 
+TWO_LEADS = """
+import numpy as np
+from monitor.sources import SourceOptions, open_source
+mv = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3000).samples
+ii = np.where(np.arange(3000) < 1500, mv, 0.0)  # a dead electrode from then on
+print("n,II,V1")
+print(*(f"{n},{a:.4f},{-b:.4f}" for n, (a, b) in enumerate(zip(ii, mv))), sep=chr(10))
+"""
+
+
+@pytest.mark.slow
+def test_the_command_watches_and_records_two_columns_of_a_pipe(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", TWO_LEADS], stdout=subprocess.PIPE) as writer:
+        command = (*COMMAND, "--source", "-", "--fs", "250", "--column", "II,V1", "--no-dashboard", *FREE_BUS)
+        done = subprocess.run(
+            (*command, "--record", str(tmp_path)),
+            stdin=writer.stdout,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment(),
+        )
+    assert done.returncode == 0, done.stderr
+    assert "p1: -, lead II,V1, 250 Hz" in done.stdout
+    assert "p1: lead V1 is used; II: " in done.stderr
+    assert "0 gaps, 0 samples lost" in done.stdout
+    (record,) = (tmp_path / "p1").glob("*.hea")
+    leads = [read_chunks(open_source(f"wfdb:{record.with_suffix('')}", SourceOptions(channel=n))) for n in (0, 1)]
+    ii, v1 = (np.concatenate([chunk.samples for chunk in chunks]) for chunks in leads)
+    assert ii.size == v1.size == 3000
+    np.testing.assert_allclose(ii[:1500], -v1[:1500], atol=2e-3)
+    assert np.ptp(v1[1500:]) > 0.5
+
+
 def test_the_time_column_is_recognised_under_any_name(pipe: Pipe) -> None:
     rows = "".join(f"{i * 0.004:.3f};{i % 7}\n" for i in range(40)).replace(".", ",")
     chunks = pipe.rest("Tijd;Spanning\n" + rows)
