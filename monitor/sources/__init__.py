@@ -33,10 +33,12 @@ class SourceKind:
         description: one line for the user.
         opener: `MODULE:NAME` in this package, called as `opener(what, options, spec)`. It is imported at the first use,
             so that a source costs only its own libraries.
+        live: a device or a stream, which cannot be opened twice: it reads two leads itself, see `options.second`.
     """
 
     description: str
     opener: str
+    live: bool = False
 
 
 SOURCES: dict[str, SourceKind] = {
@@ -50,20 +52,24 @@ SOURCES: dict[str, SourceKind] = {
     "edf": SourceKind("one signal of an EDF, EDF+, BDF or BDF+ file, edf:PATH", "files.edf:EdfSource"),
     "ishne": SourceKind("one lead of an ISHNE Holter file, ishne:PATH", "files.ishne:IshneSource"),
     "csv": SourceKind("numbers in a text file, csv:PATH", "files.csv:CsvSource"),
-    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin"),
-    "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource"),
+    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin", live=True),
+    "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource", live=True),
     "lsl": SourceKind(
-        "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl", "live.lsl:LslSource"
+        "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
+        "live.lsl:LslSource",
+        live=True,
     ),
     "brainflow": SourceKind(
         "a board supported by BrainFlow, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
         "live.brainflow:BrainflowSource",
+        live=True,
     ),
     "ble": SourceKind(
         "a Polar H10, a Movesense or a device of your own over Bluetooth, ble:NAME or ble:ADDRESS; needs the extra ble",
         "ble.source:BleSource",
+        live=True,
     ),
-    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource"),
+    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource", live=True),
 }
 
 
@@ -85,14 +91,18 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         options = replace(options, unit=canonical_unit(options.unit) or options.unit)
     if options.fs_hz is not None:
         check_fs(options.fs_hz, spec)
-    from monitor.sources.two_leads import TwoLeadSource, two_channels
+    from monitor.sources.two_leads import TwoLeadSource, two_channels, with_second
 
-    if (channels := two_channels(options, plain_line(spec))) is not None:
-        return TwoLeadSource(partial(_open_lead, spec), options, channels, plain_line(spec))
-    return _open_lead(spec, options)
+    if (channels := two_channels(options, plain_line(spec))) is None:
+        return _open_at_rate(spec, options)
+    kind = SOURCES.get(spec.partition(":")[0].strip())
+    if kind is not None and kind.live:
+        return _open_at_rate(spec, with_second(options, channels))
+    return TwoLeadSource(partial(_open_at_rate, spec), options, channels, plain_line(spec))
 
 
-def _open_lead(spec: str, options: SourceOptions) -> Source:
+def _open_at_rate(spec: str, options: SourceOptions) -> Source:
+    """Open a source at a rate within the detector's range."""
     kind, _, what = spec.partition(":")
     source = _open(kind.strip(), what.strip(), options, spec)
     try:

@@ -106,7 +106,9 @@ def looks_like_counts(values: Sequence[float] | NDArray[np.float64]) -> str | No
     if max(-low, high) < _LARGE:
         return None
     examples, largest = (_SIGNED_EXAMPLES, max(-low, high)) if low < 0 else (_EXAMPLES, high)
-    scale = next(text for top, text in examples.items() if largest <= top)
+    scale = next((text for top, text in examples.items() if largest <= top), None)
+    if scale is None:  # few numbers, one of them garbled: 1e99
+        return None
     return (
         f"its numbers, e.g. {whole[-1]:.0f}, look like ADC counts; give their scale, e.g. {scale},"
         " or --unit uV or --unit mV if they are that"

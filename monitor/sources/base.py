@@ -43,7 +43,8 @@ class Chunk:
         arrival_s: `clock()` at which the last sample arrived, s; None in replay.
         notices: events since the chunk before.
         time_s: `clock()` at which samples[0] was taken, by the source's drift-corrected clock, s; None in replay.
-        second: (n,) float64, mV, the samples of the second lead at the same times; None where one lead is read.
+        second: (n,) float64, mV, the samples of the second lead at the same times; None where one lead is read, or
+            where a live source has no sample.
     """
 
     first_sample: int

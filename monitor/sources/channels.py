@@ -11,10 +11,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, plain_line
 from monitor.sources.units import ADC, canonical_unit, is_no_voltage, unit_in_label, without_unit
 
-__all__ = ["Channel", "channel_list", "choose", "is_ecg", "is_other_quantity"]
+__all__ = [
+    "Channel",
+    "channel_list",
+    "check_units",
+    "choose",
+    "choose_leads",
+    "is_ecg",
+    "is_other_quantity",
+    "lead_names",
+    "refuse_same",
+]
 
 _LISTED = 24  # channels in an error
 _NUMBERED_RANK, _NEVER = 4, 9  # see _rank
@@ -109,6 +119,50 @@ def choose(channels: Sequence[Channel], wanted: str | int | None, name: str, fla
     unfit = next((c for c in channels if c.usable and is_ecg(c.label) and is_no_voltage(c.unit)), None)
     unit = "" if unfit is None else f"; {unfit.label} is in {unfit.unit}, no voltage: give --unit too, e.g. --unit mV"
     raise SourceError(f"{name}: {problem}; choose one with {flag}: {channel_list(channels)}{unit}")
+
+
+def choose_leads(
+    channels: Sequence[Channel], wanted: Sequence[str | int | None], name: str, flag: str = "--channel"
+) -> tuple[int, ...]:
+    """Return the numbers of the channels to read, one or two; see `choose`.
+
+    Raises:
+        SourceError: as `choose`; or both are the same channel.
+    """
+    chosen = tuple(choose(channels, each, name, flag) for each in wanted)
+    refuse_same(channels, chosen, wanted, name)
+    return chosen
+
+
+def refuse_same(
+    channels: Sequence[Channel], chosen: Sequence[int], wanted: Sequence[str | int | None], name: str
+) -> None:
+    """Refuse two leads that are one channel, e.g. named once by its label and once by its number."""
+    if len(set(chosen)) < len(chosen):
+        both = " and ".join(map(repr, wanted))
+        raise SourceError(f"{name}: {both} are one channel; give two different ones: {channel_list(channels)}")
+
+
+def lead_names(names: Sequence[str], numbers: Sequence[int]) -> tuple[str, ...]:
+    """Names of the leads that are read; two without a name of their own get the number of their channel.
+
+    >>> lead_names(["II", "V1"], [0, 3]), lead_names(["ECG", "ECG"], [0, 3]), lead_names(["ECG"], [1])
+    (('II', 'V1'), ('ECG 0', 'ECG 3'), ('ECG',))
+    """
+    if len(set(names)) < len(names):
+        names = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
+    return tuple(map(plain_line, names))
+
+
+def check_units(leads: Sequence[str], units: Sequence[str], name: str) -> None:
+    """Refuse two leads in different units: a source has one unit.
+
+    Raises:
+        SourceError: they differ.
+    """
+    if len(set(units)) > 1:
+        stated = " and ".join(f"{lead} in {unit}" for lead, unit in zip(leads, units, strict=True))
+        raise SourceError(f"{name}: it gives {stated}; two leads need one unit, so read one, e.g. --channel {leads[0]}")
 
 
 def channel_list(channels: Sequence[Channel]) -> str:

@@ -41,7 +41,7 @@ class DecimatedSource(SourceWrapper):
 
     Output k is at input sample n*k. Samples without a value and those beyond an end or a gap have no weight, and the
     rest of the filter is scaled up; an output whose valid samples have less than half of the weight is NaN. Output does
-    not depend on how the input is cut.
+    not depend on how the input is cut. Of a live source of two leads each lead is filtered.
 
     Many attributes: nine are those of SourceWrapper.
     """
@@ -55,10 +55,10 @@ class DecimatedSource(SourceWrapper):
         self.fs_hz = source.fs_hz / self._n
         if self.total_samples is not None:
             self.total_samples = -(-self.total_samples // self._n)
-        if self.rails_mv is not None:
-            margin = _RAIL_MARGIN * (self.rails_mv[1] - self.rails_mv[0])
-            self.rails_mv = self.rails_mv[0] + margin, self.rails_mv[1] - margin
-        self._pending: Floats = np.empty(0)  # samples that later outputs need; NaN = no weight
+        self.rails_mv, self.second_rails_mv = _inner(self.rails_mv), _inner(self.second_rails_mv)
+        self._leads = () if len(self.leads) == 1 else (len(self.leads),)
+        # Samples that later outputs need, (n,), or (n, 2) of two leads; NaN = no weight.
+        self._pending: Floats = np.empty((0, *self._leads))
         self._at = 0  # index of its first sample
         self._end: int | None = None  # index after the last sample; None before the first
         self._output = 0  # index of the next output
@@ -83,10 +83,9 @@ class DecimatedSource(SourceWrapper):
                 self._take(chunk)
         first = self._ready.popleft()
         if first.samples.size > max_samples:
-            head, tail = first.samples[:max_samples], first.samples[max_samples:]
-            time_s = None if first.time_s is None else first.time_s + head.size / self.fs_hz
-            self._ready.appendleft(Chunk(first.first_sample + head.size, tail, first.arrival_s, (), time_s))
-            first = replace(first, samples=head)
+            time_s = None if first.time_s is None else first.time_s + max_samples / self.fs_hz
+            self._ready.appendleft(replace(first.part(max_samples), notices=(), time_s=time_s))
+            first = first.part(0, max_samples)
         return first
 
     def _take(self, chunk: Chunk) -> None:
@@ -94,11 +93,11 @@ class DecimatedSource(SourceWrapper):
         if chunk.samples.size and chunk.first_sample != self._end:
             self._finish(replace(chunk, notices=()))
             self._at = chunk.first_sample - self._n
-            self._pending = np.full(self._n, np.nan)
+            self._pending = np.full((self._n, *self._leads), np.nan)
             self._output = -(-chunk.first_sample // self._n)
         if chunk.samples.size:
             self._end = chunk.first_sample + chunk.samples.size
-            self._pending = np.concatenate((self._pending, chunk.samples))
+            self._pending = np.concatenate((self._pending, self._columns(chunk)))
         outputs = self._filter()
         self._add(outputs, chunk, chunk.notices)
 
@@ -106,10 +105,10 @@ class DecimatedSource(SourceWrapper):
         """Add the outputs that waited for samples which do not come; `after` is the chunk after the gap."""
         if self._end is None:
             return
-        self._pending = np.concatenate((self._pending, np.full(self._n, np.nan)))
+        self._pending = np.concatenate((self._pending, np.full((self._n, *self._leads), np.nan)))
         outputs = self._filter()
-        self._pending, self._end = np.empty(0), None
-        if outputs.size:
+        self._pending, self._end = np.empty((0, *self._leads)), None
+        if len(outputs):
             self._add(outputs, after, ())
 
     def _filter(self) -> Floats:
@@ -117,24 +116,40 @@ class DecimatedSource(SourceWrapper):
         from scipy.signal import upfirdn
 
         low = self._output * self._n - self._n - self._at
-        n = (self._pending.size - low - 2 * self._n - 1) // self._n + 1
+        n = (len(self._pending) - low - 2 * self._n - 1) // self._n + 1
         if n <= 0:
-            return np.empty(0)
+            return np.empty((0, *self._leads))
         used = self._pending[low : low + (n - 1) * self._n + 2 * self._n + 1]
         valid = ~np.isnan(used)
         kept = slice(2, 2 + n)  # the outputs before and after see a part of the filter
-        total = upfirdn(self._taps, np.where(valid, used, 0.0), down=self._n)[kept]
-        weight = upfirdn(self._taps, valid.astype(np.float64), down=self._n)[kept]
+        total = upfirdn(self._taps, np.where(valid, used, 0.0), down=self._n, axis=0)[kept]
+        weight = upfirdn(self._taps, valid.astype(np.float64), down=self._n, axis=0)[kept]
         weight[weight < 0.5] = np.nan
         outputs: Floats = total / weight
         self._output += n
-        dropped = min(low + n * self._n, self._pending.size)
+        dropped = min(low + n * self._n, len(self._pending))
         self._pending, self._at = self._pending[dropped:], self._at + dropped
         return outputs
 
+    def _columns(self, chunk: Chunk) -> Floats:
+        """The samples of one lead, (n,), or of two, (n, 2)."""
+        if not self._leads:
+            return chunk.samples
+        second = np.full(chunk.samples.size, np.nan) if chunk.second is None else chunk.second
+        return np.stack((chunk.samples, second), axis=1)
+
     def _add(self, outputs: Floats, chunk: Chunk, notices: tuple[Any, ...]) -> None:
-        first = self._output - outputs.size
+        first = self._output - len(outputs)
         time_s = chunk.time_s
         if time_s is not None:
             time_s += (first * self._n - chunk.first_sample) / self._input_hz
-        self._ready.append(Chunk(first, outputs, chunk.arrival_s, notices, time_s))
+        lead, second = np.ascontiguousarray(outputs.T) if self._leads else (outputs, None)
+        self._ready.append(Chunk(first, lead, chunk.arrival_s, notices, time_s, second))
+
+
+def _inner(rails_mv: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Rails that the filter's sum of a constant rail does reach."""
+    if rails_mv is None:
+        return None
+    margin = _RAIL_MARGIN * (rails_mv[1] - rails_mv[0])
+    return rails_mv[0] + margin, rails_mv[1] - margin

@@ -116,7 +116,7 @@ class LiveBuffer:
         return self._runs.ended
 
     def push(self, mv: NDArray[np.float64], now_s: float, counters: NDArray[np.int64] | None = None) -> None:
-        """Add the samples that arrived together; none = time has passed. See SampleClock.push."""
+        """Add the samples that arrived together, of one lead or two; none = time has passed. See SampleClock.push."""
         self.add(self._samples.push(mv, now_s, counters), now_s)
 
     def add(self, runs: list[Run], now_s: float) -> None:

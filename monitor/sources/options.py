@@ -41,6 +41,8 @@ class SourceOptions:
     Attributes:
         fs_hz: sampling rate, Hz, where the source cannot know it (csv, -, serial) or may choose it (sim).
         channel: lead by name or number (records); None = MLII where it exists, else the first.
+        second: second lead, by name or number, of a live source, at the same times; None = one lead. `open_source`
+            sets it where `channel` or `column` names two.
         start_s: first moment to read, s from the source's sample 0; the first chunk then starts at that sample.
         duration_s: length to read, s; None = to the end.
         port: serial port, e.g. `/dev/ttyUSB0`.
@@ -63,6 +65,7 @@ class SourceOptions:
 
     fs_hz: float | None = None
     channel: str | int | None = None
+    second: str | int | None = None
     start_s: float = 0.0
     duration_s: float | None = None
     port: str | None = None
@@ -85,6 +88,12 @@ class SourceOptions:
     def column_or_channel(self) -> str | int | None:
         """The wanted column of rows or packets: `column`, else `channel`."""
         return self.channel if self.column is None else self.column
+
+    @property
+    def wanted(self) -> tuple[str | int | None, ...]:
+        """The wanted columns of rows or packets: one, or two of two leads."""
+        first = self.column_or_channel
+        return (first,) if self.second is None else (first, self.second)
 
 
 def check_fs(fs_hz: float, source: str) -> float:

@@ -14,7 +14,7 @@ from monitor.sources.base import Chunk, EndOfStream, Source
 from monitor.sources.options import SourceOptions
 from monitor.sources.wrappers import SourceWrapper
 
-__all__ = ["TwoLeadSource", "two_channels"]
+__all__ = ["TwoLeadSource", "two_channels", "with_second"]
 
 Samples = NDArray[np.float64]
 
@@ -34,10 +34,17 @@ def two_channels(options: SourceOptions, name: str) -> tuple[str, str] | None:
     return names[0], names[1]
 
 
+def with_second(options: SourceOptions, channels: tuple[str, str]) -> SourceOptions:
+    """The options of a source that reads two leads at once."""
+    first, second = map(_number_or_name, channels)
+    column = None if options.column is None else first
+    return replace(options, channel=first, column=column, second=second)
+
+
 class TwoLeadSource(SourceWrapper):
     """The first lead, with the samples of the second one at the same times in each chunk.
 
-    A recording can be opened twice; a device cannot, so that a live source has one lead.
+    A recording can be opened twice; a device cannot, so that a live source reads both leads itself.
 
     Many attributes: nine are those of SourceWrapper.
 
@@ -67,7 +74,7 @@ class TwoLeadSource(SourceWrapper):
         super().__init__(open_it(replace(_of(options, first), note=note)))
         try:
             if self.live:
-                raise SourceError(f"{name}: two leads are read from recordings only; give one, e.g. --channel {first}")
+                raise SourceError(f"{name}: of this live source one lead is read; give one, e.g. --channel {first}")
             self._second = open_it(replace(_of(options, second), note=lambda _name, _text: None))
         except BaseException:
             super().close()
@@ -134,5 +141,9 @@ class TwoLeadSource(SourceWrapper):
 
 def _of(options: SourceOptions, channel: str) -> SourceOptions:
     """The options of one lead; a number counts from 0."""
-    wanted: str | int = int(channel) if channel.isdecimal() else channel
+    wanted = _number_or_name(channel)
     return replace(options, column=wanted) if options.column is not None else replace(options, channel=wanted)
+
+
+def _number_or_name(channel: str) -> str | int:
+    return int(channel) if channel.isdecimal() else channel

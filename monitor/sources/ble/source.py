@@ -61,6 +61,8 @@ class BleSource(Source):
         self._options, self._clock = options, options.clock
         if options.start_s:
             raise SourceError(f"{name}: a strap begins now; leave out --start")
+        if options.second is not None:
+            raise SourceError(f"{name}: a strap has one lead; leave out --channel")
         self._label = name.partition("?")[0]  # in notices
         what, question, query = what.partition("?")
         self._layout = parse_layout(query, name) if question else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.channels import Channel, channel_list, choose_leads
 from monitor.sources.live.brainflow_board import board_id, board_params, load_brainflow, reason
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
@@ -37,14 +37,14 @@ _FIRST_S: Final = 10.0
 
 
 class BrainflowSource(Source):
-    """Live source of one channel of one board; a thread reads the board, read() never waits.
+    """Live source of one channel of one board, or of two; a thread reads the board, read() never waits.
 
-    No rails: BrainFlow gives uV without the range. Many attributes: seven are those of the Source protocol.
+    No rails: BrainFlow gives uV without the range. Many attributes: eight are those of the Source protocol.
 
     Args:
         what: name or id of the board and its parameters, those of `BrainFlowInputParams`, e.g.
             `CYTON_BOARD?serial_port=/dev/ttyUSB0` (also `cyton`).
-        options: `channel`, `fs_hz` (must agree with the board), `rate_tolerance`, `duration_s`, `clock`.
+        options: `channel`, `second`, `fs_hz` (must agree with the board), `rate_tolerance`, `duration_s`, `clock`.
 
     Raises:
         SourceError: BrainFlow is not installed; no such board, parameter or channel; the board is not ready or silent.
@@ -144,10 +144,12 @@ class BrainflowSource(Source):
         options.note("channels", channel_list(channels))
         options.note("rate", f"{self.fs_hz:g} Hz")
         options.note("unit", self.unit)
-        channel = choose(channels, options.channel, self.name)
-        options.note("lead", labels[channel])
-        self.lead = labels[channel]
-        self._row = int(rows[channel])
+        wanted = (options.channel,) if options.second is None else (options.channel, options.second)
+        chosen = choose_leads(channels, wanted, self.name)
+        self.leads = tuple(labels[channel] for channel in chosen)
+        self.lead = ",".join(self.leads)
+        options.note("lead", " and ".join(self.leads))
+        self._rows = [int(rows[channel]) for channel in chosen]
         self._counter_row = described.get("package_num_channel")
 
     def _begin(self, options: SourceOptions) -> None:
@@ -220,7 +222,8 @@ class BrainflowSource(Source):
 
     def _take(self, data: NDArray[np.float64], now_s: float) -> None:
         """Add samples to the buffer. The caller holds the lock."""
-        mv = data[self._row] * self.mv_per_unit
+        mv = data[self._rows].T * self.mv_per_unit
+        mv = mv[:, 0] if len(self._rows) == 1 else mv
         self._beyond += blank_beyond(mv)
         counts = None
         if self._counter_row is not None:

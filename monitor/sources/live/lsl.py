@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError, first_line
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
-from monitor.sources.channels import Channel, channel_list, choose
+from monitor.sources.channels import Channel, channel_list, check_units, choose_leads, lead_names
 from monitor.sources.options import MAX_MV, SourceOptions, blank_beyond, check_fs, sample_span
 from monitor.sources.timing.arrival_line import usual_rate
 from monitor.sources.timing.sample_runs import SampleRuns
@@ -48,17 +48,17 @@ _SETTINGS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 
 
 class LslSource(Source):
-    """Live source of one channel of one LSL stream.
+    """Live source of one channel of one LSL stream, or of two.
 
     A stream that ends is `source_lost` and searched for until it is back; our clock then gives the number of missing
     samples.
 
-    Many attributes: nine are those of the Source protocol.
+    Many attributes: ten are those of the Source protocol.
 
     Args:
         what: name of the stream, or `name=`, `type=` or `source_id=` and a value.
-        options: `channel` (label or number), `unit` and `mv_per_unit` (where the stream names no unit), `fs_hz` (of
-            a stream without a nominal rate), `duration_s`, `clock`.
+        options: `channel` and `second` (label or number), `unit` and `mv_per_unit` (where the stream names no unit),
+            `fs_hz` (of a stream without a nominal rate), `duration_s`, `clock`.
 
     Raises:
         SourceError: pylsl is not installed; no such stream (the error lists all streams), or several; no rate,
@@ -121,10 +121,15 @@ class LslSource(Source):
         ]
         options.note("format", f"LSL stream {info.name()} of type {info.type() or 'none'} on {info.hostname()}")
         options.note("channels", channel_list(channels))
-        self._channel = choose(channels, options.channel, self.name)
-        self.lead = names[self._channel]
-        self._mv = self.mv_per_unit = self._scale(info, options)
-        options.note("lead", self.lead)
+        wanted = (options.channel,) if options.second is None else (options.channel, options.second)
+        self._channels = choose_leads(channels, wanted, self.name)
+        leads = [names[channel] for channel in self._channels]
+        scales = [self._scale(names[channel], channels[channel].unit or "", options) for channel in self._channels]
+        check_units(leads, [unit for unit, _ in scales], self.name)
+        self.unit, self.mv_per_unit = scales[0]
+        self.leads = lead_names(leads, self._channels)
+        self.lead = ",".join(self.leads)
+        options.note("lead", " and ".join(self.leads))
         options.note("unit", self.unit)
 
     def read(self, max_samples: int) -> Chunk | None:
@@ -204,22 +209,21 @@ class LslSource(Source):
         """Number of channels, rate and format, which must be the same after a loss."""
         return info.channel_count(), info.nominal_srate(), info.channel_format()
 
-    def _scale(self, info: pylsl.StreamInfo, options: SourceOptions) -> float:
-        units = info.get_channel_units() or []
-        unit = (units[self._channel] if self._channel < len(units) else None) or ""
-        unit = unit or unit_in_label(self.lead) or ""
+    def _scale(self, lead: str, stated: str, options: SourceOptions) -> tuple[str, float]:
+        """Unit of a channel, and mV in one."""
+        unit = stated or unit_in_label(lead) or ""
         if options.unit is None and not unit:
-            raise SourceError(f"{self.name}: channel {self.lead} names no unit; give it, e.g. --unit uV")
+            raise SourceError(f"{self.name}: channel {lead} names no unit; give it, e.g. --unit uV")
         if options.unit is None and canonical_unit(unit) == ADC:
             raise SourceError(
-                f"{self.name}: channel {self.lead} is in {unit}; give its scale, e.g. --unit adc --mv-per-unit 0.005"
+                f"{self.name}: channel {lead} is in {unit}; give its scale, e.g. --unit adc --mv-per-unit 0.005"
             )
         if options.unit is None and canonical_unit(unit) is None:
             raise SourceError(
-                f"{self.name}: channel {self.lead} is in {unit}, which is no voltage; give its unit, e.g. --unit uV"
+                f"{self.name}: channel {lead} is in {unit}, which is no voltage; give its unit, e.g. --unit uV"
             )
-        self.unit = options.unit or canonical_unit(unit) or unit
-        return mv_per(self.unit, options.mv_per_unit, self.name)
+        unit = options.unit or canonical_unit(unit) or unit
+        return unit, mv_per(unit, options.mv_per_unit, self.name)
 
     def _pull(self) -> None:
         try:
@@ -243,7 +247,8 @@ class LslSource(Source):
         self._take(samples, np.asarray(stamps, dtype=np.float64))
 
     def _take(self, samples: Any, stamps: NDArray[np.float64]) -> None:
-        mv = np.asarray(samples[:, self._channel], dtype=np.float64) * self._mv
+        columns = self._channels[0] if len(self._channels) == 1 else list(self._channels)
+        mv = np.asarray(samples[:, columns], dtype=np.float64) * self.mv_per_unit
         self._beyond += blank_beyond(mv)
         self._stamps.longest_s = LONGEST_GAP_S + self._arrival_s - self._began_s  # as ZmqSource limits it
         self._keep(self._stamps.push(mv, stamps))

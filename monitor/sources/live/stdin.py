@@ -8,6 +8,7 @@ import time
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.channels import lead_names
 from monitor.sources.live.pipe_reader import PipeReader
 from monitor.sources.options import SourceOptions, sample_span
 from monitor.sources.tables.layout import TableLayout
@@ -33,7 +34,7 @@ def open_stdin(what: str, options: SourceOptions, name: str) -> StdinSource:
 
 
 class StdinSource(Source):
-    """Live source of one column of the rows that arrive on a file descriptor.
+    """Live source of one column of the rows that arrive on a file descriptor, or of two.
 
     Rows have the layouts of `csv:`. `!` instead of a row is a sample with leads off. Any other line is one sample
     without a value (NaN), counted in a Notice; lines before the first number are no samples. A pipe loses nothing, so a
@@ -41,10 +42,11 @@ class StdinSource(Source):
 
     A faster writer has to wait, and no sample is dropped.
 
-    Many attributes: nine are those of the Source protocol.
+    Many attributes: eleven are those of the Source protocol.
 
     Args:
-        options: as for CsvSource, and `clock`. Without `fs_hz` the constructor waits for the rows that show the rate.
+        options: as for CsvSource, and `second`, `clock`. Without `fs_hz` the constructor waits for the rows that show
+            the rate.
         fd: file descriptor; stays open.
 
     Raises:
@@ -62,8 +64,13 @@ class StdinSource(Source):
         self.unit = options.unit or "mV"  # the table may state another one
         if self.unit != "adc" or options.mv_per_unit or not options.adc_bits:
             self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
-        wanted = options.column_or_channel
-        self.lead = wanted if isinstance(wanted, str) else "ECG"
+        wanted = options.wanted
+        self.leads = lead_names(
+            [each if isinstance(each, str) else "ECG" for each in wanted],
+            [each if isinstance(each, int) else 0 for each in wanted],
+        )
+        self.lead = ",".join(self.leads)
+        self.second_rails_mv: tuple[float, float] | None = None
         self.fs_hz = options.fs_hz or 0.0
         sample_span(options, options.fs_hz or 250.0, None, name)  # refuses what it cannot take, before it waits
         _check_descriptor(fd, name)
@@ -139,8 +146,11 @@ class StdinSource(Source):
         if not self.fs_hz:
             self.fs_hz = layout.fs_hz
             self._runs.duration = sample_span(self._options, layout.fs_hz, None, self.name)[1]
-        self.lead, self.unit, self.mv_per_unit = layout.lead, layout.unit, layout.mv
-        self.rails_mv = layout.rails_mv
+        self.unit, self.mv_per_unit, self.rails_mv = layout.unit, layout.mv, layout.rails_mv
+        self.leads = tuple(column.lead for column in layout.leads)
+        self.lead = ",".join(self.leads)
+        if layout.second is not None:
+            self.second_rails_mv = layout.second.rails_mv
         if layout.notice:
             self._pending.append(Notice("bad_input", f"{self.name}: {layout.notice}"))
 

@@ -66,6 +66,8 @@ class ZmqSource(Source):
         self._clock = options.clock
         if options.start_s:
             raise SourceError(f"{name}: a sender begins now; leave out --start")
+        if options.second is not None:
+            raise SourceError(f"{name}: a sender gives one lead; name one, e.g. --channel {options.column_or_channel}")
         self.unit = options.unit or "mV"
         self.mv_per_unit = mv_per(self.unit, options.mv_per_unit, name)
         self._overrides = options.unit is not None

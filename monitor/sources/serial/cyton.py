@@ -45,7 +45,7 @@ class CytonDaisy(Cyton):
     """Cyton with the Daisy module: packets of two boards in turn, 16 channels, each board at half the packets' rate.
 
     Packets with an odd counter hold channels 0 to 7 (Cyton), those with an even one 8 to 15 (Daisy); only those of the
-    selected channel's board are returned, with 0 in the channels of the other one. The counter of a board's samples has
+    selected channels' board are returned, with 0 in the channels of the other one. The counter of a board's samples has
     7 bits.
 
     Source: docs.openbci.com/Cyton/CytonDataFormat, section 16 channels; BrainFlow's cyton_daisy.cpp reads it likewise.
@@ -58,9 +58,16 @@ class CytonDaisy(Cyton):
         self.channels = 16
         self._is_daisy = False
 
-    def select(self, channel: int) -> None:
-        """Announce the channel that is read, from 0."""
-        self._is_daisy = channel >= 8
+    def select(self, *channels: int) -> None:
+        """Announce the channels that are read, from 0.
+
+        Raises:
+            ValueError: they are of both boards, which send in turn.
+        """
+        boards = {channel >= 8 for channel in channels}
+        if len(boards) > 1:
+            raise ValueError("channels 0 to 7 and 8 to 15 are of two boards, which send in turn; give two of one board")
+        self._is_daisy = boards == {True}
 
     def encode(self, samples: NDArray[np.int64], counter: int = 0) -> bytes:
         """Return the two packets of each of `samples`, (n, 16); the first pair has the counters 2 * counter and + 1."""

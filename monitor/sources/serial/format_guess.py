@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,8 +47,8 @@ class Guess(NamedTuple):
         channels: channels of a packet; 0 = unknown.
         problem: reason why the bytes are no known format, or can never be an ECG; part of a sentence, else empty.
         counts: reason and remedy where numbers seem to be ADC counts and state no unit; part of a sentence, else empty.
-        layout: the column of lines; None for packets.
-        numbers: first numbers of that column.
+        layout: the column of lines, or both; None for packets.
+        numbers: first numbers of them.
     """
 
     format: str
@@ -57,7 +59,7 @@ class Guess(NamedTuple):
     numbers: tuple[float, ...] = ()
 
 
-def guess_format(data: bytes, column: str | int | None = None) -> Guess:
+def guess_format(data: bytes, column: str | int | None = None, second: str | int | None = None) -> Guess:
     """Recognise the format.
 
     `raw16` is never recognised: nothing in it marks the beginning of a number.
@@ -65,6 +67,7 @@ def guess_format(data: bytes, column: str | int | None = None) -> Guess:
     Args:
         data: bytes received in the first GUESS_S, s.
         column: name or number of the wanted column, for lines with several.
+        second: that of the second lead; None = one lead.
     """
     best = max(
         (
@@ -84,13 +87,13 @@ def guess_format(data: bytes, column: str | int | None = None) -> Guess:
             if parsed.counters is not None and is_interleaved(parsed.samples, parsed.counters):
                 return Guess("cyton-daisy", 16)
         return best[1]
-    return _lines(data, column) or Guess("", problem=_unknown(data))
+    return _lines(data, column, second) or Guess("", problem=_unknown(data))
 
 
-def _lines(data: bytes, column: str | int | None) -> Guess | None:
+def _lines(data: bytes, column: str | int | None, second: str | int | None) -> Guess | None:
     """The guess for lines; None where the bytes are none."""
     lines = lines_of(data)
-    parser = LineParser(column=column)
+    parser = LineParser(column=column, second=second)
     parser.feed(b"\n" + b"\n".join(lines[:_SHOWN]) + b"\n")
     if "pulse sensor" in parser.problem:
         return Guess("lines", problem=parser.problem)
@@ -115,9 +118,17 @@ def _lines(data: bytes, column: str | int | None) -> Guess | None:
     if not rows:  # an electrode is off
         return Guess("lines")
     try:
-        layout = find_layout(rows, column, header)
+        layout = find_layout(rows, column, header, second)
     except SourceError as error:
         return Guess("lines", problem=str(error).removeprefix(": "))
+    numbers = [_numbers(each, rows) for each in layout.leads]
+    unscaled = [each for lead, each in zip(layout.leads, numbers, strict=True) if lead.unit in (None, "adc")]
+    counts = next(filter(None, (looks_like_counts(np.array(each)) for each in unscaled)), None)
+    return Guess("lines", counts=counts or "", layout=layout, numbers=tuple(itertools.chain(*numbers)))
+
+
+def _numbers(layout: LineLayout, rows: Sequence[Row]) -> list[float]:
+    """The numbers of a column."""
     numbers: list[float] = []
     for row in rows:
         try:
@@ -125,8 +136,7 @@ def _lines(data: bytes, column: str | int | None) -> Guess | None:
         except ValueError:
             continue
         numbers += [] if field is None else field.values
-    counts = looks_like_counts(np.array(numbers)) if layout.unit in (None, "adc") else None
-    return Guess("lines", counts=counts or "", layout=layout, numbers=tuple(numbers))
+    return numbers
 
 
 def _unknown(data: bytes) -> str:

@@ -5,7 +5,7 @@ A decoder takes bytes in any pieces. Layouts and their references are in `packet
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -149,53 +149,65 @@ FORMATS: Final[dict[str, SerialFormat]] = {
 
 
 class PacketDecoder:
-    """One channel, by its number from 0, of a binary format, in mV.
+    """One channel of a binary format, or two, by their numbers from 0, in mV.
 
     OFF_SAMPLES or more in a row of a leads-off count (a rail, or 0 in OpenView) are NaN; a clipped QRS lasts less. Such
-    counts at the end are held until the next ones decide: a rail of 187 mV is never given as signal.
+    counts at the end are held until the next ones decide: a rail of 187 mV is never given as signal. Each of two
+    channels is judged by itself, and held with the other.
+
+    Args:
+        parser: of the format.
+        adc: scale of all its channels.
+        channels: those to read.
+
+    Raises:
+        ValueError: see `PacketParser.select`.
     """
 
     problem = ""
     unit = "adc"
 
-    def __init__(self, parser: PacketParser, adc: Adc, channel: int = 0) -> None:
-        parser.select(channel)
+    def __init__(self, parser: PacketParser, adc: Adc, channels: Sequence[int] = (0,)) -> None:
+        parser.select(*channels)
         self.parser = parser
         self.mv = adc.mv_per_count
         self.rails_mv: tuple[float, float] | None = adc.rails_mv if 0 not in adc.off or adc.low == 0 else None
         self.bad = 0
         self.example = "bytes between packets"
         self.counter_values = parser.counter_values
-        self._adc, self._channel = adc, channel
-        self._is_off = False  # the last sample given was NaN
-        self._held = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)  # counts, counters
+        self._adc, self._channels = adc, list(channels)
+        self._is_off = [False] * len(channels)  # the last sample given was NaN
+        # Counts, (n, channels), and counters, (n,).
+        self._held = np.empty((0, len(channels)), dtype=np.int64), np.empty(0, dtype=np.int64)
 
     def feed(self, data: bytes) -> Decoded:
         """Decode the next bytes, any number of them."""
         parsed = self.parser.feed(data)
         self.bad += parsed.skipped
         counters = np.zeros(len(parsed.samples), dtype=np.int64) if parsed.counters is None else parsed.counters
-        counts = np.concatenate((self._held[0], parsed.samples[:, self._channel]))
+        counts = np.concatenate((self._held[0], parsed.samples[:, self._channels]))
         counters = np.concatenate((self._held[1], counters))
         is_off = np.isin(counts, self._adc.off)
         mv = self._adc.mv(counts)
-        end = counts.size
-        for first, last in _stretches(is_off):
-            if last - first >= OFF_SAMPLES or (first == 0 and self._is_off):
-                mv[first:last] = np.nan
-            elif last == counts.size:
-                end = first
+        end = len(counts)
+        for lead, was_off in enumerate(self._is_off):
+            for first, last in _stretches(is_off[:, lead]):
+                if last - first >= OFF_SAMPLES or (first == 0 and was_off):
+                    mv[first:last, lead] = np.nan
+                elif last == len(counts):
+                    end = min(end, first)
         self._held = counts[end:], counters[end:]
         if end:
-            self._is_off = bool(is_off[end - 1] and np.isnan(mv[end - 1]))
+            self._is_off = (is_off[end - 1] & np.isnan(mv[end - 1])).tolist()
         mv = mv[:end]
         mv[~(np.abs(mv) <= MAX_MV)] = np.nan
+        mv = mv[:, 0] if len(self._channels) == 1 else mv
         return Decoded(mv, None if parsed.counters is None else counters[:end])
 
     def restart(self) -> None:
         """Drop the incomplete packet and the held counts after a break of the stream."""
         self.bad += self.parser.restart()
-        self._is_off = False
+        self._is_off = [False] * len(self._channels)
         self._held = self._held[0][:0], self._held[1][:0]
 
 
@@ -220,7 +232,7 @@ def make_decoder(
 
     Args:
         name: one of FORMATS.
-        options: `column` (or `channel`), `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`.
+        options: `column` (or `channel`), `second`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`.
         source: name of the source, for errors.
         board: the Chords board that answered, if any.
         channels: channels of a packet, if recognised; else 0.
@@ -232,14 +244,14 @@ def make_decoder(
     if name not in FORMATS:
         raise SourceError(f"{source}: unknown format {name!r}; choose one of auto, {', '.join(FORMATS)}")
     form = FORMATS[name]
-    wanted = options.column_or_channel
     if form.parser is None:
+        wanted, second = options.column_or_channel, options.second
         adc = _given_adc(form, options, source, board)
         if adc is None:
             mv = _unit(options, source)
-            return LineParser(mv, unit=options.unit, column=wanted, layout=layout)
+            return LineParser(mv, unit=options.unit, column=wanted, second=second, layout=layout)
         signed = given_adc(options, source, signed=True)
-        return LineParser(unit="adc", adc=adc, signed=signed, column=wanted, layout=layout)
+        return LineParser(unit="adc", adc=adc, signed=signed, column=wanted, second=second, layout=layout)
     scale = _given_adc(form, options, source, board) or form.adc
     if scale is None:
         raise SourceError(
@@ -247,10 +259,16 @@ def make_decoder(
             " or --unit adc --mv-per-unit 0.004"
         )
     parser = form.parser(board.channels if board else channels)
-    channel = 0 if wanted is None else int(wanted) if str(wanted).isdecimal() else -1
-    if not 0 <= channel < parser.channels:
-        raise SourceError(f"{source}: no channel {wanted!r}; {name} has 0 to {parser.channels - 1}")
-    return PacketDecoder(parser, scale, channel)
+    numbers = []
+    for each in options.wanted:
+        number = 0 if each is None else int(each) if str(each).isdecimal() else -1
+        if not 0 <= number < parser.channels:
+            raise SourceError(f"{source}: no channel {each!r}; {name} has 0 to {parser.channels - 1}")
+        numbers.append(number)
+    try:
+        return PacketDecoder(parser, scale, numbers)
+    except ValueError as error:
+        raise SourceError(f"{source}: {error}") from None
 
 
 def _unit(options: SourceOptions, source: str) -> float:

@@ -8,6 +8,7 @@ the ESP-IDF (`I (1234) ECG: 512`), rows after a time of day, and JSON objects an
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Final, NamedTuple
 
@@ -15,7 +16,7 @@ from monitor.sources.channels import is_ecg
 from monitor.sources.options import parse_number
 from monitor.sources.units import ADC, canonical_unit
 
-__all__ = ["Field", "Row", "is_leads_off", "parse_rows", "words_of"]
+__all__ = ["Field", "Row", "is_leads_off", "parse_pieces", "parse_rows", "words_of"]
 
 _NAN: Final = float("nan")
 _MOST_FIELDS: Final = 64
@@ -37,6 +38,8 @@ _FIELD: Final = re.compile(
     + r"))?(?:\s*[,;|\t]\s*|\s+|\Z)",
     re.IGNORECASE | re.VERBOSE,
 )
+_BETWEEN: Final = re.compile(r"\s*[,;|\t]\s*|\s+")  # fields of a garbled line
+_NAMED: Final = re.compile(r"(?P<name>[^\W\d][^:=]*)[:=]")
 _OFF_WORDS: Final = re.compile(
     r"(?:leads?|electrodes?|pads?|contacts?|elektroden?)\b[\w\s:+,-]{0,24}?\b"
     r"(?:off|disconnected|detached|removed|loose|lost|missing|ab|lose|(?:not|un)[ -]?(?:connected|attached))\b"
@@ -103,6 +106,23 @@ def parse_rows(line: str) -> list[Row]:
     if not rows or any(not row or len(row) > _MOST_FIELDS for row in rows):
         raise ValueError(line)
     return [_without_flags(row) for row in rows]
+
+
+def parse_pieces(line: str) -> Row:
+    """Parse a line of which some fields cannot be read; each of them has infinity as its value, beyond every range.
+
+    >>> [(field.name, field.values) for field in parse_pieces("0.1;II:5x;x")]
+    [('', (0.1,)), ('II', (inf,)), ('', (inf,))]
+    """
+    row: Row = []
+    for piece in _BETWEEN.split(line.strip())[: _MOST_FIELDS + 1]:
+        try:
+            (field,) = _text_row(piece)
+        except ValueError:
+            named = _NAMED.match(piece)
+            field = Field("" if named is None else named["name"].strip(' "'), (math.inf,))
+        row.append(field)
+    return _without_flags(row)
 
 
 def _text_row(line: str) -> Row:

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.sources.channels import Channel, channel_list, choose, is_ecg, is_other_quantity
+from monitor.errors import SourceError
+from monitor.sources.channels import Channel, channel_list, choose_leads, is_ecg, is_other_quantity
 from monitor.sources.column_values import ENOUGH, is_held, is_steady
 from monitor.sources.serial.line_fields import Field, Row
 from monitor.sources.units import canonical_unit, unit_in_label, without_unit
@@ -34,6 +35,7 @@ class LineLayout(NamedTuple):
         columns: all columns in one line, for the user.
         signed: some of the numbers are negative.
         decimals: decimals of nearly all numbers; another number is garbled. None = they vary, or are not known.
+        second: the column of the second lead; None where one lead is read.
     """
 
     name: str
@@ -45,6 +47,12 @@ class LineLayout(NamedTuple):
     columns: str
     signed: bool = False
     decimals: int | None = None
+    second: LineLayout | None = None
+
+    @property
+    def leads(self) -> tuple[LineLayout, ...]:
+        """The columns to read, one or two."""
+        return (self,) if self.second is None else (self, self.second)
 
     def field(self, row: Row) -> Field | None:
         """The wanted field of a row with a number of the usual form; None where the row holds other named columns only.
@@ -69,16 +77,23 @@ class LineLayout(NamedTuple):
         return field
 
 
-def find_layout(rows: Sequence[Row], wanted: str | int | None = None, header: Sequence[str] = ()) -> LineLayout:
+def find_layout(
+    rows: Sequence[Row],
+    wanted: str | int | None = None,
+    header: Sequence[str] = (),
+    second: str | int | None = None,
+) -> LineLayout:
     """Choose the ECG among the columns of rows.
 
     Args:
         rows: at least one.
         wanted: column by name or number; None = choose by names and units, without names by the values.
         header: names from a header line, used for rows of as many unnamed columns.
+        second: column of the second lead; None = one lead.
 
     Raises:
-        SourceError: the choice is not clear, or there is no such column; the text begins with ": ".
+        SourceError: the choice is not clear, there is no such column, or two columns are never in one row; the text
+            begins with ": ".
     """
     by_name = sum(all(field.name for field in row) for row in rows) > len(rows) / 2
     if by_name:
@@ -93,20 +108,33 @@ def find_layout(rows: Sequence[Row], wanted: str | int | None = None, header: Se
         labels = list(header) if len(header) == width else names
         columns = [[row[i] for row in fitting] for i in range(width)]
     channels = _channels(labels, columns)
-    chosen = choose(channels, wanted, "", "--column")
-    label = labels[chosen]
-    unit = canonical_unit(channels[chosen].unit or "") or unit_in_label(label)
-    return LineLayout(
-        name=label if by_name else "",
-        position=chosen,
-        width=width,
-        names=frozenset(labels) if by_name else frozenset(),
-        label=without_unit(label),
-        unit=unit,
-        columns=channel_list(channels),
-        signed=bool(np.mean([value < 0 for field in columns[chosen] for value in field.values]) > _NEGATIVE),
-        decimals=_decimals(columns[chosen]),
-    )
+    chosen = choose_leads(channels, (wanted,) if second is None else (wanted, second), "", "--column")
+    layouts = [
+        LineLayout(
+            name=labels[i] if by_name else "",
+            position=i,
+            width=width,
+            names=frozenset(labels) if by_name else frozenset(),
+            label=without_unit(labels[i]),
+            unit=canonical_unit(channels[i].unit or "") or unit_in_label(labels[i]),
+            columns=channel_list(channels),
+            signed=bool(np.mean([value < 0 for field in columns[i] for value in field.values]) > _NEGATIVE),
+            decimals=_decimals(columns[i]),
+        )
+        for i in chosen
+    ]
+    if len(layouts) == 1:
+        return layouts[0]
+    if by_name:
+        _check_together(rows, *(layout.name for layout in layouts))
+    return layouts[0]._replace(second=layouts[1])
+
+
+def _check_together(rows: Sequence[Row], first: str, second: str) -> None:
+    """Refuse two leads that come in lines of their own: which samples belong together is not known."""
+    held = [{field.name for field in row} & {first, second} for row in rows]
+    if sum(len(names) == 2 for names in held) < sum(len(names) == 1 for names in held):
+        raise SourceError(f": {first} and {second} come in separate lines; write both in one line, or read one of them")
 
 
 def _decimals(column: Sequence[Field]) -> int | None:

@@ -6,8 +6,11 @@ AD8232 guide (learn.sparkfun.com/tutorials/ad8232-heart-rate-monitor-hookup-guid
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -15,8 +18,9 @@ from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import Adc
+from monitor.sources.channels import check_units
 from monitor.sources.options import MAX_MV
-from monitor.sources.serial.line_fields import Row, is_leads_off, parse_rows, words_of
+from monitor.sources.serial.line_fields import Row, is_leads_off, parse_pieces, parse_rows, words_of
 from monitor.sources.serial.line_layout import LineLayout, find_layout
 from monitor.sources.serial.lost_digits import LostDigits
 from monitor.sources.units import UNITS
@@ -36,6 +40,9 @@ _JUDGED_ROWS: Final = 100  # rows after which columns without clear names are ju
 _MISFITS: Final = 20  # rows in a row of another form: the layout came from a banner
 _NEGATIVES: Final = 3  # negative counts in a row show signed ones; a single minus may be garbled in
 _NAN = float("nan")
+_GARBLED = float("inf")  # beyond every range
+
+Sample = float | list[float]  # of one lead, or of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,27 @@ class Decoded:
     """Samples completed by a piece of bytes.
 
     Attributes:
-        mv: (n,) float64, mV; NaN = leads off or unreadable.
+        mv: (n,) float64, mV, or (n, 2) of two leads; NaN = leads off or unreadable.
         counters: (n,) int64, 0 to 255, the device's counter of its samples; None if the format has none.
     """
 
     mv: NDArray[np.float64]
     counters: NDArray[np.int64] | None = None
+
+
+@dataclass(slots=True)
+class _Lead:
+    """State of one lead.
+
+    Attributes:
+        digits: replaces garbled counts.
+        negatives: negative counts in a row.
+        decided: samples, mV, whose other lead is not decided yet.
+    """
+
+    digits: LostDigits = field(default_factory=LostDigits)
+    negatives: int = 0
+    decided: deque[float] = field(default_factory=deque)
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -72,6 +94,8 @@ class LineParser:
     restarted sketch) that is not like the rows is counted, but no sample; neither is the third unreadable line in a
     row, nor those after it, nor an empty line, nor one that holds other named columns only.
 
+    A line in which one of two leads is unreadable is counted, and has NaN for that lead.
+
     Many attributes: four are those of every decoder.
 
     Args:
@@ -80,6 +104,7 @@ class LineParser:
         adc: scale of counts; a number beyond its range is unreadable. None = `mv`.
         signed: scale from _NEGATIVES negative counts in a row on, or where the layout has them; None = `adc`.
         column: number in a row, by name or from 0; None = the ECG is chosen.
+        second: column of the second lead; None = one lead.
         layout: the chosen column, if it is known.
 
     Attributes:
@@ -101,6 +126,7 @@ class LineParser:
         adc: Adc | None = None,
         signed: Adc | None = None,
         column: str | int | None = None,
+        second: str | int | None = None,
         layout: LineLayout | None = None,
     ) -> None:
         self.bad = 0
@@ -110,14 +136,13 @@ class LineParser:
         self.rails_mv = None if adc is None or adc.low <= -(1 << 31) else adc.rails_mv
         self.mv, self.unit = (mv if adc is None else adc.mv_per_count), unit or "mV"
         self._stated = unit is None and adc is None
-        self.adc, self._signed, self._column = adc, signed, column
+        self.adc, self._signed, self._column, self._second = adc, signed, column, second
+        self._leads = [_Lead()] if second is None else [_Lead(), _Lead()]
         self._rest = b""
         self._synchronised = False
         self._lines = self._pulses = self._bad_run = self._misfits = 0
         self._rows: list[Row] = []  # rows before the layout is known
         self._header: list[str] = []
-        self._digits = LostDigits()
-        self._negatives = 0
         self._good = b""  # the last row that was read
         if layout is not None:
             self._take_layout(layout)
@@ -132,15 +157,22 @@ class LineParser:
             self._synchronised = True
             del lines[0]
         samples = [mv for line in lines if line.strip() for mv in self._samples(line.strip())]
-        return Decoded(np.array(samples, dtype=np.float64))
+        shape = (-1,) if len(self._leads) == 1 else (-1, 2)
+        return Decoded(np.array(samples, dtype=np.float64).reshape(shape))
 
     def restart(self) -> None:
         """Drop the incomplete line after a break of the stream and synchronise again."""
         self._rest = b""
         self._synchronised = False
-        self._digits.drop()
+        self._drop()
 
-    def _samples(self, line: bytes) -> list[float]:
+    def _drop(self) -> None:
+        """Forget what waits for a decision."""
+        for lead in self._leads:
+            lead.digits.drop()
+            lead.decided.clear()
+
+    def _samples(self, line: bytes) -> list[Sample]:
         """Return the mV of a line; empty = no sample."""
         self._lines += 1
         try:
@@ -149,7 +181,7 @@ class LineParser:
             text = line.decode()
             if text.startswith("!"):
                 return self._leads_off()
-            rows = parse_rows(text)
+            rows = self._rows_of(text, line)
         except ValueError:  # UnicodeDecodeError is one
             return self._unreadable(line)
         layout = self.layout
@@ -161,11 +193,31 @@ class LineParser:
             rows, self._rows = self._rows, []
         return [mv for row in rows for mv in self._read(layout, row, line)]
 
-    def _read(self, layout: LineLayout, row: Row, line: bytes) -> list[float]:
-        """Return the mV of a row."""
+    def _rows_of(self, text: str, line: bytes) -> list[Row]:
+        """Parse a line; of two leads one may be readable where the other one is garbled.
+
+        Raises:
+            ValueError: no row of fields.
+        """
         try:
-            field = layout.field(row)
-            samples = [] if field is None else [mv for value in field.values for mv in self._scaled(value)]
+            return parse_rows(text)
+        except ValueError:
+            if self.layout is None or self.layout.second is None or is_leads_off(text):
+                raise
+            if _WORDS.match(text) and not _is_alike(line, self._good):
+                raise
+            return [parse_pieces(text)]
+
+    def _read(self, layout: LineLayout, row: Row, line: bytes) -> list[Sample]:
+        """Return the mV of a row."""
+        samples: list[Sample] = []
+        try:
+            if layout.second is not None:
+                samples += self._both(layout, row, line)
+            elif (found := layout.field(row)) is not None:
+                for value in found.values:
+                    self._note_sign(self._leads[0], value)
+                    samples += self._scaled(self._leads[0], value)
         except ValueError:
             self._misfits += 1
             if self._misfits >= _MISFITS and self._lines <= 2 * _JUDGED_ROWS:
@@ -175,36 +227,90 @@ class LineParser:
         self._good = line
         return samples
 
-    def _scaled(self, value: float) -> list[float]:
+    def _both(self, layout: LineLayout, row: Row, line: bytes) -> list[Sample]:
+        """Return the mV of both leads of a row, with NaN for the lead that is unreadable or not in it.
+
+        Raises:
+            ValueError: neither is readable.
+        """
+        columns: list[tuple[float, ...]] = []
+        for each in layout.leads:
+            try:
+                found = each.field(row)
+            except ValueError:
+                columns.append((_GARBLED,))
+            else:
+                columns.append(() if found is None else found.values)
+        pairs = list(itertools.zip_longest(*columns, fillvalue=_NAN))
+        samples: list[Sample] = []
+        is_bad = False
+        for pair in pairs:
+            for lead, value in zip(self._leads, pair, strict=True):
+                self._note_sign(lead, value)
+            tried = [self._tried(lead, value) for lead, value in zip(self._leads, pair, strict=True)]
+            if len(pairs) == 1 and not any(each is not None for each in tried):
+                raise ValueError(line)
+            is_bad = is_bad or None in tried
+            samples += self._paired(
+                self._counts(lead, _NAN) if each is None else each
+                for lead, each in zip(self._leads, tried, strict=True)
+            )
+        if is_bad:
+            self._note_bad(line)
+        return samples
+
+    def _tried(self, lead: _Lead, value: float) -> list[float] | None:
+        try:
+            return self._scaled(lead, value)
+        except ValueError:
+            return None
+
+    def _paired(self, found: Iterable[list[float]]) -> list[Sample]:
+        """Return the samples that are decided in all leads by these new ones of each."""
+        if len(self._leads) == 1:
+            return [mv for each in found for mv in each]
+        for lead, each in zip(self._leads, found, strict=True):
+            lead.decided.extend(each)
+        ready = min(len(lead.decided) for lead in self._leads)
+        return [[lead.decided.popleft() for lead in self._leads] for _ in range(ready)]
+
+    def _missing(self) -> list[Sample]:
+        """A sample without a value, of each lead."""
+        return self._paired(self._counts(lead, _NAN) for lead in self._leads)
+
+    def _scaled(self, lead: _Lead, value: float) -> list[float]:
         """Return the mV of a number, and of the one held before it; ValueError beyond the range."""
         if self.adc is None:
             mv = value * self.mv
             if abs(mv) > MAX_MV:
                 raise ValueError(value)
             return [mv]
-        self._negatives = self._negatives + 1 if value < 0 else 0
-        if self._negatives >= _NEGATIVES:
-            self._take_signed()
         if value < self.adc.low or value > self.adc.high:
             raise ValueError(value)
-        return self._counts(value)
+        return self._counts(lead, value)
 
-    def _counts(self, value: float) -> list[float]:
+    def _note_sign(self, lead: _Lead, value: float) -> None:
+        lead.negatives = lead.negatives + 1 if value < 0 else 0
+        if lead.negatives >= _NEGATIVES:
+            self._take_signed()
+
+    def _counts(self, lead: _Lead, value: float) -> list[float]:
         """Return the mV of the counts that are decided by this one."""
         if self.adc is None:
             return [value]
         scale = self.adc
         if scale.low < 0 or not self.bad:  # a pacing pulse may look like a lost digit: only where lines are garbled
             return [(value - scale.zero) * scale.mv_per_count]
-        found = self._digits.found
-        counts = self._digits.push(value)
-        self.bad += self._digits.found - found
+        found = lead.digits.found
+        counts = lead.digits.push(value)
+        self.bad += lead.digits.found - found
         return [(count - scale.zero) * scale.mv_per_count for count in counts]
 
     def _take_signed(self) -> None:
         if self._signed is not None:
             self.adc, self._signed = self._signed, None
             self.mv, self.rails_mv = self.adc.mv_per_count, self.adc.rails_mv
+            self._drop()  # a lead may hold a count, the other none
 
     def _choose(self) -> LineLayout | None:
         """Choose the column as soon as names make it clear, else after _JUDGED_ROWS by the values."""
@@ -213,7 +319,7 @@ class LineParser:
         if not (alone or named or self._column is not None or len(self._rows) >= _JUDGED_ROWS):
             return None
         try:
-            self._take_layout(find_layout(self._rows, self._column, self._header))
+            self._take_layout(find_layout(self._rows, self._column, self._header, self._second))
         except SourceError as error:
             if len(self._rows) >= _JUDGED_ROWS or self._column is not None:
                 self.problem = str(error).removeprefix(": ")
@@ -222,22 +328,32 @@ class LineParser:
 
     def _take_layout(self, layout: LineLayout) -> None:
         self.layout = layout
-        if layout.signed:
+        if any(each.signed for each in layout.leads):
             self._take_signed()
-        if self._stated and layout.unit in UNITS:
+        if not self._stated:
+            return
+        if layout.unit in UNITS:
             self.unit, self.mv = layout.unit, UNITS[layout.unit]
+        leads = [each.label or f"column {each.position}" for each in layout.leads]
+        try:
+            check_units(leads, [each.unit if each.unit in UNITS else "mV" for each in layout.leads], "")
+        except SourceError as error:
+            self.problem = str(error).removeprefix(": ")
 
-    def _leads_off(self) -> list[float]:
+    def _leads_off(self) -> list[Sample]:
         self._bad_run = 0
-        return self._counts(_NAN)
+        return self._missing()
 
-    def _unreadable(self, line: bytes) -> list[float]:
+    def _note_bad(self, line: bytes) -> None:
+        self.bad += 1
+        self.example = f"'{line[:20].decode('ascii', 'backslashreplace')}'"
+
+    def _unreadable(self, line: bytes) -> list[Sample]:
         """Count a line without a readable sample; return NaN, or nothing where it is no sample."""
         text = line[:MAX_LINE].decode("latin-1")
         if is_leads_off(text):
             return self._leads_off()
-        self.bad += 1
-        self.example = f"'{line[:20].decode('ascii', 'backslashreplace')}'"
+        self._note_bad(line)
         self._pulses += _PULSE.match(text) is not None
         if self._pulses > 2 and self._lines <= _EARLY_LINES:
             self.problem = (
@@ -248,4 +364,4 @@ class LineParser:
             self._header = words_of(text) or self._header
             return []
         self._bad_run += 1
-        return self._counts(_NAN) if self._bad_run <= _NOISE_LINES else []
+        return self._missing() if self._bad_run <= _NOISE_LINES else []

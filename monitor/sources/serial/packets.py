@@ -51,8 +51,12 @@ class PacketParser:
         self.channels = channels
         self._rest = b""
 
-    def select(self, channel: int) -> None:
-        """Announce the channel that is read, from 0: where packets differ, only those with it are returned."""
+    def select(self, *channels: int) -> None:
+        """Announce the channels that are read, from 0: where packets differ, only those with them are returned.
+
+        Raises:
+            ValueError: no packet has all of them; part of a sentence.
+        """
 
     @property
     def pending(self) -> int:

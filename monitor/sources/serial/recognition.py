@@ -66,7 +66,9 @@ class Recognition:
         options, found = self._options, None
         if options.format in ("auto", "chords"):
             self._wait_for(GUESS_S)
-            found = guess_format(b"".join(data for _, data in self._so_far()), options.column_or_channel)
+            found = guess_format(
+                b"".join(data for _, data in self._so_far()), options.column_or_channel, options.second
+            )
             if self._board is not None:
                 self.format = "chords"
             elif options.format == "auto":
@@ -109,13 +111,13 @@ class Recognition:
         """SourceError where the numbers of lines do not fit their unit or the given ADC."""
         options = self._options
         decoder = self._make_decoder(found)
-        problem: str | None = ""
+        problem: str | None = decoder.problem
         if isinstance(decoder, LineParser) and decoder.adc is not None:
-            problem = unfit(decoder.adc, found.numbers, options.adc_bits)
+            problem = problem or unfit(decoder.adc, found.numbers, options.adc_bits)
         elif options.unit is None:
-            problem = found.counts
+            problem = problem or found.counts
         if problem:
-            options.note("lead", layout.label or f"column {layout.position}")
+            options.note("lead", " and ".join(each.label or f"column {each.position}" for each in layout.leads))
             options.note("unit", layout.unit or "not stated")
             raise SourceError(f"{self._name}: {problem}")
 
@@ -125,7 +127,7 @@ class Recognition:
         arrivals = []
         for arrival_s, data in self._so_far():
             decoded = decoder.feed(data)
-            arrivals.append((arrival_s, decoded.mv.size, decoded.counters))
+            arrivals.append((arrival_s, len(decoded.mv), decoded.counters))
         if decoder.problem:
             raise SourceError(f"{self._name}: {decoder.problem}")
         try:

@@ -15,6 +15,7 @@ import numpy as np
 
 from monitor.errors import SourceError
 from monitor.sources.base import Chunk, EndOfStream, Notice, Source
+from monitor.sources.channels import lead_names
 from monitor.sources.live_buffer import LiveBuffer, RateWatch
 from monitor.sources.options import SourceOptions
 from monitor.sources.serial.format_guess import GUESS_S
@@ -36,12 +37,12 @@ class SerialSource(Source):
     The constructor waits as long as necessary: not at all if `format` and `fs_hz` are given, GUESS_S to recognise a
     format, MEASURE_S to measure a rate.
 
-    Many attributes: nine are those of the Source protocol.
+    Many attributes: eleven are those of the Source protocol.
 
     Args:
         options: `port` (or `auto`), `baud`, `format` (or `auto`), `fs_hz` (samples a second of the device; None =
-            measure it), `column`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `rate_tolerance`, `clock`,
-            `duration_s` (by the clock).
+            measure it), `column`, `second`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `rate_tolerance`,
+            `clock`, `duration_s` (by the clock).
 
     Attributes:
         bytes_in: bytes read from the port so far.
@@ -84,16 +85,26 @@ class SerialSource(Source):
             with self._lock:
                 self._begin(description)
             self.rails_mv: tuple[float, float] | None = self._decoder.rails_mv
+            self.second_rails_mv = None if options.second is None else self.rails_mv  # one ADC
         except BaseException:
             self._link.close()
             raise
         self.name = f"{name} {self._recognition.format}"
-        wanted = options.column_or_channel
-        layout = self._decoder.layout if isinstance(self._decoder, LineParser) else None
-        named = layout.label if layout is not None else ""
-        self.lead = named or (wanted if isinstance(wanted, str) and not wanted.isdecimal() else "ECG")
-        options.note("lead", self.lead)
+        self.leads = self._lead_names()
+        self.lead = ",".join(self.leads)
+        options.note("lead", " and ".join(self.leads))
         options.note("unit", self.unit if self.unit != "adc" else f"adc, {self.mv_per_unit:.3g} mV a count")
+
+    def _lead_names(self) -> tuple[str, ...]:
+        """By the device's lines, else as the user wants them."""
+        layout = self._decoder.layout if isinstance(self._decoder, LineParser) else None
+        names, numbers = [], []
+        for place, wanted in enumerate(map(str, self._options.wanted)):
+            label = "" if layout is None else layout.leads[place].label
+            is_number = wanted.isdecimal()
+            names.append(label or ("ECG" if is_number or self._options.wanted[place] is None else wanted))
+            numbers.append(int(wanted) if is_number else 0)
+        return lead_names(names, numbers)
 
     def _begin(self, description: str) -> None:
         rate = RateWatch(self._options.rate_tolerance, remedy="; correct --fs")

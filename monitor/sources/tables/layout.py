@@ -6,13 +6,14 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import given_adc, looks_like_counts, unfit
-from monitor.sources.channels import channel_list, choose
+from monitor.sources.channels import channel_list, check_units, choose, lead_names, refuse_same
 from monitor.sources.options import SourceOptions
 from monitor.sources.tables.cells import is_comment, number
 from monitor.sources.tables.columns import Column, read_columns
@@ -21,12 +22,29 @@ from monitor.sources.tables.shape import Shape, recognise_shape
 from monitor.sources.tables.time_column import TimeColumn, find_time
 from monitor.sources.units import canonical_unit, mv_per, without_unit
 
-__all__ = ["TableLayout", "recognise"]
+__all__ = ["LeadColumn", "TableLayout", "recognise"]
 
 Floats = NDArray[np.float64]
 
 _SUMMARY = re.compile(r"(?!(?:nan|nat|na|null|none|inf)\b)[^\W\d_][^\d]+", re.IGNORECASE)
 _SPACED_ROWS = 4  # rows that show it
+
+
+class LeadColumn(NamedTuple):
+    """The column of a lead.
+
+    Attributes:
+        column: from 0.
+        lead: its name.
+        mv, zero: mV = (number - zero) * mv.
+        rails_mv: range of the given ADC, mV; None if unknown.
+    """
+
+    column: int
+    lead: str
+    mv: float
+    zero: float
+    rails_mv: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,7 @@ class TableLayout:
         notice: what the user has to know of the layout; empty = nothing.
         blank_is_sample: an empty line is a missing sample.
         ordinals: columns with the place of the row: times, dates, an index.
+        second: the column of the second lead; None where one lead is read.
     """
 
     shape: Shape
@@ -59,10 +78,17 @@ class TableLayout:
     notice: str
     blank_is_sample: bool
     ordinals: tuple[int, ...] = ()
+    second: LeadColumn | None = None
 
     def number(self, cell: str) -> float:
         """Parse a cell; ValueError if it is no number."""
         return number(cell, self.shape.decimal_comma)
+
+    @property
+    def leads(self) -> tuple[LeadColumn, ...]:
+        """The columns to read, one or two."""
+        first = LeadColumn(self.column, self.lead, self.mv, self.zero, self.rails_mv)
+        return (first,) if self.second is None else (first, self.second)
 
     def is_summary(self, row: Sequence[str]) -> bool:
         """Whether a row has a word where the others have their time or index: a footer, `Total,7500`."""
@@ -78,48 +104,52 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
 
     Args:
         lines: the first lines of the text.
-        options: `column` (else `channel`), `fs_hz`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`, `note`.
+        options: `column` (else `channel`), `second`, `fs_hz`, `unit`, `mv_per_unit`, `adc_bits`, `vref`, `gain`,
+            `note`.
         name: of the source, for the errors.
 
     Raises:
         SourceError: no row, no clear choice of a column, no scale or no rate: one line with the remedy.
     """
-    wanted = options.column_or_channel
-    shape = recognise_shape(lines, wanted is not None, name)
+    shape = recognise_shape(lines, options.column_or_channel is not None, name)
     stated = read_preamble(lines[: shape.first])
     shape = _with_stated_labels(shape, stated)
     body = [line for line in lines[shape.first :] if line.strip() and not is_comment(line)]
     rows = [shape.cells(line) for line in body]
     columns = read_columns(rows, shape.width, shape.labels, shape.units, shape.decimal_comma)
     _note_shape(shape, columns, options)
-    column = _choose(columns, wanted, name)
-    lead = _lead(columns[column], stated)
-    options.note("lead", lead)
-    if stated.unit is None and options.unit is None and columns[column].mv_unit is None:
+    chosen = _chosen(columns, options, name)
+    leads = lead_names([_lead(columns[i], stated) for i in chosen], chosen)
+    options.note("lead", " and ".join(leads))
+    if stated.unit is None and options.unit is None and any(columns[i].mv_unit is None for i in chosen):
         stated.unit = _unit_in_words(lines[: shape.first], shape, name)
     try:
-        unit, mv, zero, rails = _scale(columns[column], stated, options, name)
+        scales = [_scale(columns[i], stated, options, name) for i in chosen]
     except SourceError as unscaled:
         try:  # name both, else the remedy for the scale alone would be refused for the rate
-            _rate(shape, rows, columns, column, stated, options, name)
+            _rate(shape, rows, columns, chosen, stated, options, name)
         except SourceError as unknown:
             raise SourceError(f"{unscaled}; {str(unknown).removeprefix(f'{name}: ')}") from None
         raise
+    check_units(leads, [unit for unit, *_ in scales], name)
+    unit = scales[0][0]
     options.note("unit", unit)
-    time, fs_hz, notice = _rate(shape, rows, columns, column, stated, options, name)
+    time, fs_hz, notice = _rate(shape, rows, columns, chosen, stated, options, name)
+    first, *others = [LeadColumn(i, lead, *scale[1:]) for i, lead, scale in zip(chosen, leads, scales, strict=True)]
     return TableLayout(
         shape,
-        column,
-        lead,
+        first.column,
+        first.lead,
         unit,
-        mv,
-        zero,
-        rails,
+        first.mv,
+        first.zero,
+        first.rails_mv,
         time,
         fs_hz,
         notice,
         blank_is_sample=shape.width == 1 and time is None and not _is_spaced(lines[shape.first :]),
-        ordinals=tuple(i for i, each in enumerate(columns) if i != column and each.is_ordinal),
+        ordinals=tuple(i for i, each in enumerate(columns) if i not in chosen and each.is_ordinal),
+        second=others[0] if others else None,
     )
 
 
@@ -160,6 +190,17 @@ def _note_shape(shape: Shape, columns: Sequence[Column], options: SourceOptions)
     comma = ", decimal comma" if shape.decimal_comma else ""
     options.note("format", f"text table, {between}{comma}, first row in line {shape.first + 1}")
     options.note("columns", channel_list([column.channel for column in columns]))
+
+
+def _chosen(columns: Sequence[Column], options: SourceOptions, name: str) -> tuple[int, ...]:
+    """The columns to read, one or two."""
+    first = _choose(columns, options.column_or_channel, name)
+    if options.second is None:
+        return (first,)
+    channels = [column.channel for column in columns]
+    chosen = first, choose(channels, options.second, name, "--column")
+    refuse_same(channels, chosen, options.wanted, name)
+    return chosen
 
 
 def _choose(columns: Sequence[Column], wanted: str | int | None, name: str) -> int:
@@ -215,7 +256,7 @@ def _rate(
     shape: Shape,
     rows: Sequence[Sequence[str]],
     columns: Sequence[Column],
-    column: int,
+    chosen: Sequence[int],
     stated: Stated,
     options: SourceOptions,
     name: str,
@@ -223,7 +264,7 @@ def _rate(
     """The time column, the sampling rate and what the user has to know of them."""
     spoken = stated.fs_hz or next((rate for label in shape.labels if (rate := rate_in(label))), None)
     given = options.fs_hz or spoken
-    time = find_time(rows, columns, column, shape.decimal_comma, given)
+    time = find_time(rows, columns, chosen, shape.decimal_comma, given)
     if time is None:
         options.note("time", "none")
     else:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources.options import MAX_MV, SourceOptions
 from monitor.sources.tables.cells import is_comment
-from monitor.sources.tables.layout import TableLayout, recognise
+from monitor.sources.tables.layout import LeadColumn, TableLayout, recognise
 from monitor.sources.tables.preamble import read_preamble
 from monitor.sources.tables.shape import has_number
 from monitor.sources.tables.text import QuotedLines, TextLines, is_binary, utf16_order
-from monitor.sources.timing.stamp_clock import StampClock
+from monitor.sources.timing.stamp_clock import Sample, StampClock
 from monitor.sources.timing.stamp_rate import thin
 
 __all__ = ["HEAD_BYTES", "LEADS_OFF", "TableReader"]
@@ -35,7 +35,8 @@ class TableReader:
     """Takes bytes in any pieces; gives runs of samples, the same for every cut.
 
     A row without a number in the ECG's column is one sample without a value (NaN), counted in `bad`; so is `!` (leads
-    off), which is not counted. Comments and repeated headers are no samples.
+    off), which is not counted. Comments and repeated headers are no samples. The samples of two leads are (n, 2); a row
+    with a number in one of their columns has NaN for the other lead, and counts.
 
     Many attributes: the layout, the place in the text, what was bad, and the clock.
 
@@ -72,7 +73,8 @@ class TableReader:
         self._packets = False
         self._next = 0  # index of the next sample, without a clock
         self._last_s: float | None = None  # the last time, for a clock over midnight
-        self._waiting: list[tuple[float, float]] = []  # the last sample and its time: the next time may show it garbled
+        # The last sample and its time: the next time may show it garbled.
+        self._waiting: list[tuple[Sample, float]] = []
         self._before_s: float | None = None  # the time before it
         self._thin_s: float | None = None
 
@@ -178,7 +180,8 @@ class TableReader:
     def _leads_off(self, lines: Sequence[str]) -> list[tuple[int, Floats]]:
         """Samples without a value before the first row of a stream: `!` instead of a number."""
         count = sum(line.strip().startswith(LEADS_OFF) for line in lines)
-        return self._place((np.full(count, np.nan), np.full(count, np.nan))) if count else []
+        shape = (count,) if self.layout is None or self.layout.second is None else (count, 2)
+        return self._place((np.full(shape, np.nan), np.full(count, np.nan))) if count else []
 
     def _read(self, lines: Sequence[str]) -> list[tuple[int, Floats]]:
         """Read rows."""
@@ -200,7 +203,8 @@ class TableReader:
             return []
         rows = [layout.shape.cells(line) for _, line in kept]
         mv = self._values(layout, rows)
-        for i in np.flatnonzero(np.isnan(mv)).tolist():
+        missing = np.isnan(mv) if mv.ndim == 1 else np.isnan(mv).any(axis=1)
+        for i in np.flatnonzero(missing).tolist():
             number, line = kept[i]
             if line.strip().startswith(LEADS_OFF):
                 self.any_number = True
@@ -209,7 +213,7 @@ class TableReader:
             self._example = self._example or f"line {number} '{line[:20]}'"
         self.any_number = self.any_number or bool(np.isfinite(mv).any())
         if layout.time is None:
-            return self._place((mv, np.full(mv.size, np.nan)))
+            return self._place((mv, np.full(len(mv), np.nan)))
         stamps = layout.time.unwrap(layout.time.stamps(rows), self._last_s)
         finite = stamps[np.isfinite(stamps)]
         if finite.size:
@@ -217,20 +221,25 @@ class TableReader:
         return self._place(self._settled(mv.tolist(), stamps.tolist()))
 
     def _values(self, layout: TableLayout, rows: Sequence[Sequence[str]]) -> Floats:
-        """The ECG's column, mV; NaN where it holds no usable number, or the number of a summary."""
+        """The ECG's column, (n,) mV, or both, (n, 2); NaN where one holds no usable number, or that of a summary."""
+        columns = [self._column(layout, lead, rows) for lead in layout.leads]
+        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+    @staticmethod
+    def _column(layout: TableLayout, lead: LeadColumn, rows: Sequence[Sequence[str]]) -> Floats:
         values = np.full(len(rows), np.nan)
         for i, row in enumerate(rows):
             if layout.is_summary(row):
                 continue
             try:
-                values[i] = layout.number(row[layout.column])
+                values[i] = layout.number(row[lead.column])
             except (ValueError, IndexError):
                 continue
-        values = (values - layout.zero) * layout.mv
+        values = (values - lead.zero) * lead.mv
         values[~(np.abs(values) <= MAX_MV)] = np.nan
         return values
 
-    def _settled(self, mv: list[float], stamps: list[float]) -> tuple[Floats, Floats]:
+    def _settled(self, mv: list[Sample], stamps: list[float]) -> tuple[Floats, Floats]:
         """Samples and times; a garbled time becomes NaN. The last row waits for the next one that shows it."""
         rows = [*self._waiting, *zip(mv, stamps, strict=True)]
         ended = not mv
@@ -257,7 +266,7 @@ class TableReader:
     def _place(self, rows: tuple[Floats, Floats]) -> list[tuple[int, Floats]]:
         mv, stamps = rows
         if self._clock is None:
-            first, self._next = self._next, self._next + mv.size
+            first, self._next = self._next, self._next + len(mv)
             return [(first, mv)] if mv.size else []
         if not mv.size:
             return []

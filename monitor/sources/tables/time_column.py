@@ -92,21 +92,25 @@ class TimeColumn:
 
 
 def find_time(
-    rows: Sequence[Sequence[str]], columns: Sequence[Column], ecg: int, decimal_comma: bool, fs_hz: float | None
+    rows: Sequence[Sequence[str]],
+    columns: Sequence[Column],
+    leads: Sequence[int],
+    decimal_comma: bool,
+    fs_hz: float | None,
 ) -> TimeColumn | None:
     """Find the time column that gives the best rate; None where there is none.
 
     Args:
         rows: cells of the first rows.
         columns: what they hold.
-        ecg: the column of the ECG.
+        leads: the columns of the ECG.
         decimal_comma: numbers are written 0,5.
         fs_hz: rate that is known otherwise, Hz; then a column that agrees with it is the best, also sample numbers.
     """
     found: list[tuple[tuple[bool, ...], int, TimeColumn]] = []
     dates = [i for i, column in enumerate(columns) if column.kind == "date"]
     for i, column in enumerate(columns):
-        if i == ecg or not column.is_time or (column.kind == "index" and not is_time_name(column.label)):
+        if i in leads or not column.is_time or (column.kind == "index" and not is_time_name(column.label)):
             continue
         wanted = (dates[0], i) if column.kind == "clock" and dates else (i,)
         label = column.label or str(i)

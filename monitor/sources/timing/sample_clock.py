@@ -28,7 +28,7 @@ class Run(NamedTuple):
     """Samples without a gap, from `first_sample` on; a jump between two runs is a loss."""
 
     first_sample: int
-    samples: Floats
+    samples: Floats  # (n,), or (n, 2) of two leads
 
 
 class SampleClock:
@@ -65,14 +65,14 @@ class SampleClock:
         """Add the samples that arrived together.
 
         Args:
-            samples: (n,) float64; n may be 0.
+            samples: (n,) float64, or (n, 2) of two leads; n may be 0.
             arrival_s: monotonic, s.
             counters: (n,) int64, 0 to 255, the device's counter; None without one.
 
         Returns:
             The samples whose index is decided now, in order.
         """
-        if samples.size == 0:
+        if len(samples) == 0:
             return self.poll(arrival_s)
         silent_s = 0.0 if self._last_s is None else arrival_s - self._last_s
         after_silence = self._last_s is not None and (silent_s > SILENCE_S or self._was_cut)
@@ -128,7 +128,7 @@ class SampleClock:
 
     def _lateness(self) -> float:
         """Number of samples expected by the last arrival that are neither placed nor held."""
-        held = sum(samples.size for samples, _ in self._held)
+        held = sum(len(samples) for samples, _ in self._held)
         return self._due(self._last_s or 0.0) - self.end - held
 
     # -- indices --------------------------------------------------------------------------------------------
@@ -142,25 +142,25 @@ class SampleClock:
         self._held, self._held_since_s = [], None
         before = self.end
         if counters is None:
-            at = np.arange(samples.size)
-            missing = self._missing(arrival_s, samples.size) if silence else 0
+            at = np.arange(len(samples))
+            missing = self._missing(arrival_s, len(samples)) if silence else 0
         else:
             at, keep = self._unwrap(counters, arrival_s, silence, final)
-            if keep < samples.size:  # an unexpected last counter: the next one decides
+            if keep < len(samples):  # an unexpected last counter: the next one decides
                 self._held = [(samples[keep:], counters[keep:])]
                 samples, counters, at = samples[:keep], counters[:keep], at[:keep]
             missing = self._missing(arrival_s, int(at[-1]) + 1, self._jump(counters)) if silence and at.size else 0
-        if samples.size == 0:
+        if len(samples) == 0:
             return []
         self._was_cut = False
         if counters is not None:
             self._counter = int(counters[-1])
         at = at + before + missing
         self.end = int(at[-1]) + 1
-        self.lost += self.end - before - samples.size
+        self.lost += self.end - before - len(samples)
         self._line.learn(arrival_s, self.end)
         if not self.trusted:
-            samples = np.full(samples.size, np.nan)
+            samples = np.full(samples.shape, np.nan)
         edges = np.flatnonzero(np.diff(at) > 1) + 1
         return [
             Run(int(places[0]), part)

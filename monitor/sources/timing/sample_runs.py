@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 class SampleRuns:
     """Runs of samples, in order; between two runs samples are missing.
 
+    The samples of two leads are one array of two columns, (n, 2); numbers of samples count its rows.
+
     Args:
         duration: samples to give from the first one on, including missing ones; None = no limit.
 
@@ -46,9 +48,9 @@ class SampleRuns:
 
     def put(self, first_sample: int, samples: Floats) -> None:
         """Add samples; `first_sample` is never before the end of what was added last."""
-        if samples.size:
+        if len(samples):
             self._runs.append((first_sample, samples))
-            self.size += samples.size
+            self.size += len(samples)
 
     def chunk(
         self,
@@ -61,13 +63,17 @@ class SampleRuns:
         run = self.take(max_samples)
         if run is None:
             return Chunk(self.next, np.empty(0), arrival_s, notices) if notices else None
-        return Chunk(*run, arrival_s, notices, time_s(run[0]))
+        first, samples = run
+        if samples.ndim == 1:
+            return Chunk(first, samples, arrival_s, notices, time_s(first))
+        lead, second = np.ascontiguousarray(samples.T)
+        return Chunk(first, lead, arrival_s, notices, time_s(first), second)
 
     def drop(self, most: int) -> int:
         """Drop the oldest samples until at most `most` are left; return the number dropped, which is a gap then."""
         dropped = 0
         while self.size > most and (run := self.take(self.size - most)) is not None:
-            dropped += run[1].size
+            dropped += len(run[1])
         return dropped
 
     def take(self, max_samples: int) -> tuple[int, Floats] | None:
@@ -75,21 +81,21 @@ class SampleRuns:
         if not self._runs or max_samples <= 0 or self.ended:
             return None
         first, samples = self._runs.popleft()
-        taken, n = [samples], samples.size
+        taken, n = [samples], len(samples)
         while n < max_samples and self._runs and self._runs[0][0] == first + n:
             taken.append(self._runs.popleft()[1])
-            n += taken[-1].size
+            n += len(taken[-1])
         whole = np.concatenate(taken)
         if n > max_samples:
             self._runs.appendleft((first + max_samples, whole[max_samples:]))
         whole = whole[:max_samples]
-        self.size -= whole.size
-        self.next = first + whole.size
+        self.size -= len(whole)
+        self.next = first + len(whole)
         if self._stop is None and self.duration is not None:
             self._stop = first + self.duration
         if self._stop is not None and self.next > self._stop:
             whole = whole[: max(0, self._stop - first)]
             self.next = max(self._stop, first)
-            if not whole.size:
+            if not len(whole):
                 return None
         return first, whole

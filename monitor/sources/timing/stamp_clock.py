@@ -13,9 +13,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "LONGEST_GAP_S", "StampClock"]
+__all__ = ["FOLLOW_S", "HOLD_S", "LATE_S", "LONGEST_GAP_S", "Sample", "StampClock"]
 
 Floats = NDArray[np.float64]
+Sample = float | list[float]  # of one lead, or of two
 
 LATE_S = 0.1  # usual jitter of programs; a shorter loss cannot be distinguished from it
 HOLD_S = 0.5  # stamps that stay late for this time mean a loss
@@ -59,7 +60,7 @@ class StampClock:
         self.longest_s = math.inf
         self._lost_s = 0.0  # sum of all losses
         self._due_s: float | None = None  # expected stamp of the next sample; None = take the stamp of the next one
-        self._held: list[tuple[float, float]] = []  # (sample, stamp)
+        self._held: list[tuple[Sample, float]] = []  # (sample, stamp)
         self._least_late_s = math.inf  # of the held samples
         self._mark_s, self._mark_late_s = 0.0, math.inf  # stamp since which lateness has not fallen, and its lateness
         self._last_late_s = 0.0
@@ -70,7 +71,7 @@ class StampClock:
         """Add samples.
 
         Args:
-            samples: (n,) float64, in order.
+            samples: (n,) float64, or (n, 2) of two leads, in order.
             stamps: (n,) float64, s on the sender's clock; not finite = no stamp.
 
         Returns:
@@ -96,9 +97,9 @@ class StampClock:
         self._due_s = None
         return runs
 
-    def _place(self, arrived: Iterable[tuple[float, float]]) -> list[tuple[int, Floats]]:
+    def _place(self, arrived: Iterable[tuple[Sample, float]]) -> list[tuple[int, Floats]]:
         runs: list[tuple[int, Floats]] = []
-        certain: list[float] = []  # without a gap, from self.next on
+        certain: list[Sample] = []  # without a gap, from self.next on
         waiting = deque(arrived)
         while waiting:
             sample, stamp_s = waiting.popleft()
@@ -130,7 +131,7 @@ class StampClock:
         self._emit(certain, runs)
         return runs
 
-    def _lose(self) -> list[tuple[float, float]]:
+    def _lose(self) -> list[tuple[Sample, float]]:
         """Assume a loss before the held samples and return them, to be placed again; the least late is then on time."""
         lost = max(1, round(self._least_late_s * self.fs_hz))
         self.next += lost
@@ -139,13 +140,13 @@ class StampClock:
             self._due_s += lost / self.fs_hz
         return self._release()
 
-    def _release(self) -> list[tuple[float, float]]:
+    def _release(self) -> list[tuple[Sample, float]]:
         held, self._held = self._held, []
         self._least_late_s = self._mark_late_s = math.inf
         self._last_late_s = 0.0
         return held
 
-    def _emit(self, certain: list[float], runs: list[tuple[int, Floats]]) -> None:
+    def _emit(self, certain: list[Sample], runs: list[tuple[int, Floats]]) -> None:
         if certain:
             runs.append((self.next, np.array(certain)))
             self.next += len(certain)

@@ -74,6 +74,25 @@ def gather(
     return samples, notices
 
 
+def gather_leads(source: Source, n: int) -> tuple[dict[int, tuple[float, float]], list[Notice]]:
+    """Read `n` samples of a live source of two leads; return both values by index, and the notices."""
+    rows: dict[int, tuple[float, float]] = {}
+    notices: list[Notice] = []
+
+    def there() -> bool:
+        if (chunk := source.read(100)) is not None:
+            notices.extend(chunk.notices)
+            if chunk.samples.size:
+                assert chunk.second is not None
+                assert not rows or chunk.first_sample > max(rows)
+                both = zip(chunk.samples.tolist(), chunk.second.tolist(), strict=True)
+                rows.update(enumerate(both, chunk.first_sample))
+        return len(rows) >= n
+
+    wait_for(there, "samples of two leads")
+    return rows, notices
+
+
 def notices_of(chunks: list[Chunk], kind: str) -> list[Notice]:
     return [notice for chunk in chunks for notice in chunk.notices if notice.kind == kind]
 

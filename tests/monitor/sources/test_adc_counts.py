@@ -43,7 +43,9 @@ def test_mv_and_v_are_no_counts(factor: float) -> None:
     assert looks_like_counts(ecg() * factor) is None
 
 
-@pytest.mark.parametrize("numbers", [[], [float("nan")] * 9, [0, 1, 0, 1] * 50, [512] * 50, [1, 2, 3, 4, 5] * 9])
+@pytest.mark.parametrize(
+    "numbers", [[], [float("nan")] * 9, [0, 1, 0, 1] * 50, [512] * 50, [1, 2, 3, 4, 5] * 9, [1, 2, 3, 1e99]]
+)
 def test_a_flag_a_flat_line_and_nothing_are_no_counts(numbers: list[float]) -> None:
     assert looks_like_counts(numbers) is None
 

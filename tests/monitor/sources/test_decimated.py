@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ class Pieces(Source):
         size = min(max_samples, chunk.samples.size)
         if size < chunk.samples.size:
             time_s = None if chunk.time_s is None else chunk.time_s + size / self.fs_hz
-            self._chunks.insert(0, Chunk(chunk.first_sample + size, chunk.samples[size:], time_s=time_s))
-        return Chunk(chunk.first_sample, chunk.samples[:size], chunk.arrival_s, chunk.notices, chunk.time_s)
+            self._chunks.insert(0, replace(chunk.part(size), arrival_s=None, notices=(), time_s=time_s))
+        return chunk.part(0, size)
 
     def close(self) -> None:
         pass
@@ -141,6 +142,39 @@ def test_a_gap_stays_a_gap_of_the_same_length() -> None:
     assert (250, 1250) in list(zip([end for _, end in ends], [first for first, _ in ends[1:]], strict=False))
     assert ends[-1][1] == 1500
     np.testing.assert_allclose(np.concatenate([chunk.samples for chunk in chunks]), 2.0)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=8), st.integers(1, 300), st.integers(0, 9))
+def test_two_leads_are_filtered_as_each_alone(cuts: list[int], size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(sum(cuts), 2))
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    places = np.cumsum([0, *cuts])
+    gaps = 3000 * (np.arange(len(cuts)) // 3)  # before each third piece
+
+    def read(first: int, second: int | None) -> list[Chunk]:
+        chunks = [
+            Chunk(
+                int(place + gap),
+                rows[place : place + n, first],
+                time_s=(place + gap) / 2000,
+                second=None if second is None else rows[place : place + n, second],
+            )
+            for place, n, gap in zip(places, cuts, gaps, strict=False)
+        ]
+        pieces = Pieces(2000, chunks)
+        if second is not None:
+            pieces.leads, pieces.second_rails_mv = ("II", "V5"), (-2.0, 2.0)  # type: ignore[attr-defined]
+        source = DecimatedSource(pieces)
+        assert second is None or source.second_rails_mv == pytest.approx((-2.0, 2.0), abs=1e-4)
+        return [chunk for chunk in read_chunks(source, (size,)) if chunk.samples.size]
+
+    both, first, second = read(0, 1), read(0, None), read(1, None)
+    for chunk, own, other in zip(both, first, second, strict=True):
+        assert (chunk.first_sample, chunk.time_s) == (own.first_sample, own.time_s)
+        assert chunk.samples.tobytes() == own.samples.tobytes()
+        assert chunk.second is not None
+        assert chunk.second.tobytes() == other.samples.tobytes()
 
 
 def test_notices_times_and_attributes_pass() -> None:

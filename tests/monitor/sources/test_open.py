@@ -29,6 +29,28 @@ def test_a_rate_out_of_range_is_refused(fs_hz: float) -> None:
         open_source("sim", SourceOptions(fs_hz=fs_hz))
 
 
+@pytest.mark.parametrize(
+    ("spec", "channels", "why"),
+    [
+        ("zmq:tcp://127.0.0.1:5600", "II,V1", "a sender gives one lead; name one, e.g. --channel II$"),
+        ("ble:H10", "0,1", "a strap has one lead; leave out --channel$"),
+        *[(spec, "A,B,C", "give one lead, or two different ones") for spec in ("-", "serial", "lsl:ECG")],
+        *[("brainflow:SYNTHETIC_BOARD", each, "give one lead, or two different ones") for each in ("1,1", "a,A", "1,")],
+    ],
+)
+def test_two_leads_that_a_live_source_cannot_have_are_refused(spec: str, channels: str, why: str) -> None:
+    with pytest.raises(SourceError, match=why) as refused:
+        open_source(spec, SourceOptions(channel=channels, fs_hz=250.0))
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith(spec)
+
+
+def test_two_leads_of_a_strap_end_the_monitor_with_one_line() -> None:
+    done = ecg_monitor("--source", "ble:H10", "--channel", "A,B")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["ecg-monitor: ble:H10: a strap has one lead; leave out --channel"]
+
+
 @pytest.mark.slow
 def test_help_and_documentation_name_every_source() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")

@@ -62,6 +62,12 @@ def test_the_example_source_is_found_and_read(site: Path) -> None:
     source.close()  # second call
 
 
+def test_two_leads_of_a_live_source_of_a_package_are_refused(site: Path) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_source("example:60", SourceOptions(channel="II,V1", clock=Clock()))
+    assert str(refused.value) == "example:60: of this live source one lead is read; give one, e.g. --channel II"
+
+
 def test_an_unknown_source_lists_the_kinds_of_packages(site: Path) -> None:
     assert plugin_kinds() == ["example"]
     with pytest.raises(SourceError, match=r"unknown source 'exmple:75'; choose one of sim, .*, example, e\.g\."):

@@ -81,7 +81,11 @@ class Publisher:
         self.push_stamped([float(first + i) for i in range(n)], [at_s + i / FS_HZ for i in range(n)])
 
     def push_stamped(self, values: list[float], stamps: list[float]) -> None:
-        self._server.ask("push", self._number, [([v] * 2, stamp) for v, stamp in zip(values, stamps, strict=True)])
+        self.push_rows([[v] * 2 for v in values], stamps)
+
+    def push_rows(self, rows: list[list[float]], stamps: list[float]) -> None:
+        """Send samples of all channels."""
+        self._server.ask("push", self._number, list(zip(rows, stamps, strict=True)))
 
     def has_listener(self) -> bool:
         return self._server.ask("wait", self._number)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from monitor.errors import SourceError
 from monitor.sources import EndOfStream, SourceOptions, open_source
 from monitor.sources.live import brainflow as brainflow_source
-from tests.monitor.sources.helpers import gather, wait_for
+from tests.monitor.sources.helpers import gather, gather_leads, wait_for
 
 pytest.importorskip("brainflow", reason="pip install '.[brainflow]'")
 with warnings.catch_warnings():
@@ -82,6 +82,24 @@ def test_lost_packets_are_gaps_beyond_the_range_of_the_counter(tmp_path: Path) -
     assert (np.diff(list(samples)) > np.diff(places)).sum() <= 5
 
 
+def test_two_leads_of_a_board(tmp_path: Path) -> None:
+    places = np.arange(700)
+    places = places[(places < 400) | (places >= 431)]
+    wave = WAVE[: places.size].copy()
+    wave[5] = 1e9  # beyond any voltage, in both channels
+    noted: dict[str, str] = {}
+    spec = recorded(tmp_path / "a.csv", wave, places)
+    source = open_source(spec, SourceOptions(channel="ch3,0", note=noted.__setitem__))
+    assert (source.lead, source.leads) == ("ch3,ch1", ("ch3", "ch1"))  # type: ignore[attr-defined]
+    assert noted["lead"] == "ch3 and ch1"
+    rows, notices = gather_leads(source, places.size)
+    source.close()
+    wave[5] = np.nan
+    np.testing.assert_allclose(list(rows.values()), np.stack((-wave, wave), axis=1), atol=1e-6)
+    assert (np.diff(list(rows)) >= np.diff(places)).all()
+    assert [notice.count for notice in notices if notice.kind == "bad_input"] == [2]
+
+
 @pytest.mark.slow
 def test_a_counter_with_another_range_is_not_used(tmp_path: Path) -> None:
     spec = recorded(tmp_path / "a.csv", WAVE[:700], np.arange(700), lambda at: at % 201)
@@ -104,6 +122,24 @@ def test_a_counter_of_the_packets_of_two_boards_is_used(tmp_path: Path) -> None:
     assert "by its counter" in notices[0].text
     np.testing.assert_allclose(list(samples.values()), WAVE[: places.size], atol=1e-6)
     assert (np.diff(list(samples)) >= np.diff(places)).all(), "the gap is found by the counter"
+
+
+def test_two_leads_of_a_silent_board_are_lost_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brainflow_source, "SILENT_S", 0.6)
+    monkeypatch.setattr(brainflow_source, "_BACKOFF_S", (0.1, 0.2))
+    path = tmp_path / "a.csv"
+    source = open_source(recorded(path, WAVE[:400], np.arange(400)), SourceOptions(channel="0,2"))
+    whole = path.read_bytes()
+    gather_leads(source, 400)
+    path.unlink()
+    gather(source, lambda _, notices: [notice.kind for notice in notices] == ["source_lost"])
+    path.write_bytes(whole)
+    rows, notices = gather_leads(source, 300)
+    source.close()
+    assert notices[0].kind == "source_back"
+    assert min(rows) > 400 + 0.5 * FS_HZ, "the time of the silence is missing"
+    wave = WAVE[: len(rows)]
+    np.testing.assert_allclose(list(rows.values()), np.stack((wave, -wave), axis=1), atol=1e-6)
 
 
 @pytest.mark.slow
@@ -153,6 +189,8 @@ def test_unread_samples_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch)
         ("playback_file?file=/nowhere.csv&master_board=cyton", {}, "a parameter is missing or wrong"),
         ("playback_file?file=/nowhere.csv&master_board=citon", {}, "nearest: CYTON_BOARD"),
         ("synthetic", {"channel": "V1"}, "no channel 'V1'; channels: 0 ch1 .*, 1 ch2"),
+        ("synthetic", {"channel": "ch1,V1"}, "no channel 'V1'; channels: 0 ch1 .*, 1 ch2"),
+        ("synthetic", {"channel": "ch1,0"}, "'ch1' and 0 are one channel; give two different ones: 0 ch1"),
         ("synthetic", {"fs_hz": 500.0}, "--fs 500 Hz, but the board has 250 Hz"),
         ("synthetic", {"unit": "adc"}, "--mv-per-unit"),
         ("synthetic", {"start_s": 1.0}, "leave out --start"),

@@ -21,7 +21,7 @@ from monitor.sources.live import lsl as lsl_source
 from monitor.sources.live.lsl import BUFFER_S, LslSource
 from monitor.sources.timing.stamp_clock import LATE_S
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
-from tests.monitor.sources.helpers import Clock, gather, wait_for
+from tests.monitor.sources.helpers import Clock, gather, gather_leads, wait_for
 from tests.monitor.sources.live.lsl_streams import FS_HZ, Publisher, Server
 
 pytest.importorskip("pylsl", reason="pip install '.[lsl]'")
@@ -90,6 +90,60 @@ def test_channel_and_unit_can_be_chosen(name: str, options: dict[str, Any], lead
     samples, _ = gather(source, lambda got, _: len(got) == 250)
     np.testing.assert_allclose(list(samples.values()), np.arange(250) * scale)
     source.close()
+
+
+def both(n: int, first: int = 0) -> list[list[float]]:
+    return [[float(first + i), -2.0 * (first + i)] for i in range(n)]
+
+
+def test_two_leads_are_read_and_lost_together(name: str) -> None:
+    clock, server, uv = Clock(), Server(), ["microvolts", "uV"]
+    outlet = Publisher(name, server=server, units=uv, source_id="")
+    source = outlet.watched(name, clock=clock, channel="V5,II")
+    assert (source.lead, source.leads) == ("V5,II", ("V5", "II"))  # type: ignore[attr-defined]
+    rows = both(250)
+    rows[7][0], rows[9] = np.nan, [9.0, 5e12]
+    outlet.push_rows(rows[:100], [10.0 + i / FS_HZ for i in range(100)])
+    outlet.push_rows(rows[100:], [12.0 + i / FS_HZ for i in range(150)])  # 400 samples are missing
+    samples, notices = gather_leads(source, 250)
+    assert list(samples) == [*range(100), *range(500, 650)]
+    expected = np.array(rows)[:, ::-1] / 1000
+    expected[9, 0] = np.nan
+    np.testing.assert_allclose(list(samples.values()), expected)
+    assert [(notice.kind, notice.count) for notice in notices] == [("bad_input", 1)]
+    server.kill()
+    kinds: list[str] = []
+
+    def reported(kind: str) -> bool:
+        chunk = source.read(100)
+        kinds.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
+        return kind in kinds
+
+    wait_for(lambda: reported("source_lost"), "the loss")
+    outlet = Publisher(name, units=uv, source_id="")
+    wait_for(lambda: reported("source_back"), "the stream")
+    assert outlet.has_listener()
+    clock.now_s += 8.0
+    outlet.push_rows(both(500), [2.0 + i / FS_HZ for i in range(500)])
+    samples, _ = gather_leads(source, 500)
+    assert min(samples) >= 650 + 1500 - 3, "of the 8 s 2 s were late"
+    np.testing.assert_allclose(list(samples.values()), np.array(both(500))[:, ::-1] / 1000)
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("channel", "error"),
+    [
+        ("II,V5", "it gives II in uV and V5 in mV; two leads need one unit, so read one, e.g. --channel II$"),
+        ("0,II", r"0 and 'II' are one channel; give two different ones: 0 II \[microvolts\], 1 V5 \[mV\]$"),
+        ("II,V9", "no channel 'V9'; channels: 0 II"),
+    ],
+)
+def test_two_leads_that_a_stream_does_not_have_are_refused(name: str, channel: str, error: str) -> None:
+    Publisher(name)
+    with pytest.raises(SourceError, match=error) as refused:
+        open_source(f"lsl:{name}", SourceOptions(channel=channel))
+    assert "\n" not in str(refused.value)
 
 
 def test_lost_samples_are_a_gap_and_late_samples_are_not(stream: tuple[Publisher, Source, Clock]) -> None:

@@ -19,7 +19,7 @@ from monitor.sources import Chunk, EndOfStream, SourceOptions, open_source
 from monitor.sources.live.pipe_reader import READ_BYTES
 from monitor.sources.live.stdin import StdinSource
 from tests.monitor.commands.helpers import COMMAND, FREE_BUS, environment
-from tests.monitor.sources.helpers import notices_of, traced, wait_for
+from tests.monitor.sources.helpers import notices_of, read_chunks, traced, wait_for
 
 
 class Pipe:
@@ -140,6 +140,117 @@ def test_leads_off_and_bad_rows_are_nan(pipe: Pipe) -> None:
     assert "'nan'" in notices[0].text
 
 
+def both_leads(chunks: list[Chunk]) -> tuple[list[float], list[float]]:
+    first = signal_of(chunks)
+    seconds = [chunk.second for chunk in chunks if chunk.samples.size]
+    assert all(second is not None for second in seconds)
+    second = np.concatenate([second for second in seconds if second is not None]).tolist()
+    assert len(second) == len(first)
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "leads"),
+    [
+        ("0.5,9,2\n-0.25,9,3\n1,9,4\n", {"column": 0, "second": 2}, ("ECG 0", "ECG 2")),
+        ("II [uV];n;V1 [uV]\n500;1;2000\n-250;2;3000\n1000;3;4000\n", {"column": "II", "second": "v1"}, ("II", "V1")),
+        ("time,V1,II\n0.000,2,0.5\n0.004,3,-0.25\n0.008,4,1\n", {"channel": "II", "second": "V1"}, ("II", "V1")),
+        ("0,5\t2\n-0,25\t3\n1,0\t4\n", {"column": 0, "second": 1}, ("ECG 0", "ECG 1")),
+    ],
+)
+def test_two_leads(text: str, options: dict[str, object], leads: tuple[str, str]) -> None:
+    pipe = Pipe(**options)
+    chunks = pipe.rest(text)
+    first, second = both_leads(chunks)
+    assert first == pytest.approx([0.5, -0.25, 1.0])
+    assert second == pytest.approx([2.0, 3.0, 4.0])
+    assert (pipe.source.leads, pipe.source.lead) == (leads, ",".join(leads))
+    assert notices_of(chunks, "bad_input") == []
+
+
+def test_an_unreadable_value_blanks_its_lead_only() -> None:
+    rows = "0.1,1\n0.2,x\n,3\n0.4\nabc\n!\n0.6,1e99\n0.7,8\n"
+    chunks = Pipe(column=0, second=1).rest(rows)
+    first, second = both_leads(chunks)
+    np.testing.assert_array_equal(first, [0.1, 0.2, np.nan, 0.4, np.nan, np.nan, 0.6, 0.7])
+    np.testing.assert_array_equal(second, [1, np.nan, 3, np.nan, np.nan, np.nan, np.nan, 8])
+    notices = notices_of(chunks, "bad_input")
+    assert sum(notice.count for notice in notices) == 5, "! is leads off"
+    assert "'0.2,x'" in notices[0].text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.lists(st.integers(1, 60), max_size=20), st.booleans())
+def test_two_leads_are_those_of_each_alone_for_every_cut(garbage: bytes, cuts: list[int], timed: bool) -> None:
+    stamp = "{:.3f},".format if timed else lambda _: "x,"
+    rows = [f"{stamp(n / 250)}{n % 7 / 10},{n % 5 / 10}\n".encode() for n in range(40)]
+    data = b"time,II,V1\n" + b"".join(rows[:30]) + garbage + b"\n" + b"".join(rows[30:])
+    pipe = Pipe(channel="II", second="V1")
+    chunks: list[Chunk] = []
+    left = data
+    for size in cuts:
+        if left:
+            pipe.write(left[:size])
+            left = left[size:]
+            if (chunk := pipe.source.read(1000)) is not None:
+                chunks.append(chunk)
+    chunks += pipe.rest(left)
+
+    def places(chunks: list[Chunk]) -> list[int]:
+        return [chunk.first_sample + i for chunk in chunks for i in range(chunk.samples.size)]
+
+    for lead, column in enumerate(("II", "V1")):
+        alone = Pipe(channel=column).rest(data)
+        assert places(alone) == places(chunks)
+        expected = np.concatenate([chunk.samples for chunk in alone])
+        leads = [(chunk.samples, chunk.second)[lead] for chunk in chunks if chunk.samples.size]
+        np.testing.assert_array_equal(np.concatenate([part for part in leads if part is not None]), expected)
+
+
+def test_two_leads_at_a_high_rate_are_decimated() -> None:
+    near, far = os.pipe()
+    kept = os.dup(0)
+    os.dup2(near, 0)
+    try:
+        source = open_source("-", SourceOptions(column="0,1", fs_hz=2000.0))
+        wave = np.sin(np.arange(4000) / 100)
+        with os.fdopen(far, "w") as writer:
+            writer.writelines(f"{mv:.6f},{-2 * mv:.6f}\n" for mv in wave[:2000])
+        chunks = read_chunks(source, (100,))
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(near)
+    assert source.fs_hz == 500.0
+    assert source.leads == ("ECG 0", "ECG 1")  # type: ignore[attr-defined]
+    first, second = both_leads(chunks)
+    np.testing.assert_allclose(first[10:-10], wave[:2000:4][10:-10], atol=2e-3)
+    np.testing.assert_allclose(second[10:-10], -2 * wave[:2000:4][10:-10], atol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "error"),
+    [
+        ("II,V1\n0.1,0.2\n0.1,0.3\n", ("II", "V9"), "-: no channel 'V9'; channels: 0 II (0.1 0.1), 1 V1 (0.2 0.3)"),
+        (
+            "II,V1\n0.1,0.2\n0.1,0.3\n",
+            ("II", 0),
+            "-: 'II' and 0 are one channel; give two different ones: 0 II (0.1 0.1), 1 V1 (0.2 0.3)",
+        ),
+        ("0.1\n0.2\n", (0, 1), "-: no channel '1'; channels: 0 (0.1 0.2)"),
+        (
+            "II [mV],V1 [uV]\n0.1,0.2\n0.1,0.3\n",
+            ("II", "V1"),
+            "-: it gives II in mV and V1 in uV; two leads need one unit, so read one, e.g. --channel II",
+        ),
+    ],
+)
+def test_two_leads_that_a_table_does_not_have_are_refused(text: str, wanted: tuple[object, object], error: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        Pipe(column=wanted[0], second=wanted[1]).rest(text)
+    assert str(refused.value) == error
+
+
 def test_a_banner_is_no_sample(pipe: Pipe) -> None:
     assert signal_of(pipe.rest("Booting\nSensor ready\n0.1\n0.2\n")) == [0.1, 0.2]
 
@@ -248,6 +359,40 @@ def test_the_command_reads_a_pipe() -> None:
     assert "leads_off" in done.stdout
     assert "1 unreadable lines" in done.stderr
     assert "'oops'" in done.stderr
+
+
+TWO_LEADS = """
+import numpy as np
+from monitor.sources import SourceOptions, open_source
+mv = open_source("sim:sinus=12", SourceOptions(fs_hz=250, duration_s=12)).read(3000).samples
+ii = np.where(np.arange(3000) < 1500, mv, 0.0)  # a dead electrode from then on
+print("n,II,V1")
+print(*(f"{n},{a:.4f},{-b:.4f}" for n, (a, b) in enumerate(zip(ii, mv))), sep=chr(10))
+"""
+
+
+@pytest.mark.slow
+def test_the_command_watches_and_records_two_columns_of_a_pipe(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", TWO_LEADS], stdout=subprocess.PIPE) as writer:
+        command = (*COMMAND, "--source", "-", "--fs", "250", "--column", "II,V1", "--no-dashboard", *FREE_BUS)
+        done = subprocess.run(
+            (*command, "--record", str(tmp_path)),
+            stdin=writer.stdout,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment(),
+        )
+    assert done.returncode == 0, done.stderr
+    assert "p1: -, lead II,V1, 250 Hz" in done.stdout
+    assert "p1: lead V1 is used; II: " in done.stderr
+    assert "0 gaps, 0 samples lost" in done.stdout
+    (record,) = (tmp_path / "p1").glob("*.hea")
+    leads = [read_chunks(open_source(f"wfdb:{record.with_suffix('')}", SourceOptions(channel=n))) for n in (0, 1)]
+    ii, v1 = (np.concatenate([chunk.samples for chunk in chunks]) for chunks in leads)
+    assert ii.size == v1.size == 3000
+    np.testing.assert_allclose(ii[:1500], -v1[:1500], atol=2e-3)
+    assert np.ptp(v1[1500:]) > 0.5
 
 
 def test_the_time_column_is_recognised_under_any_name(pipe: Pipe) -> None:

@@ -87,6 +87,14 @@ class Reader:
         return np.concatenate([np.empty(0), *(chunk.samples for chunk in self.chunks)])
 
     @property
+    def rows(self) -> np.ndarray:
+        """(n, 2), of two leads."""
+        filled = [chunk for chunk in self.chunks if chunk.samples.size]
+        assert all(chunk.second is not None for chunk in filled)
+        parts = [np.stack((chunk.samples, chunk.second), axis=1) for chunk in filled if chunk.second is not None]
+        return np.concatenate([np.empty((0, 2)), *parts])
+
+    @property
     def places(self) -> np.ndarray:
         parts = [chunk.first_sample + np.arange(chunk.samples.size) for chunk in self.chunks]
         return np.concatenate([np.empty(0, dtype=np.int64), *parts])
