@@ -236,8 +236,8 @@ def failure(table: Table, dice: random.Random) -> str:
             return f"rate {layout.fs_hz:g}, not {table.fs_hz}"
         if layout.unit != table.unit:
             return f"unit {layout.unit}, not {table.unit}"
-        if layout.lead != table.lead:
-            return f"lead {layout.lead!r}, not {table.lead!r}"
+        if layout.leads[0].lead != table.lead:
+            return f"lead {layout.leads[0].lead!r}, not {table.lead!r}"
         if len(samples) != len(table.mv) or not np.allclose(samples, table.mv, atol=1e-6, equal_nan=True):
             return f"{len(samples)} samples, not {len(table.mv)}, or other ones"
         if abs(lost - table.lost) > 1:

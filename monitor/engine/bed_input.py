@@ -26,6 +26,11 @@ State = Literal["starting", "running", "no_data", "source_lost", "ended"]
 _HISTORY_S = 60.0
 
 
+def _leads_of(source: Source) -> tuple[str, ...]:
+    leads: tuple[str, ...] = getattr(source, "leads", (source.lead,))
+    return leads
+
+
 class BedInput:
     """Reads the source of a bed and collects the events that its detector finds; of two leads, those of the better one.
 
@@ -35,7 +40,6 @@ class BedInput:
 
     Attributes:
         source, detectors: the parts that read and analyse; a detector for each lead.
-        leads: names of the leads.
         rails_mv: range of each lead, (low, high) mV; None if unknown.
         sample_0: wall time of sample 0.
         arrivals: arrival or due time of samples.
@@ -59,14 +63,13 @@ class BedInput:
     ) -> None:
         fs_hz = source.fs_hz
         self.source = source
-        self.leads: tuple[str, ...] = getattr(source, "leads", (source.lead,))
-        self.rails_mv = (source.rails_mv, getattr(source, "second_rails_mv", None))[: len(self.leads)]
+        self.rails_mv = (source.rails_mv, getattr(source, "second_rails_mv", None))[: len(_leads_of(source))]
         try:
             self.detectors = tuple(Detector(fs_hz, rails_mv, config.signal.mains) for rails_mv in self.rails_mv)
         except ValueError as error:
             raise ConfigError(f"bed {name}: {error}") from None
-        self._choice = LeadChoice(fs_hz) if len(self.leads) > 1 else None
-        self._histories = tuple(SignalHistory(round(_HISTORY_S * fs_hz)) for _ in self.leads)
+        self._choice = LeadChoice(fs_hz) if len(self.detectors) > 1 else None
+        self._histories = tuple(SignalHistory(round(_HISTORY_S * fs_hz)) for _ in self.detectors)
         start = None if source.start_time is None else usable_start(source.start_time)
         self.sample_0 = started if start is None else start
         self._notices: tuple[Notice, ...] = ()  # for the next piece
@@ -91,6 +94,11 @@ class BedInput:
     def now(self) -> int:
         """The sample clock: index of the next sample."""
         return self._histories[0].end
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads; a stream may state them after it has begun."""
+        return _leads_of(self.source)
 
     @property
     def used(self) -> int:
@@ -216,7 +224,7 @@ class BedInput:
     def samples_of(self, chunk: Chunk) -> list[NDArray[np.float64]]:
         """Samples of each lead; NaN where a source of two leads gives one."""
         second = np.full(chunk.samples.size, np.nan) if chunk.second is None else chunk.second
-        return [chunk.samples, second][: len(self.leads)]
+        return [chunk.samples, second][: len(self.detectors)]
 
     @staticmethod
     def _events_of(found: list[Event] | Exception) -> list[Event]:

@@ -64,13 +64,14 @@ class CsvSource(Source):
                 runs += self._piece()
             layout = self._reader.layout
             if layout is None or not self._reader.any_number:
-                raise SourceError(f"{name}: column {'' if layout is None else layout.lead!r} holds no number")
+                raise SourceError(f"{name}: column {'' if layout is None else layout.leads[0].lead!r} holds no number")
             self._first, self._stop = sample_span(options, layout.fs_hz, None, name)
         except BaseException:
             self._file.close()
             raise
-        self.fs_hz, self.lead, self.rails_mv = layout.fs_hz, layout.lead, layout.rails_mv
-        self.unit, self.mv_per_unit = layout.unit, layout.mv
+        lead = layout.leads[0]
+        self.fs_hz, self.lead, self.rails_mv = layout.fs_hz, lead.lead, lead.rails_mv
+        self.unit, self.mv_per_unit = layout.unit, lead.mv
         self._pending = [Notice("bad_input", f"{name}: {layout.notice}")] if layout.notice else []
         self._keep(runs)
 

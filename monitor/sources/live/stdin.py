@@ -146,11 +146,10 @@ class StdinSource(Source):
         if not self.fs_hz:
             self.fs_hz = layout.fs_hz
             self._runs.duration = sample_span(self._options, layout.fs_hz, None, self.name)[1]
-        self.unit, self.mv_per_unit, self.rails_mv = layout.unit, layout.mv, layout.rails_mv
+        first, second = layout.leads[0], layout.leads[-1]
+        self.unit, self.mv_per_unit, self.rails_mv = layout.unit, first.mv, first.rails_mv
         self.leads = tuple(column.lead for column in layout.leads)
-        self.lead = ",".join(self.leads)
-        if layout.second is not None:
-            self.second_rails_mv = layout.second.rails_mv
+        self.lead, self.second_rails_mv = ",".join(self.leads), second.rails_mv
         if layout.notice:
             self._pending.append(Notice("bad_input", f"{self.name}: {layout.notice}"))
 

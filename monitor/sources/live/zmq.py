@@ -205,9 +205,10 @@ class ZmqSource(Source):
         layout = table.layout
         if layout is None:
             return
-        if self.mv_per_unit != layout.mv or not self.lead or self._next is None:
-            self.unit, self.mv_per_unit, self.lead = layout.unit, layout.mv, layout.lead
-            self.rails_mv = layout.rails_mv
+        column = layout.leads[0]
+        if self.mv_per_unit != column.mv or not self.lead or self._next is None:
+            self.unit, self.mv_per_unit, self.lead = layout.unit, column.mv, column.lead
+            self.rails_mv = column.rails_mv
         self.fs_hz = self.fs_hz or check_fs(layout.fs_hz, "message")
         for first, mv in runs:
             self._runs.put(first, mv)

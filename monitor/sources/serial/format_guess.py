@@ -12,9 +12,9 @@ import numpy as np
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import looks_like_counts
 from monitor.sources.serial.cyton import Cyton, is_interleaved
-from monitor.sources.serial.line_fields import Row, is_leads_off, parse_rows, words_of
+from monitor.sources.serial.line_fields import Row, is_leads_off, lines_of, parse_rows, words_of
 from monitor.sources.serial.line_layout import LineLayout, find_layout
-from monitor.sources.serial.line_parser import LineParser, lines_of
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.openview import OPENVIEW, OpenView, foreign_openview
 from monitor.sources.serial.packets import Chords, Olimex, PacketParser
 

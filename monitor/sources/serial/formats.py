@@ -16,8 +16,9 @@ from monitor.errors import SourceError
 from monitor.sources.adc_counts import EXAMPLE_SCALE, Adc, given_adc, signed_adc
 from monitor.sources.options import MAX_MV, SourceOptions
 from monitor.sources.serial.cyton import Cyton, CytonDaisy
+from monitor.sources.serial.decoded import Decoded
 from monitor.sources.serial.line_layout import LineLayout
-from monitor.sources.serial.line_parser import Decoded, LineParser
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.openview import ADS1292R, HEALTHYPI4, HEALTHYPI5, MAX30003, OpenView
 from monitor.sources.serial.packets import Chords, Olimex, PacketParser, Raw16
 from monitor.sources.units import mv_per

@@ -16,8 +16,20 @@ from monitor.sources.channels import is_ecg
 from monitor.sources.options import parse_number
 from monitor.sources.units import ADC, canonical_unit
 
-__all__ = ["Field", "Row", "is_leads_off", "parse_pieces", "parse_rows", "words_of"]
+__all__ = [
+    "LINE_END",
+    "Field",
+    "Row",
+    "is_alike",
+    "is_leads_off",
+    "lines_of",
+    "parse_pieces",
+    "parse_rows",
+    "words_of",
+]
 
+LINE_END: Final = re.compile(rb"[\r\n]")  # LF, CR, CRLF and LF CR: an empty line is nothing
+_DIGIT: Final = re.compile(rb"[0-9]")
 _NAN: Final = float("nan")
 _MOST_FIELDS: Final = 64
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -85,6 +97,20 @@ def words_of(line: str) -> list[str]:
     words = [word.strip(" \"'") for word in re.split(r"[,;\t]", line.strip(" \t#>"))]
     good = len(words) > 1 and all(word and not word[0].isdigit() and word[0] not in "+-." for word in words)
     return words if good else []
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """The whole lines of `data`, none of them empty; the first and the last may be incomplete and are left out."""
+    return [line for line in (part.strip() for part in LINE_END.split(data)[1:-1]) if line]
+
+
+def is_alike(line: bytes, good: bytes) -> bool:
+    """Whether a line is a garbled row: half of a good one or more stands at its ends, other digits apart."""
+    line, good = (_DIGIT.sub(b"0", each) for each in (line, good))
+    most = min(len(line), len(good))
+    begin = next((i for i in range(most) if line[i] != good[i]), most)
+    end = next((i for i in range(most - begin) if line[-1 - i] != good[-1 - i]), most - begin)
+    return most > 0 and 2 * (begin + end) >= len(good) and len(line) <= 2 * len(good)
 
 
 def parse_rows(line: str) -> list[Row]:

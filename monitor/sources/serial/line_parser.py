@@ -14,23 +14,29 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.errors import SourceError
 from monitor.sources.adc_counts import Adc
 from monitor.sources.channels import check_units
 from monitor.sources.options import MAX_MV
-from monitor.sources.serial.line_fields import Row, is_leads_off, parse_pieces, parse_rows, words_of
+from monitor.sources.serial.decoded import Decoded
+from monitor.sources.serial.line_fields import (
+    LINE_END,
+    Row,
+    is_alike,
+    is_leads_off,
+    parse_pieces,
+    parse_rows,
+    words_of,
+)
 from monitor.sources.serial.line_layout import LineLayout, find_layout
 from monitor.sources.serial.lost_digits import LostDigits
 from monitor.sources.units import UNITS
 
-__all__ = ["LEADS_OFF", "MAX_LINE", "Decoded", "LineParser", "lines_of"]
+__all__ = ["LEADS_OFF", "MAX_LINE", "LineParser"]
 
 LEADS_OFF = b"!"
 MAX_LINE = 1024  # bytes; a longer line is no row of numbers (wrong baud rate: noise without line ends)
-_DIGIT: Final = re.compile(rb"[0-9]")
-_END: Final = re.compile(rb"[\r\n]")  # LF, CR, CRLF and LF CR: an empty line is nothing
 # PulseSensor Playground, PROCESSING_VISUALIZER: S and the sample, B and beats a minute, Q and the interval.
 _PULSE = re.compile(r"[SBQ]\d{1,4}\Z")
 _EARLY_LINES = 20  # only these can show a pulse sensor; a garbled line later must not end the source
@@ -43,19 +49,6 @@ _NAN = float("nan")
 _GARBLED = float("inf")  # beyond every range
 
 Sample = float | list[float]  # of one lead, or of two
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Samples completed by a piece of bytes.
-
-    Attributes:
-        mv: (n,) float64, mV, or (n, 2) of two leads; NaN = leads off or unreadable.
-        counters: (n,) int64, 0 to 255, the device's counter of its samples; None if the format has none.
-    """
-
-    mv: NDArray[np.float64]
-    counters: NDArray[np.int64] | None = None
 
 
 @dataclass(slots=True)
@@ -71,20 +64,6 @@ class _Lead:
     digits: LostDigits = field(default_factory=LostDigits)
     negatives: int = 0
     decided: deque[float] = field(default_factory=deque)
-
-
-def lines_of(data: bytes) -> list[bytes]:
-    """The whole lines of `data`, none of them empty; the first and the last may be incomplete and are left out."""
-    return [line for line in (part.strip() for part in _END.split(data)[1:-1]) if line]
-
-
-def _is_alike(line: bytes, good: bytes) -> bool:
-    """Whether a line is a garbled row: half of a good one or more stands at its ends, other digits apart."""
-    line, good = (_DIGIT.sub(b"0", each) for each in (line, good))
-    most = min(len(line), len(good))
-    begin = next((i for i in range(most) if line[i] != good[i]), most)
-    end = next((i for i in range(most - begin) if line[-1 - i] != good[-1 - i]), most - begin)
-    return most > 0 and 2 * (begin + end) >= len(good) and len(line) <= 2 * len(good)
 
 
 class LineParser:
@@ -149,7 +128,7 @@ class LineParser:
 
     def feed(self, data: bytes) -> Decoded:
         """Return the samples, mV, of the lines that `data` completes; NaN = leads off, or unreadable and counted."""
-        *lines, rest = _END.split(self._rest + data)
+        *lines, rest = LINE_END.split(self._rest + data)
         if len(rest) > MAX_LINE:  # too long for a row: keep only enough to know that
             rest = rest[: MAX_LINE + 1]
         self._rest = rest
@@ -204,7 +183,7 @@ class LineParser:
         except ValueError:
             if self.layout is None or self.layout.second is None or is_leads_off(text):
                 raise
-            if _WORDS.match(text) and not _is_alike(line, self._good):
+            if _WORDS.match(text) and not is_alike(line, self._good):
                 raise
             return [parse_pieces(text)]
 
@@ -360,7 +339,7 @@ class LineParser:
                 f"lines such as {self.example} are a pulse sensor's: light through a finger (PPG) shows no QRS complex;"
                 " connect an ECG amplifier, e.g. an AD8232"
             )
-        if _WORDS.match(text) and not _is_alike(line, self._good):
+        if _WORDS.match(text) and not is_alike(line, self._good):
             self._header = words_of(text) or self._header
             return []
         self._bad_run += 1

@@ -35,7 +35,7 @@ class LeadColumn(NamedTuple):
 
     Attributes:
         column: from 0.
-        lead: its name.
+        lead: its name; `ECG` without one.
         mv, zero: mV = (number - zero) * mv.
         rails_mv: range of the given ADC, mV; None if unknown.
     """
@@ -53,42 +53,27 @@ class TableLayout:
 
     Attributes:
         shape: delimiter, header, first row.
-        column: column of the ECG, from 0.
-        lead: its name; `ECG` without one.
-        unit: its unit, or `adc`.
-        mv, zero: mV = (number - zero) * mv.
-        rails_mv: range of the given ADC, mV; None if unknown.
+        leads: the columns to read, one or two.
+        unit: their unit, or `adc`.
         time: the time column; None without one, or where it is not used.
         fs_hz: sampling rate, Hz.
         notice: what the user has to know of the layout; empty = nothing.
         blank_is_sample: an empty line is a missing sample.
         ordinals: columns with the place of the row: times, dates, an index.
-        second: the column of the second lead; None where one lead is read.
     """
 
     shape: Shape
-    column: int
-    lead: str
+    leads: tuple[LeadColumn, ...]
     unit: str
-    mv: float
-    zero: float
-    rails_mv: tuple[float, float] | None
     time: TimeColumn | None
     fs_hz: float
     notice: str
     blank_is_sample: bool
     ordinals: tuple[int, ...] = ()
-    second: LeadColumn | None = None
 
     def number(self, cell: str) -> float:
         """Parse a cell; ValueError if it is no number."""
         return number(cell, self.shape.decimal_comma)
-
-    @property
-    def leads(self) -> tuple[LeadColumn, ...]:
-        """The columns to read, one or two."""
-        first = LeadColumn(self.column, self.lead, self.mv, self.zero, self.rails_mv)
-        return (first,) if self.second is None else (first, self.second)
 
     def is_summary(self, row: Sequence[str]) -> bool:
         """Whether a row has a word where the others have their time or index: a footer, `Total,7500`."""
@@ -135,21 +120,15 @@ def recognise(lines: Sequence[str], options: SourceOptions, name: str) -> TableL
     unit = scales[0][0]
     options.note("unit", unit)
     time, fs_hz, notice = _rate(shape, rows, columns, chosen, stated, options, name)
-    first, *others = [LeadColumn(i, lead, *scale[1:]) for i, lead, scale in zip(chosen, leads, scales, strict=True)]
     return TableLayout(
         shape,
-        first.column,
-        first.lead,
+        tuple(LeadColumn(i, lead, *scale[1:]) for i, lead, scale in zip(chosen, leads, scales, strict=True)),
         unit,
-        first.mv,
-        first.zero,
-        first.rails_mv,
         time,
         fs_hz,
         notice,
         blank_is_sample=shape.width == 1 and time is None and not _is_spaced(lines[shape.first :]),
         ordinals=tuple(i for i, each in enumerate(columns) if i not in chosen and each.is_ordinal),
-        second=others[0] if others else None,
     )
 
 

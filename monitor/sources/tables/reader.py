@@ -180,7 +180,7 @@ class TableReader:
     def _leads_off(self, lines: Sequence[str]) -> list[tuple[int, Floats]]:
         """Samples without a value before the first row of a stream: `!` instead of a number."""
         count = sum(line.strip().startswith(LEADS_OFF) for line in lines)
-        shape = (count,) if self.layout is None or self.layout.second is None else (count, 2)
+        shape = (count,) if self.layout is None or len(self.layout.leads) == 1 else (count, 2)
         return self._place((np.full(shape, np.nan), np.full(count, np.nan))) if count else []
 
     def _read(self, lines: Sequence[str]) -> list[tuple[int, Floats]]:

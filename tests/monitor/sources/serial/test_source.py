@@ -15,7 +15,8 @@ import pytest
 from monitor.errors import SourceError
 from monitor.sources import EndOfStream, SourceOptions, open_source
 from monitor.sources.serial import link as serial_link
-from monitor.sources.serial.line_parser import Decoded, LineParser
+from monitor.sources.serial.decoded import Decoded
+from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.source import BUFFER_S, SerialSource
 from tests.monitor.sources.helpers import Clock, wait_for
 from tests.monitor.sources.serial.helpers import FS_HZ, Device, Reader

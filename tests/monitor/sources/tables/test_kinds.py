@@ -42,7 +42,12 @@ def read(text: str | bytes, piece: int = 1 << 20, live: bool = False, **options:
         gaps += first - end
         end = first + mv.size
     return Read(
-        np.concatenate([mv for _, mv in runs]), layout.fs_hz, layout.lead, layout.unit, gaps, reader.take_bad()[0]
+        np.concatenate([mv for _, mv in runs]),
+        layout.fs_hz,
+        layout.leads[0].lead,
+        layout.unit,
+        gaps,
+        reader.take_bad()[0],
     )
 
 
