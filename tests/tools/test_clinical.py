@@ -12,6 +12,7 @@ from clinical_rows.examine import Verdict, drawn, examine, verdict_of
 from clinical_rows.hearts import Heart, times
 from clinical_rows.received import Received, play
 from clinical_rows.rows import ROWS
+from clinical_rows.second_leads import SECOND_LEADS
 from clinical_rows.tables import below_goal, detail, page_table, text_table
 from clinical_rows.tapes import Tape, TapeSource, simulated
 from clinical_rows.verdicts import quiet, raised, rate_right, standstill
@@ -114,6 +115,11 @@ def test_tables_count_the_variants_that_pass() -> None:
     assert "Every variant passes" in page_table(verdicts[:3], "the command")
 
 
+def test_an_unknown_second_lead_is_refused() -> None:
+    with pytest.raises(ToolError, match="--second bad: give one of good, noisy, off, alone"):
+        clinical.main(second="bad")
+
+
 def test_rows_are_chosen_by_name_or_letter() -> None:
     assert clinical._chosen("a3, C") == ["A3", "C1", "C2", "C3"]
     assert clinical._chosen("") == list(ROWS)
@@ -125,6 +131,15 @@ def test_rows_are_chosen_by_name_or_letter() -> None:
 def test_short_variants_pass(variant: str) -> None:
     row, number = variant.split("/")
     assert verdict_of(row, int(number), 20, 1).fault == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", SECOND_LEADS)
+def test_a_second_lead_hides_no_dying_heart(second: str, data_folder: Path) -> None:
+    """Standstill in noise, lost capture, fibrillation: beside a lead that is good, noisy or off."""
+    assert data_folder
+    verdicts = list(examine(["A2", "C2", "D1"], 20, 1, jobs=1, numbers=range(0, 20, 4), second=second))
+    assert not [verdict.fault for verdict in verdicts if verdict.fault], text_table(verdicts)
 
 
 @pytest.mark.slow
