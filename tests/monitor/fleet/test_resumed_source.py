@@ -56,6 +56,17 @@ def test_a_replay_gives_no_more_than_was_asked_for(clock, piece):
     assert max(chunk.samples.size for chunk in rest(source, piece)) <= piece
 
 
+def test_both_leads_of_a_replay_continue_at_the_same_sample():
+    fed = FedSource(live=False)
+    fed.leads = ("II", "V1")
+    fed.feed(SIGNAL, second=-SIGNAL)
+    fed.end()
+    chunks = rest(ResumedSource(fed, state(9_001), 0.0, wall=lambda: NOW_S), 700)
+    assert chunks[0].first_sample == 9_001
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), SIGNAL[9_001:])
+    np.testing.assert_array_equal(np.concatenate([chunk.second for chunk in chunks]), -SIGNAL[9_001:])
+
+
 def test_a_replay_at_its_end_ends():
     source = ResumedSource(sim("sinus=60"), state(SIGNAL.size), 1.0, wall=lambda: NOW_S)
     with pytest.raises(EndOfStream):
