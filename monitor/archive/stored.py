@@ -46,7 +46,7 @@ class StoredRecord:
 
     Attributes:
         name: of the bed or record.
-        source, lead: e.g. `mitdb:208`, `MLII`.
+        source, lead: e.g. `mitdb:208`, `MLII`, or `MLII,V1` of two leads.
         start_time: ISO 8601 time of sample 0; None if unknown.
         samples_lost: samples missing in gaps.
         model: that scored the beats.
@@ -70,6 +70,12 @@ class StoredRecord:
     settings: dict[str, Any]
     inputs: tuple[InputFile, ...] = ()
     pieces: tuple[tuple[Path, int], ...] = ()
+
+    @property
+    def drawn_lead(self) -> str:
+        """The lead that `signal_of` gives: of two the first one."""
+        first, comma, _ = self.lead.partition(",")
+        return f"{first} (of {self.lead})" if comma else self.lead
 
 
 @contextlib.contextmanager
@@ -200,8 +206,8 @@ def _recording(folder: Path) -> StoredRecord:
             about["bed"], about["config"]["source"]["spec"], about["lead"], about["start_time"],
             about["recorded"]["lost_samples"], msgspec.convert(about["model"], ModelInfo),
             _recorded_beats(folder / _RECORDED, fs_hz),
-            _episodes(folder / ALARMS, fs_hz), tuple((f"wfdb:{path}", first) for path, first in pieces), {},
-            pieces=tuple(pieces or [(folder.resolve() / SIGNAL, 0)]),
+            _episodes(folder / ALARMS, fs_hz), tuple((f"wfdb:{path}", first) for path, first in pieces),
+            settings={"channel": "0"}, pieces=tuple(pieces or [(folder.resolve() / SIGNAL, 0)]),
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: {error.strerror}") from None

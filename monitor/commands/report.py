@@ -76,7 +76,7 @@ def _document(stored: StoredRecord, patient: Sequence[tuple[str, str]], review: 
         HolterFacts(
             name=stored.name,
             source=stored.source,
-            lead=stored.lead,
+            lead=stored.drawn_lead,
             start_time=stored.start_time,
             made=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             version=VERSION,

@@ -136,7 +136,7 @@ def _desk(stored: StoredRecord, files: ReviewFiles) -> Iterator[ReviewDesk]:
         groups, events = events_of(beats, kinds_of(beats, shapes), shapes, stored.episodes)
         end_sample = max(survey.end_sample, int(beats.r_sample[-1]) + 1 if beats.r_sample.size else 0)
         record = ReviewRecord(
-            stored.name, stored.source, stored.lead, stored.start_time, end_sample, beats, groups, events,
+            stored.name, stored.source, stored.drawn_lead, stored.start_time, end_sample, beats, groups, events,
             shapes[0].mean_mv if shapes else None, signal,
         )  # fmt: skip
         yield ReviewDesk(record, files, lambda: datetime.datetime.now(datetime.UTC))

@@ -10,6 +10,7 @@ import wfdb
 from numpy.typing import NDArray
 
 from detector import Scorer
+from monitor.archive.stored import signal_of, stored_record
 from monitor.messages import Request
 from tests.monitor.engine.helpers import FS_HZ, FedSource, Run, ecg, settings
 from tests.monitor.engine.test_bed import Ward
@@ -21,7 +22,7 @@ class TwoLeads(FedSource):
     """A source of two leads that the test feeds."""
 
     lead = "II,V1"
-    leads = ("II", "V1")
+    leads: tuple[str, ...] = ("II", "V1")
     second_rails_mv = None
 
 
@@ -100,6 +101,19 @@ def test_a_recording_holds_both_leads(scorer: Scorer, tmp_path: Path) -> None:
     assert record.sig_name == ["II", "V1"]
     np.testing.assert_allclose(record.p_signal[:, 0], first, atol=6e-4)
     np.testing.assert_allclose(record.p_signal[:, 1], second, atol=6e-4)
+
+
+def test_a_report_draws_the_first_of_two_recorded_leads(scorer: Scorer, tmp_path: Path) -> None:
+    first, second = both("sinus=20")
+    source = TwoLeads(live=False)
+    source.leads, source.lead = ("V1", "MLII"), "V1,MLII"  # read alone, a record gives MLII
+    source.feed(first, second=second)
+    source.end()
+    Run({"p1": source}, scorer, settings(record={"folder": str(tmp_path / "out")})).pipeline.run()
+    stored = stored_record(tmp_path / "out")
+    assert (stored.lead, stored.drawn_lead) == ("V1,MLII", "V1 (of V1,MLII)")
+    drawn = np.concatenate([samples for _, samples in signal_of(stored)])
+    np.testing.assert_allclose(drawn, first, atol=6e-4)
 
 
 def test_beds_of_one_and_two_leads_give_together_what_each_gives_alone(scorer: Scorer, tmp_path: Path) -> None:
