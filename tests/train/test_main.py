@@ -126,7 +126,8 @@ def test_all_runs_from_fit_to_the_readme(
     text = here(*alone, "--model", onnx)
     assert "bad 10 s %" in text
     result = json.loads((tmp_path / "s.json").read_text())
-    names = ["published-stream", "published-stream, by patient", "template, streaming"]
+    models = ["published-stream", "published-stream, by patient", "published-stream, two leads"]
+    names = [*models, "template, streaming"]
     assert [row["name"] for row in result["rows"]] == names
     decided = result["decisions"]["published-stream"]
     assert decided["gross"]["rates"]["r_se"] > 0.99
@@ -148,7 +149,7 @@ def test_all_runs_from_fit_to_the_readme(
     assert [(model["name"], model["file"]) for model in stream["models"]] == [("ours", "onnx")]
     assert stream["models"][0]["sha256"] == hashlib.sha256(onnx.read_bytes()).hexdigest()
     assert stream["command"] == "python -m train evaluate --protocol stream --seed 0"
-    assert list(stream["decisions"]) == ["ours", "template, streaming"]
+    assert list(stream["decisions"]) == ["ours", "ours, two leads", "template, streaming"]
     assert stream["r_peaks"]["gross"]["rates"]["r_se"] > 0.99
     assert str(tmp_path) not in "".join(path.read_text() for path in results.glob("*.json"))
 

@@ -269,6 +269,7 @@ def test_a_recording_of_the_monitor_gives_what_the_protocol_gives(
         rows.append(f"{at},{at / 360:.6f},,{scored},,{int(flag)},good")
     (bed / "beats.csv").write_text("\n".join(rows) + "\n")
     (bed / "session.json").write_text('{"first_sample": 0}')
+    (bed / "signal.hea").write_text("signal 1 360\n")
     (bed / "signal.dat").write_bytes(bytes(2 * streamed.samples))
     recorded = evaluate_decisions(read_recording(tmp_path / "out", "105"))
     assert recorded.extra["decisions"]["the monitor"] == direct.extra["decisions"]["energy"]

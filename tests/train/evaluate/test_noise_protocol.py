@@ -66,8 +66,13 @@ def test_the_protocol_gives_noisy_and_clean_rates(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     lines: list[str] = []
     outcome = evaluate_noise([energy_subject(energy_calibration())], limit=1, progress=lines.append)
-    assert lines == ["nstdb: record 118e24", "nstdb: record 119e24"]
-    by_snr = outcome.extra["noise"]["energy"]
+    names = "nstdb: record 118e24", "nstdb: record 119e24"
+    assert lines == [*names, *(f"{name}, both leads" for name in names)]
+    by_snr, in_two = outcome.extra["noise"]["energy"], outcome.extra["noise"]["energy, two leads"]
+    for kind in ("noisy", "clean"):
+        one, two = (each["24 dB"][kind]["counts"] for each in (by_snr, in_two))
+        assert two["annotated"] == one["annotated"]
+        assert two["unscored"] <= one["unscored"]
     assert list(by_snr) == ["24 dB", "6 dB and better"]
     assert by_snr["24 dB"] == by_snr["6 dB and better"]
     noisy, clean = by_snr["24 dB"]["noisy"], by_snr["24 dB"]["clean"]
