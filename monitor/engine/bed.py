@@ -93,7 +93,7 @@ class Bed:
     @property
     def now(self) -> int:
         """The sample clock: index of the next sample."""
-        return self.input.history.end
+        return self.input.now
 
     @property
     def ended(self) -> bool:

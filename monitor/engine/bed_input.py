@@ -223,8 +223,9 @@ class BedInput:
 
     def samples_of(self, chunk: Chunk) -> list[NDArray[np.float64]]:
         """Samples of each lead; NaN where a source of two leads gives one."""
-        second = np.full(chunk.samples.size, np.nan) if chunk.second is None else chunk.second
-        return [chunk.samples, second][: len(self.detectors)]
+        if len(self.detectors) == 1:
+            return [chunk.samples]
+        return [chunk.samples, np.full(chunk.samples.size, np.nan) if chunk.second is None else chunk.second]
 
     @staticmethod
     def _events_of(found: list[Event] | Exception) -> list[Event]:
