@@ -13,7 +13,6 @@ from detector.baseline import (
     Calibration,
     Judgement,
     PatientReference,
-    TwoLeadReference,
     calibrate,
 )
 from detector.beats import (
@@ -36,6 +35,7 @@ from detector.quality import Quality
 from detector.scorer import ModelError, Scorer, Scores, shipped_model
 from detector.stream import BRIDGE_S, Detector
 from detector.template import PatientTemplate
+from detector.two_lead_reference import TwoLeadReference
 
 __all__ = [
     "BEAT_DEFINITION",

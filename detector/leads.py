@@ -14,9 +14,9 @@ from detector.events import Event, LeadChange, QualitySpan, RhythmSpan, Tick
 from detector.quality import Quality
 from detector.rpeaks import STEP_S
 
-__all__ = ["SAME_BEAT_S", "LeadChoice"]
+__all__ = ["LeadChoice"]
 
-SAME_BEAT_S = 0.15  # between the R-peaks of one beat in two leads: the tolerance of EC57
+_SAME_BEAT_S = 0.15  # between the R-peaks of one beat in two leads: the tolerance of EC57
 _REFRACTORY_S = 0.2  # from an R-peak of one lead to the next one in the other
 _LOOK_BACK = 3  # seconds whose quality counts: an R-peak is decided up to 2 s late
 _RETURN = 10  # seconds in which the first lead must be as good as the second one to be used again
@@ -130,7 +130,7 @@ class LeadChoice:
     def __init__(self, fs_hz: float) -> None:
         self.used = 0
         self._step = round(STEP_S * fs_hz)
-        self._same, self._refractory = round(SAME_BEAT_S * fs_hz), round(_REFRACTORY_S * fs_hz)
+        self._same, self._refractory = round(_SAME_BEAT_S * fs_hz), round(_REFRACTORY_S * fs_hz)
         self._kept = round(_KEPT_S * fs_hz)
         self._leads = (_Lead(), _Lead())
         self._given: tuple[int, int] | None = None  # the last R-peak, and its lead

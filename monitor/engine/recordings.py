@@ -66,7 +66,7 @@ class Recordings:
             msgspec.to_builtins(msgspec.structs.replace(self._config, beds=own)),
             bed.model,
             rails_mv=bed.input.rails_mv,
-            share=DiskShare(bed.source.fs_hz, self._clock) if bed.source.live else None,
+            share=DiskShare(bed.source.fs_hz * len(bed.input.leads), self._clock) if bed.source.live else None,
         )
 
     def write(self, bed_name: str, write: Callable[[Recorder], None]) -> None:

@@ -14,25 +14,25 @@ _AGAIN_BYTES: Final = 1 << 20  # room that must be there before writing starts a
 _RESULTS_BYTES_S: Final = 8_000.0  # beats, alarms and events of a bed in a bad hour
 
 
-def bytes_per_s(fs_hz: float) -> float:
+def bytes_per_s(samples_per_s: float) -> float:
     """Bytes that a bed may write in a second, on average: twice its signal of 16 bits, and its results."""
-    return 2 * 2 * fs_hz + _RESULTS_BYTES_S
+    return 2 * 2 * samples_per_s + _RESULTS_BYTES_S
 
 
 class DiskShare:
     """Limits the bytes that a bed writes.
 
     Args:
-        fs_hz: sampling rate of the bed, Hz.
+        samples_per_s: of the bed, of all its leads.
         clock: monotonic, s.
 
     Attributes:
         refused: writes that were refused since the last time that there was room.
     """
 
-    def __init__(self, fs_hz: float, clock: Callable[[], float]) -> None:
+    def __init__(self, samples_per_s: float, clock: Callable[[], float]) -> None:
         self.refused = 0
-        self._rate = bytes_per_s(fs_hz)
+        self._rate = bytes_per_s(samples_per_s)
         self._clock = clock
         self._bucket = TokenBucket(self._rate, _BURST_BYTES, clock())
 

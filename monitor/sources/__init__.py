@@ -33,17 +33,19 @@ class SourceKind:
         description: one line for the user.
         opener: `MODULE:NAME` in this package, called as `opener(what, options, spec)`. It is imported at the first use,
             so that a source costs only its own libraries.
-        live: a device or a stream, which cannot be opened twice: it reads two leads itself, see `options.second`.
+        both_leads: it reads two leads itself, or refuses them: `options.second`. Others are opened twice.
     """
 
     description: str
     opener: str
-    live: bool = False
+    both_leads: bool = False
 
 
 SOURCES: dict[str, SourceKind] = {
     "sim": SourceKind(
-        "synthetic patient; sim:SCENARIO, e.g. sim:sinus=60,vt=8,sinus=30", "simulated.simulator:Simulator"
+        "synthetic patient; sim:SCENARIO, e.g. sim:sinus=60,vt=8,sinus=30",
+        "simulated.simulator:Simulator",
+        both_leads=True,
     ),
     "mitdb": SourceKind("MIT-BIH Arrhythmia Database, e.g. mitdb:208", "files.wfdb:open_database_record"),
     "nstdb": SourceKind("MIT-BIH Noise Stress Test Database, e.g. nstdb:118e06", "files.wfdb:open_database_record"),
@@ -52,24 +54,26 @@ SOURCES: dict[str, SourceKind] = {
     "edf": SourceKind("one signal of an EDF, EDF+, BDF or BDF+ file, edf:PATH", "files.edf:EdfSource"),
     "ishne": SourceKind("one lead of an ISHNE Holter file, ishne:PATH", "files.ishne:IshneSource"),
     "csv": SourceKind("numbers in a text file, csv:PATH", "files.csv:CsvSource"),
-    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin", live=True),
-    "zmq": SourceKind("samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource", live=True),
+    "-": SourceKind("numbers on standard input, one row a sample, with --fs", "live.stdin:open_stdin", both_leads=True),
+    "zmq": SourceKind(
+        "samples pushed by another program, zmq:tcp://127.0.0.1:5600", "live.zmq:ZmqSource", both_leads=True
+    ),
     "lsl": SourceKind(
         "a stream of the lab streaming layer, lsl:NAME or lsl:type=ECG; needs the extra lsl",
         "live.lsl:LslSource",
-        live=True,
+        both_leads=True,
     ),
     "brainflow": SourceKind(
         "a board supported by BrainFlow, e.g. brainflow:SYNTHETIC_BOARD; needs the extra brainflow",
         "live.brainflow:BrainflowSource",
-        live=True,
+        both_leads=True,
     ),
     "ble": SourceKind(
         "a Polar H10, a Movesense or a device of your own over Bluetooth, ble:NAME or ble:ADDRESS; needs the extra ble",
         "ble.source:BleSource",
-        live=True,
+        both_leads=True,
     ),
-    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource", live=True),
+    "serial": SourceKind("a device on a serial port, with --port", "serial.source:SerialSource", both_leads=True),
 }
 
 
@@ -96,7 +100,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     if (channels := two_channels(options, plain_line(spec))) is None:
         return _open_at_rate(spec, options)
     kind = SOURCES.get(spec.partition(":")[0].strip())
-    if kind is not None and kind.live:
+    if kind is not None and kind.both_leads:
         return _open_at_rate(spec, with_second(options, channels))
     return TwoLeadSource(partial(_open_at_rate, spec), options, channels, plain_line(spec))
 

@@ -29,7 +29,7 @@ def two_channels(options: SourceOptions, name: str) -> tuple[str, str] | None:
     if not isinstance(wanted, str) or "," not in wanted:
         return None
     names = [part.strip() for part in wanted.split(",")]
-    if len(names) != 2 or not all(names) or names[0].lower() == names[1].lower():
+    if len(names) != 2 or not all(names) or _number_or_name(names[0].lower()) == _number_or_name(names[1].lower()):
         raise SourceError(f"{name}: channel {wanted!r}: give one lead, or two different ones, e.g. --channel MLII,V1")
     return names[0], names[1]
 
@@ -80,9 +80,11 @@ class TwoLeadSource(SourceWrapper):
             super().close()
             raise
         self.leads = (self.lead, self._second.lead)
-        if self.lead == self._second.lead and not (first.isdecimal() or second.isdecimal()):
+        if self.lead == self._second.lead and not (first.isdecimal() and second.isdecimal()):
             self.close()
-            raise SourceError(f"{name}: it has one lead, {self.lead}; leave --channel {first},{second} out")
+            raise SourceError(
+                f"{name}: {first} and {second} are both lead {self.lead}; give two different ones, or both by number"
+            )
         if self._second.fs_hz != self.fs_hz:
             self.close()
             raise SourceError(

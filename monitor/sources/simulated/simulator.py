@@ -130,7 +130,7 @@ class Simulator(PieceSource):
         options: `seed` and `fs_hz` (where the scenario names none), `start_s`, `duration_s`.
 
     Raises:
-        SourceError: the scenario cannot be parsed, start after the end or START_MAX_S, no duration.
+        SourceError: the scenario cannot be parsed, start after the end or START_MAX_S, no duration, two leads.
     """
 
     lead = "II"
@@ -139,6 +139,8 @@ class Simulator(PieceSource):
         self.name = name
         self.scenario = parse_scenario(text, seed=options.seed, fs_hz=options.fs_hz)
         self.fs_hz = self.scenario.fs_hz
+        if options.second is not None:
+            raise SourceError(f"{name}: the simulator has one lead; leave out --channel")
         if options.start_s > START_MAX_S:
             raise SourceError(f"{name}: start {options.start_s:g} s; the simulator starts at {START_MAX_S:g} s at most")
         self._begin(options, self.scenario.total_samples)

@@ -97,6 +97,8 @@ def test_a_repeated_record_keeps_both_leads(tmp_path: Path) -> None:
         ("II,", r"'II,': give one lead, or two different ones, e\.g\. --channel MLII,V1$"),
         (",", r"give one lead, or two"),
         ("II,ii", r"two different ones"),
+        ("1,01", r"two different ones"),
+        ("II,0", r"II and 0 are both lead II; give two different ones, or both by number$"),
         ("II,V1,V2", r"'II,V1,V2': give one lead, or two"),
     ],
 )
@@ -112,6 +114,15 @@ def test_leads_of_different_rates_are_refused(tmp_path: Path) -> None:
         open_source(spec, SourceOptions(channel="II,V1"))
 
 
-def test_the_simulator_has_one_lead() -> None:
-    with pytest.raises(SourceError, match=r"^sim:sinus=5: it has one lead, II; leave --channel A,B out$"):
-        open_source("sim:sinus=5", SourceOptions(channel="A,B"))
+@pytest.mark.parametrize("channel", ["A,B", "0,1"])
+def test_the_simulator_has_one_lead(channel: str) -> None:
+    with pytest.raises(SourceError, match=r"^sim:sinus=5: the simulator has one lead; leave out --channel$"):
+        open_source("sim:sinus=5", SourceOptions(channel=channel))
+
+
+def test_leads_of_one_name_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    spec = record(tmp_path)
+    header = tmp_path / "rec.hea"
+    header.write_text(header.read_text().replace("V1", "II"))
+    first, second = joined(read_chunks(open_source(spec, SourceOptions(channel="0,1")), (300,)))
+    np.testing.assert_allclose(second, -first, atol=2.1e-3)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,18 @@ def stream(name: str) -> Iterator[tuple[Publisher, Source, Clock]]:
     source = outlet.watched(name, clock=clock)
     yield outlet, source, clock
     source.close()
+
+
+def kinds_of(source: Source) -> tuple[list[str], Callable[[str], bool]]:
+    """The kinds of notices so far, and a function that reads on and says whether a kind has come."""
+    kinds: list[str] = []
+
+    def reported(kind: str) -> bool:
+        chunk = source.read(100)
+        kinds.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
+        return kind in kinds
+
+    return kinds, reported
 
 
 def read_until(source: Source, value: float, max_samples: int = 1000) -> tuple[dict[int, float], list[Notice]]:
@@ -112,13 +124,7 @@ def test_two_leads_are_read_and_lost_together(name: str) -> None:
     np.testing.assert_allclose(list(samples.values()), expected)
     assert [(notice.kind, notice.count) for notice in notices] == [("bad_input", 1)]
     server.kill()
-    kinds: list[str] = []
-
-    def reported(kind: str) -> bool:
-        chunk = source.read(100)
-        kinds.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
-        return kind in kinds
-
+    _, reported = kinds_of(source)
     wait_for(lambda: reported("source_lost"), "the loss")
     outlet = Publisher(name, units=uv, source_id="")
     wait_for(lambda: reported("source_back"), "the stream")
@@ -197,13 +203,7 @@ def test_a_lost_stream_is_reported_and_found_again(name: str, source_id: str) ->
     outlet.push(0, 250, 10.0)
     read_until(source, 249)
     server.kill()
-    kinds: list[str] = []
-
-    def reported(kind: str) -> bool:
-        chunk = source.read(100)
-        kinds.extend([] if chunk is None else [notice.kind for notice in chunk.notices])
-        return kind in kinds
-
+    kinds, reported = kinds_of(source)
     wait_for(lambda: reported("source_lost"), "the loss")
     assert kinds == ["source_lost"]
     assert source.read(100) is None

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,17 @@ class Pipe:
         if self._far >= 0:
             os.close(self._far)
             self._far = -1
+
+    def in_pieces(self, data: bytes, cuts: Sequence[int]) -> list[Chunk]:
+        """Write pieces of these sizes, with a read after each, then the rest."""
+        chunks: list[Chunk] = []
+        for size in cuts:
+            if data:
+                self.write(data[:size])
+                data = data[size:]
+                if (chunk := self.source.read(10_000)) is not None:
+                    chunks.append(chunk)
+        return chunks + self.rest(data)
 
     def rest(self, text: str | bytes = b"") -> list[Chunk]:
         """Write `text` by a thread (a pipe holds 64 KiB), close the pipe, read to its end."""
@@ -186,15 +197,7 @@ def test_two_leads_are_those_of_each_alone_for_every_cut(garbage: bytes, cuts: l
     rows = [f"{stamp(n / 250)}{n % 7 / 10},{n % 5 / 10}\n".encode() for n in range(40)]
     data = b"time,II,V1\n" + b"".join(rows[:30]) + garbage + b"\n" + b"".join(rows[30:])
     pipe = Pipe(channel="II", second="V1")
-    chunks: list[Chunk] = []
-    left = data
-    for size in cuts:
-        if left:
-            pipe.write(left[:size])
-            left = left[size:]
-            if (chunk := pipe.source.read(1000)) is not None:
-                chunks.append(chunk)
-    chunks += pipe.rest(left)
+    chunks = pipe.in_pieces(data, cuts)
 
     def places(chunks: list[Chunk]) -> list[int]:
         return [chunk.first_sample + i for chunk in chunks for i in range(chunk.samples.size)]
@@ -277,15 +280,7 @@ def test_the_writer_waits_and_no_sample_is_lost(pipe: Pipe) -> None:
 def test_samples_do_not_depend_on_the_pieces(garbage: bytes, cuts: list[int]) -> None:
     data = b"0.1\n0.2\n" + garbage + b"\n0.3\n"
     pipe = Pipe()
-    chunks: list[Chunk] = []
-    left = data
-    for size in cuts:
-        if left:
-            pipe.write(left[:size])
-            left = left[size:]
-            if (chunk := pipe.source.read(10_000)) is not None:
-                chunks.append(chunk)
-    chunks += pipe.rest(left)
+    chunks = pipe.in_pieces(data, cuts)
     samples = signal_of(chunks)
     np.testing.assert_array_equal(samples, signal_of(Pipe().rest(data)))
     assert samples[:2] == [0.1, 0.2]

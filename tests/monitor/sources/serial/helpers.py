@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.sources import Chunk, Notice
+from monitor.sources import Chunk, Notice, SourceOptions, open_source
 from monitor.sources.serial.source import SerialSource
 from tests.monitor.sources.helpers import Clock, wait_for
 
@@ -57,6 +57,15 @@ class Device:
         for fd in self._fds:
             os.close(fd)
         self._fds = ()
+
+
+def open_device(device: Device, **options: object) -> SerialSource:
+    """The source of a device that writes lines at FS_HZ, or what `options` say."""
+    defaults: dict[str, object] = {"port": str(device.path), "format": "lines", "fs_hz": FS_HZ, "clock": device.clock}
+    source = open_source("serial", SourceOptions(**(defaults | options)))  # type: ignore[arg-type]
+    assert isinstance(source, SerialSource)
+    device.sent = 0
+    return source
 
 
 class Reader:

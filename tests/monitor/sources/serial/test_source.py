@@ -19,7 +19,7 @@ from monitor.sources.serial.decoded import Decoded
 from monitor.sources.serial.line_parser import LineParser
 from monitor.sources.serial.source import BUFFER_S, SerialSource
 from tests.monitor.sources.helpers import Clock, wait_for
-from tests.monitor.sources.serial.helpers import FS_HZ, Device, Reader
+from tests.monitor.sources.serial.helpers import FS_HZ, Device, Reader, open_device
 
 
 @pytest.fixture
@@ -35,10 +35,7 @@ def device(tmp_path: Path, clock: Clock) -> Iterator[Device]:
 
 
 def opened(device: Device, **options: object) -> SerialSource:
-    defaults: dict[str, object] = {"port": str(device.path), "format": "lines", "fs_hz": FS_HZ, "clock": device.clock}
-    source = open_source("serial", SourceOptions(**(defaults | options)))  # type: ignore[arg-type]
-    assert isinstance(source, SerialSource)
-    device.sent = 0
+    source = open_device(device, **options)
     device.send(source, "cut")  # the source drops the first line
     return source
 

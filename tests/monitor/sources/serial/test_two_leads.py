@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.errors import SourceError
-from monitor.sources import SourceOptions, open_source
+from monitor.sources import SourceOptions
 from monitor.sources.serial import link as serial_link
 from monitor.sources.serial.cyton import Cyton
 from monitor.sources.serial.format_guess import guess_format
 from monitor.sources.serial.formats import Decoder, make_decoder
 from monitor.sources.serial.line_parser import LineParser
-from monitor.sources.serial.source import SerialSource
 from tests.monitor.commands.helpers import ecg_monitor
 from tests.monitor.sources.helpers import Clock, wait_for
-from tests.monitor.sources.serial.helpers import FS_HZ, Device, Reader
+from tests.monitor.sources.serial.helpers import FS_HZ, Device, Reader, open_device
 
 UNO = {"adc_bits": 10, "vref": 5.0, "gain": 1100.0}
 RAIL = 2**23 - 1  # of a Cyton: leads off
@@ -43,16 +42,8 @@ def device(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
     device.pull_out()
 
 
-def opened(device: Device, **options: object) -> SerialSource:
-    defaults: dict[str, object] = {"port": str(device.path), "format": "lines", "fs_hz": FS_HZ, "clock": device.clock}
-    source = open_source("serial", SourceOptions(**(defaults | options)))  # type: ignore[arg-type]
-    assert isinstance(source, SerialSource)
-    device.sent = 0
-    return source
-
-
 def test_two_columns_of_lines(device: Device) -> None:
-    source = opened(device, column="0,2")
+    source = open_device(device, column="0,2")
     reader = Reader(source)
     device.send(source, "cut", "0.1,9,1", "0.2,9,x", "!", "0.4,9", "garbled", "0.x,9,5", "0.6,9,5e8", "0.7,9,7")
     reader.until(7)
@@ -67,7 +58,7 @@ def test_two_columns_of_lines(device: Device) -> None:
 
 
 def test_an_unreadable_value_of_a_named_column_blanks_its_lead_only(device: Device) -> None:
-    source = opened(device, channel="II,V1", **UNO)
+    source = open_device(device, channel="II,V1", **UNO)
     assert source.leads == ("II", "V1")
     assert source.rails_mv == source.second_rails_mv == pytest.approx((-5000 / 2200, 511 * 5000 / 1024 / 1100))
     reader = Reader(source)
@@ -86,7 +77,7 @@ def test_an_unreadable_value_of_a_named_column_blanks_its_lead_only(device: Devi
 
 
 def test_a_lost_port_is_a_gap_in_both_leads(device: Device) -> None:
-    source = opened(device, column="0,1")
+    source = open_device(device, column="0,1")
     reader = Reader(source)
     device.send(source, "cut", *["0.1,1.5"] * 200)
     device.write("0.3,")
@@ -108,7 +99,7 @@ def test_a_lost_port_is_a_gap_in_both_leads(device: Device) -> None:
 
 
 def test_a_cyton_gives_two_channels(device: Device, clock: Clock) -> None:
-    source = opened(device, format="cyton", channel="1,6")
+    source = open_device(device, format="cyton", channel="1,6")
     assert source.leads == ("ECG 1", "ECG 6")
     assert source.rails_mv == source.second_rails_mv == pytest.approx((-187.5, 187.5), rel=1e-6)
     rows = np.arange(8) * 100_000 + np.arange(300)[:, None]
@@ -161,7 +152,7 @@ def test_a_format_with_two_columns_is_recognised(device: Device, clock: Clock) -
     feeder.start()
     noted: dict[str, str] = {}
     try:
-        source = opened(device, format="auto", column="1,2", note=noted.__setitem__)
+        source = open_device(device, format="auto", column="1,2", note=noted.__setitem__)
     finally:
         done.set()
         feeder.join()
@@ -283,7 +274,7 @@ def test_two_columns_that_lines_do_not_have(options: tuple[str, str], stream: by
 
 
 def test_two_leads_in_different_units_are_refused(device: Device) -> None:
-    source = opened(device, column="ECG,V1")
+    source = open_device(device, column="ECG,V1")
     device.send(source, "cut", *["ECG:0.1 mV, V1:125 uV"] * 5)
     with pytest.raises(SourceError, match="it gives ECG in mV and V1 in uV; two leads need one unit") as refused:
         wait_for(lambda: source.read(100) is not None, "the error")
@@ -307,7 +298,7 @@ def test_two_leads_in_different_units_are_refused(device: Device) -> None:
 )
 def test_two_channels_that_packets_do_not_have(device: Device, form: str, channels: str, error: str) -> None:
     with pytest.raises(SourceError) as refused:
-        opened(device, format=form, channel=channels)
+        open_device(device, format=form, channel=channels)
     assert str(refused.value) == error
 
 
