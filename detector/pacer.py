@@ -27,6 +27,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.known_pulses import KnownPulses
+
 __all__ = ["LOOK_AHEAD_S", "PacerFilter", "find_pulses"]
 
 Samples = NDArray[np.float64]
@@ -104,6 +106,7 @@ class PacerFilter:
         q = self._block = max(1, round(_BLOCK_S * fs_hz))
         blocks = self._tails[:, : self._tail // q * q].reshape(len(_TAUS_S), -1, q).mean(axis=2)
         self._changes = np.diff(blocks, axis=1, prepend=0.0)  # of a tail of height 1: the jump to it, then its return
+        self._known = KnownPulses()
         self._paces = round(_BEFORE_R_S * fs_hz), round(_AFTER_R_S * fs_hz)
         self.pulses: list[int] = []
         self._given = 0  # number of them that `found` has returned
@@ -197,7 +200,7 @@ class PacerFilter:
             places, waits = places[:ready], int(places[ready])
         slope = sizes[np.maximum(places[:, None] + self._before, 0)].max(axis=1, initial=_JUMP_MV / self._steeper)
         steepest = sizes[places[:, None] + self._ahead].max(axis=1, initial=0.0)
-        sure = (steepest > _SURE_MV / 2) & (steepest > _SURE_STEEPER * slope)
+        sure = (steepest > (_JUMP_MV if self._known else _SURE_MV / 2)) & (steepest > _SURE_STEEPER * slope)
         return places[(steepest > self._steeper * slope) | sure].tolist(), waits
 
     def _pulse(self, samples: Samples, at: int, ended: bool) -> _Pulse | None:
@@ -213,13 +216,18 @@ class PacerFilter:
         heights: list[float] = (values[at - low :] - samples[at - 1]).tolist()  # above the sample before
         width = self._width(heights, jumps, slope)
         if width is not None:
-            end, height = at + width, heights[width]
+            end, height, area = at + width, heights[width], sum(heights[:width])
             if abs(height) < _TAIL_MV or height * max(heights[:width], key=abs) > 0:
-                return _Pulse(end)
-            needed = _EXPLAINED if abs(height) > _UNSURE * slope * (width + 1) else _EXPLAINED_UNSURE
-            if samples.size < end + self._tail and not ended:
-                return _WAITS
-            return _Pulse(end, *self._fit(samples, at, end, needed))
+                tail = 0.0, 0
+            else:
+                needed = _EXPLAINED if abs(height) > _UNSURE * slope * (width + 1) else _EXPLAINED_UNSURE
+                if samples.size < end + self._tail and not ended:
+                    return _WAITS
+                tail = self._fit(samples, at, end, needed)
+                if not tail[0]:
+                    tail = self._known.tail(area, height)
+            self._known.add(area, *tail)
+            return _Pulse(end, *tail)
         # A tail alone: the signal has not come back. The last edge leads to it.
         rise = jumps[: self._rise]
         largest = max(rise, key=abs)
@@ -256,9 +264,10 @@ class PacerFilter:
             low, high = min(low, *jumps[: width + 1]), max(high, *jumps[: width + 1])
             if not abs(heights[width]) <= _BACK * abs(top) + slope * (width + 1):
                 continue
-            if width > 2 and abs(top) < _FULL_MV:
+            sure = abs(top) > _SURE_MV or sum(heights[:width]) in self._known
+            if width > 2 and abs(top) < _FULL_MV and not sure:
                 continue
-            steeper = _SURE_STEEPER if abs(top) > _SURE_MV else self._steeper_of[width]
+            steeper = _SURE_STEEPER if sure else self._steeper_of[width]
             if min(high, -low) <= steeper * max(slope, self._steepest(jumps, width + 1)):
                 continue
             # the rest of the edge

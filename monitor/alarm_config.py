@@ -92,7 +92,7 @@ class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     asystole: KindConfig = KindConfig("high", limit=4.0)
-    ventricular_fibrillation: KindConfig = KindConfig("high", limit=4.0, hold_s=3.0)
+    ventricular_fibrillation: KindConfig = KindConfig("high", limit=4.0, hold_s=6.0)
     ventricular_run: KindConfig = KindConfig("high", limit=100.0, beats=5, relief=5.0, hold_s=5.0)
     extreme_bradycardia: KindConfig = KindConfig("high", limit=40.0, beats=5, relief=5.0)
     extreme_tachycardia: KindConfig = KindConfig("high", limit=140.0, beats=17, relief=5.0)

@@ -60,7 +60,9 @@ class Fibrillation:
         if span.fibrillatory:
             self._recent.on_fibrillatory(span.end_sample)
         fibrillatory = span.fibrillatory and span.first_sample >= self._from
-        fibrillatory = fibrillatory and not self._recent.own(span.first_sample, span.end_sample)
+        fibrillatory = fibrillatory and not self._recent.own(
+            span.first_sample, span.end_sample, span.cycle_s is not None
+        )
         repeats = fibrillatory and span.cycle_s is not None and _FLUTTER_S <= span.cycle_s < FAST_RR_S
         self._on_run(span, repeats)
         self._on_fibrillation(span, fibrillatory and not repeats)

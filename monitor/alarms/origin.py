@@ -36,6 +36,7 @@ _AGAIN_S = 10.0  # after a window that looks like fibrillation, which wanes and 
 _OWN, _OWN_HEIGHT = 0.95, (0.6, 1.6)  # likeness and height of a beat like those at rest (`detector.explain`)
 _OWN_BLOCK = 0.88  # ... where that beat is wide: in a fast rhythm the T wave reaches into the end of such a QRS
 _OWN_SHARE, _OWN_LEAST = 0.8, 3  # of the beats within a window
+_STEADY = 1.35  # largest over smallest of their heights, and of their RR intervals: some waves are like any wide QRS
 _LATE_S = 2.0  # beats are decided up to this late
 _P_LIKE = (0.5, 2.0)  # height of a P wave of the same patient in a fast rhythm, in those at rest
 _CORE, _CORE_LAG = slice(R_INDEX - 9, R_INDEX + 11), 5  # -72 to +80 ms: the T wave of a fast rhythm lies after it
@@ -115,15 +116,19 @@ class RecentBeats:
                 break
         return found[::-1]
 
-    def own(self, first_sample: int, end_sample: int) -> bool:
-        """Whether beats like those at rest go on between two samples."""
+    def own(self, first_sample: int, end_sample: int, repeats: bool) -> bool:
+        """Whether beats like those at rest go on between two samples; steady ones, unless the waveform `repeats`."""
         if self.resting is None:
             return False
         here = [scored.beat for scored in self._last if first_sample <= scored.beat.r_sample < end_sample]
         late = end_sample - round(_LATE_S * self._fs_hz)
         if len(here) < _OWN_LEAST or here[-1].r_sample < late - round(FAST_RR_S * self._fs_hz):
             return False
-        return sum(self._own(beat, _OWN) for beat in here) >= _OWN_SHARE * len(here)
+        likenesses = [self._likeness(beat) for beat in here]
+        own = [height for like, height in likenesses if _is_own(like, height, _OWN)]
+        if len(own) < _OWN_SHARE * len(here):
+            return False
+        return repeats or (_steady(own) and _steady(_intervals_of(here[1:])))
 
     def conducted(self, beats: Sequence[ScoredBeat]) -> bool:
         """Whether a fast rhythm of these beats comes from the atria: P waves before them, or shaped as at rest.
@@ -136,19 +141,26 @@ class RecentBeats:
             return p_wave([scored.beat for scored in beats]) is not None
         block = (qrs_duration_ms(self.resting.template.astype(np.float64)) or 0.0) >= LIMITS.wide_ms
         least = _OWN_BLOCK if block else _OWN
-        if sum(self._own(scored.beat, least) for scored in beats) >= _OWN_SHARE * len(beats):
+        if sum(_is_own(*self._likeness(scored.beat), least) for scored in beats) >= _OWN_SHARE * len(beats):
             return True
         found, usual = p_wave([scored.beat for scored in beats]), _usual_p_wave(self.resting)
         if found is None or usual is None:
             return False
         return abs(found.before_r_s - usual.before_r_s) <= _P_NEAR_S and _P_LIKE[0] < found.mv / usual.mv < _P_LIKE[1]
 
-    def _own(self, beat: Beat, least: float) -> bool:
+    def _likeness(self, beat: Beat) -> tuple[float, float]:
+        """Likeness to the beat at rest, and height over its height."""
         if self.resting is None:
-            return False
-        usual = self.resting.template.astype(np.float64)
-        like, height = _core_likeness(beat.samples.astype(np.float64), usual)
-        return like >= least and _OWN_HEIGHT[0] <= height <= _OWN_HEIGHT[1]
+            return 0.0, 0.0
+        return _core_likeness(beat.samples.astype(np.float64), self.resting.template.astype(np.float64))
+
+
+def _is_own(like: float, height: float, least: float) -> bool:
+    return like >= least and _OWN_HEIGHT[0] <= height <= _OWN_HEIGHT[1]
+
+
+def _steady(values: Sequence[float]) -> bool:
+    return not values or max(values) <= _STEADY * min(values)
 
 
 def _core_likeness(samples: Samples, usual: Samples) -> tuple[float, float]:

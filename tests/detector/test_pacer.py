@@ -68,6 +68,20 @@ def test_pulses_are_found_and_leave_next_to_nothing(fs_hz: float, to_r_s: float 
     assert max(left) < (0.12 if to_r_s is None else 0.75)
 
 
+@pytest.mark.parametrize("fs_hz", [125.0, 250.0, 360.0])
+@pytest.mark.parametrize("width_s", [0.006, 0.009, 0.011])
+@pytest.mark.parametrize("mv", [-3.0, 8.0, -25.0])
+def test_pulses_at_any_place_between_samples_are_known_by_their_area(fs_hz: float, width_s: float, mv: float) -> None:
+    pulse = Pulse(mv, 0, width_s, overshoot=0.1, tau_s=0.008)
+    at_s = np.arange(0.5, 39.0, 0.8231)
+    signal, firsts = pulse.signal(fs_hz, 40.0, at_s)
+    signal += 0.01 * np.random.default_rng(5).standard_normal(signal.size)
+    out, pulses = cleaned(signal, fs_hz)
+    late = [first for first in firsts if first > 15 * fs_hz]
+    assert len(match([p for p in pulses if p > 15 * fs_hz], late, 2)) >= len(late) - 1
+    assert np.quantile(np.abs(Bandpass(fs_hz).push(out)[round(15 * fs_hz) :]), 0.995) < 0.08
+
+
 @pytest.mark.parametrize("fs_hz", RATES_HZ)
 @pytest.mark.parametrize("mv", [5.0, -30.0, 700.0])
 def test_atrial_and_ventricular_pulses_are_both_found(fs_hz: float, mv: float) -> None:

@@ -75,10 +75,10 @@ def test_the_beat_at_rest_is_not_learnt_while_the_waveform_looks_like_fibrillati
     usual_beats(recent, 10.0, "wide")
     assert recent.resting is not None
     assert np.array_equal(recent.resting.template, SHAPES["usual"])
-    assert not recent.own(round(10 * FS_HZ), round(18 * FS_HZ))
+    assert not recent.own(round(10 * FS_HZ), round(18 * FS_HZ), repeats=False)
     usual_beats(recent, 23.0, "wide")
     assert np.array_equal(recent.resting.template, SHAPES["wide"])
-    assert recent.own(round(23 * FS_HZ), round(31 * FS_HZ))
+    assert recent.own(round(23 * FS_HZ), round(31 * FS_HZ), repeats=False)
 
 
 def test_waves_that_are_only_near_the_broad_beat_at_rest_are_none_of_it() -> None:
@@ -88,4 +88,28 @@ def test_waves_that_are_only_near_the_broad_beat_at_rest_are_none_of_it() -> Non
     near = (SHAPES["wide"] + 0.3 * np.sin(2 * np.pi * AT_S / 0.12)).astype(np.float32)
     for k in range(5):
         recent.on_beat(ScoredBeat(Beat(round((8 + 0.55 * k) * FS_HZ), 0.55, near, Quality.GOOD), -80.0, 1.2, NORMAL))
-    assert not recent.own(round(8 * FS_HZ), round(11 * FS_HZ))
+    assert not recent.own(round(8 * FS_HZ), round(11 * FS_HZ), repeats=True)
+
+
+@pytest.mark.parametrize(
+    ("rr_s", "heights", "steady"),
+    [
+        ((0.8, 0.8, 0.8, 0.8), (1.0, 1.0, 1.0, 1.0), True),
+        ((0.8, 0.5, 0.8, 0.4), (1.0, 1.0, 1.0, 1.0), False),
+        ((0.8, 0.8, 0.8, 0.8), (0.7, 1.0, 1.5, 0.8), False),
+    ],
+)
+def test_waves_of_fibrillation_like_a_broad_beat_are_no_beats_of_the_patient(
+    rr_s: tuple[float, ...], heights: tuple[float, ...], steady: bool
+) -> None:
+    """A single wave of fibrillation may be like a broad QRS; beats of the patient come steadily, too."""
+    recent = RecentBeats(FS_HZ)
+    usual_beats(recent, 0.0, "wide")
+    at_s = 8.0
+    for rr, height in zip(rr_s, heights, strict=True):
+        at_s += rr
+        samples = (height * SHAPES["wide"]).astype(np.float32)
+        recent.on_beat(ScoredBeat(Beat(round(at_s * FS_HZ), rr, samples, Quality.GOOD), -80.0, 1.2, NORMAL))
+    window = round(8.1 * FS_HZ), round((at_s + 0.5) * FS_HZ)
+    assert recent.own(*window, repeats=False) is steady
+    assert recent.own(*window, repeats=True)
