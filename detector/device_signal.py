@@ -125,6 +125,8 @@ def _is_sine(samples: Floats, fs_hz: float) -> bool:
     outer, inner = samples[2 * lag :] + samples[: -2 * lag], samples[lag:-lag]
     outer, inner = outer - outer.mean(), inner - inner.mean()
     power = float(inner @ inner)
+    if not power > 0:  # flat but for its ends
+        return False
     factor = float(outer @ inner) / power
     frequency_hz = math.acos(min(1.0, max(-1.0, factor / 2))) / (2 * math.pi * _SINE_S)
     if not _SINE_HZ[0] <= frequency_hz <= _SINE_HZ[1] or samples.size * frequency_hz < 1.9 * fs_hz:

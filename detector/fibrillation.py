@@ -42,6 +42,7 @@ _MOST_MV, _MOST_SHARE = 10.0, 3.0  # higher waves are an electrode that moves; f
 # Waves so fast that leak so much are electrode motion with muscle noise: 99 % of such windows that look like
 # fibrillation, and 1.3 % of those of fibrillation in the odd records of cudb.
 _RAGGED_HZ, _RAGGED_LEAKAGE, _RAGGED_MV = 7.3, 0.6, 1.0  # lower waves: fine fibrillation with noise of the amplifier
+_NOISE_LEAKAGE = 0.8  # from here such waves of any height are noise: that after the last T wave of a standstill
 _SINE_LEAKAGE = 0.6  # 70 % of the seconds of fibrillation in cudb are under it, 1 % of DS1's, with noise or without
 
 
@@ -71,11 +72,15 @@ class Waves:
         """
         return (
             self.measure > _LIMIT
-            and not (self.mean_hz > _RAGGED_HZ and self.leakage > _RAGGED_LEAKAGE and self.height_mv > _RAGGED_MV)
+            and not (self.mean_hz > _RAGGED_HZ and self.leakage > self._most_leakage)
             and self.mean_hz > _SLOWEST_HZ
             and self.fast_share < _FAST_SHARE
             and max(_LEAST_MV, _LEAST_SHARE * qrs_mv) < self.height_mv < max(_MOST_MV, _MOST_SHARE * qrs_mv)
         )
+
+    @property
+    def _most_leakage(self) -> float:
+        return _RAGGED_LEAKAGE if self.height_mv > _RAGGED_MV else _NOISE_LEAKAGE
 
     @property
     def sine(self) -> bool:

@@ -226,7 +226,8 @@ class RPeakDetector:
             place = beat.place + first
             if place >= found.until:
                 break
-            if found.trusted or not memory.enough:
+            lone = self._last is not None and place - self._last.place >= NEW_RHYTHM_S * self.fs_hz
+            if not memory.enough or (found.trusted and not lone):
                 memory.learn(steep, beat.place, beat.height, usual, found.trusted)
                 if self._last is not None:
                     memory.learn_interval(place - self._last.place)

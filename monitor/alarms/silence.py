@@ -16,7 +16,7 @@ _KINDS = ("asystole", "pause")  # the higher first: it covers the lower
 # says that an electrode is off: then it gives no valid samples.
 _WATCHED = frozenset((Quality.GOOD, Quality.GAP, Quality.FLAT))
 _AWAY_S = 1.5  # longest loss of signal across which a silence goes on: two beats at a usual rate would be missed in it
-_BACK = 2  # intervals under its limit that end an asystole: three QRS complexes
+_BACK = 3  # intervals under its limit that end an asystole: four QRS complexes
 _KEPT_SPANS = 8  # R-peaks are decided up to 2 s late
 _KEPT_LOSSES = 256
 
