@@ -39,7 +39,8 @@ _SMALL, _SMALLEST = 0.22, 0.08  # of the usual height, if it comes from good sig
 _NEW_T_WAVE, _SMALL_T_WAVE = 0.18, 0.3
 _NEW_WIDTH = 1.25
 _ECTOPIC_T_WAVE = 0.1  # less than in a new rhythm, because they are also large and wide
-_ECTOPIC_WIDTH = 1.4  # of the beats around: small ventricular beats have 1.5 to 2.3, T waves of wide escape beats 1.0
+_ECTOPIC_ALIKE = 0.93  # T waves in noise have 0.9
+_ECTOPIC_WIDTH = 1.3  # of the beats around: small ventricular beats have 1.38 to 2.3, T waves of wide escape beats 1.0
 _T_WAVE_S = (0.16, 0.42)  # after the middle of the complex
 
 
@@ -157,7 +158,7 @@ class QrsMemory:
         if at.size < _NEW_BEATS or beats.size == 0 or self._t_wave(window, at) <= _ECTOPIC_T_WAVE:
             return
         steepness = steepness_of(window, self.fs_hz)
-        if float(np.median(self.shapes.mutual(steepness.slope, at))) <= _NEW_ALIKE_NARROW:
+        if float(np.median(self.shapes.mutual(steepness.slope, at))) <= _ECTOPIC_ALIKE:
             return
         width, usual = (float(np.median(self.shapes.widths(steepness.slope, each))) for each in (at, beats))
         if width <= _ECTOPIC_WIDTH * usual:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["SmallBeats"]
 
 _SPAN_S = 8.0
-_QT_S = 0.40  # at 60 bpm, with the cube root of the RR interval (Fridericia 1920): a T wave is nearer to its QRS
+_QT_S = 0.34  # at 60 bpm, with the cube root of the RR interval (Fridericia 1920): most T waves are nearer to their QRS
 _BEFORE_S = 0.33  # to the next QRS: a P wave is nearer
 # Only where they would halve the rate to under 52/min: in faster rhythms late T waves and early P waves look the same.
 _SLOW_RR_S = 1.15
