@@ -143,7 +143,7 @@ class Decisions:
                 self._rails_mv,
                 qrs_mv=self._template.amplitude_mv,
                 alike_mv=memory.qrs_mv,
-                usual_rr_s=memory.usual_rr_s,
+                recent_rr_s=memory.recent_rr_s,
                 hum_mv=second.hum_mv * self._hum_passed,
             )
         if first < self._settled:

@@ -62,6 +62,7 @@ class QrsMemory:
         self._intervals: deque[int] = deque(maxlen=_MEMORY_INTERVALS)
         self._sure = 0  # number of QRS complexes learnt in good signal
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_BEATS)  # likeness, peak to peak in mV
+        self._between: deque[int] = deque(maxlen=_RECENT_BEATS)  # them, learnt or not, samples
 
     @property
     def enough(self) -> bool:
@@ -74,10 +75,9 @@ class QrsMemory:
         return median(self._intervals) if len(self._intervals) > 1 else None
 
     @property
-    def usual_rr_s(self) -> float | None:
-        """The same in s."""
-        interval = self.usual_interval
-        return None if interval is None else interval / self.fs_hz
+    def recent_rr_s(self) -> float | None:
+        """Median interval of the newest QRS complexes, s, in noise too; None with fewer than two."""
+        return median(self._between) / self.fs_hz if len(self._between) > 1 else None
 
     @property
     def qrs_mv(self) -> float:
@@ -103,6 +103,10 @@ class QrsMemory:
         """Learn the interval of two consecutive beats; a standstill is none."""
         if samples < NEW_RHYTHM_S * self.fs_hz:
             self._intervals.append(samples)
+
+    def note_interval(self, samples: int) -> None:
+        """Note the interval of the two newest QRS complexes."""
+        self._between.append(samples)
 
     def learn_other(self, steep: NDArray[np.float64], place: int, height: float, usual: float) -> None:
         """Learn a wave that is no beat, if it is small."""
@@ -168,7 +172,7 @@ class QrsMemory:
 
     def _clear(self) -> None:
         self._sure = 0
-        for known in (self._heights, self._intervals, self._recent, self.shapes, self.others):
+        for known in (self._heights, self._intervals, self._recent, self._between, self.shapes, self.others):
             known.clear()
 
     def _pieces(self, heights: NDArray[np.float64]) -> list[float]:

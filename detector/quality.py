@@ -198,7 +198,7 @@ def judge_quality(
     *,
     qrs_mv: float = 0.0,
     alike_mv: float = 0.0,
-    usual_rr_s: float | None = None,
+    recent_rr_s: float | None = None,
     hum_mv: float = 0.0,
 ) -> Quality:
     """Judge a stretch.
@@ -210,7 +210,7 @@ def judge_quality(
         qrs_mv: the patient's usual QRS height, peak to peak, mV; 0 = not known.
         alike_mv: height of the last QRS complexes if they are alike, peak to peak, mV; else 0. Noise has none, so the
             limits of swing and wander grow with it.
-        usual_rr_s: the usual RR interval, s; None = not known.
+        recent_rr_s: median of the newest RR intervals, s; None = not known.
         hum_mv: amplitude of hum at 50 or 60 Hz after the filter, mV.
 
     Returns:
@@ -231,7 +231,7 @@ def judge_quality(
     swing_most = max(_within(_SWING * height, _SWING_MV), _SWING_ALIKE * alike_mv)
     if swing > swing_most or wander > max(_within(_WANDER * height, _WANDER_MV), _WANDER_ALIKE * alike_mv):
         return Quality.WANDER
-    fast = alike_mv > 0.0 and usual_rr_s is not None and usual_rr_s < _FAST_RR_S
+    fast = alike_mv > 0.0 and recent_rr_s is not None and recent_rr_s < _FAST_RR_S
     if noise > (_MUSCLE_FAST if fast else _MUSCLE) * height:
         return Quality.HUM if hum_mv / math.sqrt(2.0) > _HUM_SHARE * noise else Quality.MUSCLE
     return Quality.GOOD

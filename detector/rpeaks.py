@@ -45,6 +45,7 @@ _NEUROKIT_S = 3.0  # signal before the first beat given to neurokit2; all 8 s wo
 _LARGEST_HALF_S = 0.08
 _NOISE_SHARE = 0.12  # of the usual height: smallest candidate, so that noise in asystole gives no beats
 _LIKENESS_UNKNOWN = 0.7
+_MANY_LEFT_OUT = 2  # waves as high as a QRS that are no beats: a tachycardia with another shape
 _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
 _LOST_RR, _LOST_S = 3.0, 1.5  # usual intervals, and s, without a QRS after which the usual interval does not count
@@ -197,7 +198,9 @@ class RPeakDetector:
         path = self._best(waves, like, found)
         next_qrs = min(found.until, path[0].place + found.first) if path else found.until
         searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
-        if len(searched) > 2 and self._pause(next_qrs):
+        chosen = {beat.place for beat in path}
+        left_out = sum(wave.height >= usual and wave.place not in chosen for wave in waves)
+        if len(searched) > 2 and (left_out >= _MANY_LEFT_OUT or self._pause(next_qrs)):
             mutual = memory.shapes.mutual(steepness.slope, at[searched])
             for i, alike in zip(searched, mutual.tolist(), strict=True):
                 like[i] = max(like[i], alike if alike > _MUTUAL else 0.0)
@@ -227,6 +230,8 @@ class RPeakDetector:
             if place >= found.until:
                 break
             lone = self._last is not None and place - self._last.place >= NEW_RHYTHM_S * self.fs_hz
+            if self._last is not None:
+                memory.note_interval(place - self._last.place)
             if not memory.enough or (found.trusted and not lone):
                 memory.learn(steep, beat.place, beat.height, usual, found.trusted)
                 if self._last is not None:
