@@ -45,6 +45,7 @@ _NEUROKIT_S = 3.0  # signal before the first beat given to neurokit2; all 8 s wo
 _LARGEST_HALF_S = 0.08
 _NOISE_SHARE = 0.12  # of the usual height: smallest candidate, so that noise in asystole gives no beats
 _LIKENESS_UNKNOWN = 0.7
+_NEW_SHARE, _NEW_LIKE = 0.6, 0.4  # height of such a wave, of the usual one; likeness that it has at least
 _MANY_LEFT_OUT = 2  # waves as high as a QRS that are no beats: a tachycardia with another shape
 _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
@@ -195,6 +196,8 @@ class RPeakDetector:
         columns = at, steepness.envelope[at], steepness.around[at], *compared
         waves = [Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
         like = [wave.likeness(usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
+        if found.trusted:
+            waves, like = self._new_waves(waves, like, usual)
         path = self._best(waves, like, found)
         next_qrs = min(found.until, path[0].place + found.first) if path else found.until
         searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
@@ -206,6 +209,14 @@ class RPeakDetector:
                 like[i] = max(like[i], alike if alike > _MUTUAL else 0.0)
             path = self._best(waves, like, found)
         return self._learn(path, waves, like, found)
+
+    def _new_waves(self, waves: list[Wave], like: list[float], usual: float) -> tuple[list[Wave], list[float]]:
+        """Waves nearly as high as a QRS, and far higher than the P and T waves: ectopic beats, however wide."""
+        least = max(_NEW_SHARE * usual, self._small.new_height())
+        return (
+            [wave._replace(width=0.0) if wave.height > least else wave for wave in waves],
+            [max(alike, _NEW_LIKE) if wave.height > least else alike for wave, alike in zip(waves, like, strict=True)],
+        )
 
     def _best(self, waves: list[Wave], like: list[float], found: Candidates) -> list[Candidate]:
         """The beats among the waves."""
@@ -240,7 +251,8 @@ class RPeakDetector:
             decided.append(_Beat(place, likeness[beat.place]))
         beats = {beat.place for beat in path}
         rejected = [wave for wave in waves if wave.place not in beats and wave.place + first < found.until]
-        self._small.note([beat.place for beat in decided], [wave.place + first for wave in rejected], found.until)
+        places, heights = [wave.place + first for wave in rejected], [wave.height for wave in rejected]
+        self._small.note([beat.place for beat in decided], places, heights, found.until)
         if decided and found.trusted:
             for wave in rejected:
                 if wave.other < _WELL_KNOWN:

@@ -10,6 +10,7 @@ Chosen on synthetic bigeminies (ventricular beats of 0.4 to 0.6 R) against compl
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from statistics import median
 
@@ -25,6 +26,7 @@ _BEFORE_S = 0.33  # to the next QRS: a P wave is nearer
 _SLOW_RR_S = 1.15
 _COUPLING_S = 0.06  # largest deviation of the distance from the QRS before
 _LEAST = 3
+_BEATS, _HIGHER = 4, 1.5
 _HEIGHT_HALF_S, _LEAST_HEIGHT = 0.08, 0.32  # peak to peak within 80 ms, in heights of the QRS
 
 
@@ -39,20 +41,32 @@ class SmallBeats:
         self._fs_hz = fs_hz
         self.beats: deque[int] = deque()
         self._rejected: deque[int] = deque()
+        self._heights: deque[float] = deque()  # of them
         self._until = 0  # everything before it was decided
 
     def clear(self) -> None:
         """Start a new signal."""
         self.beats.clear()
         self._rejected.clear()
+        self._heights.clear()
 
-    def note(self, beats: list[int], rejected: list[int], until: int) -> None:
-        """Note what was decided before `until`."""
-        self._until = until
-        for known, new in ((self.beats, beats), (self._rejected, rejected)):
-            known.extend(new)
-            while known and known[0] < until - _SPAN_S * self._fs_hz:
-                known.popleft()
+    def note(self, beats: list[int], rejected: list[int], heights: list[float], until: int) -> None:
+        """Note what was decided before `until`; `heights`: of the slope envelope of those rejected."""
+        self._until, before = until, until - _SPAN_S * self._fs_hz
+        self.beats.extend(beats)
+        self._rejected.extend(rejected)
+        self._heights.extend(heights)
+        while self.beats and self.beats[0] < before:
+            self.beats.popleft()
+        while self._rejected and self._rejected[0] < before:
+            self._rejected.popleft()
+            self._heights.popleft()
+
+    def new_height(self) -> float:
+        """Height from which a wave is no P or T wave of the last 8 s; infinite where few beats are known."""
+        if len(self.beats) < _BEATS:
+            return math.inf
+        return _HIGHER * max(sorted(self._heights)[-2:-1], default=0.0)  # the highest may be a beat that was missed
 
     def suspects(self) -> list[int]:
         """Rejected candidates that lie between two beats as a beat would, at one distance from the QRS before."""
