@@ -28,6 +28,8 @@ from detector.verdicts import Verdicts
 
 __all__ = ["Decisions"]
 
+_TAILS_MV = 0.25  # height of waves that may be what is left of the tails of pacing pulses
+
 Window = tuple[NDArray[np.float64], float]  # (n,) band-passed, mV; sampling rate, Hz
 
 
@@ -159,6 +161,8 @@ class Decisions:
         low = second.end - second.waves_window.size
         fibrillatory = second.waves.fibrillatory(self._template.amplitude_mv) and not self._samples.tall
         fibrillatory = fibrillatory and self._verdicts.waves_judged(low, second.end)
+        if second.waves.height_mv < _TAILS_MV and self._pacer.between(low, second.end):
+            fibrillatory = False
         return rhythm_of(second.waves, second.waves_window, low, self._fs_hz, fibrillatory)
 
     # -- R-peaks --------------------------------------------------------------------------------------------

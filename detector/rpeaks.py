@@ -45,7 +45,8 @@ _NEUROKIT_S = 3.0  # signal before the first beat given to neurokit2; all 8 s wo
 _LARGEST_HALF_S = 0.08
 _NOISE_SHARE = 0.12  # of the usual height: smallest candidate, so that noise in asystole gives no beats
 _LIKENESS_UNKNOWN = 0.7
-_NEW_SHARE, _NEW_LIKE = 0.6, 0.4  # height of such a wave, of the usual one; likeness that it has at least
+# Height of an ectopic wave, of the usual one; its width, of the narrowest one; likeness to a QRS that it counts with.
+_ECTOPIC_SHARE, _ECTOPIC_WIDE, _ECTOPIC_LIKE = 0.6, 1.3, 0.4
 _MANY_LEFT_OUT = 2  # waves as high as a QRS that are no beats: a tachycardia with another shape
 _MUTUAL = 0.85  # likeness to two others; muscle noise reaches 0.76
 _WELL_KNOWN = 0.9  # likeness to a P or T wave from which there is nothing to learn
@@ -197,7 +198,7 @@ class RPeakDetector:
         waves = [Wave(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]  # they are few
         like = [wave.likeness(usual) if memory.shapes else _LIKENESS_UNKNOWN for wave in waves]
         if found.trusted:
-            waves, like = self._new_waves(waves, like, usual)
+            waves, like = self._ectopic_waves(waves, like, usual)
         path = self._best(waves, like, found)
         next_qrs = min(found.until, path[0].place + found.first) if path else found.until
         searched = [i for i, wave in enumerate(waves) if wave.height >= _SEARCH_SHARE * usual]
@@ -210,12 +211,14 @@ class RPeakDetector:
             path = self._best(waves, like, found)
         return self._learn(path, waves, like, found)
 
-    def _new_waves(self, waves: list[Wave], like: list[float], usual: float) -> tuple[list[Wave], list[float]]:
-        """Waves nearly as high as a QRS, and far higher than the P and T waves: ectopic beats, however wide."""
-        least = max(_NEW_SHARE * usual, self._small.new_height())
+    def _ectopic_waves(self, waves: list[Wave], like: list[float], usual: float) -> tuple[list[Wave], list[float]]:
+        """Wide waves nearly as high as a QRS, and far higher than the P and T waves: ectopic beats, however wide."""
+        least = max(_ECTOPIC_SHARE * usual, self._small.new_height())
+        wide = _ECTOPIC_WIDE * self.memory.shapes.narrowest()
+        ectopic = [wave.height > least and wave.width > wide for wave in waves]
         return (
-            [wave._replace(width=0.0) if wave.height > least else wave for wave in waves],
-            [max(alike, _NEW_LIKE) if wave.height > least else alike for wave, alike in zip(waves, like, strict=True)],
+            [wave._replace(width=0.0) if yes else wave for wave, yes in zip(waves, ectopic, strict=True)],
+            [max(alike, _ECTOPIC_LIKE) if yes else alike for alike, yes in zip(like, ectopic, strict=True)],
         )
 
     def _best(self, waves: list[Wave], like: list[float], found: Candidates) -> list[Candidate]:
@@ -251,8 +254,13 @@ class RPeakDetector:
             decided.append(_Beat(place, likeness[beat.place]))
         beats = {beat.place for beat in path}
         rejected = [wave for wave in waves if wave.place not in beats and wave.place + first < found.until]
-        places, heights = [wave.place + first for wave in rejected], [wave.height for wave in rejected]
-        self._small.note([beat.place for beat in decided], places, heights, found.until)
+        self._small.note(
+            [beat.place for beat in decided],
+            [beat.width or math.inf for beat in path[: len(decided)]],
+            [wave.place + first for wave in rejected],
+            [wave.height for wave in rejected],
+            found.until,
+        )
         if decided and found.trusted:
             for wave in rejected:
                 if wave.other < _WELL_KNOWN:

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 __all__ = ["SmallBeats"]
 
 _SPAN_S = 8.0
-_QT_S = 0.34  # at 60 bpm, with the cube root of the RR interval (Fridericia 1920): most T waves are nearer to their QRS
+# At 60 bpm, with the cube root of the RR interval (Fridericia 1920): a T wave is nearer to its QRS. Behind a wide QRS
+# that holds for every T wave, so that none is a beat of a slow escape rhythm; behind a narrow one for nearly every.
+_QT_S, _QT_NARROW_S, _NARROW_S = 0.40, 0.34, 0.08
 _BEFORE_S = 0.33  # to the next QRS: a P wave is nearer
 # Only where they would halve the rate to under 52/min: in faster rhythms late T waves and early P waves look the same.
 _SLOW_RR_S = 1.15
@@ -40,6 +42,7 @@ class SmallBeats:
     def __init__(self, fs_hz: float) -> None:
         self._fs_hz = fs_hz
         self.beats: deque[int] = deque()
+        self._widths: deque[float] = deque(maxlen=_BEATS)  # of the newest
         self._rejected: deque[int] = deque()
         self._heights: deque[float] = deque()  # of them
         self._until = 0  # everything before it was decided
@@ -50,10 +53,13 @@ class SmallBeats:
         self._rejected.clear()
         self._heights.clear()
 
-    def note(self, beats: list[int], rejected: list[int], heights: list[float], until: int) -> None:
-        """Note what was decided before `until`; `heights`: of the slope envelope of those rejected."""
+    def note(
+        self, beats: list[int], widths: list[float], rejected: list[int], heights: list[float], until: int
+    ) -> None:
+        """Note what was decided before `until`: beats, their widths (infinite: wide), other waves, their heights."""
         self._until, before = until, until - _SPAN_S * self._fs_hz
         self.beats.extend(beats)
+        self._widths.extend(widths)
         self._rejected.extend(rejected)
         self._heights.extend(heights)
         while self.beats and self.beats[0] < before:
@@ -73,6 +79,7 @@ class SmallBeats:
         if len(self._rejected) < _LEAST or len(self.beats) < 2:
             return []
         beats, fs_hz = list(self.beats), self._fs_hz
+        qt_s = _QT_NARROW_S if median(self._widths) < _NARROW_S * fs_hz else _QT_S
         found: list[tuple[int, int]] = []
         for place in self._rejected:
             before = max((beat for beat in beats if beat < place), default=None)
@@ -80,7 +87,7 @@ class SmallBeats:
             if before is None or after - place <= _BEFORE_S * fs_hz:
                 continue
             rr_s = (after - before) / fs_hz
-            if rr_s >= _SLOW_RR_S and place - before > _QT_S * rr_s ** (1 / 3) * fs_hz:
+            if rr_s >= _SLOW_RR_S and place - before > qt_s * rr_s ** (1 / 3) * fs_hz:
                 found.append((place, place - before))
         if len(found) < _LEAST:
             return []
