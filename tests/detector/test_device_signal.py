@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sawtooth
 
@@ -68,3 +70,19 @@ def test_an_exactly_regular_patient_is_no_device_signal(noise_mv: float) -> None
     signal = np.tile(one, 15) + np.random.default_rng(1).normal(0, noise_mv, 15 * one.size)
     found = {event.quality for event in run(Detector(250.0), [signal]) if isinstance(event, QualitySpan)}
     assert Quality.CALIBRATION not in found
+
+
+@given(
+    levels=st.lists(st.sampled_from((-5.0, -0.2, 0.0, 0.2, 1.0)), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(0, 500), max_size=5),
+    fs_hz=st.sampled_from((125.0, 250.0)),
+)
+def test_flat_stretches_with_a_step_anywhere_are_judged(levels: list[float], cuts: list[int], fs_hz: float) -> None:
+    """Without noise, as from a simulator or an unplugged input: a step at either end alone is no test signal."""
+    signal = np.full(round(4 * fs_hz), levels[0])
+    for level, cut in zip(levels[1:], cuts, strict=False):
+        signal[cut:] = level
+    assert is_device_signal(signal, fs_hz) in (True, False)
+    signal[:] = 0.2
+    signal[: min([3, *cuts])] = 0.0
+    assert not is_device_signal(signal, fs_hz)

@@ -48,6 +48,12 @@ def test_waves_fibrillate_and_a_heart_or_noise_does_not() -> None:
         assert not waves(signal, FS_HZ).fibrillatory()
 
 
+def test_noise_of_the_amplifier_after_the_last_t_wave_does_not() -> None:
+    """Measured in a standstill with 25 uV of noise: fast waves that leak, and no steep QRS any more."""
+    assert not Waves(leakage=0.86, measure=-0.03, mean_hz=9.0, fast_share=0.18, height_mv=0.48).fibrillatory(2.9)
+    assert Waves(leakage=0.7, measure=-0.03, mean_hz=9.0, fast_share=0.18, height_mv=0.48).fibrillatory(2.9)
+
+
 @pytest.mark.parametrize("fs_hz", [100.0, 250.0, 360.0, 1000.0])
 def test_fibrillation_is_reported_within_five_seconds_at_any_rate_and_not_before(fs_hz: float) -> None:
     heart, _ = synthetic_ecg(fs_hz, 20)

@@ -47,6 +47,40 @@ def test_small_ventricular_beats_of_a_bigeminy_are_counted(rate_bpm: float, pola
     assert np.count_nonzero((found > 15) & (found < 38)) == pytest.approx(23 / rr_s, abs=2)
 
 
+@pytest.mark.parametrize("coupling_s", [0.36, 0.40])
+@pytest.mark.parametrize("polarity", [1.0, -1.0])
+def test_small_ventricular_beats_close_behind_the_t_wave_are_counted(coupling_s: float, polarity: float) -> None:
+    normal = np.arange(0.5, 40, 1.4)
+    beats = [*((r, P + QRS) for r in normal), *((r + coupling_s, SMALL) for r in normal)]
+    found = r_s(polarity * drawn(beats, 40))
+    assert np.count_nonzero((found > 15) & (found < 38)) == pytest.approx(2 * 23 / 1.4, abs=2)
+
+
+@pytest.mark.parametrize("rr_s", [1.6, 1.75, 1.9])
+def test_t_waves_of_a_slow_escape_rhythm_are_not(rr_s: float) -> None:
+    """Counted, they would hide an extreme bradycardia; what is left of a pacing pulse may follow them like a T wave."""
+    wide: Waves = [(0.0, 1.0, 0.03), (0.05, 0.6, 0.03), (0.42, -0.42, 0.06), (0.75, 0.12, 0.06)]
+    qrs = np.arange(0.5, 60, rr_s)
+    found = r_s(drawn([(r, wide) for r in qrs], 60))
+    assert np.count_nonzero((found > 15) & (found < 58)) == pytest.approx(43 / rr_s, abs=1)
+
+
+@pytest.mark.parametrize("coupling_s", [0.31, 0.34, 0.5])
+@pytest.mark.parametrize("share", [1.2, 1.6])
+def test_wide_beats_on_the_t_wave_are_counted(coupling_s: float, share: float) -> None:
+    """R on T: what follows at once is higher than every T wave, and so no T wave."""
+    pvc: Waves = [(0.0, -share, 0.02), (0.05, -0.8 * share, 0.02), (0.36, 0.4 * share, 0.06)]
+    normal = np.arange(0.5, 60, 0.85)
+    early = [r + coupling_s for r in normal[8::9]]
+    kept = [r for r in normal if not any(0 < r - at < 0.75 for at in early)]
+    found = r_s(drawn([*((r, P + QRS) for r in kept), *((at, pvc) for at in early)], 60))
+    missed = [at for at in early if at < 58 and np.abs(found - at).min() > 0.1]
+    assert missed == []
+    true = np.sort([*kept, *early])
+    extra = [at for at in found if np.abs(true - at).min() > 0.1]
+    assert len(extra) <= 1
+
+
 @pytest.mark.parametrize("p_mv", [0.1, 0.25])
 def test_p_waves_of_a_two_to_one_block_are_not(p_mv: float) -> None:
     qrs = np.arange(0.5, 40, 1.5)
@@ -74,3 +108,12 @@ def test_tall_t_waves_of_a_two_to_one_block_are_not(rr_s: float) -> None:
     qrs = np.arange(0.5, 40, rr_s)
     found = r_s(drawn([*((r, P + tall) for r in qrs), *((r + rr_s / 2, P) for r in qrs)], 40))
     assert np.count_nonzero((found > 5) & (found < 38)) == pytest.approx(33 / rr_s, abs=1)
+
+
+def test_lone_peaks_in_a_standstill_do_not_make_its_p_waves_beats() -> None:
+    """An artefact like a small QRS every ten seconds must not lower what counts as a QRS."""
+    beats = [(r, P + QRS) for r in np.arange(0.5, 30, 0.8)]
+    p_waves: list[tuple[float, Waves]] = [(at, [(0.0, 0.17, 0.02)]) for at in np.arange(30.2, 240, 0.7)]
+    artefacts: list[tuple[float, Waves]] = [(at, [(0.0, 0.55, 0.011)]) for at in np.arange(40.0, 240, 10)]
+    found = r_s(drawn([*beats, *p_waves, *artefacts], 240))
+    assert np.count_nonzero(found > 31) <= len(artefacts)
