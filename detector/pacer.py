@@ -57,10 +57,7 @@ _TAIL_END = 0.002  # a tail ends at this share of its height
 _EXPLAINED, _EXPLAINED_UNSURE, _EXPLAINED_ALONE = 0.8, 1.2, 1.4
 _UNSURE = 3.0  # a tail is unsure if lower than this times the change that the slope before gives
 _MEMORY_S = 60.0
-_BEFORE_R_S, _AFTER_R_S = (
-    0.15,
-    0.04,
-)  # an R-peak is paced up to 0.15 s after a pulse, or 0.04 s before it where they are fused
+_BEFORE_R_S, _AFTER_R_S = 0.15, 0.04  # an R-peak is paced up to 0.15 s after a pulse, or 0.04 s before it if fused
 
 
 class _Pulse(NamedTuple):
@@ -106,7 +103,8 @@ class PacerFilter:
         q = self._block = max(1, round(_BLOCK_S * fs_hz))
         blocks = self._tails[:, : self._tail // q * q].reshape(len(_TAUS_S), -1, q).mean(axis=2)
         self._changes = np.diff(blocks, axis=1, prepend=0.0)  # of a tail of height 1: the jump to it, then its return
-        self._known = KnownPulses()
+        self._known = KnownPulses(fs_hz)
+        self._spike: tuple[float, bool, int] | None = None  # of the place judged: area, whether sure, index after it
         self._paces = round(_BEFORE_R_S * fs_hz), round(_AFTER_R_S * fs_hz)
         self.pulses: list[int] = []
         self._given = 0  # number of them that `found` has returned
@@ -172,6 +170,10 @@ class PacerFilter:
                 if pulse is _WAITS:
                     waits = at
                     break
+                if self._spike is not None:
+                    area, sure, end = self._spike
+                    self._known.note(first + at, area, sure)
+                    places = [place for place in places if place > end]
                 if pulse is not None:
                     self._remove(pulse, samples, at, first)
                     places, waits = self._edges(samples, pulse.end + 1, ended)
@@ -200,11 +202,14 @@ class PacerFilter:
             places, waits = places[:ready], int(places[ready])
         slope = sizes[np.maximum(places[:, None] + self._before, 0)].max(axis=1, initial=_JUMP_MV / self._steeper)
         steepest = sizes[places[:, None] + self._ahead].max(axis=1, initial=0.0)
-        sure = (steepest > (_JUMP_MV if self._known else _SURE_MV / 2)) & (steepest > _SURE_STEEPER * slope)
-        return places[(steepest > self._steeper * slope) | sure].tolist(), waits
+        sure = steepest > _SURE_MV / 2
+        if self._coarse:
+            sure |= places + self._now - samples.size <= self._known.until
+        return places[(steepest > self._steeper * slope) | (sure & (steepest > _SURE_STEEPER * slope))].tolist(), waits
 
     def _pulse(self, samples: Samples, at: int, ended: bool) -> _Pulse | None:
         """The pulse that begins at `at`, if any; `_WAITS` if its tail needs more samples."""
+        self._spike = None
         low = max(0, at - 1 - self._beside)
         values = samples[low : at + self._widest + self._beside + 1]
         changes = np.diff(values)
@@ -215,19 +220,20 @@ class PacerFilter:
             return None  # if there is one, it begins later
         heights: list[float] = (values[at - low :] - samples[at - 1]).tolist()  # above the sample before
         width = self._width(heights, jumps, slope)
+        sure = width is not None
+        if not sure and self._coarse and self._now - samples.size + at <= self._known.until:
+            width = self._width(heights, jumps, slope, True)
         if width is not None:
             end, height, area = at + width, heights[width], sum(heights[:width])
+            self._spike = area, sure, end
+            if not sure and area not in self._known:
+                return None
             if abs(height) < _TAIL_MV or height * max(heights[:width], key=abs) > 0:
-                tail = 0.0, 0
-            else:
-                needed = _EXPLAINED if abs(height) > _UNSURE * slope * (width + 1) else _EXPLAINED_UNSURE
-                if samples.size < end + self._tail and not ended:
-                    return _WAITS
-                tail = self._fit(samples, at, end, needed)
-                if not tail[0]:
-                    tail = self._known.tail(area, height)
-            self._known.add(area, *tail)
-            return _Pulse(end, *tail)
+                return _Pulse(end)
+            needed = _EXPLAINED if abs(height) > _UNSURE * slope * (width + 1) else _EXPLAINED_UNSURE
+            if samples.size < end + self._tail and not ended:
+                return _WAITS
+            return _Pulse(end, *self._known.tail(area, height, self._fit(samples, at, end, needed)))
         # A tail alone: the signal has not come back. The last edge leads to it.
         rise = jumps[: self._rise]
         largest = max(rise, key=abs)
@@ -248,13 +254,14 @@ class PacerFilter:
         rest = np.array(after) - tail_mv * np.diff(self._tails[row, : len(after) + 1])
         return _Pulse(end, tail_mv, row) if np.abs(rest).max(initial=0.0) < limit else None
 
-    def _width(self, heights: list[float], jumps: list[float], slope: float) -> int | None:
+    def _width(self, heights: list[float], jumps: list[float], slope: float, as_steep: bool = False) -> int | None:
         """Width in samples of the spike that begins with the first of `heights`; None if there is none.
 
         Args:
             heights: samples over the one before the spike, mV.
             jumps: jump to each of them, mV.
             slope: steepest jump before them, mV.
+            as_steep: a spike as steep as an R wave, or wider, is one, too.
         """
         if not min(jumps[: self._widest + 1]) < 0.0 < max(jumps[: self._widest + 1]):
             return None
@@ -264,7 +271,7 @@ class PacerFilter:
             low, high = min(low, *jumps[: width + 1]), max(high, *jumps[: width + 1])
             if not abs(heights[width]) <= _BACK * abs(top) + slope * (width + 1):
                 continue
-            sure = abs(top) > _SURE_MV or sum(heights[:width]) in self._known
+            sure = as_steep or abs(top) > _SURE_MV
             if width > 2 and abs(top) < _FULL_MV and not sure:
                 continue
             steeper = _SURE_STEEPER if sure else self._steeper_of[width]

@@ -27,9 +27,9 @@ class Silence:
     Missing samples, and a signal that is away for up to 1.5 s, are time not watched: it counts as no silence, but the
     silence goes on across it. Where the signal restarts, the last R-peaks before were not decided: that is not watched
     either. Noise restarts the time of a silence that has raised no asystole. An asystole stays up through noise, until
-    three QRS complexes in good signal with less than its limit between each two: one alone may be the last of a dying
-    heart, and two are in five minutes of amplifier noise. A longer loss of the signal ends it, because the state of the
-    heart is not known any more.
+    four QRS complexes in good signal with less than its limit between each two: one alone may be the last of a dying
+    heart, and three are in five minutes of amplifier noise. A longer loss of the signal ends it, because the state of
+    the heart is not known any more.
 
     Silence is checked at each tick (once a second) and at the QRS that ends it. R-peaks are decided up to 2 s late, so
     a silence of 4 to 6 s may have ended before a tick reports it; it still raises its alarm.
@@ -103,7 +103,7 @@ class Silence:
         self._lost = 0
 
     def _on_qrs(self, r_sample: int) -> None:
-        """A QRS ends a pause; the third one ends an asystole."""
+        """A QRS ends a pause; the fourth one ends an asystole."""
         quality = self._quality_at(r_sample)
         if r_sample <= self._since or quality is Quality.FLAT:
             return
