@@ -2,7 +2,7 @@
 
 At 125 Hz the samples of a pulse show its edges in a part of its places only; in others it is as steep as the R wave of
 an infant. Its area is the same in all places, and that of the QRS is not: it scatters, because the QRS goes on where
-the spike ends. So spikes whose areas agree are pulses, if a good part of them is sure by their edges.
+the spike ends. So spikes whose areas agree are pulses, if some of them are sure by their edges.
 
 Chosen on synthetic signals at 125 Hz. Within 6 % of their median lie 68 to 100 % of the spikes of paced patients
 (within 12 % all), and 15 to 80 %, in one case 90 %, of those of infants and of adults with a QRS of 40 to 60 ms.

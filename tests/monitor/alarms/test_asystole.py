@@ -193,7 +193,7 @@ def test_fibrillation_is_one_alarm_that_covers_asystole() -> None:
     bed.rhythm(2, 0.8)
     bed.ticks(4, fibrillatory=False)
     assert states(bed.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "onset")
-    bed.ticks(2, fibrillatory=False)
+    bed.ticks(3, fibrillatory=False)
     assert states(bed.changes, "ventricular_fibrillation")[-1] == ("ventricular_fibrillation", "latched")
 
 
